@@ -1,0 +1,5 @@
+//! The async shell.
+
+mod probe;
+
+pub use probe::{Observation, Probe};
