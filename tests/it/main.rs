@@ -1,1 +1,7 @@
 //! The one integration crate.
+
+mod laws;
+mod policy;
+mod purity;
+mod table;
+mod world;

@@ -1,0 +1,98 @@
+//! The laws that the machine obeys, as a monitor that judges any run.
+//!
+//! [`Monitor`] reads inputs and effects in order, with the time between them, and never the
+//! machine's insides. So the same monitor judges property tests, exhaustive exploration, fuzzing,
+//! simulation, the real shell under test, and a log that was recorded in production. [`Checked`] is
+//! a machine that is judged at every step; it also checks the two laws that need the machine itself:
+//! that stale input leaves it equal ([`Law::L5`]) and that it is deterministic ([`Law::L10`]).
+//!
+//! | law | statement |
+//! | --- | --- |
+//! | L1 ready means running | ready only while every component is up in the current epoch |
+//! | L2 health first | on leaving Running, ready off is the first effect |
+//! | L3 one incarnation | a component is started only when its earlier incarnation is confirmed gone |
+//! | L4 proven recovery | components are started only at the end of a clean run (alive observations of one session, no failing one, no silence) as long as the hold-off demands, and only if nobody wants them stopped |
+//! | L5 stale is inert | stale input has no effect and leaves the machine equal to what it was |
+//! | L6 recovery is inevitable | from every reachable state but Ended, Drained, a stop that leads there, or a wedge: if the dependency stays alive and components answer, Running is reached (a property of the whole graph) |
+//! | L7 shutdown is inevitable | from every reachable state, shutdown leads to Ended within the summed deadlines, even if nothing ever answers |
+//! | L8 order | stages start ascending and stop descending; one begins only when the one before is done (wedged counts as done) |
+//! | L9 nothing is lost | every report is counted in the record of its outage |
+//! | L10 determinism | same plan and inputs, same effects |
+//! | L11 fence | with a fence, all components are confirmed gone, or the machine has halted, before the lease can expire |
+//! | L12 no silent wait | outside Ended and Drained a timer is always armed |
+//! | L13 no hot loop | after a trip, nothing is started again in zero time |
+//! | L14 clean end | at the end nothing is armed or open, and every live component was told to stop and was aborted if it did not |
+//! | L15 one deadline a phase | the deadline of a phase is armed once, with the policy's value; nothing extends it |
+//! | L16 no delay | a condition that must trip, unwind or go on with the stop takes effect in the same step |
+//! | L17 no trip without cause | readiness is never lost, and nothing stopped, without a cause that the policy names |
+//! | L18 honest end | Stopped only if asked; Halted only if wedged, fatal, or given up by policy |
+//! | L19 fresh evidence | never ready for longer than the silence limit without a positive observation |
+
+mod checked;
+mod effects;
+mod monitor;
+
+use core::fmt;
+
+pub use checked::Checked;
+pub use monitor::Monitor;
+
+/// A law, by its number. The [module](self) has the statements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(
+    missing_docs,
+    reason = "the table in the module's documentation says what each one states"
+)]
+pub enum Law {
+    L1,
+    L2,
+    L3,
+    L4,
+    L5,
+    L6,
+    L7,
+    L8,
+    L9,
+    L10,
+    L11,
+    L12,
+    L13,
+    L14,
+    L15,
+    L16,
+    L17,
+    L18,
+    L19,
+}
+
+impl fmt::Display for Law {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// A law that was broken, and by what.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Violation {
+    /// Which law.
+    pub law: Law,
+    /// What broke it.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.law, self.what)
+    }
+}
+
+impl core::error::Error for Violation {}
+
+/// Breaks `law` unless `holds`.
+fn demand(law: Law, holds: bool, what: impl FnOnce() -> String) -> Result<(), Violation> {
+    if holds {
+        Ok(())
+    } else {
+        Err(Violation { law, what: what() })
+    }
+}

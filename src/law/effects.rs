@@ -1,0 +1,339 @@
+//! How the monitor judges each effect.
+
+use core::time::Duration;
+
+use super::Law::*;
+use super::monitor::{CleanRun, Judged, Leave, Mode, Monitor, Part};
+use super::{Violation, demand};
+use crate::machine::{Effect, End, Input, Record, Then, Timer, Why};
+use crate::policy::{Blame, ComponentId};
+
+impl Monitor {
+    /// Judges the effect at this place in its step, and learns from it.
+    pub(super) fn judge_effect(
+        &mut self,
+        step: &mut Judged,
+        place: usize,
+        effect: &Effect,
+    ) -> Result<(), Violation> {
+        demand(L14, self.known.mode != Mode::Ended, || {
+            format!("{effect:?} after the end")
+        })?;
+        match *effect {
+            Effect::Ready(true) => self.judge_ready(step),
+            Effect::Ready(false) => self.judge_not_ready(step, place),
+            Effect::Start { component, epoch } => self.judge_start(step, component, epoch),
+            Effect::Stop { component, epoch } => self.judge_stop(step, component, epoch),
+            Effect::Abort { component, epoch } => self.judge_abort(step, component, epoch),
+            Effect::OpenSession { session } => {
+                let known = &mut self.known;
+                let new = known.session.is_none() && session == known.last_session + 1;
+                known.session = Some(session);
+                known.last_session = session;
+                known.clean = CleanRun::default();
+                demand(L4, new, || format!("session {session} is not a new one"))
+            }
+            Effect::CloseSession { session } => {
+                let open = self.known.session.take() == Some(session);
+                self.known.clean = CleanRun::default();
+                demand(L14, open, || format!("session {session} is not open"))
+            }
+            Effect::Arm { timer, after } => self.judge_arm(step, timer, after),
+            Effect::Disarm { timer } => self.judge_disarm(timer),
+            Effect::OutageOpened { outage, .. } => {
+                let known = &mut self.known;
+                let next = known.last_outage.map_or(0, |last| last + 1);
+                let right = known.outage.is_none() && outage == next;
+                known.outage = Some(outage);
+                known.last_outage = Some(outage);
+                demand(L9, right, || {
+                    format!("outage {outage} opened, {next} is the next")
+                })
+            }
+            Effect::OutageClosed(record) => self.judge_record(record),
+            Effect::Ended(end) => self.judge_end(end),
+        }
+    }
+
+    /// A new epoch begins: with the first start, or with readiness where there is nothing to start.
+    fn judge_epoch(&mut self, step: &mut Judged) -> Result<(), Violation> {
+        let policy = self.plan.policy();
+        let known = &mut self.known;
+        let (level, blame, clean) = (known.level, known.blame, known.clean);
+        let hold_off = policy.hold_off(level, blame);
+        let needed = policy.needed_evidence(level, blame);
+        demand(L4, known.wish == Then::Monitor, || {
+            "started although a stop is wanted".into()
+        })?;
+        let evidence = matches!(step.input, Some(Input::Alive { .. })) && clean.alive >= needed;
+        demand(L4, evidence, || {
+            format!(
+                "{:?} starts, after {} of {needed} observations",
+                step.input, clean.alive
+            )
+        })?;
+        if level > 0 {
+            let held = clean.passed && clean.hold_off.is_some_and(|held| held >= hold_off);
+            demand(L4, held, || {
+                format!(
+                    "started after a hold-off of {:?}, not {hold_off:?}",
+                    clean.hold_off
+                )
+            })?;
+            let lasted = self.timed.is_none() || clean.age >= hold_off;
+            demand(L4, lasted, || {
+                format!(
+                    "started after a clean run of {:?}, not {hold_off:?}",
+                    clean.age
+                )
+            })?;
+        }
+        if known.tripped {
+            let waited = clean.passed && clean.hold_off.is_some_and(|held| !held.is_zero());
+            demand(L13, waited, || "restarted in no time".into())?;
+        }
+        known.tripped = false;
+        known.epoch += 1;
+        known.mode = Mode::Starting;
+        Ok(())
+    }
+
+    fn judge_ready(&mut self, step: &mut Judged) -> Result<(), Violation> {
+        if self.known.mode == Mode::Idle && self.known.parts.is_empty() {
+            self.judge_epoch(step)?;
+        }
+        let known = &mut self.known;
+        demand(L1, known.mode == Mode::Starting, || {
+            format!("ready in {:?}", known.mode)
+        })?;
+        known.mode = Mode::Ready;
+        known.blame = Blame::Component;
+        known.suspicion = 0;
+        known.failed_starts = 0;
+        Ok(())
+    }
+
+    fn judge_not_ready(&mut self, step: &mut Judged, place: usize) -> Result<(), Violation> {
+        demand(L2, place == 0, || {
+            format!("readiness goes off as effect {place}, not first")
+        })?;
+        demand(
+            L17,
+            self.known.mode == Mode::Ready && step.leave.is_some(),
+            || format!("{:?} is no cause to lose readiness", step.input),
+        )?;
+        self.known.suspicion = 0;
+        let policy = self.plan.policy();
+        let delay = policy.tuning().delay_before_stop();
+        let delays =
+            step.leave == Some(Leave::Wanted) && !delay.is_zero() && policy.fence().is_none();
+        step.phase_began = delays;
+        self.known.mode = if delays {
+            Mode::Delaying
+        } else {
+            Mode::Stopping
+        };
+        Ok(())
+    }
+
+    fn judge_start(
+        &mut self,
+        step: &mut Judged,
+        component: ComponentId,
+        epoch: u64,
+    ) -> Result<(), Violation> {
+        demand(L3, self.part(component) == Part::Down, || {
+            format!("{component} is not confirmed gone")
+        })?;
+        if self.known.mode == Mode::Idle {
+            self.judge_epoch(step)?;
+        }
+        demand(L4, self.known.mode == Mode::Starting, || {
+            format!("{component} started in {:?}", self.known.mode)
+        })?;
+        demand(L3, epoch == self.known.epoch, || {
+            format!("{component} started in epoch {epoch}")
+        })?;
+        let layout = self.plan.layout();
+        let stage = layout.stage_of(component).unwrap_or_default();
+        let below_up =
+            (0..layout.stage(stage).start).all(|id| self.part(ComponentId(id)) == Part::Up);
+        demand(L8, below_up, || {
+            format!("{component} of stage {stage} started before the stages below were up")
+        })?;
+        self.known.parts[component.index()] = Part::Starting;
+        step.phase_began = true;
+        if layout.lease_owner() == Some(component) {
+            self.known.lease = self.plan.policy().fence().map(crate::policy::Fence::ttl);
+        }
+        Ok(())
+    }
+
+    fn judge_stop(
+        &mut self,
+        step: &mut Judged,
+        component: ComponentId,
+        epoch: u64,
+    ) -> Result<(), Violation> {
+        demand(L17, self.known.mode == Mode::Stopping, || {
+            format!("{component} stopped in {:?}", self.known.mode)
+        })?;
+        let running =
+            matches!(self.part(component), Part::Starting | Part::Up) && epoch == self.known.epoch;
+        demand(L8, running, || {
+            format!(
+                "{component} is {:?}, there is nothing to stop",
+                self.part(component)
+            )
+        })?;
+        let layout = self.plan.layout();
+        let stage = layout.stage_of(component).unwrap_or_default();
+        let above_done = self.highest_live_stage() == stage;
+        demand(L8, above_done, || {
+            format!("{component} of stage {stage} stopped before the stages above")
+        })?;
+        self.known.parts[component.index()] = Part::Stopping;
+        step.phase_began = true;
+        Ok(())
+    }
+
+    fn judge_abort(
+        &mut self,
+        step: &mut Judged,
+        component: ComponentId,
+        epoch: u64,
+    ) -> Result<(), Violation> {
+        let overran = matches!(step.input, Some(Input::Fired(Timer::Stage)))
+            && self.part(component) == Part::Stopping
+            && epoch == self.known.epoch;
+        demand(L17, overran, || {
+            format!("{component} aborted by {:?}", step.input)
+        })?;
+        self.known.parts[component.index()] = Part::Aborting;
+        step.phase_began = true;
+        Ok(())
+    }
+
+    fn judge_arm(
+        &mut self,
+        step: &mut Judged,
+        timer: Timer,
+        after: Duration,
+    ) -> Result<(), Violation> {
+        let policy = self.plan.policy();
+        let known = &mut self.known;
+        match timer {
+            Timer::Stage => {
+                let stage = |part: Part| known.parts.contains(&part);
+                let expected = match known.mode {
+                    Mode::Starting => policy.start_deadline(),
+                    Mode::Delaying => policy.tuning().delay_before_stop(),
+                    _ if stage(Part::Stopping) => policy.stop_deadline(),
+                    _ => policy.abort_deadline(),
+                };
+                let once = core::mem::take(&mut step.phase_began);
+                demand(L15, once && after == expected, || {
+                    format!(
+                        "{:?} arms a deadline of {after:?} in {:?}",
+                        step.input, known.mode
+                    )
+                })?;
+                if let Some((_, budget)) = &mut known.shutdown {
+                    demand(L7, *budget >= after, || {
+                        "the deadlines exceed the stop budget".into()
+                    })?;
+                    *budget -= after;
+                }
+            }
+            Timer::HoldOff => {
+                demand(L4, known.clean.alive > 0, || {
+                    "a hold-off begins without evidence".into()
+                })?;
+                known.clean.hold_off = Some(after);
+                known.clean.passed = false;
+            }
+            Timer::Silence => {
+                let limit = policy.silence_limit();
+                demand(L19, after <= limit, || {
+                    format!("silence is noticed after {after:?}, not {limit:?}")
+                })?;
+                let evidence =
+                    known.mode != Mode::Ready || matches!(step.input, Some(Input::Alive { .. }));
+                demand(L19, evidence, || format!("{:?} is no evidence", step.input))?;
+            }
+            Timer::Fence => {
+                let lease = known.lease.unwrap_or_default();
+                let latest = self.plan.fence_after(lease).unwrap_or_default();
+                demand(L11, after <= latest, || {
+                    format!("the fence is due after {after:?}, at most {latest:?} are left")
+                })?;
+            }
+            Timer::Decay | Timer::Stable => {}
+        }
+        known.timers[timer.index()] = Some(after);
+        Ok(())
+    }
+
+    fn judge_disarm(&mut self, timer: Timer) -> Result<(), Violation> {
+        let known = &mut self.known;
+        let was = known.timers[timer.index()].take();
+        demand(L14, was.is_some(), || format!("{timer} is not armed"))?;
+        if timer == Timer::HoldOff {
+            known.clean = CleanRun::default();
+        }
+        Ok(())
+    }
+
+    fn judge_record(&mut self, record: Record) -> Result<(), Violation> {
+        let known = &mut self.known;
+        let counted =
+            (record.reports, record.stale_reports) == (known.reports, known.stale_reports);
+        demand(L9, counted, || {
+            format!(
+                "{record:?}, but {} and {} stale reports came",
+                known.reports, known.stale_reports
+            )
+        })?;
+        let number = known.outage.take().or(known.last_outage);
+        demand(L9, number == Some(record.outage), || {
+            format!("{record:?}, but the outage was {number:?}")
+        })?;
+        known.reports = 0;
+        known.stale_reports = 0;
+        Ok(())
+    }
+
+    fn judge_end(&mut self, end: End) -> Result<(), Violation> {
+        let known = &self.known;
+        let wedged = known.parts.contains(&Part::Wedged);
+        let honest = match end {
+            End::Stopped => known.wish == Then::Stop && !wedged,
+            End::Halted(Why::Wedged) => wedged,
+            End::Halted(why) => known.wish == Then::Halt(why) && !wedged,
+        };
+        demand(L18, honest, || {
+            format!("{end:?}, but what was wanted is {:?}", known.wish)
+        })?;
+        demand(L14, !self.any_live(), || {
+            format!("{end:?} with components {:?}", known.parts)
+        })?;
+        demand(L14, known.session.is_none(), || {
+            "a session is open at the end".into()
+        })?;
+        let armed = Timer::ALL
+            .into_iter()
+            .find(|timer| known.timers[timer.index()].is_some());
+        demand(L14, armed.is_none(), || {
+            format!("{armed:?} is armed at the end")
+        })?;
+        let lost = known.reports + known.stale_reports;
+        demand(L9, lost == 0 && known.outage.is_none(), || {
+            format!("{lost} reports are in no record")
+        })?;
+        demand(L1, known.mode != Mode::Ready, || "ready at the end".into())?;
+        self.known.mode = Mode::Ended;
+        self.known.shutdown = None;
+        self.known.lease = None;
+        Ok(())
+    }
+}

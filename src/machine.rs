@@ -1,0 +1,191 @@
+//! The machine that takes every decision. It never does anything itself: it is told [`Input`]s and
+//! asks for [`Effect`]s.
+//!
+//! It does no I/O, reads no clock, draws no random number and knows nothing of async, so that what
+//! it decides can be enumerated, fuzzed, simulated and replayed. The boundary is this module: the
+//! shell, or a simulator of yours, feeds it one input at a time and carries out all effects, in
+//! order, before the next one.
+//!
+//! ```
+//! use overwatch::machine::{Effect, Input, Machine, Phase};
+//! use overwatch::policy::{ComponentId, Layout, Plan, Policy};
+//!
+//! let plan = Plan::new(Policy::default(), Layout::new(&[1])?)?;
+//! let mut effects = Vec::new();
+//! let mut machine = Machine::new(plan, &mut effects);
+//! assert!(effects.contains(&Effect::OpenSession { session: 1 }));
+//!
+//! // At boot one positive observation opens the gate.
+//! effects.clear();
+//! let step = machine.handle(Input::Alive { session: 1 }, &mut effects);
+//! assert!(effects.contains(&Effect::Start { component: ComponentId(0), epoch: 1 }));
+//! assert_eq!(step.transitions().next().unwrap().to, Phase::Restarting);
+//!
+//! effects.clear();
+//! let _ = machine.handle(Input::Up { component: ComponentId(0), epoch: 1 }, &mut effects);
+//! assert!(machine.is_ready());
+//! # Ok::<(), overwatch::PolicyError>(())
+//! ```
+
+mod cause;
+mod core;
+mod drained;
+mod effect;
+mod ended;
+mod input;
+mod monitoring;
+mod restarting;
+mod running;
+mod shadow;
+mod shutting_down;
+mod snapshot;
+mod state;
+mod step;
+mod supervising;
+
+use std::sync::Arc;
+
+use statig::Outcome;
+use statig::blocking::StateExt;
+
+use self::core::{Core, Cx};
+use crate::policy::{ComponentId, Plan};
+
+pub use self::cause::Cause;
+pub use self::core::Slot;
+pub use self::effect::{Effect, Record, Timer};
+pub use self::input::{Class, How, Input};
+pub use self::shadow::Shadow;
+pub use self::snapshot::{Snapshot, SnapshotError};
+pub use self::state::{End, Phase, State, StopStep, Then, Why};
+pub use self::step::{Hops, Ignored, Step, Transition};
+
+/// The state machine. See the [module](self) for how to drive it.
+///
+/// It is plain data: it can be cloned, compared and hashed. Two machines that are equal behave alike
+/// from then on, but for the counts in their records and for the jitter of hold-offs, which are left
+/// out of the comparison because they only grow.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Machine {
+    state: State,
+    core: Core,
+}
+
+impl Machine {
+    /// A machine at boot: in Monitoring, at level 0, with outage 0 open. Appends the first effects.
+    pub fn new(plan: impl Into<Arc<Plan>>, effects: &mut Vec<Effect>) -> Self {
+        let mut state = State::Monitoring {
+            evidence: 0,
+            done: false,
+        };
+        let mut core = Core::new(plan.into());
+        core.outage_open = true;
+        let mut cx = Cx::new(effects, state.phase());
+        cx.emit(Effect::OutageOpened {
+            outage: 0,
+            cause: Cause::Boot,
+        });
+        let depth = StateExt::<Core>::depth(&mut state);
+        state.enter(&mut core, &mut cx, depth);
+        Self { state, core }
+    }
+
+    /// Takes in one input and appends the effects that it asks for, in the order in which they are
+    /// to be carried out.
+    ///
+    /// Allocates nothing as long as `effects` has room: at most three effects for each component of
+    /// one stage and sixteen besides.
+    pub fn handle(&mut self, input: Input, effects: &mut Vec<Effect>) -> Step {
+        let Self { state, core } = self;
+        if let State::Ended(_) = state {
+            return Step::Ignored(Ignored::NotHandled);
+        }
+        if let Some(why) = core.stale(&input) {
+            if let Input::Report { count, .. } = input {
+                core.ledger.record.stale_reports += u64::from(count.max(1));
+            }
+            return Step::Ignored(why);
+        }
+        let mut cx = Cx::new(effects, state.phase());
+        core.book(&input, &mut cx);
+        match state.handle(core, &input, &mut cx) {
+            Outcome::Super => Step::Ignored(Ignored::NotHandled),
+            Outcome::Handled => Step::Absorbed,
+            Outcome::Transition(mut target) => {
+                let (exits, entries) = StateExt::<Core>::transition_path(state, &mut target);
+                state.exit(core, &mut cx, exits);
+                *state = target;
+                state.enter(core, &mut cx, entries);
+                Step::Moved(cx.into_hops())
+            }
+        }
+    }
+
+    /// Where it is, with details.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Where it is.
+    pub fn phase(&self) -> Phase {
+        self.state.phase()
+    }
+
+    /// What health endpoints should tell.
+    pub fn is_ready(&self) -> bool {
+        self.phase() == Phase::Running
+    }
+
+    /// The number of the current incarnation, or of the last one. 0 before the first start.
+    pub fn epoch(&self) -> u64 {
+        self.core.epoch
+    }
+
+    /// The session whose observations count, if one is open.
+    pub fn session(&self) -> Option<u64> {
+        self.core.session_open.then_some(self.core.session)
+    }
+
+    /// The number of the last outage. Boot is outage 0.
+    pub fn outage(&self) -> u64 {
+        self.core.outage
+    }
+
+    /// Whether that outage is still open.
+    pub fn outage_is_open(&self) -> bool {
+        self.core.outage_open
+    }
+
+    /// How often it relapsed lately.
+    pub fn level(&self) -> u32 {
+        self.core.level
+    }
+
+    /// Who is to blame for the present outage.
+    pub fn blame(&self) -> crate::policy::Blame {
+        self.core.blame
+    }
+
+    /// What was counted since the last record was closed.
+    pub fn record(&self) -> Record {
+        Record {
+            outage: self.core.outage,
+            ..self.core.ledger.record
+        }
+    }
+
+    /// What a component is doing, as far as the machine was told.
+    pub fn slot(&self, component: ComponentId) -> Slot {
+        self.core.slot(component)
+    }
+
+    /// Whether a timer is armed.
+    pub fn is_armed(&self, timer: Timer) -> bool {
+        self.core.is_armed(timer)
+    }
+
+    /// The plan it was built from.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.core.plan
+    }
+}

@@ -1,0 +1,516 @@
+//! What all states share: the components, the session, the timers, the level; and the few moves that
+//! more than one handler makes.
+
+use core::hash::{Hash, Hasher};
+use core::time::Duration;
+use std::sync::Arc;
+
+use super::{
+    Cause, ComponentId, Effect, Hops, Ignored, Input, Phase, Record, State, StopStep, Then, Timer,
+    Transition, Why,
+};
+use crate::policy::{Blame, Plan, Policy};
+
+/// What a component is doing, as far as the machine has been told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Slot {
+    /// Not started, or confirmed gone.
+    Down,
+    /// Told to start.
+    Starting,
+    /// Said that it is up.
+    Up,
+    /// Told to stop.
+    Stopping,
+    /// Aborted.
+    Aborting,
+    /// Survived its abort.
+    Wedged,
+}
+
+/// The storage that all states share.
+///
+/// Equality and hash leave out the ledger (counts that only grow and the number of the next jitter)
+/// and, in the hash, the plan, which never changes.
+#[derive(Clone, Debug)]
+pub(super) struct Core {
+    pub(super) plan: Arc<Plan>,
+    pub(super) epoch: u64,
+    pub(super) session: u64,
+    pub(super) session_open: bool,
+    pub(super) outage: u64,
+    pub(super) outage_open: bool,
+    pub(super) level: u32,
+    pub(super) blame: Blame,
+    /// Failed starts in a row; counted only if the policy gives up after some number of them.
+    pub(super) failed_starts: u32,
+    /// One bit per timer.
+    pub(super) armed: u8,
+    pub(super) slots: Vec<Slot>,
+    /// Per stage: how many components are neither down nor wedged. Follows from `slots`.
+    live: Vec<u32>,
+    /// How many components are wedged. Follows from `slots`.
+    wedged: u32,
+    pub(super) ledger: Ledger,
+}
+
+/// What only grows. No decision depends on it but the jitter, which is a pure function of seed and
+/// number.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ledger {
+    pub(super) record: Record,
+    pub(super) hold_offs: u64,
+}
+
+impl PartialEq for Core {
+    fn eq(&self, other: &Self) -> bool {
+        (self.epoch, self.session, self.session_open)
+            == (other.epoch, other.session, other.session_open)
+            && (self.outage, self.outage_open) == (other.outage, other.outage_open)
+            && (self.level, self.blame, self.failed_starts, self.armed)
+                == (other.level, other.blame, other.failed_starts, other.armed)
+            && self.slots == other.slots
+            && self.plan == other.plan
+    }
+}
+
+impl Eq for Core {}
+
+impl Hash for Core {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        (self.epoch, self.session, self.session_open).hash(hasher);
+        (self.outage, self.outage_open).hash(hasher);
+        (self.level, self.blame, self.failed_starts, self.armed).hash(hasher);
+        self.slots.hash(hasher);
+    }
+}
+
+/// What one input brings about: where the effects go, and the hops made so far.
+pub(super) struct Cx<'a> {
+    effects: &'a mut Vec<Effect>,
+    from: Phase,
+    hops: Hops,
+    /// Whether the component that the input is about had been up.
+    pub(super) was_up: bool,
+}
+
+impl<'a> Cx<'a> {
+    pub(super) fn new(effects: &'a mut Vec<Effect>, from: Phase) -> Self {
+        Self {
+            effects,
+            from,
+            hops: Hops::default(),
+            was_up: false,
+        }
+    }
+
+    pub(super) fn emit(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    /// Notes a hop, also through a state in which nothing is left to wait for.
+    pub(super) fn hop(&mut self, to: Phase, cause: Cause, epoch: u64) {
+        self.hops.push(Transition {
+            from: self.phase(),
+            to,
+            cause,
+            epoch,
+        });
+    }
+
+    /// Where the machine is, hops included.
+    pub(super) fn phase(&self) -> Phase {
+        self.hops.last().map_or(self.from, |hop| hop.to)
+    }
+
+    pub(super) fn into_hops(self) -> Hops {
+        self.hops
+    }
+}
+
+impl Core {
+    pub(super) fn new(plan: Arc<Plan>) -> Self {
+        let layout = plan.layout();
+        Self {
+            epoch: 0,
+            session: 0,
+            session_open: false,
+            outage: 0,
+            outage_open: false,
+            level: 0,
+            blame: Blame::Component,
+            failed_starts: 0,
+            armed: 0,
+            slots: vec![Slot::Down; layout.components()],
+            live: vec![0; layout.stages()],
+            wedged: 0,
+            ledger: Ledger::default(),
+            plan,
+        }
+    }
+
+    /// Derives the counts from the slots, after these were set from outside.
+    pub(super) fn recount(&mut self) {
+        self.live.fill(0);
+        self.wedged = 0;
+        for (stage, live) in self.live.iter_mut().enumerate() {
+            for id in self.plan.layout().stage(stage) {
+                match self.slots[id as usize] {
+                    Slot::Down => {}
+                    Slot::Wedged => self.wedged += 1,
+                    _ => *live += 1,
+                }
+            }
+        }
+    }
+
+    pub(super) fn policy(&self) -> &Policy {
+        self.plan.policy()
+    }
+
+    pub(super) fn slot(&self, component: ComponentId) -> Slot {
+        self.slots
+            .get(component.index())
+            .copied()
+            .unwrap_or(Slot::Down)
+    }
+
+    pub(super) fn wedged(&self) -> u32 {
+        self.wedged
+    }
+
+    pub(super) fn live_in(&self, stage: u16) -> u32 {
+        self.live[usize::from(stage)]
+    }
+
+    /// Why this input must not reach a handler, if it is stale.
+    pub(super) fn stale(&self, input: &Input) -> Option<Ignored> {
+        let of_epoch = |epoch: u64| (epoch != self.epoch).then_some(Ignored::OtherEpoch);
+        let of_live = |component: ComponentId| {
+            (self.slot(component) == Slot::Down).then_some(Ignored::NotAlive)
+        };
+        match *input {
+            Input::Report {
+                component, epoch, ..
+            } => of_epoch(epoch).or_else(|| component.and_then(of_live)),
+            Input::Exited {
+                component, epoch, ..
+            }
+            | Input::Gone {
+                component, epoch, ..
+            } => of_epoch(epoch).or_else(|| of_live(component)),
+            Input::Up { component, epoch } => {
+                of_epoch(epoch).or_else(|| of_live(component)).or_else(|| {
+                    (self.slot(component) != Slot::Starting).then_some(Ignored::NotAwaited)
+                })
+            }
+            Input::Alive { session } | Input::Failing { session } => {
+                (!self.session_open || session != self.session).then_some(Ignored::OtherSession)
+            }
+            Input::Fired(timer) => (!self.is_armed(timer)).then_some(Ignored::NotArmed),
+            Input::LeaseRenewed { epoch, .. } => match self.plan.layout().lease_owner() {
+                Some(owner) => of_epoch(epoch).or_else(|| of_live(owner)),
+                None => Some(Ignored::NotHandled),
+            },
+            Input::Shutdown | Input::Drain | Input::Resume | Input::Trip | Input::Reset => None,
+        }
+    }
+
+    /// Books what the input says about a component or a timer, before any handler decides on it.
+    pub(super) fn book(&mut self, input: &Input, cx: &mut Cx<'_>) {
+        match *input {
+            Input::Fired(timer) => self.armed &= !bit(timer),
+            Input::Report { count, .. } => {
+                self.ledger.record.reports += u64::from(count.max(1));
+            }
+            Input::Exited { component, .. } => cx.was_up = self.slot(component) != Slot::Starting,
+            Input::Up { component, .. } => self.slots[component.index()] = Slot::Up,
+            Input::Gone { component, .. } => {
+                let slot = &mut self.slots[component.index()];
+                cx.was_up = *slot != Slot::Starting;
+                if *slot == Slot::Wedged {
+                    self.wedged -= 1;
+                } else {
+                    let stage = self.plan.layout().stage_of(component).unwrap_or_default();
+                    self.live[stage] -= 1;
+                }
+                *slot = Slot::Down;
+            }
+            _ => {}
+        }
+    }
+
+    // Timers.
+
+    pub(super) fn is_armed(&self, timer: Timer) -> bool {
+        self.armed & bit(timer) != 0
+    }
+
+    pub(super) fn arm(&mut self, timer: Timer, after: Duration, cx: &mut Cx<'_>) {
+        self.armed |= bit(timer);
+        cx.emit(Effect::Arm { timer, after });
+    }
+
+    pub(super) fn disarm(&mut self, timer: Timer, cx: &mut Cx<'_>) {
+        if self.is_armed(timer) {
+            self.armed &= !bit(timer);
+            cx.emit(Effect::Disarm { timer });
+        }
+    }
+
+    pub(super) fn disarm_all_but(&mut self, keep: &[Timer], cx: &mut Cx<'_>) {
+        for timer in Timer::ALL {
+            if !keep.contains(&timer) {
+                self.disarm(timer, cx);
+            }
+        }
+    }
+
+    pub(super) fn arm_silence(&mut self, cx: &mut Cx<'_>) {
+        self.arm(Timer::Silence, self.policy().silence_limit(), cx);
+    }
+
+    /// Arms the fence for a lease that is good for `remaining`. `false` if it is due at once.
+    pub(super) fn arm_fence(&mut self, remaining: Duration, cx: &mut Cx<'_>) -> bool {
+        match self.plan.fence_after(remaining) {
+            Some(after) => {
+                self.arm(Timer::Fence, after, cx);
+                true
+            }
+            None => false,
+        }
+    }
+
+    // The session with the dependency.
+
+    pub(super) fn open_session(&mut self, cx: &mut Cx<'_>) {
+        if !self.session_open {
+            self.session_open = true;
+            self.session += 1;
+            cx.emit(Effect::OpenSession {
+                session: self.session,
+            });
+        }
+    }
+
+    pub(super) fn close_session(&mut self, cx: &mut Cx<'_>) {
+        if self.session_open {
+            self.session_open = false;
+            cx.emit(Effect::CloseSession {
+                session: self.session,
+            });
+        }
+    }
+
+    // Level and outage.
+
+    pub(super) fn raise_level(&mut self) {
+        self.level = (self.level + 1).min(self.policy().tuning().level_cap());
+    }
+
+    pub(super) fn level_at_least_one(&mut self) {
+        self.level = self.level.max(1);
+    }
+
+    pub(super) fn blame_if_dependency(&mut self, input: &Input) {
+        let blames = match *input {
+            Input::Failing { .. }
+            | Input::Trip
+            | Input::Fired(Timer::Silence | Timer::Fence)
+            | Input::LeaseRenewed { .. } => true,
+            Input::Report { class, .. } => class.blames_dependency(),
+            Input::Exited { how, .. } | Input::Gone { how, .. } => how.class().blames_dependency(),
+            _ => false,
+        };
+        if blames {
+            self.blame = Blame::Dependency;
+        }
+    }
+
+    pub(super) fn close_outage(&mut self, cx: &mut Cx<'_>) {
+        let record = core::mem::take(&mut self.ledger.record);
+        self.outage_open = false;
+        cx.emit(Effect::OutageClosed(Record {
+            outage: self.outage,
+            ..record
+        }));
+    }
+
+    // Moves that more than one handler makes.
+
+    /// Stops the world because something failed: from Running a trip, from Restarting an unwinding.
+    pub(super) fn trip(&mut self, input: &Input, cx: &mut Cx<'_>) -> State {
+        self.blame_if_dependency(input);
+        self.raise_level();
+        let mut then = Then::Monitor;
+        if cx.phase() == Phase::Restarting {
+            self.ledger.record.failed_starts += 1;
+            if let Some(limit) = self.policy().give_up_after() {
+                self.failed_starts += 1;
+                if self.failed_starts >= limit {
+                    then = Then::Halt(Why::GaveUp);
+                }
+            }
+        }
+        self.wind_down(then, cause_of(input, cx), cx)
+    }
+
+    /// Leaves for ShuttingDown, or right through it if nothing is alive. Readiness goes off first.
+    pub(super) fn wind_down(&mut self, then: Then, cause: Cause, cx: &mut Cx<'_>) -> State {
+        let was_running = cx.phase() == Phase::Running;
+        if was_running {
+            cx.emit(Effect::Ready(false));
+        }
+        if then == Then::Monitor && !self.outage_open {
+            self.outage_open = true;
+            self.outage += 1;
+            cx.emit(Effect::OutageOpened {
+                outage: self.outage,
+                cause,
+            });
+        }
+        // What a component brought on leaves the evidence for the dependency standing.
+        if then != Then::Monitor || self.blame == Blame::Dependency {
+            self.close_session(cx);
+        }
+        cx.hop(Phase::ShuttingDown, cause, self.epoch);
+        let Some(stage) = self.highest_live_stage() else {
+            return self.rest(then, Cause::AllGone, cx);
+        };
+        let wanted = matches!(then, Then::Drain | Then::Stop);
+        let delay = self.policy().tuning().delay_before_stop();
+        let step = if was_running && wanted && !delay.is_zero() && self.policy().fence().is_none() {
+            StopStep::Delaying
+        } else {
+            StopStep::Stopping
+        };
+        State::ShuttingDown { stage, step, then }
+    }
+
+    /// Where to rest when nothing is left to stop.
+    pub(super) fn rest(&mut self, then: Then, cause: Cause, cx: &mut Cx<'_>) -> State {
+        use super::End::{Halted, Stopped};
+        let (state, cause) = match then {
+            _ if self.wedged > 0 => (State::Ended(Halted(Why::Wedged)), Cause::Wedged),
+            Then::Monitor => (
+                State::Monitoring {
+                    evidence: 0,
+                    done: false,
+                },
+                cause,
+            ),
+            Then::Drain => (State::Drained, cause),
+            Then::Stop => (State::Ended(Stopped), cause),
+            Then::Halt(why) => (State::Ended(Halted(why)), cause),
+        };
+        cx.hop(state.phase(), cause, self.epoch);
+        state
+    }
+
+    pub(super) fn highest_live_stage(&self) -> Option<u16> {
+        self.live
+            .iter()
+            .rposition(|&live| live > 0)
+            .map(|stage| stage as u16)
+    }
+
+    /// Starts every component of a stage and returns how many these are.
+    pub(super) fn start_stage(&mut self, stage: u16, cx: &mut Cx<'_>) -> u32 {
+        let plan = Arc::clone(&self.plan);
+        let ids = plan.layout().stage(usize::from(stage));
+        let count = ids.len() as u32;
+        for id in ids.clone() {
+            self.slots[id as usize] = Slot::Starting;
+            cx.emit(Effect::Start {
+                component: ComponentId(id),
+                epoch: self.epoch,
+            });
+        }
+        self.live[usize::from(stage)] = count;
+        self.arm(Timer::Stage, plan.policy().start_deadline(), cx);
+        let owner = plan.layout().lease_owner();
+        if let (Some(fence), Some(owner)) = (plan.policy().fence(), owner)
+            && ids.contains(&owner.0)
+        {
+            // The lease cannot have been granted before now, so it is good for a whole TTL. The
+            // plan was refused if that left no time.
+            self.arm_fence(fence.ttl(), cx);
+        }
+        count
+    }
+
+    /// Asks every live component of a stage to stop.
+    pub(super) fn stop_stage(&mut self, stage: u16, cx: &mut Cx<'_>) {
+        for id in self.plan.layout().stage(usize::from(stage)) {
+            let slot = &mut self.slots[id as usize];
+            if matches!(slot, Slot::Starting | Slot::Up) {
+                *slot = Slot::Stopping;
+                cx.emit(Effect::Stop {
+                    component: ComponentId(id),
+                    epoch: self.epoch,
+                });
+            }
+        }
+        self.arm(Timer::Stage, self.policy().stop_deadline(), cx);
+    }
+
+    /// Aborts what a stage has left.
+    pub(super) fn abort_stage(&mut self, stage: u16, cx: &mut Cx<'_>) {
+        for id in self.plan.layout().stage(usize::from(stage)) {
+            let slot = &mut self.slots[id as usize];
+            if *slot == Slot::Stopping {
+                *slot = Slot::Aborting;
+                cx.emit(Effect::Abort {
+                    component: ComponentId(id),
+                    epoch: self.epoch,
+                });
+            }
+        }
+        self.arm(Timer::Stage, self.policy().abort_deadline(), cx);
+    }
+
+    /// Gives up on what survived its abort, so that the stages below are stopped all the same.
+    pub(super) fn wedge_stage(&mut self, stage: u16) {
+        for id in self.plan.layout().stage(usize::from(stage)) {
+            let slot = &mut self.slots[id as usize];
+            if *slot == Slot::Aborting {
+                *slot = Slot::Wedged;
+                self.live[usize::from(stage)] -= 1;
+                self.wedged += 1;
+            }
+        }
+    }
+}
+
+/// The cause that an input amounts to when it moves the machine.
+pub(super) fn cause_of(input: &Input, cx: &Cx<'_>) -> Cause {
+    match *input {
+        Input::Report {
+            component, class, ..
+        } => Cause::Report { component, class },
+        Input::Exited { component, how, .. } | Input::Gone { component, how, .. } => {
+            let class = how.class();
+            if cx.was_up {
+                Cause::Exited { component, class }
+            } else {
+                Cause::StartFailed { component, class }
+            }
+        }
+        Input::Failing { .. } => Cause::Failing,
+        Input::Fired(Timer::Silence) => Cause::Silence,
+        Input::Fired(Timer::Fence) | Input::LeaseRenewed { .. } => Cause::Fence,
+        Input::Fired(Timer::Stage) => Cause::StartOverdue,
+        Input::Fired(Timer::HoldOff | Timer::Decay | Timer::Stable) | Input::Alive { .. } => {
+            Cause::Recovered
+        }
+        Input::Up { .. } => Cause::AllUp,
+        Input::Shutdown => Cause::Shutdown,
+        Input::Drain => Cause::Drain,
+        Input::Resume => Cause::Resume,
+        Input::Trip | Input::Reset => Cause::Trip,
+    }
+}
+
+fn bit(timer: Timer) -> u8 {
+    1 << timer.index()
+}

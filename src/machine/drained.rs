@@ -1,0 +1,20 @@
+//! Drained: everything is stopped because an operator asked.
+
+use statig::Outcome;
+
+use super::core::{Core, Cx};
+use super::{Cause, Input, State, Then};
+
+pub(super) fn enter(core: &mut Core, cx: &mut Cx<'_>) {
+    core.close_session(cx);
+    core.disarm_all_but(&[], cx);
+}
+
+pub(super) fn handle(core: &mut Core, input: &Input, cx: &mut Cx<'_>) -> Outcome<State> {
+    match input {
+        Input::Resume => Outcome::Transition(core.rest(Then::Monitor, Cause::Resume, cx)),
+        // It is drained already.
+        Input::Drain => Outcome::Handled,
+        _ => Outcome::Super,
+    }
+}

@@ -1,0 +1,93 @@
+//! Monitoring: everything is stopped, and the dependency must prove itself.
+//!
+//! The hold-off runs only on positive evidence. When it has passed it decides nothing itself: the
+//! next alive observation does, so that silence can never open the gate.
+
+use statig::Outcome;
+
+use super::core::{Core, Cx};
+use super::{Cause, Input, Phase, State, Timer};
+
+pub(super) fn enter(core: &mut Core, cx: &mut Cx<'_>) {
+    core.disarm_all_but(&[Timer::Silence], cx);
+    core.open_session(cx);
+    core.arm_silence(cx);
+}
+
+pub(super) fn handle(
+    evidence: &mut u32,
+    done: &mut bool,
+    core: &mut Core,
+    input: &Input,
+    cx: &mut Cx<'_>,
+) -> Outcome<State> {
+    match *input {
+        input if input.is_fatal() => return Outcome::Super,
+        Input::Alive { .. } => {
+            core.arm_silence(cx);
+            if !*done && !core.is_armed(Timer::HoldOff) {
+                begin_clean_run(done, core, cx);
+            }
+            let needed = core.policy().needed_evidence(core.level, core.blame);
+            *evidence = (*evidence + 1).min(needed);
+            if *done && *evidence >= needed {
+                return Outcome::Transition(restart(core, cx));
+            }
+        }
+        Input::Failing { .. } => {
+            core.blame_if_dependency(&input);
+            void(evidence, done, core, cx);
+            core.arm_silence(cx);
+        }
+        Input::Fired(Timer::Silence) => {
+            // The probe may hang for good: a fresh session gets a fresh call.
+            core.blame_if_dependency(&input);
+            void(evidence, done, core, cx);
+            core.close_session(cx);
+            core.open_session(cx);
+            core.arm_silence(cx);
+        }
+        Input::Fired(Timer::HoldOff) => *done = true,
+        Input::Trip | Input::Report { .. } => {
+            core.blame_if_dependency(&input);
+            core.level_at_least_one();
+            void(evidence, done, core, cx);
+            core.arm_silence(cx);
+        }
+        _ => return Outcome::Super,
+    }
+    Outcome::Handled
+}
+
+fn begin_clean_run(done: &mut bool, core: &mut Core, cx: &mut Cx<'_>) {
+    if core.level == 0 {
+        *done = true;
+        return;
+    }
+    let policy = core.policy();
+    let jitter = policy.tuning().jitter_of(core.ledger.hold_offs);
+    let hold_off = policy.hold_off(core.level, core.blame) + jitter;
+    core.ledger.hold_offs += 1;
+    core.arm(Timer::HoldOff, hold_off, cx);
+}
+
+/// What was seen so far proves nothing any more.
+fn void(evidence: &mut u32, done: &mut bool, core: &mut Core, cx: &mut Cx<'_>) {
+    *evidence = 0;
+    *done = false;
+    core.disarm(Timer::HoldOff, cx);
+}
+
+/// Begins a new epoch, or passes right through it if there is nothing to start.
+fn restart(core: &mut Core, cx: &mut Cx<'_>) -> State {
+    core.epoch += 1;
+    cx.hop(Phase::Restarting, Cause::Recovered, core.epoch);
+    if core.plan.layout().components() == 0 {
+        cx.hop(Phase::Running, Cause::AllUp, core.epoch);
+        return State::Running { suspicion: 0 };
+    }
+    State::Restarting {
+        stage: 0,
+        waiting: core.plan.layout().stage(0).len() as u32,
+    }
+}

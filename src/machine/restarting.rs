@@ -1,0 +1,53 @@
+//! Restarting: components are started stage by stage, ascending. Any failure unwinds.
+
+use statig::Outcome;
+
+use super::core::{Core, Cx};
+use super::{Cause, Input, Phase, State, Timer};
+
+pub(super) fn enter(stage: u16, core: &mut Core, cx: &mut Cx<'_>) {
+    core.start_stage(stage, cx);
+}
+
+pub(super) fn handle(
+    stage: &mut u16,
+    waiting: &mut u32,
+    core: &mut Core,
+    input: &Input,
+    cx: &mut Cx<'_>,
+) -> Outcome<State> {
+    match *input {
+        input if input.is_fatal() => Outcome::Super,
+        Input::Up { .. } => {
+            *waiting -= 1;
+            if *waiting > 0 {
+                return Outcome::Handled;
+            }
+            if usize::from(*stage) + 1 < core.plan.layout().stages() {
+                *stage += 1;
+                *waiting = core.start_stage(*stage, cx);
+                return Outcome::Handled;
+            }
+            cx.hop(Phase::Running, Cause::AllUp, core.epoch);
+            Outcome::Transition(State::Running { suspicion: 0 })
+        }
+        Input::Alive { .. } => {
+            core.arm_silence(cx);
+            Outcome::Handled
+        }
+        Input::LeaseRenewed { remaining, .. } => {
+            if core.arm_fence(remaining, cx) {
+                Outcome::Handled
+            } else {
+                Outcome::Transition(core.trip(input, cx))
+            }
+        }
+        Input::Gone { .. }
+        | Input::Exited { .. }
+        | Input::Report { .. }
+        | Input::Failing { .. }
+        | Input::Fired(Timer::Silence | Timer::Stage | Timer::Fence)
+        | Input::Trip => Outcome::Transition(core.trip(input, cx)),
+        _ => Outcome::Super,
+    }
+}

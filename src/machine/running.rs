@@ -1,0 +1,96 @@
+//! Running: all components are up and the service is ready.
+
+use statig::Outcome;
+
+use super::core::{Core, Cx};
+use super::{Class, Effect, Input, State, Timer};
+use crate::policy::Blame;
+
+pub(super) fn enter(core: &mut Core, cx: &mut Cx<'_>) {
+    core.disarm(Timer::Stage, cx);
+    core.blame = Blame::Component;
+    core.failed_starts = 0;
+    if core.level > 0 {
+        core.arm(Timer::Stable, core.policy().tuning().stable_interval(), cx);
+    }
+    cx.emit(Effect::Ready(true));
+    if core.outage_open {
+        core.close_outage(cx);
+    }
+}
+
+pub(super) fn handle(
+    suspicion: &mut u32,
+    core: &mut Core,
+    input: &Input,
+    cx: &mut Cx<'_>,
+) -> Outcome<State> {
+    match *input {
+        input if input.is_fatal() => Outcome::Super,
+        Input::Report {
+            class: Class::Critical,
+            ..
+        }
+        | Input::Exited { .. }
+        | Input::Gone { .. }
+        | Input::Fired(Timer::Silence | Timer::Fence)
+        | Input::Trip => Outcome::Transition(core.trip(input, cx)),
+        Input::Report { count, .. } => suspect(suspicion, count.max(1), core, input, cx),
+        Input::Failing { .. } => suspect(suspicion, 1, core, input, cx),
+        Input::Alive { .. } => {
+            core.arm_silence(cx);
+            Outcome::Handled
+        }
+        Input::LeaseRenewed { remaining, .. } => {
+            if core.arm_fence(remaining, cx) {
+                Outcome::Handled
+            } else {
+                Outcome::Transition(core.trip(input, cx))
+            }
+        }
+        Input::Fired(Timer::Decay) => {
+            *suspicion -= 1;
+            if *suspicion > 0 {
+                core.arm(Timer::Decay, core.policy().tuning().decay_interval(), cx);
+            } else {
+                core.blame = Blame::Component;
+            }
+            Outcome::Handled
+        }
+        Input::Fired(Timer::Stable) => {
+            core.level = core.level.saturating_sub(1);
+            if core.level > 0 {
+                core.arm(Timer::Stable, core.policy().tuning().stable_interval(), cx);
+            }
+            Outcome::Handled
+        }
+        Input::Reset => {
+            *suspicion = 0;
+            core.level = 0;
+            core.blame = Blame::Component;
+            core.disarm(Timer::Decay, cx);
+            core.disarm(Timer::Stable, cx);
+            Outcome::Handled
+        }
+        _ => Outcome::Super,
+    }
+}
+
+/// More suspicion: trips at the threshold, else decays with time.
+fn suspect(
+    suspicion: &mut u32,
+    more: u32,
+    core: &mut Core,
+    input: &Input,
+    cx: &mut Cx<'_>,
+) -> Outcome<State> {
+    core.blame_if_dependency(input);
+    *suspicion = suspicion.saturating_add(more);
+    if *suspicion >= core.policy().trip_threshold() {
+        return Outcome::Transition(core.trip(input, cx));
+    }
+    if !core.is_armed(Timer::Decay) {
+        core.arm(Timer::Decay, core.policy().tuning().decay_interval(), cx);
+    }
+    Outcome::Handled
+}

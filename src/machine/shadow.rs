@@ -1,0 +1,73 @@
+//! What the machine would do, without doing it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::{Effect, How, Input, Machine, Step};
+use crate::policy::Plan;
+
+/// A machine whose components answer at once and whose effects on them are not carried out: it
+/// shows what would happen to a service that is only being observed.
+///
+/// Feed it the observations, the reports, the operator's commands and its own timers. Reports are
+/// taken for its own epoch, since it counts epochs apart from the service that really runs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Shadow {
+    machine: Machine,
+}
+
+impl Shadow {
+    /// A shadow at boot. Appends the first effects.
+    pub fn new(plan: impl Into<Arc<Plan>>, effects: &mut Vec<Effect>) -> Self {
+        Self {
+            machine: Machine::new(plan, effects),
+        }
+    }
+
+    /// Takes in one input, answers for the components at once, and calls `each` for every step with
+    /// its input and effects, in order.
+    ///
+    /// The caller carries out what concerns the session and the timers, logs the rest, and carries
+    /// out nothing else.
+    pub fn handle(&mut self, input: Input, mut each: impl FnMut(&Machine, Input, Step, &[Effect])) {
+        let mut inputs = VecDeque::from([self.for_this_epoch(input)]);
+        let mut effects = Vec::new();
+        while let Some(input) = inputs.pop_front() {
+            effects.clear();
+            let step = self.machine.handle(input, &mut effects);
+            inputs.extend(effects.iter().filter_map(answer));
+            each(&self.machine, input, step, &effects);
+        }
+    }
+
+    /// The machine behind it.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    fn for_this_epoch(&self, input: Input) -> Input {
+        match input {
+            // A component that is down here may well be up in the service that really runs.
+            Input::Report { class, count, .. } => Input::Report {
+                component: None,
+                epoch: self.machine.epoch(),
+                class,
+                count,
+            },
+            other => other,
+        }
+    }
+}
+
+/// What a component that does everything at once would answer.
+fn answer(effect: &Effect) -> Option<Input> {
+    match *effect {
+        Effect::Start { component, epoch } => Some(Input::Up { component, epoch }),
+        Effect::Stop { component, epoch } => Some(Input::Gone {
+            component,
+            epoch,
+            how: How::Returned,
+        }),
+        _ => None,
+    }
+}

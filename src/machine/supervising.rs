@@ -1,0 +1,46 @@
+//! The superstates' handlers: what is the same in many states.
+
+use statig::Outcome;
+
+use super::core::{Core, Cx, cause_of};
+use super::{Input, Phase, State, Then, Why};
+
+/// Supervising: every state but Ended. A stop that is wanted, and a failure that no restart mends.
+pub(super) fn supervising(core: &mut Core, input: &Input, cx: &mut Cx<'_>) -> Outcome<State> {
+    let then = match input {
+        Input::Shutdown => Then::Stop,
+        Input::Drain => Then::Drain,
+        input if input.is_fatal() => Then::Halt(Why::Fatal),
+        _ => return Outcome::Super,
+    };
+    let cause = cause_of(input, cx);
+    Outcome::Transition(match cx.phase() {
+        Phase::Monitoring | Phase::Drained => core.rest(then, cause, cx),
+        _ => core.wind_down(then, cause, cx),
+    })
+}
+
+/// Suspended: every state that is not ready.
+pub(super) fn suspended(core: &mut Core, input: &Input) -> Outcome<State> {
+    match input {
+        Input::Reset => core.level = core.level.min(1),
+        Input::Trip | Input::Report { .. } if !input.is_fatal() => {
+            core.blame_if_dependency(input);
+            core.level_at_least_one();
+        }
+        _ => return Outcome::Super,
+    }
+    Outcome::Handled
+}
+
+impl Input {
+    /// Whether no restart could mend what this tells of.
+    pub(super) fn is_fatal(&self) -> bool {
+        use super::Class::Fatal;
+        match *self {
+            Self::Report { class, .. } => class == Fatal,
+            Self::Exited { how, .. } | Self::Gone { how, .. } => how.class() == Fatal,
+            _ => false,
+        }
+    }
+}

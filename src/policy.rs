@@ -1,0 +1,267 @@
+//! What an operator may set, and which settings cannot work.
+//!
+//! [`Policy`] holds the numbers, [`Layout`] the components and their stages, and [`Plan`] is a pair
+//! of both that was checked together. A number that cannot work is refused when the policy or the
+//! plan is built, with an error that names the knob, its value and the bound.
+
+mod error;
+mod fence;
+mod layout;
+mod tuning;
+
+use core::time::Duration;
+
+pub use error::PolicyError;
+pub use fence::Fence;
+pub use layout::{ComponentId, Layout, Plan};
+pub use tuning::Tuning;
+
+use error::{in_range, in_range_count};
+
+/// The shortest duration a knob takes, unless its documentation says that zero switches it off.
+pub const MIN_DURATION: Duration = Duration::from_millis(1);
+/// The longest duration a knob takes.
+pub const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
+/// The largest count a knob takes.
+pub const MAX_COUNT: u32 = 1_000_000;
+
+/// Who is to blame for an outage: it decides how long the dependency must prove itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Blame {
+    /// Only components failed; the probe saw nothing wrong.
+    Component,
+    /// The dependency had a part in it: a failing observation, a silence, or a report that says so.
+    Dependency,
+}
+
+/// The numbers that drive every decision, checked when they are built.
+///
+/// ```
+/// use std::time::Duration;
+/// use overwatch::Policy;
+///
+/// let policy = Policy::builder()
+///     .window(Duration::from_secs(10))
+///     .stop_deadline(Duration::from_secs(5))
+///     .build()?;
+/// assert_eq!(policy.window(), Duration::from_secs(10));
+///
+/// let error = Policy::builder().window(Duration::ZERO).build().unwrap_err();
+/// assert!(error.to_string().contains("window"));
+/// # Ok::<(), overwatch::PolicyError>(())
+/// ```
+///
+/// Durations lie between [`MIN_DURATION`] and [`MAX_DURATION`], counts between 1 and [`MAX_COUNT`].
+///
+/// | knob | default | what it sets |
+/// | --- | --- | --- |
+/// | [`window`](PolicyBuilder::window) | 30 s | how long the dependency must prove itself after an outage that it caused |
+/// | [`silence_limit`](PolicyBuilder::silence_limit) | 5 s | how long without a positive observation before the dependency counts as failed |
+/// | [`trip_threshold`](PolicyBuilder::trip_threshold) | 1 | how much suspicion trips |
+/// | [`start_deadline`](PolicyBuilder::start_deadline) | 30 s | how long a stage may take to be up |
+/// | [`stop_deadline`](PolicyBuilder::stop_deadline) | 10 s | how long a stage may take to stop before it is aborted |
+/// | [`abort_deadline`](PolicyBuilder::abort_deadline) | 2 s | how long an aborted component may take before it counts as wedged |
+/// | [`fence`](PolicyBuilder::fence) | none | the lease that work depends on |
+/// | [`give_up_after`](PolicyBuilder::give_up_after) | never | how many failed starts in a row end the run |
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Policy {
+    window: Duration,
+    silence_limit: Duration,
+    trip_threshold: u32,
+    start_deadline: Duration,
+    stop_deadline: Duration,
+    abort_deadline: Duration,
+    fence: Option<Fence>,
+    give_up_after: Option<u32>,
+    tuning: Tuning,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(30),
+            silence_limit: Duration::from_secs(5),
+            trip_threshold: 1,
+            start_deadline: Duration::from_secs(30),
+            stop_deadline: Duration::from_secs(10),
+            abort_deadline: Duration::from_secs(2),
+            fence: None,
+            give_up_after: None,
+            tuning: Tuning::default(),
+        }
+    }
+}
+
+impl Policy {
+    /// A builder that starts from the defaults.
+    pub fn builder() -> PolicyBuilder {
+        PolicyBuilder(Self::default())
+    }
+
+    /// How long the dependency must prove itself after an outage that it caused.
+    pub fn window(&self) -> Duration {
+        self.window
+    }
+
+    /// How long without a positive observation before the dependency counts as failed.
+    pub fn silence_limit(&self) -> Duration {
+        self.silence_limit
+    }
+
+    /// How much suspicion trips.
+    pub fn trip_threshold(&self) -> u32 {
+        self.trip_threshold
+    }
+
+    /// How long one stage may take to be up.
+    pub fn start_deadline(&self) -> Duration {
+        self.start_deadline
+    }
+
+    /// How long one stage may take to stop before what is left of it is aborted.
+    pub fn stop_deadline(&self) -> Duration {
+        self.stop_deadline
+    }
+
+    /// How long an aborted component may take to be gone before it counts as wedged.
+    pub fn abort_deadline(&self) -> Duration {
+        self.abort_deadline
+    }
+
+    /// The lease that work depends on, if any.
+    pub fn fence(&self) -> Option<&Fence> {
+        self.fence.as_ref()
+    }
+
+    /// How many failed starts in a row end the run, if any number does.
+    pub fn give_up_after(&self) -> Option<u32> {
+        self.give_up_after
+    }
+
+    /// The knobs that few need.
+    pub fn tuning(&self) -> &Tuning {
+        &self.tuning
+    }
+
+    /// The hold-off at a level, before jitter: how long a clean run must last before components are
+    /// started. Zero at level 0, where one positive observation is enough.
+    ///
+    /// From level 1 it is the window or the backoff, by who is to [blame](Blame), multiplied by the
+    /// growth for each further level, and never above [`Tuning::max_hold_off`].
+    pub fn hold_off(&self, level: u32, blame: Blame) -> Duration {
+        if level == 0 {
+            return Duration::ZERO;
+        }
+        let base = match blame {
+            Blame::Component => self.tuning.backoff,
+            Blame::Dependency => self.window,
+        };
+        let factor = self.tuning.growth.saturating_pow(level - 1);
+        base.saturating_mul(factor).min(self.tuning.max_hold_off)
+    }
+
+    /// How many alive observations a clean run needs besides its length.
+    pub fn needed_evidence(&self, level: u32, blame: Blame) -> u32 {
+        match blame {
+            Blame::Dependency if level > 0 => self.tuning.min_evidence,
+            _ => 1,
+        }
+    }
+
+    /// The longest that stopping this many stages can take: each its stop and its abort deadline.
+    pub fn stop_budget(&self, stages: usize) -> Duration {
+        let stages = u32::try_from(stages).unwrap_or(u32::MAX);
+        (self.stop_deadline + self.abort_deadline).saturating_mul(stages)
+    }
+}
+
+/// Builds a [`Policy`]; [`build`](PolicyBuilder::build) checks it.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct PolicyBuilder(Policy);
+
+impl PolicyBuilder {
+    /// How long the dependency must prove itself after an outage that it caused: positive evidence,
+    /// no error and no silence for the whole window. Default 30 s.
+    pub fn window(mut self, window: Duration) -> Self {
+        self.0.window = window;
+        self
+    }
+
+    /// How long the service may go without a positive observation before the dependency counts as
+    /// failed. It bounds how long readiness can outlive a dependency that hangs. Default 5 s.
+    pub fn silence_limit(mut self, limit: Duration) -> Self {
+        self.0.silence_limit = limit;
+        self
+    }
+
+    /// How much suspicion trips: a report or a failing observation adds one, a quiet
+    /// [`Tuning::decay`] takes one away. Default 1: the first one trips.
+    pub fn trip_threshold(mut self, threshold: u32) -> Self {
+        self.0.trip_threshold = threshold;
+        self
+    }
+
+    /// How long one stage may take until all its components are up. Default 30 s.
+    pub fn start_deadline(mut self, deadline: Duration) -> Self {
+        self.0.start_deadline = deadline;
+        self
+    }
+
+    /// How long one stage may take to stop before what is left of it is aborted. Default 10 s.
+    pub fn stop_deadline(mut self, deadline: Duration) -> Self {
+        self.0.stop_deadline = deadline;
+        self
+    }
+
+    /// How long aborted components may take to be gone before they count as wedged, after which the
+    /// process must be left. Default 2 s.
+    pub fn abort_deadline(mut self, deadline: Duration) -> Self {
+        self.0.abort_deadline = deadline;
+        self
+    }
+
+    /// The lease that work depends on. Default none.
+    pub fn fence(mut self, fence: Fence) -> Self {
+        self.0.fence = Some(fence);
+        self
+    }
+
+    /// After how many failed starts in a row the run ends, so that an orchestrator takes over.
+    /// Default never: it tries for ever, at the longest hold-off.
+    pub fn give_up_after(mut self, failed_starts: u32) -> Self {
+        self.0.give_up_after = Some(failed_starts);
+        self
+    }
+
+    /// The knobs that few need.
+    pub fn tuning(mut self, tuning: Tuning) -> Self {
+        self.0.tuning = tuning;
+        self
+    }
+
+    /// Checks every number.
+    ///
+    /// # Errors
+    ///
+    /// The first knob that is out of bounds, or that another one contradicts. What a
+    /// [`fence`](PolicyBuilder::fence) needs depends on the stages too and is checked by
+    /// [`Plan::new`].
+    pub fn build(self) -> Result<Policy, PolicyError> {
+        let policy = self.0;
+        in_range("window", policy.window)?;
+        in_range("silence_limit", policy.silence_limit)?;
+        in_range_count("trip_threshold", policy.trip_threshold, MAX_COUNT)?;
+        in_range("start_deadline", policy.start_deadline)?;
+        in_range("stop_deadline", policy.stop_deadline)?;
+        in_range("abort_deadline", policy.abort_deadline)?;
+        if let Some(failed_starts) = policy.give_up_after {
+            in_range_count("give_up_after", failed_starts, MAX_COUNT)?;
+        }
+        if let Some(fence) = &policy.fence {
+            fence.check()?;
+        }
+        policy.tuning.check(policy.window)?;
+        Ok(policy)
+    }
+}

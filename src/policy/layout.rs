@@ -1,0 +1,218 @@
+//! The components, their stages, and the plan that joins them to a policy.
+
+use core::fmt;
+use core::ops::Range;
+use core::time::Duration;
+
+use super::{Policy, PolicyError};
+
+/// A component, by its place in the [`Layout`]: components are numbered from 0 in the order of their
+/// stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ComponentId(pub u32);
+
+impl ComponentId {
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Display for ComponentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+/// How many components there are in each stage, and which of them owns the lease.
+///
+/// Stages are started in ascending order and stopped in descending order; the components of one
+/// stage are started and stopped together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Layout {
+    /// Where each stage ends; it begins where the one before ends.
+    ends: Vec<u32>,
+    stage_of: Vec<u16>,
+    lease_owner: Option<ComponentId>,
+}
+
+impl Layout {
+    /// The most components a layout takes.
+    pub const MAX_COMPONENTS: usize = 16_000_000;
+    /// The most stages a layout takes.
+    pub const MAX_STAGES: usize = 1_000;
+
+    /// A layout with this many components in each stage. No stages at all is a layout too: the
+    /// machine then has nothing to start and nothing to stop.
+    ///
+    /// # Errors
+    ///
+    /// A stage without components (a gap), or more components or stages than the limits.
+    pub fn new(stages: &[usize]) -> Result<Self, PolicyError> {
+        if stages.len() > Self::MAX_STAGES {
+            return Err(PolicyError::new(
+                "stages",
+                format!("{}", stages.len()),
+                format!("there may be at most {}", Self::MAX_STAGES),
+            ));
+        }
+        let mut layout = Self::default();
+        for (stage, &count) in stages.iter().enumerate() {
+            if count == 0 {
+                return Err(PolicyError::new(
+                    "stages",
+                    format!("empty at stage {stage}"),
+                    "every stage needs at least one component: leave the gap out",
+                ));
+            }
+            let total = layout.stage_of.len().saturating_add(count);
+            if total > Self::MAX_COMPONENTS {
+                return Err(PolicyError::new(
+                    "components",
+                    format!("{total} or more"),
+                    format!("there may be at most {}", Self::MAX_COMPONENTS),
+                ));
+            }
+            layout.stage_of.resize(total, stage as u16);
+            layout.ends.push(total as u32);
+        }
+        Ok(layout)
+    }
+
+    /// Names the component that holds the lease of the policy's [`Fence`](super::Fence).
+    #[must_use]
+    pub fn with_lease_owner(mut self, owner: ComponentId) -> Self {
+        self.lease_owner = Some(owner);
+        self
+    }
+
+    /// How many components there are.
+    pub fn components(&self) -> usize {
+        self.stage_of.len()
+    }
+
+    /// How many stages there are.
+    pub fn stages(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The components of a stage. Empty for a stage that does not exist.
+    pub fn stage(&self, stage: usize) -> Range<u32> {
+        let Some(&end) = self.ends.get(stage) else {
+            return 0..0;
+        };
+        let start = stage.checked_sub(1).map_or(0, |before| self.ends[before]);
+        start..end
+    }
+
+    /// The stage of a component, or `None` if there is no such component.
+    pub fn stage_of(&self, component: ComponentId) -> Option<usize> {
+        self.stage_of
+            .get(component.index())
+            .map(|&stage| usize::from(stage))
+    }
+
+    /// The component that holds the lease, if any.
+    pub fn lease_owner(&self) -> Option<ComponentId> {
+        self.lease_owner
+    }
+}
+
+/// A policy and a layout that were checked together: what a machine, and the monitor that judges it,
+/// are built from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Plan {
+    policy: Policy,
+    layout: Layout,
+    stop_budget: Duration,
+}
+
+impl Plan {
+    /// Checks a policy against a layout.
+    ///
+    /// # Errors
+    ///
+    /// - A fence without a lease owner, a lease owner without a fence, or an owner that is not a
+    ///   component.
+    /// - A fence that leaves no room: TTL − margin − Σ(stop + abort deadlines of all stages) must be
+    ///   above both the start deadline (the owner may need all of it to acquire the lease) and the
+    ///   renewal interval (else a lease renewed on time would trip). The error shows the arithmetic.
+    pub fn new(policy: Policy, layout: Layout) -> Result<Self, PolicyError> {
+        let stop_budget = policy.stop_budget(layout.stages());
+        match (policy.fence(), layout.lease_owner()) {
+            (None, None) => {}
+            (None, Some(owner)) => {
+                return Err(PolicyError::new(
+                    "fence",
+                    "not set",
+                    format!("component {owner} owns a lease: set the fence, or name no owner"),
+                ));
+            }
+            (Some(_), None) => {
+                return Err(PolicyError::new(
+                    "fence",
+                    "set",
+                    "no component owns its lease: name the owner, or set no fence",
+                ));
+            }
+            (Some(fence), Some(owner)) => {
+                if layout.stage_of(owner).is_none() {
+                    return Err(PolicyError::new(
+                        "lease_owner",
+                        format!("{owner}"),
+                        format!("there are only {} components", layout.components()),
+                    ));
+                }
+                let slack = fence.slack(fence.ttl(), stop_budget).unwrap_or_default();
+                for (knob, least) in [
+                    ("start_deadline", policy.start_deadline()),
+                    ("fence.renewal_interval", fence.renewal_interval()),
+                ] {
+                    if slack <= least {
+                        return Err(PolicyError::new(
+                            "fence.ttl",
+                            format!("{:?}", fence.ttl()),
+                            format!(
+                                "less the margin of {:?} and the stop budget of {} stages \u{d7} ({:?} stop + {:?} abort) = {:?} \
+                                 it leaves {:?} for work, which must be more than `{knob}` = {:?}: \
+                                 lengthen the lease or shorten the deadlines",
+                                fence.margin(),
+                                layout.stages(),
+                                policy.stop_deadline(),
+                                policy.abort_deadline(),
+                                stop_budget,
+                                slack,
+                                least,
+                            ),
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(Self {
+            policy,
+            layout,
+            stop_budget,
+        })
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The layout.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The longest that stopping everything can take.
+    pub fn stop_budget(&self) -> Duration {
+        self.stop_budget
+    }
+
+    /// How long work may go on when the lease has this long to live: less the margin and the stop
+    /// budget. `None` if stopping must begin at once, or if there is no fence.
+    pub fn fence_after(&self, remaining: Duration) -> Option<Duration> {
+        self.policy.fence()?.slack(remaining, self.stop_budget)
+    }
+}

@@ -1,0 +1,191 @@
+//! The knobs that few need.
+
+use core::time::Duration;
+
+use super::error::{PolicyError, in_range, in_range_count, in_range_or_zero};
+use super::{MAX_COUNT, MAX_DURATION};
+
+/// The knobs of a [`Policy`](super::Policy) that few need to turn.
+///
+/// ```
+/// use std::time::Duration;
+/// use overwatch::{Policy, Tuning};
+///
+/// let policy = Policy::builder()
+///     .tuning(Tuning::default().jitter_seed_from("node-7").unready_delay(Duration::from_secs(5)))
+///     .build()?;
+/// # Ok::<(), overwatch::PolicyError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[must_use = "a tuning does nothing until it is given to `PolicyBuilder::tuning`"]
+pub struct Tuning {
+    pub(super) backoff: Duration,
+    pub(super) growth: u32,
+    pub(super) max_hold_off: Duration,
+    pub(super) max_level: u32,
+    pub(super) min_evidence: u32,
+    decay: Duration,
+    stable_after: Duration,
+    unready_delay: Duration,
+    jitter: Duration,
+    jitter_seed: u64,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            backoff: Duration::from_secs(1),
+            growth: 2,
+            max_hold_off: Duration::from_secs(5 * 60),
+            max_level: 10,
+            min_evidence: 3,
+            decay: Duration::from_secs(60),
+            stable_after: Duration::from_secs(60),
+            unready_delay: Duration::ZERO,
+            jitter: Duration::from_millis(500),
+            jitter_seed: 0,
+        }
+    }
+}
+
+impl Tuning {
+    /// The hold-off after an outage in which only components failed. Default 1 s.
+    pub fn backoff(mut self, backoff: Duration) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// The factor by which each further level lengthens the hold-off, 1 to 10. Default 2.
+    pub fn growth(mut self, factor: u32) -> Self {
+        self.growth = factor;
+        self
+    }
+
+    /// The longest hold-off before jitter. At least the window and the backoff. Default 5 min.
+    pub fn max_hold_off(mut self, max: Duration) -> Self {
+        self.max_hold_off = max;
+        self
+    }
+
+    /// The highest level. Default 10.
+    pub fn max_level(mut self, max: u32) -> Self {
+        self.max_level = max;
+        self
+    }
+
+    /// How many alive observations a clean run needs, besides its length, when the dependency was
+    /// to blame. Default 3.
+    pub fn min_evidence(mut self, observations: u32) -> Self {
+        self.min_evidence = observations;
+        self
+    }
+
+    /// How long until one unit of suspicion is forgotten. Default 60 s.
+    pub fn decay(mut self, decay: Duration) -> Self {
+        self.decay = decay;
+        self
+    }
+
+    /// How long the service must have run until its level sinks by one. Default 60 s.
+    pub fn stable_after(mut self, stable_after: Duration) -> Self {
+        self.stable_after = stable_after;
+        self
+    }
+
+    /// On a wanted shutdown or drain: how long to stay up, already not ready, so that load balancers
+    /// see it before connections are refused. Zero, the default, is no delay. There is none either
+    /// when a [`Fence`](super::Fence) is set: its time is not to be spent on waiting.
+    pub fn unready_delay(mut self, delay: Duration) -> Self {
+        self.unready_delay = delay;
+        self
+    }
+
+    /// The most that jitter adds to a hold-off, so that a fleet does not come back in one instant.
+    /// Zero switches it off. Default 500 ms.
+    pub fn jitter(mut self, jitter: Duration) -> Self {
+        self.jitter = jitter;
+        self
+    }
+
+    /// What makes this node's jitter its own. Default 0.
+    pub fn jitter_seed(mut self, seed: u64) -> Self {
+        self.jitter_seed = seed;
+        self
+    }
+
+    /// A seed from the node's name (FNV-1a of its bytes: the same on every platform and version).
+    pub fn jitter_seed_from(self, name: &str) -> Self {
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        self.jitter_seed(hash)
+    }
+
+    /// The highest level that [`max_level`](Tuning::max_level) allows.
+    pub fn level_cap(&self) -> u32 {
+        self.max_level
+    }
+
+    /// How long until one unit of suspicion is forgotten.
+    pub fn decay_interval(&self) -> Duration {
+        self.decay
+    }
+
+    /// How long the service must have run until its level sinks by one.
+    pub fn stable_interval(&self) -> Duration {
+        self.stable_after
+    }
+
+    /// How long a wanted stop waits after readiness went off.
+    pub fn delay_before_stop(&self) -> Duration {
+        self.unready_delay
+    }
+
+    /// The most that jitter adds to a hold-off.
+    pub fn max_jitter(&self) -> Duration {
+        self.jitter
+    }
+
+    /// What jitter adds to the hold-off of this number: a pure function of seed and number, evenly
+    /// spread from zero up to [`max_jitter`](Tuning::max_jitter), exclusive.
+    pub fn jitter_of(&self, number: u64) -> Duration {
+        // SplitMix64's finalizer: neighbouring numbers give unrelated values.
+        let mut mixed = self
+            .jitter_seed
+            .wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        let nanos = (self.jitter.as_nanos() * u128::from(mixed)) >> 64;
+        // Smaller than the jitter, which is at most a day: it fits.
+        Duration::from_nanos(nanos as u64)
+    }
+
+    pub(super) fn check(&self, window: Duration) -> Result<(), PolicyError> {
+        in_range("backoff", self.backoff)?;
+        in_range_count("growth", self.growth, 10)?;
+        in_range("max_hold_off", self.max_hold_off)?;
+        for (knob, least) in [("window", window), ("backoff", self.backoff)] {
+            if self.max_hold_off < least {
+                return Err(PolicyError::new(
+                    "max_hold_off",
+                    format!("{:?}", self.max_hold_off),
+                    format!("it must be at least `{knob}`, which is {least:?}"),
+                ));
+            }
+        }
+        in_range_count("max_level", self.max_level, 1_000)?;
+        in_range_count("min_evidence", self.min_evidence, MAX_COUNT)?;
+        in_range("decay", self.decay)?;
+        in_range("stable_after", self.stable_after)?;
+        in_range_or_zero("unready_delay", self.unready_delay)?;
+        if self.jitter > MAX_DURATION {
+            return Err(PolicyError::new(
+                "jitter",
+                format!("{:?}", self.jitter),
+                format!("it must be at most {MAX_DURATION:?}"),
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! The laws, on random interleavings of everything that can reach the machine.
+
+use overwatch::law::Violation;
+use overwatch::machine::{Input, Machine, Phase};
+use proptest::prelude::*;
+
+use crate::world::{Action, World, any_action, any_plan, ms};
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn laws_hold_whenever_timers_fire(plan in any_plan(), actions in prop::collection::vec(any_action(), 1..160)) {
+        run(World::new(plan, false), &actions)?;
+    }
+
+    #[test]
+    fn laws_hold_on_a_clock(plan in any_plan(), actions in prop::collection::vec(any_action(), 1..160)) {
+        run(World::new(plan, true), &actions)?;
+    }
+
+    /// From wherever random events lead, a healthy world brings the service back.
+    #[test]
+    fn recovery_is_reached(plan in any_plan(), actions in prop::collection::vec(any_action(), 1..100)) {
+        let mut world = run(World::new(plan, true), &actions)?;
+        if matches!(world.machine().phase(), Phase::Stopped | Phase::Halted) {
+            return Ok(());
+        }
+        act(&mut world, Action::Command(4))?;
+        for _ in 0..400 {
+            if world.machine().phase() == Phase::Running || world.machine().phase().is_ended() {
+                break;
+            }
+            while !world.open.is_empty() {
+                act(&mut world, Action::Answer)?;
+            }
+            act(&mut world, Action::Alive)?;
+            act(&mut world, Action::Wait(Some(1)))?;
+        }
+        let phase = world.machine().phase();
+        let asked = phase.is_ended();
+        prop_assert!(asked || phase == Phase::Running, "stuck in {:?}\n{}", world.machine().state(), world.trace.join("\n"));
+    }
+
+    /// From wherever random events lead, a shutdown ends, though nothing ever answers.
+    #[test]
+    fn shutdown_ends_in_silence(plan in any_plan(), actions in prop::collection::vec(any_action(), 1..100)) {
+        let mut world = run(World::new(plan.clone(), true), &actions)?;
+        let delay = plan.policy().tuning().delay_before_stop();
+        tell(&mut world, Input::Shutdown)?;
+        let longest = (plan.stop_budget() + delay).as_millis() as u64;
+        act(&mut world, Action::Wait(Some(longest)))?;
+        prop_assert!(world.machine().phase().is_ended(), "{:?} after {:?}", world.machine().state(), ms(longest));
+    }
+
+    /// Every machine that can be reached can be written down and resumed.
+    #[test]
+    fn every_state_can_be_resumed(plan in any_plan(), actions in prop::collection::vec(any_action(), 1..80)) {
+        let mut world = World::new(plan.clone(), false).expect("boot obeys the laws");
+        for &action in &actions {
+            act(&mut world, action)?;
+            let resumed = Machine::resume(plan.clone(), world.machine().snapshot());
+            prop_assert_eq!(resumed.as_ref(), Ok(world.machine()), "{}", world.trace.join("\n"));
+        }
+    }
+}
+
+fn run(world: Result<World, Violation>, actions: &[Action]) -> Result<World, TestCaseError> {
+    let mut world = world.map_err(|violation| TestCaseError::fail(violation.to_string()))?;
+    for &action in actions {
+        act(&mut world, action)?;
+    }
+    Ok(world)
+}
+
+fn act(world: &mut World, action: Action) -> Result<(), TestCaseError> {
+    world
+        .act(action)
+        .map_err(|violation| fail(world, &violation))
+}
+
+fn tell(world: &mut World, input: Input) -> Result<(), TestCaseError> {
+    world
+        .input(input)
+        .map_err(|violation| fail(world, &violation))
+}
+
+fn fail(world: &World, violation: &Violation) -> TestCaseError {
+    TestCaseError::fail(format!("{violation}\n{}", world.trace.join("\n")))
+}

@@ -1,0 +1,326 @@
+//! A world for the machine to live in: plans, and an environment that answers, lies, repeats itself,
+//! comes late, or stays silent, as a list of plain actions tells it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use overwatch::law::{Checked, Violation};
+use overwatch::machine::{Class, Effect, How, Input, Machine, Slot, Step, Timer};
+use overwatch::policy::{ComponentId, Fence, Layout, Plan, Policy, PolicyBuilder, Tuning};
+use proptest::prelude::*;
+
+pub(crate) const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// A policy of small numbers, in milliseconds: every timer is within reach of a short test.
+pub(crate) fn small_policy() -> PolicyBuilder {
+    Policy::builder()
+        .window(ms(30))
+        .silence_limit(ms(8))
+        .start_deadline(ms(20))
+        .stop_deadline(ms(10))
+        .abort_deadline(ms(5))
+        .tuning(small_tuning())
+}
+
+pub(crate) fn small_tuning() -> Tuning {
+    Tuning::default()
+        .backoff(ms(4))
+        .max_hold_off(ms(100))
+        .max_level(4)
+        .min_evidence(2)
+        .decay(ms(15))
+        .stable_after(ms(25))
+        .jitter(ms(3))
+}
+
+pub(crate) fn plan(policy: PolicyBuilder, stages: &[usize]) -> Arc<Plan> {
+    let policy = policy.build().expect("a policy that works");
+    let layout = Layout::new(stages).expect("a layout without gaps");
+    Arc::new(Plan::new(policy, layout).expect("a plan that works"))
+}
+
+/// Every switch of the policy that changes behaviour, at random.
+pub(crate) fn any_plan() -> impl Strategy<Value = Arc<Plan>> {
+    let stages = prop_oneof![
+        1 => Just(vec![]),
+        12 => prop::collection::vec(1_usize..=3, 1..=4).prop_filter("0 to 8 components", |stages| stages.iter().sum::<usize>() <= 8),
+    ];
+    (
+        stages,
+        1_u32..=3,
+        any::<bool>(),
+        prop::option::of(1_u32..=3),
+        any::<bool>(),
+        any::<u64>(),
+    )
+        .prop_map(|(stages, threshold, fenced, give_up, delay, seed)| {
+            let mut tuning = small_tuning().jitter_seed(seed);
+            if delay {
+                tuning = tuning.unready_delay(ms(6));
+            }
+            let mut builder = small_policy().trip_threshold(threshold).tuning(tuning);
+            if let Some(limit) = give_up {
+                builder = builder.give_up_after(limit);
+            }
+            let components: usize = stages.iter().sum();
+            let mut layout = Layout::new(&stages).expect("no gaps");
+            if fenced && components > 0 {
+                let owner = ComponentId((seed % components as u64) as u32);
+                layout = layout.with_lease_owner(owner);
+                builder = builder.fence(Fence::new(ms(120), ms(10)).with_margin(ms(2)));
+            }
+            Arc::new(Plan::new(builder.build().expect("works"), layout).expect("works"))
+        })
+}
+
+/// One thing that the world does. Numbers are taken modulo what there is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Action {
+    /// Answer the longest-standing question: up, or gone.
+    Answer,
+    /// The dependency is seen alive in the present session.
+    Alive,
+    /// It is seen to fail.
+    Fail,
+    /// Any input, sensible or not.
+    Noise(Noise),
+    /// An operator's command.
+    Command(u8),
+    /// Time passes: up to the next deadline, or as many milliseconds.
+    Wait(Option<u64>),
+}
+
+/// An input made of small numbers, most of which are near the right one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Noise {
+    pub(crate) kind: u8,
+    pub(crate) component: u32,
+    pub(crate) detail: u32,
+    pub(crate) number: i8,
+}
+
+pub(crate) fn any_action() -> impl Strategy<Value = Action> {
+    let number = prop_oneof![8 => Just(0_i8), 1 => Just(-1), 1 => Just(1)];
+    let noise =
+        (0_u8..8, 0_u32..9, 0_u32..64, number).prop_map(|(kind, component, detail, number)| {
+            Noise {
+                kind,
+                component,
+                detail,
+                number,
+            }
+        });
+    prop_oneof![
+        8 => Just(Action::Answer),
+        8 => Just(Action::Alive),
+        1 => Just(Action::Fail),
+        4 => noise.prop_map(Action::Noise),
+        1 => (0_u8..16).prop_map(Action::Command),
+        6 => prop_oneof![Just(None), (0_u64..12).prop_map(Some)].prop_map(Action::Wait),
+    ]
+}
+
+/// A machine under judgement, in a world that owns the clock.
+pub(crate) struct World {
+    pub(crate) checked: Checked,
+    pub(crate) now: Duration,
+    last_input: Duration,
+    timed: bool,
+    due: [Option<Duration>; 6],
+    /// Questions that nobody has answered yet.
+    pub(crate) open: Vec<(ComponentId, u64)>,
+    pub(crate) effects: Vec<Effect>,
+    /// Every step, in words, for the one who reads a failure.
+    pub(crate) trace: Vec<String>,
+}
+
+impl World {
+    pub(crate) fn new(plan: Arc<Plan>, timed: bool) -> Result<Self, Violation> {
+        let mut effects = Vec::new();
+        let checked = Checked::new(plan, timed.then_some(Duration::ZERO), &mut effects)?;
+        let mut world = Self {
+            checked,
+            now: Duration::ZERO,
+            last_input: Duration::ZERO,
+            timed,
+            due: [None; 6],
+            open: Vec::new(),
+            effects,
+            trace: Vec::new(),
+        };
+        world.carry_out();
+        Ok(world)
+    }
+
+    pub(crate) fn machine(&self) -> &Machine {
+        self.checked.machine()
+    }
+
+    /// Does one thing. In a timed world all timers that are due by then fire first, in order.
+    pub(crate) fn act(&mut self, action: Action) -> Result<(), Violation> {
+        match action {
+            Action::Answer => {
+                let Some((component, epoch)) = (!self.open.is_empty()).then(|| self.open.remove(0))
+                else {
+                    return Ok(());
+                };
+                self.answer(component, epoch)
+            }
+            Action::Alive => {
+                let session = self.machine().session().unwrap_or_default();
+                self.input(Input::Alive { session })
+            }
+            Action::Fail => {
+                let session = self.machine().session().unwrap_or_default();
+                self.input(Input::Failing { session })
+            }
+            Action::Noise(noise) => self.input(self.noise(noise)),
+            Action::Command(command) => self.input(match command {
+                0 => Input::Shutdown,
+                1..=3 => Input::Drain,
+                4..=8 => Input::Resume,
+                9..=12 => Input::Trip,
+                _ => Input::Reset,
+            }),
+            Action::Wait(how_long) => self.wait(how_long),
+        }
+    }
+
+    /// The answer that the component's last order asks for.
+    fn answer(&mut self, component: ComponentId, epoch: u64) -> Result<(), Violation> {
+        match self.machine().slot(component) {
+            Slot::Starting => self.input(Input::Up { component, epoch }),
+            Slot::Stopping | Slot::Aborting | Slot::Wedged => {
+                let how = How::Returned;
+                self.input(Input::Gone {
+                    component,
+                    epoch,
+                    how,
+                })
+            }
+            Slot::Up | Slot::Down => Ok(()),
+        }
+    }
+
+    fn noise(&self, noise: Noise) -> Input {
+        let near = |number: u64| number.saturating_add_signed(i64::from(noise.number));
+        let component = ComponentId(noise.component);
+        let epoch = near(self.machine().epoch());
+        let class = [
+            Class::Component,
+            Class::Dependency,
+            Class::Critical,
+            Class::Fatal,
+        ][(noise.detail % 7 / 2) as usize];
+        let how = match noise.detail / 8 % 3 {
+            0 => How::Returned,
+            1 => How::Aborted,
+            _ => How::Failed(class),
+        };
+        match noise.kind {
+            0 => Input::Up { component, epoch },
+            1 => Input::Gone {
+                component,
+                epoch,
+                how,
+            },
+            2 => Input::Exited {
+                component,
+                epoch,
+                how,
+            },
+            3 => Input::Report {
+                component: (noise.component < 8).then_some(component),
+                epoch,
+                class,
+                count: noise.detail % 3,
+            },
+            4 => Input::Alive {
+                session: near(self.machine().session().unwrap_or_default()),
+            },
+            5 => Input::Failing {
+                session: near(self.machine().session().unwrap_or_default()),
+            },
+            6 if !self.timed => Input::Fired(Timer::ALL[noise.detail as usize % Timer::ALL.len()]),
+            _ => Input::LeaseRenewed {
+                epoch,
+                remaining: ms(u64::from(noise.detail) * 4),
+            },
+        }
+    }
+
+    /// Lets time pass: to the next deadline, or by this many milliseconds.
+    pub(crate) fn wait(&mut self, how_long: Option<u64>) -> Result<(), Violation> {
+        let next = self.next_due();
+        if !self.timed {
+            // Any armed timer may fire at any moment.
+            let armed: Vec<Timer> = Timer::ALL
+                .into_iter()
+                .filter(|timer| self.due[timer.index()].is_some())
+                .collect();
+            let Some(&timer) =
+                armed.get(how_long.unwrap_or_default() as usize % armed.len().max(1))
+            else {
+                return Ok(());
+            };
+            return self.input(Input::Fired(timer));
+        }
+        let until = match (how_long, next) {
+            (Some(how_long), _) => self.now + ms(how_long),
+            (None, Some((due, _))) => due,
+            (None, None) => return Ok(()),
+        };
+        while let Some((due, timer)) = self.next_due().filter(|&(due, _)| due <= until) {
+            self.now = self.now.max(due);
+            self.hand_over(Input::Fired(timer))?;
+        }
+        self.now = self.now.max(until);
+        Ok(())
+    }
+
+    fn next_due(&self) -> Option<(Duration, Timer)> {
+        let due = Timer::ALL
+            .into_iter()
+            .filter_map(|timer| Some((self.due[timer.index()]?, timer)));
+        due.min()
+    }
+
+    /// Hands over an input now.
+    pub(crate) fn input(&mut self, input: Input) -> Result<(), Violation> {
+        self.hand_over(input).map(|_| ())
+    }
+
+    fn hand_over(&mut self, input: Input) -> Result<Step, Violation> {
+        if let Input::Fired(timer) = input {
+            self.due[timer.index()] = None;
+        }
+        let elapsed = self.now - self.last_input;
+        self.last_input = self.now;
+        let judged = self.checked.handle(elapsed, input, &mut self.effects);
+        self.trace.push(format!(
+            "{:>6?} {input:?} -> {judged:?} {:?}",
+            self.now, self.effects
+        ));
+        let step = judged?;
+        self.carry_out();
+        Ok(step)
+    }
+
+    /// Keeps the timers and notes the questions.
+    fn carry_out(&mut self) {
+        for effect in &self.effects {
+            match *effect {
+                Effect::Arm { timer, after } => self.due[timer.index()] = Some(self.now + after),
+                Effect::Disarm { timer } => self.due[timer.index()] = None,
+                Effect::Start { component, epoch }
+                | Effect::Stop { component, epoch }
+                | Effect::Abort { component, epoch } => {
+                    self.open.push((component, epoch));
+                }
+                _ => {}
+            }
+        }
+    }
+}
