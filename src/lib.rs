@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 //! Stops a service cleanly when the dependency it cannot live without goes away, and starts it
 //! afresh once that dependency has proved itself.
 
@@ -7,6 +8,12 @@ pub mod policy;
 
 #[cfg(feature = "shell")]
 mod shell;
+
+#[cfg(feature = "test-util")]
+pub mod test_util;
+
+#[cfg(feature = "http")]
+pub mod http;
 
 #[cfg(feature = "etcd")]
 pub mod etcd;

@@ -1,5 +1,48 @@
-//! The async shell.
+//! The async shell: one task feeds the [machine](crate::machine) and carries out its effects.
+//!
+//! It takes no decision. It uses tokio's clock only, so it runs unchanged under
+//! `tokio::time::pause`.
 
+mod builder;
+mod component;
+mod context;
+mod describe;
+mod end;
+mod failure;
+mod handle;
+mod incarnation;
+mod journal;
+mod observe;
+mod overwatch;
 mod probe;
+mod reporter;
+mod session;
+mod shared;
+mod status;
+mod supervisor;
+mod timers;
+mod trace;
+mod watchdog;
 
-pub use probe::{Observation, Probe};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use builder::{BuildError, Builder};
+pub use component::{Component, StartStop, task};
+pub use context::{Context, SubTask};
+pub use end::RunError;
+pub use failure::{Classify, Failure};
+pub use handle::{CommandError, Ended, Handle};
+pub use incarnation::Hold;
+pub use journal::{Lagged, Outage, Transitioned, Transitions};
+pub use overwatch::{Overwatch, StepRecord};
+pub use probe::{All, Feed, FeedProbe, Observation, Polled, Probe, all, feed, polled};
+pub use reporter::Reporter;
+pub use status::{ComponentStatus, Status};
+
+#[cfg(feature = "test-util")]
+pub(crate) use {incarnation::Incarnation, reporter::Batch, shared::Shared};
+
+/// Locks, also after a panic elsewhere: what is behind our locks is valid after every statement.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,6 +1,16 @@
 //! What observes the dependency.
 
+mod all;
+mod feed;
+mod polled;
+
 use std::borrow::Cow;
+
+pub use all::{All, all};
+pub use feed::{Feed, FeedProbe, feed};
+pub use polled::{Polled, polled};
+
+use crate::policy::{Policy, PolicyError};
 
 /// One look at the dependency, as a [`Probe`] saw it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -39,9 +49,69 @@ impl Observation {
 /// Each session of the supervisor runs one task that calls [`observe`](Probe::observe) in a loop. A
 /// session ends by dropping the pending call, so the method must be safe to drop at any await; the
 /// next session calls it again on the same value.
+///
+/// | what the probe does | what follows |
+/// | --- | --- |
+/// | returns [`Observation::Alive`] | evidence: it opens the gate, keeps the service ready, lets a hold-off run |
+/// | returns [`Observation::Failing`] | adds suspicion (trips, by default); voids a clean run |
+/// | hangs | after the silence limit the dependency counts as failed, and the call is dropped and made anew |
+/// | panics | a failing observation that says so; it is called again after a second |
+/// | returns at once, again and again | it is called a hundred times a second at most |
+/// | blocks its thread | as if it hung; it is not called again until the call has returned |
+///
+/// ```
+/// use overwatch::{Observation, Probe};
+///
+/// struct Ping;
+///
+/// #[async_trait::async_trait]
+/// impl Probe for Ping {
+///     async fn observe(&self) -> Observation {
+///         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+///         match ping().await {
+///             Ok(round_trip) => Observation::alive(format!("answered in {round_trip:?}")),
+///             Err(error) => Observation::failing(error.to_string()),
+///         }
+///     }
+/// }
+/// # async fn ping() -> std::io::Result<std::time::Duration> { Ok(std::time::Duration::ZERO) }
+/// ```
 #[async_trait::async_trait]
 pub trait Probe: Send + Sync + 'static {
     /// The next observation. It paces itself: it returns when there is something new to tell, about
-    /// once a second, and never waits longer than the dependency may be silent.
+    /// once a second, and must not wait longer than the silence limit.
     async fn observe(&self) -> Observation;
+
+    /// Whether this probe can work under a policy. It is asked when the service is built.
+    ///
+    /// # Errors
+    ///
+    /// What must be changed, such as an interval that is longer than the silence limit. By default
+    /// every policy will do.
+    fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
+        let _ = policy;
+        Ok(())
+    }
+}
+
+#[async_trait::async_trait]
+impl<P: Probe + ?Sized> Probe for Box<P> {
+    async fn observe(&self) -> Observation {
+        (**self).observe().await
+    }
+
+    fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
+        (**self).check(policy)
+    }
+}
+
+#[async_trait::async_trait]
+impl<P: Probe + ?Sized> Probe for std::sync::Arc<P> {
+    async fn observe(&self) -> Observation {
+        (**self).observe().await
+    }
+
+    fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
+        (**self).check(policy)
+    }
 }

@@ -1,0 +1,1 @@
+//! Programs that use overwatch, and what they share.

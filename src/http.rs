@@ -1,0 +1,130 @@
+//! Health endpoints as an axum router to merge into your own. Feature `http`.
+//!
+//! | path | answers |
+//! | --- | --- |
+//! | `/status/check`, `/readyz` | 200 when the service is ready, else 503 |
+//! | `/livez` | 200 while the supervisor itself answers, also through an outage; else 503 |
+//!
+//! Let an orchestrator restart the process on `/livez` only: an outage of the dependency is not
+//! mended by a restart, and a whole fleet that restarts at once makes it worse.
+//!
+//! Serve them beside the run, not as one of its components: a component is stopped in an outage,
+//! which is just when the endpoints are asked.
+//!
+//! The body of `/status/check` and `/readyz` is a [`HealthBody`] as JSON:
+//!
+//! ```json
+//! {
+//!   "ready": false,
+//!   "state": "Monitoring",
+//!   "since": "2026-01-02T03:04:05.678Z",
+//!   "epoch": 3,
+//!   "reason": "every component is gone",
+//!   "awaited": "the dependency to stay alive for another 12.3s",
+//!   "outage": 2
+//! }
+//! ```
+//!
+//! ```no_run
+//! # async fn example(service: overwatch::Overwatch, app: axum::Router) -> Result<(), Box<dyn std::error::Error>> {
+//! let app = app.merge(overwatch::http::router(service.handle()));
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! let health = tokio::spawn(async move { axum::serve(listener, app).await });
+//! service.run_until_signal().await?;
+//! health.abort();
+//! # Ok(())
+//! # }
+//! ```
+
+use std::time::{Duration, SystemTime};
+
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+
+use crate::Handle;
+
+/// How long the supervisor may take to answer `/livez`.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// A health answer is about now: nobody may keep it.
+const NO_STORE: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
+
+/// The body of `/status/check` and `/readyz`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct HealthBody {
+    /// Whether the service is ready.
+    pub ready: bool,
+    /// The state's name: `Running`, `ShuttingDown`, `Monitoring`, `Restarting`, `Drained`,
+    /// `Stopped` or `Halted`.
+    pub state: &'static str,
+    /// Since when it has been in this state: RFC 3339, UTC, in milliseconds.
+    pub since: String,
+    /// The number of the current incarnation, or of the last one; 0 before the first start.
+    pub epoch: u64,
+    /// Why it is in this state, in words.
+    pub reason: String,
+    /// What must happen for it to be ready again; `null` while it is.
+    pub awaited: Option<String>,
+    /// The number of the present outage, or of the last one. Boot is outage 0.
+    pub outage: u64,
+}
+
+/// `/status/check`, `/readyz` and `/livez`, for any router.
+pub fn router<S: Clone + Send + Sync + 'static>(handle: Handle) -> Router<S> {
+    Router::new()
+        .route("/status/check", get(ready))
+        .route("/readyz", get(ready))
+        .route("/livez", get(live))
+        .with_state(handle)
+}
+
+/// What `/status/check` answers now.
+pub fn health(handle: &Handle) -> (StatusCode, HealthBody) {
+    let status = handle.status();
+    let since = SystemTime::now() - status.since;
+    let body = HealthBody {
+        ready: status.ready,
+        state: status.phase.as_str(),
+        since: humantime::format_rfc3339_millis(since).to_string(),
+        epoch: status.epoch,
+        reason: status.reason.to_string(),
+        awaited: status.awaited,
+        outage: status.outage,
+    };
+    (code(body.ready), body)
+}
+
+async fn ready(
+    State(handle): State<Handle>,
+) -> (
+    StatusCode,
+    [(HeaderName, &'static str); 1],
+    Json<HealthBody>,
+) {
+    let (code, body) = health(&handle);
+    (code, NO_STORE, Json(body))
+}
+
+async fn live(
+    State(handle): State<Handle>,
+) -> (StatusCode, [(HeaderName, &'static str); 1], &'static str) {
+    let alive = handle.is_responsive(ANSWER_WITHIN).await;
+    let says = if alive {
+        "alive\n"
+    } else {
+        "the supervisor does not answer\n"
+    };
+    (code(alive), NO_STORE, says)
+}
+
+fn code(good: bool) -> StatusCode {
+    if good {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
+}

@@ -1,0 +1,268 @@
+//! How a service is put together.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use super::component::StartStopped;
+use super::overwatch::{Hook, Overwatch, Published, StepRecord};
+use super::shared::Shared;
+use super::{Component, Context, Failure, Probe, StartStop, task};
+use crate::policy::{ComponentId, Layout, Plan, Policy, PolicyError};
+
+/// Puts a service together. Begun by [`Overwatch::watching`].
+///
+/// Components are started in the order of their stages and stopped in reverse; those of one stage
+/// are started and stopped together. [`then`](Builder::then) begins the next stage.
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct Builder {
+    probe: Arc<dyn Probe>,
+    policy: Policy,
+    components: Vec<(Arc<str>, Arc<dyn Component>)>,
+    stages: Vec<usize>,
+    lease_owner: Option<String>,
+    observe_only: bool,
+    watchdog: bool,
+    on_step: Option<Hook>,
+}
+
+impl Builder {
+    pub(super) fn new(probe: Arc<dyn Probe>) -> Self {
+        Self {
+            probe,
+            policy: Policy::default(),
+            components: Vec::new(),
+            stages: vec![0],
+            lease_owner: None,
+            observe_only: false,
+            watchdog: false,
+            on_step: None,
+        }
+    }
+
+    /// Adds a component to the present stage.
+    pub fn component(mut self, name: impl Into<String>, component: impl Component) -> Self {
+        let name: String = name.into();
+        self.components.push((name.into(), Arc::new(component)));
+        if let Some(stage) = self.stages.last_mut() {
+            *stage += 1;
+        }
+        self
+    }
+
+    /// Adds a closure as a component. It is cloned and called once for each epoch: **what it
+    /// captures is shared or reset, what it makes is per epoch.**
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let (_, probe) = overwatch::feed();
+    /// # overwatch::Overwatch::watching(probe)
+    /// .task("ticker", |ctx| async move {
+    ///     ctx.ready();
+    ///     while ctx.sleep(Duration::from_secs(1)).await {
+    ///         println!("tick");
+    ///     }
+    ///     Ok(())
+    /// })
+    /// # ;
+    /// ```
+    pub fn task<F, Fut>(self, name: impl Into<String>, run: F) -> Self
+    where
+        F: FnOnce(Context) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        self.component(name, task(run))
+    }
+
+    /// Adds something that has a start and a stop of its own as a component.
+    pub fn start_stop(self, name: impl Into<String>, service: impl StartStop) -> Self {
+        self.component(name, StartStopped(service))
+    }
+
+    /// Begins the next stage: what is added from here on is started when all before it is up, and
+    /// stopped before any of that is.
+    pub fn then(mut self) -> Self {
+        self.stages.push(0);
+        self
+    }
+
+    /// Sets the numbers. Default: [`Policy::default`].
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Names the component that holds the lease of the policy's [fence](crate::Fence). It tells of
+    /// renewals by [`Context::lease_renewed`].
+    pub fn lease_owner(mut self, name: impl Into<String>) -> Self {
+        self.lease_owner = Some(name.into());
+        self
+    }
+
+    /// Aborts the process, from a thread of its own, if the fence passes and not all components are
+    /// gone: the last resort for a runtime that is blocked as a whole. It needs a
+    /// [fence](crate::policy::PolicyBuilder::fence).
+    pub fn fence_watchdog(mut self) -> Self {
+        self.watchdog = true;
+        self
+    }
+
+    /// Takes no action: components run as if nothing watched them, and what would have been done is
+    /// logged, with the field `observe_only`.
+    ///
+    /// Components that fail or end by themselves are still restarted, and commands still obeyed. A
+    /// fence is not enforced.
+    pub fn observe_only(mut self) -> Self {
+        self.observe_only = true;
+        self
+    }
+
+    /// Calls this with each step of the machine, in order, before its effects are carried out. For
+    /// recorders, and for tests that let a [`Monitor`](crate::law::Monitor) read along. It must not
+    /// block.
+    pub fn on_step(mut self, each: impl FnMut(StepRecord<'_>) + Send + 'static) -> Self {
+        self.on_step = Some(Box::new(each));
+        self
+    }
+
+    /// Checks everything and puts the service together. Nothing is started before it is run.
+    ///
+    /// # Errors
+    ///
+    /// See [`BuildError`].
+    pub fn build(self) -> Result<Overwatch, BuildError> {
+        if self.components.is_empty() {
+            return Err(BuildError::NoComponents);
+        }
+        if let Some(stage) = self.stages.iter().position(|&components| components == 0) {
+            return Err(BuildError::EmptyStage { stage });
+        }
+        let mut names = BTreeSet::new();
+        for (place, (name, _)) in self.components.iter().enumerate() {
+            if name.trim().is_empty() {
+                return Err(BuildError::EmptyName { place });
+            }
+            if !names.insert(name) {
+                let name = name.to_string();
+                return Err(BuildError::DuplicateName { name });
+            }
+        }
+        self.probe.check(&self.policy)?;
+        let mut layout = Layout::new(&self.stages)?;
+        if let Some(name) = self.lease_owner {
+            let place = self
+                .components
+                .iter()
+                .position(|(other, _)| **other == *name);
+            let Some(place) = place else {
+                return Err(BuildError::UnknownLeaseOwner { name });
+            };
+            layout = layout.with_lease_owner(ComponentId(place as u32));
+        }
+        if self.watchdog && self.policy.fence().is_none() {
+            return Err(BuildError::WatchdogWithoutFence);
+        }
+        let plan = Plan::new(self.policy, layout)?;
+        let (names, components) = self.components.into_iter().unzip();
+        let shared = Arc::new(Shared::new(Arc::new(plan), names));
+        Ok(Overwatch {
+            published: Published(shared),
+            components,
+            probe: self.probe,
+            observe_only: self.observe_only,
+            watchdog: self.watchdog && !self.observe_only,
+            on_step: self.on_step,
+        })
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.components.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Builder")
+            .field("components", &names)
+            .field("stages", &self.stages)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a service could not be built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// There is nothing to supervise.
+    NoComponents,
+    /// A component has no name.
+    EmptyName {
+        /// Which: the place in which it was added, from 0.
+        place: usize,
+    },
+    /// Two components have the same name.
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+    /// A stage has no components.
+    EmptyStage {
+        /// Which, from 0.
+        stage: usize,
+    },
+    /// No component has the name of the lease owner.
+    UnknownLeaseOwner {
+        /// The name.
+        name: String,
+    },
+    /// A fence watchdog was asked for, and no fence is set.
+    WatchdogWithoutFence,
+    /// The policy cannot work, or not with these components or this probe.
+    Policy(PolicyError),
+}
+
+impl From<PolicyError> for BuildError {
+    fn from(error: PolicyError) -> Self {
+        Self::Policy(error)
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoComponents => f.write_str("there are no components: add at least one"),
+            Self::EmptyName { place } => {
+                write!(f, "component number {place} has an empty name: give it one")
+            }
+            Self::DuplicateName { name } => {
+                write!(
+                    f,
+                    "two components are named {name:?}: give each a name of its own"
+                )
+            }
+            Self::EmptyStage { stage } => {
+                write!(
+                    f,
+                    "stage {stage} has no components: leave out a `then`, or add one"
+                )
+            }
+            Self::UnknownLeaseOwner { name } => {
+                write!(
+                    f,
+                    "the lease owner {name:?} is no component: name one that was added"
+                )
+            }
+            Self::WatchdogWithoutFence => f.write_str(
+                "a fence watchdog without a fence: set the policy's fence, or ask for no watchdog",
+            ),
+            Self::Policy(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Policy(error) => Some(error),
+            _ => None,
+        }
+    }
+}

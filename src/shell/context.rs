@@ -1,0 +1,175 @@
+//! What a component knows of its incarnation, and what it can ask for.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as Poller, Poll};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::incarnation::{Hold, Incarnation, unwinding};
+use super::{Failure, Reporter};
+use crate::machine::Cause;
+
+/// A component's view of its own incarnation. Cheap to clone; clones are the same context.
+///
+/// A clone that is kept beyond the incarnation keeps nothing alive: it says that it is stopping, its
+/// reports are counted as stale, and it can spawn nothing.
+#[derive(Clone)]
+pub struct Context(Arc<Incarnation>);
+
+impl Context {
+    pub(crate) fn new(incarnation: Arc<Incarnation>) -> Self {
+        Self(incarnation)
+    }
+
+    /// The name under which the component was added.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The epoch: 1 for the first start, and one more for each further one.
+    pub fn epoch(&self) -> u64 {
+        self.0.epoch
+    }
+
+    /// Says that the component is up. The next stage is started, or the service becomes ready, when
+    /// all of its stage are. Further calls change nothing.
+    pub fn ready(&self) {
+        self.0.ready();
+    }
+
+    /// Reports a failure without ending. It never blocks. See [`Reporter`].
+    pub fn report(&self, failure: impl Into<Failure>) {
+        self.reporter().report(failure);
+    }
+
+    /// What reports failures of this incarnation, to hand to callbacks and other threads.
+    pub fn reporter(&self) -> Reporter {
+        Reporter::new(Arc::clone(&self.0.shared), Arc::clone(&self.0.reports))
+    }
+
+    /// Completes when the component is told to stop. It borrows nothing, so it fits where servers
+    /// take a shutdown signal, such as axum's and tonic's graceful shutdown.
+    pub fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.0.signal.token.clone().cancelled_owned()
+    }
+
+    /// Whether the component was told to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.0.signal.told().is_some()
+    }
+
+    /// Why the component was told to stop, once it was.
+    pub fn stop_cause(&self) -> Option<Cause> {
+        self.0.signal.told().map(|stop| stop.cause)
+    }
+
+    /// When what is left of the component will be aborted, once it was told to stop.
+    pub fn stop_deadline(&self) -> Option<Instant> {
+        self.0.signal.told().map(|stop| stop.deadline)
+    }
+
+    /// Sleeps, and ends early when the component is told to stop. `true` if it slept to the end, so
+    /// that `while ctx.sleep(interval).await { … }` is a loop that stops.
+    pub async fn sleep(&self, duration: Duration) -> bool {
+        self.until_stopping(tokio::time::sleep(duration))
+            .await
+            .is_some()
+    }
+
+    /// Waits for a future, and drops it when the component is told to stop: `None` then.
+    pub async fn until_stopping<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.0.signal.token.cancelled() => None,
+            done = work => Some(done),
+        }
+    }
+
+    /// Spawns a task that belongs to the incarnation: the component counts as gone only when the
+    /// task has ended, and the task is aborted with it.
+    ///
+    /// An error that it returns, or a panic, is reported as the component's. The task should end
+    /// when [`stopping`](Self::stopping) completes. After the incarnation is over nothing is spawned.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> SubTask<T> {
+        let (tell, told) = oneshot::channel();
+        let reporter = self.reporter();
+        self.0.spawn(async move {
+            match unwinding(Box::pin(work)).await {
+                Ok(value) => drop(tell.send(value)),
+                Err(failure) => reporter.report(failure),
+            }
+        });
+        SubTask(told)
+    }
+
+    /// The same for work that blocks, on a thread of its own. It cannot be aborted: if it goes on
+    /// past the abort deadline, the component is wedged.
+    pub fn spawn_blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> SubTask<T> {
+        let (tell, told) = oneshot::channel();
+        let reporter = self.reporter();
+        if let (Some(runtime), Some(hold)) = (self.0.shared.runtime(), self.hold()) {
+            runtime.spawn_blocking(move || {
+                match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
+                    Ok(Ok(value)) => drop(tell.send(value)),
+                    Ok(Err(failure)) => reporter.report(failure),
+                    Err(panic) => reporter.report(Failure::from_panic(panic)),
+                }
+                drop(hold);
+            });
+        }
+        SubTask(told)
+    }
+
+    /// Keeps the incarnation from counting as gone until it is dropped, for whatever is no sub-task:
+    /// a thread, a foreign callback, a child process. `None` if it is gone already.
+    ///
+    /// One that is never dropped wedges the component.
+    pub fn hold(&self) -> Option<Hold> {
+        Hold::of(&self.0)
+    }
+
+    /// Tells that the lease which this component owns was renewed, and renews the
+    /// [fence](crate::Fence). `sent` is when the renewal was *sent*, not when it was answered: the
+    /// server may have counted from then.
+    ///
+    /// Only the component that was named as
+    /// [lease owner](super::Builder::lease_owner) may call it; for others it changes nothing.
+    pub fn lease_renewed(&self, sent: Instant, ttl: Duration) {
+        self.0
+            .shared
+            .lease_renewed(self.0.component, self.0.epoch, sent + ttl);
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("name", &self.name())
+            .field("epoch", &self.epoch())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The result of a sub-task: `None` if it failed (which was reported), or was aborted. It runs
+/// whether or not anybody awaits it.
+#[derive(Debug)]
+pub struct SubTask<T>(oneshot::Receiver<T>);
+
+impl<T> Future for SubTask<T> {
+    type Output = Option<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Poller<'_>) -> Poll<Option<T>> {
+        Pin::new(&mut self.0).poll(cx).map(Result::ok)
+    }
+}

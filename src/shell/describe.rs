@@ -1,0 +1,49 @@
+//! Causes in words that an operator understands.
+
+use super::shared::Shared;
+use super::status::listed;
+use crate::machine::{Cause, Slot};
+use crate::policy::ComponentId;
+
+/// Why the machine moved, in words. `detail` is what the input said: an error, an observation.
+pub(super) fn describe(cause: Cause, detail: Option<&str>, shared: &Shared) -> String {
+    let policy = shared.plan.policy();
+    let name = |component: ComponentId| format!("{:?}", shared.name(component));
+    let because = detail
+        .map(|detail| format!(": {detail}"))
+        .unwrap_or_default();
+    match cause {
+        Cause::Boot => "the run begins".into(),
+        Cause::Report { component, class } => {
+            let who = component.map_or_else(|| "the program".into(), name);
+            format!("{who} reported a {class} failure{because}")
+        }
+        Cause::Exited { component, .. } => format!("{} ended unasked{because}", name(component)),
+        Cause::StartFailed { component, .. } => {
+            format!("{} failed to start{because}", name(component))
+        }
+        Cause::StartOverdue => format!(
+            "not up within {:?}, `ready` was not called by: {}",
+            policy.start_deadline(),
+            listed(shared, &[Slot::Starting])
+        ),
+        Cause::Failing => format!("the dependency is failing{because}"),
+        Cause::Silence => format!(
+            "the dependency gave no sign of life for {:?}",
+            policy.silence_limit()
+        ),
+        Cause::Fence => "the lease would run out before everything could be stopped".into(),
+        Cause::Trip => "an operator tripped it".into(),
+        Cause::Drain => "an operator drained it".into(),
+        Cause::Resume => "an operator resumed it".into(),
+        Cause::Shutdown => "a shutdown was asked for".into(),
+        Cause::Recovered => format!("the dependency has proved itself{because}"),
+        Cause::AllUp => "every component is up".into(),
+        Cause::AllGone => "every component is gone".into(),
+        Cause::Wedged => format!(
+            "aborted and still not gone: {}",
+            listed(shared, &[Slot::Wedged, Slot::Aborting])
+        ),
+        Cause::GaveUp => "too many starts failed in a row".into(),
+    }
+}

@@ -1,0 +1,58 @@
+//! How a run ended when nobody asked it to.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::Failure;
+use crate::machine::Why;
+
+/// The run could not go on safely. The process should exit, so that an orchestrator takes over.
+///
+/// The [`Failure`] that ended it, if there was one, is [`failure`](Self::failure) and not the source.
+#[derive(Debug)]
+pub struct RunError {
+    pub(super) why: Why,
+    pub(super) reason: Arc<str>,
+    pub(super) failure: Option<(Option<Arc<str>>, Failure)>,
+    pub(super) wedged: Vec<Arc<str>>,
+}
+
+impl RunError {
+    /// Why it was halted.
+    pub fn why(&self) -> Why {
+        self.why
+    }
+
+    /// The fatal failure that ended the run, if one did.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref().map(|(_, failure)| failure)
+    }
+
+    /// The name of the component that failed fatally, if one did.
+    pub fn component(&self) -> Option<&str> {
+        self.failure.as_ref()?.0.as_deref()
+    }
+
+    /// The components that survived their abort. Their threads keep the process alive: leave it by
+    /// `std::process::exit`, as [`Overwatch::run_or_exit`](super::Overwatch::run_or_exit) does.
+    pub fn wedged(&self) -> &[Arc<str>] {
+        &self.wedged
+    }
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "halted: {}", self.reason)?;
+        match &self.failure {
+            Some((Some(name), failure)) => write!(f, "; {name:?} failed fatally: {failure}")?,
+            Some((None, failure)) => write!(f, "; fatal: {failure}")?,
+            None => {}
+        }
+        if !self.wedged.is_empty() {
+            write!(f, "; wedged: {}", self.wedged.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for RunError {}

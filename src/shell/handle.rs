@@ -1,0 +1,193 @@
+//! How the rest of the program follows and steers a run.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Reporter;
+use super::journal::{Outage, Transitions};
+use super::shared::{Command, Shared};
+use super::status::{ComponentStatus, Status};
+use crate::policy::ComponentId;
+
+/// Follows and steers a run. Cheap to clone; works from any thread, before, during and after the
+/// run.
+#[derive(Clone)]
+pub struct Handle(pub(super) Arc<Shared>);
+
+impl Handle {
+    /// Whether the service is ready: one atomic load.
+    pub fn is_ready(&self) -> bool {
+        self.0.ready.load(Ordering::Acquire)
+    }
+
+    /// What the service is doing, and why.
+    pub fn status(&self) -> Status {
+        self.0.summary.borrow().status(&self.0)
+    }
+
+    /// What each component is doing, in the order of the stages.
+    pub fn components(&self) -> Vec<ComponentStatus> {
+        let layout = self.0.plan.layout();
+        let ids = (0..self.0.names.len() as u32).map(ComponentId);
+        ids.map(|id| ComponentStatus {
+            name: Arc::clone(self.0.name(id)),
+            stage: layout.stage_of(id).unwrap_or_default(),
+            slot: self.0.slot(id),
+        })
+        .collect()
+    }
+
+    /// The last 256 outages, oldest first; the first one of a run is its boot.
+    pub fn outages(&self) -> Vec<Outage> {
+        self.0.journal.outages()
+    }
+
+    /// Waits until the status is as wanted. It is looked at now, and after every transition and
+    /// observation.
+    ///
+    /// # Errors
+    ///
+    /// [`Ended`] if the run is over and its last status is not as wanted.
+    pub async fn wait_for(&self, mut wanted: impl FnMut(&Status) -> bool) -> Result<Status, Ended> {
+        let mut summary = self.0.summary.subscribe();
+        loop {
+            let (status, over) = {
+                let summary = summary.borrow_and_update();
+                (summary.status(&self.0), summary.over)
+            };
+            if wanted(&status) {
+                return Ok(status);
+            }
+            if over || summary.changed().await.is_err() {
+                return Err(Ended);
+            }
+        }
+    }
+
+    /// Waits until the service is ready.
+    ///
+    /// # Errors
+    ///
+    /// [`Ended`] if the run is over.
+    pub async fn wait_until_ready(&self) -> Result<Status, Ended> {
+        self.wait_for(|status| status.ready).await
+    }
+
+    /// The transitions from now on, none of them lost. Asked for before the run, it gives all.
+    pub fn transitions(&self) -> Transitions {
+        Transitions::new(Arc::clone(&self.0))
+    }
+
+    /// What reports failures from outside of any component.
+    pub fn reporter(&self) -> Reporter {
+        Reporter::new(Arc::clone(&self.0), Arc::clone(&self.0.outside))
+    }
+
+    /// Asks for an ordered stop and the end of the run. It is never refused and never taken back.
+    pub fn shutdown(&self) {
+        self.0.shut_down();
+    }
+
+    /// Asks for everything to be stopped until [`resume`](Self::resume).
+    ///
+    /// # Errors
+    ///
+    /// See [`CommandError`].
+    pub fn drain(&self) -> Result<(), CommandError> {
+        self.command(Command::Drain)
+    }
+
+    /// Takes back a drain: everything is started again once the dependency is seen alive.
+    ///
+    /// # Errors
+    ///
+    /// See [`CommandError`].
+    pub fn resume(&self) -> Result<(), CommandError> {
+        self.command(Command::Resume)
+    }
+
+    /// Trips by hand: everything is stopped, and started again once the dependency has proved
+    /// itself for the whole window.
+    ///
+    /// # Errors
+    ///
+    /// See [`CommandError`].
+    pub fn trip(&self) -> Result<(), CommandError> {
+        self.command(Command::Trip)
+    }
+
+    /// Forgets suspicion and the level while Running; while suspended it lowers the level to 1.
+    ///
+    /// # Errors
+    ///
+    /// See [`CommandError`].
+    pub fn reset(&self) -> Result<(), CommandError> {
+        self.command(Command::Reset)
+    }
+
+    /// Whether the supervisor itself is alive: it is asked, and must answer in time. An outage of
+    /// the dependency has no influence on it. `false` before and after the run.
+    pub async fn is_responsive(&self, within: Duration) -> bool {
+        let mut pulse = self.0.pulse.subscribe();
+        pulse.mark_unchanged();
+        self.0.ping();
+        matches!(
+            tokio::time::timeout(within, pulse.changed()).await,
+            Ok(Ok(()))
+        )
+    }
+
+    fn command(&self, command: Command) -> Result<(), CommandError> {
+        if self.0.summary.borrow().over {
+            return Err(CommandError::Ended);
+        }
+        if self.0.command(command) {
+            Ok(())
+        } else {
+            Err(CommandError::TooMany)
+        }
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The run is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended;
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the run is over")
+    }
+}
+
+impl std::error::Error for Ended {}
+
+/// Why a command was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The run is over.
+    Ended,
+    /// Too many commands wait for the supervisor: try again when it has caught up.
+    TooMany,
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ended => "the run is over",
+            Self::TooMany => "too many commands are waiting: try again later",
+        })
+    }
+}
+
+impl std::error::Error for CommandError {}

@@ -1,0 +1,247 @@
+//! One run of one component: what its context, its sub-tasks and the supervisor share.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::reporter::Source;
+use super::shared::{Answer, Shared};
+use super::{Component, Context, Failure, lock};
+use crate::machine::{Cause, How};
+use crate::policy::ComponentId;
+
+/// One run of one component.
+///
+/// It counts as gone when the last *hold* is dropped: the task that runs the component has one, so
+/// has each of its sub-tasks, and so has whoever asked for one.
+pub(crate) struct Incarnation {
+    pub(super) component: ComponentId,
+    pub(super) name: Arc<str>,
+    pub(super) epoch: u64,
+    pub(crate) signal: Arc<StopSignal>,
+    pub(crate) reports: Arc<Source>,
+    pub(super) shared: Arc<Shared>,
+    up: AtomicBool,
+    holds: AtomicUsize,
+    /// How its main task ended; unset if it was aborted.
+    ending: Mutex<Option<Ending>>,
+    sub_tasks: Mutex<SubTasks>,
+}
+
+/// How the main task of a component ended.
+pub(super) struct Ending {
+    pub(super) how: How,
+    pub(super) failure: Option<Failure>,
+}
+
+#[derive(Default)]
+struct SubTasks {
+    set: JoinSet<()>,
+    closed: bool,
+}
+
+/// Tells all components of one stage, in one epoch, to stop.
+#[derive(Default)]
+pub(crate) struct StopSignal {
+    pub(super) token: CancellationToken,
+    stop: OnceLock<Stop>,
+}
+
+/// Why, and until when.
+#[derive(Clone, Copy)]
+pub(super) struct Stop {
+    pub(super) cause: Cause,
+    pub(super) deadline: Instant,
+}
+
+impl StopSignal {
+    /// Told once; later calls change nothing.
+    pub(crate) fn stop(&self, cause: Cause, within: Duration) {
+        if self.stop.get().is_none() {
+            let deadline = Instant::now() + within;
+            let _ = self.stop.set(Stop { cause, deadline });
+            self.token.cancel();
+        }
+    }
+
+    pub(super) fn told(&self) -> Option<Stop> {
+        self.stop.get().copied()
+    }
+}
+
+impl Incarnation {
+    pub(crate) fn new(
+        component: ComponentId,
+        name: Arc<str>,
+        epoch: u64,
+        signal: Arc<StopSignal>,
+        shared: Arc<Shared>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            reports: Arc::new(Source::of(component, epoch)),
+            component,
+            name,
+            epoch,
+            signal,
+            shared,
+            up: AtomicBool::new(false),
+            holds: AtomicUsize::new(0),
+            ending: Mutex::new(None),
+            sub_tasks: Mutex::default(),
+        })
+    }
+
+    /// Says once that the component is up.
+    pub(super) fn ready(&self) {
+        if !self.up.swap(true, Ordering::Relaxed) {
+            self.shared.answer(Answer::Up {
+                component: self.component,
+                epoch: self.epoch,
+            });
+        }
+    }
+
+    #[cfg(feature = "test-util")]
+    pub(crate) fn is_up(&self) -> bool {
+        self.up.load(Ordering::Relaxed)
+    }
+
+    /// Counts as held from now on, so that sub-tasks can be spawned without a supervisor.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn adopt(&self) {
+        self.holds.store(1, Ordering::Release);
+    }
+
+    /// Runs the component; the whole of its main task.
+    pub(super) async fn run(self: Arc<Self>, component: Arc<dyn Component>, first: Hold) {
+        let span = tracing::info_span!(target: "overwatch::component", "component", name = %self.name, epoch = self.epoch);
+        let work = unwinding(component.run(Context::new(Arc::clone(&self)))).instrument(span);
+        let ending = match work.await {
+            Ok(()) => Ending {
+                how: How::Returned,
+                failure: None,
+            },
+            Err(failure) => Ending {
+                how: How::Failed(failure.class()),
+                failure: Some(failure),
+            },
+        };
+        *lock(&self.ending) = Some(ending);
+        // What it leaves behind must not hide that it is no longer at work.
+        if self.signal.told().is_none() && self.holds.load(Ordering::Acquire) > 1 {
+            self.shared.answer(Answer::Exited(Arc::clone(&self)));
+        }
+        drop(first);
+    }
+
+    /// Spawns a task that belongs to this incarnation. `false` if it is over.
+    pub(super) fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) -> bool {
+        let mut tasks = lock(&self.sub_tasks);
+        let (false, Some(runtime), Some(hold)) =
+            (tasks.closed, self.shared.runtime(), Hold::of(self))
+        else {
+            return false;
+        };
+        // What has ended needs no handle any more; so the set holds no more than is alive.
+        while tasks.set.try_join_next().is_some() {}
+        tasks.set.spawn_on(
+            async move {
+                work.await;
+                drop(hold);
+            },
+            &runtime,
+        );
+        true
+    }
+
+    /// Aborts all sub-tasks, and lets no new ones begin.
+    pub(super) fn abort_sub_tasks(&self) {
+        let mut tasks = lock(&self.sub_tasks);
+        tasks.closed = true;
+        tasks.set.abort_all();
+    }
+
+    /// How it ended, for whoever is told. Text and class are taken, so only the first call has them.
+    pub(super) fn take_ending(&self) -> Ending {
+        let mut ending = lock(&self.ending);
+        let how = ending.as_ref().map_or(How::Aborted, |ending| ending.how);
+        let failure = ending.as_mut().and_then(|ending| ending.failure.take());
+        Ending { how, failure }
+    }
+}
+
+/// Keeps an incarnation from counting as gone.
+///
+/// For anything that must be gone before the component's successor may start, and that is no
+/// sub-task: a thread, a foreign callback, a child process. Drop it when that is gone.
+#[must_use = "dropping it says that what it stood for is gone"]
+pub struct Hold(Arc<Incarnation>);
+
+impl Hold {
+    /// The first hold of a new incarnation.
+    pub(super) fn first(incarnation: &Arc<Incarnation>) -> Self {
+        incarnation.holds.store(1, Ordering::Release);
+        incarnation.shared.live.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(incarnation))
+    }
+
+    /// One more hold, unless the incarnation is gone already.
+    pub(super) fn of(incarnation: &Arc<Incarnation>) -> Option<Self> {
+        let more = |holds: usize| (holds > 0).then(|| holds + 1);
+        incarnation
+            .holds
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
+            .ok()?;
+        Some(Self(Arc::clone(incarnation)))
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if self.0.holds.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.shared.live.fetch_sub(1, Ordering::AcqRel);
+            self.0.shared.answer(Answer::Gone(Arc::clone(&self.0)));
+        }
+    }
+}
+
+impl std::fmt::Debug for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Hold({})", self.0.name)
+    }
+}
+
+/// Runs user code to its end, and turns a panic into a failure. The future is dropped before this
+/// returns, and a panic in that drop counts too.
+pub(super) async fn unwinding<T>(
+    work: impl Future<Output = Result<T, Failure>> + Unpin,
+) -> Result<T, Failure> {
+    let mut work = Some(work);
+    poll_fn(|cx| {
+        let Some(running) = work.as_mut() else {
+            return Poll::Ready(Err(Failure::new("polled after its end")));
+        };
+        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(running).poll(cx)));
+        let result = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(result)) => result,
+            Err(panic) => Err(Failure::from_panic(panic)),
+        };
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(work.take())));
+        Poll::Ready(match dropped {
+            Ok(()) => result,
+            Err(panic) => result.and_then(|_| Err(Failure::from_panic(panic))),
+        })
+    })
+    .await
+}

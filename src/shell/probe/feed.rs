@@ -1,0 +1,111 @@
+//! A probe that is told from elsewhere.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::{Observation, Probe};
+use crate::shell::lock;
+
+/// How often it is said that the feed is gone.
+const REMIND: Duration = Duration::from_secs(1);
+
+/// A probe for a dependency that some other code watches already: that code holds the [`Feed`] and
+/// says what it sees; a feed that says nothing for the silence limit is a dependency that is silent.
+///
+/// ```
+/// let (feed, probe) = overwatch::feed();
+/// // where a heartbeat of the dependency arrives:
+/// feed.alive("heartbeat 17");
+/// ```
+pub fn feed() -> (Feed, FeedProbe) {
+    let shared = Arc::new(Shared::default());
+    (
+        Feed(Arc::new(Source(Arc::clone(&shared)))),
+        FeedProbe(shared),
+    )
+}
+
+/// Says what was seen of the dependency. Cheap to clone; never blocks.
+///
+/// Of what was not taken yet the last of each kind is kept, and a failure is never lost to a later
+/// sign of life. When all clones are dropped the dependency counts as failing.
+#[derive(Clone, Debug)]
+pub struct Feed(Arc<Source>);
+
+/// The probe's end of a [`feed`].
+#[derive(Debug)]
+pub struct FeedProbe(Arc<Shared>);
+
+/// All clones of one feed.
+#[derive(Debug)]
+struct Source(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    said: Mutex<Said>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    failing: Option<Cow<'static, str>>,
+    alive: Option<Cow<'static, str>>,
+    gone: bool,
+}
+
+impl Feed {
+    /// The dependency does its work.
+    pub fn alive(&self, evidence: impl Into<Cow<'static, str>>) {
+        self.0.0.say(|said| said.alive = Some(evidence.into()));
+    }
+
+    /// The dependency does not do its work.
+    pub fn failing(&self, reason: impl Into<Cow<'static, str>>) {
+        self.0.0.say(|said| {
+            said.failing = Some(reason.into());
+            // What was seen before it proves nothing any more.
+            said.alive = None;
+        });
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.0.say(|said| said.gone = true);
+    }
+}
+
+impl Shared {
+    fn say(&self, change: impl FnOnce(&mut Said)) {
+        change(&mut lock(&self.said));
+        self.changed.notify_one();
+    }
+}
+
+#[async_trait::async_trait]
+impl Probe for FeedProbe {
+    async fn observe(&self) -> Observation {
+        loop {
+            let gone = {
+                let mut said = lock(&self.0.said);
+                if let Some(reason) = said.failing.take() {
+                    return Observation::failing(reason);
+                }
+                if let Some(evidence) = said.alive.take() {
+                    return Observation::alive(evidence);
+                }
+                said.gone
+            };
+            if gone {
+                tokio::time::sleep(REMIND).await;
+                return Observation::failing(
+                    "what watched the dependency is gone: its feed was dropped",
+                );
+            }
+            self.0.changed.notified().await;
+        }
+    }
+}

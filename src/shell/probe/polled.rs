@@ -1,0 +1,92 @@
+//! A probe from a closure that is called again and again.
+
+use std::future::Future;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::{Observation, Probe};
+use crate::policy::{MIN_DURATION, Policy, PolicyError};
+use crate::shell::{Failure, lock};
+
+/// A probe that calls `check` each `every`, and takes it for failing if it returns an error or does
+/// not return `within` a time.
+///
+/// The two together must be shorter than the silence limit; else building the service is refused.
+///
+/// ```
+/// use std::time::Duration;
+/// use overwatch::polled;
+///
+/// let probe = polled(Duration::from_secs(1), Duration::from_secs(2), || async {
+///     tokio::net::TcpStream::connect("127.0.0.1:5432").await?;
+///     Ok(())
+/// });
+/// ```
+pub fn polled<F, Fut>(every: Duration, within: Duration, check: F) -> Polled<F>
+where
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    Polled {
+        every,
+        within,
+        check,
+        last: Mutex::new(None),
+    }
+}
+
+/// See [`polled`].
+#[derive(Debug)]
+pub struct Polled<F> {
+    every: Duration,
+    within: Duration,
+    check: F,
+    /// When the last call began, in whichever session.
+    last: Mutex<Option<Instant>>,
+}
+
+#[async_trait::async_trait]
+impl<F, Fut> Probe for Polled<F>
+where
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    async fn observe(&self) -> Observation {
+        let last = *lock(&self.last);
+        if let Some(last) = last {
+            sleep_until(last + self.every).await;
+        }
+        let began = Instant::now();
+        *lock(&self.last) = Some(began);
+        match timeout(self.within, (self.check)()).await {
+            Ok(Ok(())) => Observation::alive(format!("answered in {:.1?}", began.elapsed())),
+            Ok(Err(failure)) => Observation::failing(failure.to_string()),
+            Err(_) => Observation::failing(format!("no answer within {:?}", self.within)),
+        }
+    }
+
+    fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
+        for (knob, value) in [("polled.every", self.every), ("polled.within", self.within)] {
+            if value < MIN_DURATION {
+                let bound = format!("it must be at least {MIN_DURATION:?}");
+                return Err(PolicyError::new(knob, format!("{value:?}"), bound));
+            }
+        }
+        let longest = self.every.saturating_add(self.within);
+        if longest >= policy.silence_limit() {
+            return Err(PolicyError::new(
+                "polled.every",
+                format!("{:?}", self.every),
+                format!(
+                    "together with `polled.within` = {:?} it must be shorter than the silence limit of {:?}: \
+                     a slow answer would count as silence",
+                    self.within,
+                    policy.silence_limit()
+                ),
+            ));
+        }
+        Ok(())
+    }
+}

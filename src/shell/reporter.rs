@@ -1,0 +1,122 @@
+//! Failure reports, from any thread, without ever blocking on the supervisor.
+
+use std::fmt;
+use std::mem;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use super::shared::Shared;
+use super::{Failure, lock};
+use crate::machine::Class;
+use crate::policy::ComponentId;
+
+/// Reports failures. Cheap to clone; works from any thread and any runtime, and never waits for the
+/// supervisor.
+///
+/// A storm of reports is coalesced into a count with the first and the last reason, so it takes
+/// constant memory. A report carries the epoch in which it was sent: one that arrives after its
+/// component is gone is counted as stale and changes nothing.
+#[derive(Clone)]
+pub struct Reporter {
+    shared: Arc<Shared>,
+    source: Arc<Source>,
+}
+
+impl Reporter {
+    pub(super) fn new(shared: Arc<Shared>, source: Arc<Source>) -> Self {
+        Self { shared, source }
+    }
+
+    /// Reports a failure.
+    pub fn report(&self, failure: impl Into<Failure>) {
+        let epoch = match self.source.of {
+            Some((_, epoch)) => epoch,
+            None => self.shared.epoch.load(Ordering::Acquire),
+        };
+        if self.source.add(epoch, failure.into()) {
+            self.shared.reported(Arc::clone(&self.source));
+        }
+    }
+}
+
+impl fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reporter")
+            .field("of", &self.source.of)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where reports of one incarnation, or from outside of any, gather until the supervisor takes them.
+pub(crate) struct Source {
+    of: Option<(ComponentId, u64)>,
+    batches: Mutex<Vec<Batch>>,
+}
+
+/// Reports of one class, sent in one epoch.
+pub(crate) struct Batch {
+    pub(super) component: Option<ComponentId>,
+    pub(super) epoch: u64,
+    pub(crate) class: Class,
+    pub(crate) count: u64,
+    /// How many more waited so long that their epoch was over.
+    pub(super) stale: u64,
+    pub(crate) first: Failure,
+    pub(crate) last: Option<Failure>,
+}
+
+impl Source {
+    /// One incarnation's.
+    pub(super) fn of(component: ComponentId, epoch: u64) -> Self {
+        Self {
+            of: Some((component, epoch)),
+            batches: Mutex::default(),
+        }
+    }
+
+    /// From outside of any component.
+    pub(super) fn outside() -> Self {
+        Self {
+            of: None,
+            batches: Mutex::default(),
+        }
+    }
+
+    /// Adds a report. `true` if there was none waiting, so that the supervisor is to be told.
+    fn add(&self, epoch: u64, failure: Failure) -> bool {
+        let class = failure.class();
+        let mut batches = lock(&self.batches);
+        let was_empty = batches.is_empty();
+        match batches.iter_mut().find(|batch| batch.class == class) {
+            Some(batch) if batch.epoch == epoch => {
+                batch.count = batch.count.saturating_add(1);
+                batch.last = Some(failure);
+            }
+            // Only reports from outside get here. Epochs go one way, so what waits is stale now.
+            Some(batch) => {
+                batch.stale = batch.stale.saturating_add(batch.count);
+                batch.epoch = epoch;
+                batch.count = 1;
+                batch.first = failure;
+                batch.last = None;
+            }
+            None => batches.push(Batch {
+                component: self.of.map(|(component, _)| component),
+                epoch,
+                class,
+                count: 1,
+                stale: 0,
+                first: failure,
+                last: None,
+            }),
+        }
+        was_empty
+    }
+
+    /// Takes all that waits, the gravest first.
+    pub(crate) fn take(&self) -> Vec<Batch> {
+        let mut batches = mem::take(&mut *lock(&self.batches));
+        batches.sort_by_key(|batch| std::cmp::Reverse(batch.class));
+        batches
+    }
+}

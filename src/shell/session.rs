@@ -1,0 +1,111 @@
+//! One session with the dependency: a task that asks the probe again and again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::incarnation::unwinding;
+use super::{Observation, Probe};
+
+/// The shortest time between two calls of a probe, so that one that returns at once is no hot loop.
+const PACE: Duration = Duration::from_millis(10);
+/// How long a probe that panicked is left alone.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
+
+/// One observation on its way to the supervisor.
+pub(super) struct Seen {
+    pub(super) session: u64,
+    pub(super) at: Instant,
+    pub(super) observation: Observation,
+}
+
+/// The probe, and the task of the present session.
+pub(super) struct Sessions {
+    probe: Arc<dyn Probe>,
+    tell: mpsc::Sender<Seen>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Sessions {
+    pub(super) fn new(probe: Arc<dyn Probe>) -> (Self, mpsc::Receiver<Seen>) {
+        // Room for one: a probe is never ahead of the supervisor by more than that.
+        let (tell, seen) = mpsc::channel(1);
+        let task = None;
+        (Self { probe, tell, task }, seen)
+    }
+
+    pub(super) fn open(&mut self, session: u64) {
+        let earlier = self.task.take();
+        let observing = observe(Arc::clone(&self.probe), session, self.tell.clone());
+        self.task = Some(tokio::spawn(async move {
+            // A probe that blocks its thread survives its abort. Another call beside it would block
+            // another thread, and in the end them all.
+            if let Some(earlier) = earlier {
+                let _ = AbortOnDrop(earlier).join().await;
+            }
+            observing.await;
+        }));
+    }
+
+    pub(super) fn close(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+
+    /// Waits until the task of the last session is gone, for this long at most.
+    pub(super) async fn join(&mut self, at_most: Duration) {
+        self.close();
+        if let Some(task) = self.task.take() {
+            let _ = tokio::time::timeout(at_most, task).await;
+        }
+    }
+}
+
+impl Drop for Sessions {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// An earlier session's task: it was aborted, and is aborted again with the one that waits for it.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl AbortOnDrop {
+    async fn join(mut self) -> Result<(), tokio::task::JoinError> {
+        (&mut self.0).await
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn observe(probe: Arc<dyn Probe>, session: u64, tell: mpsc::Sender<Seen>) {
+    loop {
+        let began = Instant::now();
+        let observed = unwinding(Box::pin(async { Ok(probe.observe().await) })).await;
+        let panicked = observed.is_err();
+        let observation =
+            observed.unwrap_or_else(|failure| Observation::failing(format!("the probe {failure}")));
+        let at = Instant::now();
+        let seen = Seen {
+            session,
+            at,
+            observation,
+        };
+        if tell.send(seen).await.is_err() {
+            return;
+        }
+        if panicked {
+            sleep(AFTER_PANIC).await;
+        } else {
+            sleep_until(began + PACE).await;
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What the outside is told: state, since when, why, and what is awaited.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::shared::Shared;
+use crate::machine::{Phase, Slot};
+use crate::policy::ComponentId;
+
+/// How many names a text lists before it counts the rest.
+const NAMES_LISTED: usize = 3;
+
+/// What the service is doing, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// Where the supervisor is.
+    pub phase: Phase,
+    /// What health endpoints tell.
+    pub ready: bool,
+    /// The number of the current incarnation, or of the last one; 0 before the first start.
+    pub epoch: u64,
+    /// How long it has been in this phase.
+    pub since: Duration,
+    /// Why it is in this phase.
+    pub reason: Arc<str>,
+    /// What must happen for it to be ready again. `None` while it is, and after the end.
+    pub awaited: Option<String>,
+    /// The number of the present outage, or of the last one. Boot is outage 0.
+    pub outage: u64,
+    /// Whether that outage is still open.
+    pub outage_open: bool,
+    /// How often it relapsed lately; the hold-off grows with it.
+    pub level: u32,
+    /// The last observation of the dependency: whether it was alive, and what was seen.
+    pub dependency: Option<(bool, Arc<str>)>,
+}
+
+/// What one component is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ComponentStatus {
+    /// The name under which it was added.
+    pub name: Arc<str>,
+    /// The stage it belongs to, from 0.
+    pub stage: usize,
+    /// What it is doing.
+    pub slot: Slot,
+}
+
+/// What the supervisor publishes; [`Status`] is made of it on demand.
+#[derive(Clone, Debug)]
+pub(super) struct Summary {
+    pub(super) phase: Phase,
+    pub(super) epoch: u64,
+    pub(super) entered: Option<Instant>,
+    pub(super) reason: Arc<str>,
+    pub(super) outage: u64,
+    pub(super) outage_open: bool,
+    pub(super) level: u32,
+    pub(super) dependency: Option<(bool, Arc<str>)>,
+    pub(super) hold_off_due: Option<Instant>,
+    pub(super) stage_due: Option<Instant>,
+    pub(super) over: bool,
+}
+
+impl Summary {
+    pub(super) fn before_the_run() -> Self {
+        Self {
+            phase: Phase::Monitoring,
+            epoch: 0,
+            entered: None,
+            reason: "the run has not begun".into(),
+            outage: 0,
+            outage_open: true,
+            level: 0,
+            dependency: None,
+            hold_off_due: None,
+            stage_due: None,
+            over: false,
+        }
+    }
+
+    pub(super) fn abandon(&mut self) -> bool {
+        if self.over {
+            return false;
+        }
+        self.over = true;
+        self.phase = Phase::Halted;
+        self.entered = None;
+        self.reason = "the run was dropped".into();
+        true
+    }
+
+    pub(super) fn status(&self, shared: &Shared) -> Status {
+        Status {
+            phase: self.phase,
+            ready: shared.ready.load(std::sync::atomic::Ordering::Acquire),
+            epoch: self.epoch,
+            since: self
+                .entered
+                .map_or(Duration::ZERO, |entered| entered.elapsed()),
+            reason: Arc::clone(&self.reason),
+            awaited: self.awaited(shared),
+            outage: self.outage,
+            outage_open: self.outage_open,
+            level: self.level,
+            dependency: self.dependency.clone(),
+        }
+    }
+
+    fn awaited(&self, shared: &Shared) -> Option<String> {
+        let left = |due: Option<Instant>| {
+            due.map_or(Duration::ZERO, |due| due.duration_since(Instant::now()))
+        };
+        match self.phase {
+            Phase::Running | Phase::Stopped | Phase::Halted => None,
+            Phase::Drained => Some("an operator's resume".into()),
+            Phase::Monitoring => Some(match (&self.dependency, self.hold_off_due) {
+                (_, Some(_)) => {
+                    format!(
+                        "the dependency to stay alive for another {:.1?}",
+                        left(self.hold_off_due)
+                    )
+                }
+                (Some((false, reason)), None) => {
+                    format!("the dependency to be seen alive; it is failing: {reason}")
+                }
+                (_, None) => "the dependency to be seen alive".into(),
+            }),
+            Phase::Restarting => Some(format!(
+                "to be up within {:.1?}: {}",
+                left(self.stage_due),
+                listed(shared, &[Slot::Starting])
+            )),
+            Phase::ShuttingDown => Some(format!(
+                "to be gone within {:.1?}: {}",
+                left(self.stage_due),
+                listed(shared, &[Slot::Stopping, Slot::Aborting])
+            )),
+        }
+    }
+}
+
+/// The names of the components that are doing any of these, the first few of them.
+pub(super) fn listed(shared: &Shared, slots: &[Slot]) -> String {
+    let ids = (0..shared.names.len() as u32).map(ComponentId);
+    let mut found = ids.filter(|&id| slots.contains(&shared.slot(id)));
+    let names: Vec<&str> = found
+        .by_ref()
+        .take(NAMES_LISTED)
+        .map(|id| &**shared.name(id))
+        .collect();
+    let names = if names.is_empty() {
+        "nothing".into()
+    } else {
+        names.join(", ")
+    };
+    match found.count() {
+        0 => names,
+        more => format!("{names} and {more} more"),
+    }
+}
