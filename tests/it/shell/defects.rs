@@ -325,11 +325,11 @@ async fn d11_status_is_consistent_from_any_thread() {
         })
         .collect();
     for _ in 0..50 {
-        let before = running.handle.status().epoch;
-        running.handle.trip().unwrap();
-        running
-            .until(|status| status.ready && status.epoch > before)
-            .await;
+        let before = handle.status().epoch;
+        handle.trip().unwrap();
+        bounded(handle.wait_for(|status| status.ready && status.epoch > before))
+            .await
+            .unwrap();
     }
     done.store(true, Ordering::Release);
     for reader in readers {
