@@ -39,7 +39,7 @@ proptest! {
         }
         let phase = world.machine().phase();
         let asked = phase.is_ended();
-        prop_assert!(asked || phase == Phase::Running, "stuck in {:?}\n{}", world.machine().state(), world.trace.join("\n"));
+        prop_assert!(asked || phase == Phase::Running, "stuck in {:?}\n{}", world.machine().state(), world.trace());
     }
 
     /// From wherever random events lead, a shutdown ends, though nothing ever answers.
@@ -60,7 +60,7 @@ proptest! {
         for &action in &actions {
             act(&mut world, action)?;
             let resumed = Machine::resume(plan.clone(), world.machine().snapshot());
-            prop_assert_eq!(resumed.as_ref(), Ok(world.machine()), "{}", world.trace.join("\n"));
+            prop_assert_eq!(resumed.as_ref(), Ok(world.machine()), "{}", world.trace());
         }
     }
 }
@@ -86,5 +86,5 @@ fn tell(world: &mut World, input: Input) -> Result<(), TestCaseError> {
 }
 
 fn fail(world: &World, violation: &Violation) -> TestCaseError {
-    TestCaseError::fail(format!("{violation}\n{}", world.trace.join("\n")))
+    TestCaseError::fail(format!("{violation}\n{}", world.trace()))
 }

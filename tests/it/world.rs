@@ -1,6 +1,7 @@
 //! A world for the machine to live in: plans, and an environment that answers, lies, repeats itself,
 //! comes late, or stays silent, as a list of plain actions tells it.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -131,15 +132,33 @@ pub(crate) struct World {
     due: [Option<Duration>; 6],
     /// Questions that nobody has answered yet.
     pub(crate) open: Vec<(ComponentId, u64)>,
+    /// The effects of the last step.
     pub(crate) effects: Vec<Effect>,
-    /// Every step, in words, for the one who reads a failure.
-    pub(crate) trace: Vec<String>,
+    /// All that happened.
+    pub(crate) tape: Vec<Turn>,
+}
+
+/// One step, as it was recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Turn {
+    /// Since the turn before.
+    pub(crate) elapsed: Duration,
+    /// `None` at boot.
+    pub(crate) input: Option<Input>,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) step: Option<Step>,
 }
 
 impl World {
     pub(crate) fn new(plan: Arc<Plan>, timed: bool) -> Result<Self, Violation> {
         let mut effects = Vec::new();
         let checked = Checked::new(plan, timed.then_some(Duration::ZERO), &mut effects)?;
+        let boot = Turn {
+            elapsed: Duration::ZERO,
+            input: None,
+            effects: effects.clone(),
+            step: None,
+        };
         let mut world = Self {
             checked,
             now: Duration::ZERO,
@@ -148,7 +167,7 @@ impl World {
             due: [None; 6],
             open: Vec::new(),
             effects,
-            trace: Vec::new(),
+            tape: vec![boot],
         };
         world.carry_out();
         Ok(world)
@@ -156,6 +175,23 @@ impl World {
 
     pub(crate) fn machine(&self) -> &Machine {
         self.checked.machine()
+    }
+
+    /// All that happened, in words, for the one who reads a failure.
+    pub(crate) fn trace(&self) -> String {
+        let mut now = Duration::ZERO;
+        let mut lines = String::new();
+        for turn in &self.tape {
+            now += turn.elapsed;
+            let Turn {
+                input,
+                effects,
+                step,
+                ..
+            } = turn;
+            let _ = writeln!(lines, "{now:>6?} {input:?} -> {step:?} {effects:?}");
+        }
+        lines
     }
 
     /// Does one thing. In a timed world all timers that are due by then fire first, in order.
@@ -274,7 +310,7 @@ impl World {
         };
         while let Some((due, timer)) = self.next_due().filter(|&(due, _)| due <= until) {
             self.now = self.now.max(due);
-            self.hand_over(Input::Fired(timer))?;
+            self.input(Input::Fired(timer))?;
         }
         self.now = self.now.max(until);
         Ok(())
@@ -289,23 +325,21 @@ impl World {
 
     /// Hands over an input now.
     pub(crate) fn input(&mut self, input: Input) -> Result<(), Violation> {
-        self.hand_over(input).map(|_| ())
-    }
-
-    fn hand_over(&mut self, input: Input) -> Result<Step, Violation> {
         if let Input::Fired(timer) = input {
             self.due[timer.index()] = None;
         }
         let elapsed = self.now - self.last_input;
         self.last_input = self.now;
         let judged = self.checked.handle(elapsed, input, &mut self.effects);
-        self.trace.push(format!(
-            "{:>6?} {input:?} -> {judged:?} {:?}",
-            self.now, self.effects
-        ));
-        let step = judged?;
+        self.tape.push(Turn {
+            elapsed,
+            input: Some(input),
+            effects: self.effects.clone(),
+            step: judged.as_ref().ok().copied(),
+        });
+        judged?;
         self.carry_out();
-        Ok(step)
+        Ok(())
     }
 
     /// Keeps the timers and notes the questions.
