@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::law::{Checked, Violation};
-use overwatch::machine::{Class, Effect, How, Input, Machine, Slot, Step, Timer};
+use overwatch::machine::{Class, Effect, How, Input, Machine, Phase, Record, Slot, Step, Timer};
 use overwatch::policy::{ComponentId, Fence, Layout, Plan, Policy, PolicyBuilder, Tuning};
 use proptest::prelude::*;
 
@@ -33,7 +33,7 @@ pub(crate) fn small_tuning() -> Tuning {
         .min_evidence(2)
         .decay(ms(15))
         .stable_after(ms(25))
-        .jitter(ms(3))
+        .jitter(ms(0))
 }
 
 pub(crate) fn plan(policy: PolicyBuilder, stages: &[usize]) -> Arc<Plan> {
@@ -57,7 +57,7 @@ pub(crate) fn any_plan() -> impl Strategy<Value = Arc<Plan>> {
         any::<u64>(),
     )
         .prop_map(|(stages, threshold, fenced, give_up, delay, seed)| {
-            let mut tuning = small_tuning().jitter_seed(seed);
+            let mut tuning = small_tuning().jitter(ms(3)).jitter_seed(seed);
             if delay {
                 tuning = tuning.unready_delay(ms(6));
             }
@@ -224,6 +224,105 @@ impl World {
         }
     }
 
+    /// A world on a clock that got as far as Running.
+    pub(crate) fn running(plan: Arc<Plan>) -> Result<Self, Violation> {
+        let mut world = Self::new(plan, true)?;
+        world.act(Action::Alive)?;
+        world.answer_all()?;
+        assert_eq!(world.phase(), Phase::Running, "{}", world.trace());
+        Ok(world)
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.machine().phase()
+    }
+
+    /// Answers all questions, and those that the answers raise.
+    pub(crate) fn answer_all(&mut self) -> Result<(), Violation> {
+        while !self.open.is_empty() {
+            self.act(Action::Answer)?;
+        }
+        Ok(())
+    }
+
+    /// A report from outside of any component.
+    pub(crate) fn report(&mut self, class: Class, count: u32) -> Result<(), Violation> {
+        let epoch = self.machine().epoch();
+        self.input(Input::Report {
+            component: None,
+            epoch,
+            class,
+            count,
+        })
+    }
+
+    pub(crate) fn gone(&mut self, component: u32, how: How) -> Result<(), Violation> {
+        let epoch = self.machine().epoch();
+        let component = ComponentId(component);
+        self.open.retain(|&question| question != (component, epoch));
+        self.input(Input::Gone {
+            component,
+            epoch,
+            how,
+        })
+    }
+
+    /// The dependency is seen alive every other millisecond, for so long.
+    pub(crate) fn stay_alive(&mut self, how_long: u64) -> Result<(), Violation> {
+        for _ in 0..how_long / 2 {
+            self.act(Action::Alive)?;
+            self.wait(Some(2))?;
+        }
+        Ok(())
+    }
+
+    /// The dependency stays alive and components answer: how long until Running? `None` if the run
+    /// ends first, or if that takes for ever.
+    pub(crate) fn recover(&mut self) -> Result<Option<Duration>, Violation> {
+        let began = self.now;
+        for _ in 0..400 {
+            self.answer_all()?;
+            match self.phase() {
+                Phase::Running => return Ok(Some(self.now - began)),
+                Phase::Stopped | Phase::Halted => break,
+                _ => {}
+            }
+            self.act(Action::Alive)?;
+            self.answer_all()?;
+            if self.phase() != Phase::Running {
+                self.wait(Some(1))?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Every transition, one a line: when, whereto, and why.
+    pub(crate) fn history(&self) -> String {
+        let mut now = Duration::ZERO;
+        let mut lines = String::new();
+        for turn in &self.tape {
+            now += turn.elapsed;
+            for hop in turn.step.iter().flat_map(Step::transitions) {
+                let _ = writeln!(lines, "{now:?} {} ({})", hop.to, hop.cause);
+            }
+        }
+        lines
+    }
+
+    /// All effects so far, in order.
+    pub(crate) fn all_effects(&self) -> impl Iterator<Item = &Effect> {
+        self.tape.iter().flat_map(|turn| &turn.effects)
+    }
+
+    /// The records of all outages that are over.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        let record = |effect: &Effect| match *effect {
+            Effect::OutageClosed(record) => Some(record),
+            _ => None,
+        };
+        self.all_effects().filter_map(record).collect()
+    }
+
     /// The answer that the component's last order asks for.
     fn answer(&mut self, component: ComponentId, epoch: u64) -> Result<(), Violation> {
         match self.machine().slot(component) {
@@ -337,9 +436,7 @@ impl World {
             effects: self.effects.clone(),
             step: judged.as_ref().ok().copied(),
         });
-        judged?;
-        self.carry_out();
-        Ok(())
+        judged.map(|_step| self.carry_out())
     }
 
     /// Keeps the timers and notes the questions.
