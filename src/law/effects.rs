@@ -125,8 +125,10 @@ impl Monitor {
         self.known.suspicion = 0;
         let policy = self.plan.policy();
         let delay = policy.tuning().delay_before_stop();
-        let delays =
-            step.leave == Some(Leave::Wanted) && !delay.is_zero() && policy.fence().is_none();
+        let delays = step.leave == Some(Leave::Wanted)
+            && !delay.is_zero()
+            && policy.fence().is_none()
+            && self.any_live();
         step.phase_began = delays;
         self.known.mode = if delays {
             Mode::Delaying
@@ -175,6 +177,10 @@ impl Monitor {
         component: ComponentId,
         epoch: u64,
     ) -> Result<(), Violation> {
+        let health_first = self.known.mode != Mode::Ready || step.leave.is_none();
+        demand(L2, health_first, || {
+            format!("{component} stopped before readiness went off")
+        })?;
         demand(L17, self.known.mode == Mode::Stopping, || {
             format!("{component} stopped in {:?}", self.known.mode)
         })?;
@@ -221,6 +227,7 @@ impl Monitor {
         after: Duration,
     ) -> Result<(), Violation> {
         let policy = self.plan.policy();
+        let anything_live = self.any_live();
         let known = &mut self.known;
         match timer {
             Timer::Stage => {
@@ -257,8 +264,9 @@ impl Monitor {
                 demand(L19, after <= limit, || {
                     format!("silence is noticed after {after:?}, not {limit:?}")
                 })?;
-                let evidence =
-                    known.mode != Mode::Ready || matches!(step.input, Some(Input::Alive { .. }));
+                // In Monitoring it may be armed anew without evidence: the clean run is void then.
+                let at_rest = known.mode != Mode::Ready && !anything_live;
+                let evidence = at_rest || matches!(step.input, Some(Input::Alive { .. }));
                 demand(L19, evidence, || format!("{:?} is no evidence", step.input))?;
             }
             Timer::Fence => {
@@ -268,7 +276,18 @@ impl Monitor {
                     format!("the fence is due after {after:?}, at most {latest:?} are left")
                 })?;
             }
-            Timer::Decay | Timer::Stable => {}
+            Timer::Decay => {
+                let expected = policy.tuning().decay_interval();
+                demand(L17, after == expected, || {
+                    format!("suspicion is forgotten after {after:?}, not {expected:?}")
+                })?;
+            }
+            Timer::Stable => {
+                let expected = policy.tuning().stable_interval();
+                demand(L13, after == expected, || {
+                    format!("the level sinks after {after:?}, not {expected:?}")
+                })?;
+            }
         }
         known.timers[timer.index()] = Some(after);
         Ok(())

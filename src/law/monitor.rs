@@ -50,7 +50,7 @@ pub(super) struct Known {
     /// Whether something tripped or unwound since the last start, so that a hold-off is due.
     pub(super) tripped: bool,
     pub(super) clean: CleanRun,
-    /// How long since the last alive observation, while ready.
+    /// How long since the last alive observation.
     pub(super) unseen: Duration,
     /// How long the lease is good for, while something depends on it.
     pub(super) lease: Option<Duration>,
@@ -271,6 +271,14 @@ impl Monitor {
             }
             Input::Failing { .. } if running => known.suspicion = known.suspicion.saturating_add(1),
             Input::Alive { .. } => {
+                // A silence that no timer told of ends a clean run too.
+                let limit = self.plan.policy().silence_limit();
+                if self
+                    .timed
+                    .is_some_and(|late| known.unseen > limit.saturating_add(late))
+                {
+                    known.clean = CleanRun::default();
+                }
                 if known.clean.alive == 0 {
                     known.clean.age = Duration::ZERO;
                 }
@@ -462,12 +470,31 @@ impl Monitor {
                 "the lease's owner is at work without a fence".into()
             })?;
         }
+        demand(L15, !step.phase_began, || {
+            format!("{input:?} begins a phase without a deadline")
+        })?;
+        if matches!(mode, Mode::Starting | Mode::Delaying) {
+            demand(L12, armed(Timer::Stage), || {
+                format!("{mode:?} without a deadline")
+            })?;
+        }
+        if mode != Mode::Ready {
+            demand(L13, !armed(Timer::Stable), || {
+                "the level sinks while not ready".into()
+            })?;
+        }
         if mode != Mode::Ended {
             let drained = known.wish == Then::Drain && mode == Mode::Idle;
             let waits = known.timers.iter().any(Option::is_some);
             demand(L12, waits || drained, || "nothing is armed".into())?;
-            let over = mode == Mode::Idle
-                && (known.wish > Then::Drain || known.parts.contains(&Part::Wedged));
+            let unheard = known.session.is_some() && !armed(Timer::Silence);
+            demand(L4, !unheard, || "no silence would be noticed".into())?;
+            let wedged = known.parts.contains(&Part::Wedged);
+            let recovers = known.wish == Then::Monitor && mode == Mode::Idle && !wedged;
+            demand(L6, !recovers || known.session.is_some(), || {
+                "at rest, and the dependency is not observed".into()
+            })?;
+            let over = mode == Mode::Idle && (known.wish > Then::Drain || wedged);
             demand(L7, !over, || {
                 format!(
                     "everything is stopped, it should have ended: {:?}",

@@ -37,10 +37,13 @@ fn the_boot_gate_opens_on_one_observation() -> Told {
     assert_eq!(world.phase(), Phase::Restarting);
     world.answer_all()?;
     assert!(world.machine().is_ready());
-    check(&world, expect![[r#"
+    check(
+        &world,
+        expect![[r#"
         5ms Restarting (recovered)
         5ms Running (all_up)
-    "#]]);
+    "#]],
+    );
     Ok(())
 }
 
@@ -82,7 +85,9 @@ fn nothing_to_start_is_a_service_too() -> Told {
     world.wait(None)?;
     assert_eq!(world.recover()?, Some(ms(30)));
     world.input(Input::Shutdown)?;
-    check(&world, expect![[r#"
+    check(
+        &world,
+        expect![[r#"
         0ns Restarting (recovered)
         0ns Running (all_up)
         8ms ShuttingDown (silence)
@@ -91,7 +96,8 @@ fn nothing_to_start_is_a_service_too() -> Told {
         38ms Running (all_up)
         38ms ShuttingDown (shutdown)
         38ms Stopped (all_gone)
-    "#]]);
+    "#]],
+    );
     Ok(())
 }
 
@@ -103,14 +109,17 @@ fn after_a_component_failed_it_waits_for_the_backoff_only() -> Told {
     world.gone(1, How::Failed(Class::Component))?;
     assert_eq!(world.machine().session(), Some(1), "evidence is kept");
     assert_eq!(world.recover()?, Some(ms(4)));
-    check(&world, expect![[r#"
+    check(
+        &world,
+        expect![[r#"
         0ns Restarting (recovered)
         0ns Running (all_up)
         0ns ShuttingDown (exited)
         0ns Monitoring (all_gone)
         4ms Restarting (recovered)
         4ms Running (all_up)
-    "#]]);
+    "#]],
+    );
     Ok(())
 }
 
@@ -120,14 +129,17 @@ fn after_the_dependency_failed_it_waits_for_the_window() -> Told {
     world.act(Action::Fail)?;
     assert_eq!(world.machine().session(), None);
     assert_eq!(world.recover()?, Some(ms(30)));
-    check(&world, expect![[r#"
+    check(
+        &world,
+        expect![[r#"
         0ns Restarting (recovered)
         0ns Running (all_up)
         0ns ShuttingDown (failing)
         0ns Monitoring (all_gone)
         30ms Restarting (recovered)
         30ms Running (all_up)
-    "#]]);
+    "#]],
+    );
     Ok(())
 }
 
@@ -253,11 +265,14 @@ fn a_dependency_that_keeps_failing_below_the_threshold_does_not_stay_ready() -> 
         world.act(Action::Fail)?;
         world.wait(Some(1))?;
     }
-    check(&world, expect![[r#"
+    check(
+        &world,
+        expect![[r#"
         0ns Restarting (recovered)
         0ns Running (all_up)
         8ms ShuttingDown (silence)
-    "#]]);
+    "#]],
+    );
     Ok(())
 }
 
@@ -293,13 +308,16 @@ fn d05_a_failed_start_unwinds_and_is_tried_again() -> Told {
     world.gone(2, How::Failed(Class::Component))?;
     assert_eq!(world.machine().record().failed_starts, 1);
     assert_eq!(world.recover()?, Some(ms(4)));
-    check(&world, expect![[r#"
+    check(
+        &world,
+        expect![[r#"
         0ns Restarting (recovered)
         0ns ShuttingDown (start_failed)
         0ns Monitoring (all_gone)
         4ms Restarting (recovered)
         4ms Running (all_up)
-    "#]]);
+    "#]],
+    );
     Ok(())
 }
 
@@ -337,12 +355,15 @@ fn d07_what_survives_its_abort_is_never_started_again() -> Told {
     world.wait(Some(15))?;
     assert_eq!(world.machine().slot(ComponentId(2)), Slot::Wedged);
     world.gone(0, How::Returned)?;
-    check(&world, expect![[r#"
+    check(
+        &world,
+        expect![[r#"
         0ns Restarting (recovered)
         0ns Running (all_up)
         0ns ShuttingDown (report)
         15ms Halted (wedged)
-    "#]]);
+    "#]],
+    );
     let starts = world
         .all_effects()
         .filter(|effect| matches!(effect, Effect::Start { .. }));
@@ -380,12 +401,15 @@ fn d08_one_hung_stop_keeps_nothing_else_from_being_stopped() -> Told {
     let mut world = World::running(plan(small_policy(), &[1, 1, 1]))?;
     world.input(Input::Shutdown)?;
     world.wait(Some(45))?;
-    check(&world, expect![[r#"
+    check(
+        &world,
+        expect![[r#"
         0ns Restarting (recovered)
         0ns Running (all_up)
         0ns ShuttingDown (shutdown)
         45ms Halted (wedged)
-    "#]]);
+    "#]],
+    );
     let asked = |effect: &&Effect| matches!(effect, Effect::Stop { .. });
     assert_eq!(world.all_effects().filter(asked).count(), 3);
     Ok(())
@@ -533,7 +557,9 @@ fn a_drain_waits_for_its_resume() -> Told {
     world.wait(Some(10_000))?;
     world.input(Input::Resume)?;
     assert_eq!(world.recover()?, Some(ms(0)), "nothing had failed");
-    check(&world, expect![[r#"
+    check(
+        &world,
+        expect![[r#"
         0ns Restarting (recovered)
         0ns Running (all_up)
         0ns ShuttingDown (drain)
@@ -541,7 +567,8 @@ fn a_drain_waits_for_its_resume() -> Told {
         10s Monitoring (resume)
         10s Restarting (recovered)
         10s Running (all_up)
-    "#]]);
+    "#]],
+    );
     Ok(())
 }
 
@@ -616,12 +643,15 @@ fn a_wanted_stop_is_delayed_and_a_shutdown_does_not_delay_it_again() -> Told {
     world.wait(Some(1))?;
     assert_eq!(world.machine().slot(ComponentId(0)), Slot::Stopping);
     world.answer_all()?;
-    check(&world, expect![[r#"
+    check(
+        &world,
+        expect![[r#"
         0ns Restarting (recovered)
         0ns Running (all_up)
         0ns ShuttingDown (drain)
         6ms Stopped (all_gone)
-    "#]]);
+    "#]],
+    );
     Ok(())
 }
 
@@ -702,7 +732,9 @@ fn it_gives_up_after_so_many_failed_starts_in_a_row() -> Told {
     world.answer_all()?;
     fail_to_start(&mut world)?;
     fail_to_start(&mut world)?;
-    check(&world, expect![[r#"
+    check(
+        &world,
+        expect![[r#"
         0ns Restarting (recovered)
         1ms ShuttingDown (start_failed)
         1ms Monitoring (all_gone)
@@ -716,7 +748,8 @@ fn it_gives_up_after_so_many_failed_starts_in_a_row() -> Told {
         30ms Restarting (recovered)
         31ms ShuttingDown (start_failed)
         31ms Halted (all_gone)
-    "#]]);
+    "#]],
+    );
     Ok(())
 }
 
@@ -761,12 +794,15 @@ fn a_component_that_dies_of_something_fatal_halts_after_an_ordered_stop() -> Tol
     world.gone(0, How::Failed(Class::Fatal))?;
     assert_eq!(world.machine().slot(ComponentId(1)), Slot::Stopping);
     world.answer_all()?;
-    check(&world, expect![[r#"
+    check(
+        &world,
+        expect![[r#"
         0ns Restarting (recovered)
         0ns Running (all_up)
         0ns ShuttingDown (exited)
         0ns Halted (all_gone)
-    "#]]);
+    "#]],
+    );
     Ok(())
 }
 
@@ -787,11 +823,14 @@ fn the_fence_leaves_margin_and_stop_budget() -> Told {
 fn a_lease_that_is_not_renewed_stops_the_world_before_it_runs_out() -> Told {
     let mut world = World::running(fenced_plan(small_policy()).into())?;
     world.stay_alive(88)?;
-    check(&world, expect![[r#"
+    check(
+        &world,
+        expect![[r#"
         0ns Restarting (recovered)
         0ns Running (all_up)
         88ms ShuttingDown (fence)
-    "#]]);
+    "#]],
+    );
     // Nobody answers: it halts 2 ms before the lease of 120 ms is over.
     world.wait(Some(30))?;
     assert_eq!((world.phase(), world.now), (Phase::Halted, ms(118)));
