@@ -483,25 +483,27 @@ impl Monitor {
                 "the level sinks while not ready".into()
             })?;
         }
-        if mode != Mode::Ended {
-            let drained = known.wish == Then::Drain && mode == Mode::Idle;
-            let waits = known.timers.iter().any(Option::is_some);
-            demand(L12, waits || drained, || "nothing is armed".into())?;
-            let unheard = known.session.is_some() && !armed(Timer::Silence);
-            demand(L4, !unheard, || "no silence would be noticed".into())?;
-            let wedged = known.parts.contains(&Part::Wedged);
-            let recovers = known.wish == Then::Monitor && mode == Mode::Idle && !wedged;
-            demand(L6, !recovers || known.session.is_some(), || {
-                "at rest, and the dependency is not observed".into()
-            })?;
-            let over = mode == Mode::Idle && (known.wish > Then::Drain || wedged);
-            demand(L7, !over, || {
-                format!(
-                    "everything is stopped, it should have ended: {:?}",
-                    known.wish
-                )
-            })?;
+        if mode == Mode::Ended {
+            return Ok(());
         }
+        let at_rest = mode == Mode::Idle;
+        let wedged = known.parts.contains(&Part::Wedged);
+        let over = at_rest && (known.wish > Then::Drain || wedged);
+        demand(L7, !over, || {
+            format!(
+                "everything is stopped, it should have ended: {:?}",
+                known.wish
+            )
+        })?;
+        let drained = at_rest && known.wish == Then::Drain;
+        let waits = known.timers.iter().any(Option::is_some);
+        demand(L12, waits || drained, || "nothing is armed".into())?;
+        let unheard = known.session.is_some() && !armed(Timer::Silence);
+        demand(L4, !unheard, || "no silence would be noticed".into())?;
+        let blind = at_rest && known.wish == Then::Monitor && known.session.is_none();
+        demand(L6, !blind, || {
+            "at rest, and the dependency is not observed".into()
+        })?;
         Ok(())
     }
 

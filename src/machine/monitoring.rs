@@ -22,7 +22,7 @@ pub(super) fn handle(
     cx: &mut Cx<'_>,
 ) -> Outcome<State> {
     match *input {
-        input if input.is_fatal() => return Outcome::Super,
+        _ if input.is_fatal() => return Outcome::Super,
         Input::Alive { .. } => {
             core.arm_silence(cx);
             if !*done && !core.is_armed(Timer::HoldOff) {
@@ -35,13 +35,13 @@ pub(super) fn handle(
             }
         }
         Input::Failing { .. } => {
-            core.blame_if_dependency(&input);
+            core.blame_if_dependency(input);
             void(evidence, done, core, cx);
             core.arm_silence(cx);
         }
         Input::Fired(Timer::Silence) => {
             // The probe may hang for good: a fresh session gets a fresh call.
-            core.blame_if_dependency(&input);
+            core.blame_if_dependency(input);
             void(evidence, done, core, cx);
             core.close_session(cx);
             core.open_session(cx);
@@ -49,7 +49,7 @@ pub(super) fn handle(
         }
         Input::Fired(Timer::HoldOff) => *done = true,
         Input::Trip | Input::Report { .. } => {
-            core.blame_if_dependency(&input);
+            core.blame_if_dependency(input);
             core.level_at_least_one();
             void(evidence, done, core, cx);
             core.arm_silence(cx);

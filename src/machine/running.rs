@@ -26,7 +26,7 @@ pub(super) fn handle(
     cx: &mut Cx<'_>,
 ) -> Outcome<State> {
     match *input {
-        input if input.is_fatal() => Outcome::Super,
+        _ if input.is_fatal() => Outcome::Super,
         Input::Report {
             class: Class::Critical,
             ..

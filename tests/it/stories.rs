@@ -1,6 +1,7 @@
 //! Stories: one after the other what the machine does, each under the eyes of the laws. Those named
 //! `d..` tell of a defect of an older supervisor that this one must not share.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
@@ -8,22 +9,15 @@ use overwatch::law::Violation;
 use overwatch::machine::{
     Class, Effect, End, How, Input, Machine, Phase, Shadow, Slot, Timer, Why,
 };
-use overwatch::policy::{Blame, ComponentId, Fence, Layout, Plan, Policy, PolicyBuilder};
+use overwatch::policy::{Blame, ComponentId, Layout, Plan, Policy};
 
-use crate::world::{Action, World, ms, plan, small_policy, small_tuning};
+use crate::world::{Action, World, fenced, ms, plan, small_policy, small_tuning};
 
 type Told = Result<(), Violation>;
 
 /// What happened so far, transition by transition.
 fn check(world: &World, history: Expect) {
     history.assert_eq(&world.history());
-}
-
-fn fenced_plan(policy: PolicyBuilder) -> Plan {
-    let fence = Fence::new(ms(120), ms(10)).with_margin(ms(2));
-    let layout = Layout::new(&[1, 1]).expect("no gaps");
-    let policy = policy.fence(fence).build().expect("a policy that works");
-    Plan::new(policy, layout.with_lease_owner(ComponentId(0))).expect("a plan that works")
 }
 
 // Boot.
@@ -702,7 +696,7 @@ fn what_would_have_tripped_cuts_the_delay_short() -> Told {
 #[test]
 fn neither_a_fence_nor_a_trip_allows_a_delay() -> Told {
     let delay = || small_policy().tuning(small_tuning().unready_delay(ms(6)));
-    let mut world = World::running(fenced_plan(delay()).into())?;
+    let mut world = World::running(fenced(delay(), &[1, 1]))?;
     world.input(Input::Shutdown)?;
     assert_eq!(world.machine().slot(ComponentId(1)), Slot::Stopping);
     let mut world = World::running(plan(delay(), &[1]))?;
@@ -716,7 +710,7 @@ fn neither_a_fence_nor_a_trip_allows_a_delay() -> Told {
 #[test]
 fn it_gives_up_after_so_many_failed_starts_in_a_row() -> Told {
     let mut world = World::new(plan(small_policy().give_up_after(2), &[1]), true)?;
-    let mut fail_to_start = |world: &mut World| -> Told {
+    let fail_to_start = |world: &mut World| -> Told {
         while world.phase() != Phase::Restarting {
             world.act(Action::Alive)?;
             world.wait(Some(1))?;
@@ -810,7 +804,7 @@ fn a_component_that_dies_of_something_fatal_halts_after_an_ordered_stop() -> Tol
 
 #[test]
 fn the_fence_leaves_margin_and_stop_budget() -> Told {
-    let plan = fenced_plan(small_policy());
+    let plan = fenced(small_policy(), &[1, 1]);
     // 120 ms, less a margin of 2 and 2 stages x (10 stop + 5 abort).
     assert_eq!(plan.fence_after(ms(120)), Some(ms(88)));
     assert_eq!(plan.fence_after(ms(33)), Some(ms(1)));
@@ -821,7 +815,7 @@ fn the_fence_leaves_margin_and_stop_budget() -> Told {
 
 #[test]
 fn a_lease_that_is_not_renewed_stops_the_world_before_it_runs_out() -> Told {
-    let mut world = World::running(fenced_plan(small_policy()).into())?;
+    let mut world = World::running(fenced(small_policy(), &[1, 1]))?;
     world.stay_alive(88)?;
     check(
         &world,
@@ -839,7 +833,7 @@ fn a_lease_that_is_not_renewed_stops_the_world_before_it_runs_out() -> Told {
 
 #[test]
 fn a_renewal_moves_the_fence_by_what_remains() -> Told {
-    let mut world = World::running(fenced_plan(small_policy()).into())?;
+    let mut world = World::running(fenced(small_policy(), &[1, 1]))?;
     let renewed = |remaining| Input::LeaseRenewed {
         epoch: 1,
         remaining: ms(remaining),
@@ -865,7 +859,7 @@ fn the_fence_stands_from_the_moment_the_owner_is_told_to_start() -> Told {
     let layout = Layout::new(&[1, 1])
         .expect("no gaps")
         .with_lease_owner(ComponentId(1));
-    let policy = fenced_plan(small_policy()).policy().clone();
+    let policy = fenced(small_policy(), &[1, 1]).policy().clone();
     let plan = Plan::new(policy, layout).expect("a plan that works");
     let mut world = World::new(plan.into(), true)?;
     world.act(Action::Alive)?;
@@ -887,7 +881,7 @@ struct Observed {
 }
 
 impl Observed {
-    fn new(plan: Plan) -> Self {
+    fn new(plan: Arc<Plan>) -> Self {
         let mut effects = Vec::new();
         let shadow = Shadow::new(plan, &mut effects);
         Self { shadow, effects }
@@ -906,7 +900,7 @@ impl Observed {
 
 #[test]
 fn a_shadow_starts_and_stops_at_once_in_its_own_mind() {
-    let mut observed = Observed::new(Plan::clone(&plan(small_policy(), &[1, 2])));
+    let mut observed = Observed::new(plan(small_policy(), &[1, 2]));
     observed.tell(Input::Alive { session: 1 });
     assert!(observed.machine().is_ready());
     // The service that really runs is in an epoch of its own.
@@ -935,7 +929,7 @@ fn a_shadow_starts_and_stops_at_once_in_its_own_mind() {
 
 #[test]
 fn a_shadow_takes_renewals_for_its_own_epoch() {
-    let mut observed = Observed::new(fenced_plan(small_policy()));
+    let mut observed = Observed::new(fenced(small_policy(), &[1, 1]));
     observed.tell(Input::Alive { session: 1 });
     observed.effects.clear();
     observed.tell(Input::LeaseRenewed {
@@ -953,7 +947,7 @@ fn a_shadow_takes_renewals_for_its_own_epoch() {
 
 #[test]
 fn a_shadow_ends_when_it_is_told() {
-    let mut observed = Observed::new(Plan::clone(&plan(small_policy(), &[1])));
+    let mut observed = Observed::new(plan(small_policy(), &[1]));
     observed.tell(Input::Alive { session: 1 });
     observed.tell(Input::Shutdown);
     assert_eq!(observed.effects.last(), Some(&Effect::Ended(End::Stopped)));

@@ -12,12 +12,15 @@ use overwatch::machine::{
     Cause, Class, Effect, End, How, Input, Machine, Record, Slot, Snapshot, State, Step, StopStep,
     Then, Timer, Why,
 };
-use overwatch::policy::{Blame, ComponentId, Fence, Layout, Plan};
+use overwatch::policy::{Blame, ComponentId, Plan, PolicyBuilder};
 
-use crate::world::{ms, small_policy, small_tuning};
+use crate::world::{fenced, ms, plan, small_policy, small_tuning};
 
 /// The present epoch, session and outage in every row.
 const NOW: u64 = 7;
+
+/// `#0` below `#1` and `#2`.
+const STAGES: &[usize] = &[1, 2];
 
 #[test]
 fn the_whole_table() {
@@ -35,21 +38,10 @@ struct Row {
     snapshot: Snapshot,
 }
 
-/// Two stages, `#0` below `#1` and `#2`. Three reports trip; a wanted stop is delayed, unless there
-/// is a fence, whose lease `#0` owns.
-fn plan(fenced: bool, give_up_after: Option<u32>) -> Arc<Plan> {
-    let tuning = small_tuning().jitter(ms(0)).unready_delay(ms(6));
-    let mut policy = small_policy().trip_threshold(3).tuning(tuning);
-    let mut layout = Layout::new(&[1, 2]).expect("no gaps");
-    if fenced {
-        policy = policy.fence(Fence::new(ms(120), ms(10)).with_margin(ms(2)));
-        layout = layout.with_lease_owner(ComponentId(0));
-    }
-    if let Some(limit) = give_up_after {
-        policy = policy.give_up_after(limit);
-    }
-    let policy = policy.build().expect("a policy that works");
-    Arc::new(Plan::new(policy, layout).expect("a plan that works"))
+/// Three reports trip, and a wanted stop is delayed.
+fn base() -> PolicyBuilder {
+    let tuning = small_tuning().unready_delay(ms(6));
+    small_policy().trip_threshold(3).tuning(tuning)
 }
 
 /// A row at level 0, blaming components, with its session and outage open; what differs is changed
@@ -72,7 +64,7 @@ fn row(name: &'static str, state: State, slots: [Slot; 3], armed: &[Timer]) -> R
     };
     Row {
         name,
-        plan: plan(false, None),
+        plan: plan(base(), STAGES),
         snapshot,
     }
 }
@@ -89,13 +81,13 @@ impl Row {
     }
 
     fn fenced(mut self) -> Self {
-        self.plan = plan(true, None);
+        self.plan = fenced(base(), STAGES);
         self
     }
 
     /// The next failed start is the last.
     fn at_its_last_try(mut self) -> Self {
-        self.plan = plan(false, Some(2));
+        self.plan = plan(base().give_up_after(2), STAGES);
         self.snapshot.failed_starts = 1;
         self
     }

@@ -42,6 +42,18 @@ pub(crate) fn plan(policy: PolicyBuilder, stages: &[usize]) -> Arc<Plan> {
     Arc::new(Plan::new(policy, layout).expect("a plan that works"))
 }
 
+/// The same under a lease of 120 ms that `#0` owns, with a margin of 2 ms.
+pub(crate) fn fenced(policy: PolicyBuilder, stages: &[usize]) -> Arc<Plan> {
+    let policy = policy.fence(small_fence()).build();
+    let layout = Layout::new(stages).expect("a layout without gaps");
+    let layout = layout.with_lease_owner(ComponentId(0));
+    Arc::new(Plan::new(policy.expect("a policy that works"), layout).expect("a plan that works"))
+}
+
+pub(crate) fn small_fence() -> Fence {
+    Fence::new(ms(120), ms(10)).with_margin(ms(2))
+}
+
 /// Every switch of the policy that changes behaviour, at random.
 pub(crate) fn any_plan() -> impl Strategy<Value = Arc<Plan>> {
     let stages = prop_oneof![
@@ -70,7 +82,7 @@ pub(crate) fn any_plan() -> impl Strategy<Value = Arc<Plan>> {
             if fenced && components > 0 {
                 let owner = ComponentId((seed % components as u64) as u32);
                 layout = layout.with_lease_owner(owner);
-                builder = builder.fence(Fence::new(ms(120), ms(10)).with_margin(ms(2)));
+                builder = builder.fence(small_fence());
             }
             Arc::new(Plan::new(builder.build().expect("works"), layout).expect("works"))
         })
