@@ -4,18 +4,18 @@ use overwatch::law::Violation;
 use overwatch::machine::{Input, Machine};
 use proptest::prelude::*;
 
-use crate::world::{Action, World, any_action, any_plan, ms};
+use crate::world::{Action, World, any_action, any_plan, ms, walk_length};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn laws_hold_whenever_timers_fire(plan in any_plan(), actions in prop::collection::vec(any_action(), 1..160)) {
+    fn laws_hold_whenever_timers_fire(plan in any_plan(), actions in prop::collection::vec(any_action(), walk_length())) {
         run(World::new(plan, false), &actions)?;
     }
 
     #[test]
-    fn laws_hold_on_a_clock(plan in any_plan(), actions in prop::collection::vec(any_action(), 1..160)) {
+    fn laws_hold_on_a_clock(plan in any_plan(), actions in prop::collection::vec(any_action(), walk_length())) {
         run(World::new(plan, true), &actions)?;
     }
 
@@ -26,7 +26,7 @@ proptest! {
         if world.phase().is_ended() {
             return Ok(());
         }
-        act(&mut world, Action::Command(4))?;
+        act(&mut world, Action::Command(12))?;
         let recovered = world.recover().map_err(|violation| fail(&world, &violation))?;
         let over = recovered.is_some() || world.phase().is_ended();
         prop_assert!(over, "stuck in {:?}\n{}", world.machine().state(), world.trace());

@@ -4,6 +4,7 @@ mod bite;
 mod laws;
 mod policy;
 mod purity;
+mod reach;
 mod stories;
 mod table;
 mod world;

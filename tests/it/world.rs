@@ -63,17 +63,27 @@ pub(crate) fn any_plan() -> impl Strategy<Value = Arc<Plan>> {
     (
         stages,
         1_u32..=3,
-        any::<bool>(),
-        prop::option::of(1_u32..=3),
-        any::<bool>(),
+        prop::bool::weighted(0.4),
+        prop::option::weighted(0.3, 1_u32..=3),
+        prop::bool::weighted(0.7),
         any::<u64>(),
     )
         .prop_map(|(stages, threshold, fenced, give_up, delay, seed)| {
-            let mut tuning = small_tuning().jitter(ms(3)).jitter_seed(seed);
+            // So short that one walk has room for many outages.
+            let mut tuning = small_tuning()
+                .max_hold_off(ms(30))
+                .max_level(3)
+                .decay(ms(6))
+                .stable_after(ms(10))
+                .jitter(ms(3))
+                .jitter_seed(seed);
             if delay {
-                tuning = tuning.unready_delay(ms(6));
+                tuning = tuning.unready_delay(ms(9));
             }
-            let mut builder = small_policy().trip_threshold(threshold).tuning(tuning);
+            let mut builder = small_policy()
+                .window(ms(12))
+                .trip_threshold(threshold)
+                .tuning(tuning);
             if let Some(limit) = give_up {
                 builder = builder.give_up_after(limit);
             }
@@ -93,6 +103,8 @@ pub(crate) fn any_plan() -> impl Strategy<Value = Arc<Plan>> {
 pub(crate) enum Action {
     /// Answer the longest-standing question: up, or gone.
     Answer,
+    /// Answer all of them, and those that the answers raise.
+    AnswerAll,
     /// The dependency is seen alive in the present session.
     Alive,
     /// It is seen to fail.
@@ -117,7 +129,7 @@ pub(crate) struct Noise {
 pub(crate) fn any_action() -> impl Strategy<Value = Action> {
     let number = prop_oneof![8 => Just(0_i8), 1 => Just(-1), 1 => Just(1)];
     let noise =
-        (0_u8..8, 0_u32..9, 0_u32..64, number).prop_map(|(kind, component, detail, number)| {
+        (0_u8..9, 0_u32..9, 0_u32..64, number).prop_map(|(kind, component, detail, number)| {
             Noise {
                 kind,
                 component,
@@ -125,14 +137,21 @@ pub(crate) fn any_action() -> impl Strategy<Value = Action> {
                 number,
             }
         });
+    // Mostly a world that works, so that walks get to Running, and back, before they end.
     prop_oneof![
-        8 => Just(Action::Answer),
-        8 => Just(Action::Alive),
+        20 => Just(Action::Answer),
+        2 => Just(Action::AnswerAll),
+        24 => Just(Action::Alive),
         1 => Just(Action::Fail),
-        4 => noise.prop_map(Action::Noise),
-        1 => (0_u8..16).prop_map(Action::Command),
-        6 => prop_oneof![Just(None), (0_u64..12).prop_map(Some)].prop_map(Action::Wait),
+        6 => noise.prop_map(Action::Noise),
+        4 => (0_u8..32).prop_map(Action::Command),
+        10 => prop_oneof![1 => Just(None), 12 => (0_u64..6).prop_map(Some)].prop_map(Action::Wait),
     ]
+}
+
+/// How many things happen in one walk.
+pub(crate) fn walk_length() -> std::ops::Range<usize> {
+    1..200
 }
 
 /// A machine under judgement, in a world that owns the clock.
@@ -210,12 +229,15 @@ impl World {
     pub(crate) fn act(&mut self, action: Action) -> Result<(), Violation> {
         match action {
             Action::Answer => {
-                let Some((component, epoch)) = (!self.open.is_empty()).then(|| self.open.remove(0))
-                else {
-                    return Ok(());
-                };
-                self.answer(component, epoch)
+                while !self.open.is_empty() {
+                    let (component, epoch) = self.open.remove(0);
+                    if let Some(answer) = self.answer(component, epoch) {
+                        return self.input(answer);
+                    }
+                }
+                Ok(())
             }
+            Action::AnswerAll => self.answer_all(),
             Action::Alive => {
                 let session = self.machine().session().unwrap_or_default();
                 self.input(Input::Alive { session })
@@ -227,9 +249,9 @@ impl World {
             Action::Noise(noise) => self.input(self.noise(noise)),
             Action::Command(command) => self.input(match command {
                 0 => Input::Shutdown,
-                1..=3 => Input::Drain,
-                4..=8 => Input::Resume,
-                9..=12 => Input::Trip,
+                1..=11 => Input::Drain,
+                12..=22 => Input::Resume,
+                23..=28 => Input::Trip,
                 _ => Input::Reset,
             }),
             Action::Wait(how_long) => self.wait(how_long),
@@ -335,19 +357,17 @@ impl World {
         self.all_effects().filter_map(record).collect()
     }
 
-    /// The answer that the component's last order asks for.
-    fn answer(&mut self, component: ComponentId, epoch: u64) -> Result<(), Violation> {
+    /// The answer that the component's last order asks for, if it has not been given yet.
+    fn answer(&self, component: ComponentId, epoch: u64) -> Option<Input> {
+        let how = How::Returned;
         match self.machine().slot(component) {
-            Slot::Starting => self.input(Input::Up { component, epoch }),
-            Slot::Stopping | Slot::Aborting | Slot::Wedged => {
-                let how = How::Returned;
-                self.input(Input::Gone {
-                    component,
-                    epoch,
-                    how,
-                })
-            }
-            Slot::Up | Slot::Down => Ok(()),
+            Slot::Starting => Some(Input::Up { component, epoch }),
+            Slot::Stopping | Slot::Aborting | Slot::Wedged => Some(Input::Gone {
+                component,
+                epoch,
+                how,
+            }),
+            Slot::Up | Slot::Down => None,
         }
     }
 
@@ -378,7 +398,7 @@ impl World {
                 epoch,
                 how,
             },
-            3 => Input::Report {
+            3 | 8 => Input::Report {
                 component: (noise.component < 8).then_some(component),
                 epoch,
                 class,
@@ -393,7 +413,7 @@ impl World {
             6 if !self.timed => Input::Fired(Timer::ALL[noise.detail as usize % Timer::ALL.len()]),
             _ => Input::LeaseRenewed {
                 epoch,
-                remaining: ms(u64::from(noise.detail) * 4),
+                remaining: ms(u64::from(noise.detail) * 2),
             },
         }
     }
@@ -407,9 +427,7 @@ impl World {
                 .into_iter()
                 .filter(|timer| self.due[timer.index()].is_some())
                 .collect();
-            let Some(&timer) =
-                armed.get(how_long.unwrap_or_default() as usize % armed.len().max(1))
-            else {
+            let Some(&timer) = armed.get(how_long.unwrap_or_default() as usize) else {
                 return Ok(());
             };
             return self.input(Input::Fired(timer));
