@@ -244,7 +244,8 @@ fn same_effects(plan: &Arc<Plan>, script: &[Input]) {
     let mut by_hand = ByHand::new(Arc::clone(plan), &mut effects);
     assert_eq!(effects, expected);
     for input in script {
-        (expected.clear(), effects.clear());
+        expected.clear();
+        effects.clear();
         let step = machine.handle(*input, &mut expected);
         by_hand.handle(*input, &mut effects);
         assert_eq!(

@@ -466,7 +466,16 @@ impl World {
             effects: self.effects.clone(),
             step: judged.as_ref().ok().copied(),
         });
+        self.demand_few_effects();
         judged.map(|_step| self.carry_out())
+    }
+
+    /// What [`Machine::handle`] promises to a caller that wants no allocation.
+    fn demand_few_effects(&self) {
+        let layout = self.machine().plan().layout();
+        let widest = (0..layout.stages()).map(|stage| layout.stage(stage).len());
+        let most = widest.max().unwrap_or_default() + 8;
+        assert!(self.effects.len() <= most, "{:?}", self.effects);
     }
 
     /// Keeps the timers and notes the questions.
