@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::law::{Law, Monitor, Violation};
-use overwatch::machine::{Class, Effect, End, How, Input, Timer, Why};
+use overwatch::machine::{Class, Effect, End, How, Input, Record, Timer, Why};
 use overwatch::policy::{ComponentId, Plan};
 
-use crate::world::{Action, Turn, World, fenced, ms, plan, small_policy, small_tuning};
+use crate::world::{
+    Action, Turn, World, fenced, ms, plan, small_policy, small_tuning, starts, stops,
+};
 
 /// A run that was recorded, and may be falsified.
 struct Run {
@@ -110,14 +112,6 @@ fn ready_on(effect: &Effect) -> bool {
 
 fn ready_off(effect: &Effect) -> bool {
     *effect == Effect::Ready(false)
-}
-
-fn starts(effect: &Effect) -> bool {
-    matches!(effect, Effect::Start { .. })
-}
-
-fn stops(effect: &Effect) -> bool {
-    matches!(effect, Effect::Stop { .. })
 }
 
 fn arms(timer: Timer) -> impl Fn(&Effect) -> bool {
@@ -403,7 +397,7 @@ fn l8_order() {
 #[test]
 fn l9_nothing_is_lost() {
     let life = life();
-    let miscount = |tape: &mut Tape, change: fn(&mut overwatch::machine::Record)| {
+    let miscount = |tape: &mut Tape, change: fn(&mut Record)| {
         // The first record is of the boot; the second counted the critical report.
         let mut records = tape.0.iter_mut().flat_map(|turn| &mut turn.effects);
         let Some(Effect::OutageClosed(record)) = records
@@ -662,7 +656,7 @@ fn l18_honest_end() {
     // Nobody asked for a stop.
     life.bites(Law::L18, |tape| {
         let rests = tape.asked(|effect| *effect == Effect::OpenSession { session: 2 });
-        let record = overwatch::machine::Record {
+        let record = Record {
             outage: 1,
             reports: 1,
             ..Default::default()
@@ -718,7 +712,7 @@ fn the_lazy_the_nervous_and_the_desperate_machine_are_caught() {
     // Halts after any trip.
     run.bites(Law::L18, |tape| {
         let last = tape.0.last_mut().expect("at rest");
-        let record = overwatch::machine::Record {
+        let record = Record {
             outage: 1,
             reports: 1,
             ..Default::default()

@@ -11,9 +11,13 @@ use overwatch::machine::{
 };
 use overwatch::policy::{Blame, ComponentId, Layout, Plan, Policy};
 
-use crate::world::{Action, World, fenced, ms, plan, small_policy, small_tuning};
+use crate::world::{Action, World, fenced, ms, plan, small_policy, small_tuning, starts, stops};
 
 type Told = Result<(), Violation>;
+
+fn readies(effect: &Effect) -> bool {
+    matches!(effect, Effect::Ready(_))
+}
 
 /// What happened so far, transition by transition.
 fn check(world: &World, history: Expect) {
@@ -49,11 +53,7 @@ fn a_dependency_that_fails_at_boot_starts_nothing() -> Told {
         world.wait(Some(3))?;
     }
     assert_eq!(world.phase(), Phase::Monitoring);
-    assert!(
-        !world
-            .all_effects()
-            .any(|effect| matches!(effect, Effect::Start { .. }))
-    );
+    assert_eq!(world.how_often(starts), 0);
     // It never relapsed: one observation is enough even now.
     assert_eq!(world.recover()?, Some(ms(0)));
     Ok(())
@@ -64,11 +64,7 @@ fn d19_a_dependency_that_is_down_at_boot_is_not_fatal_and_never_ready() -> Told 
     let mut world = World::new(plan(small_policy(), &[1]), true)?;
     world.wait(Some(5_000))?;
     assert_eq!(world.phase(), Phase::Monitoring);
-    assert!(
-        !world
-            .all_effects()
-            .any(|effect| matches!(effect, Effect::Ready(_)))
-    );
+    assert_eq!(world.how_often(readies), 0);
     assert!(world.recover()?.is_some());
     Ok(())
 }
@@ -281,15 +277,8 @@ fn d04_a_failure_while_starting_unwinds_what_was_started_and_is_never_ready() ->
     world.report(Class::Dependency, 1)?;
     world.report(Class::Dependency, 1)?;
     world.answer_all()?;
-    let stops = world
-        .all_effects()
-        .filter(|effect| matches!(effect, Effect::Stop { .. }));
-    assert_eq!(stops.count(), 2, "each is stopped once");
-    assert!(
-        !world
-            .all_effects()
-            .any(|effect| matches!(effect, Effect::Ready(_)))
-    );
+    assert_eq!(world.how_often(stops), 2, "each is stopped once");
+    assert_eq!(world.how_often(readies), 0);
     assert_eq!(world.phase(), Phase::Monitoring);
     Ok(())
 }
@@ -358,10 +347,7 @@ fn d07_what_survives_its_abort_is_never_started_again() -> Told {
         15ms Halted (wedged)
     "#]],
     );
-    let starts = world
-        .all_effects()
-        .filter(|effect| matches!(effect, Effect::Start { .. }));
-    assert_eq!(starts.count(), 3, "each was started once");
+    assert_eq!(world.how_often(starts), 3, "each was started once");
     Ok(())
 }
 
@@ -382,11 +368,7 @@ fn d08_health_flips_before_the_first_stop() -> Told {
     let mut world = World::running(plan(small_policy(), &[1, 2]))?;
     world.report(Class::Critical, 1)?;
     assert_eq!(world.effects[0], Effect::Ready(false));
-    assert!(
-        world.effects[1..]
-            .iter()
-            .any(|effect| matches!(effect, Effect::Stop { .. }))
-    );
+    assert!(world.effects[1..].iter().any(stops));
     Ok(())
 }
 
@@ -404,8 +386,7 @@ fn d08_one_hung_stop_keeps_nothing_else_from_being_stopped() -> Told {
         45ms Halted (wedged)
     "#]],
     );
-    let asked = |effect: &&Effect| matches!(effect, Effect::Stop { .. });
-    assert_eq!(world.all_effects().filter(asked).count(), 3);
+    assert_eq!(world.how_often(stops), 3);
     Ok(())
 }
 
@@ -916,7 +897,7 @@ fn a_shadow_starts_and_stops_at_once_in_its_own_mind() {
         observed
             .effects
             .iter()
-            .filter(|effect| matches!(effect, Effect::Stop { .. }))
+            .filter(|effect| stops(effect))
             .count(),
         3
     );

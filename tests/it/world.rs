@@ -54,6 +54,14 @@ pub(crate) fn small_fence() -> Fence {
     Fence::new(ms(120), ms(10)).with_margin(ms(2))
 }
 
+pub(crate) fn starts(effect: &Effect) -> bool {
+    matches!(effect, Effect::Start { .. })
+}
+
+pub(crate) fn stops(effect: &Effect) -> bool {
+    matches!(effect, Effect::Stop { .. })
+}
+
 /// Every switch of the policy that changes behaviour, at random.
 pub(crate) fn any_plan() -> impl Strategy<Value = Arc<Plan>> {
     let stages = prop_oneof![
@@ -343,8 +351,12 @@ impl World {
         lines
     }
 
-    /// All effects so far, in order.
-    pub(crate) fn all_effects(&self) -> impl Iterator<Item = &Effect> {
+    /// How often it asked for this so far.
+    pub(crate) fn how_often(&self, wanted: fn(&Effect) -> bool) -> usize {
+        self.all_effects().filter(|effect| wanted(effect)).count()
+    }
+
+    fn all_effects(&self) -> impl Iterator<Item = &Effect> {
         self.tape.iter().flat_map(|turn| &turn.effects)
     }
 
