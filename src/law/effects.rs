@@ -93,6 +93,9 @@ impl Monitor {
             demand(L13, waited, || "restarted in no time".into())?;
         }
         known.tripped = false;
+        // The next start must wait anew, also if the session and its evidence are kept until then.
+        known.clean.hold_off = None;
+        known.clean.passed = false;
         known.epoch += 1;
         known.mode = Mode::Starting;
         Ok(())
@@ -253,6 +256,9 @@ impl Monitor {
                 }
             }
             Timer::HoldOff => {
+                demand(L6, !known.is_armed(timer), || {
+                    "the hold-off begins anew in the middle of a clean run".into()
+                })?;
                 demand(L4, known.clean.alive > 0, || {
                     "a hold-off begins without evidence".into()
                 })?;
@@ -277,6 +283,9 @@ impl Monitor {
                 })?;
             }
             Timer::Decay => {
+                demand(L17, !known.is_armed(timer), || {
+                    "suspicion is forgotten later than it should".into()
+                })?;
                 let expected = policy.tuning().decay_interval();
                 demand(L17, after == expected, || {
                     format!("suspicion is forgotten after {after:?}, not {expected:?}")
@@ -305,21 +314,16 @@ impl Monitor {
 
     fn judge_record(&mut self, record: Record) -> Result<(), Violation> {
         let known = &mut self.known;
-        let counted =
-            (record.reports, record.stale_reports) == (known.reports, known.stale_reports);
-        demand(L9, counted, || {
-            format!(
-                "{record:?}, but {} and {} stale reports came",
-                known.reports, known.stale_reports
-            )
-        })?;
-        let number = known.outage.take().or(known.last_outage);
-        demand(L9, number == Some(record.outage), || {
-            format!("{record:?}, but the outage was {number:?}")
-        })?;
-        known.reports = 0;
-        known.stale_reports = 0;
-        Ok(())
+        // After the last outage a record is made only if it has something to say.
+        let due = known.outage.is_some() || known.record != Record::default();
+        let outage = known.outage.take().or(known.last_outage);
+        let expected = Record {
+            outage: outage.unwrap_or_default(),
+            ..core::mem::take(&mut known.record)
+        };
+        demand(L9, due && record == expected, || {
+            format!("{record:?}, but what happened is {expected:?}")
+        })
     }
 
     fn judge_end(&mut self, end: End) -> Result<(), Violation> {
@@ -345,10 +349,8 @@ impl Monitor {
         demand(L14, armed.is_none(), || {
             format!("{armed:?} is armed at the end")
         })?;
-        let lost = known.reports + known.stale_reports;
-        demand(L9, lost == 0 && known.outage.is_none(), || {
-            format!("{lost} reports are in no record")
-        })?;
+        let told = known.record == Record::default() && known.outage.is_none();
+        demand(L9, told, || format!("{:?} is in no record", known.record))?;
         demand(L1, known.mode != Mode::Ready, || "ready at the end".into())?;
         self.known.mode = Mode::Ended;
         self.known.shutdown = None;

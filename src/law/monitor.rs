@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Law::*;
 use super::{Violation, demand};
-use crate::machine::{Class, Effect, How, Input, Then, Timer, Why};
+use crate::machine::{Class, Effect, How, Input, Record, Then, Timer, Why};
 use crate::policy::{Blame, ComponentId, Plan};
 
 /// A small automaton that reads what a machine is told and what it asks for, and says which law
@@ -57,8 +57,8 @@ pub(super) struct Known {
     /// How much of the time that a shutdown may take is left: by the clock, and by the deadlines
     /// that may still be armed.
     pub(super) shutdown: Option<(Duration, Duration)>,
-    pub(super) reports: u64,
-    pub(super) stale_reports: u64,
+    /// What the next record must say.
+    pub(super) record: Record,
 }
 
 /// What the service is doing, as far as behaviour tells.
@@ -125,8 +125,7 @@ impl Monitor {
             unseen: Duration::ZERO,
             lease: None,
             shutdown: None,
-            reports: 0,
-            stale_reports: 0,
+            record: Record::default(),
         };
         Self { plan, timed, known }
     }
@@ -162,7 +161,7 @@ impl Monitor {
         self.pass_time(elapsed)?;
         if self.is_stale(input) {
             if let Input::Report { count, .. } = *input {
-                self.known.stale_reports += u64::from(count.max(1));
+                self.known.record.stale_reports += u64::from(count.max(1));
             }
             return demand(L5, effects.is_empty(), || {
                 format!("stale {input:?} had effects {effects:?}")
@@ -264,7 +263,7 @@ impl Monitor {
         }
         match *input {
             Input::Report { count, .. } => {
-                known.reports += u64::from(count.max(1));
+                known.record.reports += u64::from(count.max(1));
                 if running {
                     known.suspicion = known.suspicion.saturating_add(count.max(1));
                 }
@@ -403,9 +402,11 @@ impl Monitor {
         let policy = self.plan.policy();
         self.known.level = (self.known.level + 1).min(policy.tuning().level_cap());
         self.known.tripped = true;
-        if let (Mode::Starting, Some(limit)) = (was, policy.give_up_after()) {
-            self.known.failed_starts += 1;
-            if self.known.failed_starts >= limit {
+        if was == Mode::Starting {
+            self.known.record.failed_starts += 1;
+            self.known.failed_starts = self.known.failed_starts.saturating_add(1);
+            let limit = policy.give_up_after();
+            if limit.is_some_and(|limit| self.known.failed_starts >= limit) {
                 self.known.wish = self.known.wish.max(Then::Halt(Why::GaveUp));
             }
         }
@@ -423,7 +424,7 @@ impl Monitor {
         let known = &self.known;
         let mode = known.mode;
         let input = step.input;
-        let armed = |timer: Timer| known.timers[timer.index()].is_some();
+        let armed = |timer: Timer| known.is_armed(timer);
         if step.leave.is_some() {
             let left = !matches!(mode, Mode::Ready | Mode::Starting);
             demand(L16, left, || {
@@ -466,8 +467,11 @@ impl Monitor {
             .lease_owner()
             .map(|owner| self.part(owner));
         if matches!(mode, Mode::Ready | Mode::Starting) && owner.is_some_and(Part::is_live) {
-            demand(L11, armed(Timer::Fence), || {
-                "the lease's owner is at work without a fence".into()
+            let lease = known.lease.unwrap_or_default();
+            let latest = self.plan.fence_after(lease).unwrap_or_default();
+            let due = known.timers[Timer::Fence.index()];
+            demand(L11, due.is_some_and(|due| due <= latest), || {
+                format!("the fence is due in {due:?}, at most {latest:?} are left")
             })?;
         }
         demand(L15, !step.phase_began, || {
@@ -478,11 +482,34 @@ impl Monitor {
                 format!("{mode:?} without a deadline")
             })?;
         }
-        if mode != Mode::Ready {
-            demand(L13, !armed(Timer::Stable), || {
-                "the level sinks while not ready".into()
+        let at_work = matches!(mode, Mode::Ready | Mode::Starting);
+        let in_phase = !matches!(mode, Mode::Ready | Mode::Idle);
+        for (timer, law, has_a_use) in [
+            (Timer::Stage, L15, in_phase),
+            (Timer::HoldOff, L4, mode == Mode::Idle),
+            (Timer::Silence, L4, known.session.is_some()),
+            (Timer::Decay, L17, mode == Mode::Ready),
+            (Timer::Stable, L13, mode == Mode::Ready),
+            (Timer::Fence, L11, at_work),
+        ] {
+            demand(law, has_a_use || !armed(timer), || {
+                format!("{timer} is armed in {mode:?}, where it means nothing")
             })?;
         }
+        if mode == Mode::Ready {
+            let forgets = known.suspicion == 0 || armed(Timer::Decay);
+            demand(L17, forgets, || "suspicion is never forgotten".into())?;
+        }
+        let in_outage = match mode {
+            Mode::Ready => Some(false),
+            Mode::Ended => None,
+            _ => (known.tripped && known.wish == Then::Monitor).then_some(true),
+        };
+        demand(
+            L9,
+            in_outage.is_none_or(|open| open == known.outage.is_some()),
+            || format!("{mode:?} with outage {:?}", known.outage),
+        )?;
         if mode == Mode::Ended {
             return Ok(());
         }
@@ -511,6 +538,12 @@ impl Monitor {
         let last = self.known.parts.iter().rposition(|part| part.is_live());
         let id = ComponentId(last.unwrap_or_default() as u32);
         self.plan.layout().stage_of(id).unwrap_or_default()
+    }
+}
+
+impl Known {
+    pub(super) fn is_armed(&self, timer: Timer) -> bool {
+        self.timers[timer.index()].is_some()
     }
 }
 
