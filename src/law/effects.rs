@@ -315,11 +315,11 @@ impl Monitor {
     fn judge_record(&mut self, record: Record) -> Result<(), Violation> {
         let known = &mut self.known;
         // After the last outage a record is made only if it has something to say.
-        let due = known.outage.is_some() || known.record != Record::default();
+        let due = known.outage.is_some() || self.record != Record::default();
         let outage = known.outage.take().or(known.last_outage);
         let expected = Record {
             outage: outage.unwrap_or_default(),
-            ..core::mem::take(&mut known.record)
+            ..core::mem::take(&mut self.record)
         };
         demand(L9, due && record == expected, || {
             format!("{record:?}, but what happened is {expected:?}")
@@ -349,8 +349,8 @@ impl Monitor {
         demand(L14, armed.is_none(), || {
             format!("{armed:?} is armed at the end")
         })?;
-        let told = known.record == Record::default() && known.outage.is_none();
-        demand(L9, told, || format!("{:?} is in no record", known.record))?;
+        let told = self.record == Record::default() && known.outage.is_none();
+        demand(L9, told, || format!("{:?} is in no record", self.record))?;
         demand(L1, known.mode != Mode::Ready, || "ready at the end".into())?;
         self.known.mode = Mode::Ended;
         self.known.shutdown = None;

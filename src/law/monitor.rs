@@ -12,14 +12,26 @@ use crate::policy::{Blame, ComponentId, Plan};
 /// A small automaton that reads what a machine is told and what it asks for, and says which law
 /// broke and why. See the [module](super).
 ///
-/// All its times are relative to the last step, so that it can be part of an explored state.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// All its times are relative to the last step, and bounded, so that it can be part of an explored
+/// state. Equality and hash leave out what it counted for the next record, as those of the machine
+/// do.
+#[derive(Clone, Debug)]
 pub struct Monitor {
     pub(super) plan: Arc<Plan>,
     /// How late a timer may fire; `None` if times mean nothing in this run.
     pub(super) timed: Option<Duration>,
     pub(super) known: Known,
+    /// What the next record must say.
+    pub(super) record: Record,
 }
+
+impl PartialEq for Monitor {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.known, self.timed) == (&other.known, other.timed) && self.plan == other.plan
+    }
+}
+
+impl Eq for Monitor {}
 
 impl Hash for Monitor {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
@@ -57,8 +69,6 @@ pub(super) struct Known {
     /// How much of the time that a shutdown may take is left: by the clock, and by the deadlines
     /// that may still be armed.
     pub(super) shutdown: Option<(Duration, Duration)>,
-    /// What the next record must say.
-    pub(super) record: Record,
 }
 
 /// What the service is doing, as far as behaviour tells.
@@ -125,9 +135,14 @@ impl Monitor {
             unseen: Duration::ZERO,
             lease: None,
             shutdown: None,
-            record: Record::default(),
         };
-        Self { plan, timed, known }
+        let record = Record::default();
+        Self {
+            plan,
+            timed,
+            known,
+            record,
+        }
     }
 
     /// Judges the first effects of a run.
@@ -161,7 +176,7 @@ impl Monitor {
         self.pass_time(elapsed)?;
         if self.is_stale(input) {
             if let Input::Report { count, .. } = *input {
-                self.known.record.stale_reports += u64::from(count.max(1));
+                self.record.stale_reports += u64::from(count.max(1));
             }
             return demand(L5, effects.is_empty(), || {
                 format!("stale {input:?} had effects {effects:?}")
@@ -233,14 +248,19 @@ impl Monitor {
         let Some(late) = self.timed else {
             return Ok(());
         };
-        known.clean.age = known.clean.age.saturating_add(elapsed);
-        known.unseen = known.unseen.saturating_add(elapsed);
+        // Beyond what any law asks for, longer is no different.
+        let policy = self.plan.policy();
+        let longest = policy.tuning().longest_hold_off();
+        known.clean.age = known.clean.age.saturating_add(elapsed).min(longest);
+        let tolerated = policy.silence_limit().saturating_add(late);
+        let too_long = tolerated.saturating_add(Duration::from_nanos(1));
+        known.unseen = known.unseen.saturating_add(elapsed).min(too_long);
         if let Some((by_clock, _)) = &mut known.shutdown {
-            let in_time = by_clock.saturating_add(late) >= elapsed;
-            demand(L7, in_time, || {
+            let left = by_clock.checked_sub(elapsed);
+            demand(L7, left.is_some(), || {
                 "the summed deadlines of the shutdown have passed".into()
             })?;
-            *by_clock = by_clock.saturating_sub(elapsed);
+            *by_clock = left.unwrap_or_default();
         }
         if let Some(lease) = &mut known.lease {
             let in_time = *lease > elapsed;
@@ -263,7 +283,7 @@ impl Monitor {
         }
         match *input {
             Input::Report { count, .. } => {
-                known.record.reports += u64::from(count.max(1));
+                self.record.reports += u64::from(count.max(1));
                 if running {
                     known.suspicion = known.suspicion.saturating_add(count.max(1));
                 }
@@ -321,7 +341,11 @@ impl Monitor {
                 known.wish = known.wish.max(Then::Stop);
                 let total =
                     self.plan.stop_budget() + self.plan.policy().tuning().delay_before_stop();
-                known.shutdown.get_or_insert((total, total));
+                // Each deadline on the way may be noticed late: the delay's, and two of each stage.
+                let deadlines = 2 * self.plan.layout().stages() as u32 + 1;
+                let late = self.timed.unwrap_or_default().saturating_mul(deadlines);
+                let by_clock = total.saturating_add(late);
+                known.shutdown.get_or_insert((by_clock, total));
             }
             Input::Drain => known.wish = known.wish.max(Then::Drain),
             Input::Resume if known.wish == Then::Drain => known.wish = Then::Monitor,
@@ -403,11 +427,12 @@ impl Monitor {
         self.known.level = (self.known.level + 1).min(policy.tuning().level_cap());
         self.known.tripped = true;
         if was == Mode::Starting {
-            self.known.record.failed_starts += 1;
-            self.known.failed_starts = self.known.failed_starts.saturating_add(1);
-            let limit = policy.give_up_after();
-            if limit.is_some_and(|limit| self.known.failed_starts >= limit) {
-                self.known.wish = self.known.wish.max(Then::Halt(Why::GaveUp));
+            self.record.failed_starts += 1;
+            if let Some(limit) = policy.give_up_after() {
+                self.known.failed_starts += 1;
+                if self.known.failed_starts >= limit {
+                    self.known.wish = self.known.wish.max(Then::Halt(Why::GaveUp));
+                }
             }
         }
     }

@@ -31,7 +31,12 @@ impl Run {
     }
 
     fn judge(&self) -> Result<(), Violation> {
-        let mut monitor = Monitor::new(Arc::clone(&self.plan), Some(Duration::ZERO));
+        self.judge_late(Duration::ZERO)
+    }
+
+    /// Judges it as the run of a shell whose timers fire up to this late.
+    fn judge_late(&self, late: Duration) -> Result<(), Violation> {
+        let mut monitor = Monitor::new(Arc::clone(&self.plan), Some(late));
         for turn in &self.tape {
             match &turn.input {
                 None => monitor.boot(&turn.effects)?,
@@ -759,6 +764,22 @@ fn the_lazy_the_nervous_and_the_desperate_machine_are_caught() {
         tape.0.last_mut().expect("a report").effects =
             vec![Effect::Ready(false), stop(0, 1), arm(Timer::Stage, 10)];
     });
+}
+
+#[test]
+fn a_shell_may_be_as_late_as_it_says() {
+    let mut world = World::running(plan(small_policy(), &[1, 1, 1])).expect("lawful");
+    world.input(Input::Shutdown).expect("lawful");
+    world.wait(Some(45)).expect("lawful");
+    let mut run = Run::of(&world);
+    for turn in &mut run.tape {
+        if turn.input == Some(Input::Fired(Timer::Stage)) {
+            turn.elapsed += ms(2);
+        }
+    }
+    assert_eq!(run.judge_late(ms(2)), Ok(()));
+    let too_late = run.judge_late(ms(1)).map_err(|violation| violation.law);
+    assert_eq!(too_late, Err(Law::L7));
 }
 
 /// Whatever effect is left out, or carried out twice, some law notices; but for what is harmless.
