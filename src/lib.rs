@@ -2,6 +2,8 @@
 //! Stops a service cleanly when the dependency it cannot live without goes away, and starts it
 //! afresh once that dependency has proved itself.
 
+#![forbid(unsafe_code)]
+
 pub mod law;
 pub mod machine;
 pub mod policy;

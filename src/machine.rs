@@ -93,8 +93,8 @@ impl Machine {
     /// Takes in one input and appends the effects that it asks for, in the order in which they are
     /// to be carried out.
     ///
-    /// Allocates nothing as long as `effects` has room: at most three effects for each component of
-    /// one stage and sixteen besides.
+    /// Allocates nothing as long as `effects` has room: at most one effect for each component of
+    /// one stage, and eight besides.
     pub fn handle(&mut self, input: Input, effects: &mut Vec<Effect>) -> Step {
         let Self { state, core } = self;
         if let State::Ended(_) = state {

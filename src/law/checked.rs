@@ -57,6 +57,12 @@ impl Checked {
                 format!("stale {input:?} counted as {step:?}")
             })?;
         }
+        if let Step::Ignored(why) = step {
+            let inert = self.machine == before && effects.is_empty();
+            demand(Law::L5, inert, || {
+                format!("{input:?} was ignored ({why}), and yet it changed something")
+            })?;
+        }
         self.monitor.step(elapsed, &input, effects)?;
         let mut again = Vec::with_capacity(effects.len());
         let same =

@@ -93,6 +93,9 @@ impl Monitor {
             demand(L13, waited, || "restarted in no time".into())?;
         }
         known.tripped = false;
+        // The next start must wait anew, also if the session and its evidence are kept until then.
+        known.clean.hold_off = None;
+        known.clean.passed = false;
         known.epoch += 1;
         known.mode = Mode::Starting;
         Ok(())
@@ -125,8 +128,10 @@ impl Monitor {
         self.known.suspicion = 0;
         let policy = self.plan.policy();
         let delay = policy.tuning().delay_before_stop();
-        let delays =
-            step.leave == Some(Leave::Wanted) && !delay.is_zero() && policy.fence().is_none();
+        let delays = step.leave == Some(Leave::Wanted)
+            && !delay.is_zero()
+            && policy.fence().is_none()
+            && self.any_live();
         step.phase_began = delays;
         self.known.mode = if delays {
             Mode::Delaying
@@ -175,6 +180,10 @@ impl Monitor {
         component: ComponentId,
         epoch: u64,
     ) -> Result<(), Violation> {
+        let health_first = self.known.mode != Mode::Ready || step.leave.is_none();
+        demand(L2, health_first, || {
+            format!("{component} stopped before readiness went off")
+        })?;
         demand(L17, self.known.mode == Mode::Stopping, || {
             format!("{component} stopped in {:?}", self.known.mode)
         })?;
@@ -221,6 +230,7 @@ impl Monitor {
         after: Duration,
     ) -> Result<(), Violation> {
         let policy = self.plan.policy();
+        let anything_live = self.any_live();
         let known = &mut self.known;
         match timer {
             Timer::Stage => {
@@ -246,6 +256,9 @@ impl Monitor {
                 }
             }
             Timer::HoldOff => {
+                demand(L6, !known.is_armed(timer), || {
+                    "the hold-off begins anew in the middle of a clean run".into()
+                })?;
                 demand(L4, known.clean.alive > 0, || {
                     "a hold-off begins without evidence".into()
                 })?;
@@ -257,8 +270,9 @@ impl Monitor {
                 demand(L19, after <= limit, || {
                     format!("silence is noticed after {after:?}, not {limit:?}")
                 })?;
-                let evidence =
-                    known.mode != Mode::Ready || matches!(step.input, Some(Input::Alive { .. }));
+                // In Monitoring it may be armed anew without evidence: the clean run is void then.
+                let at_rest = known.mode != Mode::Ready && !anything_live;
+                let evidence = at_rest || matches!(step.input, Some(Input::Alive { .. }));
                 demand(L19, evidence, || format!("{:?} is no evidence", step.input))?;
             }
             Timer::Fence => {
@@ -268,7 +282,21 @@ impl Monitor {
                     format!("the fence is due after {after:?}, at most {latest:?} are left")
                 })?;
             }
-            Timer::Decay | Timer::Stable => {}
+            Timer::Decay => {
+                demand(L17, !known.is_armed(timer), || {
+                    "suspicion is forgotten later than it should".into()
+                })?;
+                let expected = policy.tuning().decay_interval();
+                demand(L17, after == expected, || {
+                    format!("suspicion is forgotten after {after:?}, not {expected:?}")
+                })?;
+            }
+            Timer::Stable => {
+                let expected = policy.tuning().stable_interval();
+                demand(L13, after == expected, || {
+                    format!("the level sinks after {after:?}, not {expected:?}")
+                })?;
+            }
         }
         known.timers[timer.index()] = Some(after);
         Ok(())
@@ -286,21 +314,16 @@ impl Monitor {
 
     fn judge_record(&mut self, record: Record) -> Result<(), Violation> {
         let known = &mut self.known;
-        let counted =
-            (record.reports, record.stale_reports) == (known.reports, known.stale_reports);
-        demand(L9, counted, || {
-            format!(
-                "{record:?}, but {} and {} stale reports came",
-                known.reports, known.stale_reports
-            )
-        })?;
-        let number = known.outage.take().or(known.last_outage);
-        demand(L9, number == Some(record.outage), || {
-            format!("{record:?}, but the outage was {number:?}")
-        })?;
-        known.reports = 0;
-        known.stale_reports = 0;
-        Ok(())
+        // After the last outage a record is made only if it has something to say.
+        let due = known.outage.is_some() || self.record != Record::default();
+        let outage = known.outage.take().or(known.last_outage);
+        let expected = Record {
+            outage: outage.unwrap_or_default(),
+            ..core::mem::take(&mut self.record)
+        };
+        demand(L9, due && record == expected, || {
+            format!("{record:?}, but what happened is {expected:?}")
+        })
     }
 
     fn judge_end(&mut self, end: End) -> Result<(), Violation> {
@@ -326,10 +349,8 @@ impl Monitor {
         demand(L14, armed.is_none(), || {
             format!("{armed:?} is armed at the end")
         })?;
-        let lost = known.reports + known.stale_reports;
-        demand(L9, lost == 0 && known.outage.is_none(), || {
-            format!("{lost} reports are in no record")
-        })?;
+        let told = self.record == Record::default() && known.outage.is_none();
+        demand(L9, told, || format!("{:?} is in no record", self.record))?;
         demand(L1, known.mode != Mode::Ready, || "ready at the end".into())?;
         self.known.mode = Mode::Ended;
         self.known.shutdown = None;

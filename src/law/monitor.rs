@@ -6,20 +6,32 @@ use std::sync::Arc;
 
 use super::Law::*;
 use super::{Violation, demand};
-use crate::machine::{Class, Effect, How, Input, Then, Timer, Why};
+use crate::machine::{Class, Effect, How, Input, Record, Then, Timer, Why};
 use crate::policy::{Blame, ComponentId, Plan};
 
 /// A small automaton that reads what a machine is told and what it asks for, and says which law
 /// broke and why. See the [module](super).
 ///
-/// All its times are relative to the last step, so that it can be part of an explored state.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// All its times are relative to the last step, and bounded, so that it can be part of an explored
+/// state. Equality and hash leave out what it counted for the next record, as those of the machine
+/// do.
+#[derive(Clone, Debug)]
 pub struct Monitor {
     pub(super) plan: Arc<Plan>,
     /// How late a timer may fire; `None` if times mean nothing in this run.
     pub(super) timed: Option<Duration>,
     pub(super) known: Known,
+    /// What the next record must say.
+    pub(super) record: Record,
 }
+
+impl PartialEq for Monitor {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.known, self.timed) == (&other.known, other.timed) && self.plan == other.plan
+    }
+}
+
+impl Eq for Monitor {}
 
 impl Hash for Monitor {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
@@ -50,15 +62,13 @@ pub(super) struct Known {
     /// Whether something tripped or unwound since the last start, so that a hold-off is due.
     pub(super) tripped: bool,
     pub(super) clean: CleanRun,
-    /// How long since the last alive observation, while ready.
+    /// How long since the last alive observation.
     pub(super) unseen: Duration,
     /// How long the lease is good for, while something depends on it.
     pub(super) lease: Option<Duration>,
     /// How much of the time that a shutdown may take is left: by the clock, and by the deadlines
     /// that may still be armed.
     pub(super) shutdown: Option<(Duration, Duration)>,
-    pub(super) reports: u64,
-    pub(super) stale_reports: u64,
 }
 
 /// What the service is doing, as far as behaviour tells.
@@ -125,10 +135,14 @@ impl Monitor {
             unseen: Duration::ZERO,
             lease: None,
             shutdown: None,
-            reports: 0,
-            stale_reports: 0,
         };
-        Self { plan, timed, known }
+        let record = Record::default();
+        Self {
+            plan,
+            timed,
+            known,
+            record,
+        }
     }
 
     /// Judges the first effects of a run.
@@ -162,7 +176,7 @@ impl Monitor {
         self.pass_time(elapsed)?;
         if self.is_stale(input) {
             if let Input::Report { count, .. } = *input {
-                self.known.stale_reports += u64::from(count.max(1));
+                self.record.stale_reports += u64::from(count.max(1));
             }
             return demand(L5, effects.is_empty(), || {
                 format!("stale {input:?} had effects {effects:?}")
@@ -234,14 +248,19 @@ impl Monitor {
         let Some(late) = self.timed else {
             return Ok(());
         };
-        known.clean.age = known.clean.age.saturating_add(elapsed);
-        known.unseen = known.unseen.saturating_add(elapsed);
+        // Beyond what any law asks for, longer is no different.
+        let policy = self.plan.policy();
+        let longest = policy.tuning().longest_hold_off();
+        known.clean.age = known.clean.age.saturating_add(elapsed).min(longest);
+        let tolerated = policy.silence_limit().saturating_add(late);
+        let too_long = tolerated.saturating_add(Duration::from_nanos(1));
+        known.unseen = known.unseen.saturating_add(elapsed).min(too_long);
         if let Some((by_clock, _)) = &mut known.shutdown {
-            let in_time = by_clock.saturating_add(late) >= elapsed;
-            demand(L7, in_time, || {
+            let left = by_clock.checked_sub(elapsed);
+            demand(L7, left.is_some(), || {
                 "the summed deadlines of the shutdown have passed".into()
             })?;
-            *by_clock = by_clock.saturating_sub(elapsed);
+            *by_clock = left.unwrap_or_default();
         }
         if let Some(lease) = &mut known.lease {
             let in_time = *lease > elapsed;
@@ -264,13 +283,21 @@ impl Monitor {
         }
         match *input {
             Input::Report { count, .. } => {
-                known.reports += u64::from(count.max(1));
+                self.record.reports += u64::from(count.max(1));
                 if running {
                     known.suspicion = known.suspicion.saturating_add(count.max(1));
                 }
             }
             Input::Failing { .. } if running => known.suspicion = known.suspicion.saturating_add(1),
             Input::Alive { .. } => {
+                // A silence that no timer told of ends a clean run too.
+                let limit = self.plan.policy().silence_limit();
+                if self
+                    .timed
+                    .is_some_and(|late| known.unseen > limit.saturating_add(late))
+                {
+                    known.clean = CleanRun::default();
+                }
                 if known.clean.alive == 0 {
                     known.clean.age = Duration::ZERO;
                 }
@@ -314,7 +341,11 @@ impl Monitor {
                 known.wish = known.wish.max(Then::Stop);
                 let total =
                     self.plan.stop_budget() + self.plan.policy().tuning().delay_before_stop();
-                known.shutdown.get_or_insert((total, total));
+                // Each deadline on the way may be noticed late: the delay's, and two of each stage.
+                let deadlines = 2 * self.plan.layout().stages() as u32 + 1;
+                let late = self.timed.unwrap_or_default().saturating_mul(deadlines);
+                let by_clock = total.saturating_add(late);
+                known.shutdown.get_or_insert((by_clock, total));
             }
             Input::Drain => known.wish = known.wish.max(Then::Drain),
             Input::Resume if known.wish == Then::Drain => known.wish = Then::Monitor,
@@ -395,10 +426,13 @@ impl Monitor {
         let policy = self.plan.policy();
         self.known.level = (self.known.level + 1).min(policy.tuning().level_cap());
         self.known.tripped = true;
-        if let (Mode::Starting, Some(limit)) = (was, policy.give_up_after()) {
-            self.known.failed_starts += 1;
-            if self.known.failed_starts >= limit {
-                self.known.wish = self.known.wish.max(Then::Halt(Why::GaveUp));
+        if was == Mode::Starting {
+            self.record.failed_starts += 1;
+            if let Some(limit) = policy.give_up_after() {
+                self.known.failed_starts += 1;
+                if self.known.failed_starts >= limit {
+                    self.known.wish = self.known.wish.max(Then::Halt(Why::GaveUp));
+                }
             }
         }
     }
@@ -415,7 +449,7 @@ impl Monitor {
         let known = &self.known;
         let mode = known.mode;
         let input = step.input;
-        let armed = |timer: Timer| known.timers[timer.index()].is_some();
+        let armed = |timer: Timer| known.is_armed(timer);
         if step.leave.is_some() {
             let left = !matches!(mode, Mode::Ready | Mode::Starting);
             demand(L16, left, || {
@@ -458,23 +492,70 @@ impl Monitor {
             .lease_owner()
             .map(|owner| self.part(owner));
         if matches!(mode, Mode::Ready | Mode::Starting) && owner.is_some_and(Part::is_live) {
-            demand(L11, armed(Timer::Fence), || {
-                "the lease's owner is at work without a fence".into()
+            let lease = known.lease.unwrap_or_default();
+            let latest = self.plan.fence_after(lease).unwrap_or_default();
+            let due = known.timers[Timer::Fence.index()];
+            demand(L11, due.is_some_and(|due| due <= latest), || {
+                format!("the fence is due in {due:?}, at most {latest:?} are left")
             })?;
         }
-        if mode != Mode::Ended {
-            let drained = known.wish == Then::Drain && mode == Mode::Idle;
-            let waits = known.timers.iter().any(Option::is_some);
-            demand(L12, waits || drained, || "nothing is armed".into())?;
-            let over = mode == Mode::Idle
-                && (known.wish > Then::Drain || known.parts.contains(&Part::Wedged));
-            demand(L7, !over, || {
-                format!(
-                    "everything is stopped, it should have ended: {:?}",
-                    known.wish
-                )
+        demand(L15, !step.phase_began, || {
+            format!("{input:?} begins a phase without a deadline")
+        })?;
+        if matches!(mode, Mode::Starting | Mode::Delaying) {
+            demand(L12, armed(Timer::Stage), || {
+                format!("{mode:?} without a deadline")
             })?;
         }
+        let at_work = matches!(mode, Mode::Ready | Mode::Starting);
+        let in_phase = !matches!(mode, Mode::Ready | Mode::Idle);
+        for (timer, law, has_a_use) in [
+            (Timer::Stage, L15, in_phase),
+            (Timer::HoldOff, L4, mode == Mode::Idle),
+            (Timer::Silence, L4, known.session.is_some()),
+            (Timer::Decay, L17, mode == Mode::Ready),
+            (Timer::Stable, L13, mode == Mode::Ready),
+            (Timer::Fence, L11, at_work),
+        ] {
+            demand(law, has_a_use || !armed(timer), || {
+                format!("{timer} is armed in {mode:?}, where it means nothing")
+            })?;
+        }
+        if mode == Mode::Ready {
+            let forgets = known.suspicion == 0 || armed(Timer::Decay);
+            demand(L17, forgets, || "suspicion is never forgotten".into())?;
+        }
+        let in_outage = match mode {
+            Mode::Ready => Some(false),
+            Mode::Ended => None,
+            _ => (known.tripped && known.wish == Then::Monitor).then_some(true),
+        };
+        demand(
+            L9,
+            in_outage.is_none_or(|open| open == known.outage.is_some()),
+            || format!("{mode:?} with outage {:?}", known.outage),
+        )?;
+        if mode == Mode::Ended {
+            return Ok(());
+        }
+        let at_rest = mode == Mode::Idle;
+        let wedged = known.parts.contains(&Part::Wedged);
+        let over = at_rest && (known.wish > Then::Drain || wedged);
+        demand(L7, !over, || {
+            format!(
+                "everything is stopped, it should have ended: {:?}",
+                known.wish
+            )
+        })?;
+        let drained = at_rest && known.wish == Then::Drain;
+        let waits = known.timers.iter().any(Option::is_some);
+        demand(L12, waits || drained, || "nothing is armed".into())?;
+        let unheard = known.session.is_some() && !armed(Timer::Silence);
+        demand(L4, !unheard, || "no silence would be noticed".into())?;
+        let blind = at_rest && known.wish == Then::Monitor && known.session.is_none();
+        demand(L6, !blind, || {
+            "at rest, and the dependency is not observed".into()
+        })?;
         Ok(())
     }
 
@@ -482,6 +563,12 @@ impl Monitor {
         let last = self.known.parts.iter().rposition(|part| part.is_live());
         let id = ComponentId(last.unwrap_or_default() as u32);
         self.plan.layout().stage_of(id).unwrap_or_default()
+    }
+}
+
+impl Known {
+    pub(super) fn is_armed(&self, timer: Timer) -> bool {
+        self.timers[timer.index()].is_some()
     }
 }
 

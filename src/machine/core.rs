@@ -184,6 +184,7 @@ impl Core {
     }
 
     /// Why this input must not reach a handler, if it is stale.
+    #[inline]
     pub(super) fn stale(&self, input: &Input) -> Option<Ignored> {
         let of_epoch = |epoch: u64| (epoch != self.epoch).then_some(Ignored::OtherEpoch);
         let of_live = |component: ComponentId| {
@@ -217,6 +218,7 @@ impl Core {
     }
 
     /// Books what the input says about a component or a timer, before any handler decides on it.
+    #[inline]
     pub(super) fn book(&mut self, input: &Input, cx: &mut Cx<'_>) {
         match *input {
             Input::Fired(timer) => self.armed &= !bit(timer),

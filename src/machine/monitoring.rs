@@ -22,7 +22,7 @@ pub(super) fn handle(
     cx: &mut Cx<'_>,
 ) -> Outcome<State> {
     match *input {
-        input if input.is_fatal() => return Outcome::Super,
+        _ if input.is_fatal() => return Outcome::Super,
         Input::Alive { .. } => {
             core.arm_silence(cx);
             if !*done && !core.is_armed(Timer::HoldOff) {

@@ -17,7 +17,7 @@ pub(super) fn handle(
     cx: &mut Cx<'_>,
 ) -> Outcome<State> {
     match *input {
-        input if input.is_fatal() => Outcome::Super,
+        _ if input.is_fatal() => Outcome::Super,
         Input::Up { .. } => {
             *waiting -= 1;
             if *waiting > 0 {

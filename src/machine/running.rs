@@ -19,6 +19,7 @@ pub(super) fn enter(core: &mut Core, cx: &mut Cx<'_>) {
     }
 }
 
+#[inline]
 pub(super) fn handle(
     suspicion: &mut u32,
     core: &mut Core,
@@ -26,7 +27,12 @@ pub(super) fn handle(
     cx: &mut Cx<'_>,
 ) -> Outcome<State> {
     match *input {
-        input if input.is_fatal() => Outcome::Super,
+        // First, since it is nearly all that ever comes.
+        Input::Alive { .. } => {
+            core.arm_silence(cx);
+            Outcome::Handled
+        }
+        _ if input.is_fatal() => Outcome::Super,
         Input::Report {
             class: Class::Critical,
             ..
@@ -37,10 +43,6 @@ pub(super) fn handle(
         | Input::Trip => Outcome::Transition(core.trip(input, cx)),
         Input::Report { count, .. } => suspect(suspicion, count.max(1), core, input, cx),
         Input::Failing { .. } => suspect(suspicion, 1, core, input, cx),
-        Input::Alive { .. } => {
-            core.arm_silence(cx);
-            Outcome::Handled
-        }
         Input::LeaseRenewed { remaining, .. } => {
             if core.arm_fence(remaining, cx) {
                 Outcome::Handled

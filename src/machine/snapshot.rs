@@ -223,7 +223,7 @@ impl Machine {
                 };
                 stage < stages
                     && core.live_in(stage as u16) > 0
-                    && all(0..stage, &[Slot::Down, Slot::Starting, Slot::Up])
+                    && all(0..stage, &[Slot::Down, Slot::Up])
                     && all(stage..stage + 1, &[Slot::Down, here])
                     && all(stage + 1..stages, &[Slot::Down, Slot::Wedged])
             }

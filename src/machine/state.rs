@@ -206,6 +206,7 @@ impl IntoStateMachine for Core {
 }
 
 impl blocking::State<Core> for State {
+    #[inline]
     fn call_handler(&mut self, core: &mut Core, input: &Input, cx: &mut Cx<'_>) -> Outcome<Self> {
         match self {
             Self::Running { suspicion } => running::handle(suspicion, core, input, cx),

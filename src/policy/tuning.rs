@@ -126,6 +126,11 @@ impl Tuning {
         self.max_level
     }
 
+    /// The longest hold-off before jitter.
+    pub fn longest_hold_off(&self) -> Duration {
+        self.max_hold_off
+    }
+
     /// How long until one unit of suspicion is forgotten.
     pub fn decay_interval(&self) -> Duration {
         self.decay

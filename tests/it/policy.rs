@@ -1,1 +1,368 @@
+//! Every number that cannot work is refused, and the error says which, why, and what would.
 
+use std::time::Duration;
+
+use expect_test::{Expect, expect};
+use overwatch::policy::{
+    Blame, ComponentId, Fence, Layout, MAX_COUNT, MAX_DURATION, Plan, Policy, PolicyBuilder,
+    PolicyError, Tuning,
+};
+
+use crate::world::ms;
+
+const TOO_SHORT: Duration = Duration::from_nanos(999_999);
+const TOO_LONG: Duration = MAX_DURATION.saturating_add(Duration::from_nanos(1));
+
+fn check(knob: &str, refused: Result<impl Sized, PolicyError>, text: Expect) {
+    let error = refused.err().expect("refused");
+    assert_eq!(error.knob(), knob);
+    let shown = error.to_string();
+    assert!(
+        shown.contains(error.value()) && shown.contains(error.bound()),
+        "{shown}"
+    );
+    text.assert_eq(&shown);
+}
+
+fn with_tuning(tuning: Tuning) -> Result<Policy, PolicyError> {
+    Policy::builder().tuning(tuning).build()
+}
+
+fn with_fence(fence: Fence) -> Result<Policy, PolicyError> {
+    Policy::builder().fence(fence).build()
+}
+
+type SetDuration = fn(Duration) -> Result<Policy, PolicyError>;
+
+/// Every knob that takes a duration, but for those that zero switches off.
+const DURATIONS: &[(&str, SetDuration)] = &[
+    ("window", |value| Policy::builder().window(value).build()),
+    ("silence_limit", |value| {
+        Policy::builder().silence_limit(value).build()
+    }),
+    ("start_deadline", |value| {
+        Policy::builder().start_deadline(value).build()
+    }),
+    ("stop_deadline", |value| {
+        Policy::builder().stop_deadline(value).build()
+    }),
+    ("abort_deadline", |value| {
+        Policy::builder().abort_deadline(value).build()
+    }),
+    ("backoff", |value| {
+        with_tuning(Tuning::default().backoff(value))
+    }),
+    ("max_hold_off", |value| {
+        with_tuning(Tuning::default().max_hold_off(value))
+    }),
+    ("decay", |value| with_tuning(Tuning::default().decay(value))),
+    ("stable_after", |value| {
+        with_tuning(Tuning::default().stable_after(value))
+    }),
+    ("fence.ttl", |value| {
+        with_fence(Fence::new(value, ms(1)).with_margin(ms(1)))
+    }),
+    ("fence.margin", |value| {
+        with_fence(Fence::new(ms(9), ms(1)).with_margin(value))
+    }),
+    ("fence.renewal_interval", |value| {
+        with_fence(Fence::new(ms(10), value))
+    }),
+];
+
+#[test]
+fn a_duration_is_neither_zero_nor_absurd() {
+    for &(knob, set) in DURATIONS {
+        for value in [Duration::ZERO, TOO_SHORT, TOO_LONG, Duration::MAX] {
+            let error = set(value).expect_err(knob);
+            assert_eq!(error.knob(), knob, "{value:?}");
+            assert_eq!(error.value(), format!("{value:?}"));
+            assert_eq!(
+                error.bound(),
+                "it must lie between 1ms and 86400s",
+                "{knob}"
+            );
+        }
+    }
+    check(
+        "window",
+        Policy::builder().window(Duration::ZERO).build(),
+        expect!["`window` is 0ns, but it must lie between 1ms and 86400s"],
+    );
+    check(
+        "fence.ttl",
+        with_fence(Fence::new(Duration::MAX, ms(1))),
+        expect![
+            "`fence.ttl` is 18446744073709551615.999999999s, but it must lie between 1ms and 86400s"
+        ],
+    );
+}
+
+#[test]
+fn zero_switches_off_delay_and_jitter_and_nothing_absurd_is_taken() {
+    let off = Tuning::default()
+        .unready_delay(Duration::ZERO)
+        .jitter(Duration::ZERO);
+    assert!(with_tuning(off).is_ok());
+    check(
+        "unready_delay",
+        with_tuning(Tuning::default().unready_delay(TOO_SHORT)),
+        expect!["`unready_delay` is 999.999µs, but it must lie between 1ms and 86400s"],
+    );
+    check(
+        "unready_delay",
+        with_tuning(Tuning::default().unready_delay(TOO_LONG)),
+        expect!["`unready_delay` is 86400.000000001s, but it must lie between 1ms and 86400s"],
+    );
+    check(
+        "jitter",
+        with_tuning(Tuning::default().jitter(TOO_LONG)),
+        expect!["`jitter` is 86400.000000001s, but it must be at most 86400s"],
+    );
+}
+
+#[test]
+fn a_count_is_in_its_range() {
+    type SetCount = fn(u32) -> Result<Policy, PolicyError>;
+    let counts: [(&str, u32, SetCount); 5] = [
+        ("trip_threshold", MAX_COUNT, |count| {
+            Policy::builder().trip_threshold(count).build()
+        }),
+        ("give_up_after", MAX_COUNT, |count| {
+            Policy::builder().give_up_after(count).build()
+        }),
+        ("growth", 10, |count| {
+            with_tuning(Tuning::default().growth(count))
+        }),
+        ("max_level", 1_000, |count| {
+            with_tuning(Tuning::default().max_level(count))
+        }),
+        ("min_evidence", MAX_COUNT, |count| {
+            with_tuning(Tuning::default().min_evidence(count))
+        }),
+    ];
+    for (knob, max, set) in counts {
+        assert!(set(1).is_ok() && set(max).is_ok(), "{knob}");
+        for count in [0, max + 1, u32::MAX] {
+            let error = set(count).expect_err(knob);
+            assert_eq!(error.knob(), knob, "{count}");
+            assert_eq!(error.value(), count.to_string());
+            assert_eq!(
+                error.bound(),
+                format!("it must lie between 1 and {max}"),
+                "{knob}"
+            );
+        }
+    }
+    check(
+        "growth",
+        with_tuning(Tuning::default().growth(11)),
+        expect!["`growth` is 11, but it must lie between 1 and 10"],
+    );
+}
+
+#[test]
+fn the_longest_hold_off_is_not_below_what_it_caps() {
+    let tuning = Tuning::default().max_hold_off(ms(29_999));
+    check(
+        "max_hold_off",
+        with_tuning(tuning),
+        expect!["`max_hold_off` is 29.999s, but it must be at least `window`, which is 30s"],
+    );
+    let tuning = Tuning::default()
+        .backoff(ms(31_000))
+        .max_hold_off(ms(30_000));
+    check(
+        "max_hold_off",
+        with_tuning(tuning),
+        expect!["`max_hold_off` is 30s, but it must be at least `backoff`, which is 31s"],
+    );
+}
+
+/// Two stages that take 2 x (10 s + 2 s) to stop, under a lease of this many seconds with a margin
+/// of one: what is left for work is that less 25 s.
+fn leased(ttl: u64, start_deadline: u64, renewal_interval: u64) -> Result<Plan, PolicyError> {
+    let seconds = Duration::from_secs;
+    let fence = Fence::new(seconds(ttl), seconds(renewal_interval)).with_margin(seconds(1));
+    let policy = Policy::builder()
+        .start_deadline(seconds(start_deadline))
+        .fence(fence)
+        .build()?;
+    Plan::new(
+        policy,
+        Layout::new(&[1, 1])?.with_lease_owner(ComponentId(0)),
+    )
+}
+
+#[test]
+fn a_fence_leaves_time_to_start_and_to_renew() {
+    assert!(leased(31, 5, 5).is_ok());
+    check(
+        "fence.ttl",
+        leased(30, 5, 4),
+        expect![
+            "`fence.ttl` is 30s, but less the margin of 1s and the stop budget of 2 stages × (10s stop + 2s abort) = 24s it leaves 5s for work, which must be more than `start_deadline` = 5s: lengthen the lease or shorten the deadlines"
+        ],
+    );
+    check(
+        "fence.ttl",
+        leased(30, 4, 5),
+        expect![
+            "`fence.ttl` is 30s, but less the margin of 1s and the stop budget of 2 stages × (10s stop + 2s abort) = 24s it leaves 5s for work, which must be more than `fence.renewal_interval` = 5s: lengthen the lease or shorten the deadlines"
+        ],
+    );
+    // Too short even to stop in: nothing is left, and nothing wraps around.
+    check(
+        "fence.ttl",
+        leased(10, 4, 3),
+        expect![
+            "`fence.ttl` is 10s, but less the margin of 1s and the stop budget of 2 stages × (10s stop + 2s abort) = 24s it leaves 0ns for work, which must be more than `start_deadline` = 4s: lengthen the lease or shorten the deadlines"
+        ],
+    );
+}
+
+#[test]
+fn a_fence_and_its_owner_need_each_other() {
+    let fenced = || leased(60, 5, 5).map(|plan| plan.policy().clone());
+    check(
+        "fence",
+        fenced().and_then(|policy| Plan::new(policy, Layout::new(&[1])?)),
+        expect!["`fence` is set, but no component owns its lease: name the owner, or set no fence"],
+    );
+    check(
+        "fence",
+        Layout::new(&[1, 2]).and_then(|layout| {
+            Plan::new(Policy::default(), layout.with_lease_owner(ComponentId(2)))
+        }),
+        expect![
+            "`fence` is not set, but component #2 owns a lease: set the fence, or name no owner"
+        ],
+    );
+    check(
+        "lease_owner",
+        fenced().and_then(|policy| {
+            Plan::new(
+                policy,
+                Layout::new(&[1, 2])?.with_lease_owner(ComponentId(3)),
+            )
+        }),
+        expect!["`lease_owner` is #3, but there are only 3 components"],
+    );
+}
+
+#[test]
+fn a_layout_has_no_gaps_and_its_limits() {
+    check(
+        "stages",
+        Layout::new(&[1, 0, 2]),
+        expect![
+            "`stages` is empty at stage 1, but every stage needs at least one component: leave the gap out"
+        ],
+    );
+    check(
+        "stages",
+        Layout::new(&[1; Layout::MAX_STAGES + 1]),
+        expect!["`stages` is 1001, but there may be at most 1000"],
+    );
+    assert!(Layout::new(&[1; Layout::MAX_STAGES]).is_ok());
+    check(
+        "components",
+        Layout::new(&[1, Layout::MAX_COMPONENTS]),
+        expect!["`components` is 16000001 or more, but there may be at most 16000000"],
+    );
+    check(
+        "components",
+        Layout::new(&[1, usize::MAX]),
+        expect!["`components` is 18446744073709551615 or more, but there may be at most 16000000"],
+    );
+    let nothing = Layout::new(&[]).expect("nothing to start is a layout too");
+    assert_eq!((nothing.components(), nothing.stages()), (0, 0));
+}
+
+#[test]
+fn stages_are_ranges_of_components() {
+    let layout = Layout::new(&[2, 1, 3]).expect("no gaps");
+    assert_eq!(
+        [0, 1, 2, 3].map(|stage| layout.stage(stage)),
+        [0..2, 2..3, 3..6, 0..0]
+    );
+    let stages = [0, 1, 2, 5, 6].map(|id| layout.stage_of(ComponentId(id)));
+    assert_eq!(stages, [Some(0), Some(0), Some(1), Some(2), None]);
+}
+
+fn small(builder: PolicyBuilder) -> Policy {
+    let tuning = Tuning::default()
+        .backoff(ms(10))
+        .max_hold_off(ms(1_000))
+        .growth(3);
+    builder
+        .window(ms(100))
+        .tuning(tuning)
+        .build()
+        .expect("a policy that works")
+}
+
+#[test]
+fn the_hold_off_grows_with_the_level_up_to_its_cap() {
+    let policy = small(Policy::builder());
+    let hold_offs = |blame| [0, 1, 2, 3, 4, 5, u32::MAX].map(|level| policy.hold_off(level, blame));
+    let in_ms = |hold_offs: [u64; 7]| hold_offs.map(ms);
+    assert_eq!(
+        hold_offs(Blame::Dependency),
+        in_ms([0, 100, 300, 900, 1_000, 1_000, 1_000])
+    );
+    assert_eq!(
+        hold_offs(Blame::Component),
+        in_ms([0, 10, 30, 90, 270, 810, 1_000])
+    );
+}
+
+#[test]
+fn only_a_dependency_that_failed_needs_more_evidence() {
+    let policy = small(Policy::builder());
+    assert_eq!(policy.needed_evidence(0, Blame::Dependency), 1);
+    assert_eq!(policy.needed_evidence(1, Blame::Dependency), 3);
+    assert_eq!(policy.needed_evidence(9, Blame::Component), 1);
+}
+
+#[test]
+fn the_stop_budget_sums_the_deadlines_of_all_stages() {
+    assert_eq!(Policy::default().stop_budget(0), Duration::ZERO);
+    assert_eq!(Policy::default().stop_budget(3), Duration::from_secs(36));
+    let longest = Policy::builder()
+        .stop_deadline(MAX_DURATION)
+        .abort_deadline(MAX_DURATION);
+    let longest = longest.build().expect("within bounds");
+    assert_eq!(
+        longest.stop_budget(Layout::MAX_STAGES),
+        MAX_DURATION * 2_000
+    );
+}
+
+#[test]
+fn jitter_is_a_pure_function_within_its_bound() {
+    let here = Tuning::default().jitter(ms(500)).jitter_seed_from("node-7");
+    let there = Tuning::default().jitter(ms(500)).jitter_seed_from("node-8");
+    let draws = |tuning: &Tuning| (0..10_000).map(|n| tuning.jitter_of(n)).collect::<Vec<_>>();
+    assert_eq!(draws(&here), draws(&here.clone()));
+    assert!(draws(&here).iter().all(|draw| *draw < ms(500)));
+    let same = draws(&here)
+        .iter()
+        .zip(draws(&there))
+        .filter(|&(a, b)| *a == b)
+        .count();
+    assert_eq!(same, 0, "two nodes must not come back in one instant");
+    // Evenly spread: each tenth of the range gets its share of the 10 000 draws.
+    for tenth in 0..10 {
+        let range = ms(50 * tenth)..ms(50 * (tenth + 1));
+        let share = draws(&here)
+            .iter()
+            .filter(|draw| range.contains(draw))
+            .count();
+        assert!((850..1_150).contains(&share), "{share} draws in {range:?}");
+    }
+    let none = Tuning::default().jitter(Duration::ZERO);
+    assert_eq!(none.jitter_of(7), Duration::ZERO);
+    let longest = Tuning::default().jitter(MAX_DURATION);
+    assert!((0..100).all(|n| longest.jitter_of(n) < MAX_DURATION));
+}

@@ -1,1 +1,203 @@
+//! What the machine, the policy and the laws must never know: time, chance, I/O, async, the shell.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Names that have no place in pure code, wherever they stand.
+const FORBIDDEN: &[&str] = &[
+    "async",
+    "await",
+    "tokio",
+    "tracing",
+    "shell",
+    "etcd",
+    "http", // the layers above
+    "Instant",
+    "SystemTime", // clocks
+    "rand",
+    "RandomState",
+    "DefaultHasher",
+    "HashMap",
+    "HashSet", // chance, and order left to chance
+    "println",
+    "eprintln",
+    "print",
+    "eprint",
+    "dbg", // I/O
+    "static",
+    "thread_local",
+    "unsafe",
+    "extern",
+    "include",
+    "path", // ways round this test
+];
+
+/// All of std that pure code may name.
+const STD: &[&str] = &[
+    "sync::Arc",
+    "collections::VecDeque",
+    "collections::BTreeMap",
+    "vec",
+    "string",
+    "fmt",
+];
+
+/// Where a `use` may begin, besides the crate's own modules.
+const ROOTS: &[&str] = &["core", "std", "statig", "crate", "self", "super"];
+
+#[test]
+fn machine_policy_and_law_are_pure() {
+    let sources = pure_sources();
+    assert!(sources.len() > 20, "found only {sources:?}");
+    for source in &sources {
+        let text = fs::read_to_string(source).expect("a source file");
+        let modules = modules_of(&text);
+        for (number, line) in text.lines().enumerate() {
+            if let Some(why) = impurity(line, &modules) {
+                panic!("{}:{}: {why}: {line}", source.display(), number + 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_purity_check_bites() {
+    let impure = [
+        "use std::time::Instant;",
+        "use std::time::Duration;",
+        "    let now = std::time::SystemTime::now();",
+        "use std::collections::HashMap;",
+        "use std::collections::{BTreeMap, HashSet};",
+        "use std::{fs, sync::Arc};",
+        "use std::sync::Mutex;",
+        "use std::sync::{Arc, Mutex};",
+        "    std::thread::sleep(limit);",
+        "use std::hash::RandomState;",
+        "use rand::Rng;",
+        "use serde::Serialize;",
+        "use tokio::time;",
+        "    tracing::info!(\"moved\");",
+        "use crate::shell::Handle;",
+        "use crate::{policy::Plan, etcd};",
+        "pub async fn handle() {}",
+        "    println!(\"{state:?}\"); // only this once",
+        "static COUNT: u8 = 0;",
+        "use std as other;",
+    ];
+    for line in impure {
+        assert!(impurity(line, &[]).is_some(), "slipped through: {line}");
+    }
+    let pure = [
+        "use std::sync::Arc;",
+        "use std::collections::VecDeque;",
+        "use core::time::Duration;",
+        "use statig::blocking::{self, IntoStateMachine};",
+        "pub use self::core::Slot;",
+        "pub use state::State;",
+        "//! The shell reads the clock, tokio's Instant; use rand::Rng.",
+        "    /// Never std::time::SystemTime.",
+        "    let plan = std::sync::Arc::clone(&plan);",
+        "fn name() -> &'static str {",
+    ];
+    for line in pure {
+        assert_eq!(impurity(line, &["state".into()]), None, "{line}");
+    }
+}
+
+#[test]
+fn without_features_only_statig_is_pulled_in() {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--offline",
+            "--no-default-features",
+            "--edges=normal",
+            "--prefix=none",
+        ])
+        .args([
+            "--manifest-path",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+        ])
+        .output()
+        .expect("cargo runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let tree = String::from_utf8(output.stdout).expect("cargo writes UTF-8");
+    let names: Vec<_> = tree
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert_eq!(names, ["overwatch", "statig"]);
+}
+
+/// What is impure about a line of code, if anything. `modules` are those that its file declares.
+fn impurity(line: &str, modules: &[String]) -> Option<String> {
+    let code = line
+        .split("//")
+        .next()
+        .unwrap_or_default()
+        .replace("'static", "");
+    if let Some(name) = words(&code).find(|word| FORBIDDEN.contains(word)) {
+        return Some(format!("`{name}`"));
+    }
+    for (at, _) in code.match_indices("std") {
+        if !code[..at].ends_with(is_word) && !code[at + 3..].starts_with(is_word) {
+            let path = code[at + 3..].trim_start_matches("::");
+            let allowed = STD.iter().any(|allowed| {
+                path.strip_prefix(allowed)
+                    .is_some_and(|rest| !rest.starts_with(is_word))
+            });
+            if !allowed {
+                return Some(format!("`std::{}`", path.trim_end()));
+            }
+        }
+    }
+    let import = code
+        .trim_start()
+        .trim_start_matches("pub ")
+        .strip_prefix("use ")?;
+    let root = words(import).next()?;
+    let known = ROOTS.contains(&root) || modules.iter().any(|module| module == root);
+    // An enum's variants are imported by its name.
+    let is_type = root.starts_with(char::is_uppercase);
+    (!known && !is_type).then(|| format!("`{root}` is no module of ours"))
+}
+
+fn words(code: &str) -> impl Iterator<Item = &str> {
+    code.split(|c| !is_word(c)).filter(|word| !word.is_empty())
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+fn modules_of(text: &str) -> Vec<String> {
+    let declared = |line: &str| Some(line.strip_prefix("mod ")?.strip_suffix(';')?.to_owned());
+    text.lines().filter_map(declared).collect()
+}
+
+/// The sources of `machine`, `policy` and `law`.
+fn pure_sources() -> Vec<PathBuf> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut sources = Vec::new();
+    for module in ["machine", "policy", "law"] {
+        sources.push(src.join(module).with_extension("rs"));
+        collect(&src.join(module), &mut sources);
+    }
+    sources
+}
+
+fn collect(directory: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).expect("a directory of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            collect(&path, into);
+        } else {
+            into.push(path);
+        }
+    }
+}

@@ -1,11 +1,12 @@
 //! A world for the machine to live in: plans, and an environment that answers, lies, repeats itself,
 //! comes late, or stays silent, as a list of plain actions tells it.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::law::{Checked, Violation};
-use overwatch::machine::{Class, Effect, How, Input, Machine, Slot, Step, Timer};
+use overwatch::machine::{Class, Effect, How, Input, Machine, Phase, Record, Slot, Step, Timer};
 use overwatch::policy::{ComponentId, Fence, Layout, Plan, Policy, PolicyBuilder, Tuning};
 use proptest::prelude::*;
 
@@ -32,13 +33,33 @@ pub(crate) fn small_tuning() -> Tuning {
         .min_evidence(2)
         .decay(ms(15))
         .stable_after(ms(25))
-        .jitter(ms(3))
+        .jitter(ms(0))
 }
 
 pub(crate) fn plan(policy: PolicyBuilder, stages: &[usize]) -> Arc<Plan> {
     let policy = policy.build().expect("a policy that works");
     let layout = Layout::new(stages).expect("a layout without gaps");
     Arc::new(Plan::new(policy, layout).expect("a plan that works"))
+}
+
+/// The same under a lease of 120 ms that `#0` owns, with a margin of 2 ms.
+pub(crate) fn fenced(policy: PolicyBuilder, stages: &[usize]) -> Arc<Plan> {
+    let policy = policy.fence(small_fence()).build();
+    let layout = Layout::new(stages).expect("a layout without gaps");
+    let layout = layout.with_lease_owner(ComponentId(0));
+    Arc::new(Plan::new(policy.expect("a policy that works"), layout).expect("a plan that works"))
+}
+
+pub(crate) fn small_fence() -> Fence {
+    Fence::new(ms(120), ms(10)).with_margin(ms(2))
+}
+
+pub(crate) fn starts(effect: &Effect) -> bool {
+    matches!(effect, Effect::Start { .. })
+}
+
+pub(crate) fn stops(effect: &Effect) -> bool {
+    matches!(effect, Effect::Stop { .. })
 }
 
 /// Every switch of the policy that changes behaviour, at random.
@@ -50,17 +71,27 @@ pub(crate) fn any_plan() -> impl Strategy<Value = Arc<Plan>> {
     (
         stages,
         1_u32..=3,
-        any::<bool>(),
-        prop::option::of(1_u32..=3),
-        any::<bool>(),
+        prop::bool::weighted(0.4),
+        prop::option::weighted(0.3, 1_u32..=3),
+        prop::bool::weighted(0.7),
         any::<u64>(),
     )
         .prop_map(|(stages, threshold, fenced, give_up, delay, seed)| {
-            let mut tuning = small_tuning().jitter_seed(seed);
+            // So short that one walk has room for many outages.
+            let mut tuning = small_tuning()
+                .max_hold_off(ms(30))
+                .max_level(3)
+                .decay(ms(6))
+                .stable_after(ms(10))
+                .jitter(ms(3))
+                .jitter_seed(seed);
             if delay {
-                tuning = tuning.unready_delay(ms(6));
+                tuning = tuning.unready_delay(ms(9));
             }
-            let mut builder = small_policy().trip_threshold(threshold).tuning(tuning);
+            let mut builder = small_policy()
+                .window(ms(12))
+                .trip_threshold(threshold)
+                .tuning(tuning);
             if let Some(limit) = give_up {
                 builder = builder.give_up_after(limit);
             }
@@ -69,7 +100,7 @@ pub(crate) fn any_plan() -> impl Strategy<Value = Arc<Plan>> {
             if fenced && components > 0 {
                 let owner = ComponentId((seed % components as u64) as u32);
                 layout = layout.with_lease_owner(owner);
-                builder = builder.fence(Fence::new(ms(120), ms(10)).with_margin(ms(2)));
+                builder = builder.fence(small_fence());
             }
             Arc::new(Plan::new(builder.build().expect("works"), layout).expect("works"))
         })
@@ -80,6 +111,8 @@ pub(crate) fn any_plan() -> impl Strategy<Value = Arc<Plan>> {
 pub(crate) enum Action {
     /// Answer the longest-standing question: up, or gone.
     Answer,
+    /// Answer all of them, and those that the answers raise.
+    AnswerAll,
     /// The dependency is seen alive in the present session.
     Alive,
     /// It is seen to fail.
@@ -104,7 +137,7 @@ pub(crate) struct Noise {
 pub(crate) fn any_action() -> impl Strategy<Value = Action> {
     let number = prop_oneof![8 => Just(0_i8), 1 => Just(-1), 1 => Just(1)];
     let noise =
-        (0_u8..8, 0_u32..9, 0_u32..64, number).prop_map(|(kind, component, detail, number)| {
+        (0_u8..9, 0_u32..9, 0_u32..64, number).prop_map(|(kind, component, detail, number)| {
             Noise {
                 kind,
                 component,
@@ -112,14 +145,21 @@ pub(crate) fn any_action() -> impl Strategy<Value = Action> {
                 number,
             }
         });
+    // Mostly a world that works, so that walks get to Running, and back, before they end.
     prop_oneof![
-        8 => Just(Action::Answer),
-        8 => Just(Action::Alive),
+        20 => Just(Action::Answer),
+        2 => Just(Action::AnswerAll),
+        24 => Just(Action::Alive),
         1 => Just(Action::Fail),
-        4 => noise.prop_map(Action::Noise),
-        1 => (0_u8..16).prop_map(Action::Command),
-        6 => prop_oneof![Just(None), (0_u64..12).prop_map(Some)].prop_map(Action::Wait),
+        6 => noise.prop_map(Action::Noise),
+        4 => (0_u8..32).prop_map(Action::Command),
+        10 => prop_oneof![1 => Just(None), 12 => (0_u64..6).prop_map(Some)].prop_map(Action::Wait),
     ]
+}
+
+/// How many things happen in one walk.
+pub(crate) fn walk_length() -> std::ops::Range<usize> {
+    1..200
 }
 
 /// A machine under judgement, in a world that owns the clock.
@@ -131,15 +171,33 @@ pub(crate) struct World {
     due: [Option<Duration>; 6],
     /// Questions that nobody has answered yet.
     pub(crate) open: Vec<(ComponentId, u64)>,
+    /// The effects of the last step.
     pub(crate) effects: Vec<Effect>,
-    /// Every step, in words, for the one who reads a failure.
-    pub(crate) trace: Vec<String>,
+    /// All that happened.
+    pub(crate) tape: Vec<Turn>,
+}
+
+/// One step, as it was recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Turn {
+    /// Since the turn before.
+    pub(crate) elapsed: Duration,
+    /// `None` at boot.
+    pub(crate) input: Option<Input>,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) step: Option<Step>,
 }
 
 impl World {
     pub(crate) fn new(plan: Arc<Plan>, timed: bool) -> Result<Self, Violation> {
         let mut effects = Vec::new();
         let checked = Checked::new(plan, timed.then_some(Duration::ZERO), &mut effects)?;
+        let boot = Turn {
+            elapsed: Duration::ZERO,
+            input: None,
+            effects: effects.clone(),
+            step: None,
+        };
         let mut world = Self {
             checked,
             now: Duration::ZERO,
@@ -148,7 +206,7 @@ impl World {
             due: [None; 6],
             open: Vec::new(),
             effects,
-            trace: Vec::new(),
+            tape: vec![boot],
         };
         world.carry_out();
         Ok(world)
@@ -158,16 +216,36 @@ impl World {
         self.checked.machine()
     }
 
+    /// All that happened, in words, for the one who reads a failure.
+    pub(crate) fn trace(&self) -> String {
+        let mut now = Duration::ZERO;
+        let mut lines = String::new();
+        for turn in &self.tape {
+            now += turn.elapsed;
+            let Turn {
+                input,
+                effects,
+                step,
+                ..
+            } = turn;
+            let _ = writeln!(lines, "{now:>6?} {input:?} -> {step:?} {effects:?}");
+        }
+        lines
+    }
+
     /// Does one thing. In a timed world all timers that are due by then fire first, in order.
     pub(crate) fn act(&mut self, action: Action) -> Result<(), Violation> {
         match action {
             Action::Answer => {
-                let Some((component, epoch)) = (!self.open.is_empty()).then(|| self.open.remove(0))
-                else {
-                    return Ok(());
-                };
-                self.answer(component, epoch)
+                while !self.open.is_empty() {
+                    let (component, epoch) = self.open.remove(0);
+                    if let Some(answer) = self.answer(component, epoch) {
+                        return self.input(answer);
+                    }
+                }
+                Ok(())
             }
+            Action::AnswerAll => self.answer_all(),
             Action::Alive => {
                 let session = self.machine().session().unwrap_or_default();
                 self.input(Input::Alive { session })
@@ -179,28 +257,129 @@ impl World {
             Action::Noise(noise) => self.input(self.noise(noise)),
             Action::Command(command) => self.input(match command {
                 0 => Input::Shutdown,
-                1..=3 => Input::Drain,
-                4..=8 => Input::Resume,
-                9..=12 => Input::Trip,
+                1..=11 => Input::Drain,
+                12..=22 => Input::Resume,
+                23..=28 => Input::Trip,
                 _ => Input::Reset,
             }),
             Action::Wait(how_long) => self.wait(how_long),
         }
     }
 
-    /// The answer that the component's last order asks for.
-    fn answer(&mut self, component: ComponentId, epoch: u64) -> Result<(), Violation> {
-        match self.machine().slot(component) {
-            Slot::Starting => self.input(Input::Up { component, epoch }),
-            Slot::Stopping | Slot::Aborting | Slot::Wedged => {
-                let how = How::Returned;
-                self.input(Input::Gone {
-                    component,
-                    epoch,
-                    how,
-                })
+    /// A world on a clock that got as far as Running.
+    pub(crate) fn running(plan: Arc<Plan>) -> Result<Self, Violation> {
+        let mut world = Self::new(plan, true)?;
+        world.act(Action::Alive)?;
+        world.answer_all()?;
+        assert_eq!(world.phase(), Phase::Running, "{}", world.trace());
+        Ok(world)
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.machine().phase()
+    }
+
+    /// Answers all questions, and those that the answers raise.
+    pub(crate) fn answer_all(&mut self) -> Result<(), Violation> {
+        while !self.open.is_empty() {
+            self.act(Action::Answer)?;
+        }
+        Ok(())
+    }
+
+    /// A report from outside of any component.
+    pub(crate) fn report(&mut self, class: Class, count: u32) -> Result<(), Violation> {
+        let epoch = self.machine().epoch();
+        self.input(Input::Report {
+            component: None,
+            epoch,
+            class,
+            count,
+        })
+    }
+
+    pub(crate) fn gone(&mut self, component: u32, how: How) -> Result<(), Violation> {
+        let epoch = self.machine().epoch();
+        let component = ComponentId(component);
+        self.open.retain(|&question| question != (component, epoch));
+        self.input(Input::Gone {
+            component,
+            epoch,
+            how,
+        })
+    }
+
+    /// The dependency is seen alive every other millisecond, for so long.
+    pub(crate) fn stay_alive(&mut self, how_long: u64) -> Result<(), Violation> {
+        for _ in 0..how_long / 2 {
+            self.act(Action::Alive)?;
+            self.wait(Some(2))?;
+        }
+        Ok(())
+    }
+
+    /// The dependency stays alive and components answer: how long until Running? `None` if the run
+    /// ends first, or if that takes for ever.
+    pub(crate) fn recover(&mut self) -> Result<Option<Duration>, Violation> {
+        let began = self.now;
+        for _ in 0..400 {
+            self.answer_all()?;
+            match self.phase() {
+                Phase::Running => return Ok(Some(self.now - began)),
+                Phase::Stopped | Phase::Halted => break,
+                _ => {}
             }
-            Slot::Up | Slot::Down => Ok(()),
+            self.act(Action::Alive)?;
+            self.answer_all()?;
+            if self.phase() != Phase::Running {
+                self.wait(Some(1))?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Every transition, one a line: when, whereto, and why.
+    pub(crate) fn history(&self) -> String {
+        let mut now = Duration::ZERO;
+        let mut lines = String::new();
+        for turn in &self.tape {
+            now += turn.elapsed;
+            for hop in turn.step.iter().flat_map(Step::transitions) {
+                let _ = writeln!(lines, "{now:?} {} ({})", hop.to, hop.cause);
+            }
+        }
+        lines
+    }
+
+    /// How often it asked for this so far.
+    pub(crate) fn how_often(&self, wanted: fn(&Effect) -> bool) -> usize {
+        self.all_effects().filter(|effect| wanted(effect)).count()
+    }
+
+    fn all_effects(&self) -> impl Iterator<Item = &Effect> {
+        self.tape.iter().flat_map(|turn| &turn.effects)
+    }
+
+    /// The records of all outages that are over.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        let record = |effect: &Effect| match *effect {
+            Effect::OutageClosed(record) => Some(record),
+            _ => None,
+        };
+        self.all_effects().filter_map(record).collect()
+    }
+
+    /// The answer that the component's last order asks for, if it has not been given yet.
+    fn answer(&self, component: ComponentId, epoch: u64) -> Option<Input> {
+        let how = How::Returned;
+        match self.machine().slot(component) {
+            Slot::Starting => Some(Input::Up { component, epoch }),
+            Slot::Stopping | Slot::Aborting | Slot::Wedged => Some(Input::Gone {
+                component,
+                epoch,
+                how,
+            }),
+            Slot::Up | Slot::Down => None,
         }
     }
 
@@ -231,7 +410,7 @@ impl World {
                 epoch,
                 how,
             },
-            3 => Input::Report {
+            3 | 8 => Input::Report {
                 component: (noise.component < 8).then_some(component),
                 epoch,
                 class,
@@ -246,7 +425,7 @@ impl World {
             6 if !self.timed => Input::Fired(Timer::ALL[noise.detail as usize % Timer::ALL.len()]),
             _ => Input::LeaseRenewed {
                 epoch,
-                remaining: ms(u64::from(noise.detail) * 4),
+                remaining: ms(u64::from(noise.detail) * 2),
             },
         }
     }
@@ -260,9 +439,7 @@ impl World {
                 .into_iter()
                 .filter(|timer| self.due[timer.index()].is_some())
                 .collect();
-            let Some(&timer) =
-                armed.get(how_long.unwrap_or_default() as usize % armed.len().max(1))
-            else {
+            let Some(&timer) = armed.get(how_long.unwrap_or_default() as usize) else {
                 return Ok(());
             };
             return self.input(Input::Fired(timer));
@@ -274,7 +451,7 @@ impl World {
         };
         while let Some((due, timer)) = self.next_due().filter(|&(due, _)| due <= until) {
             self.now = self.now.max(due);
-            self.hand_over(Input::Fired(timer))?;
+            self.input(Input::Fired(timer))?;
         }
         self.now = self.now.max(until);
         Ok(())
@@ -289,23 +466,28 @@ impl World {
 
     /// Hands over an input now.
     pub(crate) fn input(&mut self, input: Input) -> Result<(), Violation> {
-        self.hand_over(input).map(|_| ())
-    }
-
-    fn hand_over(&mut self, input: Input) -> Result<Step, Violation> {
         if let Input::Fired(timer) = input {
             self.due[timer.index()] = None;
         }
         let elapsed = self.now - self.last_input;
         self.last_input = self.now;
         let judged = self.checked.handle(elapsed, input, &mut self.effects);
-        self.trace.push(format!(
-            "{:>6?} {input:?} -> {judged:?} {:?}",
-            self.now, self.effects
-        ));
-        let step = judged?;
-        self.carry_out();
-        Ok(step)
+        self.tape.push(Turn {
+            elapsed,
+            input: Some(input),
+            effects: self.effects.clone(),
+            step: judged.as_ref().ok().copied(),
+        });
+        self.demand_few_effects();
+        judged.map(|_step| self.carry_out())
+    }
+
+    /// What [`Machine::handle`] promises to a caller that wants no allocation.
+    fn demand_few_effects(&self) {
+        let layout = self.machine().plan().layout();
+        let widest = (0..layout.stages()).map(|stage| layout.stage(stage).len());
+        let most = widest.max().unwrap_or_default() + 8;
+        assert!(self.effects.len() <= most, "{:?}", self.effects);
     }
 
     /// Keeps the timers and notes the questions.

@@ -1,0 +1,935 @@
+//! Stories: one after the other what the machine does, each under the eyes of the laws. Those named
+//! `d..` tell of a defect of an older supervisor that this one must not share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use expect_test::{Expect, expect};
+use overwatch::law::Violation;
+use overwatch::machine::{
+    Class, Effect, End, How, Input, Machine, Phase, Shadow, Slot, Timer, Why,
+};
+use overwatch::policy::{Blame, ComponentId, Layout, Plan, Policy};
+
+use crate::world::{Action, World, fenced, ms, plan, small_policy, small_tuning, starts, stops};
+
+type Told = Result<(), Violation>;
+
+fn readies(effect: &Effect) -> bool {
+    matches!(effect, Effect::Ready(_))
+}
+
+/// What happened so far, transition by transition.
+fn check(world: &World, history: Expect) {
+    history.assert_eq(&world.history());
+}
+
+// Boot.
+
+#[test]
+fn the_boot_gate_opens_on_one_observation() -> Told {
+    let mut world = World::new(plan(small_policy(), &[1, 2]), true)?;
+    world.wait(Some(5))?;
+    assert!(!world.machine().is_ready());
+    world.act(Action::Alive)?;
+    assert_eq!(world.phase(), Phase::Restarting);
+    world.answer_all()?;
+    assert!(world.machine().is_ready());
+    check(
+        &world,
+        expect![[r#"
+        5ms Restarting (recovered)
+        5ms Running (all_up)
+    "#]],
+    );
+    Ok(())
+}
+
+#[test]
+fn a_dependency_that_fails_at_boot_starts_nothing() -> Told {
+    let mut world = World::new(plan(small_policy(), &[1]), true)?;
+    for _ in 0..1_000 {
+        world.act(Action::Fail)?;
+        world.wait(Some(3))?;
+    }
+    assert_eq!(world.phase(), Phase::Monitoring);
+    assert_eq!(world.how_often(starts), 0);
+    // It never relapsed: one observation is enough even now.
+    assert_eq!(world.recover()?, Some(ms(0)));
+    Ok(())
+}
+
+#[test]
+fn d19_a_dependency_that_is_down_at_boot_is_not_fatal_and_never_ready() -> Told {
+    let mut world = World::new(plan(small_policy(), &[1]), true)?;
+    world.wait(Some(5_000))?;
+    assert_eq!(world.phase(), Phase::Monitoring);
+    assert_eq!(world.how_often(readies), 0);
+    assert!(world.recover()?.is_some());
+    Ok(())
+}
+
+#[test]
+fn nothing_to_start_is_a_service_too() -> Told {
+    let mut world = World::running(plan(small_policy(), &[]))?;
+    world.wait(None)?;
+    assert_eq!(world.recover()?, Some(ms(30)));
+    world.input(Input::Shutdown)?;
+    check(
+        &world,
+        expect![[r#"
+        0ns Restarting (recovered)
+        0ns Running (all_up)
+        8ms ShuttingDown (silence)
+        8ms Monitoring (all_gone)
+        38ms Restarting (recovered)
+        38ms Running (all_up)
+        38ms ShuttingDown (shutdown)
+        38ms Stopped (all_gone)
+    "#]],
+    );
+    Ok(())
+}
+
+// Evidence, hold-off, level.
+
+#[test]
+fn after_a_component_failed_it_waits_for_the_backoff_only() -> Told {
+    let mut world = World::running(plan(small_policy(), &[1, 2]))?;
+    world.gone(1, How::Failed(Class::Component))?;
+    assert_eq!(world.machine().session(), Some(1), "evidence is kept");
+    assert_eq!(world.recover()?, Some(ms(4)));
+    check(
+        &world,
+        expect![[r#"
+        0ns Restarting (recovered)
+        0ns Running (all_up)
+        0ns ShuttingDown (exited)
+        0ns Monitoring (all_gone)
+        4ms Restarting (recovered)
+        4ms Running (all_up)
+    "#]],
+    );
+    Ok(())
+}
+
+#[test]
+fn after_the_dependency_failed_it_waits_for_the_window() -> Told {
+    let mut world = World::running(plan(small_policy(), &[1, 2]))?;
+    world.act(Action::Fail)?;
+    assert_eq!(world.machine().session(), None);
+    assert_eq!(world.recover()?, Some(ms(30)));
+    check(
+        &world,
+        expect![[r#"
+        0ns Restarting (recovered)
+        0ns Running (all_up)
+        0ns ShuttingDown (failing)
+        0ns Monitoring (all_gone)
+        30ms Restarting (recovered)
+        30ms Running (all_up)
+    "#]],
+    );
+    Ok(())
+}
+
+#[test]
+fn a_failing_observation_while_stopping_turns_the_blame() -> Told {
+    let mut world = World::running(plan(small_policy(), &[1]))?;
+    world.report(Class::Component, 1)?;
+    assert_eq!(world.machine().blame(), Blame::Component);
+    world.act(Action::Fail)?;
+    assert_eq!(world.machine().blame(), Blame::Dependency);
+    assert_eq!(world.recover()?, Some(ms(30)));
+    Ok(())
+}
+
+#[test]
+fn after_the_window_it_still_waits_for_enough_evidence() -> Told {
+    let policy = small_policy()
+        .silence_limit(ms(100))
+        .tuning(small_tuning().min_evidence(3));
+    let mut world = World::running(plan(policy, &[1]))?;
+    world.act(Action::Fail)?;
+    world.answer_all()?;
+    world.act(Action::Alive)?;
+    world.wait(Some(60))?;
+    world.act(Action::Alive)?;
+    assert_eq!(
+        world.phase(),
+        Phase::Monitoring,
+        "the window has passed, but this is the second"
+    );
+    world.act(Action::Alive)?;
+    assert_eq!(world.phase(), Phase::Restarting);
+    Ok(())
+}
+
+#[test]
+fn d01_failing_observations_void_the_hold_off() -> Told {
+    let mut world = World::running(plan(small_policy(), &[1]))?;
+    world.act(Action::Fail)?;
+    world.answer_all()?;
+    for _ in 0..50 {
+        // 28 ms of health, then a failure: the window of 30 ms never fills.
+        world.stay_alive(28)?;
+        world.act(Action::Fail)?;
+    }
+    assert_eq!(
+        (world.phase(), world.machine().epoch()),
+        (Phase::Monitoring, 1)
+    );
+    assert_eq!(world.recover()?, Some(ms(30)));
+    Ok(())
+}
+
+#[test]
+fn d02_silence_never_counts_as_health() -> Told {
+    let mut world = World::running(plan(small_policy(), &[1]))?;
+    world.wait(Some(7))?;
+    assert!(world.machine().is_ready());
+    world.wait(Some(1))?;
+    assert!(!world.machine().is_ready(), "the silence limit is 8 ms");
+    world.answer_all()?;
+    // One sign of life, then silence for as long as you like: the hold-off passes, and decides nothing.
+    world.act(Action::Alive)?;
+    world.wait(Some(10_000))?;
+    assert_eq!(
+        (world.phase(), world.machine().epoch()),
+        (Phase::Monitoring, 1)
+    );
+    Ok(())
+}
+
+#[test]
+fn d03_a_hung_probe_is_replaced_and_its_late_word_is_stale() -> Told {
+    let mut world = World::new(plan(small_policy(), &[1]), true)?;
+    world.wait(Some(8))?;
+    assert_eq!(world.machine().session(), Some(2));
+    world.input(Input::Alive { session: 1 })?;
+    assert_eq!(world.phase(), Phase::Monitoring);
+    world.input(Input::Alive { session: 2 })?;
+    assert_eq!(world.phase(), Phase::Restarting);
+    Ok(())
+}
+
+#[test]
+fn the_level_lengthens_the_hold_off_and_sinks_while_stable() -> Told {
+    let mut world = World::running(plan(small_policy(), &[1]))?;
+    for (level, hold_off) in [(1, 30), (2, 60), (3, 100), (4, 100), (4, 100)] {
+        world.act(Action::Fail)?;
+        assert_eq!(world.machine().level(), level);
+        assert_eq!(world.recover()?, Some(ms(hold_off)));
+    }
+    for level in [3, 2, 1, 0] {
+        assert!(world.machine().is_armed(Timer::Stable));
+        world.stay_alive(26)?;
+        assert_eq!(world.machine().level(), level);
+    }
+    assert!(!world.machine().is_armed(Timer::Stable));
+    Ok(())
+}
+
+#[test]
+fn suspicion_is_forgotten_one_by_one() -> Told {
+    let mut world = World::running(plan(small_policy().trip_threshold(3), &[1]))?;
+    for _ in 0..20 {
+        // Two in each 30 ms, and 15 ms to forget one: it never gets to three.
+        world.report(Class::Component, 2)?;
+        world.stay_alive(30)?;
+    }
+    assert!(world.machine().is_ready());
+    world.report(Class::Component, 2)?;
+    world.stay_alive(14)?;
+    world.report(Class::Component, 1)?;
+    assert!(!world.machine().is_ready());
+    Ok(())
+}
+
+#[test]
+fn a_dependency_that_keeps_failing_below_the_threshold_does_not_stay_ready() -> Told {
+    let tuning = small_tuning().decay(ms(1));
+    let mut world = World::running(plan(small_policy().trip_threshold(3).tuning(tuning), &[1]))?;
+    for _ in 0..8 {
+        assert!(world.machine().is_ready());
+        world.act(Action::Fail)?;
+        world.wait(Some(1))?;
+    }
+    check(
+        &world,
+        expect![[r#"
+        0ns Restarting (recovered)
+        0ns Running (all_up)
+        8ms ShuttingDown (silence)
+    "#]],
+    );
+    Ok(())
+}
+
+// Outages.
+
+#[test]
+fn d04_a_failure_while_starting_unwinds_what_was_started_and_is_never_ready() -> Told {
+    let mut world = World::new(plan(small_policy(), &[1, 1]), true)?;
+    world.act(Action::Alive)?;
+    world.act(Action::Answer)?;
+    assert_eq!(world.machine().slot(ComponentId(1)), Slot::Starting);
+    world.report(Class::Dependency, 1)?;
+    world.report(Class::Dependency, 1)?;
+    world.answer_all()?;
+    assert_eq!(world.how_often(stops), 2, "each is stopped once");
+    assert_eq!(world.how_often(readies), 0);
+    assert_eq!(world.phase(), Phase::Monitoring);
+    Ok(())
+}
+
+#[test]
+fn d05_a_failed_start_unwinds_and_is_tried_again() -> Told {
+    let mut world = World::new(plan(small_policy(), &[1, 2]), true)?;
+    world.act(Action::Alive)?;
+    world.act(Action::Answer)?;
+    world.gone(2, How::Failed(Class::Component))?;
+    assert_eq!(world.machine().record().failed_starts, 1);
+    assert_eq!(world.recover()?, Some(ms(4)));
+    check(
+        &world,
+        expect![[r#"
+        0ns Restarting (recovered)
+        0ns ShuttingDown (start_failed)
+        0ns Monitoring (all_gone)
+        4ms Restarting (recovered)
+        4ms Running (all_up)
+    "#]],
+    );
+    Ok(())
+}
+
+#[test]
+fn d05_a_start_that_hangs_is_tried_again() -> Told {
+    let mut world = World::new(plan(small_policy(), &[1]), true)?;
+    world.act(Action::Alive)?;
+    world.stay_alive(20)?;
+    assert_eq!(world.phase(), Phase::ShuttingDown);
+    assert_eq!(world.recover()?, Some(ms(4)));
+    Ok(())
+}
+
+#[test]
+fn d06_a_dependency_that_flaps_during_starts_never_ends_the_run() -> Told {
+    let mut world = World::new(plan(small_policy(), &[1]), true)?;
+    for _ in 0..200 {
+        while world.phase() != Phase::Restarting {
+            world.act(Action::Alive)?;
+            world.wait(Some(1))?;
+        }
+        world.act(Action::Fail)?;
+        world.answer_all()?;
+    }
+    assert_eq!(world.recover()?, Some(ms(100)), "at the capped hold-off");
+    Ok(())
+}
+
+#[test]
+fn d07_what_survives_its_abort_is_never_started_again() -> Told {
+    let mut world = World::running(plan(small_policy(), &[1, 2]))?;
+    world.report(Class::Critical, 1)?;
+    world.gone(1, How::Returned)?;
+    // #2 stays, through its stop and its abort; #0 below it is stopped all the same.
+    world.wait(Some(15))?;
+    assert_eq!(world.machine().slot(ComponentId(2)), Slot::Wedged);
+    world.gone(0, How::Returned)?;
+    check(
+        &world,
+        expect![[r#"
+        0ns Restarting (recovered)
+        0ns Running (all_up)
+        0ns ShuttingDown (report)
+        15ms Halted (wedged)
+    "#]],
+    );
+    assert_eq!(world.how_often(starts), 3, "each was started once");
+    Ok(())
+}
+
+#[test]
+fn a_late_gone_unwedges() -> Told {
+    let mut world = World::running(plan(small_policy(), &[1, 2]))?;
+    world.report(Class::Critical, 1)?;
+    world.gone(1, How::Returned)?;
+    world.wait(Some(15))?;
+    world.gone(2, How::Aborted)?;
+    world.gone(0, How::Returned)?;
+    assert_eq!(world.recover()?, Some(ms(30)));
+    Ok(())
+}
+
+#[test]
+fn d08_health_flips_before_the_first_stop() -> Told {
+    let mut world = World::running(plan(small_policy(), &[1, 2]))?;
+    world.report(Class::Critical, 1)?;
+    assert_eq!(world.effects[0], Effect::Ready(false));
+    assert!(world.effects[1..].iter().any(stops));
+    Ok(())
+}
+
+#[test]
+fn d08_one_hung_stop_keeps_nothing_else_from_being_stopped() -> Told {
+    let mut world = World::running(plan(small_policy(), &[1, 1, 1]))?;
+    world.input(Input::Shutdown)?;
+    world.wait(Some(45))?;
+    check(
+        &world,
+        expect![[r#"
+        0ns Restarting (recovered)
+        0ns Running (all_up)
+        0ns ShuttingDown (shutdown)
+        45ms Halted (wedged)
+    "#]],
+    );
+    assert_eq!(world.how_often(stops), 3);
+    Ok(())
+}
+
+#[test]
+fn d09_the_tenth_outage_is_like_the_first() -> Told {
+    let mut world = World::running(plan(small_policy(), &[1, 2]))?;
+    for outage in 1..=10 {
+        world.act(Action::Fail)?;
+        assert_eq!(world.machine().outage(), outage);
+        assert!(world.recover()?.is_some());
+        assert_eq!(world.machine().epoch(), outage + 1);
+        world.stay_alive(26)?;
+    }
+    let outages: Vec<u64> = world.records().iter().map(|record| record.outage).collect();
+    assert_eq!(outages, (0..=10).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[test]
+fn d10_no_class_of_failure_is_left_unanswered() -> Told {
+    for class in [Class::Component, Class::Dependency, Class::Critical] {
+        let mut world = World::running(plan(small_policy(), &[1]))?;
+        world.report(class, 1)?;
+        world.answer_all()?;
+        assert!(world.machine().session().is_some(), "{class}: it is probed");
+        world.report(class, 2)?;
+        assert_eq!(
+            world.machine().record().reports,
+            3,
+            "{class}: later reports count"
+        );
+        assert!(world.recover()?.is_some(), "{class}");
+    }
+    Ok(())
+}
+
+#[test]
+fn d14_stages_stop_in_reverse_and_one_after_the_other() -> Told {
+    let mut world = World::running(plan(small_policy(), &[2, 1, 2]))?;
+    let ids = |effects: &[Effect]| -> Vec<u32> {
+        let stopped = |effect: &Effect| match *effect {
+            Effect::Stop { component, .. } => Some(component.0),
+            _ => None,
+        };
+        effects.iter().filter_map(stopped).collect()
+    };
+    world.input(Input::Drain)?;
+    assert_eq!(ids(&world.effects), [3, 4]);
+    world.gone(4, How::Returned)?;
+    assert_eq!(ids(&world.effects), []);
+    world.gone(3, How::Returned)?;
+    assert_eq!(ids(&world.effects), [2]);
+    world.gone(2, How::Returned)?;
+    assert_eq!(ids(&world.effects), [0, 1]);
+    Ok(())
+}
+
+#[test]
+fn d15_one_error_does_not_stop_the_world_below_the_threshold() -> Told {
+    let mut world = World::running(plan(small_policy().trip_threshold(3), &[1]))?;
+    world.report(Class::Component, 1)?;
+    world.report(Class::Dependency, 1)?;
+    assert!(world.machine().is_ready());
+    world.report(Class::Component, 1)?;
+    assert!(!world.machine().is_ready());
+    Ok(())
+}
+
+#[test]
+fn a_critical_report_trips_below_the_threshold() -> Told {
+    let mut world = World::running(plan(small_policy().trip_threshold(1_000), &[1]))?;
+    world.report(Class::Critical, 1)?;
+    assert!(!world.machine().is_ready());
+    Ok(())
+}
+
+#[test]
+fn d16_every_component_can_report_at_any_time() -> Told {
+    let mut world = World::running(plan(small_policy(), &[2, 2]))?;
+    for component in 0..4 {
+        world.input(Input::Report {
+            component: Some(ComponentId(component)),
+            epoch: 1,
+            class: Class::Component,
+            count: 1,
+        })?;
+    }
+    assert_eq!(world.machine().record().reports, 4);
+    world.answer_all()?;
+    // Gone by now, and so is its word; but it is not forgotten.
+    world.input(Input::Report {
+        component: Some(ComponentId(3)),
+        epoch: 1,
+        class: Class::Component,
+        count: 1,
+    })?;
+    assert_eq!(world.machine().record().stale_reports, 1);
+    Ok(())
+}
+
+#[test]
+fn report_storms_are_counted_exactly() -> Told {
+    let mut world = World::running(plan(small_policy(), &[1]))?;
+    let storm = u64::from(u32::MAX);
+    world.report(Class::Component, u32::MAX)?;
+    world.report(Class::Dependency, u32::MAX)?;
+    // No reports at all are one: somebody did report.
+    world.report(Class::Component, 0)?;
+    let epoch = 0;
+    world.input(Input::Report {
+        component: None,
+        epoch,
+        class: Class::Fatal,
+        count: u32::MAX,
+    })?;
+    assert!(world.recover()?.is_some());
+    let record = world.records()[1];
+    assert_eq!(
+        (record.reports, record.stale_reports),
+        (2 * storm + 1, storm)
+    );
+    Ok(())
+}
+
+#[test]
+fn d17_the_window_is_what_the_policy_says() -> Told {
+    assert_eq!(Policy::default().window(), Duration::from_secs(30));
+    for window in [9, 31, 77] {
+        let mut world = World::running(plan(small_policy().window(ms(window)), &[1]))?;
+        world.act(Action::Fail)?;
+        assert_eq!(world.recover()?, Some(ms(window)));
+    }
+    Ok(())
+}
+
+// Commands.
+
+#[test]
+fn a_drain_waits_for_its_resume() -> Told {
+    let mut world = World::running(plan(small_policy(), &[1]))?;
+    world.input(Input::Drain)?;
+    world.answer_all()?;
+    world.wait(Some(10_000))?;
+    world.input(Input::Resume)?;
+    assert_eq!(world.recover()?, Some(ms(0)), "nothing had failed");
+    check(
+        &world,
+        expect![[r#"
+        0ns Restarting (recovered)
+        0ns Running (all_up)
+        0ns ShuttingDown (drain)
+        0ns Drained (all_gone)
+        10s Monitoring (resume)
+        10s Restarting (recovered)
+        10s Running (all_up)
+    "#]],
+    );
+    Ok(())
+}
+
+#[test]
+fn the_strongest_wish_wins_and_resume_takes_back_a_drain_only() -> Told {
+    let ends_in = |commands: &[Input]| -> Result<Phase, Violation> {
+        let mut world = World::running(plan(small_policy(), &[1]))?;
+        for &command in commands {
+            world.input(command)?;
+        }
+        world.answer_all()?;
+        Ok(world.phase())
+    };
+    use Input::{Drain, Resume, Shutdown, Trip};
+    assert_eq!(ends_in(&[Trip])?, Phase::Monitoring);
+    assert_eq!(ends_in(&[Trip, Drain])?, Phase::Drained);
+    assert_eq!(ends_in(&[Drain, Trip])?, Phase::Drained);
+    assert_eq!(ends_in(&[Drain, Resume])?, Phase::Monitoring);
+    assert_eq!(ends_in(&[Drain, Shutdown])?, Phase::Stopped);
+    assert_eq!(ends_in(&[Shutdown, Drain, Resume])?, Phase::Stopped);
+    Ok(())
+}
+
+#[test]
+fn a_trip_by_hand_waits_for_the_window() -> Told {
+    let mut world = World::running(plan(small_policy(), &[1]))?;
+    world.input(Input::Trip)?;
+    assert_eq!(world.recover()?, Some(ms(30)));
+    Ok(())
+}
+
+#[test]
+fn a_reset_pardons_and_does_not_open_the_gate() -> Told {
+    let mut world = World::running(plan(small_policy().trip_threshold(2), &[1]))?;
+    for _ in 0..3 {
+        world.input(Input::Trip)?;
+        assert!(world.recover()?.is_some());
+    }
+    world.report(Class::Dependency, 1)?;
+    world.input(Input::Reset)?;
+    assert_eq!(
+        (world.machine().level(), world.machine().blame()),
+        (0, Blame::Component)
+    );
+    world.report(Class::Component, 1)?;
+    assert!(
+        world.machine().is_ready(),
+        "the first suspicion is forgotten"
+    );
+    for _ in 0..2 {
+        world.input(Input::Trip)?;
+        world.recover()?;
+    }
+    world.input(Input::Trip)?;
+    world.input(Input::Reset)?;
+    assert_eq!(world.machine().level(), 1);
+    assert_eq!(world.recover()?, Some(ms(30)));
+    Ok(())
+}
+
+#[test]
+fn a_wanted_stop_is_delayed_and_a_shutdown_does_not_delay_it_again() -> Told {
+    let mut world = World::running(plan(
+        small_policy().tuning(small_tuning().unready_delay(ms(6))),
+        &[1],
+    ))?;
+    world.input(Input::Drain)?;
+    assert_eq!(world.effects[0], Effect::Ready(false));
+    world.wait(Some(5))?;
+    world.input(Input::Shutdown)?;
+    assert_eq!(world.machine().slot(ComponentId(0)), Slot::Up);
+    world.wait(Some(1))?;
+    assert_eq!(world.machine().slot(ComponentId(0)), Slot::Stopping);
+    world.answer_all()?;
+    check(
+        &world,
+        expect![[r#"
+        0ns Restarting (recovered)
+        0ns Running (all_up)
+        0ns ShuttingDown (drain)
+        6ms Stopped (all_gone)
+    "#]],
+    );
+    Ok(())
+}
+
+#[test]
+fn what_would_have_tripped_cuts_the_delay_short() -> Told {
+    let delayed = || {
+        plan(
+            small_policy().tuning(small_tuning().unready_delay(ms(6))),
+            &[1, 1],
+        )
+    };
+    let epoch = 1;
+    let report = |class| Input::Report {
+        component: None,
+        epoch,
+        class,
+        count: 1,
+    };
+    let (component, how) = (ComponentId(0), How::Returned);
+    for cut in [
+        report(Class::Component),
+        report(Class::Critical),
+        report(Class::Fatal),
+        Input::Trip,
+        Input::Gone {
+            component,
+            epoch,
+            how,
+        },
+        Input::Exited {
+            component,
+            epoch,
+            how,
+        },
+    ] {
+        let mut world = World::running(delayed())?;
+        world.input(Input::Shutdown)?;
+        world.input(cut)?;
+        assert_eq!(
+            world.machine().slot(ComponentId(1)),
+            Slot::Stopping,
+            "{cut:?}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn neither_a_fence_nor_a_trip_allows_a_delay() -> Told {
+    let delay = || small_policy().tuning(small_tuning().unready_delay(ms(6)));
+    let mut world = World::running(fenced(delay(), &[1, 1]))?;
+    world.input(Input::Shutdown)?;
+    assert_eq!(world.machine().slot(ComponentId(1)), Slot::Stopping);
+    let mut world = World::running(plan(delay(), &[1]))?;
+    world.input(Input::Trip)?;
+    assert_eq!(world.machine().slot(ComponentId(0)), Slot::Stopping);
+    Ok(())
+}
+
+// Ends.
+
+#[test]
+fn it_gives_up_after_so_many_failed_starts_in_a_row() -> Told {
+    let mut world = World::new(plan(small_policy().give_up_after(2), &[1]), true)?;
+    let fail_to_start = |world: &mut World| -> Told {
+        while world.phase() != Phase::Restarting {
+            world.act(Action::Alive)?;
+            world.wait(Some(1))?;
+        }
+        world.gone(0, How::Failed(Class::Component))
+    };
+    fail_to_start(&mut world)?;
+    assert!(
+        world.recover()?.is_some(),
+        "a start that succeeds begins the count anew"
+    );
+    world.report(Class::Component, 1)?;
+    world.answer_all()?;
+    fail_to_start(&mut world)?;
+    fail_to_start(&mut world)?;
+    check(
+        &world,
+        expect![[r#"
+        0ns Restarting (recovered)
+        1ms ShuttingDown (start_failed)
+        1ms Monitoring (all_gone)
+        5ms Restarting (recovered)
+        5ms Running (all_up)
+        5ms ShuttingDown (report)
+        5ms Monitoring (all_gone)
+        13ms Restarting (recovered)
+        14ms ShuttingDown (start_failed)
+        14ms Monitoring (all_gone)
+        30ms Restarting (recovered)
+        31ms ShuttingDown (start_failed)
+        31ms Halted (all_gone)
+    "#]],
+    );
+    Ok(())
+}
+
+#[test]
+fn a_fatal_report_halts_from_every_state() -> Told {
+    let shared = plan(small_policy(), &[1, 1]);
+    let alive = |world: &mut World| world.act(Action::Alive);
+    let running = || World::running(shared.clone());
+    let booting = || World::new(shared.clone(), true);
+    let prepare = |world: Result<World, Violation>, inputs: &[Input]| {
+        let mut world = world?;
+        for &input in inputs {
+            world.input(input)?;
+        }
+        Ok::<World, Violation>(world)
+    };
+    let mut restarting = booting()?;
+    alive(&mut restarting)?;
+    let mut drained = prepare(running(), &[Input::Drain])?;
+    drained.answer_all()?;
+    let worlds = [
+        (Phase::Monitoring, booting()?),
+        (Phase::Restarting, restarting),
+        (Phase::Running, running()?),
+        (Phase::ShuttingDown, prepare(running(), &[Input::Trip])?),
+        (Phase::ShuttingDown, prepare(running(), &[Input::Shutdown])?),
+        (Phase::Drained, drained),
+    ];
+    for (phase, mut world) in worlds {
+        assert_eq!(world.phase(), phase);
+        world.report(Class::Fatal, 1)?;
+        world.answer_all()?;
+        let halted = Effect::Ended(End::Halted(Why::Fatal));
+        assert_eq!(world.effects.last(), Some(&halted), "from {phase}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_component_that_dies_of_something_fatal_halts_after_an_ordered_stop() -> Told {
+    let mut world = World::running(plan(small_policy(), &[1, 1]))?;
+    world.gone(0, How::Failed(Class::Fatal))?;
+    assert_eq!(world.machine().slot(ComponentId(1)), Slot::Stopping);
+    world.answer_all()?;
+    check(
+        &world,
+        expect![[r#"
+        0ns Restarting (recovered)
+        0ns Running (all_up)
+        0ns ShuttingDown (exited)
+        0ns Halted (all_gone)
+    "#]],
+    );
+    Ok(())
+}
+
+// The fence.
+
+#[test]
+fn the_fence_leaves_margin_and_stop_budget() -> Told {
+    let plan = fenced(small_policy(), &[1, 1]);
+    // 120 ms, less a margin of 2 and 2 stages x (10 stop + 5 abort).
+    assert_eq!(plan.fence_after(ms(120)), Some(ms(88)));
+    assert_eq!(plan.fence_after(ms(33)), Some(ms(1)));
+    assert_eq!(plan.fence_after(ms(32)), None);
+    assert_eq!(plan.fence_after(ms(0)), None);
+    Ok(())
+}
+
+#[test]
+fn a_lease_that_is_not_renewed_stops_the_world_before_it_runs_out() -> Told {
+    let mut world = World::running(fenced(small_policy(), &[1, 1]))?;
+    world.stay_alive(88)?;
+    check(
+        &world,
+        expect![[r#"
+        0ns Restarting (recovered)
+        0ns Running (all_up)
+        88ms ShuttingDown (fence)
+    "#]],
+    );
+    // Nobody answers: it halts 2 ms before the lease of 120 ms is over.
+    world.wait(Some(30))?;
+    assert_eq!((world.phase(), world.now), (Phase::Halted, ms(118)));
+    Ok(())
+}
+
+#[test]
+fn a_renewal_moves_the_fence_by_what_remains() -> Told {
+    let mut world = World::running(fenced(small_policy(), &[1, 1]))?;
+    let renewed = |remaining| Input::LeaseRenewed {
+        epoch: 1,
+        remaining: ms(remaining),
+    };
+    for _ in 0..20 {
+        world.stay_alive(10)?;
+        world.input(renewed(100))?;
+        assert_eq!(
+            world.effects,
+            [Effect::Arm {
+                timer: Timer::Fence,
+                after: ms(68)
+            }]
+        );
+    }
+    world.input(renewed(32))?;
+    assert!(!world.machine().is_ready(), "not a moment is left for work");
+    Ok(())
+}
+
+#[test]
+fn the_fence_stands_from_the_moment_the_owner_is_told_to_start() -> Told {
+    let layout = Layout::new(&[1, 1])
+        .expect("no gaps")
+        .with_lease_owner(ComponentId(1));
+    let policy = fenced(small_policy(), &[1, 1]).policy().clone();
+    let plan = Plan::new(policy, layout).expect("a plan that works");
+    let mut world = World::new(plan.into(), true)?;
+    world.act(Action::Alive)?;
+    assert!(
+        !world.machine().is_armed(Timer::Fence),
+        "the owner is in the second stage"
+    );
+    world.act(Action::Answer)?;
+    assert!(world.machine().is_armed(Timer::Fence));
+    Ok(())
+}
+
+// Shadow: observe only.
+
+/// A shadow of one component and what it was asked for so far.
+struct Observed {
+    shadow: Shadow,
+    effects: Vec<Effect>,
+}
+
+impl Observed {
+    fn new(plan: Arc<Plan>) -> Self {
+        let mut effects = Vec::new();
+        let shadow = Shadow::new(plan, &mut effects);
+        Self { shadow, effects }
+    }
+
+    fn tell(&mut self, input: Input) {
+        let effects = &mut self.effects;
+        self.shadow
+            .handle(input, |_, _, _, asked| effects.extend_from_slice(asked));
+    }
+
+    fn machine(&self) -> &Machine {
+        self.shadow.machine()
+    }
+}
+
+#[test]
+fn a_shadow_starts_and_stops_at_once_in_its_own_mind() {
+    let mut observed = Observed::new(plan(small_policy(), &[1, 2]));
+    observed.tell(Input::Alive { session: 1 });
+    assert!(observed.machine().is_ready());
+    // The service that really runs is in an epoch of its own.
+    let (component, epoch, class, count) = (Some(ComponentId(2)), 77, Class::Component, 1);
+    observed.tell(Input::Report {
+        component,
+        epoch,
+        class,
+        count,
+    });
+    assert_eq!(observed.machine().phase(), Phase::Monitoring);
+    assert_eq!(
+        observed
+            .effects
+            .iter()
+            .filter(|effect| stops(effect))
+            .count(),
+        3
+    );
+    observed.tell(Input::Alive { session: 1 });
+    observed.tell(Input::Fired(Timer::HoldOff));
+    observed.tell(Input::Alive { session: 1 });
+    assert!(observed.machine().is_ready());
+    assert_eq!(observed.machine().epoch(), 2);
+}
+
+#[test]
+fn a_shadow_takes_renewals_for_its_own_epoch() {
+    let mut observed = Observed::new(fenced(small_policy(), &[1, 1]));
+    observed.tell(Input::Alive { session: 1 });
+    observed.effects.clear();
+    observed.tell(Input::LeaseRenewed {
+        epoch: 77,
+        remaining: ms(100),
+    });
+    assert_eq!(
+        observed.effects,
+        [Effect::Arm {
+            timer: Timer::Fence,
+            after: ms(68)
+        }]
+    );
+}
+
+#[test]
+fn a_shadow_ends_when_it_is_told() {
+    let mut observed = Observed::new(plan(small_policy(), &[1]));
+    observed.tell(Input::Alive { session: 1 });
+    observed.tell(Input::Shutdown);
+    assert_eq!(observed.effects.last(), Some(&Effect::Ended(End::Stopped)));
+}
