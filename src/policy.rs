@@ -227,8 +227,8 @@ impl PolicyBuilder {
         self
     }
 
-    /// After how many failed starts in a row the run ends, so that an orchestrator takes over.
-    /// Default never: it tries for ever, at the longest hold-off.
+    /// After how many failed starts in a row the run ends, so that an orchestrator takes over. Starts
+    /// that the dependency or an operator undid do not count. Default never: it tries for ever, at the longest hold-off.
     pub fn give_up_after(mut self, failed_starts: u32) -> Self {
         self.0.give_up_after = Some(failed_starts);
         self

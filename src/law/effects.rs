@@ -147,6 +147,8 @@ impl Monitor {
         component: ComponentId,
         epoch: u64,
     ) -> Result<(), Violation> {
+        let known = component.index() < self.known.parts.len();
+        demand(L3, known, || format!("there is no component {component}"))?;
         demand(L3, self.part(component) == Part::Down, || {
             format!("{component} is not confirmed gone")
         })?;

@@ -277,8 +277,10 @@ impl Monitor {
         let running = self.known.mode == Mode::Ready;
         let up = matches!(self.known.mode, Mode::Ready | Mode::Starting);
         let cap = self.plan.policy().tuning().level_cap();
+        let asked = self.was_asked_to_stop(input);
         let known = &mut self.known;
-        if blames_dependency(input) {
+        let demanded = (known.level, known.blame);
+        if blames_dependency(input) && !asked {
             known.blame = Blame::Dependency;
         }
         match *input {
@@ -363,8 +365,26 @@ impl Monitor {
         if !up && matches!(input, Input::Report { .. } | Input::Trip) {
             known.level = known.level.max(1).min(cap);
         }
-        if !up && matches!(input, Input::Report { .. } | Input::Trip) || voids(input) {
+        let longer = (known.level, known.blame) != demanded;
+        let voids = match input {
+            Input::Failing { .. } | Input::Fired(Timer::Silence) => true,
+            Input::Trip => !up,
+            Input::Report { .. } => !up && longer,
+            _ => false,
+        };
+        if voids {
             known.clean = CleanRun::default();
+        }
+    }
+
+    /// Whether this tells the end of a component that was asked to stop before.
+    fn was_asked_to_stop(&self, input: &Input) -> bool {
+        match *input {
+            Input::Exited { component, .. } | Input::Gone { component, .. } => {
+                let part = self.part(component);
+                matches!(part, Part::Stopping | Part::Aborting | Part::Wedged)
+            }
+            _ => false,
         }
     }
 
@@ -428,7 +448,11 @@ impl Monitor {
         self.known.tripped = true;
         if was == Mode::Starting {
             self.record.failed_starts += 1;
-            if let Some(limit) = policy.give_up_after() {
+            // A dependency that flaps, or an operator, is no reason to give up.
+            let own = step.input.as_ref().is_some_and(|input| {
+                !blames_dependency(input) && !matches!(input, Input::LeaseRenewed { .. })
+            });
+            if let (Some(limit), true) = (policy.give_up_after(), own) {
                 self.known.failed_starts += 1;
                 if self.known.failed_starts >= limit {
                     self.known.wish = self.known.wish.max(Then::Halt(Why::GaveUp));
@@ -619,9 +643,4 @@ fn blames_dependency(input: &Input) -> bool {
             input,
             Input::Failing { .. } | Input::Trip | Input::Fired(Timer::Silence | Timer::Fence)
         )
-}
-
-/// Whether the evidence so far proves nothing any more.
-fn voids(input: &Input) -> bool {
-    matches!(input, Input::Failing { .. } | Input::Fired(Timer::Silence))
 }

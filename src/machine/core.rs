@@ -90,8 +90,8 @@ pub(super) struct Cx<'a> {
     effects: &'a mut Vec<Effect>,
     from: Phase,
     hops: Hops,
-    /// Whether the component that the input is about had been up.
-    pub(super) was_up: bool,
+    /// What the component that the input is about was doing before it.
+    pub(super) was: Slot,
 }
 
 impl<'a> Cx<'a> {
@@ -100,7 +100,7 @@ impl<'a> Cx<'a> {
             effects,
             from,
             hops: Hops::default(),
-            was_up: false,
+            was: Slot::Down,
         }
     }
 
@@ -225,11 +225,11 @@ impl Core {
             Input::Report { count, .. } => {
                 self.ledger.record.reports += u64::from(count.max(1));
             }
-            Input::Exited { component, .. } => cx.was_up = self.slot(component) != Slot::Starting,
+            Input::Exited { component, .. } => cx.was = self.slot(component),
             Input::Up { component, .. } => self.slots[component.index()] = Slot::Up,
             Input::Gone { component, .. } => {
                 let slot = &mut self.slots[component.index()];
-                cx.was_up = *slot != Slot::Starting;
+                cx.was = *slot;
                 if *slot == Slot::Wedged {
                     self.wedged -= 1;
                 } else {
@@ -315,16 +315,7 @@ impl Core {
     }
 
     pub(super) fn blame_if_dependency(&mut self, input: &Input) {
-        let blames = match *input {
-            Input::Failing { .. }
-            | Input::Trip
-            | Input::Fired(Timer::Silence | Timer::Fence)
-            | Input::LeaseRenewed { .. } => true,
-            Input::Report { class, .. } => class.blames_dependency(),
-            Input::Exited { how, .. } | Input::Gone { how, .. } => how.class().blames_dependency(),
-            _ => false,
-        };
-        if blames {
+        if input.blames_dependency() {
             self.blame = Blame::Dependency;
         }
     }
@@ -347,7 +338,10 @@ impl Core {
         let mut then = Then::Monitor;
         if cx.phase() == Phase::Restarting {
             self.ledger.record.failed_starts += 1;
-            if let Some(limit) = self.policy().give_up_after() {
+            // A dependency that flaps, or an operator, is no reason to give up.
+            if let Some(limit) = self.policy().give_up_after()
+                && !input.blames_dependency()
+            {
                 self.failed_starts += 1;
                 if self.failed_starts >= limit {
                     then = Then::Halt(Why::GaveUp);
@@ -492,10 +486,10 @@ pub(super) fn cause_of(input: &Input, cx: &Cx<'_>) -> Cause {
         } => Cause::Report { component, class },
         Input::Exited { component, how, .. } | Input::Gone { component, how, .. } => {
             let class = how.class();
-            if cx.was_up {
-                Cause::Exited { component, class }
-            } else {
+            if cx.was == Slot::Starting {
                 Cause::StartFailed { component, class }
+            } else {
+                Cause::Exited { component, class }
             }
         }
         Input::Failing { .. } => Cause::Failing,

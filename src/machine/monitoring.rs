@@ -48,11 +48,21 @@ pub(super) fn handle(
             core.arm_silence(cx);
         }
         Input::Fired(Timer::HoldOff) => *done = true,
-        Input::Trip | Input::Report { .. } => {
+        Input::Trip => {
             core.blame_if_dependency(input);
             core.level_at_least_one();
             void(evidence, done, core, cx);
             core.arm_silence(cx);
+        }
+        Input::Report { .. } => {
+            let before = (core.level, core.blame);
+            core.blame_if_dependency(input);
+            core.level_at_least_one();
+            // A report is no observation: only a longer hold-off begins anew, so that a program
+            // which goes on reporting does not keep its service down.
+            if (core.level, core.blame) != before {
+                void(evidence, done, core, cx);
+            }
         }
         _ => return Outcome::Super,
     }

@@ -6,7 +6,7 @@
 use statig::Outcome;
 
 use super::core::{Core, Cx};
-use super::{Cause, Input, State, StopStep, Then, Timer, Why};
+use super::{Cause, Input, Slot, State, StopStep, Then, Timer, Why};
 
 pub(super) fn enter(stage: u16, step: StopStep, core: &mut Core, cx: &mut Cx<'_>) {
     if core.session_open {
@@ -37,7 +37,11 @@ pub(super) fn handle(
         Input::Drain => *then = (*then).max(Then::Drain),
         Input::Resume if *then == Then::Drain => *then = Then::Monitor,
         Input::Gone { .. } | Input::Exited { .. } | Input::Report { .. } | Input::Trip => {
-            core.blame_if_dependency(input);
+            // An error after a stop was asked for is logged, and counts as stopped.
+            let asked = matches!(cx.was, Slot::Stopping | Slot::Aborting | Slot::Wedged);
+            if !asked {
+                core.blame_if_dependency(input);
+            }
             if matches!(input, Input::Report { .. } | Input::Trip) {
                 core.level_at_least_one();
             }

@@ -3,7 +3,7 @@
 use statig::Outcome;
 
 use super::core::{Core, Cx, cause_of};
-use super::{Input, Phase, State, Then, Why};
+use super::{Input, Phase, State, Then, Timer, Why};
 
 /// Supervising: every state but Ended. A stop that is wanted, and a failure that no restart mends.
 pub(super) fn supervising(core: &mut Core, input: &Input, cx: &mut Cx<'_>) -> Outcome<State> {
@@ -40,6 +40,21 @@ impl Input {
         match *self {
             Self::Report { class, .. } => class == Fatal,
             Self::Exited { how, .. } | Self::Gone { how, .. } => how.class() == Fatal,
+            _ => false,
+        }
+    }
+
+    /// Whether what this tells of is the dependency's trouble, so that it must prove itself for the
+    /// whole window: what was observed, what a component says, a lease that is running out, and an
+    /// operator's trip.
+    pub(super) fn blames_dependency(&self) -> bool {
+        match *self {
+            Self::Failing { .. }
+            | Self::Trip
+            | Self::Fired(Timer::Silence | Timer::Fence)
+            | Self::LeaseRenewed { .. } => true,
+            Self::Report { class, .. } => class.blames_dependency(),
+            Self::Exited { how, .. } | Self::Gone { how, .. } => how.class().blames_dependency(),
             _ => false,
         }
     }

@@ -112,6 +112,7 @@ fn without_features_only_statig_is_pulled_in() {
             "tree",
             "--offline",
             "--no-default-features",
+            "--package=overwatch",
             "--edges=normal",
             "--prefix=none",
         ])
