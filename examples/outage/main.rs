@@ -1,4 +1,91 @@
-//! Placeholder.
-fn main() {
-    println!("hello");
+#![forbid(unsafe_code)]
+//! An outage from begin to end: `cargo run --example outage`.
+//!
+//! A service of three components on two stages, an embedded dependency that fails, hangs and flaps,
+//! and `/status/check`, asked over TCP all along. It prints what happens as it happens, ends by
+//! itself within half a minute, and exits with 1 if anything that it promises did not happen.
+//!
+//! `cargo run --example outage --features etcd -- --etcd http://127.0.0.1:2379` runs the same service
+//! against your etcd, until ctrl-c.
+
+mod arguments;
+#[cfg(feature = "etcd")]
+mod live;
+mod script;
+mod summary;
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use overwatch_examples::timeline::Entry;
+
+use arguments::Arguments;
+
+/// How a process ends that did not understand its arguments.
+const MISUSED: u8 = 2;
+
+// One thread, so that lines come in the order in which things happen.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let ended = match Arguments::parse(std::env::args().skip(1)) {
+        Ok(Arguments::Help) => {
+            println!("{}", arguments::USAGE);
+            return ExitCode::SUCCESS;
+        }
+        Ok(Arguments::Script) => play().await,
+        Ok(Arguments::Etcd { urls, window }) => live(urls, window).await,
+        Err(problem) => {
+            eprintln!("{problem}\n\n{}", arguments::USAGE);
+            return ExitCode::from(MISUSED);
+        }
+    };
+    match ended {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Plays the script, and judges what happened.
+async fn play() -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let mut screen = screen();
+    let summary = script::play(|line| println!("{line}"), &mut screen).await?;
+    println!("\n{summary}");
+    Ok(if summary.broken_promises().is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+#[cfg(feature = "etcd")]
+async fn live(
+    urls: Vec<String>,
+    window: Option<std::time::Duration>,
+) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    live::run(urls, window, screen()).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(not(feature = "etcd"))]
+async fn live(
+    _: Vec<String>,
+    _: Option<std::time::Duration>,
+) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    eprintln!(
+        "this was built without etcd; build it with it (it needs `protoc`):\n\n    \
+         cargo run --example outage --features etcd -- --etcd URL"
+    );
+    Ok(ExitCode::from(MISUSED))
+}
+
+/// Prints each entry, in colour where the terminal has it and nobody objects (<https://no-color.org>).
+fn screen() -> impl FnMut(Entry) + Send {
+    let objected = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colour = io::stdout().is_terminal() && !objected;
+    move |entry| println!("{}", entry.line(colour))
 }

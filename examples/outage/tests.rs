@@ -1,0 +1,1 @@
+//! The show itself, in real time: `script::play` is what `main` prints.
