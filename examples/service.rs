@@ -52,11 +52,17 @@ async fn membership(ctx: Context, teller: Teller) -> Result<(), Failure> {
     teller.did(&ctx, Did::Starts("joins the cluster"));
     tokio::time::sleep(JOIN).await;
     ctx.ready();
-    teller.did(&ctx, Did::Up("joined: this node gets its share of the jobs"));
+    teller.did(
+        &ctx,
+        Did::Up("joined: this node gets its share of the jobs"),
+    );
     ctx.stopping().await;
     teller.told_to_stop(&ctx).await;
     tokio::time::sleep(JOIN).await;
-    teller.did(&ctx, Did::Gone("left the cluster: other nodes take over its jobs"));
+    teller.did(
+        &ctx,
+        Did::Gone("left the cluster: other nodes take over its jobs"),
+    );
     Ok(())
 }
 

@@ -1,0 +1,1 @@
+//! The same service against a real etcd.
