@@ -156,7 +156,10 @@ impl Event {
             Self::Dependency { .. } => MAGENTA,
             Self::Answered(answer) if answer.code == 200 => GREEN,
             Self::Answered(_) => RED,
-            Self::Component { did, .. } if matches!(did, Did::Ran { .. }) => DIM,
+            Self::Component {
+                did: Did::Ran { .. },
+                ..
+            } => DIM,
             Self::Component { .. } => return None,
         })
     }

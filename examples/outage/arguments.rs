@@ -43,11 +43,6 @@ impl Arguments {
                 other => return Err(format!("unknown argument {other:?}")),
             }
         }
-        if let Some(url) = urls.iter().find(|url| !is_url(url)) {
-            return Err(format!(
-                "{url:?} is no URL of etcd: it should look like http://127.0.0.1:2379"
-            ));
-        }
         match (urls.is_empty(), window) {
             (false, window) => Ok(Self::Etcd { urls, window }),
             (true, None) => Ok(Self::Script),
@@ -62,11 +57,4 @@ fn seconds(value: &str) -> Result<Duration, String> {
         Some(Ok(seconds)) => Ok(seconds),
         _ => Err(format!("--window {value:?} is no number of seconds")),
     }
-}
-
-fn is_url(url: &str) -> bool {
-    ["http://", "https://"].iter().any(|scheme| {
-        url.strip_prefix(scheme)
-            .is_some_and(|host| !host.is_empty())
-    })
 }

@@ -16,8 +16,11 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
+use std::error::Error;
+use std::fmt::Display;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use overwatch_examples::timeline::Entry;
 
@@ -35,23 +38,22 @@ async fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Ok(Arguments::Script) => play().await,
-        Ok(Arguments::Etcd { urls, window }) => live(urls, window).await,
-        Err(problem) => {
-            eprintln!("{problem}\n\n{}", arguments::USAGE);
-            return ExitCode::from(MISUSED);
-        }
+        Ok(Arguments::Etcd { urls, window }) => live(&urls, window).await,
+        Err(problem) => return misused(&problem),
     };
-    match ended {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    ended.unwrap_or_else(|error| {
+        eprintln!("{error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn misused(problem: &dyn Display) -> ExitCode {
+    eprintln!("{problem}\n\n{}", arguments::USAGE);
+    ExitCode::from(MISUSED)
 }
 
 /// Plays the script, and judges what happened.
-async fn play() -> Result<ExitCode, Box<dyn std::error::Error>> {
+async fn play() -> Result<ExitCode, Box<dyn Error>> {
     let mut screen = screen();
     let summary = script::play(|line| println!("{line}"), &mut screen).await?;
     println!("\n{summary}");
@@ -63,24 +65,20 @@ async fn play() -> Result<ExitCode, Box<dyn std::error::Error>> {
 }
 
 #[cfg(feature = "etcd")]
-async fn live(
-    urls: Vec<String>,
-    window: Option<std::time::Duration>,
-) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    live::run(urls, window, screen()).await?;
+async fn live(urls: &[String], window: Option<Duration>) -> Result<ExitCode, Box<dyn Error>> {
+    match live::prepare(urls, window) {
+        Ok((probe, policy)) => live::run(probe, policy, screen()).await?,
+        Err(problem) => return Ok(misused(&problem)),
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(not(feature = "etcd"))]
-async fn live(
-    _: Vec<String>,
-    _: Option<std::time::Duration>,
-) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    eprintln!(
-        "this was built without etcd; build it with it (it needs `protoc`):\n\n    \
-         cargo run --example outage --features etcd -- --etcd URL"
-    );
-    Ok(ExitCode::from(MISUSED))
+async fn live(_: &[String], _: Option<Duration>) -> Result<ExitCode, Box<dyn Error>> {
+    Ok(misused(
+        &"this was built without etcd; build it with it (it needs `protoc`):\n\n    \
+          cargo run --example outage --features etcd -- --etcd URL",
+    ))
 }
 
 /// Prints each entry, in colour where the terminal has it and nobody objects (<https://no-color.org>).
