@@ -69,15 +69,6 @@ pub(crate) async fn play(
         timeline,
         endpoint,
     };
-    let show = async {
-        let script = stage.script();
-        let run = service.run();
-        let (ended, played) = tokio::join!(run, script);
-        // All who write to the timeline are done: the reader below comes to its end.
-        follower.await?;
-        played?;
-        ended.map_err(Box::<dyn Error>::from)
-    };
     let mut told = Vec::new();
     let read = async {
         while let Some(entry) = entries.recv().await {
@@ -85,12 +76,14 @@ pub(crate) async fn play(
             told.push(entry);
         }
     };
-    let (show, ()) = timeout(WITHIN, async {
-        tokio::join!(async move { show.await }, read)
-    })
-    .await
-    .map_err(|_| format!("the show is not over after {WITHIN:?}"))?;
-    show?;
+    // The timeline ends when all who write to it are gone: the service, the follower and the script.
+    let show = async { tokio::join!(service.run(), follower, stage.script(), read) };
+    let Ok((ended, followed, played, ())) = timeout(WITHIN, show).await else {
+        return Err(format!("the show is not over after {WITHIN:?}").into());
+    };
+    played?;
+    ended?;
+    followed?;
     health.abort();
     Ok(Summary::of(told, handle.outages(), began.elapsed()))
 }
