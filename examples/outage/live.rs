@@ -24,22 +24,26 @@ pub(crate) fn prepare(
     Ok((probe, policy.build()?))
 }
 
-/// Runs until the process is told to stop; `each` is given what happens, as it happens.
+/// Runs until the process is told to stop: `say` is given the heading, `each` what happens, as it
+/// happens.
 pub(crate) async fn run(
     probe: EtcdProbe,
     policy: Policy,
+    mut say: impl FnMut(&str),
     mut each: impl FnMut(Entry),
 ) -> Result<(), Box<dyn Error>> {
-    println!("A service of three components that cannot live without etcd.");
-    println!("stage 0: membership, pool; stage 1: scheduler, whose jobs run on this node.");
-    println!(
-        "After an outage etcd must prove itself for {:?}.",
-        policy.window()
-    );
+    let window = policy.window();
     let (timeline, mut entries) = Timeline::begin();
     let (endpoint, listener) = Endpoint::bind().await?;
-    println!("Ask yourself: curl -i http://{endpoint}/status/check");
-    println!("Stop etcd (kill -STOP hangs it), start it again; ctrl-c ends the service.\n");
+    say("A service of three components that cannot live without etcd.");
+    say("stage 0: membership, pool; stage 1: scheduler, whose jobs run on this node.");
+    say(&format!(
+        "After an outage etcd must prove itself for {window:?}."
+    ));
+    say(&format!(
+        "Ask yourself: curl -i http://{endpoint}/status/check"
+    ));
+    say("Stop etcd (kill -STOP hangs it), start it again; ctrl-c ends the service.\n");
 
     let service = service(probe, policy, &timeline, endpoint)?;
     let handle = service.handle();

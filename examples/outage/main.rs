@@ -18,7 +18,7 @@ mod tests;
 
 use std::error::Error;
 use std::fmt::Display;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ const MISUSED: u8 = 2;
 async fn main() -> ExitCode {
     let ended = match Arguments::parse(std::env::args().skip(1)) {
         Ok(Arguments::Help) => {
-            println!("{}", arguments::USAGE);
+            say(arguments::USAGE);
             return ExitCode::SUCCESS;
         }
         Ok(Arguments::Script) => play().await,
@@ -42,21 +42,20 @@ async fn main() -> ExitCode {
         Err(problem) => return misused(&problem),
     };
     ended.unwrap_or_else(|error| {
-        eprintln!("{error}");
+        complain(&error);
         ExitCode::FAILURE
     })
 }
 
 fn misused(problem: &dyn Display) -> ExitCode {
-    eprintln!("{problem}\n\n{}", arguments::USAGE);
+    complain(&format_args!("{problem}\n\n{}", arguments::USAGE));
     ExitCode::from(MISUSED)
 }
 
 /// Plays the script, and judges what happened.
 async fn play() -> Result<ExitCode, Box<dyn Error>> {
-    let mut screen = screen();
-    let summary = script::play(|line| println!("{line}"), &mut screen).await?;
-    println!("\n{summary}");
+    let summary = script::play(say, screen()).await?;
+    say(&format!("\n{summary}"));
     Ok(if summary.broken_promises().is_empty() {
         ExitCode::SUCCESS
     } else {
@@ -67,7 +66,7 @@ async fn play() -> Result<ExitCode, Box<dyn Error>> {
 #[cfg(feature = "etcd")]
 async fn live(urls: &[String], window: Option<Duration>) -> Result<ExitCode, Box<dyn Error>> {
     match live::prepare(urls, window) {
-        Ok((probe, policy)) => live::run(probe, policy, screen()).await?,
+        Ok((probe, policy)) => live::run(probe, policy, say, screen()).await?,
         Err(problem) => return Ok(misused(&problem)),
     }
     Ok(ExitCode::SUCCESS)
@@ -82,8 +81,17 @@ async fn live(_: &[String], _: Option<Duration>) -> Result<ExitCode, Box<dyn Err
 }
 
 /// Prints each entry, in colour where the terminal has it and nobody objects (<https://no-color.org>).
-fn screen() -> impl FnMut(Entry) + Send {
+fn screen() -> impl FnMut(Entry) {
     let objected = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colour = io::stdout().is_terminal() && !objected;
-    move |entry| println!("{}", entry.line(colour))
+    move |entry| say(&entry.line(colour))
+}
+
+/// A reader that has left, such as `head`, is no reason to panic.
+fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+fn complain(problem: &dyn Display) {
+    let _ = writeln!(io::stderr(), "{problem}");
 }

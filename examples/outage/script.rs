@@ -39,7 +39,7 @@ fn policy() -> Result<Policy, overwatch::PolicyError> {
         .build()
 }
 
-/// Plays the script: `say` is given what is told about it, `each` what happens, as it happens.
+/// Plays the script: `say` is given the heading, `each` what happens, as it happens.
 pub(crate) async fn play(
     mut say: impl FnMut(&str),
     mut each: impl FnMut(Entry),
