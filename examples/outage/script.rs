@@ -28,7 +28,7 @@ const LOOK: Duration = Duration::from_millis(200);
 fn policy() -> Result<Policy, overwatch::PolicyError> {
     Policy::builder()
         .window(WINDOW)
-        .silence_limit(Duration::from_secs(1))
+        .silence_limit(Duration::from_millis(1500))
         .stop_deadline(Duration::from_secs(2))
         .tuning(
             Tuning::default()

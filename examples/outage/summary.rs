@@ -122,6 +122,18 @@ impl Summary {
         answers
     }
 
+    /// The epoch that an outage ended, and the one that ended the outage.
+    fn epochs_of(&self, outage: u64) -> String {
+        let epochs = self.entries.iter().filter_map(|entry| match &entry.event {
+            Event::Moved(moved) if moved.outage == outage => Some(moved.epoch),
+            _ => None,
+        });
+        match (epochs.clone().min(), epochs.max()) {
+            (Some(before), Some(after)) => format!("{before} -> {after}"),
+            _ => "-".to_owned(),
+        }
+    }
+
     fn epochs(&self) -> BTreeSet<u64> {
         self.components().map(|(_, epoch, _)| epoch).collect()
     }
@@ -153,7 +165,7 @@ impl fmt::Display for Summary {
         writeln!(f, "outage  epochs  not ready  back up for  because")?;
         for (outage, proven) in self.outages.iter().zip(self.proven_for()) {
             let number = outage.number;
-            let epochs = format!("{number} -> {}", number + 1);
+            let epochs = self.epochs_of(number);
             let lasted = outage.lasted.unwrap_or_default().as_secs_f64();
             let proven = proven.as_secs_f64();
             let reason = &outage.reason;

@@ -37,7 +37,8 @@ async fn the_show_keeps_its_promises() {
     }
     let answers = summary.answers();
     assert!(answers["Stopped"].keys().eq(&[503]), "{answers:?}");
-    assert!(told.contains("gave no sign of life for 1s"), "{told}");
+    assert!(told.contains("gave no sign of life for 1.5s"), "{told}");
+    assert!(told.contains("it is failing: no sign of life"), "{told}");
     assert!(told.contains("it is failing: no leader"), "{told}");
 }
 
