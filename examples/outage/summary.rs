@@ -195,7 +195,7 @@ impl fmt::Display for Summary {
         let took = self.took.as_secs_f64();
         match broken.len() {
             0 => write!(f, "All promises kept, in {took:.1} s."),
-            promises => write!(f, "{promises} promises broken, in {took:.1} s."),
+            promises => write!(f, "Promises broken: {promises}. It took {took:.1} s."),
         }
     }
 }
