@@ -42,11 +42,10 @@ impl RunError {
 
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "halted: {}", self.reason)?;
         match &self.failure {
-            Some((Some(name), failure)) => write!(f, "; {name:?} failed fatally: {failure}")?,
-            Some((None, failure)) => write!(f, "; fatal: {failure}")?,
-            None => {}
+            Some((Some(name), failure)) => write!(f, "halted: {name:?} failed fatally: {failure}")?,
+            Some((None, failure)) => write!(f, "halted: {failure}")?,
+            None => write!(f, "halted: {}", self.reason)?,
         }
         if !self.wedged.is_empty() {
             write!(f, "; wedged: {}", self.wedged.join(", "))?;

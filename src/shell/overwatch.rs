@@ -166,7 +166,7 @@ fn cannot_run(what: &str, error: std::io::Error) -> RunError {
     RunError {
         why: Why::Fatal,
         reason: what.into(),
-        failure: Some((None, Failure::from(error).fatal())),
+        failure: Some((None, Failure::new(format!("{what}: {error}")).fatal())),
         wedged: Vec::new(),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -27,26 +27,34 @@ pub(super) struct Sessions {
     probe: Arc<dyn Probe>,
     tell: mpsc::Sender<Seen>,
     task: Option<JoinHandle<()>>,
+    /// Held by the session that calls the probe.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Sessions {
     pub(super) fn new(probe: Arc<dyn Probe>) -> (Self, mpsc::Receiver<Seen>) {
         // Room for one: a probe is never ahead of the supervisor by more than that.
         let (tell, seen) = mpsc::channel(1);
-        let task = None;
-        (Self { probe, tell, task }, seen)
+        let sessions = Self {
+            probe,
+            tell,
+            task: None,
+            turn: Arc::default(),
+        };
+        (sessions, seen)
     }
 
     pub(super) fn open(&mut self, session: u64) {
-        let earlier = self.task.take();
-        let observing = observe(Arc::clone(&self.probe), session, self.tell.clone());
+        let (probe, tell, turn) = (
+            Arc::clone(&self.probe),
+            self.tell.clone(),
+            Arc::clone(&self.turn),
+        );
         self.task = Some(tokio::spawn(async move {
-            // A probe that blocks its thread survives its abort. Another call beside it would block
-            // another thread, and in the end them all.
-            if let Some(earlier) = earlier {
-                let _ = AbortOnDrop(earlier).join().await;
-            }
-            observing.await;
+            // A probe that blocks its thread survives the abort of its session. Another call beside
+            // it would block another thread, and in the end them all.
+            let _turn = turn.lock().await;
+            observe(probe, session, tell).await;
         }));
     }
 
@@ -68,21 +76,6 @@ impl Sessions {
 impl Drop for Sessions {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-/// An earlier session's task: it was aborted, and is aborted again with the one that waits for it.
-struct AbortOnDrop(JoinHandle<()>);
-
-impl AbortOnDrop {
-    async fn join(mut self) -> Result<(), tokio::task::JoinError> {
-        (&mut self.0).await
-    }
-}
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

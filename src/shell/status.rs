@@ -24,7 +24,7 @@ pub struct Status {
     pub epoch: u64,
     /// How long it has been in this phase.
     pub since: Duration,
-    /// Why it is in this phase.
+    /// Why it is not ready, while it is not; else why it is in this phase.
     pub reason: Arc<str>,
     /// What must happen for it to be ready again. `None` while it is, and after the end.
     pub awaited: Option<String>,

@@ -555,7 +555,10 @@ impl Supervisor {
             trace::transition(&transitioned, &self.shared, false);
             self.shared.summary.send_modify(|summary| {
                 summary.phase = hop.to;
-                summary.reason = Arc::clone(&transitioned.reason);
+                // That everything is gone is no news to who asks why; why it had to go is.
+                if hop.cause != Cause::AllGone {
+                    summary.reason = Arc::clone(&transitioned.reason);
+                }
             });
             self.shared.journal.push(transitioned);
         }

@@ -3,5 +3,7 @@
 mod laws;
 mod policy;
 mod purity;
+#[cfg(all(feature = "shell", feature = "test-util"))]
+mod shell;
 mod table;
 mod world;

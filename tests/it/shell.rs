@@ -1,0 +1,14 @@
+//! The shell on tokio's paused clock, with the monitor reading every step that it takes.
+
+mod commands;
+mod defects;
+mod follow;
+#[cfg(feature = "http")]
+mod http;
+mod misbehaving;
+mod outages;
+mod probes;
+mod process;
+mod reports;
+mod support;
+mod trace;

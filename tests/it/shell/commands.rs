@@ -1,0 +1,110 @@
+//! Operators' commands.
+
+use std::time::Duration;
+
+use overwatch::CommandError;
+use overwatch::machine::Phase;
+use tokio::time::Instant;
+
+use super::support::{bounded, policy, start, tuning, worker};
+
+#[tokio::test(start_paused = true)]
+async fn drain_waits_for_resume_however_long() {
+    let running = start(&[1], policy().build().unwrap(), |builder, notes| {
+        builder.component("a", worker(notes, "a"))
+    });
+    running.until_ready(1).await;
+    running.handle.drain().unwrap();
+    let status = running.until_phase(Phase::Drained).await;
+    assert_eq!(status.awaited.as_deref(), Some("an operator's resume"));
+    tokio::time::sleep(Duration::from_secs(3600 * 24)).await;
+    assert_eq!(running.handle.status().phase, Phase::Drained);
+    running.handle.resume().unwrap();
+    running.until_ready(2).await;
+    running.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn trip_demands_the_whole_window_and_reset_forgives() {
+    let running = start(&[1], policy().build().unwrap(), |builder, notes| {
+        builder.component("a", worker(notes, "a"))
+    });
+    running.until_ready(1).await;
+    running.handle.trip().unwrap();
+    running.until_phase(Phase::Monitoring).await;
+    let tripped = Instant::now();
+    running.until_ready(2).await;
+    assert!(tripped.elapsed() >= Duration::from_secs(30));
+    assert_eq!(running.handle.status().level, 1);
+    running.handle.reset().unwrap();
+    assert!(running.handle.is_responsive(Duration::from_secs(1)).await);
+    running.until(|status| status.level == 0).await;
+    running.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wanted_stop_is_delayed_so_that_load_balancers_see_it() {
+    let delay = Duration::from_secs(5);
+    let policy = policy()
+        .tuning(tuning().unready_delay(delay))
+        .build()
+        .unwrap();
+    let running = start(&[1], policy, |builder, notes| {
+        builder.component("a", worker(notes, "a"))
+    });
+    running.until_ready(1).await;
+    running.handle.shutdown();
+    running.until(|status| !status.ready).await;
+    let unready = Instant::now();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(running.notes.all(), ["a up 1"], "still up, and not ready");
+    let (ended, _) = running.end().await;
+    ended.unwrap();
+    assert!(unready.elapsed() >= delay);
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_until_ends_with_its_future() {
+    let dependency = overwatch::test_util::Dependency::new();
+    let notes = super::support::Notes::default();
+    let service = overwatch::Overwatch::watching(dependency.probe())
+        .component("a", worker(&notes, "a"))
+        .build()
+        .unwrap();
+    let handle = service.handle();
+    bounded(service.run_until(async move {
+        handle.wait_until_ready().await.unwrap();
+    }))
+    .await
+    .unwrap();
+    assert_eq!(notes.all(), ["a up 1", "a stopped 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn commands_are_bounded_and_refused_after_the_end() {
+    let dependency = overwatch::test_util::Dependency::new();
+    let notes = super::support::Notes::default();
+    let service = overwatch::Overwatch::watching(dependency.probe())
+        .component("a", worker(&notes, "a"))
+        .build()
+        .unwrap();
+    let handle = service.handle();
+    let mut refused = 0;
+    for _ in 0..100 {
+        for command in [handle.drain(), handle.resume()] {
+            match command {
+                Ok(()) => {}
+                Err(error) => {
+                    assert_eq!(error, CommandError::TooMany);
+                    refused += 1;
+                }
+            }
+        }
+    }
+    // A command that repeats the last one that waits, here a resume, is one with it.
+    assert_eq!(refused, 100 - 64 / 2);
+    // A shutdown is never refused.
+    handle.shutdown();
+    bounded(service.run()).await.unwrap();
+    assert_eq!(handle.trip(), Err(CommandError::Ended));
+}

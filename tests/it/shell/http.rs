@@ -1,0 +1,109 @@
+//! The health endpoints, asked as an orchestrator asks them.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use overwatch::http::router;
+use overwatch::machine::Phase;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::support::{policy, start, worker};
+
+async fn get(app: &Router, path: &str) -> (StatusCode, String) {
+    let request = Request::get(path).body(Body::empty()).unwrap();
+    let response = app.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    let status = response.status();
+    let body = to_bytes(response.into_body(), 1 << 16).await.unwrap();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+async fn check(app: &Router) -> (StatusCode, Value) {
+    let answers = [ask(app, "/status/check").await, ask(app, "/readyz").await];
+    assert_eq!(answers[0], answers[1]);
+    let [answer, _] = answers;
+    answer
+}
+
+async fn ask(app: &Router, path: &str) -> (StatusCode, Value) {
+    let (code, body) = get(app, path).await;
+    let mut body: Value = serde_json::from_str(&body).unwrap();
+    let since = body["since"].take();
+    let since = since.as_str().unwrap();
+    assert!(since.len() == 24 && since.ends_with('Z'), "{since}");
+    (code, body)
+}
+
+#[tokio::test(start_paused = true)]
+async fn status_check_is_200_when_ready_and_503_otherwise_and_livez_stays() {
+    let running = start(&[1], policy().build().unwrap(), |builder, notes| {
+        builder.component("a", worker(notes, "a"))
+    });
+    let app: Router = Router::new().merge(router(running.handle.clone()));
+
+    running.until_ready(1).await;
+    let (code, body) = check(&app).await;
+    assert_eq!(code, StatusCode::OK);
+    let expected = json!({
+        "ready": true, "state": "Running", "since": null, "epoch": 1,
+        "reason": "every component is up", "awaited": null, "outage": 0,
+    });
+    assert_eq!(body, expected);
+
+    running.dependency.fail("connection refused");
+    running.until_phase(Phase::Monitoring).await;
+    let (code, body) = check(&app).await;
+    assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        body["reason"],
+        "the dependency is failing: connection refused"
+    );
+    assert_eq!(
+        (&body["state"], &body["epoch"], &body["outage"]),
+        (&json!("Monitoring"), &json!(1), &json!(1))
+    );
+    assert!(
+        body["awaited"]
+            .as_str()
+            .unwrap()
+            .starts_with("the dependency to be seen alive")
+    );
+    assert_eq!(
+        get(&app, "/livez").await,
+        (StatusCode::OK, "alive\n".into())
+    );
+
+    running.dependency.recover();
+    running.until_ready(2).await;
+    assert_eq!(check(&app).await.0, StatusCode::OK);
+    running.shut_down().await;
+    let (code, body) = check(&app).await;
+    assert_eq!(
+        (code, &body["state"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &json!("Stopped"))
+    );
+    assert_eq!(get(&app, "/livez").await.0, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_the_run_nothing_is_ready_or_alive() {
+    let (_, probe) = overwatch::feed();
+    let service = overwatch::Overwatch::watching(probe)
+        .task("a", |_| async { Ok(()) })
+        .build()
+        .unwrap();
+    let app: Router = router(service.handle());
+    let (code, body) = check(&app).await;
+    assert_eq!(
+        (code, &body["reason"]),
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            &json!("the run has not begun")
+        )
+    );
+    assert_eq!(get(&app, "/livez").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+}

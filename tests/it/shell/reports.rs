@@ -1,0 +1,185 @@
+//! Reports: from anywhere, however many, none lost.
+
+use std::time::Duration;
+
+use overwatch::machine::Class;
+use overwatch::test_util::Detached;
+use overwatch::{Component, Context, Failure, task};
+
+use super::support::{policy, start, worker};
+
+#[tokio::test(start_paused = true)]
+async fn a_storm_is_one_trip_and_an_exact_count() {
+    let running = start(&[1], policy().build().unwrap(), |builder, notes| {
+        builder.component("a", worker(notes, "a"))
+    });
+    running.until_ready(1).await;
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let reporter = running.handle.reporter();
+            std::thread::spawn(move || {
+                for number in 0..25_000 {
+                    reporter.report(Failure::new(format!("number {number}")).dependency());
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    running.until_ready(2).await;
+    let outages = running.handle.outages();
+    assert_eq!(outages.len(), 2, "boot, and one trip");
+    assert_eq!(
+        outages[1].record.reports + outages[1].record.stale_reports,
+        100_000
+    );
+    running.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn below_the_threshold_suspicion_decays() {
+    let running = start(
+        &[1],
+        policy().trip_threshold(3).build().unwrap(),
+        |builder, notes| builder.component("a", worker(notes, "a")),
+    );
+    running.until_ready(1).await;
+    for _ in 0..10 {
+        running
+            .handle
+            .reporter()
+            .report(Failure::new("now and then"));
+        tokio::time::sleep(Duration::from_secs(61)).await;
+    }
+    assert!(running.handle.is_ready());
+    for _ in 0..3 {
+        running
+            .handle
+            .reporter()
+            .report(Failure::new("thick and fast"));
+    }
+    let status = running.until(|status| !status.ready).await;
+    assert_eq!(
+        &*status.reason,
+        "the program reported a component failure: thick and fast"
+    );
+    running.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn critical_trips_at_once_and_fatal_ends_the_run() {
+    let running = start(
+        &[1],
+        policy().trip_threshold(100).build().unwrap(),
+        |builder, notes| builder.component("a", worker(notes, "a")),
+    );
+    running.until_ready(1).await;
+    running
+        .handle
+        .reporter()
+        .report(Failure::new("lease lost").critical());
+    let status = running.until(|status| !status.ready).await;
+    assert_eq!(
+        &*status.reason,
+        "the program reported a critical failure: lease lost"
+    );
+    running.until_ready(2).await;
+    running
+        .handle
+        .reporter()
+        .report(Failure::new("wrong database").fatal());
+    let (ended, _) = running.end().await;
+    assert_eq!(ended.unwrap_err().to_string(), "halted: wrong database");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_component_reports_without_ending() {
+    let running = start(&[1], policy().build().unwrap(), |builder, notes| {
+        let notes = notes.clone();
+        builder.task("a", move |ctx: Context| async move {
+            ctx.ready();
+            if ctx.epoch() == 1 {
+                ctx.sleep(Duration::from_secs(1)).await;
+                ctx.report(Failure::new("watch lost").dependency());
+            }
+            ctx.stopping().await;
+            notes.add(format!("stopped {}", ctx.epoch()));
+            Ok(())
+        })
+    });
+    let status = running
+        .until(|status| status.epoch == 1 && status.outage == 1)
+        .await;
+    assert_eq!(
+        &*status.reason,
+        "\"a\" reported a dependency failure: watch lost"
+    );
+    running.until_ready(2).await;
+    assert_eq!(running.notes.all(), ["stopped 1"]);
+    running.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_detached_context_shows_what_a_component_says() {
+    let component = task(|ctx: Context| async move {
+        for number in 1..=1000 {
+            ctx.report(Failure::new(format!("hiccup {number}")));
+        }
+        ctx.report(Failure::new("lost").critical());
+        ctx.ready();
+        ctx.spawn::<()>(async { Err(Failure::new("in a sub-task").dependency()) })
+            .await;
+        ctx.stopping().await;
+        Ok(())
+    });
+    let detached = Detached::new("worker");
+    let ctx = detached.context();
+    let run = tokio::spawn(async move { component.run(ctx).await });
+    detached.wait_until_ready().await;
+    detached.stop();
+    run.await.unwrap().unwrap();
+    let reports = detached.reports();
+    let seen: Vec<_> = reports
+        .iter()
+        .map(|report| {
+            (
+                report.class,
+                report.count,
+                &*report.first,
+                report.last.as_deref(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (Class::Critical, 1, "lost", None),
+            (Class::Dependency, 1, "in a sub-task", None),
+            (Class::Component, 1000, "hiccup 1", Some("hiccup 1000")),
+        ]
+    );
+}
+
+#[test]
+fn failures_tell_their_whole_story() {
+    #[derive(Debug)]
+    struct Outer(std::num::ParseIntError);
+    impl std::fmt::Display for Outer {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("the port is no number")
+        }
+    }
+    impl std::error::Error for Outer {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+    let failure: Failure = Outer("x".parse::<u16>().unwrap_err()).into();
+    assert_eq!(
+        failure.to_string(),
+        "the port is no number: invalid digit found in string"
+    );
+    assert!(failure.error().is::<Outer>());
+    assert_eq!(failure.dependency().class(), Class::Dependency);
+}
