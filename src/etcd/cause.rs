@@ -17,26 +17,28 @@ pub(super) enum Cause {
 }
 
 impl Cause {
-    pub(super) fn of(error: &Error) -> Self {
-        match error {
-            Error::GRpcStatus(status) => {
-                // tonic's code as its number in the gRPC specification: the type itself is not ours
-                // to name.
-                let code = i32::from(status.code());
-                of_transport(status).unwrap_or_else(|| of_status(code, status.message()))
-            }
-            // tonic hides what is wrong with a certificate or a URL behind "transport error".
-            Error::TransportError(error) => Self::Certain(shorten(&deepest(error))),
-            other => Self::Passing(shorten(&other.to_string())),
-        }
-    }
-
     /// A watch that the server ended, which it tells in a message and not by an error.
     pub(super) fn of_canceled_watch(reason: &str) -> Self {
         if reason.contains("permission denied") {
             return of_status(PERMISSION_DENIED, reason);
         }
         Self::Passing(shorten(&format!("the watch was canceled: {reason}")))
+    }
+}
+
+impl From<Error> for Cause {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::GRpcStatus(status) => {
+                // tonic's code as its number in the gRPC specification: the type itself is not ours
+                // to name.
+                let code = i32::from(status.code());
+                of_transport(&status).unwrap_or_else(|| of_status(code, status.message()))
+            }
+            // tonic hides what is wrong with a certificate or a URL behind "transport error".
+            Error::TransportError(error) => Self::Certain(shorten(&deepest(&error))),
+            other => Self::Passing(shorten(&other.to_string())),
+        }
     }
 }
 

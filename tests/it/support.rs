@@ -1,0 +1,4 @@
+//! What tests against a real etcd share.
+
+pub(crate) mod etcd;
+pub(crate) mod proxy;
