@@ -60,7 +60,7 @@ fn of_transport(status: &(dyn StdError + 'static)) -> Option<Cause> {
             | Kind::ConnectionAborted
             | Kind::BrokenPipe
             | Kind::NotConnected
-            | Kind::UnexpectedEof => Cause::Certain("the connection was closed".into()),
+            | Kind::UnexpectedEof => Cause::Certain(CLOSED.into()),
             Kind::TimedOut => Cause::Silent,
             // rustls reports through an io::Error of this kind.
             Kind::InvalidData => Cause::Certain(shorten(&format!("TLS: {text}"))),
@@ -68,6 +68,9 @@ fn of_transport(status: &(dyn StdError + 'static)) -> Option<Cause> {
         });
     }
     // hyper and h2 do not export what would tell these apart, only their words.
+    if text == "connection closed" {
+        return Some(Cause::Certain(CLOSED.into()));
+    }
     if text.contains("frame") || text.contains("invalid HTTP") || text.contains("protocol error") {
         return Some(Cause::Certain(shorten(&format!(
             "not an etcd server: it does not speak gRPC ({text})"
@@ -87,7 +90,7 @@ fn of_status(code: i32, message: &str) -> Cause {
             "permission denied: {text}; let the user read the sentinel key, or name one it may read"
         )),
         UNIMPLEMENTED => Cause::Certain(format!("not an etcd server: {text}")),
-        CANCELLED | DEADLINE_EXCEEDED => Cause::Silent,
+        DEADLINE_EXCEEDED => Cause::Silent,
         _ => Cause::Passing(text),
     }
 }
@@ -118,10 +121,10 @@ fn shorten(text: &str) -> String {
         .collect()
 }
 
+const CLOSED: &str = "the connection was closed";
 const LONGEST: usize = 200;
 
 // gRPC's status codes, from its specification (doc/statuscodes.md).
-const CANCELLED: i32 = 1;
 const INVALID_ARGUMENT: i32 = 3;
 const DEADLINE_EXCEEDED: i32 = 4;
 const PERMISSION_DENIED: i32 = 7;
