@@ -12,11 +12,28 @@ pub(super) enum Cause {
     Silent,
     /// A fault that passes by itself as a rule, an election for one.
     Passing(String),
+    /// The connection was closed, by a proxy without a backend for one.
+    Closed,
     /// A fault that a second look would only confirm.
     Certain(String),
 }
 
 impl Cause {
+    /// Whether a second look would only confirm it.
+    pub(super) fn is_certain(&self) -> bool {
+        matches!(self, Self::Closed | Self::Certain(_))
+    }
+
+    /// The same, if an open connection said so. That is never final: the member may have restarted,
+    /// a token may have run out.
+    pub(super) fn on_open_connection(self) -> Self {
+        match self {
+            Self::Closed => Self::Passing("the connection was closed".into()),
+            Self::Certain(text) => Self::Passing(text),
+            other => other,
+        }
+    }
+
     /// A watch that the server ended, which it tells in a message and not by an error.
     pub(super) fn of_canceled_watch(reason: &str) -> Self {
         if reason.contains("permission denied") {
@@ -35,8 +52,10 @@ impl From<Error> for Cause {
                 let code = i32::from(status.code());
                 of_transport(&status).unwrap_or_else(|| of_status(code, status.message()))
             }
-            // tonic hides what is wrong with a certificate or a URL behind "transport error".
-            Error::TransportError(error) => Self::Certain(shorten(&deepest(&error))),
+            // URLs are checked beforehand, so this is about certificates and keys.
+            Error::TransportError(error) => {
+                Self::Certain(shorten(&format!("TLS: {}", deepest(&error))))
+            }
             other => Self::Passing(shorten(&other.to_string())),
         }
     }
@@ -60,7 +79,7 @@ fn of_transport(status: &(dyn StdError + 'static)) -> Option<Cause> {
             | Kind::ConnectionAborted
             | Kind::BrokenPipe
             | Kind::NotConnected
-            | Kind::UnexpectedEof => Cause::Certain(CLOSED.into()),
+            | Kind::UnexpectedEof => Cause::Closed,
             Kind::TimedOut => Cause::Silent,
             // rustls reports through an io::Error of this kind.
             Kind::InvalidData => Cause::Certain(shorten(&format!("TLS: {text}"))),
@@ -69,7 +88,7 @@ fn of_transport(status: &(dyn StdError + 'static)) -> Option<Cause> {
     }
     // hyper and h2 do not export what would tell these apart, only their words.
     if text == "connection closed" {
-        return Some(Cause::Certain(CLOSED.into()));
+        return Some(Cause::Closed);
     }
     if text.contains("frame") || text.contains("invalid HTTP") || text.contains("protocol error") {
         return Some(Cause::Certain(shorten(&format!(
@@ -121,7 +140,6 @@ fn shorten(text: &str) -> String {
         .collect()
 }
 
-const CLOSED: &str = "the connection was closed";
 const LONGEST: usize = 200;
 
 // gRPC's status codes, from its specification (doc/statuscodes.md).

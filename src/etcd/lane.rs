@@ -108,9 +108,9 @@ impl Lane {
         Poll::Ready(self.lost(cause))
     }
 
-    /// An open connection was lost. What it said is not final: the member may have restarted, a
-    /// token may have run out. A new one is tried at once, for only that can tell; but not so if it
-    /// was short-lived, or a server that answers and hangs up would make this spin.
+    /// An open connection was lost. A new one is tried at once, for only that can tell whether the
+    /// member is gone; but not so if the old one was short-lived, or a server that answers and hangs
+    /// up would make this spin.
     fn lost(&mut self, cause: Cause) -> Cause {
         let now = Instant::now();
         self.next_at = if now >= self.opened_at + self.config.interval {
@@ -120,10 +120,7 @@ impl Lane {
             self.short_lived = self.short_lived.saturating_add(1);
             now + pause(self.short_lived, self.config.interval)
         };
-        match cause {
-            Cause::Certain(text) => Cause::Passing(text),
-            other => other,
-        }
+        cause.on_open_connection()
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::etcd::{Etcd, free_port};
+use crate::support::pki::Pki;
 use crate::support::proxy::{Mode, Proxy};
 
 #[tokio::test]
@@ -129,13 +130,13 @@ async fn connections_that_are_cut_are_seen() {
 }
 
 #[tokio::test]
-async fn one_short_cut_is_no_failure() {
+async fn a_broken_connection_that_can_be_made_again_is_no_failure() {
     let etcd = Etcd::start().await;
     let proxy = Proxy::start(etcd.address()).await;
     let probe = probe([proxy.url()]);
     for _ in 0..3 {
         until_alive("start", &probe, SOON).await;
-        // Nothing else runs on this thread in between: the connections break, and new ones pass.
+        // The probe is not asked in between: it finds its connections broken, and new ones pass.
         proxy.set(Mode::Cut);
         sleep(Duration::from_millis(20)).await;
         proxy.set(Mode::Pass);
@@ -299,6 +300,67 @@ async fn credentials_decide() {
     let config = user(&etcd, "narrow", "right").sentinel_key("app/sentinel");
     let narrow = EtcdProbe::new(config).expect("a valid configuration");
     until_alive("a key it may read", &narrow, SOON).await;
+}
+
+#[tokio::test]
+async fn certificates_decide() {
+    let etcd = Etcd::start_with_tls().await;
+    let (pki, stranger) = (etcd.pki(), Pki::new());
+    let tls = || Tls::new(&*pki.ca_pem).identity(&*pki.client.cert_pem, &*pki.client.key_pem);
+    let right = config([etcd.url()]).tls(tls());
+    let right = EtcdProbe::new(right).expect("a valid configuration");
+    until_alive("right certificates", &right, SOON).await;
+    stays_alive(&right, Duration::from_secs(3)).await;
+
+    let plain_url = format!("http://{}", etcd.address());
+    let plain_etcd = Etcd::start().await;
+    let tls_url = format!("https://{}", plain_etcd.address());
+    let strange = &stranger.client;
+    for (what, config, text) in [
+        (
+            "another authority",
+            config([etcd.url()]).tls(Tls::new(&*stranger.ca_pem)),
+            "TLS: invalid peer certificate",
+        ),
+        (
+            "another name",
+            config([etcd.url()]).tls(tls().domain_name("etcd.example")),
+            "TLS: invalid peer certificate",
+        ),
+        (
+            "no identity",
+            config([etcd.url()]).tls(Tls::new(&*pki.ca_pem)),
+            // The alert that says so may or may not arrive before the connection ends.
+            "ertificate",
+        ),
+        (
+            "another identity",
+            config([etcd.url()])
+                .tls(Tls::new(&*pki.ca_pem).identity(&*strange.cert_pem, &*strange.key_pem)),
+            // The alert that says so may or may not arrive before the connection ends.
+            "ertificate",
+        ),
+        (
+            "http:// where TLS is spoken",
+            config([plain_url]),
+            "does the server want https?",
+        ),
+        (
+            "https:// where none is",
+            config([tls_url]).tls(tls()),
+            "TLS",
+        ),
+        (
+            "PEM without a certificate",
+            config([etcd.url()]).tls(Tls::new("-----BEGIN CERTIFICATE-----")),
+            "TLS: ",
+        ),
+    ] {
+        let probe = EtcdProbe::new(config).expect("a valid configuration");
+        let begun = Instant::now();
+        let reason = until_failing(what, &probe, FAULT_LIMIT, begun).await;
+        assert!(reason.contains(text), "{what}: {reason}");
+    }
 }
 
 #[tokio::test]

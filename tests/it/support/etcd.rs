@@ -4,18 +4,22 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::time::Duration;
 
-use etcd_client::Client;
+use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
+
+use super::pki::Pki;
 
 /// One member on free loopback ports, with its data and log in a directory of its own. Dropping it
 /// ends the process and removes the directory.
 pub(crate) struct Etcd {
     dir: TempDir,
     layout: Layout,
+    pki: Option<Rc<Pki>>,
     process: Option<Process>,
 }
 
@@ -32,6 +36,16 @@ struct Layout {
 impl Etcd {
     /// Starts a single member and waits until it answers.
     pub(crate) async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// As [`start`](Self::start), over TLS, and for clients with a certificate only.
+    pub(crate) async fn start_with_tls() -> Self {
+        Self::start_with(Some(Pki::new())).await
+    }
+
+    async fn start_with(pki: Option<Pki>) -> Self {
+        let pki = pki.map(Rc::new);
         // Between finding a free port and etcd's listening on it, anybody may take it.
         let mut why = String::new();
         for _ in 0..START_ATTEMPTS {
@@ -39,9 +53,14 @@ impl Etcd {
                 .prefix("overwatch-etcd-")
                 .tempdir()
                 .expect("a directory for etcd");
+            let scheme = if pki.is_some() { "https" } else { "http" };
+            if let Some(pki) = &pki {
+                pki.write_server_files(dir.path());
+            }
             let mut etcd = Self {
                 dir,
-                layout: Layout::single(),
+                layout: Layout::single(scheme),
+                pki: pki.clone(),
                 process: None,
             };
             match etcd.run().await {
@@ -58,7 +77,13 @@ impl Etcd {
 
     /// `host:port` of the client URL.
     pub(crate) fn address(&self) -> &str {
-        self.url().trim_start_matches("http://")
+        let (_, address) = self.url().split_once("://").expect("a URL");
+        address
+    }
+
+    /// The certificates in use; panics without TLS.
+    pub(crate) fn pki(&self) -> &Pki {
+        self.pki.as_ref().expect("etcd was started with TLS")
     }
 
     /// SIGKILL; returns when the process is gone.
@@ -105,7 +130,7 @@ impl Etcd {
             if let Some(status) = process.0.try_wait().map_err(|error| error.to_string())? {
                 return Err(format!("it ended with {status}; {}", self.log_tail()));
             }
-            if answers(self.url()).await {
+            if answers(self.url(), self.options()).await {
                 return Ok(());
             }
             if Instant::now() >= deadline {
@@ -117,9 +142,23 @@ impl Etcd {
 
     /// A plain client, for a test's own purposes.
     pub(crate) async fn client(&self) -> Client {
-        Client::connect([self.url()], None)
+        Client::connect([self.url()], Some(self.options()))
             .await
             .expect("connecting is lazy")
+    }
+
+    fn options(&self) -> ConnectOptions {
+        let options = ConnectOptions::new();
+        let Some(pki) = &self.pki else {
+            return options;
+        };
+        let identity = Identity::from_pem(&pki.client.cert_pem, &pki.client.key_pem);
+        let authority = Certificate::from_pem(&pki.ca_pem);
+        options.with_tls(
+            TlsOptions::new()
+                .ca_certificate(authority)
+                .identity(identity),
+        )
     }
 
     async fn run(&mut self) -> Result<(), String> {
@@ -140,13 +179,13 @@ impl Etcd {
 }
 
 impl Layout {
-    fn single() -> Self {
+    fn single(scheme: &str) -> Self {
         let (client, peer) = (free_port(), free_port());
         let name = "m0".to_owned();
         let peer_url = format!("http://127.0.0.1:{peer}");
         Self {
             initial_cluster: format!("{name}={peer_url}"),
-            client_url: format!("http://127.0.0.1:{client}"),
+            client_url: format!("{scheme}://127.0.0.1:{client}"),
             name,
             peer_url,
         }
@@ -164,7 +203,16 @@ impl Process {
             .open(dir.join(LOG))
             .expect("a log for etcd");
         let binary = std::env::var_os("ETCD_BIN").unwrap_or_else(|| "etcd".into());
-        let child = Command::new(&binary)
+        let mut command = Command::new(&binary);
+        if layout.client_url.starts_with("https") {
+            command.current_dir(dir).args([
+                "--client-cert-auth",
+                "--trusted-ca-file=ca.pem",
+                "--cert-file=server.pem",
+                "--key-file=server-key.pem",
+            ]);
+        }
+        let child = command
             .args(["--name", &layout.name])
             .arg("--data-dir")
             .arg(dir.join(DATA))
@@ -201,9 +249,9 @@ impl Drop for Process {
     }
 }
 
-async fn answers(url: &str) -> bool {
+async fn answers(url: &str, options: ConnectOptions) -> bool {
     let asked = async {
-        let mut client = Client::connect([url], None).await?;
+        let mut client = Client::connect([url], Some(options)).await?;
         client.get("overwatch/test/answers", None).await
     };
     match timeout(Duration::from_secs(1), asked).await {
