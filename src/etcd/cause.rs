@@ -12,22 +12,25 @@ pub(super) enum Cause {
     Silent,
     /// A fault that passes by itself as a rule, an election for one.
     Passing(String),
+    /// The connection was closed, by a proxy without a backend for one.
+    Closed,
     /// A fault that a second look would only confirm.
     Certain(String),
 }
 
 impl Cause {
-    pub(super) fn of(error: &Error) -> Self {
-        match error {
-            Error::GRpcStatus(status) => {
-                // tonic's code as its number in the gRPC specification: the type itself is not ours
-                // to name.
-                let code = i32::from(status.code());
-                of_transport(status).unwrap_or_else(|| of_status(code, status.message()))
-            }
-            // tonic hides what is wrong with a certificate or a URL behind "transport error".
-            Error::TransportError(error) => Self::Certain(shorten(&deepest(error))),
-            other => Self::Passing(shorten(&other.to_string())),
+    /// Whether a second look would only confirm it.
+    pub(super) fn is_certain(&self) -> bool {
+        matches!(self, Self::Closed | Self::Certain(_))
+    }
+
+    /// The same, if an open connection said so. That is never final: the member may have restarted,
+    /// a token may have run out.
+    pub(super) fn on_open_connection(self) -> Self {
+        match self {
+            Self::Closed => Self::Passing("the connection was closed".into()),
+            Self::Certain(text) => Self::Passing(text),
+            other => other,
         }
     }
 
@@ -37,6 +40,24 @@ impl Cause {
             return of_status(PERMISSION_DENIED, reason);
         }
         Self::Passing(shorten(&format!("the watch was canceled: {reason}")))
+    }
+}
+
+impl From<Error> for Cause {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::GRpcStatus(status) => {
+                // tonic's code as its number in the gRPC specification: the type itself is not ours
+                // to name.
+                let code = i32::from(status.code());
+                of_transport(&status).unwrap_or_else(|| of_status(code, status.message()))
+            }
+            // URLs are checked beforehand, so this is about certificates and keys.
+            Error::TransportError(error) => {
+                Self::Certain(shorten(&format!("TLS: {}", deepest(&error))))
+            }
+            other => Self::Passing(shorten(&other.to_string())),
+        }
     }
 }
 
@@ -58,7 +79,7 @@ fn of_transport(status: &(dyn StdError + 'static)) -> Option<Cause> {
             | Kind::ConnectionAborted
             | Kind::BrokenPipe
             | Kind::NotConnected
-            | Kind::UnexpectedEof => Cause::Certain("the connection was closed".into()),
+            | Kind::UnexpectedEof => Cause::Closed,
             Kind::TimedOut => Cause::Silent,
             // rustls reports through an io::Error of this kind.
             Kind::InvalidData => Cause::Certain(shorten(&format!("TLS: {text}"))),
@@ -66,6 +87,9 @@ fn of_transport(status: &(dyn StdError + 'static)) -> Option<Cause> {
         });
     }
     // hyper and h2 do not export what would tell these apart, only their words.
+    if text == "connection closed" {
+        return Some(Cause::Closed);
+    }
     if text.contains("frame") || text.contains("invalid HTTP") || text.contains("protocol error") {
         return Some(Cause::Certain(shorten(&format!(
             "not an etcd server: it does not speak gRPC ({text})"
@@ -85,7 +109,7 @@ fn of_status(code: i32, message: &str) -> Cause {
             "permission denied: {text}; let the user read the sentinel key, or name one it may read"
         )),
         UNIMPLEMENTED => Cause::Certain(format!("not an etcd server: {text}")),
-        CANCELLED | DEADLINE_EXCEEDED => Cause::Silent,
+        DEADLINE_EXCEEDED => Cause::Silent,
         _ => Cause::Passing(text),
     }
 }
@@ -119,7 +143,6 @@ fn shorten(text: &str) -> String {
 const LONGEST: usize = 200;
 
 // gRPC's status codes, from its specification (doc/statuscodes.md).
-const CANCELLED: i32 = 1;
 const INVALID_ARGUMENT: i32 = 3;
 const DEADLINE_EXCEEDED: i32 = 4;
 const PERMISSION_DENIED: i32 = 7;

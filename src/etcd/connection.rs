@@ -34,15 +34,12 @@ impl Connection {
         within(config.connect_timeout, async {
             // `connect` does I/O only to authenticate; the connection itself is made by the first
             // call.
-            let mut client = connect(endpoint, config).await.map_err(refused)?;
+            let mut client = connect(endpoint, config).await?;
             // The read comes first: it says what is wrong with credentials, a watch does not.
             read(&mut client, &config.sentinel_key).await?;
             // A start revision of 0 means now. Newer servers answer no progress request for a watch
             // that starts in the future.
-            let mut watch = client
-                .watch(config.sentinel_key.as_str(), None)
-                .await
-                .map_err(refused)?;
+            let mut watch = client.watch(config.sentinel_key.as_str(), None).await?;
             loop {
                 let message = next(&mut watch).await?;
                 if message.created() {
@@ -80,7 +77,7 @@ impl Connection {
 /// The watch answers: the connection works, and by require-leader the member has a leader.
 async fn progress(watch: &mut WatchStream) -> Result<(), Cause> {
     // Ok means queued, no more.
-    watch.request_progress().await.map_err(refused)?;
+    watch.request_progress().await?;
     loop {
         let message = next(watch).await?;
         // Events, should somebody write the key after all, answer an earlier question.
@@ -98,14 +95,14 @@ async fn next(watch: &mut WatchStream) -> Result<etcd_client::WatchResponse, Cau
         }
         Ok(Some(message)) => Ok(message),
         Ok(None) => Err(Cause::Passing("the server ended the watch".into())),
-        Err(error) => Err(Cause::of(&error)),
+        Err(error) => Err(error.into()),
     }
 }
 
 /// A linearizable read: a quorum has confirmed the leader. (Serializable reads are answered for ever
 /// by a member that has lost its cluster.)
 async fn read(client: &mut Client, key: &str) -> Result<Evidence, Cause> {
-    let answer = client.get(key, None).await.map_err(refused)?;
+    let answer = client.get(key, None).await?;
     let header = answer
         .header()
         .ok_or_else(|| Cause::Certain("not an etcd server: an answer without a header".into()))?;
@@ -144,11 +141,6 @@ async fn within<T>(
     work: impl Future<Output = Result<T, Cause>>,
 ) -> Result<T, Cause> {
     timeout(limit, work).await.unwrap_or(Err(Cause::Silent))
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn refused(error: Error) -> Cause {
-    Cause::of(&error)
 }
 
 /// etcd kills connections that ping more often than every 5 s (its

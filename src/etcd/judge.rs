@@ -1,6 +1,5 @@
 //! What the attempts on all endpoints amount to. Pure: it is told the time and does no I/O.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -195,27 +194,35 @@ impl Judge {
     fn all_certain(&self) -> bool {
         self.seats
             .iter()
-            .all(|seat| matches!(seat.cause, Some(Cause::Certain(_))))
+            .all(|seat| seat.cause.as_ref().is_some_and(Cause::is_certain))
     }
 
     fn reason(&self, now: Instant) -> String {
-        let mut reason = String::new();
-        for seat in &self.seats {
-            let separator = if reason.is_empty() { "" } else { "; " };
-            let endpoint = &seat.endpoint;
-            let seconds = now.duration_since(seat.heard_at).as_secs_f32().round();
-            // Writing to a String cannot fail.
-            let _ = match &seat.cause {
-                None | Some(Cause::Silent) => {
-                    write!(reason, "{separator}{endpoint}: no answer for {seconds} s")
-                }
-                Some(Cause::Passing(text)) => write!(
-                    reason,
-                    "{separator}{endpoint}: {text}, no evidence for {seconds} s"
-                ),
-                Some(Cause::Certain(text)) => write!(reason, "{separator}{endpoint}: {text}"),
-            };
+        let reasons: Vec<String> = self.seats.iter().map(|seat| seat.reason(now)).collect();
+        reasons.join("; ")
+    }
+}
+
+impl Seat {
+    fn reason(&self, now: Instant) -> String {
+        let endpoint = &self.endpoint;
+        let seconds = now.duration_since(self.heard_at).as_secs_f32().round();
+        match &self.cause {
+            None | Some(Cause::Silent) => format!("{endpoint}: no answer for {seconds} s"),
+            Some(Cause::Passing(text)) => {
+                format!("{endpoint}: {text}, no evidence for {seconds} s")
+            }
+            Some(Cause::Closed) => {
+                // Both sides of TLS are silent about what they miss. It is a likely guess only while
+                // nothing has worked yet.
+                let guess = match (self.cluster_id, endpoint.tls()) {
+                    (Some(_), _) => "",
+                    (None, false) => "; does the server want https?",
+                    (None, true) => "; does the server speak TLS, and want a client certificate?",
+                };
+                format!("{endpoint}: the connection was closed{guess}")
+            }
+            Some(Cause::Certain(text)) => format!("{endpoint}: {text}"),
         }
-        reason
     }
 }

@@ -26,8 +26,10 @@ pub(super) struct Lane {
     opened_at: Instant,
     attempt: Option<Attempt>,
     next_at: Instant,
-    /// Failed connections in a row.
+    /// Attempts in a row that opened no connection.
     failures: u32,
+    /// Connections in a row that gave evidence and were lost within an interval.
+    short_lived: u32,
 }
 
 impl Lane {
@@ -40,6 +42,7 @@ impl Lane {
             attempt: None,
             next_at: now,
             failures: 0,
+            short_lived: 0,
         }
     }
 
@@ -105,15 +108,19 @@ impl Lane {
         Poll::Ready(self.lost(cause))
     }
 
-    /// An open connection was lost. What it said is not final: the member may have restarted, a
-    /// token may have run out. A new one is tried at once, for only that can tell; but not within an
-    /// interval of the last, or a server that answers and hangs up would make this spin.
+    /// An open connection was lost. A new one is tried at once, for only that can tell whether the
+    /// member is gone; but not so if the old one was short-lived, or a server that answers and hangs
+    /// up would make this spin.
     fn lost(&mut self, cause: Cause) -> Cause {
-        self.next_at = (self.opened_at + self.config.interval).max(Instant::now());
-        match cause {
-            Cause::Certain(text) => Cause::Passing(text),
-            other => other,
-        }
+        let now = Instant::now();
+        self.next_at = if now >= self.opened_at + self.config.interval {
+            self.short_lived = 0;
+            now
+        } else {
+            self.short_lived = self.short_lived.saturating_add(1);
+            now + pause(self.short_lived, self.config.interval)
+        };
+        cause.on_open_connection()
     }
 }
 
