@@ -139,7 +139,7 @@ impl Probe for DependencyProbe {
                 () = sleep_until(due), if !hangs => {
                     let observation = match &*mode.borrow() {
                         Mode::Failing(reason) => Observation::failing(reason.clone()),
-                        _ => Observation::alive("the test says so"),
+                        _ => Observation::alive("it is up"),
                     };
                     *lock(&self.told) = Some((Instant::now(), mode));
                     return observation;

@@ -34,7 +34,8 @@ pub struct Status {
     pub outage_open: bool,
     /// How often it relapsed lately; the hold-off grows with it.
     pub level: u32,
-    /// The last observation of the dependency: whether it was alive, and what was seen.
+    /// The last that is known of the dependency: whether it was alive, and what was seen. Silence
+    /// beyond its limit counts as not alive.
     pub dependency: Option<(bool, Arc<str>)>,
 }
 

@@ -207,6 +207,11 @@ impl Supervisor {
             return Some(event);
         }
         self.timers.disarm(timer);
+        // In observe-only the real machine hears nothing of the dependency: its silence means nothing.
+        if timer == Timer::Silence && self.observed.is_none() {
+            let limit = self.shared.plan.policy().silence_limit();
+            self.note_dependency(false, &format!("no sign of life for {limit:?}"));
+        }
         Some(Input::Fired(timer).into())
     }
 
@@ -239,19 +244,23 @@ impl Supervisor {
             Observation::Alive { evidence } => (Input::Alive { session }, true, evidence),
             Observation::Failing { reason } => (Input::Failing { session }, false, reason),
         };
-        if self
-            .dependency
-            .as_ref()
-            .is_none_or(|(was_alive, _)| *was_alive != alive)
-        {
-            trace::observed(alive, &what);
-        }
-        self.dependency = Some((alive, what.as_ref().into()));
+        self.note_dependency(alive, &what);
         Some(Event {
             input,
             detail: Some(what.into_owned()),
             fatal: None,
         })
+    }
+
+    fn note_dependency(&mut self, alive: bool, what: &str) {
+        if self
+            .dependency
+            .as_ref()
+            .is_none_or(|(was_alive, _)| *was_alive != alive)
+        {
+            trace::observed(alive, what);
+        }
+        self.dependency = Some((alive, what.into()));
     }
 
     fn reported(&mut self) -> Option<Event> {

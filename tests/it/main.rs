@@ -1,6 +1,8 @@
 //! The one integration crate.
 
 mod bite;
+#[cfg(feature = "etcd")]
+mod etcd_probe;
 mod laws;
 mod policy;
 mod purity;
@@ -8,5 +10,7 @@ mod reach;
 #[cfg(all(feature = "shell", feature = "test-util"))]
 mod shell;
 mod stories;
+#[cfg(feature = "etcd")]
+mod support;
 mod table;
 mod world;

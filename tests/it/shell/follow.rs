@@ -152,6 +152,24 @@ async fn status_says_why_and_what_is_awaited() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_silent_dependency_is_not_told_to_be_alive() {
+    let running = start(&[1], policy().build().unwrap(), |builder, notes| {
+        builder.component("a", worker(notes, "a"))
+    });
+    running.until_ready(1).await;
+    running.dependency.hang();
+    running.until_phase(Phase::Monitoring).await;
+    let status = running.handle.status();
+    let silent = (false, "no sign of life for 5s".into());
+    assert_eq!(status.dependency, Some(silent));
+    assert!(status.awaited.unwrap().ends_with("no sign of life for 5s"));
+    running.dependency.recover();
+    running.until_ready(2).await;
+    assert!(running.handle.status().dependency.unwrap().0);
+    running.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_supervisor_answers_through_an_outage() {
     let running = start(&[1], policy().build().unwrap(), |builder, notes| {
         builder.component("a", worker(notes, "a"))

@@ -100,11 +100,11 @@ async fn each_transition_is_one_event_with_stable_fields() {
         })
         .collect();
     let expected = [
-        "INFO Monitoring|Restarting|recovered|-|-|1|0|0|the dependency has proved itself: the test says so",
+        "INFO Monitoring|Restarting|recovered|-|-|1|0|0|the dependency has proved itself: it is up",
         "INFO Restarting|Running|all_up|-|-|1|0|0|every component is up",
         "WARN Running|ShuttingDown|exited|flaky|dependency|1|1|1500|\"flaky\" ended unasked: no route",
         "INFO ShuttingDown|Monitoring|all_gone|-|-|1|1|0|every component is gone",
-        "INFO Monitoring|Restarting|recovered|-|-|2|1|30500|the dependency has proved itself: the test says so",
+        "INFO Monitoring|Restarting|recovered|-|-|2|1|30500|the dependency has proved itself: it is up",
         "INFO Restarting|Running|all_up|-|-|2|1|0|every component is up",
         "WARN Running|ShuttingDown|trip|-|-|2|2|0|an operator tripped it",
         "INFO ShuttingDown|Monitoring|all_gone|-|-|2|2|0|every component is gone",

@@ -1,0 +1,74 @@
+//! What can be wrong with a configuration.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+/// Why an [`EtcdConfig`](crate::etcd::EtcdConfig) was refused. The text names the value and says
+/// what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EtcdConfigError {
+    /// No endpoint was given.
+    NoEndpoints,
+    /// More endpoints than the probe is willing to ask once a second.
+    TooManyEndpoints {
+        /// The most it takes.
+        max: usize,
+    },
+    /// An endpoint is no URL that the probe can use.
+    BadEndpoint {
+        /// The endpoint as it was given, without any credentials in it.
+        endpoint: String,
+        /// What is wrong, and what to write instead.
+        problem: String,
+    },
+    /// The same endpoint was given twice.
+    DuplicateEndpoint {
+        /// The endpoint, in its normal form.
+        endpoint: String,
+    },
+    /// User, TLS or sentinel key do not fit.
+    BadSetting {
+        /// The method of the configuration that sets it.
+        knob: &'static str,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// A number is out of its bounds.
+    OutOfBounds {
+        /// The method of the configuration that sets it.
+        knob: &'static str,
+        /// The value that was given.
+        value: Duration,
+        /// The bound that it violates, and why there is one.
+        bound: String,
+    },
+}
+
+impl fmt::Display for EtcdConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoEndpoints => f.write_str(
+                "no etcd endpoint was given: name at least one, like http://127.0.0.1:2379",
+            ),
+            Self::TooManyEndpoints { max } => write!(
+                f,
+                "more than {max} etcd endpoints were given: name the members of one cluster only"
+            ),
+            Self::BadEndpoint { endpoint, problem } => {
+                write!(f, "etcd endpoint {endpoint:?}: {problem}")
+            }
+            Self::DuplicateEndpoint { endpoint } => write!(
+                f,
+                "etcd endpoint {endpoint} was given twice: name each member once"
+            ),
+            Self::BadSetting { knob, problem } => write!(f, "{knob}: {problem}"),
+            Self::OutOfBounds { knob, value, bound } => {
+                write!(f, "{knob} is {value:?}, but must be {bound}")
+            }
+        }
+    }
+}
+
+impl Error for EtcdConfigError {}

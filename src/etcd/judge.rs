@@ -1,0 +1,228 @@
+//! What the attempts on all endpoints amount to. Pure: it is told the time and does no I/O.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::cause::Cause;
+use super::config::EtcdConfig;
+use super::connection::Evidence;
+use super::endpoint::Endpoint;
+use super::lane::Outcome;
+use crate::Observation;
+
+/// Judges what the attempts on all endpoints amount to.
+pub(super) struct Judge {
+    seats: Vec<Seat>,
+    interval: Duration,
+    grace: Duration,
+    /// The last evidence from any endpoint, or when judging began.
+    heard_at: Instant,
+    /// What is remembered of the store, across pauses in observing.
+    store: Option<Store>,
+    /// Counts the stores, so that an answer about an earlier one is not held against this one.
+    generation: u64,
+    told: Told,
+    pending: Option<Observation>,
+}
+
+/// Where the judge stood when an attempt began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    generation: u64,
+    revision: i64,
+}
+
+struct Seat {
+    endpoint: Endpoint,
+    /// The last evidence from this endpoint, or when judging began.
+    heard_at: Instant,
+    /// Why the last attempt gave none.
+    cause: Option<Cause>,
+    /// The cluster it gave evidence for.
+    cluster_id: Option<u64>,
+}
+
+struct Store {
+    cluster_id: u64,
+    /// The highest revision seen.
+    revision: i64,
+}
+
+/// The last observation that was given out.
+#[derive(Clone, Copy)]
+enum Told {
+    Nothing,
+    Alive(Instant),
+    Failing(Instant),
+}
+
+impl Judge {
+    pub(super) fn new(config: &EtcdConfig, now: Instant) -> Self {
+        let seat = |endpoint: &Endpoint| Seat {
+            endpoint: endpoint.clone(),
+            heard_at: now,
+            cause: None,
+            cluster_id: None,
+        };
+        Self {
+            seats: config.endpoints.iter().map(seat).collect(),
+            interval: config.interval,
+            grace: config.grace,
+            heard_at: now,
+            store: None,
+            generation: 0,
+            told: Told::Nothing,
+            pending: None,
+        }
+    }
+
+    /// Judges anew, as nothing was observed for a while. The store is not forgotten, or one that is
+    /// wiped in between would go unnoticed.
+    pub(super) fn restart(&mut self, now: Instant) {
+        self.heard_at = now;
+        self.told = Told::Nothing;
+        self.pending = None;
+        for seat in &mut self.seats {
+            seat.heard_at = now;
+            seat.cause = None;
+        }
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            generation: self.generation,
+            revision: self.store.as_ref().map_or(0, |store| store.revision),
+        }
+    }
+
+    /// Takes the outcome of an attempt on the endpoint at `index`.
+    pub(super) fn record(&mut self, index: usize, outcome: Outcome, now: Instant) {
+        match outcome {
+            Ok((mark, evidence)) => self.record_evidence(index, mark, evidence, now),
+            Err(cause) => self.seats[index].cause = Some(cause),
+        }
+    }
+
+    /// The observation that is due, if any.
+    pub(super) fn next(&mut self, now: Instant) -> Option<Observation> {
+        if let Some(observation) = self.pending.take() {
+            return Some(observation);
+        }
+        let due = match self.told {
+            Told::Failing(at) => now >= at + self.interval,
+            Told::Nothing | Told::Alive(_) => {
+                now >= self.heard_at + self.grace || self.all_certain()
+            }
+        };
+        due.then(|| {
+            self.told = Told::Failing(now);
+            Observation::failing(self.reason(now))
+        })
+    }
+
+    /// When [`next`](Self::next) has something to say even if nothing is recorded.
+    pub(super) fn due_at(&self) -> Instant {
+        match self.told {
+            Told::Failing(at) => at + self.interval,
+            Told::Nothing | Told::Alive(_) => self.heard_at + self.grace,
+        }
+    }
+
+    fn record_evidence(&mut self, index: usize, mark: Mark, evidence: Evidence, now: Instant) {
+        let seat = &mut self.seats[index];
+        let Evidence {
+            revision,
+            cluster_id,
+        } = evidence;
+        if let Some(store) = &mut self.store {
+            if cluster_id != store.cluster_id {
+                if seat.cluster_id != Some(store.cluster_id) {
+                    seat.cause = Some(Cause::Certain(format!(
+                        "belongs to another cluster ({cluster_id:x}, expected {:x})",
+                        store.cluster_id
+                    )));
+                    return;
+                }
+                let why = format!("the cluster is another one ({cluster_id:x})");
+                return self.reset(index, evidence, &why, now);
+            }
+            // Compared with what was known when the read began: another member's later read may
+            // have been answered first.
+            if mark.generation == self.generation && revision < mark.revision {
+                let why = format!("revision went back from {} to {revision}", mark.revision);
+                return self.reset(index, evidence, &why, now);
+            }
+            store.revision = store.revision.max(revision);
+        } else {
+            self.store = Some(Store {
+                cluster_id,
+                revision,
+            });
+        }
+        seat.cluster_id = Some(cluster_id);
+        seat.cause = None;
+        seat.heard_at = now;
+        self.heard_at = now;
+        // Each of several endpoints gives evidence once an interval; one observation is enough.
+        let recent = matches!(self.told, Told::Alive(at) if now < at + self.interval.mul_f32(0.5));
+        if !recent {
+            self.told = Told::Alive(now);
+            self.pending = Some(Observation::alive(format!(
+                "{}: watch progress and linearizable read at revision {revision}",
+                seat.endpoint
+            )));
+        }
+    }
+
+    /// Another store has taken the place of the one known: said once, and then all begins anew.
+    fn reset(&mut self, index: usize, evidence: Evidence, why: &str, now: Instant) {
+        self.restart(now);
+        self.generation += 1;
+        self.store = Some(Store {
+            cluster_id: evidence.cluster_id,
+            revision: evidence.revision,
+        });
+        let seat = &mut self.seats[index];
+        seat.cluster_id = Some(evidence.cluster_id);
+        self.pending = Some(Observation::failing(format!(
+            "store reset: {}: {why}",
+            seat.endpoint
+        )));
+    }
+
+    fn all_certain(&self) -> bool {
+        self.seats
+            .iter()
+            .all(|seat| seat.cause.as_ref().is_some_and(Cause::is_certain))
+    }
+
+    fn reason(&self, now: Instant) -> String {
+        let reasons: Vec<String> = self.seats.iter().map(|seat| seat.reason(now)).collect();
+        reasons.join("; ")
+    }
+}
+
+impl Seat {
+    fn reason(&self, now: Instant) -> String {
+        let endpoint = &self.endpoint;
+        let seconds = now.duration_since(self.heard_at).as_secs_f32().round();
+        match &self.cause {
+            None | Some(Cause::Silent) => format!("{endpoint}: no answer for {seconds} s"),
+            Some(Cause::Passing(text)) => {
+                format!("{endpoint}: {text}, no evidence for {seconds} s")
+            }
+            Some(Cause::Closed) => {
+                // Both sides of TLS are silent about what they miss. It is a likely guess only while
+                // nothing has worked yet.
+                let guess = match (self.cluster_id, endpoint.tls()) {
+                    (Some(_), _) => "",
+                    (None, false) => "; does the server want https?",
+                    (None, true) => "; does the server speak TLS, and want a client certificate?",
+                };
+                format!("{endpoint}: the connection was closed{guess}")
+            }
+            Some(Cause::Certain(text)) => format!("{endpoint}: {text}"),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! What tests against a real etcd share.
+
+pub(crate) mod etcd;
+pub(crate) mod pki;
+pub(crate) mod proxy;

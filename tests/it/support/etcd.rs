@@ -1,0 +1,278 @@
+//! A real etcd of the test's own, which can be killed, hung, restarted and wiped.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
+use std::time::Duration;
+
+use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::pki::Pki;
+
+/// One member on free loopback ports, with its data and log in a directory of its own. Dropping it
+/// ends the process and removes the directory.
+pub(crate) struct Etcd {
+    dir: TempDir,
+    layout: Layout,
+    pki: Option<Rc<Pki>>,
+    process: Option<Process>,
+}
+
+/// What a member's command line says: enough for the members of a larger cluster, too.
+#[derive(Clone)]
+struct Layout {
+    name: String,
+    client_url: String,
+    peer_url: String,
+    /// `name=peer-url` of every member, comma-separated.
+    initial_cluster: String,
+}
+
+impl Etcd {
+    /// Starts a single member and waits until it answers.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// As [`start`](Self::start), over TLS, and for clients with a certificate only.
+    pub(crate) async fn start_with_tls() -> Self {
+        Self::start_with(Some(Pki::new())).await
+    }
+
+    async fn start_with(pki: Option<Pki>) -> Self {
+        let pki = pki.map(Rc::new);
+        // Between finding a free port and etcd's listening on it, anybody may take it.
+        let mut why = String::new();
+        for _ in 0..START_ATTEMPTS {
+            let dir = tempfile::Builder::new()
+                .prefix("overwatch-etcd-")
+                .tempdir()
+                .expect("a directory for etcd");
+            let scheme = if pki.is_some() { "https" } else { "http" };
+            if let Some(pki) = &pki {
+                pki.write_server_files(dir.path());
+            }
+            let mut etcd = Self {
+                dir,
+                layout: Layout::single(scheme),
+                pki: pki.clone(),
+                process: None,
+            };
+            match etcd.run().await {
+                Ok(()) => return etcd,
+                Err(error) => why = error,
+            }
+        }
+        panic!("etcd did not start: {why}");
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.layout.client_url
+    }
+
+    /// `host:port` of the client URL.
+    pub(crate) fn address(&self) -> &str {
+        let (_, address) = self.url().split_once("://").expect("a URL");
+        address
+    }
+
+    /// The certificates in use; panics without TLS.
+    pub(crate) fn pki(&self) -> &Pki {
+        self.pki.as_ref().expect("etcd was started with TLS")
+    }
+
+    /// SIGKILL; returns when the process is gone.
+    pub(crate) fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// SIGSTOP: sockets stay open, nobody answers.
+    pub(crate) fn hang(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Starts it again, killed before if need be, with the same data and ports. Does not wait until
+    /// it answers: see [`answering`](Self::answering).
+    pub(crate) fn launch(&mut self) {
+        self.kill();
+        self.process = Some(Process::spawn(&self.layout, self.dir.path()));
+    }
+
+    /// [`launch`](Self::launch), then wait until it answers.
+    pub(crate) async fn restart(&mut self) {
+        self.kill();
+        self.run().await.expect("etcd starts again");
+    }
+
+    /// As [`restart`](Self::restart), but all data is lost.
+    pub(crate) async fn wipe_and_restart(&mut self) {
+        self.kill();
+        let data = self.dir.path().join(DATA);
+        std::fs::remove_dir_all(data).expect("etcd's data can be removed");
+        self.run().await.expect("etcd starts afresh");
+    }
+
+    /// Waits until it answers a linearizable read.
+    pub(crate) async fn answering(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + START_LIMIT;
+        loop {
+            let process = self.process.as_mut().ok_or("etcd was killed")?;
+            if let Some(status) = process.0.try_wait().map_err(|error| error.to_string())? {
+                return Err(format!("it ended with {status}; {}", self.log_tail()));
+            }
+            if answers(self.url(), self.options()).await {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(format!("no answer in {START_LIMIT:?}; {}", self.log_tail()));
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// A plain client, for a test's own purposes.
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect([self.url()], Some(self.options()))
+            .await
+            .expect("connecting is lazy")
+    }
+
+    fn options(&self) -> ConnectOptions {
+        let options = ConnectOptions::new();
+        let Some(pki) = &self.pki else {
+            return options;
+        };
+        let identity = Identity::from_pem(&pki.client.cert_pem, &pki.client.key_pem);
+        let authority = Certificate::from_pem(&pki.ca_pem);
+        options.with_tls(
+            TlsOptions::new()
+                .ca_certificate(authority)
+                .identity(identity),
+        )
+    }
+
+    async fn run(&mut self) -> Result<(), String> {
+        self.process = Some(Process::spawn(&self.layout, self.dir.path()));
+        self.answering().await
+    }
+
+    fn signal(&self, signal: Signal) {
+        self.process.as_ref().expect("etcd runs").signal(signal);
+    }
+
+    fn log_tail(&self) -> String {
+        let log = std::fs::read_to_string(self.dir.path().join(LOG)).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let tail = &lines[lines.len().saturating_sub(15)..];
+        format!("its log ends:\n{}", tail.join("\n"))
+    }
+}
+
+impl Layout {
+    fn single(scheme: &str) -> Self {
+        let (client, peer) = (free_port(), free_port());
+        let name = "m0".to_owned();
+        let peer_url = format!("http://127.0.0.1:{peer}");
+        Self {
+            initial_cluster: format!("{name}={peer_url}"),
+            client_url: format!("{scheme}://127.0.0.1:{client}"),
+            name,
+            peer_url,
+        }
+    }
+}
+
+/// The process, ended by its own id when dropped.
+struct Process(Child);
+
+impl Process {
+    fn spawn(layout: &Layout, dir: &Path) -> Self {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(dir.join(LOG))
+            .expect("a log for etcd");
+        let binary = std::env::var_os("ETCD_BIN").unwrap_or_else(|| "etcd".into());
+        let mut command = Command::new(&binary);
+        if layout.client_url.starts_with("https") {
+            command.current_dir(dir).args([
+                "--client-cert-auth",
+                "--trusted-ca-file=ca.pem",
+                "--cert-file=server.pem",
+                "--key-file=server-key.pem",
+            ]);
+        }
+        let child = command
+            .args(["--name", &layout.name])
+            .arg("--data-dir")
+            .arg(dir.join(DATA))
+            .args(["--listen-client-urls", &layout.client_url])
+            .args(["--advertise-client-urls", &layout.client_url])
+            .args(["--listen-peer-urls", &layout.peer_url])
+            .args(["--initial-advertise-peer-urls", &layout.peer_url])
+            .args(["--initial-cluster", &layout.initial_cluster])
+            .args(["--logger", "zap"])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle of the log"))
+            .stderr(log)
+            .spawn();
+        match child {
+            Ok(child) => Self(child),
+            Err(error) => panic!(
+                "cannot run {binary:?} ({error}): install etcd (apt-get install etcd-server), or \
+                 name the binary in the environment variable ETCD_BIN"
+            ),
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).expect("etcd takes a signal");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // SIGKILL ends a stopped process, too. One that is already gone and waited for is left alone
+        // by `kill`, so that nobody else's process is hit.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn answers(url: &str, options: ConnectOptions) -> bool {
+    let asked = async {
+        let mut client = Client::connect([url], Some(options)).await?;
+        client.get("overwatch/test/answers", None).await
+    };
+    match timeout(Duration::from_secs(1), asked).await {
+        Ok(Ok(_)) => true,
+        // With authentication on, a refusal is an answer.
+        Ok(Err(etcd_client::Error::GRpcStatus(status))) => {
+            status.message().contains("user name is empty")
+        }
+        _ => false,
+    }
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free loopback port")
+        .port()
+}
+
+const DATA: &str = "data";
+const LOG: &str = "etcd.log";
+const START_ATTEMPTS: u32 = 3;
+const START_LIMIT: Duration = Duration::from_secs(20);
