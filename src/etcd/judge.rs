@@ -89,6 +89,14 @@ impl Judge {
         }
     }
 
+    /// Leaves a time out of account in which this process did not run, so that nobody listened.
+    pub(super) fn excuse(&mut self, time: Duration) {
+        self.heard_at += time;
+        for seat in &mut self.seats {
+            seat.heard_at += time;
+        }
+    }
+
     pub(super) fn mark(&self) -> Mark {
         Mark {
             generation: self.generation,
@@ -224,5 +232,173 @@ impl Seat {
             }
             Some(Cause::Certain(text)) => format!("{endpoint}: {text}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certain_failures_of_all_endpoints_are_told_at_once() {
+        let (mut judge, t0) = judge(["http://a", "http://b"]);
+        judge.record(0, Err(refused()), t0);
+        assert_eq!(judge.next(t0), None);
+        judge.record(1, Err(Cause::Closed), t0);
+        let told = reason(judge.next(t0));
+        assert!(
+            told.starts_with("http://a:2379: refused; http://b:2379: the connection was closed")
+        );
+    }
+
+    #[test]
+    fn other_failures_are_told_after_the_grace_and_then_once_an_interval() {
+        let (mut judge, t0) = judge(["http://a", "http://b"]);
+        judge.record(0, Err(refused()), t0);
+        judge.record(1, Err(Cause::Passing("no leader".into())), t0);
+        assert_eq!(judge.due_at(), t0 + ms(4000));
+        assert_eq!(judge.next(t0 + ms(3999)), None);
+        let told = reason(judge.next(t0 + ms(4000)));
+        assert_eq!(
+            told,
+            "http://a:2379: refused; http://b:2379: no leader, no evidence for 4 s"
+        );
+        assert_eq!(judge.next(t0 + ms(4999)), None);
+        assert_eq!(judge.due_at(), t0 + ms(5000));
+        reason(judge.next(t0 + ms(5000)));
+        assert!(alive(&mut judge, 1, 7, t0 + ms(5100)));
+        assert_eq!(judge.due_at(), t0 + ms(9100));
+    }
+
+    #[test]
+    fn evidence_of_several_endpoints_is_one_observation_an_interval() {
+        let (mut judge, t0) = judge(["http://a", "http://b"]);
+        assert!(alive(&mut judge, 0, 7, t0));
+        assert!(!alive(&mut judge, 1, 7, t0 + ms(10)));
+        assert!(alive(&mut judge, 0, 7, t0 + ms(1000)));
+        assert!(!alive(&mut judge, 1, 7, t0 + ms(1010)));
+        assert_eq!(judge.due_at(), t0 + ms(5010));
+    }
+
+    #[test]
+    fn time_in_which_the_process_did_not_run_is_no_silence() {
+        let (mut judge, t0) = judge(["http://a"]);
+        judge.excuse(ms(10_000));
+        assert_eq!(judge.next(t0 + ms(13_999)), None);
+        assert_eq!(
+            reason(judge.next(t0 + ms(14_000))),
+            "http://a:2379: no answer for 4 s"
+        );
+    }
+
+    #[test]
+    fn a_revision_that_goes_back_is_told_once() {
+        let (mut judge, t0) = judge(["http://a", "http://b"]);
+        assert!(alive(&mut judge, 0, 7, t0));
+        assert!(alive(&mut judge, 1, 7, t0 + ms(1000)));
+        let before = judge.mark();
+        judge.record(0, Ok((before, evidence(1, 3))), t0 + ms(2000));
+        let told = reason(judge.next(t0 + ms(2000)));
+        assert_eq!(
+            told,
+            "store reset: http://a:2379: revision went back from 7 to 3"
+        );
+        // The other endpoint was asked before, and is not held to the store of then.
+        judge.record(1, Ok((before, evidence(1, 3))), t0 + ms(2010));
+        assert!(matches!(
+            judge.next(t0 + ms(2010)),
+            Some(Observation::Alive { .. })
+        ));
+        assert!(alive(&mut judge, 0, 4, t0 + ms(3000)));
+    }
+
+    #[test]
+    fn answers_that_overtake_each_other_are_no_reset() {
+        let (mut judge, t0) = judge(["http://a", "http://b"]);
+        assert!(alive(&mut judge, 0, 7, t0));
+        let mark = judge.mark();
+        judge.record(1, Ok((mark, evidence(1, 9))), t0 + ms(1010));
+        judge.record(0, Ok((mark, evidence(1, 8))), t0 + ms(1020));
+        assert!(matches!(
+            judge.next(t0 + ms(1020)),
+            Some(Observation::Alive { .. })
+        ));
+        assert_eq!(judge.mark().revision, 9);
+    }
+
+    #[test]
+    fn a_store_is_remembered_across_a_pause() {
+        let (mut judge, t0) = judge(["http://a"]);
+        assert!(alive(&mut judge, 0, 7, t0));
+        judge.restart(t0 + ms(60_000));
+        assert_eq!(judge.next(t0 + ms(60_000)), None);
+        let mark = judge.mark();
+        judge.record(0, Ok((mark, evidence(1, 6))), t0 + ms(60_000));
+        assert!(reason(judge.next(t0 + ms(60_000))).starts_with("store reset"));
+    }
+
+    #[test]
+    fn another_cluster_is_a_reset_or_a_wrong_endpoint() {
+        let (mut judge, t0) = judge(["http://a", "http://b"]);
+        assert!(alive(&mut judge, 0, 7, t0));
+        let mark = judge.mark();
+        judge.record(1, Ok((mark, evidence(2, 9))), t0);
+        assert_eq!(judge.next(t0), None);
+        judge.record(0, Err(refused()), t0);
+        let told = reason(judge.next(t0));
+        assert!(told.contains("http://b:2379: belongs to another cluster (2, expected 1)"));
+        let mark = judge.mark();
+        judge.record(0, Ok((mark, evidence(2, 9))), t0 + ms(10));
+        let told = reason(judge.next(t0 + ms(10)));
+        assert_eq!(
+            told,
+            "store reset: http://a:2379: the cluster is another one (2)"
+        );
+        let mark = judge.mark();
+        judge.record(1, Ok((mark, evidence(2, 9))), t0 + ms(20));
+        assert!(matches!(
+            judge.next(t0 + ms(20)),
+            Some(Observation::Alive { .. })
+        ));
+    }
+
+    fn judge<const N: usize>(endpoints: [&str; N]) -> (Judge, Instant) {
+        let now = Instant::now();
+        let config = EtcdConfig::new(endpoints).expect("valid endpoints");
+        (Judge::new(&config, now), now)
+    }
+
+    /// Records evidence, and tells whether that made an observation.
+    fn alive(judge: &mut Judge, index: usize, revision: i64, now: Instant) -> bool {
+        let mark = judge.mark();
+        judge.record(index, Ok((mark, evidence(1, revision))), now);
+        let next = judge.next(now);
+        assert!(
+            !matches!(next, Some(Observation::Failing { .. })),
+            "{next:?}"
+        );
+        next.is_some()
+    }
+
+    fn evidence(cluster_id: u64, revision: i64) -> Evidence {
+        Evidence {
+            revision,
+            cluster_id,
+        }
+    }
+
+    fn refused() -> Cause {
+        Cause::Certain("refused".into())
+    }
+
+    fn reason(observation: Option<Observation>) -> String {
+        match observation {
+            Some(Observation::Failing { reason }) => reason.into_owned(),
+            other => panic!("not failing: {other:?}"),
+        }
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
     }
 }

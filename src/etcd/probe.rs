@@ -115,7 +115,8 @@ impl Vigil {
                 return observation;
             }
             let mark = self.judge.mark();
-            let mut wake_at = self.judge.due_at();
+            // At least once an interval, so that lateness tells how long the process did not run.
+            let mut wake_at = self.judge.due_at().min(now + self.config.interval);
             for lane in &mut self.lanes {
                 lane.begin_if_due(now, mark);
                 wake_at = lane.due_at().map_or(wake_at, |at| wake_at.min(at));
@@ -126,6 +127,12 @@ impl Vigil {
                     self.judge.record(index, outcome, Instant::now());
                 }
                 () = sleep_until(wake_at) => {}
+            }
+            // Woken far too late: the process was frozen or starved, and an answer that nobody could
+            // take is not missing. (What that means for the service is the supervisor's business.)
+            let late = Instant::now().saturating_duration_since(wake_at);
+            if late > self.config.interval {
+                self.judge.excuse(late);
             }
         }
     }

@@ -168,6 +168,18 @@ async fn a_pause_as_long_as_an_election_is_tolerated() {
 }
 
 #[tokio::test]
+async fn a_freeze_of_the_observing_process_is_no_failure() {
+    let etcd = Etcd::start().await;
+    let probe = probe([etcd.url()]);
+    until_alive("start", &probe, SOON).await;
+    let freeze = async {
+        sleep(Duration::from_millis(500)).await;
+        std::thread::sleep(Duration::from_secs(6));
+    };
+    tokio::join!(freeze, stays_alive(&probe, Duration::from_secs(9)));
+}
+
+#[tokio::test]
 async fn one_dead_and_one_silent_endpoint_do_no_harm() {
     let etcd = Etcd::start().await;
     let silent = Silent::start();
@@ -198,6 +210,40 @@ async fn an_endpoint_that_dies_or_falls_silent_does_no_harm_while_another_lives(
     for url in [first.url(), second.url()] {
         assert!(reason.contains(&url), "{reason} does not name {url}");
     }
+}
+
+#[tokio::test]
+async fn election_is_tolerated_and_loss_of_the_quorum_is_seen() {
+    let mut members = Etcd::start_cluster(3).await;
+    let probe = probe(members.iter().map(Etcd::url));
+    until_alive("start", &probe, SOON).await;
+    let leader = leader(&members).await;
+    members[leader].kill();
+    stays_alive(&probe, Duration::from_secs(8)).await;
+    members[leader].restart().await;
+    stays_alive(&probe, Duration::from_secs(3)).await;
+
+    let leader = self::leader(&members).await;
+    members[leader].hang();
+    stays_alive(&probe, Duration::from_secs(8)).await;
+    members[leader].resume();
+    stays_alive(&probe, Duration::from_secs(3)).await;
+
+    let lost = Instant::now();
+    members[0].kill();
+    members[1].kill();
+    let reason = until_failing("quorum lost", &probe, FAULT_LIMIT, lost).await;
+    assert!(reason.contains("connection refused"), "{reason}");
+    assert!(reason.contains("for 4 s"), "{reason}");
+    members[0].launch();
+    let alive = async { until_alive("quorum again", &probe, BUSY_LIMIT).await };
+    let answering = async {
+        members[0].answering().await.expect("etcd starts again");
+        Instant::now()
+    };
+    let (answering, alive) = tokio::join!(answering, alive);
+    let took = alive.saturating_duration_since(answering);
+    seen("quorum again, since it answers", took, RECOVERY_LIMIT);
 }
 
 #[tokio::test]
@@ -662,6 +708,18 @@ async fn repeats_at_the_interval(probe: &EtcdProbe) {
 
 fn alive_tasks() -> usize {
     Handle::current().metrics().num_alive_tasks()
+}
+
+/// The member that leads.
+async fn leader(members: &[Etcd]) -> usize {
+    for (index, member) in members.iter().enumerate() {
+        let status = member.client().await.status().await.expect("a status");
+        let id = status.header().expect("a header").member_id();
+        if status.leader() == id {
+            return index;
+        }
+    }
+    panic!("nobody leads");
 }
 
 /// Users `root`, who may do all, and `narrow`, who may read only below `app/`.

@@ -23,7 +23,7 @@ pub(crate) struct Etcd {
     process: Option<Process>,
 }
 
-/// What a member's command line says: enough for the members of a larger cluster, too.
+/// What a member's command line says.
 #[derive(Clone)]
 struct Layout {
     name: String,
@@ -44,31 +44,54 @@ impl Etcd {
         Self::start_with(Some(Pki::new())).await
     }
 
+    /// Starts a cluster of so many members and waits until each answers.
+    pub(crate) async fn start_cluster(size: usize) -> Vec<Self> {
+        Self::start_members(size, None).await
+    }
+
     async fn start_with(pki: Option<Pki>) -> Self {
+        let mut members = Self::start_members(1, pki).await;
+        members.pop().expect("one member")
+    }
+
+    async fn start_members(size: usize, pki: Option<Pki>) -> Vec<Self> {
         let pki = pki.map(Rc::new);
         // Between finding a free port and etcd's listening on it, anybody may take it.
         let mut why = String::new();
         for _ in 0..START_ATTEMPTS {
-            let dir = tempfile::Builder::new()
-                .prefix("overwatch-etcd-")
-                .tempdir()
-                .expect("a directory for etcd");
             let scheme = if pki.is_some() { "https" } else { "http" };
-            if let Some(pki) = &pki {
-                pki.write_server_files(dir.path());
+            let layouts = Layout::of_cluster(size, scheme);
+            let mut members: Vec<Self> = layouts
+                .into_iter()
+                .map(|layout| Self::new(layout, pki.clone()))
+                .collect();
+            members.iter_mut().for_each(Self::launch);
+            let mut answering = Ok(());
+            for member in &mut members {
+                answering = answering.and(member.answering().await);
             }
-            let mut etcd = Self {
-                dir,
-                layout: Layout::single(scheme),
-                pki: pki.clone(),
-                process: None,
-            };
-            match etcd.run().await {
-                Ok(()) => return etcd,
+            match answering {
+                Ok(()) => return members,
                 Err(error) => why = error,
             }
         }
         panic!("etcd did not start: {why}");
+    }
+
+    fn new(layout: Layout, pki: Option<Rc<Pki>>) -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("overwatch-etcd-")
+            .tempdir()
+            .expect("a directory for etcd");
+        if let Some(pki) = &pki {
+            pki.write_server_files(dir.path());
+        }
+        Self {
+            dir,
+            layout,
+            pki,
+            process: None,
+        }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -110,7 +133,6 @@ impl Etcd {
 
     /// [`launch`](Self::launch), then wait until it answers.
     pub(crate) async fn restart(&mut self) {
-        self.kill();
         self.run().await.expect("etcd starts again");
     }
 
@@ -162,7 +184,7 @@ impl Etcd {
     }
 
     async fn run(&mut self) -> Result<(), String> {
-        self.process = Some(Process::spawn(&self.layout, self.dir.path()));
+        self.launch();
         self.answering().await
     }
 
@@ -179,16 +201,20 @@ impl Etcd {
 }
 
 impl Layout {
-    fn single(scheme: &str) -> Self {
-        let (client, peer) = (free_port(), free_port());
-        let name = "m0".to_owned();
-        let peer_url = format!("http://127.0.0.1:{peer}");
-        Self {
-            initial_cluster: format!("{name}={peer_url}"),
-            client_url: format!("{scheme}://127.0.0.1:{client}"),
-            name,
-            peer_url,
-        }
+    fn of_cluster(size: usize, scheme: &str) -> Vec<Self> {
+        let ports = free_ports(2 * size);
+        let peer_url = |index: usize| format!("http://127.0.0.1:{}", ports[size + index]);
+        let members: Vec<String> = (0..size)
+            .map(|index| format!("m{index}={}", peer_url(index)))
+            .collect();
+        (0..size)
+            .map(|index| Self {
+                name: format!("m{index}"),
+                client_url: format!("{scheme}://127.0.0.1:{}", ports[index]),
+                peer_url: peer_url(index),
+                initial_cluster: members.join(","),
+            })
+            .collect()
     }
 }
 
@@ -266,10 +292,19 @@ async fn answers(url: &str, options: ConnectOptions) -> bool {
 
 /// A port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free loopback port")
-        .port()
+    free_ports(1)[0]
+}
+
+/// Different ports that were free a moment ago.
+fn free_ports(count: usize) -> Vec<u16> {
+    // All are held until all are found, or one might be found twice.
+    let listeners: Vec<TcpListener> = (0..count)
+        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free loopback port"))
+        .collect();
+    listeners
+        .iter()
+        .map(|listener| listener.local_addr().expect("an address").port())
+        .collect()
 }
 
 const DATA: &str = "data";
