@@ -157,7 +157,12 @@ impl Policy {
             Blame::Dependency => self.window,
         };
         let factor = self.tuning.growth.saturating_pow(level - 1);
-        base.saturating_mul(factor).min(self.tuning.max_hold_off)
+        base.saturating_mul(factor).min(self.longest_hold_off())
+    }
+
+    /// The longest hold-off, before jitter.
+    pub fn longest_hold_off(&self) -> Duration {
+        self.tuning.longest_hold_off(self.window)
     }
 
     /// How many alive observations a clean run needs besides its length.

@@ -39,7 +39,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::machine::{Cause, Class};
@@ -83,6 +83,7 @@ impl Dependency {
     /// What observes it. Give it to [`Overwatch::watching`](crate::Overwatch::watching).
     pub fn probe(&self) -> impl Probe + use<> {
         DependencyProbe {
+            hurry: Notify::new(),
             _dependency: Arc::clone(&self.mode),
             mode: self.mode.subscribe(),
             every: self.every,
@@ -112,6 +113,7 @@ impl Dependency {
 }
 
 struct DependencyProbe {
+    hurry: Notify,
     /// Keeps it from hanging when the test has dropped its own.
     _dependency: Arc<watch::Sender<Mode>>,
     mode: watch::Receiver<Mode>,
@@ -136,6 +138,7 @@ impl Probe for DependencyProbe {
                     Ok(()) => due = Instant::now(),
                     Err(_) => std::future::pending().await,
                 },
+                () = self.hurry.notified() => due = Instant::now(),
                 () = sleep_until(due), if !hangs => {
                     let observation = match &*mode.borrow() {
                         Mode::Failing(reason) => Observation::failing(reason.clone()),
@@ -146,6 +149,10 @@ impl Probe for DependencyProbe {
                 }
             }
         }
+    }
+
+    fn hurry(&self) {
+        self.hurry.notify_waiters();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The pause after the `failures`-th failed connection in a row: doubling, and never longer than
-/// `longest`, which is the probe's interval, so that a recovery is seen within one.
+/// `longest`.
 pub(super) fn pause(failures: u32, longest: Duration) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     FIRST.saturating_mul(1 << doublings).min(longest)

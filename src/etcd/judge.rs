@@ -24,6 +24,8 @@ pub(super) struct Judge {
     generation: u64,
     told: Told,
     pending: Option<Observation>,
+    /// The next evidence is told, however soon it comes.
+    hurried: bool,
 }
 
 /// Where the judge stood when an attempt began.
@@ -74,6 +76,7 @@ impl Judge {
             generation: 0,
             told: Told::Nothing,
             pending: None,
+            hurried: false,
         }
     }
 
@@ -87,6 +90,11 @@ impl Judge {
             seat.heard_at = now;
             seat.cause = None;
         }
+    }
+
+    /// Somebody waits for the next evidence.
+    pub(super) fn hurry(&mut self) {
+        self.hurried = true;
     }
 
     /// Leaves a time out of account in which this process did not run, so that nobody listened.
@@ -173,7 +181,9 @@ impl Judge {
         seat.heard_at = now;
         self.heard_at = now;
         // Each of several endpoints gives evidence once an interval; one observation is enough.
-        let recent = matches!(self.told, Told::Alive(at) if now < at + self.interval.mul_f32(0.5));
+        let hurried = std::mem::take(&mut self.hurried);
+        let recent = !hurried
+            && matches!(self.told, Told::Alive(at) if now < at + self.interval.mul_f32(0.5));
         if !recent {
             self.told = Told::Alive(now);
             self.pending = Some(Observation::alive(format!(

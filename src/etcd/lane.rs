@@ -64,6 +64,11 @@ impl Lane {
         });
     }
 
+    /// Makes the next attempt due now, unless one is under way.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        self.next_at = self.next_at.min(now);
+    }
+
     /// When the next attempt is due; none while one is under way.
     pub(super) fn due_at(&self) -> Option<Instant> {
         self.attempt.is_none().then_some(self.next_at)
@@ -91,7 +96,7 @@ impl Lane {
             Err(cause) if on_open_connection => Err(self.lost(cause)),
             Err(cause) => {
                 self.failures = self.failures.saturating_add(1);
-                self.next_at = Instant::now() + pause(self.failures, self.config.interval);
+                self.next_at = Instant::now() + pause(self.failures, self.config.interval / 4);
                 Err(cause)
             }
         })

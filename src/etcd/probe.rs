@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep_until};
 
 use super::config::EtcdConfig;
@@ -37,6 +37,7 @@ use crate::{Observation, Probe};
 pub struct EtcdProbe {
     config: Arc<EtcdConfig>,
     vigil: Mutex<Vigil>,
+    hurry: Notify,
 }
 
 impl EtcdProbe {
@@ -54,7 +55,12 @@ impl EtcdProbe {
             lanes: Vec::new(),
             returned_at: None,
         });
-        Ok(Self { config, vigil })
+        let hurry = Notify::new();
+        Ok(Self {
+            config,
+            vigil,
+            hurry,
+        })
     }
 }
 
@@ -75,9 +81,14 @@ impl Probe for EtcdProbe {
             vigil: &mut vigil,
             finished: false,
         };
-        let observation = watched.vigil.observe().await;
+        let observation = watched.vigil.observe(&self.hurry).await;
         watched.finished = true;
         observation
+    }
+
+    fn hurry(&self) {
+        // Waiters only: a hurry is for the pause that is under way, not for a later one.
+        self.hurry.notify_waiters();
     }
 }
 
@@ -107,7 +118,7 @@ impl Vigil {
     }
 
     /// Safe to drop at its only await: attempts live in their lanes, outcomes in the judge.
-    async fn observe(&mut self) -> Observation {
+    async fn observe(&mut self, hurry: &Notify) -> Observation {
         loop {
             let now = Instant::now();
             if let Some(observation) = self.judge.next(now) {
@@ -125,6 +136,12 @@ impl Vigil {
                 biased;
                 (index, outcome) = finished(&mut self.lanes) => {
                     self.judge.record(index, outcome, Instant::now());
+                }
+                () = hurry.notified() => {
+                    self.judge.hurry();
+                    for lane in &mut self.lanes {
+                        lane.hurry(Instant::now());
+                    }
                 }
                 () = sleep_until(wake_at) => {}
             }

@@ -250,7 +250,7 @@ impl Monitor {
         };
         // Beyond what any law asks for, longer is no different.
         let policy = self.plan.policy();
-        let longest = policy.tuning().longest_hold_off();
+        let longest = policy.longest_hold_off();
         known.clean.age = known.clean.age.saturating_add(elapsed).min(longest);
         let tolerated = policy.silence_limit().saturating_add(late);
         let too_long = tolerated.saturating_add(Duration::from_nanos(1));

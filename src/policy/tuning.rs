@@ -21,7 +21,8 @@ use super::{MAX_COUNT, MAX_DURATION};
 pub struct Tuning {
     pub(super) backoff: Duration,
     pub(super) growth: u32,
-    pub(super) max_hold_off: Duration,
+    /// As set; what is not set follows the window and the backoff.
+    max_hold_off: Option<Duration>,
     pub(super) max_level: u32,
     pub(super) min_evidence: u32,
     decay: Duration,
@@ -36,13 +37,13 @@ impl Default for Tuning {
         Self {
             backoff: Duration::from_secs(1),
             growth: 2,
-            max_hold_off: Duration::from_secs(5 * 60),
+            max_hold_off: None,
             max_level: 10,
             min_evidence: 3,
             decay: Duration::from_secs(60),
             stable_after: Duration::from_secs(60),
             unready_delay: Duration::ZERO,
-            jitter: Duration::from_millis(500),
+            jitter: Duration::from_millis(250),
             jitter_seed: 0,
         }
     }
@@ -61,9 +62,10 @@ impl Tuning {
         self
     }
 
-    /// The longest hold-off before jitter. At least the window and the backoff. Default 5 min.
+    /// The longest hold-off before jitter. At least the window and the backoff. Default 5 min, or the
+    /// longer of those two if that is more.
     pub fn max_hold_off(mut self, max: Duration) -> Self {
-        self.max_hold_off = max;
+        self.max_hold_off = Some(max);
         self
     }
 
@@ -101,7 +103,7 @@ impl Tuning {
     }
 
     /// The most that jitter adds to a hold-off, so that a fleet does not come back in one instant.
-    /// Zero switches it off. Default 500 ms.
+    /// Zero switches it off. Default 250 ms.
     pub fn jitter(mut self, jitter: Duration) -> Self {
         self.jitter = jitter;
         self
@@ -126,9 +128,11 @@ impl Tuning {
         self.max_level
     }
 
-    /// The longest hold-off before jitter.
-    pub fn longest_hold_off(&self) -> Duration {
+    /// The longest hold-off before jitter, under a policy of this window.
+    pub(super) fn longest_hold_off(&self, window: Duration) -> Duration {
+        let default = Duration::from_secs(5 * 60);
         self.max_hold_off
+            .unwrap_or_else(|| default.max(window).max(self.backoff))
     }
 
     /// How long until one unit of suspicion is forgotten.
@@ -169,12 +173,13 @@ impl Tuning {
     pub(super) fn check(&self, window: Duration) -> Result<(), PolicyError> {
         in_range("backoff", self.backoff)?;
         in_range_count("growth", self.growth, 10)?;
-        in_range("max_hold_off", self.max_hold_off)?;
+        let longest = self.longest_hold_off(window);
+        in_range("max_hold_off", longest)?;
         for (knob, least) in [("window", window), ("backoff", self.backoff)] {
-            if self.max_hold_off < least {
+            if longest < least {
                 return Err(PolicyError::new(
                     "max_hold_off",
-                    format!("{:?}", self.max_hold_off),
+                    format!("{longest:?}"),
                     format!("it must be at least `{knob}`, which is {least:?}"),
                 ));
             }

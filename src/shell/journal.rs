@@ -122,7 +122,7 @@ impl Journal {
 /// The transitions of a run, from the moment it was asked for.
 ///
 /// None is lost and none is made up: a reader that falls more than 4,096 transitions behind is told
-/// how many it missed. See [`Handle::transitions`](super::Handle::transitions).
+/// how many it missed, and goes on reading. See [`Handle::transitions`](super::Handle::transitions).
 pub struct Transitions {
     shared: Arc<super::shared::Shared>,
     count: watch::Receiver<Count>,

@@ -44,6 +44,11 @@ impl Observed {
         observed
     }
 
+    /// The session whose observations count.
+    pub(super) fn session(&self) -> Option<u64> {
+        self.shadow.machine().session()
+    }
+
     /// Who is to be told an input that would otherwise go to the real machine.
     pub(super) fn route(input: Input, session: Option<u64>) -> Route {
         let (real, shadow) = match input {
@@ -76,6 +81,9 @@ impl Observed {
     ) {
         if let Input::Fired(timer) = input {
             self.timers.disarm(timer);
+        }
+        if input == Input::Fired(Timer::HoldOff) {
+            sessions.hurry();
         }
         let (timers, entered, transitions) =
             (&mut self.timers, &mut self.entered, &mut self.transitions);

@@ -82,6 +82,11 @@ pub trait Probe: Send + Sync + 'static {
     /// once a second, and must not wait longer than the silence limit.
     async fn observe(&self) -> Observation;
 
+    /// The supervisor waits for nothing but one more observation: make it now rather than at the
+    /// next interval. It is called when a hold-off has passed, from the supervisor's own task, so it
+    /// must not block. By default it does nothing, and the observation comes when it comes.
+    fn hurry(&self) {}
+
     /// Whether this probe can work under a policy. It is asked when the service is built.
     ///
     /// # Errors
@@ -100,6 +105,10 @@ impl<P: Probe + ?Sized> Probe for Box<P> {
         (**self).observe().await
     }
 
+    fn hurry(&self) {
+        (**self).hurry();
+    }
+
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
         (**self).check(policy)
     }
@@ -109,6 +118,10 @@ impl<P: Probe + ?Sized> Probe for Box<P> {
 impl<P: Probe + ?Sized> Probe for std::sync::Arc<P> {
     async fn observe(&self) -> Observation {
         (**self).observe().await
+    }
+
+    fn hurry(&self) {
+        (**self).hurry();
     }
 
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {

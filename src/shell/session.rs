@@ -1,5 +1,6 @@
 //! One session with the dependency: a task that asks the probe again and again.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::incarnation::unwinding;
-use super::{Observation, Probe};
+use super::{Failure, Observation, Probe};
 
 /// The shortest time between two calls of a probe, so that one that returns at once is no hot loop.
 const PACE: Duration = Duration::from_millis(10);
@@ -56,6 +57,15 @@ impl Sessions {
             let _turn = turn.lock().await;
             observe(probe, session, tell).await;
         }));
+    }
+
+    /// Asks for one more observation now. User code: what panics there must not end the supervisor.
+    pub(super) fn hurry(&self) {
+        let hurried = catch_unwind(AssertUnwindSafe(|| self.probe.hurry()));
+        if let Err(panic) = hurried {
+            let failure = Failure::from_panic(panic);
+            tracing::error!(target: "overwatch::probe", "the probe's hurry {failure}");
+        }
     }
 
     pub(super) fn close(&mut self) {

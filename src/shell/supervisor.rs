@@ -244,7 +244,13 @@ impl Supervisor {
             Observation::Alive { evidence } => (Input::Alive { session }, true, evidence),
             Observation::Failing { reason } => (Input::Failing { session }, false, reason),
         };
-        self.note_dependency(alive, &what);
+        let current = match &self.observed {
+            Some(observed) => observed.session(),
+            None => self.machine.session(),
+        };
+        if current == Some(session) {
+            self.note_dependency(alive, &what);
+        }
         Some(Event {
             input,
             detail: Some(what.into_owned()),
@@ -384,6 +390,10 @@ impl Supervisor {
             self.publish(&hops, event.detail.as_deref());
         }
         self.carry_out(&effects, event.detail.as_deref());
+        if input == Input::Fired(Timer::HoldOff) && self.observed.is_none() {
+            // From here on only the next observation is waited for.
+            self.sessions.hurry();
+        }
         let observed = matches!(input, Input::Alive { .. } | Input::Failing { .. });
         if observed || !effects.is_empty() {
             self.publish(&[], None);

@@ -50,6 +50,12 @@ impl Probe for All {
         .await
     }
 
+    fn hurry(&self) {
+        for probe in &self.0 {
+            probe.hurry();
+        }
+    }
+
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
         if self.0.is_empty() {
             // Nothing at all would always be alive.

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Observation, Probe};
@@ -34,6 +35,7 @@ where
         within,
         check,
         last: Mutex::new(None),
+        hurry: Notify::new(),
     }
 }
 
@@ -45,6 +47,7 @@ pub struct Polled<F> {
     check: F,
     /// When the last call began, in whichever session.
     last: Mutex<Option<Instant>>,
+    hurry: Notify,
 }
 
 #[async_trait::async_trait]
@@ -56,7 +59,10 @@ where
     async fn observe(&self) -> Observation {
         let last = *lock(&self.last);
         if let Some(last) = last {
-            sleep_until(last + self.every).await;
+            tokio::select! {
+                () = sleep_until(last + self.every) => {}
+                () = self.hurry.notified() => {}
+            }
         }
         let began = Instant::now();
         *lock(&self.last) = Some(began);
@@ -65,6 +71,11 @@ where
             Ok(Err(failure)) => Observation::failing(failure.to_string()),
             Err(_) => Observation::failing(format!("no answer within {:?}", self.within)),
         }
+    }
+
+    fn hurry(&self) {
+        // Waiters only: a hurry is for the pause that is under way, not for a later one.
+        self.hurry.notify_waiters();
     }
 
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
