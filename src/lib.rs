@@ -157,3 +157,8 @@ pub use policy::{Fence, Policy, PolicyError, Tuning};
 
 #[cfg(feature = "shell")]
 pub use shell::*;
+
+// The README's code compiles and runs, too.
+#[cfg(all(doctest, feature = "etcd", feature = "test-util"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
