@@ -207,10 +207,9 @@ impl Detached {
         let layout = Layout::new(&[1]).expect("one component makes a layout");
         let plan = Plan::new(Policy::default(), layout).expect("the default policy works");
         let name: Arc<str> = name.into();
-        let shared = Arc::new(Shared::new(Arc::new(plan), vec![Arc::clone(&name)]));
+        let shared = Arc::new(Shared::new(Arc::new(plan), vec![name]));
         shared.enter(tokio::runtime::Handle::current());
-        let incarnation =
-            Incarnation::new(ComponentId(0), name, 1, Arc::default(), Arc::clone(&shared));
+        let incarnation = Incarnation::new(ComponentId(0), 1, Arc::default(), Arc::clone(&shared));
         incarnation.adopt();
         Self {
             context: Context::new(Arc::clone(&incarnation)),
@@ -246,7 +245,7 @@ impl Detached {
     pub fn reports(&self) -> Vec<Reported> {
         self.inner
             .incarnation
-            .reports
+            .reports()
             .take()
             .into_iter()
             .map(Into::into)

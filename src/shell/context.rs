@@ -28,7 +28,7 @@ impl Context {
 
     /// The name under which the component was added.
     pub fn name(&self) -> &str {
-        &self.0.name
+        self.0.name()
     }
 
     /// The epoch: 1 for the first start, and one more for each further one.
@@ -49,7 +49,7 @@ impl Context {
 
     /// What reports failures of this incarnation, to hand to callbacks and other threads.
     pub fn reporter(&self) -> Reporter {
-        Reporter::new(Arc::clone(&self.0.shared), Arc::clone(&self.0.reports))
+        Reporter::new(Arc::clone(&self.0.shared), Arc::clone(self.0.reports()))
     }
 
     /// Completes when the component is told to stop. It borrows nothing, so it fits where servers

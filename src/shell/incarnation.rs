@@ -26,10 +26,10 @@ use crate::policy::ComponentId;
 /// has each of its sub-tasks, and so has whoever asked for one.
 pub(crate) struct Incarnation {
     pub(super) component: ComponentId,
-    pub(super) name: Arc<str>,
     pub(super) epoch: u64,
     pub(crate) signal: Arc<StopSignal>,
-    pub(crate) reports: Arc<Source>,
+    /// Made when the first report is: most incarnations never do.
+    reports: OnceLock<Arc<Source>>,
     pub(super) shared: Arc<Shared>,
     up: AtomicBool,
     holds: AtomicUsize,
@@ -46,7 +46,8 @@ pub(super) struct Ending {
 
 #[derive(Default)]
 struct SubTasks {
-    set: JoinSet<()>,
+    /// Made when the first is spawned.
+    set: Option<JoinSet<()>>,
     closed: bool,
 }
 
@@ -82,15 +83,13 @@ impl StopSignal {
 impl Incarnation {
     pub(crate) fn new(
         component: ComponentId,
-        name: Arc<str>,
         epoch: u64,
         signal: Arc<StopSignal>,
         shared: Arc<Shared>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            reports: Arc::new(Source::of(component, epoch)),
+            reports: OnceLock::new(),
             component,
-            name,
             epoch,
             signal,
             shared,
@@ -99,6 +98,16 @@ impl Incarnation {
             ending: Mutex::new(None),
             sub_tasks: Mutex::default(),
         })
+    }
+
+    pub(super) fn name(&self) -> &Arc<str> {
+        self.shared.name(self.component)
+    }
+
+    /// Where its reports gather.
+    pub(crate) fn reports(&self) -> &Arc<Source> {
+        self.reports
+            .get_or_init(|| Arc::new(Source::of(self.component, self.epoch)))
     }
 
     /// Says once that the component is up.
@@ -124,7 +133,7 @@ impl Incarnation {
 
     /// Runs the component; the whole of its main task.
     pub(super) async fn run(self: Arc<Self>, component: Arc<dyn Component>, first: Hold) {
-        let span = tracing::info_span!(target: "overwatch::component", "component", name = %self.name, epoch = self.epoch);
+        let span = tracing::info_span!(target: "overwatch::component", "component", name = %self.name(), epoch = self.epoch);
         let work = unwinding(component.run(Context::new(Arc::clone(&self)))).instrument(span);
         let ending = match work.await {
             Ok(()) => Ending {
@@ -153,8 +162,9 @@ impl Incarnation {
             return false;
         };
         // What has ended needs no handle any more; so the set holds no more than is alive.
-        while tasks.set.try_join_next().is_some() {}
-        tasks.set.spawn_on(
+        let set = tasks.set.get_or_insert_default();
+        while set.try_join_next().is_some() {}
+        set.spawn_on(
             async move {
                 work.await;
                 drop(hold);
@@ -168,7 +178,9 @@ impl Incarnation {
     pub(super) fn abort_sub_tasks(&self) {
         let mut tasks = lock(&self.sub_tasks);
         tasks.closed = true;
-        tasks.set.abort_all();
+        if let Some(set) = &mut tasks.set {
+            set.abort_all();
+        }
     }
 
     /// How it ended, for whoever is told. Text and class are taken, so only the first call has them.
@@ -217,7 +229,7 @@ impl Drop for Hold {
 
 impl std::fmt::Debug for Hold {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Hold({})", self.0.name)
+        write!(f, "Hold({})", self.0.name())
     }
 }
 

@@ -187,7 +187,8 @@ impl Shared {
     }
 
     pub(super) fn answer_ping(&self) {
-        if self.pinged.swap(false, Ordering::AcqRel) {
+        // Asked before each input, so the common answer must be cheap.
+        if self.pinged.load(Ordering::Acquire) && self.pinged.swap(false, Ordering::AcqRel) {
             self.pulse.send_modify(|beats| *beats += 1);
         }
     }

@@ -5,6 +5,7 @@
 //! not lose against its own deadline; for the same reason an observation that is already there goes
 //! before the silence timer.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
@@ -70,7 +71,7 @@ struct Task {
 /// An input, and what it said in words.
 struct Event {
     input: Input,
-    detail: Option<String>,
+    detail: Option<Cow<'static, str>>,
     /// A fatal failure that came with it.
     fatal: Option<(Option<Arc<str>>, Failure)>,
 }
@@ -253,7 +254,7 @@ impl Supervisor {
         }
         Some(Event {
             input,
-            detail: Some(what.into_owned()),
+            detail: Some(what),
             fatal: None,
         })
     }
@@ -317,7 +318,7 @@ impl Supervisor {
                     class,
                     count,
                 },
-                detail: Some(first),
+                detail: Some(first.into()),
                 fatal,
             });
         }
@@ -328,7 +329,7 @@ impl Supervisor {
                 class,
                 count,
             },
-            detail: Some(first),
+            detail: Some(first.into()),
             fatal: None,
         })
     }
@@ -493,10 +494,8 @@ impl Supervisor {
             // The first of its stage: the signal of the last epoch has done its work.
             *signal = Arc::default();
         }
-        let name = Arc::clone(self.shared.name(component));
         let incarnation = Incarnation::new(
             component,
-            name,
             epoch,
             Arc::clone(signal),
             Arc::clone(&self.shared),
@@ -657,15 +656,14 @@ impl Drop for Supervisor {
 /// What an ended component tells.
 fn ended(incarnation: &Incarnation, input: impl FnOnce(ComponentId, u64, How) -> Input) -> Event {
     let ending = incarnation.take_ending();
-    let name = Arc::clone(&incarnation.name);
     let detail = match (&ending.failure, ending.how) {
-        (Some(failure), _) => Some(failure.to_string()),
-        (None, How::Returned) => Some("it returned".to_owned()),
+        (Some(failure), _) => Some(failure.to_string().into()),
+        (None, How::Returned) => Some("it returned".into()),
         (None, _) => None,
     };
     if let Some(failure) = &ending.failure {
         let stopping = incarnation.signal.told().is_some();
-        trace::component_failed(&name, &failure.to_string(), stopping);
+        trace::component_failed(incarnation.name(), &failure.to_string(), stopping);
     }
     let fatal = ending
         .failure
@@ -673,7 +671,7 @@ fn ended(incarnation: &Incarnation, input: impl FnOnce(ComponentId, u64, How) ->
     Event {
         input: input(incarnation.component, incarnation.epoch, ending.how),
         detail,
-        fatal: fatal.map(|failure| (Some(name), failure)),
+        fatal: fatal.map(|failure| (Some(Arc::clone(incarnation.name())), failure)),
     }
 }
 
