@@ -65,7 +65,7 @@ async fn hang_and_continuation_are_seen() {
     etcd.hang();
     let reason = until_failing("hang", &probe, FAULT_LIMIT, hung).await;
     assert!(
-        reason.starts_with(&format!("{}: no answer for 4 s", etcd.url())),
+        reason.starts_with(&format!("{}: no answer for ", etcd.url())),
         "{reason}"
     );
     repeats_at_the_interval(&probe).await;
@@ -234,7 +234,7 @@ async fn election_is_tolerated_and_loss_of_the_quorum_is_seen() {
     members[1].kill();
     let reason = until_failing("quorum lost", &probe, FAULT_LIMIT, lost).await;
     assert!(reason.contains("connection refused"), "{reason}");
-    assert!(reason.contains("for 4 s"), "{reason}");
+    assert!(reason.contains("no evidence for"), "{reason}");
     members[0].launch();
     let alive = async { until_alive("quorum again", &probe, BUSY_LIMIT).await };
     let answering = async {
@@ -433,7 +433,8 @@ async fn a_silent_server_is_failing_after_the_grace() {
     let probe = probe([silent.url()]);
     let begun = Instant::now();
     let reason = until_failing("silent server", &probe, FAULT_LIMIT, begun).await;
-    assert_eq!(reason, format!("{}: no answer for 4 s", silent.url()));
+    let text = format!("{}: no answer for ", silent.url());
+    assert!(reason.starts_with(&text), "{reason}");
     repeats_at_the_interval(&probe).await;
 }
 
