@@ -91,7 +91,9 @@ impl Lane {
             Err(cause) if on_open_connection => Err(self.lost(cause)),
             Err(cause) => {
                 self.failures = self.failures.saturating_add(1);
-                self.next_at = Instant::now() + pause(self.failures, self.config.interval);
+                // Counted from its beginning: one that was silent has taken long enough.
+                let pause = pause(self.failures, self.config.interval);
+                self.next_at = (began_at + pause).max(Instant::now());
                 Err(cause)
             }
         })
