@@ -37,7 +37,7 @@ impl Cause {
     /// A watch that the server ended, which it tells in a message and not by an error.
     pub(super) fn of_canceled_watch(reason: &str) -> Self {
         if reason.contains("permission denied") {
-            return of_status(PERMISSION_DENIED, reason);
+            return of_status(PERMISSION_DENIED, "permission denied");
         }
         Self::Passing(shorten(&format!("the watch was canceled: {reason}")))
     }
@@ -68,10 +68,11 @@ pub(super) fn is_auth_disabled(error: &Error) -> bool {
 }
 
 /// Faults below gRPC. They are told from one another by the errors underneath the status, since all
-/// come as `Unavailable` or `Unknown`.
+/// come as `Unavailable` or `Unknown`. A status that the server sent has none.
 fn of_transport(status: &(dyn StdError + 'static)) -> Option<Cause> {
-    let text = deepest(status);
-    if let Some(kind) = io_kind(status) {
+    let source = status.source()?;
+    let text = deepest(source);
+    if let Some(kind) = io_kind(source) {
         use io::ErrorKind as Kind;
         return Some(match kind {
             Kind::ConnectionRefused => Cause::Certain("connection refused".into()),
@@ -102,12 +103,17 @@ fn of_status(code: i32, message: &str) -> Cause {
     let text = shorten(message.strip_prefix("etcdserver: ").unwrap_or(message));
     match code {
         INVALID_ARGUMENT if text.contains("revision of auth store is old") => Cause::Passing(text),
-        UNAUTHENTICATED | INVALID_ARGUMENT | FAILED_PRECONDITION => {
+        UNAUTHENTICATED | INVALID_ARGUMENT => {
+            let text = text
+                .strip_prefix("authentication failed, ")
+                .unwrap_or(&text);
             Cause::Certain(format!("authentication failed: {text}"))
         }
-        PERMISSION_DENIED => Cause::Certain(format!(
-            "permission denied: {text}; let the user read the sentinel key, or name one it may read"
-        )),
+        PERMISSION_DENIED if text == "permission denied" => Cause::Certain(
+            "permission denied: let the user read the sentinel key, or name one that it may read"
+                .into(),
+        ),
+        PERMISSION_DENIED => Cause::Certain(format!("permission denied: {text}")),
         UNIMPLEMENTED => Cause::Certain(format!("not an etcd server: {text}")),
         DEADLINE_EXCEEDED => Cause::Silent,
         _ => Cause::Passing(text),
@@ -146,6 +152,5 @@ const LONGEST: usize = 200;
 const INVALID_ARGUMENT: i32 = 3;
 const DEADLINE_EXCEEDED: i32 = 4;
 const PERMISSION_DENIED: i32 = 7;
-const FAILED_PRECONDITION: i32 = 9;
 const UNIMPLEMENTED: i32 = 12;
 const UNAUTHENTICATED: i32 = 16;

@@ -98,10 +98,11 @@ impl Judge {
     }
 
     /// Leaves a time out of account in which this process did not run, so that nobody listened.
-    pub(super) fn excuse(&mut self, time: Duration) {
-        self.heard_at += time;
+    pub(super) fn excuse(&mut self, time: Duration, now: Instant) {
+        // Never beyond now: what was heard since is as good as ever, and no better.
+        self.heard_at = now.min(self.heard_at + time);
         for seat in &mut self.seats {
-            seat.heard_at += time;
+            seat.heard_at = now.min(seat.heard_at + time);
         }
     }
 
@@ -293,12 +294,18 @@ mod tests {
     #[test]
     fn time_in_which_the_process_did_not_run_is_no_silence() {
         let (mut judge, t0) = judge(["http://a"]);
-        judge.excuse(ms(10_000));
+        judge.excuse(ms(10_000), t0 + ms(10_500));
         assert_eq!(judge.next(t0 + ms(13_999)), None);
-        assert_eq!(
-            reason(judge.next(t0 + ms(14_000))),
-            "http://a:2379: no answer for 4 s"
-        );
+        let told = reason(judge.next(t0 + ms(14_000)));
+        assert_eq!(told, "http://a:2379: no answer for 4 s");
+    }
+
+    #[test]
+    fn a_freeze_buys_no_time_for_what_comes_after_it() {
+        let (mut judge, t0) = judge(["http://a"]);
+        assert!(alive(&mut judge, 0, 7, t0 + ms(60_000)));
+        judge.excuse(ms(59_000), t0 + ms(60_000));
+        assert_eq!(judge.due_at(), t0 + ms(64_000));
     }
 
     #[test]

@@ -96,7 +96,10 @@ impl Lane {
             Err(cause) if on_open_connection => Err(self.lost(cause)),
             Err(cause) => {
                 self.failures = self.failures.saturating_add(1);
-                self.next_at = Instant::now() + pause(self.failures, self.config.interval / 4);
+                // Counted from its beginning: one that was silent has taken long enough.
+                // Shorter than the interval, so that a recovery is seen soon.
+                let pause = pause(self.failures, self.config.interval / 4);
+                self.next_at = (began_at + pause).max(Instant::now());
                 Err(cause)
             }
         })

@@ -147,9 +147,10 @@ impl Vigil {
             }
             // Woken far too late: the process was frozen or starved, and an answer that nobody could
             // take is not missing. (What that means for the service is the supervisor's business.)
-            let late = Instant::now().saturating_duration_since(wake_at);
+            let woken_at = Instant::now();
+            let late = woken_at.saturating_duration_since(wake_at);
             if late > self.config.interval {
-                self.judge.excuse(late);
+                self.judge.excuse(late, woken_at);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
@@ -19,7 +19,7 @@ use super::pki::Pki;
 pub(crate) struct Etcd {
     dir: TempDir,
     layout: Layout,
-    pki: Option<Rc<Pki>>,
+    pki: Option<Arc<Pki>>,
     process: Option<Process>,
 }
 
@@ -55,7 +55,7 @@ impl Etcd {
     }
 
     async fn start_members(size: usize, pki: Option<Pki>) -> Vec<Self> {
-        let pki = pki.map(Rc::new);
+        let pki = pki.map(Arc::new);
         // Between finding a free port and etcd's listening on it, anybody may take it.
         let mut why = String::new();
         for _ in 0..START_ATTEMPTS {
@@ -78,7 +78,7 @@ impl Etcd {
         panic!("etcd did not start: {why}");
     }
 
-    fn new(layout: Layout, pki: Option<Rc<Pki>>) -> Self {
+    fn new(layout: Layout, pki: Option<Arc<Pki>>) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("overwatch-etcd-")
             .tempdir()

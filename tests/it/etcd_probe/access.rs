@@ -1,0 +1,210 @@
+//! Who is let in, and who is no etcd at all.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use etcd_client::{Client, ConnectOptions, Permission, PermissionType};
+use overwatch::etcd::{EtcdConfig, EtcdProbe, Tls};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::support::etcd::Etcd;
+use crate::support::observe::*;
+use crate::support::pki::Pki;
+
+#[tokio::test]
+async fn credentials_decide() {
+    let etcd = Etcd::start().await;
+    // Before authentication is on, credentials are not needed and do no harm.
+    let right = EtcdProbe::new(user(&etcd, "root", "right")).expect("a valid configuration");
+    until_alive("authentication off", &right, SOON).await;
+    enable_auth(&etcd).await;
+    until_alive("right credentials", &right, SOON).await;
+    stays_alive(&right, Duration::from_secs(3)).await;
+    // Every change of users and roles makes the tokens of before invalid.
+    let options = ConnectOptions::new().with_user("root", "right");
+    let client = Client::connect([etcd.url()], Some(options)).await;
+    let added = client.expect("a client").user_add("late", "x", None).await;
+    added.expect("another user");
+    stays_alive(&right, Duration::from_secs(4)).await;
+
+    for (config, text) in [
+        (user(&etcd, "root", "wrong"), "authentication failed"),
+        (user(&etcd, "nobody", "right"), "authentication failed"),
+        (config([etcd.url()]), "authentication failed"),
+        (user(&etcd, "narrow", "right"), "permission denied"),
+    ] {
+        let probe = EtcdProbe::new(config).expect("a valid configuration");
+        let begun = Instant::now();
+        let reason = until_failing(text, &probe, SOON, begun).await;
+        assert!(
+            reason.starts_with(&format!("{}: {text}", etcd.url())),
+            "{reason}"
+        );
+        assert!(!reason.contains("wrong"), "{reason} tells the password");
+        repeats_at_the_interval(&probe).await;
+    }
+
+    let config = user(&etcd, "narrow", "right").sentinel_key("app/sentinel");
+    let narrow = EtcdProbe::new(config).expect("a valid configuration");
+    until_alive("a key it may read", &narrow, SOON).await;
+}
+
+#[tokio::test]
+async fn certificates_decide() {
+    let etcd = Etcd::start_with_tls().await;
+    let (pki, stranger) = (etcd.pki(), Pki::new());
+    let tls = || Tls::new(&*pki.ca_pem).identity(&*pki.client.cert_pem, &*pki.client.key_pem);
+    let right = config([etcd.url()]).tls(tls());
+    let right = EtcdProbe::new(right).expect("a valid configuration");
+    until_alive("right certificates", &right, SOON).await;
+    stays_alive(&right, Duration::from_secs(3)).await;
+
+    let plain_url = format!("http://{}", etcd.address());
+    let plain_etcd = Etcd::start().await;
+    let tls_url = format!("https://{}", plain_etcd.address());
+    let strange = &stranger.client;
+    for (what, config, text) in [
+        (
+            "another authority",
+            config([etcd.url()]).tls(Tls::new(&*stranger.ca_pem)),
+            "TLS: invalid peer certificate",
+        ),
+        (
+            "another name",
+            config([etcd.url()]).tls(tls().domain_name("etcd.example")),
+            "TLS: invalid peer certificate",
+        ),
+        (
+            "no identity",
+            config([etcd.url()]).tls(Tls::new(&*pki.ca_pem)),
+            // The alert that says so may or may not arrive before the connection ends.
+            "ertificate",
+        ),
+        (
+            "another identity",
+            config([etcd.url()])
+                .tls(Tls::new(&*pki.ca_pem).identity(&*strange.cert_pem, &*strange.key_pem)),
+            // The alert that says so may or may not arrive before the connection ends.
+            "ertificate",
+        ),
+        (
+            "http:// where TLS is spoken",
+            config([plain_url]),
+            "does the server want https?",
+        ),
+        (
+            "https:// where none is",
+            config([tls_url]).tls(tls()),
+            "TLS",
+        ),
+        (
+            "PEM without a certificate",
+            config([etcd.url()]).tls(Tls::new("-----BEGIN CERTIFICATE-----")),
+            "TLS: ",
+        ),
+    ] {
+        let probe = EtcdProbe::new(config).expect("a valid configuration");
+        let begun = Instant::now();
+        let reason = until_failing(what, &probe, FAULT_LIMIT, begun).await;
+        assert!(reason.contains(text), "{what}: {reason}");
+    }
+}
+
+#[tokio::test]
+async fn another_server_is_told_from_etcd() {
+    let garbage = Garbage::start().await;
+    let probe = probe([garbage.url()]);
+    let begun = Instant::now();
+    let reason = until_failing("HTTP/1.1 server", &probe, SOON, begun).await;
+    assert!(reason.contains("not an etcd server"), "{reason}");
+    garbage.connections.store(0, Ordering::Relaxed);
+    for _ in 0..4 {
+        repeats_at_the_interval(&probe).await;
+    }
+    let connections = garbage.connections.load(Ordering::Relaxed);
+    assert!(
+        connections <= 12,
+        "{connections} connections in 4 s are a hot loop"
+    );
+}
+
+#[tokio::test]
+async fn a_silent_server_is_failing_after_the_grace() {
+    let silent = Silent::start();
+    let probe = probe([silent.url()]);
+    let begun = Instant::now();
+    let reason = until_failing("silent server", &probe, FAULT_LIMIT, begun).await;
+    let text = format!("{}: no answer for ", silent.url());
+    assert!(reason.starts_with(&text), "{reason}");
+    repeats_at_the_interval(&probe).await;
+}
+
+fn user(etcd: &Etcd, name: &str, password: &str) -> EtcdConfig {
+    config([etcd.url()]).user(name, password)
+}
+
+/// Users `root`, who may do all, and `narrow`, who may read only below `app/`.
+async fn enable_auth(etcd: &Etcd) {
+    let mut client = etcd.client().await;
+    for name in ["root", "narrow"] {
+        client.role_add(name).await.expect("a role");
+        client.user_add(name, "right", None).await.expect("a user");
+        client
+            .user_grant_role(name, name)
+            .await
+            .expect("a role for the user");
+    }
+    let below_app = Permission::new(PermissionType::Read, "app/").with_prefix();
+    client
+        .role_grant_permission("narrow", below_app)
+        .await
+        .expect("a permission");
+    client
+        .auth_enable()
+        .await
+        .expect("authentication can be switched on");
+}
+
+/// Answers whatever it is sent with HTTP/1.1, and counts connections.
+struct Garbage {
+    url: String,
+    connections: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Garbage {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
+        let task = tokio::spawn(async move {
+            let mut open = Vec::new();
+            while let Ok((mut client, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
+                let answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+                let _ = client.write_all(answer).await;
+                open.push(client);
+            }
+        });
+        Self {
+            url,
+            connections,
+            task,
+        }
+    }
+
+    fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for Garbage {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

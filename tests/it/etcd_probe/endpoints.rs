@@ -1,0 +1,88 @@
+//! Several endpoints, of one member or of a cluster.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::support::etcd::{Etcd, free_port};
+use crate::support::observe::*;
+use crate::support::proxy::{Mode, Proxy};
+
+#[tokio::test]
+async fn one_dead_and_one_silent_endpoint_do_no_harm() {
+    let etcd = Etcd::start().await;
+    let silent = Silent::start();
+    let dead = format!("http://127.0.0.1:{}", free_port());
+    let probe = probe([dead.as_str(), &silent.url(), etcd.url()]);
+    until_alive("start", &probe, SOON).await;
+    stays_alive(&probe, Duration::from_secs(10)).await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_dies_or_falls_silent_does_no_harm_while_another_lives() {
+    let etcd = Etcd::start().await;
+    let (first, second) = (
+        Proxy::start(etcd.address()).await,
+        Proxy::start(etcd.address()).await,
+    );
+    let probe = probe([first.url(), second.url()]);
+    until_alive("start", &probe, SOON).await;
+    first.set(Mode::BlackHole);
+    stays_alive(&probe, Duration::from_secs(6)).await;
+    first.set(Mode::Pass);
+    stays_alive(&probe, Duration::from_secs(3)).await;
+    second.set(Mode::Cut);
+    stays_alive(&probe, Duration::from_secs(3)).await;
+    let cut = Instant::now();
+    first.set(Mode::BlackHole);
+    let reason = until_failing("both", &probe, FAULT_LIMIT, cut).await;
+    for url in [first.url(), second.url()] {
+        assert!(reason.contains(&url), "{reason} does not name {url}");
+    }
+}
+
+#[tokio::test]
+async fn election_is_tolerated_and_loss_of_the_quorum_is_seen() {
+    let mut members = Etcd::start_cluster(3).await;
+    let probe = probe(members.iter().map(Etcd::url));
+    until_alive("start", &probe, SOON).await;
+    let leader = leader(&members).await;
+    members[leader].kill();
+    stays_alive(&probe, Duration::from_secs(8)).await;
+    members[leader].restart().await;
+    stays_alive(&probe, Duration::from_secs(3)).await;
+
+    let leader = self::leader(&members).await;
+    members[leader].hang();
+    stays_alive(&probe, Duration::from_secs(8)).await;
+    members[leader].resume();
+    stays_alive(&probe, Duration::from_secs(3)).await;
+
+    let lost = Instant::now();
+    members[0].kill();
+    members[1].kill();
+    let reason = until_failing("quorum lost", &probe, FAULT_LIMIT, lost).await;
+    assert!(reason.contains("connection refused"), "{reason}");
+    assert!(reason.contains("no evidence for"), "{reason}");
+    members[0].launch();
+    let alive = async { until_alive("quorum again", &probe, BUSY_LIMIT).await };
+    let answering = async {
+        members[0].answering().await.expect("etcd starts again");
+        Instant::now()
+    };
+    let (answering, alive) = tokio::join!(answering, alive);
+    let took = alive.saturating_duration_since(answering);
+    seen("quorum again, since it answers", took, RECOVERY_LIMIT);
+}
+
+/// The member that leads.
+async fn leader(members: &[Etcd]) -> usize {
+    for (index, member) in members.iter().enumerate() {
+        let status = member.client().await.status().await.expect("a status");
+        let id = status.header().expect("a header").member_id();
+        if status.leader() == id {
+            return index;
+        }
+    }
+    panic!("nobody leads");
+}
