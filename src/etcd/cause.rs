@@ -12,16 +12,18 @@ pub(super) enum Cause {
     Silent,
     /// A fault that passes by itself as a rule, an election for one.
     Passing(String),
+    /// Nobody listens there.
+    Refused,
     /// The connection was closed, by a proxy without a backend for one.
     Closed,
-    /// A fault that a second look would only confirm.
+    /// A server answered, and a second look would only confirm what it said.
     Certain(String),
 }
 
 impl Cause {
     /// Whether a second look would only confirm it.
     pub(super) fn is_certain(&self) -> bool {
-        matches!(self, Self::Closed | Self::Certain(_))
+        matches!(self, Self::Refused | Self::Closed | Self::Certain(_))
     }
 
     /// The same, if an open connection said so. That is never final: the member may have restarted,
@@ -75,7 +77,7 @@ fn of_transport(status: &(dyn StdError + 'static)) -> Option<Cause> {
     if let Some(kind) = io_kind(source) {
         use io::ErrorKind as Kind;
         return Some(match kind {
-            Kind::ConnectionRefused => Cause::Certain("connection refused".into()),
+            Kind::ConnectionRefused => Cause::Refused,
             Kind::ConnectionReset
             | Kind::ConnectionAborted
             | Kind::BrokenPipe

@@ -231,6 +231,7 @@ impl Seat {
             Some(Cause::Passing(text)) => {
                 format!("{endpoint}: {text}, no evidence for {seconds} s")
             }
+            Some(Cause::Refused) => format!("{endpoint}: connection refused"),
             Some(Cause::Closed) => {
                 // Both sides of TLS are silent about what they miss. It is a likely guess only while
                 // nothing has worked yet.

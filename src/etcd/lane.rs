@@ -97,8 +97,13 @@ impl Lane {
             Err(cause) => {
                 self.failures = self.failures.saturating_add(1);
                 // Counted from its beginning: one that was silent has taken long enough.
-                // Shorter than the interval, so that a recovery is seen soon.
-                let pause = pause(self.failures, self.config.interval / 4);
+                // Soon, so that a recovery is seen soon; but a server that turns us away is not to
+                // be burdened, and checking a password costs it much.
+                let longest = match cause {
+                    Cause::Certain(_) => self.config.interval,
+                    _ => self.config.interval / 4,
+                };
+                let pause = pause(self.failures, longest);
                 self.next_at = (began_at + pause).max(Instant::now());
                 Err(cause)
             }
