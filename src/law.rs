@@ -30,7 +30,9 @@
 
 mod checked;
 mod effects;
+mod learn;
 mod monitor;
+mod rest;
 
 use core::fmt;
 

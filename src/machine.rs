@@ -34,6 +34,7 @@ mod effect;
 mod ended;
 mod input;
 mod monitoring;
+mod moves;
 mod restarting;
 mod running;
 mod shadow;

@@ -2,7 +2,8 @@
 
 use statig::Outcome;
 
-use super::core::{Core, Cx, cause_of};
+use super::core::{Core, Cx};
+use super::moves::cause_of;
 use super::{Input, Phase, State, Then, Timer, Why};
 
 /// Supervising: every state but Ended. A stop that is wanted, and a failure that no restart mends.

@@ -1,9 +1,7 @@
 //! The one loop: take one input, hand it to the machine, carry out all its effects, then the next.
-//!
-//! What waits is taken in this order: component answers and lease renewals, timers that are due,
-//! commands, observations, reports. Answers come first because an answer that is already there must
-//! not lose against its own deadline; for the same reason an observation that is already there goes
-//! before the silence timer.
+
+mod effects;
+mod inbox;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -15,19 +13,17 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::describe::describe;
-use super::incarnation::{Hold, Incarnation, StopSignal};
-use super::journal::{Outage, Transitioned};
+use super::incarnation::{Incarnation, StopSignal};
 use super::observe::{Observed, Route};
 use super::overwatch::{Hook, StepRecord};
 use super::reporter::Batch;
 use super::session::{Seen, Sessions};
-use super::shared::{Answer, Command, Shared};
+use super::shared::{Answer, Shared};
 use super::timers::Timers;
 use super::watchdog::Watchdog;
-use super::{Component, Failure, Observation, Probe, RunError, trace};
+use super::{Component, Failure, Probe, RunError, trace};
 use crate::machine::{
-    Cause, Class, Effect, End, How, Input, Machine, Phase, Slot, Step, Timer, Transition, Why,
+    Cause, Effect, End, Input, Machine, Phase, Slot, Step, Timer, Transition, Why,
 };
 use crate::policy::ComponentId;
 
@@ -142,200 +138,6 @@ impl Supervisor {
         self.finish()
     }
 
-    // What is there to be taken.
-
-    async fn next(&mut self) -> Event {
-        loop {
-            // A flood of inputs must not starve what shares the task with this loop.
-            tokio::task::consume_budget().await;
-            self.shared.answer_ping();
-            self.tell_shadow_of_time();
-            if let Some(event) = self.waiting() {
-                return event;
-            }
-            tokio::select! {
-                biased;
-                () = self.shared.woken() => {}
-                () = self.timers.wait() => {}
-                () = wait_for_shadow(&self.observed) => {}
-                Some(seen) = self.seen.recv(), if self.observation.is_none() => self.observation = Some(seen),
-            }
-        }
-    }
-
-    /// The next input that is there already.
-    fn waiting(&mut self) -> Option<Event> {
-        self.answered()
-            .or_else(|| self.due())
-            .or_else(|| self.commanded())
-            .or_else(|| self.observation())
-            .or_else(|| self.reported())
-    }
-
-    fn answered(&mut self) -> Option<Event> {
-        if self.answers.is_empty() {
-            self.shared.take_answers(&mut self.answers);
-        }
-        let Some(answer) = self.answers.pop_front() else {
-            let lease = self.shared.take_lease()?;
-            let remaining = lease.expires.saturating_duration_since(Instant::now());
-            self.watch_fence(remaining);
-            let epoch = lease.epoch;
-            return Some(Input::LeaseRenewed { epoch, remaining }.into());
-        };
-        Some(match answer {
-            Answer::Up { component, epoch } => Input::Up { component, epoch }.into(),
-            Answer::Exited(incarnation) => {
-                ended(&incarnation, |component, epoch, how| Input::Exited {
-                    component,
-                    epoch,
-                    how,
-                })
-            }
-            Answer::Gone(incarnation) => ended(&incarnation, |component, epoch, how| Input::Gone {
-                component,
-                epoch,
-                how,
-            }),
-        })
-    }
-
-    fn due(&mut self) -> Option<Event> {
-        let timer = self.timers.due()?;
-        if timer == Timer::Silence
-            && let Some(event) = self.observation()
-        {
-            return Some(event);
-        }
-        self.timers.disarm(timer);
-        // In observe-only the real machine hears nothing of the dependency: its silence means nothing.
-        if timer == Timer::Silence && self.observed.is_none() {
-            let limit = self.shared.plan.policy().silence_limit();
-            self.note_dependency(false, &format!("no sign of life for {limit:?}"));
-        }
-        Some(Input::Fired(timer).into())
-    }
-
-    fn commanded(&mut self) -> Option<Event> {
-        if self.shared.take_shutdown() {
-            return Some(Input::Shutdown.into());
-        }
-        let input = match self.shared.take_command()? {
-            Command::Drain => Input::Drain,
-            Command::Resume => Input::Resume,
-            Command::Trip => Input::Trip,
-            Command::Reset => Input::Reset,
-        };
-        Some(input.into())
-    }
-
-    fn observation(&mut self) -> Option<Event> {
-        let seen = match self.observation.take() {
-            Some(seen) => seen,
-            None => self.seen.try_recv().ok()?,
-        };
-        let session = seen.session;
-        let (input, alive, what) = match seen.observation {
-            // What was seen so long ago is no sign of life any more.
-            Observation::Alive { .. }
-                if seen.at.elapsed() >= self.shared.plan.policy().silence_limit() =>
-            {
-                return None;
-            }
-            Observation::Alive { evidence } => (Input::Alive { session }, true, evidence),
-            Observation::Failing { reason } => (Input::Failing { session }, false, reason),
-        };
-        let current = match &self.observed {
-            Some(observed) => observed.session(),
-            None => self.machine.session(),
-        };
-        if current == Some(session) {
-            self.note_dependency(alive, &what);
-        }
-        Some(Event {
-            input,
-            detail: Some(what),
-            fatal: None,
-        })
-    }
-
-    fn note_dependency(&mut self, alive: bool, what: &str) {
-        if self
-            .dependency
-            .as_ref()
-            .is_none_or(|(was_alive, _)| *was_alive != alive)
-        {
-            trace::observed(alive, what);
-        }
-        self.dependency = Some((alive, what.into()));
-    }
-
-    fn reported(&mut self) -> Option<Event> {
-        if self.reports.is_empty() {
-            self.reports = self.shared.take_reports()?.take().into();
-        }
-        let batch = self.reports.front_mut()?;
-        let Batch {
-            component,
-            epoch,
-            class,
-            ..
-        } = *batch;
-        // What waited too long is told first, with the epoch before, to be counted as stale.
-        if batch.stale > 0 {
-            let count = u32::try_from(batch.stale).unwrap_or(u32::MAX);
-            batch.stale -= u64::from(count);
-            let epoch = epoch.wrapping_sub(1);
-            return Some(
-                Input::Report {
-                    component,
-                    epoch,
-                    class,
-                    count,
-                }
-                .into(),
-            );
-        }
-        let count = u32::try_from(batch.count).unwrap_or(u32::MAX);
-        batch.count -= u64::from(count);
-        let name = component.map(|component| Arc::clone(self.shared.name(component)));
-        let first = batch.first.to_string();
-        if batch.count == 0 {
-            let batch = self.reports.pop_front()?;
-            let last = batch.last.as_ref().map(ToString::to_string);
-            trace::reported(
-                name.as_deref(),
-                class.as_str(),
-                u64::from(count),
-                &first,
-                last.as_deref(),
-            );
-            let fatal = (class == Class::Fatal).then_some((name, batch.first));
-            return Some(Event {
-                input: Input::Report {
-                    component,
-                    epoch,
-                    class,
-                    count,
-                },
-                detail: Some(first.into()),
-                fatal,
-            });
-        }
-        Some(Event {
-            input: Input::Report {
-                component,
-                epoch,
-                class,
-                count,
-            },
-            detail: Some(first.into()),
-            fatal: None,
-        })
-    }
-
-    // What is done with it.
-
     fn boot(&mut self) {
         self.shared.enter(tokio::runtime::Handle::current());
         self.began = Instant::now();
@@ -437,158 +239,6 @@ impl Supervisor {
         }
     }
 
-    fn carry_out(&mut self, effects: &[Effect], detail: Option<&str>) {
-        for effect in effects {
-            trace::effect(effect, false);
-            match *effect {
-                Effect::Ready(ready) => self.shared.ready.store(ready, Ordering::Release),
-                Effect::Start { component, epoch } => self.start(component, epoch),
-                Effect::Stop { component, .. } => self.stop(component),
-                Effect::Abort { component, .. } => self.abort(component),
-                // In observe-only the shadow has the probe.
-                Effect::OpenSession { .. } | Effect::CloseSession { .. }
-                    if self.observed.is_some() => {}
-                Effect::OpenSession { session } => self.sessions.open(session),
-                Effect::CloseSession { .. } => self.sessions.close(),
-                Effect::Arm { timer, after } => {
-                    let due = self.timers.arm(timer, after);
-                    self.note_due(timer, Some(due));
-                }
-                Effect::Disarm { timer } => {
-                    self.timers.disarm(timer);
-                    self.note_due(timer, None);
-                }
-                Effect::OutageOpened { outage, cause } => self.shared.journal.open_outage(Outage {
-                    number: outage,
-                    reason: describe(cause, detail, &self.shared).into(),
-                    began: Instant::now(),
-                    lasted: None,
-                    record: crate::machine::Record::default(),
-                }),
-                Effect::OutageClosed(record) => {
-                    let lasted = self.shared.journal.close_outage(record, Instant::now());
-                    trace::outage_closed(record, lasted.map(|lasted| lasted.as_millis() as u64));
-                }
-                Effect::Ended(end) => self.ended = Some(end),
-            }
-        }
-    }
-
-    fn note_due(&mut self, timer: Timer, due: Option<Instant>) {
-        match timer {
-            Timer::HoldOff => self.hold_off_due = due,
-            Timer::Stage => self.stage_due = due,
-            _ => {}
-        }
-    }
-
-    fn start(&mut self, component: ComponentId, epoch: u64) {
-        let stage = self
-            .shared
-            .plan
-            .layout()
-            .stage_of(component)
-            .unwrap_or_default();
-        let signal = &mut self.signals[stage];
-        if self.shared.plan.layout().stage(stage).start == component.0 {
-            // The first of its stage: the signal of the last epoch has done its work.
-            *signal = Arc::default();
-        }
-        let incarnation = Incarnation::new(
-            component,
-            epoch,
-            Arc::clone(signal),
-            Arc::clone(&self.shared),
-        );
-        let hold = Hold::first(&incarnation);
-        self.shared.epoch.store(epoch, Ordering::Release);
-        self.shared.set_slot(component, Slot::Starting);
-        if self.shared.plan.layout().lease_owner() == Some(component)
-            && let Some(fence) = self.shared.plan.policy().fence()
-        {
-            self.watch_fence(fence.ttl());
-        }
-        let task = tokio::spawn(
-            Arc::clone(&incarnation).run(Arc::clone(&self.components[component.index()]), hold),
-        );
-        let abort = task.abort_handle();
-        self.tasks[component.index()] = Some(Task { incarnation, abort });
-    }
-
-    fn stop(&mut self, component: ComponentId) {
-        self.shared.set_slot(component, Slot::Stopping);
-        if let Some(task) = &self.tasks[component.index()] {
-            // One signal serves the whole stage; all but the first call find it given.
-            let within = self.shared.plan.policy().stop_deadline();
-            task.incarnation.signal.stop(self.cause, within);
-        }
-    }
-
-    fn abort(&mut self, component: ComponentId) {
-        self.shared.set_slot(component, Slot::Aborting);
-        if let Some(task) = &self.tasks[component.index()] {
-            task.abort.abort();
-            task.incarnation.abort_sub_tasks();
-        }
-    }
-
-    fn watch_fence(&self, remaining: std::time::Duration) {
-        if let (Some(watchdog), Some(fence)) = (&self.watchdog, self.shared.plan.policy().fence()) {
-            // All is to be gone a margin before the lease expires. Half of the margin is left for
-            // the confirmation, the other half for the abort.
-            let left = remaining.saturating_sub(fence.margin() / 2);
-            watchdog.set(std::time::Instant::now() + left);
-        }
-    }
-
-    /// Publishes the transitions and what else changed.
-    fn publish(&mut self, hops: &[Transition], detail: Option<&str>) {
-        let now = Instant::now();
-        for hop in hops {
-            let transitioned = Transitioned {
-                number: self.transitions,
-                at: now,
-                from: hop.from,
-                to: hop.to,
-                cause: hop.cause,
-                reason: describe(hop.cause, detail, &self.shared).into(),
-                epoch: hop.epoch,
-                outage: self.machine.outage(),
-                spent: now - self.entered,
-            };
-            self.entered = now;
-            self.transitions += 1;
-            if hop.to == Phase::ShuttingDown {
-                self.cause = hop.cause;
-            }
-            trace::transition(&transitioned, &self.shared, false);
-            self.shared.summary.send_modify(|summary| {
-                summary.phase = hop.to;
-                // That everything is gone is no news to who asks why; why it had to go is.
-                if hop.cause != Cause::AllGone {
-                    summary.reason = Arc::clone(&transitioned.reason);
-                }
-            });
-            self.shared.journal.push(transitioned);
-        }
-        let monitoring = self.machine.phase() == Phase::Monitoring;
-        self.shared.summary.send_modify(|summary| {
-            if self.transitions == 0 {
-                summary.reason = describe(Cause::Boot, None, &self.shared).into();
-            }
-            summary.entered = Some(self.entered);
-            summary.epoch = self.machine.epoch();
-            summary.outage = self.machine.outage();
-            summary.outage_open = self.machine.outage_is_open();
-            summary.level = self.machine.level();
-            summary.dependency.clone_from(&self.dependency);
-            summary.hold_off_due = self
-                .hold_off_due
-                .filter(|_| monitoring && self.machine.is_armed(Timer::HoldOff));
-            summary.stage_due = self.stage_due;
-        });
-    }
-
     // Observe-only.
 
     /// In observe-only the real machine is told that all is well whenever it waits for that.
@@ -650,34 +300,5 @@ impl Drop for Supervisor {
             task.abort.abort();
             task.incarnation.abort_sub_tasks();
         }
-    }
-}
-
-/// What an ended component tells.
-fn ended(incarnation: &Incarnation, input: impl FnOnce(ComponentId, u64, How) -> Input) -> Event {
-    let ending = incarnation.take_ending();
-    let detail = match (&ending.failure, ending.how) {
-        (Some(failure), _) => Some(failure.to_string().into()),
-        (None, How::Returned) => Some("it returned".into()),
-        (None, _) => None,
-    };
-    if let Some(failure) = &ending.failure {
-        let stopping = incarnation.signal.told().is_some();
-        trace::component_failed(incarnation.name(), &failure.to_string(), stopping);
-    }
-    let fatal = ending
-        .failure
-        .filter(|failure| failure.class() == Class::Fatal);
-    Event {
-        input: input(incarnation.component, incarnation.epoch, ending.how),
-        detail,
-        fatal: fatal.map(|failure| (Some(Arc::clone(incarnation.name())), failure)),
-    }
-}
-
-async fn wait_for_shadow(observed: &Option<Observed>) {
-    match observed {
-        Some(observed) => observed.timers.wait().await,
-        None => std::future::pending().await,
     }
 }

@@ -1,0 +1,259 @@
+//! What the monitor learns from the passing of time and from inputs, and what must follow from them.
+
+use core::time::Duration;
+
+use super::Law::*;
+use super::monitor::{CleanRun, Judged, Leave, Mode, Monitor, Part};
+use super::{Violation, demand};
+use crate::machine::{Class, How, Input, Then, Timer, Why};
+use crate::policy::Blame;
+
+impl Monitor {
+    pub(super) fn pass_time(&mut self, elapsed: Duration) -> Result<(), Violation> {
+        let known = &mut self.known;
+        for timer in &mut known.timers {
+            *timer = timer.map(|left| left.saturating_sub(elapsed));
+        }
+        let Some(late) = self.timed else {
+            return Ok(());
+        };
+        // Beyond what any law asks for, longer is no different.
+        let policy = self.plan.policy();
+        let longest = policy.longest_hold_off();
+        known.clean.age = known.clean.age.saturating_add(elapsed).min(longest);
+        let tolerated = policy.silence_limit().saturating_add(late);
+        let too_long = tolerated.saturating_add(Duration::from_nanos(1));
+        known.unseen = known.unseen.saturating_add(elapsed).min(too_long);
+        if let Some((by_clock, _)) = &mut known.shutdown {
+            let left = by_clock.checked_sub(elapsed);
+            demand(L7, left.is_some(), || {
+                "the summed deadlines of the shutdown have passed".into()
+            })?;
+            *by_clock = left.unwrap_or_default();
+        }
+        if let Some(lease) = &mut known.lease {
+            let in_time = *lease > elapsed;
+            demand(L11, in_time, || {
+                "the lease ran out and something may still be at work".into()
+            })?;
+            *lease -= elapsed;
+        }
+        Ok(())
+    }
+
+    /// Learns what an input that is not stale says.
+    pub(super) fn take_in(&mut self, input: &Input) {
+        let running = self.known.mode == Mode::Ready;
+        let up = matches!(self.known.mode, Mode::Ready | Mode::Starting);
+        let cap = self.plan.policy().tuning().level_cap();
+        let asked = self.was_asked_to_stop(input);
+        let known = &mut self.known;
+        let demanded = (known.level, known.blame);
+        if blames_dependency(input) && !asked {
+            known.blame = Blame::Dependency;
+        }
+        match *input {
+            Input::Report { count, .. } => {
+                self.record.reports += u64::from(count.max(1));
+                if running {
+                    known.suspicion = known.suspicion.saturating_add(count.max(1));
+                }
+            }
+            Input::Failing { .. } if running => known.suspicion = known.suspicion.saturating_add(1),
+            Input::Alive { .. } => {
+                // A silence that no timer told of ends a clean run too.
+                let limit = self.plan.policy().silence_limit();
+                if self
+                    .timed
+                    .is_some_and(|late| known.unseen > limit.saturating_add(late))
+                {
+                    known.clean = CleanRun::default();
+                }
+                if known.clean.alive == 0 {
+                    known.clean.age = Duration::ZERO;
+                }
+                known.clean.alive = known
+                    .clean
+                    .alive
+                    .saturating_add(1)
+                    .min(crate::policy::MAX_COUNT);
+                known.unseen = Duration::ZERO;
+            }
+            Input::Up { component, .. } => known.parts[component.index()] = Part::Up,
+            Input::Gone { component, .. } => known.parts[component.index()] = Part::Down,
+            Input::Fired(timer) => {
+                known.timers[timer.index()] = None;
+                match timer {
+                    Timer::HoldOff => known.clean.passed = known.clean.hold_off.is_some(),
+                    Timer::Decay => {
+                        known.suspicion = known.suspicion.saturating_sub(1);
+                        if known.suspicion == 0 {
+                            known.blame = Blame::Component;
+                        }
+                    }
+                    Timer::Stable => known.level = known.level.saturating_sub(1),
+                    // What an abort did not end within its deadline is wedged.
+                    Timer::Stage => {
+                        for part in &mut known.parts {
+                            if *part == Part::Aborting {
+                                *part = Part::Wedged;
+                            }
+                        }
+                    }
+                    Timer::Silence | Timer::Fence => {}
+                }
+            }
+            Input::LeaseRenewed { remaining, .. } => {
+                // A renewal that comes too late to stop in time is answered by stopping at once;
+                // nobody can promise more.
+                known.lease = self.plan.fence_after(remaining).map(|_| remaining);
+            }
+            Input::Shutdown => {
+                known.wish = known.wish.max(Then::Stop);
+                let total =
+                    self.plan.stop_budget() + self.plan.policy().tuning().delay_before_stop();
+                // Each deadline on the way may be noticed late: the delay's, and two of each stage.
+                let deadlines = 2 * self.plan.layout().stages() as u32 + 1;
+                let late = self.timed.unwrap_or_default().saturating_mul(deadlines);
+                let by_clock = total.saturating_add(late);
+                known.shutdown.get_or_insert((by_clock, total));
+            }
+            Input::Drain => known.wish = known.wish.max(Then::Drain),
+            Input::Resume if known.wish == Then::Drain => known.wish = Then::Monitor,
+            Input::Reset if running => {
+                known.level = 0;
+                known.suspicion = 0;
+                known.blame = Blame::Component;
+            }
+            Input::Reset => known.level = known.level.min(1),
+            _ => {}
+        }
+        if is_fatal(input) {
+            known.wish = known.wish.max(Then::Halt(Why::Fatal));
+        }
+        if !up && matches!(input, Input::Report { .. } | Input::Trip) {
+            known.level = known.level.max(1).min(cap);
+        }
+        let longer = (known.level, known.blame) != demanded;
+        let voids = match input {
+            Input::Failing { .. } | Input::Fired(Timer::Silence) => true,
+            Input::Trip => !up,
+            Input::Report { .. } => !up && longer,
+            _ => false,
+        };
+        if voids {
+            known.clean = CleanRun::default();
+        }
+    }
+
+    /// Whether this tells the end of a component that was asked to stop before.
+    fn was_asked_to_stop(&self, input: &Input) -> bool {
+        match *input {
+            Input::Exited { component, .. } | Input::Gone { component, .. } => {
+                let part = self.part(component);
+                matches!(part, Part::Stopping | Part::Aborting | Part::Wedged)
+            }
+            _ => false,
+        }
+    }
+
+    /// Why readiness must go off, or a start be unwound, or a delay be cut short, in this very step.
+    pub(super) fn must_leave(&self, input: &Input) -> Option<Leave> {
+        let known = &self.known;
+        let broken = is_fatal(input)
+            || matches!(
+                input,
+                Input::Exited { .. } | Input::Gone { .. } | Input::Trip
+            )
+            || matches!(
+                input,
+                Input::Report {
+                    class: Class::Critical,
+                    ..
+                }
+            );
+        let gone_bad = broken
+            || matches!(input, Input::Fired(Timer::Silence | Timer::Fence))
+            || matches!(*input, Input::LeaseRenewed { remaining, .. } if self.plan.fence_after(remaining).is_none());
+        let wanted = matches!(input, Input::Shutdown | Input::Drain);
+        let fails = match known.mode {
+            Mode::Ready => gone_bad || known.suspicion >= self.plan.policy().trip_threshold(),
+            Mode::Starting => {
+                gone_bad
+                    || matches!(
+                        input,
+                        Input::Report { .. } | Input::Failing { .. } | Input::Fired(Timer::Stage)
+                    )
+            }
+            Mode::Delaying => {
+                broken || matches!(input, Input::Report { .. } | Input::Fired(Timer::Stage))
+            }
+            Mode::Idle | Mode::Stopping | Mode::Ended => false,
+        };
+        let was_up = matches!(known.mode, Mode::Ready | Mode::Starting);
+        if fails {
+            Some(Leave::Failed)
+        } else if wanted && was_up {
+            Some(Leave::Wanted)
+        } else {
+            None
+        }
+    }
+
+    /// Books what a stop that must begin now means for the level and for giving up.
+    pub(super) fn book_leave(&mut self, step: &Judged) {
+        let was = self.known.mode;
+        if step.leave.is_some() && matches!(was, Mode::Starting | Mode::Delaying) {
+            self.known.mode = Mode::Stopping;
+        }
+        if step.leave != Some(Leave::Failed)
+            || step.input.as_ref().is_some_and(is_fatal)
+            || was == Mode::Delaying
+        {
+            return;
+        }
+        let policy = self.plan.policy();
+        self.known.level = (self.known.level + 1).min(policy.tuning().level_cap());
+        self.known.tripped = true;
+        if was == Mode::Starting {
+            self.record.failed_starts += 1;
+            // A dependency that flaps, or an operator, is no reason to give up.
+            let own = step.input.as_ref().is_some_and(|input| {
+                !blames_dependency(input) && !matches!(input, Input::LeaseRenewed { .. })
+            });
+            if let (Some(limit), true) = (policy.give_up_after(), own) {
+                self.known.failed_starts += 1;
+                if self.known.failed_starts >= limit {
+                    self.known.wish = self.known.wish.max(Then::Halt(Why::GaveUp));
+                }
+            }
+        }
+    }
+}
+
+fn how_class(input: &Input) -> Option<Class> {
+    match *input {
+        Input::Report { class, .. } => Some(class),
+        Input::Exited {
+            how: How::Failed(class),
+            ..
+        }
+        | Input::Gone {
+            how: How::Failed(class),
+            ..
+        } => Some(class),
+        _ => None,
+    }
+}
+
+fn is_fatal(input: &Input) -> bool {
+    how_class(input) == Some(Class::Fatal)
+}
+
+fn blames_dependency(input: &Input) -> bool {
+    matches!(how_class(input), Some(Class::Dependency | Class::Critical))
+        || matches!(
+            input,
+            Input::Failing { .. } | Input::Trip | Input::Fired(Timer::Silence | Timer::Fence)
+        )
+}

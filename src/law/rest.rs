@@ -1,0 +1,131 @@
+//! How the monitor judges what a step left behind.
+
+use super::Law::*;
+use super::monitor::{Judged, Mode, Monitor, Part};
+use super::{Violation, demand};
+use crate::machine::{Then, Timer};
+use crate::policy::ComponentId;
+
+impl Monitor {
+    /// Judges what a step left behind, after all its effects.
+    pub(super) fn judge_rest(&mut self, step: &Judged) -> Result<(), Violation> {
+        let live = self.any_live();
+        if !live {
+            self.known.lease = None;
+            if matches!(self.known.mode, Mode::Stopping | Mode::Delaying) {
+                self.known.mode = Mode::Idle;
+            }
+        }
+        let known = &self.known;
+        let mode = known.mode;
+        let input = step.input;
+        let armed = |timer: Timer| known.is_armed(timer);
+        if step.leave.is_some() {
+            let left = !matches!(mode, Mode::Ready | Mode::Starting);
+            demand(L16, left, || {
+                format!("{input:?} must stop the world at once")
+            })?;
+        }
+        if mode == Mode::Stopping {
+            let stage = self.highest_live_stage();
+            let in_hand = self
+                .plan
+                .layout()
+                .stage(stage)
+                .map(ComponentId)
+                .map(|id| self.part(id));
+            let all = in_hand
+                .filter(|part| part.is_live())
+                .all(|part| matches!(part, Part::Stopping | Part::Aborting));
+            demand(L16, all && armed(Timer::Stage), || {
+                format!("stage {stage} is to be stopped now")
+            })?;
+        }
+        if mode == Mode::Ready {
+            let all_up = known.parts.iter().all(|part| *part == Part::Up);
+            demand(L1, all_up, || {
+                format!("ready with components {:?}", known.parts)
+            })?;
+            demand(L19, armed(Timer::Silence), || {
+                "ready, and no silence would be noticed".into()
+            })?;
+            if let Some(late) = self.timed {
+                let limit = self.plan.policy().silence_limit().saturating_add(late);
+                demand(L19, known.unseen <= limit, || {
+                    format!("ready, and unseen for {:?}", known.unseen)
+                })?;
+            }
+        }
+        let owner = self
+            .plan
+            .layout()
+            .lease_owner()
+            .map(|owner| self.part(owner));
+        if matches!(mode, Mode::Ready | Mode::Starting) && owner.is_some_and(Part::is_live) {
+            let lease = known.lease.unwrap_or_default();
+            let latest = self.plan.fence_after(lease).unwrap_or_default();
+            let due = known.timers[Timer::Fence.index()];
+            demand(L11, due.is_some_and(|due| due <= latest), || {
+                format!("the fence is due in {due:?}, at most {latest:?} are left")
+            })?;
+        }
+        demand(L15, !step.phase_began, || {
+            format!("{input:?} begins a phase without a deadline")
+        })?;
+        if matches!(mode, Mode::Starting | Mode::Delaying) {
+            demand(L12, armed(Timer::Stage), || {
+                format!("{mode:?} without a deadline")
+            })?;
+        }
+        let at_work = matches!(mode, Mode::Ready | Mode::Starting);
+        let in_phase = !matches!(mode, Mode::Ready | Mode::Idle);
+        for (timer, law, has_a_use) in [
+            (Timer::Stage, L15, in_phase),
+            (Timer::HoldOff, L4, mode == Mode::Idle),
+            (Timer::Silence, L4, known.session.is_some()),
+            (Timer::Decay, L17, mode == Mode::Ready),
+            (Timer::Stable, L13, mode == Mode::Ready),
+            (Timer::Fence, L11, at_work),
+        ] {
+            demand(law, has_a_use || !armed(timer), || {
+                format!("{timer} is armed in {mode:?}, where it means nothing")
+            })?;
+        }
+        if mode == Mode::Ready {
+            let forgets = known.suspicion == 0 || armed(Timer::Decay);
+            demand(L17, forgets, || "suspicion is never forgotten".into())?;
+        }
+        let in_outage = match mode {
+            Mode::Ready => Some(false),
+            Mode::Ended => None,
+            _ => (known.tripped && known.wish == Then::Monitor).then_some(true),
+        };
+        demand(
+            L9,
+            in_outage.is_none_or(|open| open == known.outage.is_some()),
+            || format!("{mode:?} with outage {:?}", known.outage),
+        )?;
+        if mode == Mode::Ended {
+            return Ok(());
+        }
+        let at_rest = mode == Mode::Idle;
+        let wedged = known.parts.contains(&Part::Wedged);
+        let over = at_rest && (known.wish > Then::Drain || wedged);
+        demand(L7, !over, || {
+            format!(
+                "everything is stopped, it should have ended: {:?}",
+                known.wish
+            )
+        })?;
+        let drained = at_rest && known.wish == Then::Drain;
+        let waits = known.timers.iter().any(Option::is_some);
+        demand(L12, waits || drained, || "nothing is armed".into())?;
+        let unheard = known.session.is_some() && !armed(Timer::Silence);
+        demand(L4, !unheard, || "no silence would be noticed".into())?;
+        let blind = at_rest && known.wish == Then::Monitor && known.session.is_none();
+        demand(L6, !blind, || {
+            "at rest, and the dependency is not observed".into()
+        })?;
+        Ok(())
+    }
+}

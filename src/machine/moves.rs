@@ -1,0 +1,185 @@
+//! The moves that more than one handler makes: trip, wind down, rest; and how a stage is started,
+//! stopped, aborted and given up.
+
+use std::sync::Arc;
+
+use super::core::{Core, Cx};
+use super::{Cause, ComponentId, Effect, Input, Phase, Slot, State, StopStep, Then, Timer, Why};
+use crate::policy::Blame;
+
+impl Core {
+    /// Stops the world because something failed: from Running a trip, from Restarting an unwinding.
+    pub(super) fn trip(&mut self, input: &Input, cx: &mut Cx<'_>) -> State {
+        self.blame_if_dependency(input);
+        self.raise_level();
+        let mut then = Then::Monitor;
+        if cx.phase() == Phase::Restarting {
+            self.ledger.record.failed_starts += 1;
+            // A dependency that flaps, or an operator, is no reason to give up.
+            if let Some(limit) = self.policy().give_up_after()
+                && !input.blames_dependency()
+            {
+                self.failed_starts += 1;
+                if self.failed_starts >= limit {
+                    then = Then::Halt(Why::GaveUp);
+                }
+            }
+        }
+        self.wind_down(then, cause_of(input, cx), cx)
+    }
+
+    /// Leaves for ShuttingDown, or right through it if nothing is alive. Readiness goes off first.
+    pub(super) fn wind_down(&mut self, then: Then, cause: Cause, cx: &mut Cx<'_>) -> State {
+        let was_running = cx.phase() == Phase::Running;
+        if was_running {
+            cx.emit(Effect::Ready(false));
+        }
+        if then == Then::Monitor && !self.outage_open {
+            self.outage_open = true;
+            self.outage += 1;
+            cx.emit(Effect::OutageOpened {
+                outage: self.outage,
+                cause,
+            });
+        }
+        // What a component brought on leaves the evidence for the dependency standing.
+        if then != Then::Monitor || self.blame == Blame::Dependency {
+            self.close_session(cx);
+        }
+        cx.hop(Phase::ShuttingDown, cause, self.epoch);
+        let Some(stage) = self.highest_live_stage() else {
+            return self.rest(then, Cause::AllGone, cx);
+        };
+        let wanted = matches!(then, Then::Drain | Then::Stop);
+        let delay = self.policy().tuning().delay_before_stop();
+        let step = if was_running && wanted && !delay.is_zero() && self.policy().fence().is_none() {
+            StopStep::Delaying
+        } else {
+            StopStep::Stopping
+        };
+        State::ShuttingDown { stage, step, then }
+    }
+
+    /// Where to rest when nothing is left to stop.
+    pub(super) fn rest(&mut self, then: Then, cause: Cause, cx: &mut Cx<'_>) -> State {
+        use super::End::{Halted, Stopped};
+        let (state, cause) = match then {
+            _ if self.wedged > 0 => (State::Ended(Halted(Why::Wedged)), Cause::Wedged),
+            Then::Monitor => (
+                State::Monitoring {
+                    evidence: 0,
+                    done: false,
+                },
+                cause,
+            ),
+            Then::Drain => (State::Drained, cause),
+            Then::Stop => (State::Ended(Stopped), cause),
+            Then::Halt(why) => (State::Ended(Halted(why)), cause),
+        };
+        cx.hop(state.phase(), cause, self.epoch);
+        state
+    }
+
+    pub(super) fn highest_live_stage(&self) -> Option<u16> {
+        self.live
+            .iter()
+            .rposition(|&live| live > 0)
+            .map(|stage| stage as u16)
+    }
+
+    /// Starts every component of a stage and returns how many these are.
+    pub(super) fn start_stage(&mut self, stage: u16, cx: &mut Cx<'_>) -> u32 {
+        let plan = Arc::clone(&self.plan);
+        let ids = plan.layout().stage(usize::from(stage));
+        let count = ids.len() as u32;
+        for id in ids.clone() {
+            self.slots[id as usize] = Slot::Starting;
+            cx.emit(Effect::Start {
+                component: ComponentId(id),
+                epoch: self.epoch,
+            });
+        }
+        self.live[usize::from(stage)] = count;
+        self.arm(Timer::Stage, plan.policy().start_deadline(), cx);
+        let owner = plan.layout().lease_owner();
+        if let (Some(fence), Some(owner)) = (plan.policy().fence(), owner)
+            && ids.contains(&owner.0)
+        {
+            // The lease cannot have been granted before now, so it is good for a whole TTL. The
+            // plan was refused if that left no time.
+            self.arm_fence(fence.ttl(), cx);
+        }
+        count
+    }
+
+    /// Asks every live component of a stage to stop.
+    pub(super) fn stop_stage(&mut self, stage: u16, cx: &mut Cx<'_>) {
+        for id in self.plan.layout().stage(usize::from(stage)) {
+            let slot = &mut self.slots[id as usize];
+            if matches!(slot, Slot::Starting | Slot::Up) {
+                *slot = Slot::Stopping;
+                cx.emit(Effect::Stop {
+                    component: ComponentId(id),
+                    epoch: self.epoch,
+                });
+            }
+        }
+        self.arm(Timer::Stage, self.policy().stop_deadline(), cx);
+    }
+
+    /// Aborts what a stage has left.
+    pub(super) fn abort_stage(&mut self, stage: u16, cx: &mut Cx<'_>) {
+        for id in self.plan.layout().stage(usize::from(stage)) {
+            let slot = &mut self.slots[id as usize];
+            if *slot == Slot::Stopping {
+                *slot = Slot::Aborting;
+                cx.emit(Effect::Abort {
+                    component: ComponentId(id),
+                    epoch: self.epoch,
+                });
+            }
+        }
+        self.arm(Timer::Stage, self.policy().abort_deadline(), cx);
+    }
+
+    /// Gives up on what survived its abort, so that the stages below are stopped all the same.
+    pub(super) fn wedge_stage(&mut self, stage: u16) {
+        for id in self.plan.layout().stage(usize::from(stage)) {
+            let slot = &mut self.slots[id as usize];
+            if *slot == Slot::Aborting {
+                *slot = Slot::Wedged;
+                self.live[usize::from(stage)] -= 1;
+                self.wedged += 1;
+            }
+        }
+    }
+}
+
+/// The cause that an input amounts to when it moves the machine.
+pub(super) fn cause_of(input: &Input, cx: &Cx<'_>) -> Cause {
+    match *input {
+        Input::Report {
+            component, class, ..
+        } => Cause::Report { component, class },
+        Input::Exited { component, how, .. } | Input::Gone { component, how, .. } => {
+            let class = how.class();
+            if cx.was == Slot::Starting {
+                Cause::StartFailed { component, class }
+            } else {
+                Cause::Exited { component, class }
+            }
+        }
+        Input::Failing { .. } => Cause::Failing,
+        Input::Fired(Timer::Silence) => Cause::Silence,
+        Input::Fired(Timer::Fence) | Input::LeaseRenewed { .. } => Cause::Fence,
+        Input::Fired(Timer::Stage) => Cause::StartOverdue,
+        Input::Fired(Timer::HoldOff | Timer::Decay | Timer::Stable) | Input::Alive { .. } => {
+            Cause::Recovered
+        }
+        Input::Up { .. } => Cause::AllUp,
+        Input::Shutdown => Cause::Shutdown,
+        Input::Drain => Cause::Drain,
+        Input::Resume => Cause::Resume,
+        Input::Trip | Input::Reset => Cause::Trip,
+    }
+}

@@ -1,0 +1,169 @@
+//! How effects are carried out, and what is published of them.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Supervisor, Task};
+use crate::machine::{Cause, Effect, Phase, Record, Slot, Timer, Transition};
+use crate::policy::ComponentId;
+use crate::shell::describe::describe;
+use crate::shell::incarnation::{Hold, Incarnation};
+use crate::shell::journal::{Outage, Transitioned};
+use crate::shell::trace;
+
+impl Supervisor {
+    pub(super) fn carry_out(&mut self, effects: &[Effect], detail: Option<&str>) {
+        for effect in effects {
+            trace::effect(effect, false);
+            match *effect {
+                Effect::Ready(ready) => self.shared.ready.store(ready, Ordering::Release),
+                Effect::Start { component, epoch } => self.start(component, epoch),
+                Effect::Stop { component, .. } => self.stop(component),
+                Effect::Abort { component, .. } => self.abort(component),
+                // In observe-only the shadow has the probe.
+                Effect::OpenSession { .. } | Effect::CloseSession { .. }
+                    if self.observed.is_some() => {}
+                Effect::OpenSession { session } => self.sessions.open(session),
+                Effect::CloseSession { .. } => self.sessions.close(),
+                Effect::Arm { timer, after } => {
+                    let due = self.timers.arm(timer, after);
+                    self.note_due(timer, Some(due));
+                }
+                Effect::Disarm { timer } => {
+                    self.timers.disarm(timer);
+                    self.note_due(timer, None);
+                }
+                Effect::OutageOpened { outage, cause } => self.shared.journal.open_outage(Outage {
+                    number: outage,
+                    reason: describe(cause, detail, &self.shared).into(),
+                    began: Instant::now(),
+                    lasted: None,
+                    record: Record::default(),
+                }),
+                Effect::OutageClosed(record) => {
+                    let lasted = self.shared.journal.close_outage(record, Instant::now());
+                    trace::outage_closed(record, lasted.map(|lasted| lasted.as_millis() as u64));
+                }
+                Effect::Ended(end) => self.ended = Some(end),
+            }
+        }
+    }
+
+    fn note_due(&mut self, timer: Timer, due: Option<Instant>) {
+        match timer {
+            Timer::HoldOff => self.hold_off_due = due,
+            Timer::Stage => self.stage_due = due,
+            _ => {}
+        }
+    }
+
+    fn start(&mut self, component: ComponentId, epoch: u64) {
+        let stage = self
+            .shared
+            .plan
+            .layout()
+            .stage_of(component)
+            .unwrap_or_default();
+        let signal = &mut self.signals[stage];
+        if self.shared.plan.layout().stage(stage).start == component.0 {
+            // The first of its stage: the signal of the last epoch has done its work.
+            *signal = Arc::default();
+        }
+        let incarnation = Incarnation::new(
+            component,
+            epoch,
+            Arc::clone(signal),
+            Arc::clone(&self.shared),
+        );
+        let hold = Hold::first(&incarnation);
+        self.shared.epoch.store(epoch, Ordering::Release);
+        self.shared.set_slot(component, Slot::Starting);
+        if self.shared.plan.layout().lease_owner() == Some(component)
+            && let Some(fence) = self.shared.plan.policy().fence()
+        {
+            self.watch_fence(fence.ttl());
+        }
+        let task = tokio::spawn(
+            Arc::clone(&incarnation).run(Arc::clone(&self.components[component.index()]), hold),
+        );
+        let abort = task.abort_handle();
+        self.tasks[component.index()] = Some(Task { incarnation, abort });
+    }
+
+    fn stop(&mut self, component: ComponentId) {
+        self.shared.set_slot(component, Slot::Stopping);
+        if let Some(task) = &self.tasks[component.index()] {
+            // One signal serves the whole stage; all but the first call find it given.
+            let within = self.shared.plan.policy().stop_deadline();
+            task.incarnation.signal.stop(self.cause, within);
+        }
+    }
+
+    fn abort(&mut self, component: ComponentId) {
+        self.shared.set_slot(component, Slot::Aborting);
+        if let Some(task) = &self.tasks[component.index()] {
+            task.abort.abort();
+            task.incarnation.abort_sub_tasks();
+        }
+    }
+
+    pub(super) fn watch_fence(&self, remaining: Duration) {
+        if let (Some(watchdog), Some(fence)) = (&self.watchdog, self.shared.plan.policy().fence()) {
+            // All is to be gone a margin before the lease expires. Half of the margin is left for
+            // the confirmation, the other half for the abort.
+            let left = remaining.saturating_sub(fence.margin() / 2);
+            watchdog.set(std::time::Instant::now() + left);
+        }
+    }
+
+    /// Publishes the transitions and what else changed.
+    pub(super) fn publish(&mut self, hops: &[Transition], detail: Option<&str>) {
+        let now = Instant::now();
+        for hop in hops {
+            let transitioned = Transitioned {
+                number: self.transitions,
+                at: now,
+                from: hop.from,
+                to: hop.to,
+                cause: hop.cause,
+                reason: describe(hop.cause, detail, &self.shared).into(),
+                epoch: hop.epoch,
+                outage: self.machine.outage(),
+                spent: now - self.entered,
+            };
+            self.entered = now;
+            self.transitions += 1;
+            if hop.to == Phase::ShuttingDown {
+                self.cause = hop.cause;
+            }
+            trace::transition(&transitioned, &self.shared, false);
+            self.shared.summary.send_modify(|summary| {
+                summary.phase = hop.to;
+                // That everything is gone is no news to who asks why; why it had to go is.
+                if hop.cause != Cause::AllGone {
+                    summary.reason = Arc::clone(&transitioned.reason);
+                }
+            });
+            self.shared.journal.push(transitioned);
+        }
+        let monitoring = self.machine.phase() == Phase::Monitoring;
+        self.shared.summary.send_modify(|summary| {
+            if self.transitions == 0 {
+                summary.reason = describe(Cause::Boot, None, &self.shared).into();
+            }
+            summary.entered = Some(self.entered);
+            summary.epoch = self.machine.epoch();
+            summary.outage = self.machine.outage();
+            summary.outage_open = self.machine.outage_is_open();
+            summary.level = self.machine.level();
+            summary.dependency.clone_from(&self.dependency);
+            summary.hold_off_due = self
+                .hold_off_due
+                .filter(|_| monitoring && self.machine.is_armed(Timer::HoldOff));
+            summary.stage_due = self.stage_due;
+        });
+    }
+}

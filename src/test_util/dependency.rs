@@ -1,0 +1,120 @@
+//! A dependency that a test switches up and down.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::shell::{Observation, Probe, lock};
+
+/// A dependency that a test switches. It begins up.
+#[derive(Clone, Debug)]
+pub struct Dependency {
+    mode: Arc<watch::Sender<Mode>>,
+    every: Duration,
+}
+
+#[derive(Clone, Debug)]
+enum Mode {
+    Up,
+    Failing(Cow<'static, str>),
+    Hanging,
+}
+
+impl Default for Dependency {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Dependency {
+    /// A dependency that is up, and whose probes observe it once a second and at each switch.
+    pub fn new() -> Self {
+        Self::observed_every(Duration::from_secs(1))
+    }
+
+    /// The same with another interval.
+    pub fn observed_every(every: Duration) -> Self {
+        Self {
+            mode: Arc::new(watch::Sender::new(Mode::Up)),
+            every,
+        }
+    }
+
+    /// What observes it. Give it to [`Overwatch::watching`](crate::Overwatch::watching).
+    pub fn probe(&self) -> impl Probe + use<> {
+        DependencyProbe {
+            hurry: Notify::new(),
+            _dependency: Arc::clone(&self.mode),
+            mode: self.mode.subscribe(),
+            every: self.every,
+            told: Mutex::new(None),
+        }
+    }
+
+    /// From now on it is seen to fail, for this reason.
+    pub fn fail(&self, reason: impl Into<Cow<'static, str>>) {
+        self.mode.send_replace(Mode::Failing(reason.into()));
+    }
+
+    /// From now on it gives no answer at all.
+    pub fn hang(&self) {
+        self.mode.send_replace(Mode::Hanging);
+    }
+
+    /// From now on it is up.
+    pub fn recover(&self) {
+        self.mode.send_replace(Mode::Up);
+    }
+
+    /// Whether it is up.
+    pub fn is_up(&self) -> bool {
+        matches!(*self.mode.borrow(), Mode::Up)
+    }
+}
+
+struct DependencyProbe {
+    hurry: Notify,
+    /// Keeps it from hanging when the test has dropped its own.
+    _dependency: Arc<watch::Sender<Mode>>,
+    mode: watch::Receiver<Mode>,
+    every: Duration,
+    /// When something was told, and of which switch: what this receiver has seen.
+    told: Mutex<Option<(Instant, watch::Receiver<Mode>)>>,
+}
+
+#[async_trait::async_trait]
+impl Probe for DependencyProbe {
+    async fn observe(&self) -> Observation {
+        let told = lock(&self.told).clone();
+        let (mut due, mut mode) = match told {
+            Some((at, seen)) => (at + self.every, seen),
+            None => (Instant::now(), self.mode.clone()),
+        };
+        loop {
+            let hangs = matches!(*mode.borrow(), Mode::Hanging);
+            tokio::select! {
+                biased;
+                switched = mode.changed() => match switched {
+                    Ok(()) => due = Instant::now(),
+                    Err(_) => std::future::pending().await,
+                },
+                () = self.hurry.notified() => due = Instant::now(),
+                () = sleep_until(due), if !hangs => {
+                    let observation = match &*mode.borrow() {
+                        Mode::Failing(reason) => Observation::failing(reason.clone()),
+                        _ => Observation::alive("it is up"),
+                    };
+                    *lock(&self.told) = Some((Instant::now(), mode));
+                    return observation;
+                }
+            }
+        }
+    }
+
+    fn hurry(&self) {
+        self.hurry.notify_waiters();
+    }
+}

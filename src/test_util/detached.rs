@@ -1,0 +1,129 @@
+//! A context without a supervisor.
+
+use std::sync::Arc;
+
+use crate::machine::{Cause, Class};
+use crate::policy::{ComponentId, Layout, Plan, Policy};
+use crate::shell::{Batch, Context, Incarnation, Shared};
+
+/// A context without a supervisor, to test one component by itself: the test plays the supervisor.
+///
+/// ```
+/// use overwatch::test_util::Detached;
+/// use overwatch::{Component, Context, Failure, task};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let component = task(|ctx: Context| async move {
+///     ctx.ready();
+///     ctx.report(Failure::new("a hiccup"));
+///     ctx.stopping().await;
+///     Ok(())
+/// });
+/// let detached = Detached::new("worker");
+/// let run = tokio::spawn({
+///     let ctx = detached.context();
+///     async move { component.run(ctx).await }
+/// });
+/// detached.wait_until_ready().await;
+/// detached.stop();
+/// run.await.unwrap().unwrap();
+/// assert_eq!(detached.reports()[0].first, "a hiccup");
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Detached {
+    context: Context,
+    inner: Inner,
+}
+
+struct Inner {
+    incarnation: Arc<Incarnation>,
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Inner")
+    }
+}
+
+impl Detached {
+    /// A context of this name, in epoch 1.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn new(name: &str) -> Self {
+        let layout = Layout::new(&[1]).expect("one component makes a layout");
+        let plan = Plan::new(Policy::default(), layout).expect("the default policy works");
+        let name: Arc<str> = name.into();
+        let shared = Arc::new(Shared::new(Arc::new(plan), vec![name]));
+        shared.enter(tokio::runtime::Handle::current());
+        let incarnation = Incarnation::new(ComponentId(0), 1, Arc::default(), Arc::clone(&shared));
+        incarnation.adopt();
+        Self {
+            context: Context::new(Arc::clone(&incarnation)),
+            inner: Inner {
+                incarnation,
+                shared,
+            },
+        }
+    }
+
+    /// The context to hand to the component.
+    pub fn context(&self) -> Context {
+        self.context.clone()
+    }
+
+    /// Tells the component to stop, as a shutdown would.
+    pub fn stop(&self) {
+        let deadline = Policy::default().stop_deadline();
+        self.inner
+            .incarnation
+            .signal
+            .stop(Cause::Shutdown, deadline);
+    }
+
+    /// Waits until the component has said that it is up.
+    pub async fn wait_until_ready(&self) {
+        while !self.inner.incarnation.is_up() {
+            self.inner.shared.woken().await;
+        }
+    }
+
+    /// What the component, and its sub-tasks, have reported since the last call.
+    pub fn reports(&self) -> Vec<Reported> {
+        self.inner
+            .incarnation
+            .reports()
+            .take()
+            .into_iter()
+            .map(Into::into)
+            .collect()
+    }
+}
+
+/// Reports of one class, as they wait for a supervisor: a storm is one of these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reported {
+    /// The class.
+    pub class: Class,
+    /// How many.
+    pub count: u64,
+    /// The reason of the first.
+    pub first: String,
+    /// The reason of the last, if there was more than one.
+    pub last: Option<String>,
+}
+
+impl From<Batch> for Reported {
+    fn from(batch: Batch) -> Self {
+        Self {
+            class: batch.class,
+            count: batch.count,
+            first: batch.first.to_string(),
+            last: batch.last.map(|last| last.to_string()),
+        }
+    }
+}
