@@ -73,9 +73,14 @@ pub(crate) fn seen(what: &str, took: Duration, limit: Duration) {
 
 pub(crate) async fn stays_alive(probe: &EtcdProbe, time: Duration) {
     let begun = Instant::now();
+    let mut longest_gap = Duration::ZERO;
     while begun.elapsed() < time {
+        let asked = Instant::now();
         observe(probe).await.expect("alive all the time");
+        longest_gap = longest_gap.max(asked.elapsed());
     }
+    let gap = longest_gap.as_secs_f32();
+    println!("alive for {time:?}, longest gap {gap:.3} s");
 }
 
 /// A failure is told again, about an interval later.
