@@ -283,6 +283,14 @@ impl ByHand {
             State::Running { .. } if class == Class::Critical => self.fail(true, cause, out),
             State::Running { suspicion } => self.suspect(suspicion, count, blames, cause, out),
             State::Restarting { .. } => self.fail(blames, cause, out),
+            State::Monitoring { .. } => {
+                let before = (self.level, self.blame);
+                self.level = self.level.max(1);
+                self.blame_if(blames);
+                if (self.level, self.blame) != before {
+                    self.forget(out);
+                }
+            }
             _ => self.trouble(blames, out),
         }
     }
@@ -321,13 +329,17 @@ impl ByHand {
         }
     }
 
-    fn void(&mut self, blames: bool, out: &mut Vec<Effect>) {
-        self.blame_if(blames);
+    fn forget(&mut self, out: &mut Vec<Effect>) {
         self.state = State::Monitoring {
             evidence: 0,
             done: false,
         };
         self.disarm(Timer::HoldOff, out);
+    }
+
+    fn void(&mut self, blames: bool, out: &mut Vec<Effect>) {
+        self.blame_if(blames);
+        self.forget(out);
         self.arm(Timer::Silence, self.policy().silence_limit(), out);
     }
 
@@ -372,7 +384,8 @@ impl ByHand {
             if class == Class::Fatal {
                 self.raise_wish(Then::Halt(Why::Fatal));
             }
-            self.blame_if(class.blames_dependency());
+            let asked = matches!(was, Slot::Stopping | Slot::Aborting | Slot::Wedged);
+            self.blame_if(class.blames_dependency() && !asked);
             let done = gone && self.live[usize::from(stage)] == 0;
             if let State::ShuttingDown { then, .. } = self.state
                 && (done || step == StopStep::Delaying)
@@ -393,7 +406,7 @@ impl ByHand {
         let mut then = Then::Monitor;
         if let State::Restarting { .. } = self.state {
             self.record.failed_starts += 1;
-            if let Some(limit) = self.policy().give_up_after() {
+            if let (Some(limit), false) = (self.policy().give_up_after(), blames) {
                 self.failed_starts += 1;
                 if self.failed_starts >= limit {
                     then = Then::Halt(Why::GaveUp);

@@ -12,6 +12,7 @@ use super::config::EtcdConfig;
 use super::error::EtcdConfigError;
 use super::judge::Judge;
 use super::lane::{Lane, Outcome};
+use crate::policy::{Policy, PolicyError};
 use crate::{Observation, Probe};
 
 /// Observes etcd: see the [module](crate::etcd) for what counts as evidence and when it is failing.
@@ -84,6 +85,21 @@ impl Probe for EtcdProbe {
         let observation = watched.vigil.observe(&self.hurry).await;
         watched.finished = true;
         observation
+    }
+
+    fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
+        let (grace, limit) = (self.config.grace, policy.silence_limit());
+        if grace < limit {
+            return Ok(());
+        }
+        Err(PolicyError::new(
+            "silence_limit",
+            format!("{limit:?}"),
+            format!(
+                "it must be longer than the probe's grace of {grace:?}: an election that the probe \
+                 tolerates would count as silence"
+            ),
+        ))
     }
 
     fn hurry(&self) {

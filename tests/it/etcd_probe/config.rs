@@ -142,3 +142,21 @@ fn debug_shows_no_secret() {
     let bytes = format!("{:?}", "KEY-PEM".as_bytes());
     assert!(!shown.contains(&bytes), "{shown}");
 }
+
+#[test]
+fn a_silence_limit_within_the_grace_is_refused() {
+    let seconds = std::time::Duration::from_secs;
+    let config = EtcdConfig::new(["http://127.0.0.1:2379"]).expect("a valid URL");
+    let probe = overwatch::etcd::EtcdProbe::new(config).expect("valid numbers");
+    let policy = overwatch::Policy::builder().silence_limit(seconds(4));
+    let error = overwatch::Overwatch::watching(probe)
+        .policy(policy.build().expect("valid by itself"))
+        .task("idle", |_| async { Ok(()) })
+        .build()
+        .expect_err("an election would trip");
+    assert_eq!(
+        error.to_string(),
+        "`silence_limit` is 4s, but it must be longer than the probe's grace of 4s: an election \
+         that the probe tolerates would count as silence"
+    );
+}
