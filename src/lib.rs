@@ -101,7 +101,7 @@
 //! | field | type | meaning |
 //! | --- | --- | --- |
 //! | `from`, `to` | string | the states: `Running`, `ShuttingDown`, `Monitoring`, `Restarting`, `Drained`, `Stopped`, `Halted` |
-//! | `cause` | string | `boot`, `report`, `exited`, `start_failed`, `start_overdue`, `failing`, `silence`, `fence`, `trip`, `drain`, `resume`, `shutdown`, `recovered`, `all_up`, `all_gone`, `wedged` or `gave_up` |
+//! | `cause` | string | `boot`, `report`, `exited`, `start_failed`, `start_overdue`, `failing`, `silence`, `fence`, `trip`, `drain`, `resume`, `shutdown`, `recovered`, `all_up`, `all_gone`, `wedged`, `gave_up` or `fatal` |
 //! | `reason` | string | the cause in words, with the error or the observation that led to it |
 //! | `component`, `class` | string, optional | whose failure it was, and its class: `component`, `dependency`, `critical` or `fatal` |
 //! | `epoch` | integer | the epoch, after the transition |

@@ -56,6 +56,8 @@ pub enum Cause {
     Wedged,
     /// Too many starts failed in a row.
     GaveUp,
+    /// Everything is gone after a failure that no restart could mend.
+    Fatal,
 }
 
 impl Cause {
@@ -79,6 +81,7 @@ impl Cause {
             Self::AllGone => "all_gone",
             Self::Wedged => "wedged",
             Self::GaveUp => "gave_up",
+            Self::Fatal => "fatal",
         }
     }
 

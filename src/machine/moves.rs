@@ -74,6 +74,9 @@ impl Core {
             ),
             Then::Drain => (State::Drained, cause),
             Then::Stop => (State::Ended(Stopped), cause),
+            Then::Halt(Why::GaveUp) => (State::Ended(Halted(Why::GaveUp)), Cause::GaveUp),
+            // That everything is gone is not why it ends; a report while nothing was alive is.
+            Then::Halt(why) if cause == Cause::AllGone => (State::Ended(Halted(why)), Cause::Fatal),
             Then::Halt(why) => (State::Ended(Halted(why)), cause),
         };
         cx.hop(state.phase(), cause, self.epoch);

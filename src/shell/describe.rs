@@ -44,6 +44,7 @@ pub(super) fn describe(cause: Cause, detail: Option<&str>, shared: &Shared) -> S
             "aborted and still not gone: {}",
             listed(shared, &[Slot::Wedged, Slot::Aborting])
         ),
+        Cause::Fatal => format!("a failure that no restart could mend{because}"),
         Cause::GaveUp => "too many starts failed in a row".into(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::machine::Class;
 
@@ -75,6 +76,12 @@ impl Failure {
     fn with_class(mut self, class: Class) -> Self {
         self.class = class;
         self
+    }
+
+    /// What it says. The words are the user's code, which must not bring down who asks for them.
+    pub(crate) fn text(&self) -> String {
+        let text = catch_unwind(AssertUnwindSafe(|| self.to_string()));
+        text.unwrap_or_else(|panic| format!("(its text {})", Self::from_panic(panic)))
     }
 
     /// What a panic says.

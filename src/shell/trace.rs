@@ -72,7 +72,7 @@ pub(super) fn component_failed(name: &str, failure: &str, stopping: bool) {
 pub(super) fn reported(
     name: Option<&str>,
     class: &str,
-    count: u64,
+    count: u32,
     first: &str,
     last: Option<&str>,
 ) {

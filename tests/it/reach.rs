@@ -87,6 +87,8 @@ fn everything() -> Vec<String> {
         "all_up",
         "all_gone",
         "wedged",
+        "gave_up",
+        "fatal",
     ];
     let effects = [
         "ready on",

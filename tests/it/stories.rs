@@ -710,20 +710,20 @@ fn it_gives_up_after_so_many_failed_starts_in_a_row() -> Told {
     check(
         &world,
         expect![[r#"
-        0ns Restarting (recovered)
-        1ms ShuttingDown (start_failed)
-        1ms Monitoring (all_gone)
-        5ms Restarting (recovered)
-        5ms Running (all_up)
-        5ms ShuttingDown (report)
-        5ms Monitoring (all_gone)
-        13ms Restarting (recovered)
-        14ms ShuttingDown (start_failed)
-        14ms Monitoring (all_gone)
-        30ms Restarting (recovered)
-        31ms ShuttingDown (start_failed)
-        31ms Halted (all_gone)
-    "#]],
+            0ns Restarting (recovered)
+            1ms ShuttingDown (start_failed)
+            1ms Monitoring (all_gone)
+            5ms Restarting (recovered)
+            5ms Running (all_up)
+            5ms ShuttingDown (report)
+            5ms Monitoring (all_gone)
+            13ms Restarting (recovered)
+            14ms ShuttingDown (start_failed)
+            14ms Monitoring (all_gone)
+            30ms Restarting (recovered)
+            31ms ShuttingDown (start_failed)
+            31ms Halted (gave_up)
+        "#]],
     );
     Ok(())
 }
@@ -772,11 +772,11 @@ fn a_component_that_dies_of_something_fatal_halts_after_an_ordered_stop() -> Tol
     check(
         &world,
         expect![[r#"
-        0ns Restarting (recovered)
-        0ns Running (all_up)
-        0ns ShuttingDown (exited)
-        0ns Halted (all_gone)
-    "#]],
+            0ns Restarting (recovered)
+            0ns Running (all_up)
+            0ns ShuttingDown (exited)
+            0ns Halted (fatal)
+        "#]],
     );
     Ok(())
 }
@@ -932,4 +932,69 @@ fn a_shadow_ends_when_it_is_told() {
     observed.tell(Input::Alive { session: 1 });
     observed.tell(Input::Shutdown);
     assert_eq!(observed.effects.last(), Some(&Effect::Ended(End::Stopped)));
+}
+
+// Who is to blame, and for what.
+
+/// A program that goes on reporting from outside of any component must not keep its service down.
+#[test]
+fn reports_while_monitoring_prolong_nothing_twice() -> Told {
+    let mut world = World::running(plan(small_policy(), &[1]))?;
+    world.act(Action::Fail)?;
+    world.answer_all()?;
+    let mut waited = 0;
+    while world.machine().epoch() == 1 && waited < 200 {
+        world.act(Action::Alive)?;
+        world.input(Input::Report {
+            component: None,
+            epoch: world.machine().epoch(),
+            class: Class::Dependency,
+            count: 1,
+        })?;
+        world.wait(Some(1))?;
+        waited += 1;
+    }
+    assert_eq!(
+        world.machine().epoch(),
+        2,
+        "started again, after {waited} ms"
+    );
+    Ok(())
+}
+
+/// Starts that the dependency or an operator undid are no failures of the service's own.
+#[test]
+fn a_dependency_that_flaps_uses_up_no_starts() -> Told {
+    let mut world = World::new(plan(small_policy().give_up_after(2), &[1]), true)?;
+    for undone in [
+        Input::Failing { session: 1 },
+        Input::Trip,
+        Input::Fired(Timer::Silence),
+    ] {
+        while world.phase() != Phase::Restarting {
+            world.act(Action::Alive)?;
+            world.wait(Some(1))?;
+        }
+        match undone {
+            Input::Failing { .. } => world.act(Action::Fail)?,
+            Input::Trip => world.input(Input::Trip)?,
+            _ => world.wait(Some(8))?,
+        }
+        world.answer_all()?;
+        assert_eq!(world.phase(), Phase::Monitoring, "{undone:?}");
+    }
+    assert!(world.recover()?.is_some());
+    Ok(())
+}
+
+/// An error after a stop was asked for counts as stopped, and blames nobody.
+#[test]
+fn an_error_after_a_stop_does_not_demand_the_window() -> Told {
+    let mut world = World::running(plan(small_policy(), &[1, 1]))?;
+    world.gone(1, How::Failed(Class::Component))?;
+    assert_eq!(world.machine().blame(), Blame::Component);
+    world.gone(0, How::Failed(Class::Dependency))?;
+    assert_eq!(world.machine().blame(), Blame::Component);
+    assert_eq!(world.recover()?, Some(ms(4)));
+    Ok(())
 }

@@ -123,6 +123,11 @@ impl Supervisor {
     pub(super) fn publish(&mut self, hops: &[Transition], detail: Option<&str>) {
         let now = Instant::now();
         for hop in hops {
+            let fatal = match &self.fatal {
+                Some((_, failure)) if hop.cause == Cause::Fatal => Some(failure.text()),
+                _ => None,
+            };
+            let detail = fatal.as_deref().or(detail);
             let transitioned = Transitioned {
                 number: self.transitions,
                 at: now,

@@ -13,9 +13,8 @@ use crate::machine::{Class, How, Input, Timer};
 use crate::policy::ComponentId;
 use crate::shell::incarnation::Incarnation;
 use crate::shell::observe::Observed;
-use crate::shell::reporter::Batch;
 use crate::shell::shared::{Answer, Command};
-use crate::shell::{Observation, trace};
+use crate::shell::{Failure, Observation, trace};
 
 impl Supervisor {
     pub(super) async fn next(&mut self) -> Event {
@@ -149,63 +148,30 @@ impl Supervisor {
             self.reports = self.shared.take_reports()?.take().into();
         }
         let batch = self.reports.front_mut()?;
-        let Batch {
-            component,
-            epoch,
-            class,
-            ..
-        } = *batch;
         // What waited too long is told first, with the epoch before, to be counted as stale.
-        if batch.stale > 0 {
-            let count = u32::try_from(batch.stale).unwrap_or(u32::MAX);
-            batch.stale -= u64::from(count);
-            let epoch = epoch.wrapping_sub(1);
-            return Some(
-                Input::Report {
-                    component,
-                    epoch,
-                    class,
-                    count,
-                }
-                .into(),
-            );
-        }
-        let count = u32::try_from(batch.count).unwrap_or(u32::MAX);
-        batch.count -= u64::from(count);
-        let name = component.map(|component| Arc::clone(self.shared.name(component)));
-        let first = batch.first.to_string();
+        let (epoch, waiting) = match batch.stale {
+            0 => (batch.epoch, &mut batch.count),
+            _ => (batch.epoch.wrapping_sub(1), &mut batch.stale),
+        };
+        let count = u32::try_from(*waiting).unwrap_or(u32::MAX);
+        *waiting -= u64::from(count);
+        let first = batch.first.text();
+        let mut event = Event::from(Input::Report {
+            component: batch.component,
+            epoch,
+            class: batch.class,
+            count,
+        });
         if batch.count == 0 {
             let batch = self.reports.pop_front()?;
-            let last = batch.last.as_ref().map(ToString::to_string);
-            trace::reported(
-                name.as_deref(),
-                class.as_str(),
-                u64::from(count),
-                &first,
-                last.as_deref(),
-            );
-            let fatal = (class == Class::Fatal).then_some((name, batch.first));
-            return Some(Event {
-                input: Input::Report {
-                    component,
-                    epoch,
-                    class,
-                    count,
-                },
-                detail: Some(first.into()),
-                fatal,
-            });
+            let name = batch.component.map(|id| Arc::clone(self.shared.name(id)));
+            let last = batch.last.as_ref().map(Failure::text);
+            let class = batch.class.as_str();
+            trace::reported(name.as_deref(), class, count, &first, last.as_deref());
+            event.fatal = (batch.class == Class::Fatal).then_some((name, batch.first));
         }
-        Some(Event {
-            input: Input::Report {
-                component,
-                epoch,
-                class,
-                count,
-            },
-            detail: Some(first.into()),
-            fatal: None,
-        })
+        event.detail = Some(first.into());
+        Some(event)
     }
 }
 
@@ -213,13 +179,13 @@ impl Supervisor {
 fn ended(incarnation: &Incarnation, input: impl FnOnce(ComponentId, u64, How) -> Input) -> Event {
     let ending = incarnation.take_ending();
     let detail = match (&ending.failure, ending.how) {
-        (Some(failure), _) => Some(failure.to_string().into()),
+        (Some(failure), _) => Some(failure.text().into()),
         (None, How::Returned) => Some("it returned".into()),
         (None, _) => None,
     };
     if let Some(failure) = &ending.failure {
         let stopping = incarnation.signal.told().is_some();
-        trace::component_failed(incarnation.name(), &failure.to_string(), stopping);
+        trace::component_failed(incarnation.name(), &failure.text(), stopping);
     }
     let fatal = ending
         .failure

@@ -601,3 +601,23 @@ async fn a_component_knows_why_and_until_when_it_must_stop() {
     assert_eq!(running.notes.all(), ["false failing 10s"]);
     running.shut_down().await;
 }
+
+/// An error whose text is a trap brings down nobody but its own component.
+#[tokio::test(start_paused = true)]
+async fn an_error_that_panics_when_it_is_shown_is_survived() {
+    #[derive(Debug)]
+    struct Trap;
+    impl std::fmt::Display for Trap {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            panic!("gotcha")
+        }
+    }
+    impl std::error::Error for Trap {}
+    let bad = |ctx: Context| async move {
+        ctx.ready();
+        ctx.report(Trap);
+        ctx.stopping().await;
+        Err(Trap.into())
+    };
+    recovers_from(one(bad), "report", "(its text panicked: gotcha)").await;
+}
