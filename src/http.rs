@@ -85,7 +85,10 @@ pub fn router<S: Clone + Send + Sync + 'static>(handle: Handle) -> Router<S> {
 /// What `/status/check` answers now.
 pub fn health(handle: &Handle) -> (StatusCode, HealthBody) {
     let status = handle.status();
-    let since = SystemTime::now() - status.since;
+    // A clock that was never set may be nearer to its epoch than that.
+    let since = SystemTime::now()
+        .checked_sub(status.since)
+        .unwrap_or(SystemTime::UNIX_EPOCH);
     let body = HealthBody {
         ready: status.ready,
         state: status.phase.as_str(),

@@ -86,7 +86,9 @@ impl ByHand {
                 count,
             } => {
                 let count = count.max(1);
-                if epoch != self.epoch || component.is_some_and(|id| self.slot(id) == Slot::Down) {
+                let outside_and_fatal = component.is_none() && class == Class::Fatal;
+                let other_epoch = epoch != self.epoch && !outside_and_fatal;
+                if other_epoch || component.is_some_and(|id| self.slot(id) == Slot::Down) {
                     self.record.stale_reports += u64::from(count);
                     return;
                 }

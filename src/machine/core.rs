@@ -4,7 +4,9 @@ use core::hash::{Hash, Hasher};
 use core::time::Duration;
 use std::sync::Arc;
 
-use super::{Cause, ComponentId, Effect, Hops, Ignored, Input, Phase, Record, Timer, Transition};
+use super::{
+    Cause, Class, ComponentId, Effect, Hops, Ignored, Input, Phase, Record, Timer, Transition,
+};
 use crate::policy::{Blame, Plan, Policy};
 
 /// What a component is doing, as far as the machine has been told.
@@ -187,6 +189,12 @@ impl Core {
             (self.slot(component) == Slot::Down).then_some(Ignored::NotAlive)
         };
         match *input {
+            // What no restart could mend is true in every epoch.
+            Input::Report {
+                component: None,
+                class: Class::Fatal,
+                ..
+            } => None,
             Input::Report {
                 component, epoch, ..
             } => of_epoch(epoch).or_else(|| component.and_then(of_live)),

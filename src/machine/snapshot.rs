@@ -43,6 +43,9 @@ pub struct Snapshot {
     pub hold_offs: u64,
 }
 
+/// The largest number that a snapshot may give for what only grows, so that no run overflows it.
+const LARGEST_COUNT: u64 = u64::MAX / 2;
+
 /// Why a snapshot is not one that a machine of this plan could be in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SnapshotError(&'static str);
@@ -125,7 +128,19 @@ impl Machine {
         let core = &self.core;
         let policy = core.policy();
         let limit = policy.give_up_after().unwrap_or(1);
+        let record = &core.ledger.record;
+        let counts = [
+            core.epoch,
+            core.session,
+            core.outage,
+            core.ledger.hold_offs,
+            record.reports,
+            record.stale_reports,
+            record.failed_starts,
+        ];
+        let room = counts.into_iter().all(|count| count <= LARGEST_COUNT);
         let checks = [
+            (room, "a number that only grows has no room to grow"),
             (
                 core.level <= policy.tuning().level_cap(),
                 "`level` is above the highest",

@@ -120,7 +120,7 @@ impl Builder {
 
     /// Calls this with each step of the machine, in order, before its effects are carried out. For
     /// recorders, and for tests that let a [`Monitor`](crate::law::Monitor) read along. It must not
-    /// block.
+    /// block, and a panic in it ends the run.
     pub fn on_step(mut self, each: impl FnMut(StepRecord<'_>) + Send + 'static) -> Self {
         self.on_step = Some(Box::new(each));
         self

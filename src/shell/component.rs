@@ -4,6 +4,7 @@ use std::future::Future;
 
 use async_trait::async_trait;
 
+use super::incarnation::unwinding;
 use super::{Context, Failure};
 
 /// Something that the service starts and stops: a scheduler, a pool, a cluster membership.
@@ -86,7 +87,7 @@ pub trait StartStop: Send + Sync + 'static {
     async fn start(&self, ctx: &Context) -> Result<(), Failure>;
 
     /// Stops it, and leaves nothing behind. It is called once for each start, also for one that
-    /// failed or was cut short, so that nothing stays half started.
+    /// failed, panicked or was cut short, so that nothing stays half started.
     ///
     /// # Errors
     ///
@@ -99,7 +100,7 @@ pub(super) struct StartStopped<S>(pub(super) S);
 #[async_trait]
 impl<S: StartStop> Component for StartStopped<S> {
     async fn run(&self, ctx: Context) -> Result<(), Failure> {
-        let started = ctx.until_stopping(self.0.start(&ctx)).await;
+        let started = ctx.until_stopping(unwinding(self.0.start(&ctx))).await;
         if let Some(Ok(())) = started {
             ctx.ready();
             ctx.stopping().await;

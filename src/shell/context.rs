@@ -11,8 +11,10 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::incarnation::{Hold, Incarnation, unwinding};
+use super::shared::Lease;
 use super::{Failure, Reporter};
 use crate::machine::Cause;
+use crate::policy::MAX_DURATION;
 
 /// A component's view of its own incarnation. Cheap to clone; clones are the same context.
 ///
@@ -118,16 +120,13 @@ impl Context {
     ) -> SubTask<T> {
         let (tell, told) = oneshot::channel();
         let reporter = self.reporter();
-        if let (Some(runtime), Some(hold)) = (self.0.shared.runtime(), self.hold()) {
-            runtime.spawn_blocking(move || {
-                match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
-                    Ok(Ok(value)) => drop(tell.send(value)),
-                    Ok(Err(failure)) => reporter.report(failure),
-                    Err(panic) => reporter.report(Failure::from_panic(panic)),
-                }
-                drop(hold);
-            });
-        }
+        self.0.spawn_blocking(move || {
+            match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
+                Ok(Ok(value)) => drop(tell.send(value)),
+                Ok(Err(failure)) => reporter.report(failure),
+                Err(panic) => reporter.report(Failure::from_panic(panic)),
+            }
+        });
         SubTask(told)
     }
 
@@ -146,9 +145,13 @@ impl Context {
     /// Only the component that was named as
     /// [lease owner](super::Builder::lease_owner) may call it; for others it changes nothing.
     pub fn lease_renewed(&self, sent: Instant, ttl: Duration) {
-        self.0
-            .shared
-            .lease_renewed(self.0.component, self.0.epoch, sent + ttl);
+        let lease = Lease {
+            epoch: self.0.epoch,
+            sent,
+            // A lease of more than a day needs no fence before that day is over.
+            expires: sent + ttl.min(MAX_DURATION),
+        };
+        self.0.shared.lease_renewed(self.0.component, lease);
     }
 }
 

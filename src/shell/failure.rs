@@ -1,10 +1,16 @@
 //! The one failure type.
 
 use std::error::Error;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{iter, mem};
 
 use crate::machine::Class;
+
+/// The longest text that is kept of a failure, in bytes.
+const MAX_TEXT: usize = 4096;
+/// The most sources of an error that are shown.
+const MAX_SOURCES: usize = 32;
 
 /// What went wrong, and whose trouble it is.
 ///
@@ -80,8 +86,15 @@ impl Failure {
 
     /// What it says. The words are the user's code, which must not bring down who asks for them.
     pub(crate) fn text(&self) -> String {
-        let text = catch_unwind(AssertUnwindSafe(|| self.to_string()));
-        text.unwrap_or_else(|panic| format!("(its text {})", Self::from_panic(panic)))
+        let mut text = Bounded(String::new());
+        // A text that is cut short ends with an error, which says nothing new.
+        let written = catch_unwind(AssertUnwindSafe(|| {
+            let _ = write!(text, "{self}");
+        }));
+        match written {
+            Ok(()) => text.0,
+            Err(panic) => format!("{}(its text {})", text.0, Self::from_panic(panic).error),
+        }
     }
 
     /// What a panic says.
@@ -94,11 +107,38 @@ impl Failure {
             (_, Some(message)) => format!("panicked: {message}"),
             _ => "panicked".to_owned(),
         };
-        // Dropping a payload may panic in turn, and there is nobody left to tell.
-        std::mem::forget(payload);
+        discard(payload);
         Self::new(message)
     }
 }
+
+/// Dropping an error is the user's code too.
+impl Drop for Failure {
+    fn drop(&mut self) {
+        let error = mem::replace(&mut self.error, Box::new(Gone));
+        discard(error);
+    }
+}
+
+/// Drops what may panic when it is dropped. What that panic throws is dropped with less care: it is
+/// leaked, since it may go on like that.
+fn discard<T>(value: T) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        mem::forget(panic);
+    }
+}
+
+/// Stands where an error was.
+#[derive(Debug)]
+struct Gone;
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("gone")
+    }
+}
+
+impl Error for Gone {}
 
 impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
@@ -110,12 +150,11 @@ impl fmt::Display for Failure {
     /// The error and all its sources, joined by colons.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.error)?;
-        let mut source = self.error.source();
-        while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
-        }
-        Ok(())
+        // A chain that is longer than this goes round in a circle.
+        let sources = iter::successors(self.error.source(), |&error| error.source());
+        sources
+            .take(MAX_SOURCES)
+            .try_for_each(|error| write!(f, ": {error}"))
     }
 }
 
@@ -160,5 +199,24 @@ impl<T, E: Into<Failure>> Classify<T> for Result<T, E> {
 
     fn fatal(self) -> Result<T, Failure> {
         self.map_err(|error| error.into().fatal())
+    }
+}
+
+/// A text that grows no longer than [`MAX_TEXT`].
+struct Bounded(String);
+
+impl Write for Bounded {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        let left = MAX_TEXT - self.0.len();
+        if more.len() <= left {
+            self.0.push_str(more);
+            return Ok(());
+        }
+        self.0.extend(more.chars().scan(left, |left, char| {
+            *left = left.checked_sub(char.len_utf8())?;
+            Some(char)
+        }));
+        // Full: nothing more needs to be made up.
+        Err(fmt::Error)
     }
 }

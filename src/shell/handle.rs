@@ -44,8 +44,9 @@ impl Handle {
         self.0.journal.outages()
     }
 
-    /// Waits until the status is as wanted. It is looked at now, and after every transition and
-    /// observation.
+    /// Waits until the status is as wanted. It is looked at now, and whenever it has changed; of
+    /// changes that follow at once upon each other only the last may be seen.
+    /// [`transitions`](Self::transitions) misses none.
     ///
     /// # Errors
     ///

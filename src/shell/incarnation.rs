@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::runtime;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::reporter::Source;
+use super::reporter::{Batch, Source};
 use super::shared::{Answer, Shared};
 use super::{Component, Context, Failure, lock};
 use crate::machine::{Cause, How};
@@ -48,6 +49,8 @@ pub(super) struct Ending {
 struct SubTasks {
     /// Made when the first is spawned.
     set: Option<JoinSet<()>>,
+    /// For blocking work that has not begun: its hold.
+    queued: Vec<Arc<Mutex<Option<Hold>>>>,
     closed: bool,
 }
 
@@ -104,6 +107,18 @@ impl Incarnation {
         self.shared.name(self.component)
     }
 
+    /// The reports that wait, if there were any. Called when it has ended: its last words count.
+    pub(super) fn take_reports(&self) -> Vec<Batch> {
+        self.reports
+            .get()
+            .map_or_else(Vec::new, |reports| reports.take())
+    }
+
+    /// The span of the component, for its main task and for each sub-task.
+    fn span(&self) -> tracing::Span {
+        tracing::info_span!(target: "overwatch::component", "component", name = %self.name(), epoch = self.epoch)
+    }
+
     /// Where its reports gather.
     pub(crate) fn reports(&self) -> &Arc<Source> {
         self.reports
@@ -133,8 +148,17 @@ impl Incarnation {
 
     /// Runs the component; the whole of its main task.
     pub(super) async fn run(self: Arc<Self>, component: Arc<dyn Component>, first: Hold) {
-        let span = tracing::info_span!(target: "overwatch::component", "component", name = %self.name(), epoch = self.epoch);
-        let work = unwinding(component.run(Context::new(Arc::clone(&self)))).instrument(span);
+        let span = self.span();
+        // A component written by hand may panic before it has made its future.
+        let ctx = Context::new(Arc::clone(&self));
+        let begun = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| component.run(ctx))));
+        let work = async {
+            match begun {
+                Ok(running) => unwinding(running).await,
+                Err(panic) => Err(Failure::from_panic(panic)),
+            }
+        };
+        let work = work.instrument(span);
         let ending = match work.await {
             Ok(()) => Ending {
                 how: How::Returned,
@@ -146,32 +170,55 @@ impl Incarnation {
             },
         };
         *lock(&self.ending) = Some(ending);
-        // What it leaves behind must not hide that it is no longer at work.
-        if self.signal.told().is_none() && self.holds.load(Ordering::Acquire) > 1 {
+        // What it leaves behind must not hide that it is no longer at work. Decided by the release
+        // itself: a hold may be taken at any moment. After Gone this is stale and harmless.
+        let was_last = first.release();
+        if !was_last && self.signal.told().is_none() {
             self.shared.answer(Answer::Exited(Arc::clone(&self)));
         }
-        drop(first);
     }
 
-    /// Spawns a task that belongs to this incarnation. `false` if it is over.
-    pub(super) fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) -> bool {
-        let mut tasks = lock(&self.sub_tasks);
-        let (false, Some(runtime), Some(hold)) =
-            (tasks.closed, self.shared.runtime(), Hold::of(self))
-        else {
-            return false;
-        };
-        // What has ended needs no handle any more; so the set holds no more than is alive.
-        let set = tasks.set.get_or_insert_default();
-        while set.try_join_next().is_some() {}
-        set.spawn_on(
-            async move {
-                work.await;
+    /// Spawns a task that belongs to this incarnation, unless that is over.
+    pub(super) fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
+        self.with_sub_tasks(|tasks, runtime, hold| {
+            // What has ended needs no handle any more; so the set holds no more than is alive.
+            let set = tasks.set.get_or_insert_default();
+            while set.try_join_next().is_some() {}
+            set.spawn_on(
+                async move {
+                    work.await;
+                    drop(hold);
+                }
+                .instrument(self.span()),
+                runtime,
+            );
+        });
+    }
+
+    /// The same for work that blocks. What has not begun when the others are aborted never will.
+    pub(super) fn spawn_blocking(self: &Arc<Self>, work: impl FnOnce() + Send + 'static) {
+        let span = self.span();
+        self.with_sub_tasks(|tasks, runtime, hold| {
+            let ticket = Arc::new(Mutex::new(Some(hold)));
+            tasks.queued.retain(|ticket| lock(ticket).is_some());
+            tasks.queued.push(Arc::clone(&ticket));
+            runtime.spawn_blocking(move || {
+                let Some(hold) = lock(&ticket).take() else {
+                    return;
+                };
+                span.in_scope(work);
                 drop(hold);
-            },
-            &runtime,
-        );
-        true
+            });
+        });
+    }
+
+    fn with_sub_tasks(self: &Arc<Self>, spawn: impl FnOnce(&mut SubTasks, &runtime::Handle, Hold)) {
+        let mut tasks = lock(&self.sub_tasks);
+        if let (false, Some(runtime), Some(hold)) =
+            (tasks.closed, self.shared.runtime(), Hold::of(self))
+        {
+            spawn(&mut tasks, &runtime, hold);
+        }
     }
 
     /// Aborts all sub-tasks, and lets no new ones begin.
@@ -180,6 +227,12 @@ impl Incarnation {
         tasks.closed = true;
         if let Some(set) = &mut tasks.set {
             set.abort_all();
+        }
+        let queued = std::mem::take(&mut tasks.queued);
+        drop(tasks);
+        for ticket in queued {
+            let hold = lock(&ticket).take();
+            drop(hold);
         }
     }
 
@@ -197,14 +250,14 @@ impl Incarnation {
 /// For anything that must be gone before the component's successor may start, and that is no
 /// sub-task: a thread, a foreign callback, a child process. Drop it when that is gone.
 #[must_use = "dropping it says that what it stood for is gone"]
-pub struct Hold(Arc<Incarnation>);
+pub struct Hold(Option<Arc<Incarnation>>);
 
 impl Hold {
     /// The first hold of a new incarnation.
     pub(super) fn first(incarnation: &Arc<Incarnation>) -> Self {
         incarnation.holds.store(1, Ordering::Release);
         incarnation.shared.live.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(incarnation))
+        Self(Some(Arc::clone(incarnation)))
     }
 
     /// One more hold, unless the incarnation is gone already.
@@ -214,23 +267,39 @@ impl Hold {
             .holds
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
             .ok()?;
-        Some(Self(Arc::clone(incarnation)))
+        Some(Self(Some(Arc::clone(incarnation))))
+    }
+
+    /// Drops it, and tells whether it was the last.
+    fn release(mut self) -> bool {
+        self.0.take().is_some_and(let_go)
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if self.0.holds.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.shared.live.fetch_sub(1, Ordering::AcqRel);
-            self.0.shared.answer(Answer::Gone(Arc::clone(&self.0)));
+        if let Some(incarnation) = self.0.take() {
+            let_go(incarnation);
         }
     }
 }
 
 impl std::fmt::Debug for Hold {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Hold({})", self.0.name())
+        let name = self.0.as_ref().map(|incarnation| incarnation.name());
+        f.debug_tuple("Hold").field(&name).finish()
     }
+}
+
+/// One hold less. The last one out says that the incarnation is gone.
+fn let_go(incarnation: Arc<Incarnation>) -> bool {
+    let was_last = incarnation.holds.fetch_sub(1, Ordering::AcqRel) == 1;
+    if was_last {
+        let shared = Arc::clone(&incarnation.shared);
+        shared.live.fetch_sub(1, Ordering::AcqRel);
+        shared.answer(Answer::Gone(incarnation));
+    }
+    was_last
 }
 
 /// Runs user code to its end, and turns a panic into a failure. The future is dropped before this

@@ -14,7 +14,7 @@ use super::session::Sessions;
 use super::shared::Shared;
 use super::timers::Timers;
 use super::trace;
-use crate::machine::{Class, Effect, Input, Shadow, Timer};
+use crate::machine::{Class, Effect, Input, Phase, Shadow, Timer};
 use crate::policy::Plan;
 
 pub(super) struct Observed {
@@ -47,6 +47,11 @@ impl Observed {
     /// The session whose observations count.
     pub(super) fn session(&self) -> Option<u64> {
         self.shadow.machine().session()
+    }
+
+    /// Where the shadow is.
+    pub(super) fn phase(&self) -> Phase {
+        self.shadow.machine().phase()
     }
 
     /// Who is to be told an input that would otherwise go to the real machine.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::io::Write;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -147,8 +148,8 @@ impl Overwatch {
     pub async fn run_or_exit(self) {
         if let Err(error) = self.run_until_signal().await {
             tracing::error!(target: "overwatch::end", "{error}");
-            // Also where nobody listens to the log.
-            eprintln!("{error}");
+            // Also where nobody listens to the log. A reader that has left is no reason to stay.
+            let _ = writeln!(std::io::stderr(), "{error}");
             std::process::exit(HALTED);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::mem;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::shared::Shared;
@@ -29,11 +29,8 @@ impl Reporter {
 
     /// Reports a failure.
     pub fn report(&self, failure: impl Into<Failure>) {
-        let epoch = match self.source.of {
-            Some((_, epoch)) => epoch,
-            None => self.shared.epoch.load(Ordering::Acquire),
-        };
-        if self.source.add(epoch, failure.into()) {
+        // Converted first: it is the user's code.
+        if self.source.add(&self.shared.epoch, failure.into()) {
             self.shared.reported(Arc::clone(&self.source));
         }
     }
@@ -83,33 +80,45 @@ impl Source {
     }
 
     /// Adds a report. `true` if there was none waiting, so that the supervisor is to be told.
-    fn add(&self, epoch: u64, failure: Failure) -> bool {
+    fn add(&self, current: &AtomicU64, failure: Failure) -> bool {
         let class = failure.class();
         let mut batches = lock(&self.batches);
         let was_empty = batches.is_empty();
-        match batches.iter_mut().find(|batch| batch.class == class) {
+        // Read under the lock, so that within a source epochs go one way.
+        let epoch = self
+            .of
+            .map_or_else(|| current.load(Ordering::Acquire), |(_, epoch)| epoch);
+        let mut superseded_too = None;
+        let superseded = match batches.iter_mut().find(|batch| batch.class == class) {
             Some(batch) if batch.epoch == epoch => {
                 batch.count = batch.count.saturating_add(1);
-                batch.last = Some(failure);
+                batch.last.replace(failure)
             }
-            // Only reports from outside get here. Epochs go one way, so what waits is stale now.
+            // Only reports from outside get here: what waits is stale by now.
             Some(batch) => {
                 batch.stale = batch.stale.saturating_add(batch.count);
                 batch.epoch = epoch;
                 batch.count = 1;
-                batch.first = failure;
-                batch.last = None;
+                let first = mem::replace(&mut batch.first, failure);
+                superseded_too = batch.last.take();
+                Some(first)
             }
-            None => batches.push(Batch {
-                component: self.of.map(|(component, _)| component),
-                epoch,
-                class,
-                count: 1,
-                stale: 0,
-                first: failure,
-                last: None,
-            }),
-        }
+            None => {
+                batches.push(Batch {
+                    component: self.of.map(|(component, _)| component),
+                    epoch,
+                    class,
+                    count: 1,
+                    stale: 0,
+                    first: failure,
+                    last: None,
+                });
+                None
+            }
+        };
+        drop(batches);
+        // Outside of the lock: dropping it is the user's code.
+        drop((superseded, superseded_too));
         was_empty
     }
 

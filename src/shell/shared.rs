@@ -49,8 +49,12 @@ pub(crate) struct Shared {
 struct Inbox {
     answers: VecDeque<Answer>,
     lease: Option<Lease>,
+    /// Epoch and begin of the latest renewal that was told of.
+    renewed: Option<(u64, Instant)>,
     reports: VecDeque<Arc<Source>>,
     commands: VecDeque<Command>,
+    /// Nobody takes anything any more.
+    closed: bool,
 }
 
 /// What a component answers.
@@ -69,6 +73,8 @@ pub(super) enum Answer {
 #[derive(Clone, Copy)]
 pub(super) struct Lease {
     pub(super) epoch: u64,
+    /// When the renewal was sent.
+    pub(super) sent: Instant,
     pub(super) expires: Instant,
 }
 
@@ -113,6 +119,11 @@ impl Shared {
 
     pub(super) fn answer(&self, answer: Answer) {
         let mut inbox = lock(&self.inbox);
+        if inbox.closed {
+            // Dropped outside of the lock, like all that may run code of the user.
+            drop(inbox);
+            return drop(answer);
+        }
         inbox.answers.push_back(answer);
         let first = inbox.answers.len() == 1;
         drop(inbox);
@@ -121,15 +132,27 @@ impl Shared {
         }
     }
 
-    pub(super) fn lease_renewed(&self, component: ComponentId, epoch: u64, expires: Instant) {
-        if self.plan.layout().lease_owner() == Some(component) {
-            lock(&self.inbox).lease = Some(Lease { epoch, expires });
+    /// Takes note of a renewal, unless a later one is known: answers may overtake each other.
+    pub(super) fn lease_renewed(&self, component: ComponentId, lease: Lease) {
+        if self.plan.layout().lease_owner() != Some(component) {
+            return;
+        }
+        let mut inbox = lock(&self.inbox);
+        let newest = (lease.epoch, lease.sent);
+        if inbox.renewed.is_none_or(|renewed| renewed < newest) {
+            inbox.renewed = Some(newest);
+            inbox.lease = Some(lease);
+            drop(inbox);
             self.wake.notify_one();
         }
     }
 
     pub(super) fn reported(&self, source: Arc<Source>) {
-        lock(&self.inbox).reports.push_back(source);
+        let mut inbox = lock(&self.inbox);
+        if !inbox.closed {
+            inbox.reports.push_back(source);
+        }
+        drop(inbox);
         self.wake.notify_one();
     }
 
@@ -158,6 +181,12 @@ impl Shared {
         self.wake.notify_one();
     }
 
+    /// Wakes one more, for those that wait beside each other.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn nudge(&self) {
+        self.wake.notify_one();
+    }
+
     // Taken by the supervisor.
 
     pub(crate) async fn woken(&self) {
@@ -175,6 +204,10 @@ impl Shared {
 
     pub(super) fn take_command(&self) -> Option<Command> {
         lock(&self.inbox).commands.pop_front()
+    }
+
+    pub(super) fn has_reports(&self) -> bool {
+        !lock(&self.inbox).reports.is_empty()
     }
 
     pub(super) fn take_reports(&self) -> Option<Arc<Source>> {
@@ -226,5 +259,12 @@ impl Shared {
         self.ready.store(false, Ordering::Release);
         self.summary.send_if_modified(Summary::abandon);
         self.journal.close();
+        // What waits holds incarnations, and these hold this: emptied, or it would live for ever.
+        let left = {
+            let mut inbox = lock(&self.inbox);
+            inbox.closed = true;
+            (mem::take(&mut inbox.answers), mem::take(&mut inbox.reports))
+        };
+        drop(left);
     }
 }

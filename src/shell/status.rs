@@ -1,6 +1,7 @@
 //! What the outside is told: state, since when, why, and what is awaited.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -98,7 +99,8 @@ impl Summary {
     pub(super) fn status(&self, shared: &Shared) -> Status {
         Status {
             phase: self.phase,
-            ready: shared.ready.load(std::sync::atomic::Ordering::Acquire),
+            // Read apart from the rest, so it is believed only where it fits.
+            ready: self.phase == Phase::Running && shared.ready.load(Ordering::Acquire),
             epoch: self.epoch,
             since: self
                 .entered

@@ -45,12 +45,18 @@ pub(super) struct Supervisor {
     answers: VecDeque<Answer>,
     observation: Option<Seen>,
     reports: VecDeque<Batch>,
+    /// When reports may be taken again.
+    reports_due: Instant,
+    /// The end of a component, held back until the reports before it are told.
+    last_words: Option<Answer>,
 
     effects: Vec<Effect>,
     began: Instant,
     entered: Instant,
     transitions: u64,
     cause: Cause,
+    /// The level that was published.
+    level: u32,
     hold_off_due: Option<Instant>,
     stage_due: Option<Instant>,
     dependency: Option<(bool, Arc<str>)>,
@@ -113,11 +119,14 @@ impl Supervisor {
             answers: VecDeque::new(),
             observation: None,
             reports: VecDeque::new(),
+            reports_due: now,
+            last_words: None,
             effects,
             began: now,
             entered: now,
             transitions: 0,
             cause: Cause::Boot,
+            level: 0,
             hold_off_due: None,
             stage_due: None,
             dependency: None,
@@ -181,10 +190,11 @@ impl Supervisor {
         if let Some(Effect::Ready(false)) = effects.first() {
             self.shared.ready.store(false, Ordering::Release);
         }
-        if let Step::Ignored(why) = step {
-            trace::ignored(&input, why);
-        } else if self.fatal.is_none() {
-            self.fatal = event.fatal;
+        match (step, input) {
+            (Step::Ignored(why), _) => trace::ignored(&input, why),
+            (_, Input::LeaseRenewed { remaining, .. }) => self.watch_fence(Some(remaining)),
+            _ if self.fatal.is_none() => self.fatal = event.fatal,
+            _ => {}
         }
         self.record(Some(input), Some(step), &effects);
         self.note_slots(&input);
@@ -198,7 +208,8 @@ impl Supervisor {
             self.sessions.hurry();
         }
         let observed = matches!(input, Input::Alive { .. } | Input::Failing { .. });
-        if observed || !effects.is_empty() {
+        if observed || !effects.is_empty() || self.level != self.machine.level() {
+            self.level = self.machine.level();
             self.publish(&[], None);
         }
         self.effects = effects;
@@ -253,8 +264,18 @@ impl Supervisor {
     }
 
     fn tell_shadow_of_time(&mut self) {
-        if let Some(observed) = &mut self.observed {
-            while let Some(timer) = observed.timers.due() {
+        while let Some(observed) = &self.observed
+            && let Some((at, timer)) = observed.timers.due()
+        {
+            let phase = observed.phase();
+            if timer == Timer::Silence {
+                if self.was_heard(at, phase) {
+                    return;
+                }
+                self.note_silence();
+                self.publish(&[], None);
+            }
+            if let Some(observed) = &mut self.observed {
                 observed.handle(Input::Fired(timer), None, &self.shared, &mut self.sessions);
             }
         }

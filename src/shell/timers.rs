@@ -30,10 +30,8 @@ impl Timers {
     }
 
     /// The timer that is due by now, if one is; of several, the one that was due first.
-    pub(super) fn due(&self) -> Option<Timer> {
-        self.next()
-            .filter(|&(due, _)| due <= Instant::now())
-            .map(|(_, timer)| timer)
+    pub(super) fn due(&self) -> Option<(Instant, Timer)> {
+        self.next().filter(|&(due, _)| due <= Instant::now())
     }
 
     /// Waits until some timer is due; for ever if none is armed.

@@ -47,9 +47,9 @@ impl Watchdog {
         Ok(Self(watched))
     }
 
-    /// By when all components must be gone.
-    pub(super) fn set(&self, deadline: Instant) {
-        lock(&self.0.state).deadline = Some(deadline);
+    /// By when all components must be gone; `None` when they are, and no lease is held.
+    pub(super) fn set(&self, deadline: Option<Instant>) {
+        lock(&self.0.state).deadline = deadline;
         self.0.changed.notify_one();
     }
 }

@@ -89,6 +89,8 @@ impl Detached {
         while !self.inner.incarnation.is_up() {
             self.inner.shared.woken().await;
         }
+        // Whoever waits beside us is to see it too.
+        self.inner.shared.nudge();
     }
 
     /// What the component, and its sub-tasks, have reported since the last call.

@@ -5,6 +5,7 @@ mod defects;
 mod follow;
 #[cfg(feature = "http")]
 mod http;
+mod last_words;
 mod misbehaving;
 mod outages;
 mod probes;

@@ -499,7 +499,7 @@ fn report_storms_are_counted_exactly() -> Told {
     world.input(Input::Report {
         component: None,
         epoch,
-        class: Class::Fatal,
+        class: Class::Critical,
         count: u32::MAX,
     })?;
     assert!(world.recover()?.is_some());

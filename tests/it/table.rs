@@ -389,7 +389,7 @@ fn inputs() -> Vec<(String, Input)> {
     for (when, epoch) in epochs {
         add(
             format!("report {when}"),
-            report(None, epoch, Class::Fatal, 1),
+            report(None, epoch, Class::Critical, 1),
         );
     }
     for (when, session) in [("", NOW), (" past", NOW - 1), (" future", NOW + 1)] {

@@ -1,12 +1,20 @@
 //! Several dependencies as one.
 
 use std::future::poll_fn;
-use std::task::Poll;
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use super::{Observation, Probe};
 use crate::policy::{Policy, PolicyError};
+use crate::shell::lock;
 
-/// Several dependencies as one: alive when each of them is, failing as soon as one of them is.
+/// Several dependencies as one: alive when each of them was seen alive since the last time, failing
+/// as soon as one of them is.
+///
+/// It tells that all are alive as often as the slowest of them does. One that hangs is noticed within
+/// the silence limit and that interval.
 ///
 /// ```
 /// use std::time::Duration;
@@ -18,46 +26,100 @@ use crate::policy::{Policy, PolicyError};
 /// let probe = all([Box::new(database) as Box<dyn Probe>, Box::new(queue)]);
 /// ```
 pub fn all(probes: impl IntoIterator<Item = Box<dyn Probe>>) -> All {
-    All(probes.into_iter().collect())
+    All {
+        probes: probes.into_iter().map(Arc::from).collect(),
+        kept: Mutex::default(),
+    }
 }
 
 /// See [`all`].
-pub struct All(Vec<Box<dyn Probe>>);
+pub struct All {
+    probes: Vec<Arc<dyn Probe>>,
+    /// What was under way when the last observation was told; nothing if that call was dropped.
+    kept: Mutex<Vec<Part>>,
+}
+
+/// One of the probes, and the call of it that is under way.
+struct Part {
+    probe: Arc<dyn Probe>,
+    pending: Option<Pending>,
+    /// Whether it was seen alive in this round.
+    alive: bool,
+}
+
+type Pending = Pin<Box<dyn Future<Output = Observation> + Send>>;
+
+impl Part {
+    fn new(probe: &Arc<dyn Probe>) -> Self {
+        Self {
+            probe: Arc::clone(probe),
+            pending: None,
+            alive: false,
+        }
+    }
+
+    /// Goes on with it, and returns what is failing. One that is alive is observed further, or its
+    /// failure would wait for the others; but one that answers at once only once more.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Observation> {
+        for _ in 0..2 {
+            let pending = self.pending.get_or_insert_with(|| {
+                let probe = Arc::clone(&self.probe);
+                Box::pin(async move { probe.observe().await })
+            });
+            let Poll::Ready(observation) = pending.as_mut().poll(cx) else {
+                return Poll::Pending;
+            };
+            self.pending = None;
+            match observation {
+                Observation::Alive { .. } => self.alive = true,
+                failing => return Poll::Ready(failing),
+            }
+        }
+        Poll::Pending
+    }
+}
 
 #[async_trait::async_trait]
 impl Probe for All {
     async fn observe(&self) -> Observation {
-        let mut pending: Vec<_> = self.0.iter().map(|probe| Some(probe.observe())).collect();
-        poll_fn(|cx| {
-            let mut waits = false;
-            for slot in &mut pending {
-                let Some(observing) = slot else { continue };
-                match observing.as_mut().poll(cx) {
-                    Poll::Ready(Observation::Alive { .. }) => *slot = None,
-                    // The others are dropped, as a session's end drops them.
-                    Poll::Ready(failing) => return Poll::Ready(failing),
-                    Poll::Pending => waits = true,
+        let mut parts = mem::take(&mut *lock(&self.kept));
+        if parts.is_empty() {
+            parts = self.probes.iter().map(Part::new).collect();
+        }
+        for part in &mut parts {
+            part.alive = false;
+        }
+        let observation = poll_fn(|cx| {
+            for part in &mut parts {
+                // At rest after two answers at once: it has nothing that would wake us.
+                if part.alive && part.pending.is_none() {
+                    continue;
+                }
+                if let Poll::Ready(failing) = part.poll(cx) {
+                    return Poll::Ready(failing);
                 }
             }
-            if waits {
+            if parts.iter().any(|part| !part.alive) {
                 return Poll::Pending;
             }
             Poll::Ready(Observation::alive(format!(
                 "all {} dependencies are",
-                self.0.len()
+                parts.len()
             )))
         })
-        .await
+        .await;
+        *lock(&self.kept) = parts;
+        observation
     }
 
     fn hurry(&self) {
-        for probe in &self.0 {
+        for probe in &self.probes {
             probe.hurry();
         }
     }
 
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
-        if self.0.is_empty() {
+        if self.probes.is_empty() {
             // Nothing at all would always be alive.
             return Err(PolicyError::new(
                 "all",
@@ -65,12 +127,12 @@ impl Probe for All {
                 "it needs at least one probe",
             ));
         }
-        self.0.iter().try_for_each(|probe| probe.check(policy))
+        self.probes.iter().try_for_each(|probe| probe.check(policy))
     }
 }
 
 impl std::fmt::Debug for All {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "All({} probes)", self.0.len())
+        write!(f, "All({} probes)", self.probes.len())
     }
 }

@@ -59,13 +59,15 @@ struct Said {
 impl Feed {
     /// The dependency does its work.
     pub fn alive(&self, evidence: impl Into<Cow<'static, str>>) {
-        self.0.0.say(|said| said.alive = Some(evidence.into()));
+        let evidence = evidence.into();
+        self.0.0.say(|said| said.alive = Some(evidence));
     }
 
     /// The dependency does not do its work.
     pub fn failing(&self, reason: impl Into<Cow<'static, str>>) {
+        let reason = reason.into();
         self.0.0.say(|said| {
-            said.failing = Some(reason.into());
+            said.failing = Some(reason);
             // What was seen before it proves nothing any more.
             said.alive = None;
         });

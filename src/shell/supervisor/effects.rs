@@ -84,7 +84,7 @@ impl Supervisor {
         if self.shared.plan.layout().lease_owner() == Some(component)
             && let Some(fence) = self.shared.plan.policy().fence()
         {
-            self.watch_fence(fence.ttl());
+            self.watch_fence(Some(fence.ttl()));
         }
         let task = tokio::spawn(
             Arc::clone(&incarnation).run(Arc::clone(&self.components[component.index()]), hold),
@@ -110,12 +110,13 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn watch_fence(&self, remaining: Duration) {
+    /// Tells the watchdog how long the lease is good for, or that none is held.
+    pub(super) fn watch_fence(&self, remaining: Option<Duration>) {
         if let (Some(watchdog), Some(fence)) = (&self.watchdog, self.shared.plan.policy().fence()) {
             // All is to be gone a margin before the lease expires. Half of the margin is left for
             // the confirmation, the other half for the abort.
-            let left = remaining.saturating_sub(fence.margin() / 2);
-            watchdog.set(std::time::Instant::now() + left);
+            let left = remaining.map(|remaining| remaining.saturating_sub(fence.margin() / 2));
+            watchdog.set(left.map(|left| std::time::Instant::now() + left));
         }
     }
 
@@ -141,8 +142,11 @@ impl Supervisor {
             };
             self.entered = now;
             self.transitions += 1;
-            if hop.to == Phase::ShuttingDown {
-                self.cause = hop.cause;
+            match hop.to {
+                Phase::ShuttingDown => self.cause = hop.cause,
+                // Everything is gone, so no lease allows anything any more.
+                Phase::Monitoring | Phase::Drained => self.watch_fence(None),
+                _ => {}
             }
             trace::transition(&transitioned, &self.shared, false);
             self.shared.summary.send_modify(|summary| {

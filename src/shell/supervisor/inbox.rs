@@ -5,16 +5,18 @@
 //! deadline; for the same reason an observation that is already there goes before the silence timer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::{Event, Supervisor};
-use crate::machine::{Class, How, Input, Timer};
-use crate::policy::ComponentId;
-use crate::shell::incarnation::Incarnation;
+use crate::machine::{Class, How, Input, Phase, Timer};
 use crate::shell::observe::Observed;
-use crate::shell::shared::{Answer, Command};
+use crate::shell::shared::{Answer, Command, Lease};
 use crate::shell::{Failure, Observation, trace};
+
+/// How soon reports are taken again.
+const REPORT_PACE: Duration = Duration::from_millis(10);
 
 impl Supervisor {
     pub(super) async fn next(&mut self) -> Event {
@@ -31,6 +33,7 @@ impl Supervisor {
                 () = self.shared.woken() => {}
                 () = self.timers.wait() => {}
                 () = wait_for_shadow(&self.observed) => {}
+                () = sleep_until(self.reports_due), if self.shared.has_reports() => {}
                 Some(seen) = self.seen.recv(), if self.observation.is_none() => self.observation = Some(seen),
             }
         }
@@ -46,47 +49,57 @@ impl Supervisor {
     }
 
     fn answered(&mut self) -> Option<Event> {
+        if let Some(last) = self.last_words.take() {
+            // What it reported before it ended counts, and would be stale afterwards.
+            if let Some(report) = self.next_batch() {
+                self.last_words = Some(last);
+                return Some(report);
+            }
+            return Some(told(last));
+        }
         if self.answers.is_empty() {
             self.shared.take_answers(&mut self.answers);
         }
         let Some(answer) = self.answers.pop_front() else {
-            let lease = self.shared.take_lease()?;
-            let remaining = lease.expires.saturating_duration_since(Instant::now());
-            self.watch_fence(remaining);
-            let epoch = lease.epoch;
+            let Lease { epoch, expires, .. } = self.shared.take_lease()?;
+            let remaining = expires.saturating_duration_since(Instant::now());
             return Some(Input::LeaseRenewed { epoch, remaining }.into());
         };
-        Some(match answer {
-            Answer::Up { component, epoch } => Input::Up { component, epoch }.into(),
-            Answer::Exited(incarnation) => {
-                ended(&incarnation, |component, epoch, how| Input::Exited {
-                    component,
-                    epoch,
-                    how,
-                })
+        if let Answer::Exited(incarnation) | Answer::Gone(incarnation) = &answer {
+            // Once: one that goes on reporting must not hold back that it has ended.
+            self.reports.extend(incarnation.take_reports());
+            if !self.reports.is_empty() {
+                self.last_words = Some(answer);
+                return self.answered();
             }
-            Answer::Gone(incarnation) => ended(&incarnation, |component, epoch, how| Input::Gone {
-                component,
-                epoch,
-                how,
-            }),
-        })
+        }
+        Some(told(answer))
     }
 
     fn due(&mut self) -> Option<Event> {
-        let timer = self.timers.due()?;
-        if timer == Timer::Silence
-            && let Some(event) = self.observation()
-        {
-            return Some(event);
+        let (at, timer) = self.timers.due()?;
+        if timer == Timer::Silence && self.was_heard(at, self.machine.phase()) {
+            return self.observation();
         }
         self.timers.disarm(timer);
         // In observe-only the real machine hears nothing of the dependency: its silence means nothing.
         if timer == Timer::Silence && self.observed.is_none() {
-            let limit = self.shared.plan.policy().silence_limit();
-            self.note_dependency(false, &format!("no sign of life for {limit:?}"));
+            self.note_silence();
         }
         Some(Input::Fired(timer).into())
+    }
+
+    /// Whether an observation waits that goes before a silence which is due. In Monitoring a clean
+    /// run has no gap, so there it must have been made in time; elsewhere any sign of life will do.
+    pub(super) fn was_heard(&mut self, due: Instant, phase: Phase) -> bool {
+        if self.observation.is_none() {
+            self.observation = self.seen.try_recv().ok();
+        }
+        let limit = self.shared.plan.policy().silence_limit();
+        self.observation.as_ref().is_some_and(|seen| {
+            let in_time = phase != Phase::Monitoring || seen.at <= due;
+            in_time && seen.at.elapsed() < limit
+        })
     }
 
     fn commanded(&mut self) -> Option<Event> {
@@ -132,6 +145,11 @@ impl Supervisor {
         })
     }
 
+    pub(super) fn note_silence(&mut self) {
+        let limit = self.shared.plan.policy().silence_limit();
+        self.note_dependency(false, &format!("no sign of life for {limit:?}"));
+    }
+
     fn note_dependency(&mut self, alive: bool, what: &str) {
         if self
             .dependency
@@ -143,10 +161,19 @@ impl Supervisor {
         self.dependency = Some((alive, what.into()));
     }
 
+    /// Reports, a few times a second in a storm: what comes in between is coalesced where it is sent.
     fn reported(&mut self) -> Option<Event> {
-        if self.reports.is_empty() {
+        while self.reports.is_empty() {
+            if Instant::now() < self.reports_due {
+                return None;
+            }
             self.reports = self.shared.take_reports()?.take().into();
         }
+        self.reports_due = Instant::now() + REPORT_PACE;
+        self.next_batch()
+    }
+
+    fn next_batch(&mut self) -> Option<Event> {
         let batch = self.reports.front_mut()?;
         // What waited too long is told first, with the epoch before, to be counted as stale.
         let (epoch, waiting) = match batch.stale {
@@ -175,8 +202,13 @@ impl Supervisor {
     }
 }
 
-/// What an ended component tells.
-fn ended(incarnation: &Incarnation, input: impl FnOnce(ComponentId, u64, How) -> Input) -> Event {
+/// What an answer tells.
+fn told(answer: Answer) -> Event {
+    let (incarnation, gone) = match answer {
+        Answer::Up { component, epoch } => return Input::Up { component, epoch }.into(),
+        Answer::Exited(incarnation) => (incarnation, false),
+        Answer::Gone(incarnation) => (incarnation, true),
+    };
     let ending = incarnation.take_ending();
     let detail = match (&ending.failure, ending.how) {
         (Some(failure), _) => Some(failure.text().into()),
@@ -190,8 +222,22 @@ fn ended(incarnation: &Incarnation, input: impl FnOnce(ComponentId, u64, How) ->
     let fatal = ending
         .failure
         .filter(|failure| failure.class() == Class::Fatal);
+    let (component, epoch, how) = (incarnation.component, incarnation.epoch, ending.how);
+    let input = if gone {
+        Input::Gone {
+            component,
+            epoch,
+            how,
+        }
+    } else {
+        Input::Exited {
+            component,
+            epoch,
+            how,
+        }
+    };
     Event {
-        input: input(incarnation.component, incarnation.epoch, ending.how),
+        input,
         detail,
         fatal: fatal.map(|failure| (Some(Arc::clone(incarnation.name())), failure)),
     }

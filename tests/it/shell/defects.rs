@@ -318,7 +318,10 @@ async fn d11_status_is_consistent_from_any_thread() {
                 while !done.load(Ordering::Acquire) {
                     let status = handle.status();
                     assert!(status.epoch >= last, "epochs only grow");
-                    assert!(!status.ready || status.epoch > 0);
+                    let running = status.phase == Phase::Running;
+                    assert!(!status.ready || running, "ready in {status:?}");
+                    let says_up = &*status.reason == "every component is up";
+                    assert_eq!(running, says_up, "{status:?}");
                     last = status.epoch;
                 }
             })
@@ -478,6 +481,7 @@ fn d17_the_window_is_what_the_documents_say_and_can_be_set() {
 async fn d20_a_shutdown_works_from_every_phase() {
     for phase in [
         Phase::Running,
+        Phase::ShuttingDown,
         Phase::Monitoring,
         Phase::Restarting,
         Phase::Drained,
@@ -488,12 +492,17 @@ async fn d20_a_shutdown_works_from_every_phase() {
                 ctx.sleep(Duration::from_secs(1)).await;
                 ctx.ready();
                 ctx.stopping().await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
                 Ok(())
             })
         });
         match phase {
             Phase::Monitoring => running.dependency.fail("down"),
             Phase::Drained => running.handle.drain().unwrap(),
+            Phase::ShuttingDown => {
+                running.until_ready(1).await;
+                running.handle.trip().unwrap();
+            }
             _ => {}
         }
         running.until_phase(phase).await;

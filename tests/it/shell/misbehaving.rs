@@ -524,6 +524,9 @@ impl StartStop for Agent {
     async fn start(&self, ctx: &Context) -> Result<(), Failure> {
         self.notes.add(format!("start {}", ctx.epoch()));
         tokio::time::sleep(self.start).await;
+        if self.fails && ctx.epoch() == 2 {
+            panic!("half started");
+        }
         if self.fails {
             Err(Failure::new("half started"))
         } else {
@@ -566,8 +569,13 @@ async fn start_stop_is_stopped_once_for_each_start() {
 #[tokio::test(start_paused = true)]
 async fn start_stop_that_fails_half_way_is_stopped_too() {
     let running = agent(Duration::from_secs(1), true);
-    running.until(|status| status.epoch == 2).await;
-    assert_eq!(running.notes.all()[..2], ["start 1", "stop 1"]);
+    running.until(|status| status.epoch == 3).await;
+    let story = ["start 1", "stop 1", "start 2", "stop 2"];
+    assert_eq!(
+        running.notes.all()[..4],
+        story,
+        "after an error, and after a panic"
+    );
     running.shut_down().await;
 }
 
