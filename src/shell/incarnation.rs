@@ -295,9 +295,10 @@ impl std::fmt::Debug for Hold {
 fn let_go(incarnation: Arc<Incarnation>) -> bool {
     let was_last = incarnation.holds.fetch_sub(1, Ordering::AcqRel) == 1;
     if was_last {
-        let shared = Arc::clone(&incarnation.shared);
-        shared.live.fetch_sub(1, Ordering::AcqRel);
-        shared.answer(Answer::Gone(incarnation));
+        incarnation.shared.live.fetch_sub(1, Ordering::AcqRel);
+        // Its own count is cloned rather than the shared one, which all components contend for.
+        let gone = Answer::Gone(Arc::clone(&incarnation));
+        incarnation.shared.answer(gone);
     }
     was_last
 }

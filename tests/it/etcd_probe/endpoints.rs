@@ -42,7 +42,7 @@ async fn an_endpoint_that_dies_or_falls_silent_does_no_harm_while_another_lives(
 }
 
 #[tokio::test]
-async fn election_is_tolerated_and_loss_of_the_quorum_is_seen() {
+async fn d18_a_lost_quorum_is_seen_and_an_election_is_tolerated() {
     let mut members = Etcd::start_cluster(3).await;
     let probe = probe(members.iter().map(Etcd::url));
     until_alive("start", &probe, SOON).await;

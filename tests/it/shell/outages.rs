@@ -351,6 +351,13 @@ async fn observe_only_takes_no_action_and_says_what_it_would_have_done() {
         tokio::time::sleep(Duration::from_secs(100)).await;
     }
     assert!(handle.is_ready());
+    dependency.hang();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let seen = handle
+        .status()
+        .dependency
+        .map(|(alive, what)| (alive, what.to_string()));
+    assert_eq!(seen, Some((false, "no sign of life for 5s".into())));
     assert_eq!(notes.all(), ["a up 1"]);
     handle.drain().unwrap();
     bounded(handle.wait_for(|status| status.phase == Phase::Drained))

@@ -222,6 +222,27 @@ async fn all_is_alive_when_each_is_and_failing_when_one_is() {
     assert_eq!(both.observe().await, Observation::failing("down"));
 }
 
+/// A part that was alive goes on being observed while the others take their time.
+#[tokio::test(start_paused = true)]
+async fn all_does_not_wait_for_the_slowest_to_tell_of_a_failure() {
+    let (quick, first) = feed();
+    let (slow, second) = feed();
+    let both = all([Box::new(first) as Box<dyn Probe>, Box::new(second)]);
+    quick.alive("a");
+    let began = Instant::now();
+    let later = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        quick.failing("down");
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        slow.alive("b");
+    };
+    let told = async {
+        assert_eq!(both.observe().await, Observation::failing("down"));
+        assert_eq!(began.elapsed(), Duration::from_secs(1));
+    };
+    tokio::join!(later, told);
+}
+
 #[test]
 fn probes_that_cannot_work_are_refused() {
     let refused = |probe: Box<dyn Probe>| {

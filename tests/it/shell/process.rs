@@ -3,11 +3,13 @@
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use overwatch::policy::Fence;
 use overwatch::{Failure, Overwatch, Policy, Tuning};
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::Instant;
 
 /// Tells a child what to play.
 const PART: &str = "OVERWATCH_TEST_CHILD_PART";
@@ -106,6 +108,61 @@ fn child() {
                 .block_on(service.build().unwrap().run_until_signal())
                 .unwrap();
         }
+        "renewed" => {
+            let fence = Fence::new(ms(1000), ms(300)).with_margin(ms(100));
+            let policy = policy
+                .start_deadline(ms(500))
+                .stop_deadline(ms(50))
+                .fence(fence);
+            let tuning = Tuning::default().backoff(ms(5)).jitter(Duration::ZERO);
+            // In its second epoch the stages below the lease's owner are slow, so that the deadline
+            // of the first passes before the owner is started.
+            let slow = move |ctx: overwatch::Context| async move {
+                if ctx.epoch() == 2 {
+                    ctx.sleep(ms(450)).await;
+                }
+                ctx.ready();
+                ctx.stopping().await;
+                Ok(())
+            };
+            let first: Arc<OnceLock<overwatch::Context>> = Arc::default();
+            let owner = move |ctx: overwatch::Context| async move {
+                ctx.ready();
+                if ctx.epoch() == 1 {
+                    let _ = first.set(ctx);
+                    return Err(Failure::new("once"));
+                }
+                for _ in 0..8 {
+                    ctx.lease_renewed(Instant::now(), ms(1000));
+                    ctx.sleep(ms(200)).await;
+                    // What the first epoch asked for is answered now, and says that all is over.
+                    let old = first.get().expect("set in epoch 1");
+                    old.lease_renewed(Instant::now() - ms(990), ms(1000));
+                }
+                println!("still up");
+                ctx.stopping().await;
+                Ok(())
+            };
+            let (feed, probe) = overwatch::feed();
+            let service = Overwatch::watching(probe)
+                .policy(policy.tuning(tuning).build().unwrap())
+                .task("below", slow)
+                .then()
+                .task("above", slow)
+                .then()
+                .task("owner", owner)
+                .lease_owner("owner")
+                .fence_watchdog();
+            runtime(2).block_on(async {
+                tokio::spawn(async move {
+                    loop {
+                        feed.alive("tick");
+                        tokio::time::sleep(ms(2)).await;
+                    }
+                });
+                service.build().unwrap().run_until_signal().await.unwrap();
+            });
+        }
         other => panic!("no such part: {other}"),
     }
 }
@@ -192,11 +249,28 @@ fn a_second_signal_leaves_at_once() {
     assert_eq!(status.code(), Some(130));
 }
 
+/// Also where nobody reads what it says at last.
+#[test]
+fn run_or_exit_needs_no_reader() {
+    let mut played = play("wedged").until("up");
+    drop(played.child.stderr.take());
+    kill_process(Pid::from_child(&played.child), Signal::TERM).unwrap();
+    assert_eq!(played.child.wait().unwrap().code(), Some(1));
+}
+
 #[test]
 fn run_or_exit_leaves_a_process_that_a_wedged_thread_would_keep() {
     let (status, errors) = play("wedged").until("up").signal(Signal::TERM).end();
     assert_eq!(status.code(), Some(1), "{errors}");
     assert!(errors.contains("wedged: stuck"), "{errors}");
+}
+
+/// The deadline of an epoch that is over, and renewals that are told too late, abort nobody.
+#[test]
+fn the_watchdog_leaves_a_healthy_process_alone() {
+    let played = play("renewed").until("still up").signal(Signal::TERM);
+    let (status, errors) = played.end();
+    assert!(status.success(), "{status} {errors}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use support::etcd::Etcd;
 use support::proxy::{Mode, Proxy};
 
-#[path = "../tests/it/support"]
+#[path = "../it/support"]
 #[allow(dead_code, reason = "shared with the tests of the probe")]
 mod support {
     pub(crate) mod etcd;
@@ -213,8 +213,7 @@ async fn etcd_is_cut_off_three_times_in_a_row() {
     node.shut_down().await;
 }
 
-/// The defect D18 of the ancestor, and its kin: what answers some calls is not yet alive. Here it
-/// is not etcd at all.
+/// What answers is not yet etcd.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_etcd_is_waited_for_and_never_ready() {
     let (endpoint, listener) = Endpoint::bind().await.unwrap();
