@@ -47,9 +47,12 @@ impl Monitor {
         let up = matches!(self.known.mode, Mode::Ready | Mode::Starting);
         let cap = self.plan.policy().tuning().level_cap();
         let asked = self.was_asked_to_stop(input);
+        // A renewal that comes too late is a lease that runs out, which is the dependency's trouble.
+        let too_late = up
+            && matches!(*input, Input::LeaseRenewed { remaining, .. } if self.plan.fence_after(remaining).is_none());
         let known = &mut self.known;
         let demanded = (known.level, known.blame);
-        if blames_dependency(input) && !asked {
+        if too_late || blames_dependency(input) && !asked {
             known.blame = Blame::Dependency;
         }
         match *input {
