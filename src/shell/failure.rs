@@ -93,7 +93,10 @@ impl Failure {
         }));
         match written {
             Ok(()) => text.0,
-            Err(panic) => format!("{}(its text {})", text.0, Self::from_panic(panic).error),
+            Err(panic) => {
+                let _ = write!(text, "(its text {})", Self::from_panic(panic).error);
+                text.0
+            }
         }
     }
 

@@ -49,9 +49,15 @@ pub(super) struct Ending {
 struct SubTasks {
     /// Made when the first is spawned.
     set: Option<JoinSet<()>>,
-    /// For blocking work that has not begun: its hold.
-    queued: Vec<Arc<Mutex<Option<Hold>>>>,
+    /// Blocking work that may not have begun.
+    queued: Vec<Arc<Mutex<Option<Queued>>>>,
     closed: bool,
+}
+
+/// Blocking work that waits for a thread.
+struct Queued {
+    work: Box<dyn FnOnce() + Send>,
+    hold: Hold,
 }
 
 /// Tells all components of one stage, in one epoch, to stop.
@@ -199,15 +205,16 @@ impl Incarnation {
     pub(super) fn spawn_blocking(self: &Arc<Self>, work: impl FnOnce() + Send + 'static) {
         let span = self.span();
         self.with_sub_tasks(|tasks, runtime, hold| {
-            let ticket = Arc::new(Mutex::new(Some(hold)));
-            tasks.queued.retain(|ticket| lock(ticket).is_some());
-            tasks.queued.push(Arc::clone(&ticket));
+            let work = Box::new(move || span.in_scope(work));
+            let queued = Arc::new(Mutex::new(Some(Queued { work, hold })));
+            tasks.queued.retain(|queued| lock(queued).is_some());
+            tasks.queued.push(Arc::clone(&queued));
             runtime.spawn_blocking(move || {
-                let Some(hold) = lock(&ticket).take() else {
-                    return;
-                };
-                span.in_scope(work);
-                drop(hold);
+                let begun = lock(&queued).take();
+                if let Some(Queued { work, hold }) = begun {
+                    work();
+                    drop(hold);
+                }
             });
         });
     }
@@ -230,10 +237,16 @@ impl Incarnation {
         }
         let queued = std::mem::take(&mut tasks.queued);
         drop(tasks);
-        for ticket in queued {
-            let hold = lock(&ticket).take();
-            drop(hold);
+        for queued in queued {
+            let never = lock(&queued).take();
+            drop(never);
         }
+    }
+
+    /// How its main task ended.
+    pub(super) fn how(&self) -> How {
+        let ending = lock(&self.ending);
+        ending.as_ref().map_or(How::Aborted, |ending| ending.how)
     }
 
     /// How it ended, for whoever is told. Text and class are taken, so only the first call has them.

@@ -90,7 +90,8 @@ impl Source {
             .map_or_else(|| current.load(Ordering::Acquire), |(_, epoch)| epoch);
         let mut superseded_too = None;
         let superseded = match batches.iter_mut().find(|batch| batch.class == class) {
-            Some(batch) if batch.epoch == epoch => {
+            // What is fatal is so in every epoch.
+            Some(batch) if batch.epoch == epoch || class == Class::Fatal => {
                 batch.count = batch.count.saturating_add(1);
                 batch.last.replace(failure)
             }

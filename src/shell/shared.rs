@@ -210,8 +210,9 @@ impl Shared {
         !lock(&self.inbox).reports.is_empty()
     }
 
-    pub(super) fn take_reports(&self) -> Option<Arc<Source>> {
-        lock(&self.inbox).reports.pop_front()
+    /// All sources that have reports.
+    pub(super) fn take_reports(&self) -> VecDeque<Arc<Source>> {
+        mem::take(&mut lock(&self.inbox).reports)
     }
 
     /// `true` once, after the first call to shut down.

@@ -5,10 +5,19 @@ use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 
 use super::{Observation, Probe};
 use crate::policy::{Policy, PolicyError};
 use crate::shell::lock;
+
+/// The shortest time between two calls of a part.
+const PACE: Duration = Duration::from_millis(10);
+/// How long a call goes on across two observations. After more than that a session has ended in
+/// between, and what it was about to see is of no use any more.
+const KEPT_FOR: Duration = Duration::from_secs(1);
 
 /// Several dependencies as one: alive when each of them was seen alive since the last time, failing
 /// as soon as one of them is.
@@ -35,8 +44,9 @@ pub fn all(probes: impl IntoIterator<Item = Box<dyn Probe>>) -> All {
 /// See [`all`].
 pub struct All {
     probes: Vec<Arc<dyn Probe>>,
-    /// What was under way when the last observation was told; nothing if that call was dropped.
-    kept: Mutex<Vec<Part>>,
+    /// What was under way when the last observation was told, and when that was; nothing if the call
+    /// was dropped.
+    kept: Mutex<Option<(Instant, Vec<Part>)>>,
 }
 
 /// One of the probes, and the call of it that is under way.
@@ -59,42 +69,49 @@ impl Part {
     }
 
     /// Goes on with it, and returns what is failing. One that is alive is observed further, or its
-    /// failure would wait for the others; but one that answers at once only once more.
+    /// failure would wait for the others.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Observation> {
-        for _ in 0..2 {
-            let pending = self.pending.get_or_insert_with(|| {
-                let probe = Arc::clone(&self.probe);
-                Box::pin(async move { probe.observe().await })
-            });
+        loop {
+            let pending = self
+                .pending
+                .get_or_insert_with(|| observe(&self.probe, Duration::ZERO));
             let Poll::Ready(observation) = pending.as_mut().poll(cx) else {
                 return Poll::Pending;
             };
-            self.pending = None;
-            match observation {
-                Observation::Alive { .. } => self.alive = true,
-                failing => return Poll::Ready(failing),
+            if !matches!(observation, Observation::Alive { .. }) {
+                self.pending = None;
+                return Poll::Ready(observation);
             }
+            self.alive = true;
+            self.pending = Some(observe(&self.probe, PACE));
         }
-        Poll::Pending
     }
+}
+
+/// One call, after a pause.
+fn observe(probe: &Arc<dyn Probe>, pause: Duration) -> Pending {
+    let probe = Arc::clone(probe);
+    Box::pin(async move {
+        if !pause.is_zero() {
+            sleep(pause).await;
+        }
+        probe.observe().await
+    })
 }
 
 #[async_trait::async_trait]
 impl Probe for All {
     async fn observe(&self) -> Observation {
-        let mut parts = mem::take(&mut *lock(&self.kept));
-        if parts.is_empty() {
-            parts = self.probes.iter().map(Part::new).collect();
-        }
+        let kept = mem::take(&mut *lock(&self.kept));
+        let mut parts = match kept {
+            Some((at, parts)) if at.elapsed() < KEPT_FOR => parts,
+            _ => self.probes.iter().map(Part::new).collect(),
+        };
         for part in &mut parts {
             part.alive = false;
         }
         let observation = poll_fn(|cx| {
             for part in &mut parts {
-                // At rest after two answers at once: it has nothing that would wake us.
-                if part.alive && part.pending.is_none() {
-                    continue;
-                }
                 if let Poll::Ready(failing) = part.poll(cx) {
                     return Poll::Ready(failing);
                 }
@@ -108,7 +125,7 @@ impl Probe for All {
             )))
         })
         .await;
-        *lock(&self.kept) = parts;
+        *lock(&self.kept) = Some((Instant::now(), parts));
         observation
     }
 

@@ -4,6 +4,7 @@
 //! Answers come first because an answer that is already there must not lose against its own
 //! deadline; for the same reason an observation that is already there goes before the silence timer.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,10 +68,19 @@ impl Supervisor {
         };
         if let Answer::Exited(incarnation) | Answer::Gone(incarnation) = &answer {
             // Once: one that goes on reporting must not hold back that it has ended.
-            self.reports.extend(incarnation.take_reports());
+            let said = incarnation.take_reports();
+            let gravest = said.iter().map(|batch| batch.class).max();
+            self.reports.extend(said);
             if !self.reports.is_empty() {
-                self.last_words = Some(answer);
-                return self.answered();
+                // A report that trips makes of the end an answer to a stop, whose class nobody asks
+                // for. So where the end was unasked and is the graver of the two, it is told first.
+                let unasked = incarnation.signal.told().is_none();
+                let end_first = unasked && gravest < Some(incarnation.how().class());
+                let exited = end_first.then(|| told(Answer::Exited(Arc::clone(incarnation))));
+                if exited.is_none() || matches!(answer, Answer::Gone(_)) {
+                    self.last_words = Some(answer);
+                }
+                return exited.or_else(|| self.answered());
             }
         }
         Some(told(answer))
@@ -163,13 +173,15 @@ impl Supervisor {
 
     /// Reports, a few times a second in a storm: what comes in between is coalesced where it is sent.
     fn reported(&mut self) -> Option<Event> {
-        while self.reports.is_empty() {
-            if Instant::now() < self.reports_due {
-                return None;
+        if self.reports.is_empty() && self.reports_due <= Instant::now() {
+            for source in self.shared.take_reports() {
+                self.reports.extend(source.take());
             }
-            self.reports = self.shared.take_reports()?.take().into();
+            // Whoever it comes from, what is grave goes first.
+            let waiting = self.reports.make_contiguous();
+            waiting.sort_by_key(|batch| Reverse(batch.class));
+            self.reports_due = Instant::now() + REPORT_PACE;
         }
-        self.reports_due = Instant::now() + REPORT_PACE;
         self.next_batch()
     }
 

@@ -311,3 +311,81 @@ fn a_blocking_job_that_waits_for_its_turn_does_not_wedge() {
     });
     drop(release);
 }
+
+/// A mild report right before a grave end does not hide whose trouble the end was.
+#[tokio::test(start_paused = true)]
+async fn a_mild_report_does_not_hide_a_graver_end() {
+    let running = first_epoch(|ctx: Context| async move {
+        ctx.sleep(Duration::from_secs(2)).await;
+        ctx.report(Failure::new("a hiccup"));
+        Err(Failure::new("no leader").dependency())
+    });
+    running.until(|status| status.outage == 1).await;
+    let tripped = Instant::now();
+    running.until_ready(2).await;
+    assert!(tripped.elapsed() >= Duration::from_secs(30));
+    let outages = running.handle.outages();
+    assert_eq!(&*outages[1].reason, "\"talker\" ended unasked: no leader");
+    assert_eq!(
+        (outages[1].record.reports, outages[1].record.stale_reports),
+        (1, 0)
+    );
+    running.shut_down().await;
+}
+
+/// However many report something mild, what is critical does not wait its turn.
+#[tokio::test(start_paused = true)]
+async fn a_critical_report_overtakes_a_crowd() {
+    let crowd = 300;
+    let policy = policy().trip_threshold(5_000).build().unwrap();
+    let running = start(&[crowd], policy, |mut builder, _| {
+        for number in 0..crowd {
+            builder = builder.task(format!("{number}"), move |ctx: Context| async move {
+                ctx.ready();
+                while ctx.epoch() == 1 && ctx.sleep(Duration::from_millis(1)).await {
+                    ctx.report(Failure::new("mild"));
+                }
+                ctx.stopping().await;
+                Ok(())
+            });
+        }
+        builder
+    });
+    running.until_ready(1).await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    running
+        .handle
+        .reporter()
+        .report(Failure::new("lease lost").critical());
+    let reported = Instant::now();
+    running.until(|status| !status.ready).await;
+    assert!(
+        reported.elapsed() <= Duration::from_millis(20),
+        "{:?}",
+        reported.elapsed()
+    );
+    running.until_ready(2).await;
+    running.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_of_two_fatal_reports_is_the_one_that_is_told() {
+    let dependency = Dependency::new();
+    let service = Overwatch::watching(dependency.probe())
+        .task("idle", |ctx| async move {
+            ctx.ready();
+            ctx.stopping().await;
+            Ok(())
+        })
+        .build()
+        .unwrap();
+    let reporter = service.handle().reporter();
+    for reason in ["wrong database", "wrong schema"] {
+        reporter.report(Failure::new(reason).fatal());
+    }
+    let error = bounded(service.run()).await.unwrap_err();
+    assert_eq!(
+        error.failure().map(ToString::to_string).as_deref(),
+        Some("wrong database")
+    );
+}

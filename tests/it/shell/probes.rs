@@ -243,6 +243,36 @@ async fn all_does_not_wait_for_the_slowest_to_tell_of_a_failure() {
     tokio::join!(later, told);
 }
 
+/// What was asked before a drain is no evidence after it.
+#[tokio::test(start_paused = true)]
+async fn all_forgets_what_was_under_way_when_nobody_asks() {
+    let answers = Arc::new(AtomicBool::new(true));
+    let asked = Arc::clone(&answers);
+    let slow = Scripted(AtomicU32::new(0), move |_| {
+        let answers = asked.load(Ordering::Acquire);
+        async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if !answers {
+                std::future::pending::<()>().await;
+            }
+            Observation::alive("answered")
+        }
+    });
+    let (quick, fed) = feed();
+    let both = all([Box::new(slow) as Box<dyn Probe>, Box::new(fed)]);
+    // Told at once, so that the slow one is still under way.
+    quick.failing("down");
+    assert_eq!(both.observe().await, Observation::failing("down"));
+    answers.store(false, Ordering::Release);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    quick.alive("up");
+    let observed = tokio::time::timeout(Duration::from_secs(60), both.observe()).await;
+    assert!(
+        observed.is_err(),
+        "{observed:?} though every call since then hangs"
+    );
+}
+
 #[test]
 fn probes_that_cannot_work_are_refused() {
     let refused = |probe: Box<dyn Probe>| {
