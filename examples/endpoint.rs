@@ -3,10 +3,15 @@
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use axum::Router;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+/// Longer than any answer takes that is worth waiting for.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// Where an HTTP server listens. Cheap to clone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,8 +41,12 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// If nobody answers, or not in HTTP.
+    /// If nobody answers within five seconds, or not in HTTP.
     pub async fn get(self, path: &str) -> io::Result<Answer> {
+        timeout(ANSWER_WITHIN, self.ask(path)).await?
+    }
+
+    async fn ask(self, path: &str) -> io::Result<Answer> {
         let mut stream = TcpStream::connect(self.0).await?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: {self}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;

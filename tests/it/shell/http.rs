@@ -1,7 +1,5 @@
 //! The health endpoints, asked as an orchestrator asks them.
 
-use std::time::Duration;
-
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
@@ -105,5 +103,4 @@ async fn before_the_run_nothing_is_ready_or_alive() {
         )
     );
     assert_eq!(get(&app, "/livez").await.0, StatusCode::SERVICE_UNAVAILABLE);
-    tokio::time::sleep(Duration::from_secs(1)).await;
 }

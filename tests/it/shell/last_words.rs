@@ -106,15 +106,7 @@ async fn a_flood_of_reports_does_not_hide_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_fatal_report_from_outside_counts_in_any_epoch() {
-    let dependency = Dependency::new();
-    let service = Overwatch::watching(dependency.probe())
-        .task("idle", |ctx| async move {
-            ctx.ready();
-            ctx.stopping().await;
-            Ok(())
-        })
-        .build()
-        .unwrap();
+    let service = idle();
     // Sent in epoch 0, and overtaken by the observation that opens the gate.
     service
         .handle()
@@ -149,12 +141,15 @@ async fn a_panic_before_there_is_a_future_is_told_like_any_other() {
     let running = start(&[1], policy().build().unwrap(), |builder, _| {
         builder.component("hasty", Hasty)
     });
-    running.until_ready(2).await;
-    let reason = &running.handle.outages()[0].reason;
-    assert_eq!(&**reason, "the run begins");
     let mut transitions = running.handle.transitions();
+    running.until_ready(2).await;
     running.shut_down().await;
-    assert!(bounded(transitions.next()).await.unwrap().is_some());
+    let mut reasons = Vec::new();
+    while let Some(seen) = bounded(transitions.next()).await.unwrap() {
+        reasons.push(seen.reason.to_string());
+    }
+    let told = "\"hasty\" failed to start: panicked: before there is a future";
+    assert!(reasons.iter().any(|reason| reason == told), "{reasons:#?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -370,15 +365,7 @@ async fn a_critical_report_overtakes_a_crowd() {
 
 #[tokio::test(start_paused = true)]
 async fn the_first_of_two_fatal_reports_is_the_one_that_is_told() {
-    let dependency = Dependency::new();
-    let service = Overwatch::watching(dependency.probe())
-        .task("idle", |ctx| async move {
-            ctx.ready();
-            ctx.stopping().await;
-            Ok(())
-        })
-        .build()
-        .unwrap();
+    let service = idle();
     let reporter = service.handle().reporter();
     for reason in ["wrong database", "wrong schema"] {
         reporter.report(Failure::new(reason).fatal());
@@ -388,4 +375,16 @@ async fn the_first_of_two_fatal_reports_is_the_one_that_is_told() {
         error.failure().map(ToString::to_string).as_deref(),
         Some("wrong database")
     );
+}
+
+/// A service that does nothing wrong, and is not run yet.
+fn idle() -> Overwatch {
+    Overwatch::watching(Dependency::new().probe())
+        .task("idle", |ctx| async move {
+            ctx.ready();
+            ctx.stopping().await;
+            Ok(())
+        })
+        .build()
+        .unwrap()
 }
