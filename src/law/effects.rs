@@ -72,10 +72,9 @@ impl Monitor {
                 step.input, clean.alive
             )
         })?;
-        if known.tripped {
-            let waits = clean.hold_off.is_some_and(|hold_off| !hold_off.is_zero());
-            demand(L13, waits, || "restarted without any hold-off".into())?;
-        }
+        demand(L13, known.waits || !known.tripped, || {
+            "restarted without any hold-off".into()
+        })?;
         if level > 0 {
             let held = clean.passed && clean.hold_off.is_some_and(|held| held >= hold_off);
             demand(L4, held, || {
@@ -93,6 +92,7 @@ impl Monitor {
             })?;
         }
         known.tripped = false;
+        known.waits = false;
         // The next start needs evidence of its own, also if the session is kept until then.
         known.clean = CleanRun::default();
         known.epoch += 1;
@@ -263,6 +263,7 @@ impl Monitor {
                 demand(L4, known.clean.alive > 0, || {
                     "a hold-off begins without evidence".into()
                 })?;
+                known.waits |= !after.is_zero();
                 known.clean.hold_off = Some(after);
                 known.clean.held = Duration::ZERO;
                 known.clean.passed = false;

@@ -98,6 +98,8 @@ pub(super) struct Known {
     pub(super) failed_starts: u32,
     /// Whether something tripped or unwound since the last start, so that a hold-off is due.
     pub(super) tripped: bool,
+    /// Whether a hold-off was armed since the last start.
+    pub(super) waits: bool,
     pub(super) clean: CleanRun,
     /// How long since the last alive observation; `None` if that is longer than the silence limit.
     pub(super) unseen: Option<Duration>,
@@ -168,6 +170,7 @@ impl Monitor {
             blame: Blame::Component,
             failed_starts: 0,
             tripped: false,
+            waits: false,
             clean: CleanRun::default(),
             unseen: Some(Duration::ZERO),
             lease: None,
