@@ -10,7 +10,7 @@ use overwatch::policy::{Blame, ComponentId, Plan};
 use proptest::prelude::*;
 
 use crate::reference::Reference;
-use crate::world::{Action, World, any_action, any_plan, ms, walk_length};
+use crate::world::{Action, World, any_action, any_plan, ms, plan, small_policy, walk_length};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
@@ -57,6 +57,44 @@ proptest! {
         }
         prop_assert!(pair.machine.phase().is_ended(), "{}", pair.trace());
     }
+}
+
+/// Too rare for chance: a component answers after it was given up as wedged.
+#[test]
+fn reference_agrees_on_a_late_answer() -> Result<(), TestCaseError> {
+    for class in [Class::Dependency, Class::Fatal] {
+        let mut pair = Pair::new(plan(small_policy(), &[1, 1]))?;
+        let (epoch, how) = (1, How::Failed(class));
+        let [low, high] = [ComponentId(0), ComponentId(1)];
+        for input in [
+            Input::Alive { session: 1 },
+            Input::Up {
+                component: low,
+                epoch,
+            },
+            Input::Up {
+                component: high,
+                epoch,
+            },
+            Input::Drain,
+            Input::Fired(Timer::Stage),
+            Input::Fired(Timer::Stage),
+        ] {
+            pair.handle(input)?;
+        }
+        prop_assert_eq!(pair.machine.slot(high), Slot::Wedged);
+        pair.handle(Input::Gone {
+            component: high,
+            epoch,
+            how,
+        })?;
+        pair.handle(Input::Gone {
+            component: low,
+            epoch,
+            how,
+        })?;
+    }
+    Ok(())
 }
 
 /// Both, and all that they were told.
