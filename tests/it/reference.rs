@@ -298,14 +298,14 @@ impl Reference {
                     let cause = self.exit_cause(component, how);
                     self.set_slot(component, Slot::Down);
                     match how.class() {
-                        Class::Fatal => self.wind_down(cause, Then::Halt(Why::Fatal)),
+                        Class::Fatal => self.unwind_for_good(cause),
                         _ => self.unwind(cause),
                     }
                 }
                 Input::Exited { component, how, .. } => {
                     let cause = self.exit_cause(component, how);
                     match how.class() {
-                        Class::Fatal => self.wind_down(cause, Then::Halt(Why::Fatal)),
+                        Class::Fatal => self.unwind_for_good(cause),
                         _ => self.unwind(cause),
                     }
                 }
@@ -314,7 +314,7 @@ impl Reference {
                 } => {
                     let cause = Cause::Report { component, class };
                     match class {
-                        Class::Fatal => self.wind_down(cause, Then::Halt(Why::Fatal)),
+                        Class::Fatal => self.unwind_for_good(cause),
                         _ => self.unwind(cause),
                     }
                 }
@@ -559,6 +559,12 @@ impl Reference {
         }
     }
 
+    /// A start that failed for a reason that no other start could mend.
+    fn unwind_for_good(&mut self, cause: Cause) {
+        self.now.record.failed_starts += 1;
+        self.wind_down(cause, Then::Halt(Why::Fatal));
+    }
+
     /// The start failed.
     fn unwind(&mut self, cause: Cause) {
         self.raise_level();
@@ -724,6 +730,7 @@ impl Reference {
         );
         if !asked {
             self.blame(how.class().blames_dependency());
+            self.now.level = self.now.level.max(1);
         }
         if let State::ShuttingDown { then, .. } = self.now.state
             && how.class() == Class::Fatal
