@@ -3,12 +3,14 @@
 mod bite;
 #[cfg(feature = "etcd")]
 mod etcd_probe;
+mod explored;
 mod laws;
 mod policy;
 mod purity;
 mod reach;
 mod reference;
 mod reference_agrees;
+mod relative;
 #[cfg(all(feature = "shell", feature = "test-util"))]
 mod shell;
 mod stories;

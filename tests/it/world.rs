@@ -44,7 +44,12 @@ pub(crate) fn plan(policy: PolicyBuilder, stages: &[usize]) -> Arc<Plan> {
 
 /// The same under a lease of 120 ms that `#0` owns, with a margin of 2 ms.
 pub(crate) fn fenced(policy: PolicyBuilder, stages: &[usize]) -> Arc<Plan> {
-    let policy = policy.fence(small_fence()).build();
+    fenced_by(policy, small_fence(), stages)
+}
+
+/// The same under this lease, which `#0` owns.
+pub(crate) fn fenced_by(policy: PolicyBuilder, fence: Fence, stages: &[usize]) -> Arc<Plan> {
+    let policy = policy.fence(fence).build();
     let layout = Layout::new(stages).expect("a layout without gaps");
     let layout = layout.with_lease_owner(ComponentId(0));
     Arc::new(Plan::new(policy.expect("a policy that works"), layout).expect("a plan that works"))
@@ -64,6 +69,11 @@ pub(crate) fn stops(effect: &Effect) -> bool {
 
 /// Every switch of the policy that changes behaviour, at random.
 pub(crate) fn any_plan() -> impl Strategy<Value = Arc<Plan>> {
+    any_plan_with_jitter(ms(3))
+}
+
+/// The same, with hold-offs that are lengthened by up to so much.
+pub(crate) fn any_plan_with_jitter(jitter: Duration) -> impl Strategy<Value = Arc<Plan>> {
     let stages = prop_oneof![
         1 => Just(vec![]),
         12 => prop::collection::vec(1_usize..=3, 1..=4).prop_filter("0 to 8 components", |stages| stages.iter().sum::<usize>() <= 8),
@@ -76,14 +86,14 @@ pub(crate) fn any_plan() -> impl Strategy<Value = Arc<Plan>> {
         prop::bool::weighted(0.7),
         any::<u64>(),
     )
-        .prop_map(|(stages, threshold, fenced, give_up, delay, seed)| {
+        .prop_map(move |(stages, threshold, fenced, give_up, delay, seed)| {
             // So short that one walk has room for many outages.
             let mut tuning = small_tuning()
                 .max_hold_off(ms(30))
                 .max_level(3)
                 .decay(ms(6))
                 .stable_after(ms(10))
-                .jitter(ms(3))
+                .jitter(jitter)
                 .jitter_seed(seed);
             if delay {
                 tuning = tuning.unready_delay(ms(9));
