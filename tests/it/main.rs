@@ -4,6 +4,7 @@ mod bite;
 #[cfg(feature = "etcd")]
 mod etcd_probe;
 mod laws;
+mod picture;
 mod policy;
 mod purity;
 mod reach;
