@@ -60,18 +60,34 @@
 //!
 //! # The states
 //!
+//! <!-- states: written from the machine by a test, not by hand -->
 //! ```text
-//!              one alive observation         every component up
-//!  boot ──▶ Monitoring ───────────────▶ Restarting ───────────────▶ Running  (ready)
-//!               ▲     at the end of a         │                        │
-//!               │     clean run               │ any failure            │ trip: failing, silence,
-//!               │                             ▼                        │ report, exit, fence
-//!               └──────────────────────  ShuttingDown  ◀───────────────┘
-//!                   every component gone      │
-//!                                             ├──▶ Drained   an operator asked; waits for resume
-//!                                             ├──▶ Stopped   a shutdown was asked for
-//!                                             └──▶ Halted    wedged, fatal, or given up
+//! [*]          ──▶ Monitoring    boot
+//! Running      ──▶ ShuttingDown  exited, failing, fence, report, silence
+//!                                drain, shutdown, trip
+//! ShuttingDown ──▶ Monitoring    all_gone
+//!              ──▶ Drained       all_gone
+//!              ──▶ Stopped       all_gone
+//!              ──▶ Halted        fatal, gave_up, wedged
+//! Monitoring   ──▶ Restarting    recovered
+//!              ──▶ Drained       drain
+//!              ──▶ Stopped       shutdown
+//!              ──▶ Halted        report fatal
+//! Restarting   ──▶ Running       all_up
+//!              ──▶ ShuttingDown  exited, failing, fence, report, silence, start_failed, start_overdue
+//!                                drain, shutdown, trip
+//! Drained      ──▶ Monitoring    resume
+//!              ──▶ Stopped       shutdown
+//!              ──▶ Halted        report fatal
+//! Stopped      ──▶ [*]
+//! Halted       ──▶ [*]
 //! ```
+//! <!-- end of states -->
+//!
+//! The words are the causes that [the trace](#the-trace) shows; it has `recovered` when a clean run
+//! was as long as the hold-off, and at boot after one alive observation. Ready means Running, and
+//! nothing else does. The same as a diagram, and what becomes of every input in every state:
+//! [`states`].
 //!
 //! Every decision is taken by [`machine::Machine`], which is pure: it does no I/O, reads no clock and
 //! draws no random number. A thin shell feeds it inputs and carries out its effects. So its
@@ -142,6 +158,14 @@ pub mod law;
 pub mod machine;
 mod pack;
 pub mod policy;
+
+/// The states, and all that can happen in them: a diagram and a table.
+///
+/// They are written from the machine: a test [explores](explore) plans that between them switch on
+/// everything, and fails if this page shows anything else.
+#[cfg(doc)]
+#[doc = include_str!("states.md")]
+pub mod states {}
 
 #[cfg(feature = "shell")]
 mod shell;

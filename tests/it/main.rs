@@ -5,6 +5,7 @@ mod bite;
 mod etcd_probe;
 mod explored;
 mod laws;
+mod picture;
 mod policy;
 mod purity;
 mod reach;
