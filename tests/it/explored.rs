@@ -78,41 +78,6 @@ fn it_visits_what_the_plainest_search_visits() {
     }
 }
 
-/// What it measures is what follows from the deadlines, to the tick.
-#[test]
-fn the_longest_is_the_sum_of_the_deadlines_on_the_way() {
-    for plan in [
-        plan(tiny(), &[]),
-        plan(tiny(), &[1]),
-        plan(tiny(), &[2]),
-        plan(tiny(), &[1, 1]),
-        tiny_fenced(&[1]),
-    ] {
-        let explorer = Explorer::new(Arc::clone(&plan))
-            .expect("small")
-            .on_a_clock();
-        let proof = explorer.run().unwrap_or_else(|error| panic!("{error}"));
-        let longest = proof.longest.expect("on a clock");
-        let policy = plan.policy();
-        let stages = plan.layout().stages() as u32;
-        let delay = match policy.fence() {
-            None if stages > 0 => policy.tuning().delay_before_stop(),
-            _ => Duration::ZERO,
-        };
-        assert_eq!(longest.shutdown, delay + plan.stop_budget());
-        // Silence is what notices that nothing happens any more.
-        assert_eq!(longest.rest, policy.silence_limit() + plan.stop_budget());
-        // Every answer and every observation comes at the last moment.
-        let recovery = delay
-            + policy.stop_deadline() * stages
-            + policy.silence_limit()
-            + policy.longest_hold_off()
-            + policy.silence_limit()
-            + policy.start_deadline() * stages;
-        assert_eq!(longest.recovery, recovery);
-    }
-}
-
 #[test]
 fn the_same_plan_gives_the_same_proof() {
     let prove = || Explorer::new(plan(tiny(), &[1])).expect("small").run();
