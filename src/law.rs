@@ -16,7 +16,7 @@
 //! | L6 recovery is inevitable | from every reachable state but Ended, Drained, a stop that leads there, or a wedge: if the dependency stays alive and components answer, Running is reached (a property of the whole graph; the monitor sees to it that the dependency is observed and that a hold-off is not begun anew in the middle of a clean run) |
 //! | L7 shutdown is inevitable | from every reachable state, shutdown leads to Ended within the summed deadlines, even if nothing ever answers |
 //! | L8 order | stages start ascending and stop descending; one begins only when the one before is done (wedged counts as done) |
-//! | L9 nothing is lost | every trip opens an outage, and every report and failed start is counted in its record |
+//! | L9 nothing is lost | every trip opens an outage, which lasts until Running or the end, and every report and failed start is counted in its record |
 //! | L10 determinism | same plan and inputs, same effects |
 //! | L11 fence | with a fence, all components are confirmed gone, or the machine has halted, before the lease can expire |
 //! | L12 no silent wait | outside Ended and Drained a timer is always armed, and a start or a delay has its deadline |

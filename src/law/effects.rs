@@ -50,7 +50,10 @@ impl Monitor {
                     format!("outage {outage} opened, {next} is the next")
                 })
             }
-            Effect::OutageClosed(record) => self.judge_record(record),
+            Effect::OutageClosed(record) => {
+                step.outage_closed = true;
+                self.judge_record(record)
+            }
             Effect::Ended(end) => self.judge_end(end),
         }
     }

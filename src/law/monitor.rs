@@ -204,6 +204,7 @@ impl Monitor {
     pub fn boot(&mut self, effects: &[Effect]) -> Result<(), Violation> {
         let mut step = Judged {
             phase_began: false,
+            outage_closed: false,
             input: None,
             leave: None,
         };
@@ -239,6 +240,7 @@ impl Monitor {
         self.take_in(input);
         let mut step = Judged {
             phase_began: false,
+            outage_closed: false,
             input: Some(*input),
             leave: self.must_leave(input),
         };
@@ -339,6 +341,8 @@ pub(super) struct Judged {
     pub(super) leave: Option<Leave>,
     /// Whether an effect of this step began a phase whose deadline is not armed yet.
     pub(super) phase_began: bool,
+    /// Whether a record was closed in this step.
+    pub(super) outage_closed: bool,
 }
 
 /// Why the world must stop in this step.

@@ -123,6 +123,10 @@ impl Monitor {
         demand(L6, !blind, || {
             "at rest, and the dependency is not observed".into()
         })?;
+        let lasts = mode == Mode::Ready || !step.outage_closed;
+        demand(L9, lasts, || {
+            format!("the outage is called over in {mode:?}")
+        })?;
         Ok(())
     }
 }
