@@ -287,6 +287,9 @@ impl Monitor {
                 demand(L11, after <= latest, || {
                     format!("the fence is due after {after:?}, at most {latest:?} are left")
                 })?;
+                demand(L17, after == latest, || {
+                    format!("the fence is due after {after:?}, though {latest:?} are left")
+                })?;
             }
             Timer::Decay => {
                 demand(L17, !known.is_armed(timer), || {

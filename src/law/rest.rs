@@ -3,7 +3,7 @@
 use super::Law::*;
 use super::monitor::{Judged, Mode, Monitor, Part};
 use super::{Violation, demand};
-use crate::machine::{Then, Timer};
+use crate::machine::{Input, Then, Timer};
 use crate::policy::ComponentId;
 
 impl Monitor {
@@ -64,6 +64,20 @@ impl Monitor {
             let due = known.timers[Timer::Fence.index()];
             demand(L11, due.is_some_and(|due| due <= latest), || {
                 format!("the fence is due in {due:?}, at most {latest:?} are left")
+            })?;
+            let renewed = matches!(input, Some(Input::LeaseRenewed { .. }));
+            demand(L17, !renewed || due == Some(latest), || {
+                format!("just renewed, and the fence is due in {due:?}, not {latest:?}")
+            })?;
+        }
+        // A limit that runs from anything but the last observation would trip without a cause.
+        if matches!(mode, Mode::Ready | Mode::Starting)
+            && matches!(input, Some(Input::Alive { .. }))
+        {
+            let limit = self.plan.policy().silence_limit();
+            let due = known.timers[Timer::Silence.index()];
+            demand(L17, due.is_none_or(|due| due == limit), || {
+                format!("just observed, and the silence is due in {due:?}, not {limit:?}")
             })?;
         }
         demand(L15, !step.phase_began, || {
