@@ -266,6 +266,11 @@ impl Monitor {
                 demand(L4, known.clean.alive > 0, || {
                     "a hold-off begins without evidence".into()
                 })?;
+                let hold_off = policy.hold_off(known.level, known.blame);
+                let longest = hold_off.saturating_add(policy.tuning().max_jitter());
+                demand(L6, after <= longest, || {
+                    format!("a hold-off of {after:?}, where {longest:?} are enough")
+                })?;
                 known.waits |= !after.is_zero();
                 known.clean.hold_off = Some(after);
                 known.clean.held = Duration::ZERO;
