@@ -306,6 +306,9 @@ impl Monitor {
                 })?;
             }
             Timer::Stable => {
+                demand(L13, !known.is_armed(timer), || {
+                    "the level sinks later than it should".into()
+                })?;
                 let expected = policy.tuning().stable_interval();
                 demand(L13, after == expected, || {
                     format!("the level sinks after {after:?}, not {expected:?}")

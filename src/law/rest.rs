@@ -105,6 +105,8 @@ impl Monitor {
         if mode == Mode::Ready {
             let forgets = known.suspicion == 0 || armed(Timer::Decay);
             demand(L17, forgets, || "suspicion is never forgotten".into())?;
+            let sinks = known.level == 0 || armed(Timer::Stable);
+            demand(L13, sinks, || "the level never sinks".into())?;
         }
         let in_outage = match mode {
             Mode::Ready => Some(false),
