@@ -23,7 +23,7 @@
 //! | L13 no hot loop | after a trip, nothing is started again in zero time, and the level sinks while Running is stable, and only then |
 //! | L14 clean end | at the end nothing is armed or open, and every live component was told to stop and was aborted if it did not |
 //! | L15 one deadline a phase | the deadline of a phase is armed once, with the policy's value; nothing extends it, and it does not outlive the phase |
-//! | L16 no delay | a condition that must trip, unwind or go on with the stop takes effect in the same step |
+//! | L16 no delay | a condition that must trip, unwind, go on with the stop or open the gate to a start takes effect in the same step |
 //! | L17 no trip without cause | readiness is never lost, and nothing stopped, without a cause that the policy names; suspicion is forgotten in time, and what was just observed or renewed counts in full |
 //! | L18 honest end | Stopped only if asked; Halted only if wedged, fatal, or given up by policy |
 //! | L19 fresh evidence | never ready for longer than the silence limit without a positive observation |

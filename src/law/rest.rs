@@ -26,6 +26,15 @@ impl Monitor {
                 format!("{input:?} must stop the world at once")
             })?;
         }
+        if mode == Mode::Idle && matches!(input, Some(Input::Alive { .. })) {
+            let policy = self.plan.policy();
+            let (level, blame, clean) = (known.level, known.blame, known.clean);
+            let hold_off = policy.hold_off(level, blame);
+            let held = clean.passed && clean.hold_off.is_some_and(|held| held >= hold_off);
+            let proved = clean.alive >= policy.needed_evidence(level, blame);
+            let is_due = known.wish == Then::Monitor && proved && (level == 0 || held);
+            demand(L16, !is_due, || "proved, and yet nothing is started".into())?;
+        }
         if mode == Mode::Stopping {
             let stage = self.highest_live_stage();
             let in_hand = self
