@@ -26,6 +26,7 @@ impl Monitor {
             Effect::Stop { component, epoch } => self.judge_stop(step, component, epoch),
             Effect::Abort { component, epoch } => self.judge_abort(step, component, epoch),
             Effect::OpenSession { session } => {
+                step.session_opened = true;
                 let known = &mut self.known;
                 let new = known.session.is_none() && session == known.last_session + 1;
                 known.session = Some(session);

@@ -205,6 +205,7 @@ impl Monitor {
         let mut step = Judged {
             phase_began: false,
             outage_closed: false,
+            session_opened: false,
             input: None,
             leave: None,
         };
@@ -241,6 +242,7 @@ impl Monitor {
         let mut step = Judged {
             phase_began: false,
             outage_closed: false,
+            session_opened: false,
             input: Some(*input),
             leave: self.must_leave(input),
         };
@@ -343,6 +345,8 @@ pub(super) struct Judged {
     pub(super) phase_began: bool,
     /// Whether a record was closed in this step.
     pub(super) outage_closed: bool,
+    /// Whether a session was opened in this step.
+    pub(super) session_opened: bool,
 }
 
 /// Why the world must stop in this step.

@@ -148,6 +148,12 @@ impl Monitor {
         demand(L6, !blind, || {
             "at rest, and the dependency is not observed".into()
         })?;
+        // A probe may hang for good: only a fresh session gets a fresh call.
+        let silent = matches!(input, Some(Input::Fired(Timer::Silence)));
+        let fresh = known.session.is_none() || step.session_opened;
+        demand(L6, !silent || fresh, || {
+            "a session that fell silent is kept".into()
+        })?;
         let lasts = mode == Mode::Ready || !step.outage_closed;
         demand(L9, lasts, || {
             format!("the outage is called over in {mode:?}")
