@@ -3,6 +3,7 @@
 mod bite;
 #[cfg(feature = "etcd")]
 mod etcd_probe;
+mod gallery;
 mod laws;
 mod policy;
 mod purity;
