@@ -36,6 +36,29 @@ pub(crate) fn small_tuning() -> Tuning {
         .jitter(ms(0))
 }
 
+/// A policy of the least numbers that still tell one deadline from another, so that all that a plan
+/// can get into is soon visited.
+pub(crate) fn tiny_policy() -> PolicyBuilder {
+    Policy::builder()
+        .window(ms(2))
+        .silence_limit(ms(2))
+        .start_deadline(ms(2))
+        .stop_deadline(ms(1))
+        .abort_deadline(ms(1))
+        .tuning(tiny_tuning())
+}
+
+pub(crate) fn tiny_tuning() -> Tuning {
+    Tuning::default()
+        .backoff(ms(1))
+        .max_hold_off(ms(4))
+        .max_level(2)
+        .min_evidence(2)
+        .decay(ms(1))
+        .stable_after(ms(1))
+        .jitter(ms(0))
+}
+
 pub(crate) fn plan(policy: PolicyBuilder, stages: &[usize]) -> Arc<Plan> {
     let policy = policy.build().expect("a policy that works");
     let layout = Layout::new(stages).expect("a layout without gaps");
