@@ -3,8 +3,9 @@
 //! [`Monitor`] reads inputs and effects in order, with the time between them, and never the
 //! machine's insides. So the same monitor judges property tests, exhaustive exploration, fuzzing,
 //! simulation, the real shell under test, and a log that was recorded in production. [`Checked`] is
-//! a machine that is judged at every step; it also checks the two laws that need the machine itself:
-//! that stale input leaves it equal ([`Law::L5`]) and that it is deterministic ([`Law::L10`]).
+//! a machine that is judged at every step; it also checks the laws that need the machine itself: that
+//! stale input leaves it equal ([`Law::L5`]), that it is deterministic ([`Law::L10`]), and that what
+//! it tells of its transitions is what happened ([`Law::L20`]).
 //!
 //! | law | statement |
 //! | --- | --- |
@@ -27,6 +28,7 @@
 //! | L17 no trip without cause | readiness is never lost, and nothing stopped, without a cause that the policy names; suspicion is forgotten in time, and what was just observed or renewed counts in full |
 //! | L18 honest end | Stopped only if asked; Halted only if wedged, fatal, or given up by policy |
 //! | L19 fresh evidence | never ready for longer than the silence limit without a positive observation |
+//! | L20 honest trace | what a step tells of its transitions is where it was, where it is and why: each leads from one state to another, by a cause that names the input or the end of a stop |
 
 mod agree;
 mod checked;
@@ -35,6 +37,7 @@ mod learn;
 mod monitor;
 mod packed;
 mod rest;
+mod trace;
 
 use core::fmt;
 
@@ -68,6 +71,7 @@ pub enum Law {
     L17,
     L18,
     L19,
+    L20,
 }
 
 impl fmt::Display for Law {

@@ -92,7 +92,7 @@
 //! Every decision is taken by [`machine::Machine`], which is pure: it does no I/O, reads no clock and
 //! draws no random number. A thin shell feeds it inputs and carries out its effects. So its
 //! decisions can be enumerated, fuzzed, simulated and replayed, and [`law::Monitor`] can judge any
-//! run of it: a property test, a simulation, the real shell, a recorded log. The 19 laws are listed
+//! run of it: a property test, a simulation, the real shell, a recorded log. The 20 laws are listed
 //! in [`law`].
 //!
 //! # What follows from what

@@ -242,7 +242,8 @@ fn all_laws() -> BTreeSet<Law> {
             L16 => Some(L17),
             L17 => Some(L18),
             L18 => Some(L19),
-            L19 => None,
+            L19 => Some(L20),
+            L20 => None,
         };
     }
     laws

@@ -12,7 +12,7 @@ pub(super) const EXHIBITS: &[Exhibit] = &[
         shutdown_forgotten,
         L7,
     ),
-    Exhibit::new("a shutdown is taken for a drain", shutdown_drains, L7),
+    Exhibit::new("a shutdown is taken for a drain", shutdown_drains, L20),
     Exhibit::new("a fatal failure is survived", survives_anything, L7),
     Exhibit::new(
         "a command lengthens the deadline",

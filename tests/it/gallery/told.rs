@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use overwatch::law::Law::*;
-use overwatch::machine::{Effect, Input, Machine, Record, Slot, State, Step, Timer};
+use overwatch::machine::{Cause, Effect, Input, Machine, Record, Slot, State, Step, Timer};
 
 use super::{Exhibit, arms, surgery};
 use crate::world::ms;
@@ -21,7 +21,28 @@ pub(super) const EXHIBITS: &[Exhibit] = &[
     Exhibit::new("an outage goes unannounced", outage_unannounced, L9),
     Exhibit::new("the last words are lost", last_words_lost, L9),
     Exhibit::new("draws its jitter at random", random_jitter, L10),
+    Exhibit::new("moves and does not say so", move_untold, L20),
+    Exhibit::new("blames the wrong cause", wrong_cause, L20),
 ];
+
+/// The step of a transition is not passed on.
+fn move_untold(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    match machine.handle(input, effects) {
+        Step::Moved(_) => Step::Absorbed,
+        step => step,
+    }
+}
+
+/// Every outage is told as a trip by hand.
+fn wrong_cause(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    let step = machine.handle(input, effects);
+    for effect in effects {
+        if let Effect::OutageOpened { cause, .. } = effect {
+            *cause = Cause::Trip;
+        }
+    }
+    step
+}
 
 /// A component that says it is up is taken for up, though it was told to stop.
 fn late_up_resurrects(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
