@@ -1,6 +1,8 @@
 //! What must happen at last: the questions that the laws ask of the whole graph.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::collections::VecDeque;
 
 use super::graph::{Graph, Made, Scratch};
 use super::refuted::Refuted;
