@@ -28,6 +28,7 @@
 //! | L18 honest end | Stopped only if asked; Halted only if wedged, fatal, or given up by policy |
 //! | L19 fresh evidence | never ready for longer than the silence limit without a positive observation |
 
+mod agree;
 mod checked;
 mod effects;
 mod learn;

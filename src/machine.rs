@@ -66,10 +66,24 @@ pub use self::step::{Hops, Ignored, Step, Transition};
 /// It is plain data: it can be cloned, compared and hashed. Two machines that are equal behave alike
 /// from then on, but for the counts in their records and for the jitter of hold-offs, which are left
 /// out of the comparison because they only grow.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Machine {
     state: State,
     core: Core,
+}
+
+impl Clone for Machine {
+    fn clone(&self) -> Self {
+        Self {
+            state: self.state,
+            core: self.core.clone(),
+        }
+    }
+
+    fn clone_from(&mut self, source: &Self) {
+        self.state = source.state;
+        self.core.clone_from(&source.core);
+    }
 }
 
 impl Machine {
@@ -120,6 +134,10 @@ impl Machine {
                 Step::Moved(cx.into_hops())
             }
         }
+    }
+
+    pub(crate) fn make_relative(&mut self) {
+        self.core.make_relative();
     }
 
     /// Where it is, with details.

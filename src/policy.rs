@@ -173,6 +173,11 @@ impl Policy {
         }
     }
 
+    /// The most that [`needed_evidence`](Policy::needed_evidence) can ask for.
+    pub(crate) fn most_evidence(&self) -> u32 {
+        self.tuning.min_evidence.max(1)
+    }
+
     /// The longest that stopping this many stages can take: each its stop and its abort deadline.
     pub fn stop_budget(&self, stages: usize) -> Duration {
         let stages = u32::try_from(stages).unwrap_or(u32::MAX);

@@ -72,6 +72,9 @@ impl Monitor {
                 step.input, clean.alive
             )
         })?;
+        demand(L13, known.waits || !known.tripped, || {
+            "restarted without any hold-off".into()
+        })?;
         if level > 0 {
             let held = clean.passed && clean.hold_off.is_some_and(|held| held >= hold_off);
             demand(L4, held, || {
@@ -80,22 +83,18 @@ impl Monitor {
                     clean.hold_off
                 )
             })?;
-            let lasted = self.timed.is_none() || clean.age >= hold_off;
+            let lasted = self.timed.is_none() || clean.held >= hold_off;
             demand(L4, lasted, || {
                 format!(
                     "started after a clean run of {:?}, not {hold_off:?}",
-                    clean.age
+                    clean.held
                 )
             })?;
         }
-        if known.tripped {
-            let waited = clean.passed && clean.hold_off.is_some_and(|held| !held.is_zero());
-            demand(L13, waited, || "restarted in no time".into())?;
-        }
         known.tripped = false;
-        // The next start must wait anew, also if the session and its evidence are kept until then.
-        known.clean.hold_off = None;
-        known.clean.passed = false;
+        known.waits = false;
+        // The next start needs evidence of its own, also if the session is kept until then.
+        known.clean = CleanRun::default();
         known.epoch += 1;
         known.mode = Mode::Starting;
         Ok(())
@@ -264,7 +263,9 @@ impl Monitor {
                 demand(L4, known.clean.alive > 0, || {
                     "a hold-off begins without evidence".into()
                 })?;
+                known.waits |= !after.is_zero();
                 known.clean.hold_off = Some(after);
+                known.clean.held = Duration::ZERO;
                 known.clean.passed = false;
             }
             Timer::Silence => {

@@ -9,7 +9,12 @@ use crate::machine::{Class, How, Input, Then, Timer, Why};
 use crate::policy::Blame;
 
 impl Monitor {
-    pub(super) fn pass_time(&mut self, elapsed: Duration) -> Result<(), Violation> {
+    /// Lets time pass in which nothing happens.
+    ///
+    /// # Errors
+    ///
+    /// The law that time breaks: something should have happened by then.
+    pub fn wait(&mut self, elapsed: Duration) -> Result<(), Violation> {
         let known = &mut self.known;
         for timer in &mut known.timers {
             *timer = timer.map(|left| left.saturating_sub(elapsed));
@@ -17,13 +22,15 @@ impl Monitor {
         let Some(late) = self.timed else {
             return Ok(());
         };
-        // Beyond what any law asks for, longer is no different.
-        let policy = self.plan.policy();
-        let longest = policy.longest_hold_off();
-        known.clean.age = known.clean.age.saturating_add(elapsed).min(longest);
-        let tolerated = policy.silence_limit().saturating_add(late);
-        let too_long = tolerated.saturating_add(Duration::from_nanos(1));
-        known.unseen = known.unseen.saturating_add(elapsed).min(too_long);
+        if let Some(hold_off) = known.clean.hold_off {
+            // Longer than that is no different.
+            known.clean.held = known.clean.held.saturating_add(elapsed).min(hold_off);
+        }
+        let tolerated = self.plan.policy().silence_limit().saturating_add(late);
+        known.unseen = known
+            .unseen
+            .map(|unseen| unseen.saturating_add(elapsed))
+            .filter(|unseen| *unseen <= tolerated);
         if let Some((by_clock, _)) = &mut known.shutdown {
             let left = by_clock.checked_sub(elapsed);
             demand(L7, left.is_some(), || {
@@ -65,22 +72,15 @@ impl Monitor {
             Input::Failing { .. } if running => known.suspicion = known.suspicion.saturating_add(1),
             Input::Alive { .. } => {
                 // A silence that no timer told of ends a clean run too.
-                let limit = self.plan.policy().silence_limit();
-                if self
-                    .timed
-                    .is_some_and(|late| known.unseen > limit.saturating_add(late))
-                {
+                if known.unseen.is_none() {
                     known.clean = CleanRun::default();
                 }
-                if known.clean.alive == 0 {
-                    known.clean.age = Duration::ZERO;
+                known.unseen = Some(Duration::ZERO);
+                // What was seen while anything was up is no evidence for a start.
+                if known.mode == Mode::Idle {
+                    let most = self.plan.policy().most_evidence();
+                    known.clean.alive = known.clean.alive.saturating_add(1).min(most);
                 }
-                known.clean.alive = known
-                    .clean
-                    .alive
-                    .saturating_add(1)
-                    .min(crate::policy::MAX_COUNT);
-                known.unseen = Duration::ZERO;
             }
             Input::Up { component, .. } => known.parts[component.index()] = Part::Up,
             Input::Gone { component, .. } => known.parts[component.index()] = Part::Down,

@@ -15,7 +15,7 @@ use crate::policy::{Blame, ComponentId, Plan};
 /// All its times are relative to the last step, and bounded, so that it can be part of an explored
 /// state. Equality and hash leave out what it counted for the next record, as those of the machine
 /// do.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Monitor {
     pub(super) plan: Arc<Plan>,
     /// How late a timer may fire; `None` if times mean nothing in this run.
@@ -23,6 +23,44 @@ pub struct Monitor {
     pub(super) known: Known,
     /// What the next record must say.
     pub(super) record: Record,
+}
+
+impl Clone for Monitor {
+    fn clone(&self) -> Self {
+        Self {
+            plan: Arc::clone(&self.plan),
+            timed: self.timed,
+            known: self.known.clone(),
+            record: self.record,
+        }
+    }
+
+    fn clone_from(&mut self, source: &Self) {
+        if !Arc::ptr_eq(&self.plan, &source.plan) {
+            self.plan = Arc::clone(&source.plan);
+        }
+        self.timed = source.timed;
+        self.known.clone_from(&source.known);
+        self.record = source.record;
+    }
+}
+
+impl Clone for Known {
+    fn clone(&self) -> Self {
+        Self {
+            parts: self.parts.clone(),
+            ..*self
+        }
+    }
+
+    /// Takes no memory when there is room: whoever explores does this for every edge.
+    fn clone_from(&mut self, source: &Self) {
+        self.parts.clone_from(&source.parts);
+        *self = Self {
+            parts: core::mem::take(&mut self.parts),
+            ..*source
+        };
+    }
 }
 
 impl PartialEq for Monitor {
@@ -41,13 +79,12 @@ impl Hash for Monitor {
 }
 
 /// All that behaviour told so far.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Known {
     pub(super) mode: Mode,
     /// What follows when everything is stopped.
     pub(super) wish: Then,
     pub(super) epoch: u64,
-    /// Whether the start of the current epoch was judged already.
     pub(super) session: Option<u64>,
     pub(super) last_session: u64,
     pub(super) outage: Option<u64>,
@@ -61,9 +98,11 @@ pub(super) struct Known {
     pub(super) failed_starts: u32,
     /// Whether something tripped or unwound since the last start, so that a hold-off is due.
     pub(super) tripped: bool,
+    /// Whether a hold-off was armed since the last start.
+    pub(super) waits: bool,
     pub(super) clean: CleanRun,
-    /// How long since the last alive observation.
-    pub(super) unseen: Duration,
+    /// How long since the last alive observation; `None` if that is longer than the silence limit.
+    pub(super) unseen: Option<Duration>,
     /// How long the lease is good for, while something depends on it.
     pub(super) lease: Option<Duration>,
     /// How much of the time that a shutdown may take is left: by the clock, and by the deadlines
@@ -98,12 +137,12 @@ pub(super) enum Part {
 /// The present run of positive evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub(super) struct CleanRun {
-    /// Alive observations since it began.
+    /// Alive observations since it began, up to as many as a start can need.
     pub(super) alive: u32,
-    /// How long ago the first of them was.
-    pub(super) age: Duration,
     /// The hold-off that was armed within it.
     pub(super) hold_off: Option<Duration>,
+    /// How much of that has passed by the clock.
+    pub(super) held: Duration,
     /// Whether that hold-off has passed.
     pub(super) passed: bool,
 }
@@ -131,8 +170,9 @@ impl Monitor {
             blame: Blame::Component,
             failed_starts: 0,
             tripped: false,
+            waits: false,
             clean: CleanRun::default(),
-            unseen: Duration::ZERO,
+            unseen: Some(Duration::ZERO),
             lease: None,
             shutdown: None,
         };
@@ -143,6 +183,17 @@ impl Monitor {
             known,
             record,
         }
+    }
+
+    /// See [`Checked::make_relative`](super::Checked::make_relative).
+    pub(super) fn make_relative(&mut self) {
+        let known = &mut self.known;
+        known.epoch = 1;
+        known.session = known.session.map(|_| 1);
+        known.last_session = 1;
+        known.outage = known.outage.map(|_| 1);
+        known.last_outage = known.last_outage.map(|_| 1);
+        self.record = self.record.relative(known.outage.is_some());
     }
 
     /// Judges the first effects of a run.
@@ -173,9 +224,12 @@ impl Monitor {
         input: &Input,
         effects: &[Effect],
     ) -> Result<(), Violation> {
-        self.pass_time(elapsed)?;
+        self.wait(elapsed)?;
         if self.is_stale(input) {
-            if let Input::Report { count, .. } = *input {
+            // After the end there is no record any more that could tell of it.
+            if let Input::Report { count, .. } = *input
+                && self.known.mode != Mode::Ended
+            {
                 self.record.stale_reports += u64::from(count.max(1));
             }
             return demand(L5, effects.is_empty(), || {

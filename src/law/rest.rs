@@ -49,12 +49,9 @@ impl Monitor {
             demand(L19, armed(Timer::Silence), || {
                 "ready, and no silence would be noticed".into()
             })?;
-            if let Some(late) = self.timed {
-                let limit = self.plan.policy().silence_limit().saturating_add(late);
-                demand(L19, known.unseen <= limit, || {
-                    format!("ready, and unseen for {:?}", known.unseen)
-                })?;
-            }
+            demand(L19, known.unseen.is_some(), || {
+                "ready, and unseen for longer than the silence limit".into()
+            })?;
         }
         let owner = self
             .plan

@@ -30,7 +30,7 @@ pub enum Slot {
 ///
 /// Equality and hash leave out the ledger (counts that only grow and the number of the next jitter)
 /// and, in the hash, the plan, which never changes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Core {
     pub(super) plan: Arc<Plan>,
     pub(super) epoch: u64,
@@ -58,6 +58,32 @@ pub(super) struct Core {
 pub(super) struct Ledger {
     pub(super) record: Record,
     pub(super) hold_offs: u64,
+}
+
+impl Clone for Core {
+    fn clone(&self) -> Self {
+        Self {
+            plan: Arc::clone(&self.plan),
+            slots: self.slots.clone(),
+            live: self.live.clone(),
+            ..*self
+        }
+    }
+
+    /// Takes no memory when there is room: whoever explores does this for every edge.
+    fn clone_from(&mut self, source: &Self) {
+        if !Arc::ptr_eq(&self.plan, &source.plan) {
+            self.plan = Arc::clone(&source.plan);
+        }
+        self.slots.clone_from(&source.slots);
+        self.live.clone_from(&source.live);
+        *self = Self {
+            plan: Arc::clone(&self.plan),
+            slots: core::mem::take(&mut self.slots),
+            live: core::mem::take(&mut self.live),
+            ..*source
+        };
+    }
 }
 
 impl PartialEq for Core {
@@ -145,6 +171,15 @@ impl Core {
             ledger: Ledger::default(),
             plan,
         }
+    }
+
+    /// See [`Checked::make_relative`](crate::law::Checked::make_relative).
+    pub(super) fn make_relative(&mut self) {
+        self.epoch = 1;
+        self.session = 1;
+        self.outage = 1;
+        self.ledger.hold_offs = 0;
+        self.ledger.record = self.ledger.record.relative(self.outage_open);
     }
 
     /// Derives the counts from the slots, after these were set from outside.

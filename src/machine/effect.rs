@@ -74,6 +74,22 @@ pub struct Record {
     pub failed_starts: u64,
 }
 
+impl Record {
+    /// Whether there is anything to tell.
+    pub fn is_empty(&self) -> bool {
+        self.reports == 0 && self.stale_reports == 0 && self.failed_starts == 0
+    }
+
+    /// The least record that has the same bearing on what comes next: while an outage is open its
+    /// record will be closed whatever it says, and else if it says anything.
+    pub(crate) fn relative(&self, open: bool) -> Self {
+        Self {
+            reports: u64::from(!open && !self.is_empty()),
+            ..Self::default()
+        }
+    }
+}
+
 /// One thing that the machine asks the shell to do, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {

@@ -1,13 +1,13 @@
 //! Ended: nothing is armed, nothing is open, and no input has any effect any more.
 
 use super::core::{Core, Cx};
-use super::{Effect, End, Record};
+use super::{Effect, End};
 
 pub(super) fn enter(end: End, core: &mut Core, cx: &mut Cx<'_>) {
     core.close_session(cx);
     core.disarm_all_but(&[], cx);
     // Reports that came after the last outage was closed must not be lost.
-    if core.outage_open || core.ledger.record != Record::default() {
+    if core.outage_open || !core.ledger.record.is_empty() {
         core.close_outage(cx);
     }
     cx.emit(Effect::Ended(end));

@@ -273,12 +273,6 @@ fn l4_proven_recovery() {
         *tape.effect(arms(Timer::HoldOff)) = arm(Timer::HoldOff, 29)
     });
     life.bites(Law::L4, |tape| tape.drop_turn(fired(Timer::HoldOff)));
-    // The second outage, in which the session is kept, makes do with the hold-off of the first.
-    life.bites(Law::L4, |tape| {
-        let last = tape.0.iter().rposition(turn_with(arms(Timer::HoldOff)));
-        let last = &mut tape.0[last.expect("two outages")].effects;
-        last.retain(|effect| !arms(Timer::HoldOff)(effect));
-    });
     // A failure in the middle of the clean run.
     life.bites(Law::L4, |tape| {
         let failing = Input::Failing { session: 2 };
@@ -535,6 +529,12 @@ fn l13_no_hot_loop() {
     // It sinks during the outage.
     run.bites(Law::L13, |tape| {
         tape.asked(stops).effects.push(arm(Timer::Stable, 25))
+    });
+    // The second outage, in which the session is kept, makes do with the hold-off of the first.
+    life().bites(Law::L13, |tape| {
+        let last = tape.0.iter().rposition(turn_with(arms(Timer::HoldOff)));
+        let last = &mut tape.0[last.expect("two outages")].effects;
+        last.retain(|effect| !arms(Timer::HoldOff)(effect));
     });
 }
 

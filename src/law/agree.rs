@@ -1,0 +1,83 @@
+//! Whether the machine says of itself what its effects told.
+//!
+//! A shell answers health checks and orders answers by what the machine says, so that must not drift
+//! from what it asked for.
+
+use super::Law::*;
+use super::monitor::{Mode, Monitor, Part};
+use super::{Violation, demand};
+use crate::machine::{Machine, Record, Slot, Timer};
+use crate::policy::ComponentId;
+
+impl Monitor {
+    /// Compares what the machine says of itself with what its effects told.
+    pub(super) fn agree(&self, machine: &Machine) -> Result<(), Violation> {
+        let known = &self.known;
+        demand(
+            L1,
+            machine.is_ready() == (known.mode == Mode::Ready),
+            || format!("it says {} in {:?}", machine.phase(), known.mode),
+        )?;
+        demand(L3, machine.epoch() == known.epoch, || {
+            format!("it says epoch {}, not {}", machine.epoch(), known.epoch)
+        })?;
+        for (id, part) in known.parts.iter().enumerate() {
+            let slot = machine.slot(ComponentId(id as u32));
+            demand(L3, slot == part.slot(), || {
+                format!("it says #{id} is {slot:?}, but that is {part:?}")
+            })?;
+        }
+        demand(L5, machine.session() == known.session, || {
+            format!(
+                "it says session {:?}, not {:?}",
+                machine.session(),
+                known.session
+            )
+        })?;
+        let outage = (Some(machine.outage()), machine.outage_is_open());
+        demand(
+            L9,
+            outage == (known.last_outage, known.outage.is_some()),
+            || {
+                format!(
+                    "it says outage {outage:?}, not {:?} after {:?}",
+                    known.outage, known.last_outage
+                )
+            },
+        )?;
+        let counted = Record {
+            outage: machine.outage(),
+            ..self.record
+        };
+        demand(L9, machine.record() == counted, || {
+            format!("it counted {:?}, not {counted:?}", machine.record())
+        })?;
+        for timer in Timer::ALL {
+            demand(
+                L12,
+                machine.is_armed(timer) == known.is_armed(timer),
+                || format!("it says of {timer}: armed = {}", machine.is_armed(timer)),
+            )?;
+        }
+        let ended = known.mode == Mode::Ended;
+        let hold_off = (machine.level(), machine.blame());
+        demand(L4, ended || hold_off == (known.level, known.blame), || {
+            format!("it says level and blame {hold_off:?}, not {:?}", {
+                (known.level, known.blame)
+            })
+        })
+    }
+}
+
+impl Part {
+    fn slot(self) -> Slot {
+        match self {
+            Self::Down => Slot::Down,
+            Self::Starting => Slot::Starting,
+            Self::Up => Slot::Up,
+            Self::Stopping => Slot::Stopping,
+            Self::Aborting => Slot::Aborting,
+            Self::Wedged => Slot::Wedged,
+        }
+    }
+}
