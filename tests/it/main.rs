@@ -7,6 +7,8 @@ mod laws;
 mod policy;
 mod purity;
 mod reach;
+mod reference;
+mod reference_agrees;
 #[cfg(all(feature = "shell", feature = "test-util"))]
 mod shell;
 mod stories;
