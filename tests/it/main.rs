@@ -3,6 +3,7 @@
 mod bite;
 #[cfg(feature = "etcd")]
 mod etcd_probe;
+mod fuzzed;
 mod laws;
 mod policy;
 mod purity;
