@@ -7,7 +7,7 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use overwatch::etcd::{EtcdConfig, EtcdConfigError, EtcdProbe, Tls};
 use overwatch::{Policy, Probe};
 
-use super::wild::wild;
+use super::wild::{beside, wild};
 
 /// Panics if text is taken that makes no sense, refused without a reason, or if a secret is shown.
 pub(crate) fn check(data: &[u8]) {
@@ -202,7 +202,7 @@ impl Given {
             });
         }
         for _ in 0..u8::arbitrary(bytes)? % 8 {
-            match u8::arbitrary(bytes)? % 8 {
+            match u8::arbitrary(bytes)? % 9 {
                 0 => given.user = Some((text(bytes)?, Secret::decode(bytes)?)),
                 1 => given.sentinel_key = Some(text(bytes)?),
                 2 => given.tls = Some(Certificates::decode(bytes)?),
@@ -210,6 +210,10 @@ impl Given {
                 4 => given.request_timeout = wild(bytes, DURATIONS)?,
                 5 => given.connect_timeout = wild(bytes, DURATIONS)?,
                 6 => given.grace = wild(bytes, DURATIONS)?,
+                7 => {
+                    let least = given.interval.saturating_add(given.request_timeout);
+                    given.grace = *bytes.choose(&beside(least))?;
+                }
                 _ => given.silence_limit = wild(bytes, DURATIONS)?,
             }
         }

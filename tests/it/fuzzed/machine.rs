@@ -11,7 +11,7 @@ use overwatch::machine::{Class, Effect, How, Input, Machine, Phase, Slot, Step, 
 use overwatch::policy::{ComponentId, Plan};
 
 use super::plans::Knobs;
-use super::wild::wild;
+use super::wild::{beside, wild};
 use crate::reference::Reference;
 
 /// Panics if this life breaks a law or anything else that the machine promises, or if the reference
@@ -205,10 +205,9 @@ impl<'a> Walk<'a> {
             return ms(detail.into());
         };
         let too_late = fence.margin() + self.plan().stop_budget();
-        match detail % 4 {
-            0 => fence.ttl(),
-            1 => too_late,
-            2 => too_late + Duration::from_nanos(1),
+        match usize::from(detail % 8) {
+            place @ 0..=2 => beside(too_late)[place],
+            3 | 4 => fence.ttl(),
             _ => too_late + ms(detail.into()),
         }
     }

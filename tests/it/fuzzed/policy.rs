@@ -12,7 +12,7 @@ use overwatch::policy::{
     PolicyError, Tuning,
 };
 
-use super::wild::wild;
+use super::wild::{beside, wild};
 
 /// Panics if a knob takes what it should refuse, refuses what it should take, does not say why, or
 /// lets a number through that does harm.
@@ -77,10 +77,13 @@ fn set(bytes: &mut Unstructured<'_>, note: &mut dyn FnMut(Arguments<'_>)) -> Res
         }
     };
     assert_eq!(expected, None, "taken: {plan:?}");
-    let remaining = wild(bytes, DURATIONS)?;
-    fence(&knobs, &plan, remaining);
-    if let Some(fence) = plan.policy().fence() {
-        self::fence(&knobs, &plan, fence.ttl());
+    fence(&knobs, &plan, wild(bytes, DURATIONS)?);
+    if let Some(lease) = plan.policy().fence() {
+        let too_late = lease.margin() + plan.stop_budget();
+        fence(&knobs, &plan, lease.ttl());
+        for remaining in beside(too_late) {
+            fence(&knobs, &plan, remaining);
+        }
     }
     if plan.layout().components() > 64 || knobs.min_evidence > MOST_EVIDENCE {
         note(format_args!("too large to live"));
@@ -158,7 +161,7 @@ impl Knobs {
     }
 
     fn turn_one(&mut self, bytes: &mut Unstructured<'_>) -> Result<()> {
-        match u8::arbitrary(bytes)? % 22 {
+        match u8::arbitrary(bytes)? % 24 {
             0 => self.window = wild(bytes, DURATIONS)?,
             1 => self.silence_limit = wild(bytes, DURATIONS)?,
             2 => self.start_deadline = wild(bytes, DURATIONS)?,
@@ -185,7 +188,25 @@ impl Knobs {
             18 => self.jitter_seed = wild(bytes, &[0, u64::MAX])?,
             19 => self.name = Some(String::arbitrary(bytes)?),
             20 => self.lease_owner = Some(wild(bytes, &[0, 1, 2, u32::MAX])?),
-            _ => self.add_stages(bytes)?,
+            21 => self.add_stages(bytes)?,
+            22 => {
+                let least = self.window.max(self.backoff);
+                self.max_hold_off = Some(*bytes.choose(&beside(least))?);
+            }
+            _ => self.bring_fence_to_its_bound(bytes)?,
+        }
+        Ok(())
+    }
+
+    /// A lease that is just long enough, or just too short.
+    fn bring_fence_to_its_bound(&mut self, bytes: &mut Unstructured<'_>) -> Result<()> {
+        let Some(fence) = self.fence else {
+            return Ok(());
+        };
+        if let Ok(needed) = u64::try_from(self.needed_lease(fence)) {
+            let ttl = *bytes.choose(&beside(Duration::from_nanos(needed)))?;
+            let margin = fence.margin();
+            self.fence = Some(Fence::new(ttl, fence.renewal_interval()).with_margin(margin));
         }
         Ok(())
     }
@@ -319,11 +340,16 @@ impl Knobs {
             (None, Some(_)) | (Some(_), None) => Some("fence"),
             (Some(_), Some(owner)) if owner as usize >= components => Some("lease_owner"),
             (Some(fence), Some(_)) => {
-                let least = self.start_deadline.max(fence.renewal_interval());
-                let needed = nanos(fence.margin()) + self.stop_budget() + nanos(least);
-                (nanos(fence.ttl()) <= needed).then_some("fence.ttl")
+                let too_short = nanos(fence.ttl()) <= self.needed_lease(fence);
+                too_short.then_some("fence.ttl")
             }
         }
+    }
+
+    /// What the time to live of a lease must be above, in nanoseconds.
+    fn needed_lease(&self, fence: Fence) -> u128 {
+        let least = self.start_deadline.max(fence.renewal_interval());
+        nanos(fence.margin()) + self.stop_budget() + nanos(least)
     }
 
     /// In nanoseconds, where nothing overflows.

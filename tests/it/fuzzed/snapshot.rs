@@ -2,6 +2,7 @@
 
 use std::fmt::Arguments;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use overwatch::machine::{
@@ -11,7 +12,7 @@ use overwatch::machine::{
 use overwatch::policy::{Blame, ComponentId, Plan};
 
 use super::plans::Knobs;
-use super::wild::wild;
+use super::wild::{beside, wild};
 use crate::reference::Reference;
 
 /// Panics if a machine accepts a snapshot that it cannot go on from.
@@ -242,10 +243,12 @@ fn every_input(machine: &Machine) -> Vec<Input> {
         Input::Reset,
     ];
     inputs.extend(Timer::ALL.map(Input::Fired));
-    let fence = machine.plan().policy().fence();
-    for remaining in [std::time::Duration::ZERO, std::time::Duration::MAX]
+    let plan = machine.plan();
+    let fence = plan.policy().fence();
+    let too_late = fence.map(|fence| beside(fence.margin() + plan.stop_budget()));
+    for remaining in [Duration::ZERO, Duration::MAX]
         .into_iter()
-        .chain(fence.map(|fence| fence.ttl()))
+        .chain(too_late.into_iter().flatten())
     {
         inputs.push(Input::LeaseRenewed {
             epoch: now,

@@ -1,5 +1,7 @@
 //! Numbers at the edges, where arithmetic breaks, and any others.
 
+use std::time::Duration;
+
 use arbitrary::{Arbitrary, Result, Unstructured};
 
 /// One of the edges, or anything at all.
@@ -12,4 +14,14 @@ where
         Some(&edge) => Ok(edge),
         None => bytes.arbitrary(),
     }
+}
+
+/// A bound, and what is next to it on either side.
+pub(crate) fn beside(bound: Duration) -> [Duration; 3] {
+    let step = Duration::from_nanos(1);
+    [
+        bound,
+        bound.saturating_add(step),
+        bound.saturating_sub(step),
+    ]
 }
