@@ -84,6 +84,7 @@ impl Reference {
     }
 
     /// Goes on from a snapshot, which must be one that the machine accepts for this plan.
+    #[allow(dead_code, reason = "not everything that includes this file resumes")]
     pub(crate) fn resume(plan: Arc<Plan>, snapshot: Snapshot) -> Self {
         Self {
             plan,
@@ -199,7 +200,8 @@ impl Reference {
 
     /// What each state does with each input. `false` if the input means nothing in this state.
     fn act(&mut self, input: Input) -> bool {
-        let policy = self.plan.policy().clone();
+        let plan = self.plan.clone();
+        let policy = plan.policy();
         match self.now.state {
             State::Monitoring { evidence, done } => match input {
                 Input::Alive { .. } => {
@@ -296,14 +298,14 @@ impl Reference {
                     let cause = self.exit_cause(component, how);
                     self.set_slot(component, Slot::Down);
                     match how.class() {
-                        Class::Fatal => self.wind_down(cause, Then::Halt(Why::Fatal)),
+                        Class::Fatal => self.unwind_for_good(cause),
                         _ => self.unwind(cause),
                     }
                 }
                 Input::Exited { component, how, .. } => {
                     let cause = self.exit_cause(component, how);
                     match how.class() {
-                        Class::Fatal => self.wind_down(cause, Then::Halt(Why::Fatal)),
+                        Class::Fatal => self.unwind_for_good(cause),
                         _ => self.unwind(cause),
                     }
                 }
@@ -312,7 +314,7 @@ impl Reference {
                 } => {
                     let cause = Cause::Report { component, class };
                     match class {
-                        Class::Fatal => self.wind_down(cause, Then::Halt(Why::Fatal)),
+                        Class::Fatal => self.unwind_for_good(cause),
                         _ => self.unwind(cause),
                     }
                 }
@@ -511,10 +513,10 @@ impl Reference {
         };
         self.move_to(afresh, cause);
         self.disarm_all_but(Some(Timer::Silence));
-        if !self.now.session_open {
-            self.open_session();
-        } else {
+        if self.now.session_open {
             self.arm_silence();
+        } else {
+            self.open_session();
         }
     }
 
@@ -530,7 +532,8 @@ impl Reference {
 
     /// Starts this stage, or is up if there is none.
     fn start_stage(&mut self, stage: usize) {
-        let policy = self.plan.policy().clone();
+        let plan = self.plan.clone();
+        let policy = plan.policy();
         let components = self.in_stage(stage);
         if components.is_empty() {
             self.run();
@@ -556,6 +559,12 @@ impl Reference {
         }
     }
 
+    /// A start that failed for a reason that no other start could mend.
+    fn unwind_for_good(&mut self, cause: Cause) {
+        self.now.record.failed_starts += 1;
+        self.wind_down(cause, Then::Halt(Why::Fatal));
+    }
+
     /// The start failed.
     fn unwind(&mut self, cause: Cause) {
         self.raise_level();
@@ -576,13 +585,13 @@ impl Reference {
     // ---- Running ----
 
     fn run(&mut self) {
-        let tuning = self.plan.policy().tuning().clone();
+        let stable_interval = self.plan.policy().tuning().stable_interval();
         self.move_to(State::Running { suspicion: 0 }, Cause::AllUp);
         self.now.blame = Blame::Component;
         self.now.failed_starts = 0;
         self.disarm(Timer::Stage);
         if self.now.level > 0 {
-            self.arm(Timer::Stable, tuning.stable_interval());
+            self.arm(Timer::Stable, stable_interval);
         }
         self.emit(Effect::Ready(true));
         if self.now.outage_open {
@@ -591,7 +600,8 @@ impl Reference {
     }
 
     fn suspect(&mut self, suspicion: u32, more: u32, cause: Cause) {
-        let policy = self.plan.policy().clone();
+        let plan = self.plan.clone();
+        let policy = plan.policy();
         let suspicion = suspicion.saturating_add(more);
         if suspicion >= policy.trip_threshold() {
             self.trip(cause);
@@ -617,7 +627,8 @@ impl Reference {
 
     /// From Running or Restarting: what was under way there is over.
     fn wind_down(&mut self, cause: Cause, then: Then) {
-        let policy = self.plan.policy().clone();
+        let plan = self.plan.clone();
+        let policy = plan.policy();
         let was_ready = matches!(self.now.state, State::Running { .. });
         self.blame(blames_dependency(cause));
         if then == Then::Monitor && !self.now.outage_open {
@@ -719,6 +730,7 @@ impl Reference {
         );
         if !asked {
             self.blame(how.class().blames_dependency());
+            self.now.level = self.now.level.max(1);
         }
         if let State::ShuttingDown { then, .. } = self.now.state
             && how.class() == Class::Fatal
