@@ -4,6 +4,7 @@ mod bite;
 #[cfg(feature = "etcd")]
 mod etcd_probe;
 mod explored;
+mod fuzzed;
 mod gallery;
 mod laws;
 mod picture;

@@ -365,4 +365,7 @@ fn jitter_is_a_pure_function_within_its_bound() {
     assert_eq!(none.jitter_of(7), Duration::ZERO);
     let longest = Tuning::default().jitter(MAX_DURATION);
     assert!((0..100).all(|n| longest.jitter_of(n) < MAX_DURATION));
+    // One that would be refused, but nobody has checked it yet.
+    let absurd = Tuning::default().jitter(Duration::MAX);
+    assert!((0..100).all(|n| absurd.jitter_of(n) < MAX_DURATION));
 }
