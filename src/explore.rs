@@ -55,6 +55,8 @@ mod graph;
 mod inevitable;
 mod refuted;
 mod search;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use core::fmt;

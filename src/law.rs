@@ -37,6 +37,8 @@ mod learn;
 mod monitor;
 mod packed;
 mod rest;
+#[cfg(test)]
+pub(crate) mod tests;
 mod trace;
 
 use core::fmt;
@@ -99,6 +101,8 @@ impl core::error::Error for Violation {}
 
 /// Breaks `law` unless `holds`.
 fn demand(law: Law, holds: bool, what: impl FnOnce() -> String) -> Result<(), Violation> {
+    #[cfg(test)]
+    let holds = holds || tests::is_waived(law);
     if holds {
         Ok(())
     } else {

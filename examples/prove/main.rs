@@ -101,7 +101,7 @@ fn prove(sizes: &[Size], mut each: impl FnMut(&Size, &Proof, Duration)) -> Resul
 
 fn prove_one(size: &Size) -> Result<Proof, String> {
     let plan = size.plan().map_err(in_words)?;
-    let expected = sizes::longest(&plan);
+    let at_most = sizes::at_most(&plan);
     let explorer = Explorer::new(plan).map_err(in_words)?;
     let explorer = if size.clock != Clock::Off {
         explorer.on_a_clock()
@@ -109,10 +109,14 @@ fn prove_one(size: &Size) -> Result<Proof, String> {
         explorer
     };
     let proof = explorer.at_most(200_000_000).run().map_err(in_words)?;
-    // What was found on the graph must be what one works out by hand.
+    // What was found on the graph is no more than what one works out by hand.
     match proof.longest {
-        Some(found) if [found.recovery, found.shutdown, found.rest] != expected => {
-            Err(format!("{found}, and not {expected:?}"))
+        Some(found)
+            if found.recovery > at_most[0]
+                || found.shutdown > at_most[1]
+                || found.rest > at_most[2] =>
+        {
+            Err(format!("{found}, and not {at_most:?} at most"))
         }
         _ => Ok(proof),
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use overwatch::policy::{ComponentId, Fence, Layout, Plan, Policy, PolicyError, Tuning};
+use overwatch::policy::{Blame, ComponentId, Fence, Layout, Plan, Policy, PolicyError, Tuning};
 
 /// A plan of small numbers, and whether it is explored on a clock.
 #[derive(Clone, Debug)]
@@ -34,7 +34,8 @@ pub(crate) struct Switches {
     pub(crate) delay: bool,
     /// It gives up after two failed starts.
     pub(crate) give_up: bool,
-    /// Hold-offs grow: the highest level is 3, not 1.
+    /// Hold-offs grow: the highest level is 3, not 1. An abort may take twice as long as a stop, and
+    /// three observations are needed, not two.
     pub(crate) growth: bool,
     /// This component owns a lease.
     pub(crate) lease: Option<u32>,
@@ -70,19 +71,20 @@ impl Size {
             .backoff(short)
             .max_hold_off(if on.growth { 4 * short } else { 2 * short })
             .max_level(if on.growth { 3 } else { 1 })
-            .min_evidence(2)
+            .min_evidence(if on.growth { 3 } else { 2 })
             .decay(decay)
             .stable_after(short)
             .jitter(Duration::ZERO);
         if on.delay {
             tuning = tuning.unready_delay(short);
         }
+        let abort = if on.growth { 2 * short } else { short };
         let mut policy = Policy::builder()
             .window(2 * short)
             .silence_limit(short)
             .start_deadline(short)
             .stop_deadline(short)
-            .abort_deadline(short)
+            .abort_deadline(abort)
             .trip_threshold(if on.suspicion { 2 } else { 1 })
             .tuning(tuning);
         if on.give_up {
@@ -91,7 +93,7 @@ impl Size {
         let mut layout = Layout::new(&self.stages)?;
         if let Some(owner) = on.lease {
             // The least that leaves time for work: the margin, the stop, and two steps more.
-            let ttl = short * (2 * self.stages.len() as u32 + 3);
+            let ttl = (short + abort) * self.stages.len() as u32 + 3 * short;
             policy = policy.fence(Fence::new(ttl, short).with_margin(short));
             layout = layout.with_lease_owner(ComponentId(owner));
         }
@@ -99,23 +101,38 @@ impl Size {
     }
 }
 
-/// What the longest ways take, as it follows from the deadlines on them.
-pub(crate) fn longest(plan: &Plan) -> [Duration; 3] {
+/// How long recovery, a shutdown and rest can take at most, as it follows from the deadlines on the
+/// longest way to each.
+pub(crate) fn at_most(plan: &Plan) -> [Duration; 3] {
     let policy = plan.policy();
+    let tuning = policy.tuning();
     let stages = plan.layout().stages() as u32;
     let delay = match policy.fence() {
-        None if stages > 0 => policy.tuning().delay_before_stop(),
+        None if stages > 0 => tuning.delay_before_stop(),
         _ => Duration::ZERO,
     };
     let shutdown = delay + plan.stop_budget();
-    // Silence is what notices that nothing happens any more. A delay can hide it, but not prolong it
-    // by more than itself.
+    // Silence is what notices that nothing happens any more.
     let rest = plan.stop_budget() + policy.silence_limit().max(delay);
-    // Every answer and every observation comes at the last moment.
+    // Every answer and every observation comes at the last moment; one stage may be at its abort.
+    let stop = policy.stop_deadline();
+    let stops = stop * stages.saturating_sub(1)
+        + if stages > 0 {
+            stop.max(policy.abort_deadline())
+        } else {
+            Duration::ZERO
+        };
+    let highest = tuning.level_cap();
+    let evidence = policy.needed_evidence(highest, Blame::Dependency);
+    let clean_run = policy
+        .hold_off(highest, Blame::Dependency)
+        .max(policy.hold_off(highest, Blame::Component))
+        .max(policy.silence_limit() * (evidence - 1));
+    // One silence until the clean run begins, and one until it is seen that it was long enough.
     let recovery = delay
-        + policy.stop_deadline() * stages
+        + stops
         + policy.silence_limit()
-        + policy.longest_hold_off()
+        + clean_run
         + policy.silence_limit()
         + policy.start_deadline() * stages;
     [recovery, shutdown, rest]
@@ -222,8 +239,7 @@ fn sizes(components: impl IntoIterator<Item = usize>, switches: Pick, clock: Clo
     sizes
 }
 
-/// What is explored in every test run: up to 4 components in any stages, without a clock and with
-/// one, as far as half a minute goes.
+/// What is explored in every test run.
 pub(crate) fn default_sizes() -> Vec<Size> {
     let nothing: Pick = |components| combinations(components)[..1].to_vec();
     let no_lease: Pick = |components| combinations(components)[..2].to_vec();
@@ -233,27 +249,33 @@ pub(crate) fn default_sizes() -> Vec<Size> {
     all.extend(sizes(0..=1, combinations, Clock::On(1)));
     all.extend(sizes([2], no_lease, Clock::On(1)));
     all.extend(sizes([3], nothing, Clock::On(1)));
+    for stages in [&[4][..], &[1; 4]] {
+        all.push(Size::new(
+            stages.to_vec(),
+            Switches::default(),
+            Clock::On(1),
+        ));
+    }
     all
 }
 
-/// What takes longer: every switch with every other, 4 components with everything switched on, 6
-/// components, and a clock four times as fine.
+/// What takes longer.
 pub(crate) fn large_sizes() -> Vec<Size> {
     let nothing: Pick = |components| combinations(components)[..1].to_vec();
     let no_lease: Pick = |components| combinations(components)[..2].to_vec();
     let mut all = sizes(0..=2, all_combinations, Clock::Off);
     all.extend(sizes(3..=4, combinations, Clock::Off));
     all.extend(sizes(0..=1, all_combinations, Clock::On(1)));
-    all.extend(sizes(2..=3, combinations, Clock::On(1)));
+    all.extend(sizes([2], combinations, Clock::On(1)));
+    all.extend(sizes([3], no_lease, Clock::On(1)));
     all.extend(sizes([4], nothing, Clock::On(1)));
-    all.extend(sizes(0..=1, combinations, Clock::On(4)));
-    all.extend(sizes([2], no_lease, Clock::On(4)));
-    let six = |stages: &[usize], clock| Size::new(stages.to_vec(), Switches::default(), clock);
+    all.extend(sizes(0..=1, no_lease, Clock::On(4)));
+    all.extend(sizes([2], nothing, Clock::On(4)));
     for stages in [&[6][..], &[3, 3], &[1, 1, 2, 2], &[1; 6]] {
-        all.push(six(stages, Clock::Off));
-        all.push(six(stages, Clock::On(1)));
+        for clock in [Clock::Off, Clock::On(1)] {
+            all.push(Size::new(stages.to_vec(), Switches::default(), clock));
+        }
     }
-    all.push(six(&[6], Clock::On(4)));
-    all.push(six(&[1; 6], Clock::On(4)));
+    all.push(Size::new(vec![6], Switches::default(), Clock::On(4)));
     all
 }

@@ -257,7 +257,7 @@ impl Monitor {
                     demand(L7, *budget >= after, || {
                         "the deadlines exceed the stop budget".into()
                     })?;
-                    *budget -= after;
+                    *budget = budget.saturating_sub(after);
                 }
             }
             Timer::HoldOff => {

@@ -41,8 +41,7 @@ pub(super) const EXHIBITS: &[Exhibit] = &[
     Exhibit::new("a probe that hangs is kept", hung_probe_is_kept, L6),
     Exhibit::new("at rest nothing puts off the silence", silence_at_rest, L6)
         .on(brief)
-        .on_a_clock()
-        .in_the_long_run(),
+        .on_a_clock(),
     Exhibit::new(
         "observations lengthen the start deadline",
         start_deadline_rearmed,

@@ -3,9 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use overwatch::law::Law::*;
-use overwatch::machine::{Cause, Effect, Input, Machine, Record, Slot, State, Step, Timer};
+use overwatch::machine::{
+    Cause, Class, Effect, How, Ignored, Input, Machine, Phase, Record, Slot, State, Step, Timer,
+};
 
-use super::{Exhibit, arms, surgery};
+use super::{Exhibit, arms, patient, surgery};
 use crate::world::ms;
 
 pub(super) const EXHIBITS: &[Exhibit] = &[
@@ -23,7 +25,91 @@ pub(super) const EXHIBITS: &[Exhibit] = &[
     Exhibit::new("draws its jitter at random", random_jitter, L10),
     Exhibit::new("moves and does not say so", move_untold, L20),
     Exhibit::new("blames the wrong cause", wrong_cause, L20),
+    Exhibit::new("overhears a drain", overhears_a_drain, L5),
+    Exhibit::new(
+        "believes mild reports, however late",
+        believes_mild_reports,
+        L5,
+    ),
+    Exhibit::new("believes old ends that failed", believes_old_failures, L5),
+    Exhibit::new(
+        "a component's storm counts as one",
+        own_storm_counts_as_one,
+        L16,
+    )
+    .on(patient),
 ];
+
+/// A drain is said to mean nothing while something is stopped already.
+fn overhears_a_drain(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    if input == Input::Drain && machine.phase() == Phase::ShuttingDown {
+        return Step::Ignored(Ignored::NotHandled);
+    }
+    machine.handle(input, effects)
+}
+
+/// Only grave reports are held to their epoch.
+fn believes_mild_reports(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    let mut input = input;
+    if let Input::Report {
+        class: Class::Component,
+        epoch,
+        ..
+    } = &mut input
+    {
+        *epoch = machine.epoch();
+    }
+    machine.handle(input, effects)
+}
+
+/// Only ends that did not fail are held to their epoch.
+fn believes_old_failures(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    let mut input = input;
+    if let Input::Gone {
+        how: How::Failed(_),
+        epoch,
+        ..
+    } = &mut input
+    {
+        *epoch = machine.epoch();
+    }
+    machine.handle(input, effects)
+}
+
+/// Of many reports of one component only one adds suspicion; all are counted.
+fn own_storm_counts_as_one(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    let Input::Report {
+        component: Some(component),
+        epoch,
+        class,
+        count,
+    } = input
+    else {
+        return machine.handle(input, effects);
+    };
+    // After the end nothing is counted any more.
+    let count = if machine.phase().is_ended() { 1 } else { count };
+    let step = machine.handle(
+        Input::Report {
+            component: Some(component),
+            epoch,
+            class,
+            count: 1,
+        },
+        effects,
+    );
+    let stale = matches!(step, Step::Ignored(_));
+    surgery(machine, |snapshot| {
+        let record = &mut snapshot.record;
+        let counted = if stale {
+            &mut record.stale_reports
+        } else {
+            &mut record.reports
+        };
+        *counted += u64::from(count - 1);
+    });
+    step
+}
 
 /// The step of a transition is not passed on.
 fn move_untold(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {

@@ -25,7 +25,7 @@ pub(super) const EXHIBITS: &[Exhibit] = &[
     )
     .on(lingering),
     Exhibit::new("silence is noticed late", silence_noticed_late, L19),
-    Exhibit::new("silence is noticed early", silence_noticed_early, L17),
+    Exhibit::new("silence is noticed early", silence_noticed_early, L6),
     Exhibit::new("a report puts off the silence", report_is_evidence, L19).on(patient),
     Exhibit::new(
         "nothing puts off the silence",

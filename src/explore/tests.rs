@@ -1,0 +1,129 @@
+//! What is asked of the whole graph bites, also where a single step would be caught before: the laws
+//! on these steps are waived.
+
+use core::time::Duration;
+
+use super::{Explorer, Handle, Refuted, Unproved};
+use crate::law::Law::{self, *};
+use crate::law::tests::waiving;
+use crate::machine::{Effect, Ignored, Input, Machine, Phase, Step, Timer};
+use crate::policy::{Layout, Plan, Policy, Tuning};
+
+fn plan() -> Plan {
+    let tick = Duration::from_millis(1);
+    let tuning = Tuning::default()
+        .backoff(tick)
+        .max_hold_off(2 * tick)
+        .max_level(1)
+        .min_evidence(2)
+        .decay(tick)
+        .stable_after(tick);
+    let policy = Policy::builder()
+        .window(2 * tick)
+        .silence_limit(tick)
+        .start_deadline(tick)
+        .stop_deadline(tick)
+        .abort_deadline(tick)
+        .tuning(tuning)
+        .build();
+    let layout = Layout::new(&[1]).expect("no gaps");
+    Plan::new(policy.expect("works"), layout).expect("works")
+}
+
+#[track_caller]
+fn refuted(by: Handle, waived: &[Law]) -> Refuted {
+    let explorer = Explorer::new(plan()).expect("small").by(by);
+    match waiving(waived, || explorer.run()) {
+        Err(Unproved::Refuted(refuted)) => *refuted,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_real_machine_needs_no_waiver() {
+    let explorer = Explorer::new(plan()).expect("small");
+    assert!(explorer.run().is_ok());
+}
+
+/// The deadline of a stop begins anew instead of being acted upon.
+fn deadline_begins_anew(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    if machine.phase() == Phase::ShuttingDown && input == Input::Fired(Timer::Stage) {
+        effects.push(Effect::Arm {
+            timer: Timer::Stage,
+            after: machine.plan().policy().stop_deadline(),
+        });
+        return Step::Absorbed;
+    }
+    machine.handle(input, effects)
+}
+
+#[test]
+fn a_shutdown_that_may_never_end_is_found() {
+    let found = refuted(deadline_begins_anew, &[L7, L15, L16]);
+    assert_eq!(found.violation.law, L7);
+    assert_eq!(
+        found.violation.what,
+        "a shutdown is wanted, and may never come to its end"
+    );
+    assert!(!found.cycle.is_empty(), "{found}");
+}
+
+/// Once anything is started nobody listens for silence any more.
+fn silence_unnoticed(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    if input == Input::Fired(Timer::Silence) && machine.phase() != Phase::Monitoring {
+        return Step::Ignored(Ignored::NotArmed);
+    }
+    let step = machine.handle(input, effects);
+    if matches!(machine.phase(), Phase::Restarting | Phase::Running) {
+        for effect in effects {
+            if let Effect::Arm { timer, .. } = *effect
+                && timer == Timer::Silence
+            {
+                *effect = Effect::Disarm { timer };
+            }
+        }
+    }
+    step
+}
+
+#[test]
+fn what_stays_up_unwatched_is_found() {
+    let found = refuted(silence_unnoticed, &[L4, L5, L6, L12, L14, L17, L19]);
+    assert_eq!(found.violation.law, L12, "{found}");
+    assert_eq!(
+        found.violation.what,
+        "nothing happens any more, and something stays up unwatched"
+    );
+    // It just stays there.
+    assert!(found.cycle.is_empty(), "{found}");
+}
+
+/// The level is forgotten at rest, and so is the hold-off.
+fn level_forgotten(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    if machine.phase() == Phase::Monitoring && matches!(input, Input::Alive { .. }) {
+        let mut snapshot = machine.snapshot();
+        snapshot.level = 0;
+        if let Ok(pardoned) = Machine::resume(machine.plan().clone(), snapshot) {
+            *machine = pardoned;
+        }
+    }
+    machine.handle(input, effects)
+}
+
+#[test]
+fn a_hot_loop_is_found() {
+    let found = refuted(level_forgotten, &[L4, L5, L13, L16]);
+    assert_eq!(found.violation.law, L13);
+    assert_eq!(
+        found.violation.what,
+        "components are started again and again in no time"
+    );
+    let starts = |effect: &Effect| matches!(effect, Effect::Start { .. });
+    assert!(
+        found
+            .cycle
+            .iter()
+            .any(|turn| turn.effects.iter().any(starts)),
+        "{found}"
+    );
+}
