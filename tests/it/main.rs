@@ -9,6 +9,7 @@ mod purity;
 mod reach;
 #[cfg(all(feature = "shell", feature = "test-util"))]
 mod shell;
+mod snapshot;
 mod stories;
 #[cfg(feature = "etcd")]
 mod support;
