@@ -1,6 +1,7 @@
 //! The one integration crate.
 
 mod bite;
+mod checked;
 #[cfg(feature = "etcd")]
 mod etcd_probe;
 mod laws;
