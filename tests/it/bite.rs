@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::law::{Law, Monitor, Violation};
-use overwatch::machine::{Class, Effect, End, How, Input, Record, Timer, Why};
+use overwatch::machine::{Cause, Class, Effect, End, How, Input, Record, Timer, Why};
 use overwatch::policy::{ComponentId, Plan};
 
 use crate::world::{
@@ -41,7 +41,16 @@ impl Run {
 
     /// Judges it as the run of a shell whose timers fire up to this late.
     fn judge_late(&self, late: Duration) -> Result<(), Violation> {
-        let mut monitor = Monitor::new(Arc::clone(&self.plan), Some(late));
+        self.judge_by(Some(late))
+    }
+
+    /// Judges it as a run in which times mean nothing.
+    fn judge_untimed(&self) -> Result<(), Violation> {
+        self.judge_by(None)
+    }
+
+    fn judge_by(&self, timed: Option<Duration>) -> Result<(), Violation> {
+        let mut monitor = Monitor::new(Arc::clone(&self.plan), timed);
         for turn in &self.tape {
             match &turn.input {
                 None => monitor.boot(&turn.effects)?,
@@ -51,18 +60,30 @@ impl Run {
         Ok(())
     }
 
-    /// Falsifies the run, and demands that this law catches it.
-    #[track_caller]
-    fn bites(&self, law: Law, falsify: impl FnOnce(&mut Tape)) {
+    fn falsified(&self, falsify: impl FnOnce(&mut Tape)) -> Self {
         let mut tape = Tape(self.tape.clone());
         falsify(&mut tape);
         assert_ne!(tape.0, self.tape, "nothing was falsified");
-        let run = Self {
+        Self {
             plan: Arc::clone(&self.plan),
             tape: tape.0,
-        };
-        let caught = run.judge().map_err(|violation| violation.law);
-        assert_eq!(caught, Err(law), "{:?}", run.judge());
+        }
+    }
+
+    /// Falsifies the run, and demands that this law catches it.
+    #[track_caller]
+    fn bites(&self, law: Law, falsify: impl FnOnce(&mut Tape)) {
+        let judged = self.falsified(falsify).judge();
+        let caught = judged.as_ref().map_err(|violation| violation.law);
+        assert_eq!(caught, Err(law), "{judged:?}");
+    }
+
+    /// The same where times mean nothing.
+    #[track_caller]
+    fn bites_untimed(&self, law: Law, falsify: impl FnOnce(&mut Tape)) {
+        let judged = self.falsified(falsify).judge_untimed();
+        let caught = judged.as_ref().map_err(|violation| violation.law);
+        assert_eq!(caught, Err(law), "{judged:?}");
     }
 }
 
@@ -99,6 +120,12 @@ impl Tape {
         if let Some(next) = self.0.get_mut(at) {
             next.elapsed += gone.elapsed;
         }
+    }
+
+    /// The run ends with the first turn that fits.
+    fn end_with(&mut self, wanted: impl Fn(&Turn) -> bool) {
+        let at = self.0.iter().position(wanted).expect("such a turn");
+        self.0.truncate(at + 1);
     }
 
     /// Happens just before the first turn that fits, with these effects.

@@ -42,6 +42,19 @@ fn l9_nothing_is_lost() {
             .effects
             .retain(|effect| !matches!(effect, Effect::OutageOpened { .. }));
     });
+    // It is ready, and the outage is not over.
+    life.bites(Law::L9, |tape| {
+        tape.drop_effect(closes_outage);
+        tape.end_with(turn_with(ready_on));
+    });
+    // A second outage in the midst of the first.
+    life.bites(Law::L9, |tape| {
+        let (outage, cause) = (1, Cause::Trip);
+        tape.0[0]
+            .effects
+            .push(Effect::OutageOpened { outage, cause });
+        tape.0.truncate(1);
+    });
     // An outage has no number of its own.
     life.bites(Law::L9, |tape| {
         let opens = |effect: &Effect| matches!(effect, Effect::OutageOpened { outage: 1, .. });

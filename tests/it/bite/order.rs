@@ -39,6 +39,8 @@ fn l3_one_incarnation() {
     let life = life();
     life.bites(Law::L3, |tape| tape.asked(starts).effects.push(start(0, 1)));
     life.bites(Law::L3, |tape| *tape.effect(starts) = start(0, 2));
+    // Started though there is no such component.
+    life.bites(Law::L3, |tape| *tape.effect(starts) = start(3, 1));
     // Started again while it stops.
     life.bites(Law::L3, |tape| tape.asked(stops).effects.push(start(1, 2)));
 }

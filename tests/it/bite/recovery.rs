@@ -15,11 +15,31 @@ fn l4_proven_recovery() {
         let failing = Input::Failing { session: 2 };
         tape.insert_before(fired(Timer::HoldOff), failing, &[arm(Timer::Silence, 8)]);
     });
+    // An operator's trip in the middle of it.
+    life.bites(Law::L4, |tape| {
+        tape.insert_before(fired(Timer::HoldOff), Input::Trip, &[]);
+    });
     // A gap that no timer told of.
     life.bites(Law::L4, |tape| {
         let in_session = |turn: &Turn| turn.input == Some(Input::Alive { session: 2 });
         let first = tape.0.iter().position(in_session).expect("observed");
         tape.0[first + 1].elapsed += ms(8);
+    });
+    // The hold-off begins before anything was seen.
+    life.bites(Law::L4, |tape| {
+        let rests = tape.asked(|effect| *effect == Effect::OpenSession { session: 2 });
+        rests.effects.push(arm(Timer::HoldOff, 30));
+    });
+    // It is disarmed, and goes on.
+    life.bites(Law::L4, |tape| {
+        let timer = Timer::HoldOff;
+        let again = [Effect::Disarm { timer }, arm(timer, 30)];
+        let counting = tape.asked(arms(timer));
+        counting.effects.extend(again);
+    });
+    // It is cut, and nobody knows the time.
+    life.bites_untimed(Law::L4, |tape| {
+        *tape.effect(arms(Timer::HoldOff)) = arm(Timer::HoldOff, 29)
     });
     // The silence limit is no longer watched.
     life.bites(Law::L4, |tape| {
@@ -41,12 +61,43 @@ fn l4_proven_recovery() {
         *tape.effect(|effect| *effect == Effect::OpenSession { session: 2 }) =
             Effect::OpenSession { session: 1 };
     });
+    // A second session, while the first one is open.
+    life.bites(Law::L4, |tape| {
+        tape.0[0].effects.push(Effect::OpenSession { session: 2 })
+    });
     // Started while a drain is wanted.
     life.bites(Law::L4, |tape| {
         // It comes while the first outage is being stopped, where it has no effect at once.
         let unanswered = |turn: &Turn| matches!(turn.input, Some(Input::Gone { .. }));
         tape.insert_before(unanswered, Input::Drain, &[]);
     });
+}
+
+/// What demands a longer hold-off begins the clean run anew, also if the one that was armed would be
+/// long enough.
+#[test]
+fn a_report_that_blames_the_dependency_voids_the_clean_run() {
+    let tell = || -> Result<World, Violation> {
+        let tuning = small_tuning().backoff(ms(40)).min_evidence(1);
+        let mut world = World::running(plan(small_policy().tuning(tuning), &[1]))?;
+        world.gone(0, How::Returned)?;
+        assert!(world.recover()?.is_some());
+        Ok(world)
+    };
+    let run = Run::of(&tell().expect("lawful"));
+    run.bites(Law::L4, |tape| {
+        tape.insert_before(fired(Timer::HoldOff), report(Class::Dependency, 1), &[]);
+    });
+}
+
+/// A failure while nothing runs has no bearing on what comes, and is not remembered.
+#[test]
+fn suspicion_is_nothing_while_nothing_runs() {
+    let mut world = World::new(plan(small_policy(), &[1]), false).expect("lawful");
+    world.act(Action::Fail).expect("lawful");
+    let once = world.checked.clone();
+    world.act(Action::Fail).expect("lawful");
+    assert_eq!(world.checked, once);
 }
 
 #[test]
@@ -91,6 +142,10 @@ fn l13_no_hot_loop() {
 #[test]
 fn l19_fresh_evidence() {
     let life = life();
+    // Watched anew in a start, by something that is no evidence.
+    life.bites(Law::L19, |tape| {
+        tape.insert_before(turn_with(ready_on), Input::Reset, &[arm(Timer::Silence, 8)]);
+    });
     // Watched for too long, by something that is no evidence, or not at all.
     life.bites(Law::L19, |tape| {
         *tape.effect(arms(Timer::Silence)) = arm(Timer::Silence, 9)

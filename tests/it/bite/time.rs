@@ -13,6 +13,18 @@ fn l7_shutdown_is_inevitable() {
         tape.told(|input| *input == Input::Fired(Timer::Stage))
             .elapsed += ms(6)
     });
+    // Only half of the stage is aborted, and the other half given as long again to stop.
+    let tell = || -> Result<World, Violation> {
+        let mut world = World::running(plan(small_policy(), &[2]))?;
+        world.input(Input::Shutdown)?;
+        world.wait(Some(10))?;
+        Ok(world)
+    };
+    Run::of(&tell().expect("lawful")).bites(Law::L7, |tape| {
+        let (component, epoch) = (ComponentId(0), 1);
+        let overrun = tape.told(|input| *input == Input::Fired(Timer::Stage));
+        overrun.effects = vec![Effect::Abort { component, epoch }, arm(Timer::Stage, 10)];
+    });
 }
 
 #[test]
@@ -63,6 +75,14 @@ fn l11_fence() {
             .expect("it ran out")
             + 1;
         tape.0[at].elapsed += ms(32);
+    });
+    // It takes all the time that the lease has left.
+    lease.bites(Law::L11, |tape| {
+        tape.end_with(fired(Timer::Fence));
+        let mut next = tape.0.last().expect("it ran out").clone();
+        (next.input, next.elapsed) = (Some(Input::Reset), ms(32));
+        next.effects.clear();
+        tape.0.push(next);
     });
 }
 
@@ -184,9 +204,11 @@ fn l17_no_trip_without_cause() {
 
 #[test]
 fn a_shell_may_be_as_late_as_it_says() {
-    let mut world = World::running(plan(small_policy(), &[1, 1, 1])).expect("lawful");
+    // Seven deadlines: the delay's, and two of each stage.
+    let policy = small_policy().tuning(small_tuning().unready_delay(ms(6)));
+    let mut world = World::running(plan(policy, &[1, 1, 1])).expect("lawful");
     world.input(Input::Shutdown).expect("lawful");
-    world.wait(Some(45)).expect("lawful");
+    world.wait(Some(51)).expect("lawful");
     let mut run = Run::of(&world);
     for turn in &mut run.tape {
         if turn.input == Some(Input::Fired(Timer::Stage)) {
