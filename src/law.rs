@@ -33,12 +33,14 @@ mod checked;
 mod effects;
 mod learn;
 mod monitor;
+mod packed;
 mod rest;
 
 use core::fmt;
 
 pub use checked::Checked;
 pub use monitor::Monitor;
+pub(crate) use monitor::{Mode, Part};
 
 /// A law, by its number. The [module](self) has the statements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -137,8 +137,10 @@
 // Without the shell there is less to link to.
 #![cfg_attr(not(feature = "shell"), allow(rustdoc::broken_intra_doc_links))]
 
+pub mod explore;
 pub mod law;
 pub mod machine;
+mod pack;
 pub mod policy;
 
 #[cfg(feature = "shell")]

@@ -143,6 +143,11 @@ impl Policy {
         &self.tuning
     }
 
+    pub(crate) fn without_jitter(mut self) -> Self {
+        self.tuning = self.tuning.jitter(Duration::ZERO);
+        self
+    }
+
     /// The hold-off at a level, before jitter: how long a clean run must last before components are
     /// started. Zero at level 0, where one positive observation is enough.
     ///

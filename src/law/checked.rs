@@ -12,14 +12,31 @@ use crate::policy::Plan;
 /// Besides what the effects show, it checks what the machine says of itself: that stale input leaves
 /// it equal, that the same input has the same effects again, and that its accessors tell what its
 /// effects told.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Checked {
-    machine: Machine,
+    pub(super) machine: Machine,
     /// A second machine that is told the same: during a step it still is what the first one was
     /// before, and after it the two must be equal.
-    twin: Machine,
-    monitor: Monitor,
+    pub(super) twin: Machine,
+    pub(super) monitor: Monitor,
     again: Vec<Effect>,
+}
+
+impl Clone for Checked {
+    fn clone(&self) -> Self {
+        Self {
+            machine: self.machine.clone(),
+            twin: self.twin.clone(),
+            monitor: self.monitor.clone(),
+            again: Vec::new(),
+        }
+    }
+
+    fn clone_from(&mut self, source: &Self) {
+        self.machine.clone_from(&source.machine);
+        self.twin.clone_from(&source.twin);
+        self.monitor.clone_from(&source.monitor);
+    }
 }
 
 impl PartialEq for Checked {
@@ -115,6 +132,25 @@ impl Checked {
         })?;
         self.monitor.agree(&self.machine)?;
         Ok(step)
+    }
+
+    /// Makes a step again that was found lawful before: only the machine and the monitor go on.
+    pub(crate) fn repeat_by(
+        &mut self,
+        handle: impl Fn(&mut Machine, Input, &mut Vec<Effect>) -> Step,
+        input: Input,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Step, Violation> {
+        effects.clear();
+        let step = handle(&mut self.machine, input, effects);
+        self.monitor.step(Duration::ZERO, &input, effects)?;
+        Ok(step)
+    }
+
+    /// Like [`Clone::clone_from`], for what [`repeat_by`](Checked::repeat_by) needs.
+    pub(crate) fn repeat_from(&mut self, source: &Self) {
+        self.machine.clone_from(&source.machine);
+        self.monitor.clone_from(&source.monitor);
     }
 
     /// Lets time pass in which nothing happens.

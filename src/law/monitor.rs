@@ -112,7 +112,7 @@ pub(super) struct Known {
 
 /// What the service is doing, as far as behaviour tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     /// Nothing is alive.
     Idle,
     Starting,
@@ -125,7 +125,7 @@ pub(super) enum Mode {
 
 /// What one component is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Part {
+pub(crate) enum Part {
     Down,
     Starting,
     Up,
@@ -287,7 +287,21 @@ impl Monitor {
         }
     }
 
-    pub(super) fn part(&self, component: ComponentId) -> Part {
+    /// How long until this timer is due, if it is armed.
+    pub fn left(&self, timer: Timer) -> Option<Duration> {
+        self.known.timers[timer.index()]
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        self.known.mode
+    }
+
+    /// What follows when everything is stopped.
+    pub(crate) fn wish(&self) -> Then {
+        self.known.wish
+    }
+
+    pub(crate) fn part(&self, component: ComponentId) -> Part {
         self.known
             .parts
             .get(component.index())

@@ -195,6 +195,13 @@ impl Plan {
         })
     }
 
+    /// The same plan without jitter, which only ever lengthens a hold-off.
+    pub(crate) fn without_jitter(&self) -> Self {
+        let mut plan = self.clone();
+        plan.policy = plan.policy.without_jitter();
+        plan
+    }
+
     /// The policy.
     pub fn policy(&self) -> &Policy {
         &self.policy

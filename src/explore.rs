@@ -1,0 +1,290 @@
+//! Every situation that a plan can get into, visited one by one.
+//!
+//! [`Explorer`] drives the real [`Machine`] through everything that a hostile world can do to it, in
+//! every state it can get to, and lets the [laws](crate::law) judge each step. Then it asks of the
+//! whole graph what no single step can show: that recovery, the end after a shutdown, and rest when
+//! nothing ever answers are inevitable, and that there is no hot loop.
+//!
+//! ```
+//! use std::time::Duration;
+//! use overwatch::explore::Explorer;
+//! use overwatch::policy::{Layout, Plan, Policy};
+//!
+//! // One component below two others, and a lease on nothing: as in your service.
+//! let plan = Plan::new(Policy::default(), Layout::new(&[1, 2])?)?;
+//! let proof = Explorer::new(plan)?.run()?;
+//! println!("{proof}");
+//! assert!(proof.visited.states > 5_000);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The world
+//!
+//! In every state, every one of these may come next, as often as it likes:
+//!
+//! - an answer or an end of every component, in every way it can end, whether it was asked or not;
+//! - a report of every class from every component and from outside of any, one or billions at once;
+//! - an alive or a failing observation;
+//! - a renewal of the lease in good time, at the last moment, or too late;
+//! - every command of an operator;
+//! - any of that once more, or from an epoch or session that is over or has not begun, or from a
+//!   component that does not exist;
+//! - the firing of any timer, armed or not. On a [clock](Explorer::on_a_clock) an armed timer fires
+//!   when it is due and time stands still until it has, but anything else may come first.
+//!
+//! What only grows (epoch, session, outage, counts) is kept
+//! [relative](crate::law::Checked::make_relative), so that the graph is finite. Jitter, which only
+//! lengthens a hold-off, is left out.
+//!
+//! # What is inevitable
+//!
+//! A path can go on for ever only within one strongly connected part of the graph. So each of these
+//! is decided by finding all such parts, and by asking whether what is bound to happen leads out of
+//! each of them; that is sound on cycles, and no bound on the length of paths is needed.
+//!
+//! | law | from every state in which | if only | and these are bound to happen | the end is |
+//! | --- | --- | --- | --- | --- |
+//! | L6 | nothing is wedged and nobody wants it stopped | components do what they were told, the dependency is seen alive, the lease is renewed | each of these; the hold-off and the unready delay pass | Running |
+//! | L7 | a shutdown is wanted | anything at all happens | the deadlines pass | Ended |
+//! | L12 | anything is alive | nothing happens any more | armed timers fire | everything stopped |
+//!
+//! "Bound to happen" is weak fairness: what could happen at any time from now on happens at last. On
+//! a clock it is time that passes, and the longest it can take is measured too. L13 asks that no
+//! cycle in which components are started takes no time, unless an operator drains and resumes.
+
+mod graph;
+mod inevitable;
+mod refuted;
+mod world;
+
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+
+use crate::machine::{Effect, Input, Machine, Step};
+use crate::policy::Plan;
+
+use graph::Graph;
+use world::World;
+
+pub use refuted::{Refuted, Turn};
+pub use world::Move;
+
+/// What decides in the place of [`Machine::handle`].
+pub type Handle = fn(&mut Machine, Input, &mut Vec<Effect>) -> Step;
+
+/// Visits all that a plan can get into. See the [module](self).
+#[derive(Clone, Debug)]
+pub struct Explorer {
+    plan: Arc<Plan>,
+    handle: Handle,
+    on_a_clock: bool,
+    at_most: usize,
+}
+
+/// One step of the machine, in one of the states it can be in.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Edge<'a> {
+    /// The machine before.
+    pub from: &'a Machine,
+    /// What it was told; the present epoch and session have the number 1.
+    pub input: Input,
+    /// What became of that.
+    pub step: Step,
+    /// What it asked for.
+    pub effects: &'a [Effect],
+    /// The machine after.
+    pub to: &'a Machine,
+}
+
+/// How much was visited. No law is broken in any of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Visited {
+    /// Situations: a state of the machine, with all that the laws must remember to judge it.
+    pub states: usize,
+    /// Steps that were judged.
+    pub edges: u64,
+    /// How many of these changed anything; the others were found to be inert.
+    pub moves: u64,
+    /// Memory used for the states, their index and the shortest paths to them.
+    pub bytes: usize,
+}
+
+/// What was found: every state was visited, no law is broken in any of them, and what must happen at
+/// last does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Proof {
+    /// How much was visited.
+    pub visited: Visited,
+    /// On a clock: the longest that each can take.
+    pub longest: Option<Longest>,
+}
+
+/// How long something can take at the longest, from the worst state there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Longest {
+    /// Recovery, once the world is well.
+    pub recovery: Duration,
+    /// A shutdown, whatever happens.
+    pub shutdown: Duration,
+    /// Until everything is stopped, when nothing happens any more.
+    pub rest: Duration,
+}
+
+impl fmt::Display for Visited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} states, {} edges ({} of them moves), {} bytes a state",
+            self.states,
+            self.edges,
+            self.moves,
+            self.bytes / self.states.max(1),
+        )
+    }
+}
+
+impl fmt::Display for Longest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "at the longest {:?} to recover, {:?} to shut down, {:?} to come to rest",
+            self.recovery, self.shutdown, self.rest
+        )
+    }
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.visited.fmt(f)?;
+        match self.longest {
+            None => Ok(()),
+            Some(longest) => write!(f, "; {longest}"),
+        }
+    }
+}
+
+/// Why there is no proof.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Unproved {
+    /// A law is broken, and this is how.
+    Refuted(Box<Refuted>),
+    /// There are more states than were allowed.
+    TooManyStates {
+        /// How many were.
+        at_most: usize,
+    },
+    /// The plan has numbers that are too large to be told apart one by one.
+    TooFine {
+        /// Which.
+        knob: &'static str,
+        /// How many steps it takes, and how many it may.
+        bound: String,
+    },
+}
+
+impl fmt::Display for Unproved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refuted(refuted) => refuted.fmt(f),
+            Self::TooManyStates { at_most } => write!(
+                f,
+                "more than {at_most} states: allow more with `at_most`, or explore a smaller plan"
+            ),
+            Self::TooFine { knob, bound } => {
+                write!(f, "`{knob}` is too large to explore: {bound}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for Unproved {}
+
+impl From<Refuted> for Unproved {
+    fn from(refuted: Refuted) -> Self {
+        Self::Refuted(Box::new(refuted))
+    }
+}
+
+impl Explorer {
+    /// The most states that are visited unless it is [set](Explorer::at_most).
+    pub const AT_MOST: usize = 10_000_000;
+
+    /// An explorer of this plan, in which any armed timer may fire at any moment.
+    ///
+    /// # Errors
+    ///
+    /// [`Unproved::TooFine`] for a plan with more components, or larger counts, than can be
+    /// enumerated, or with durations that are too far apart: the longest may be at most 65,534
+    /// times what all of them are a multiple of.
+    pub fn new(plan: impl Into<Arc<Plan>>) -> Result<Self, Unproved> {
+        let plan = Arc::new(plan.into().without_jitter());
+        world::check(&plan)?;
+        Ok(Self {
+            plan,
+            handle: Machine::handle,
+            on_a_clock: false,
+            at_most: Self::AT_MOST,
+        })
+    }
+
+    /// Timers fire when they are due, and the laws are judged with times. What all durations of the
+    /// plan are a multiple of is one step of the clock, so small numbers make a small graph.
+    #[must_use]
+    pub fn on_a_clock(mut self) -> Self {
+        self.on_a_clock = true;
+        self
+    }
+
+    /// The most states to visit. One takes some 70 bytes.
+    #[must_use]
+    pub fn at_most(mut self, states: usize) -> Self {
+        self.at_most = states.min(u32::MAX as usize - 1);
+        self
+    }
+
+    /// Explores what decides in the place of [`Machine::handle`]: to see which law catches a machine
+    /// with a certain defect.
+    #[must_use]
+    pub fn by(mut self, handle: Handle) -> Self {
+        self.handle = handle;
+        self
+    }
+
+    /// Visits every state, lets the laws judge every step, and proves what must happen at last.
+    ///
+    /// # Errors
+    ///
+    /// The first law found broken, with the shortest path to where it breaks, or more states than
+    /// [allowed](Explorer::at_most).
+    pub fn run(&self) -> Result<Proof, Unproved> {
+        let world = self.world();
+        let mut graph = Graph::new(&world, self.at_most)?;
+        let visited = graph.visit_all(|_| {})?;
+        let longest = inevitable::prove(&graph)?;
+        Ok(Proof {
+            visited,
+            longest: self.on_a_clock.then_some(longest),
+        })
+    }
+
+    /// Visits every state, and lets the laws judge every step; each is shown, also those that were
+    /// inert. What must happen at last is not proved.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Explorer::run).
+    pub fn visit(&self, see: impl FnMut(Edge<'_>)) -> Result<Visited, Unproved> {
+        let world = self.world();
+        Graph::new(&world, self.at_most)?.visit_all(see)
+    }
+
+    fn world(&self) -> World {
+        World::new(Arc::clone(&self.plan), self.handle, self.on_a_clock)
+    }
+}

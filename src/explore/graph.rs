@@ -1,0 +1,383 @@
+//! The states that were visited, each as a few bytes, and the way to each.
+
+use super::refuted::{Refuted, Turn};
+use super::world::World;
+use super::{Edge, Move, Unproved, Visited};
+use crate::law::{Checked, Violation};
+use crate::machine::{Effect, Input, Step};
+use crate::pack::{Packer, Unpacker};
+
+/// No state.
+const NONE: u32 = u32::MAX;
+
+pub(super) struct Graph<'a> {
+    world: &'a World,
+    at_most: usize,
+    /// All states, each as many bytes as the first.
+    bytes: Vec<u8>,
+    stride: usize,
+    /// From which state, and by which move, each was reached first: that is a shortest path.
+    came: Vec<(u32, u16)>,
+    /// Open addressing: the upper half of a state's hash, and its number.
+    index: Vec<(u32, u32)>,
+    boot: Checked,
+}
+
+/// What one move does in one state.
+pub(super) struct Made<'a> {
+    pub(super) made: Move,
+    /// `None` for time.
+    pub(super) step: Option<Step>,
+    pub(super) effects: &'a [Effect],
+    /// `None` if it was found that nothing changed.
+    pub(super) after: Option<&'a mut Checked>,
+}
+
+/// What is used again and again in visiting states.
+pub(super) struct Scratch {
+    pub(super) at: Checked,
+    after: Checked,
+    effects: Vec<Effect>,
+    packed: Vec<u8>,
+}
+
+impl<'a> Graph<'a> {
+    pub(super) fn new(world: &'a World, at_most: usize) -> Result<Self, Unproved> {
+        let mut effects = Vec::new();
+        let mut boot = world.boot(&mut effects).map_err(Refuted::at_once)?;
+        boot.make_relative();
+        let mut graph = Self {
+            world,
+            at_most,
+            bytes: Vec::new(),
+            stride: 0,
+            came: Vec::new(),
+            index: vec![(0, NONE); 1 << 12],
+            boot,
+        };
+        let mut packed = Vec::new();
+        graph.pack(&graph.boot, &mut packed);
+        graph.stride = packed.len();
+        graph.insert(&packed, (NONE, 0))?;
+        Ok(graph)
+    }
+
+    pub(super) fn world(&self) -> &World {
+        self.world
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.came.len()
+    }
+
+    /// The memory that all states take.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.capacity()
+            + self.came.capacity() * size_of::<(u32, u16)>()
+            + self.index.capacity() * size_of::<(u32, u32)>()
+    }
+
+    pub(super) fn scratch(&self) -> Scratch {
+        Scratch {
+            at: self.boot.clone(),
+            after: self.boot.clone(),
+            effects: Vec::new(),
+            packed: Vec::with_capacity(self.stride),
+        }
+    }
+
+    /// Visits every state there is, the nearest first, and shows every step.
+    pub(super) fn visit_all(&mut self, mut see: impl FnMut(Edge<'_>)) -> Result<Visited, Unproved> {
+        let mut scratch = self.scratch();
+        let (mut edges, mut moves) = (0, 0);
+        let mut here = 0;
+        while (here as usize) < self.len() {
+            self.read(here, &mut scratch.at);
+            let Scratch {
+                at,
+                after,
+                effects,
+                packed,
+            } = &mut scratch;
+            let from = at.machine();
+            expand(
+                self.world,
+                Judged::Now,
+                at,
+                after,
+                effects,
+                |_, _| true,
+                |place, made| {
+                    edges += 1;
+                    if let (Move::Tell(input), Some(step)) = (made.made, made.step) {
+                        see(Edge {
+                            from,
+                            input,
+                            step,
+                            effects: made.effects,
+                            to: made.after.as_deref().map_or(from, Checked::machine),
+                        });
+                    }
+                    let Some(after) = made.after else {
+                        return Ok(());
+                    };
+                    moves += 1;
+                    self.pack(after, packed);
+                    self.insert(packed, (here, place as u16))?;
+                    Ok::<(), Unproved>(())
+                },
+            )
+            .map_err(|stopped| match stopped {
+                Stopped::By(unproved) => unproved,
+                Stopped::Violation(violation, last) => {
+                    Refuted::new(violation, self.path(here), *last).into()
+                }
+            })?;
+            here += 1;
+        }
+        Ok(Visited {
+            states: self.len(),
+            edges,
+            moves,
+            bytes: self.bytes(),
+        })
+    }
+
+    /// Calls `each` for what every wanted move does in the state that `scratch` is at, with the
+    /// number of the state that it leads to.
+    pub(super) fn successors(
+        &self,
+        scratch: &mut Scratch,
+        here: u32,
+        wanted: impl Fn(&Checked, Move) -> bool,
+        mut each: impl FnMut(&Checked, Made<'_>, u32),
+    ) {
+        let Scratch {
+            at,
+            after,
+            effects,
+            packed,
+        } = scratch;
+        let lawful = expand(
+            self.world,
+            Judged::Before,
+            at,
+            after,
+            effects,
+            wanted,
+            |_, mut made| {
+                let to = match &mut made.after {
+                    None => here,
+                    Some(after) => {
+                        self.pack(after, packed);
+                        self.find(packed).expect("every state was visited")
+                    }
+                };
+                each(at, made, to);
+                Ok::<(), ()>(())
+            },
+        );
+        assert!(lawful.is_ok(), "every step was found lawful before");
+    }
+
+    /// Puts a state into its packed form. Only the relative part of it is kept.
+    fn pack(&self, state: &Checked, packed: &mut Vec<u8>) {
+        packed.clear();
+        state.pack(&mut Packer {
+            bytes: packed,
+            tick: self.world.tick(),
+        });
+        if cfg!(debug_assertions) {
+            let mut back = self.boot.clone();
+            self.unpack(packed, &mut back);
+            let mut relative = state.clone();
+            relative.make_relative();
+            assert_eq!(back, relative, "a state is more than its bytes");
+            assert_eq!(back.machine().record(), relative.machine().record());
+        }
+    }
+
+    fn unpack(&self, packed: &[u8], state: &mut Checked) {
+        state.unpack(&mut Unpacker {
+            bytes: packed,
+            tick: self.world.tick(),
+        });
+    }
+
+    /// Puts `state` into the state of this number.
+    pub(super) fn read(&self, number: u32, state: &mut Checked) {
+        let start = number as usize * self.stride;
+        self.unpack(&self.bytes[start..start + self.stride], state);
+    }
+
+    fn packed(&self, number: u32) -> &[u8] {
+        let start = number as usize * self.stride;
+        &self.bytes[start..start + self.stride]
+    }
+
+    /// The number of a state, or the place in the index where it would be.
+    fn look_up(&self, packed: &[u8], hash: u64) -> Result<u32, usize> {
+        let mask = self.index.len() - 1;
+        let tag = (hash >> 32) as u32;
+        let mut place = hash as usize & mask;
+        loop {
+            match self.index[place] {
+                (_, NONE) => return Err(place),
+                (known, number) if known == tag && self.packed(number) == packed => {
+                    return Ok(number);
+                }
+                _ => place = (place + 1) & mask,
+            }
+        }
+    }
+
+    fn find(&self, packed: &[u8]) -> Option<u32> {
+        self.look_up(packed, hash(packed)).ok()
+    }
+
+    fn insert(&mut self, packed: &[u8], came: (u32, u16)) -> Result<(), Unproved> {
+        let hash = hash(packed);
+        let Err(place) = self.look_up(packed, hash) else {
+            return Ok(());
+        };
+        let at_most = self.at_most;
+        if self.len() >= at_most {
+            return Err(Unproved::TooManyStates { at_most });
+        }
+        self.index[place] = ((hash >> 32) as u32, self.len() as u32);
+        self.bytes.extend_from_slice(packed);
+        self.came.push(came);
+        // Three quarters full is where probing begins to take long.
+        if self.len() * 4 > self.index.len() * 3 {
+            self.grow();
+        }
+        Ok(())
+    }
+
+    fn grow(&mut self) {
+        let mask = self.index.len() * 2 - 1;
+        let mut index = vec![(0, NONE); mask + 1];
+        for number in 0..self.len() as u32 {
+            let hash = hash(self.packed(number));
+            let mut place = hash as usize & mask;
+            while index[place].1 != NONE {
+                place = (place + 1) & mask;
+            }
+            index[place] = ((hash >> 32) as u32, number);
+        }
+        self.index = index;
+    }
+
+    /// The shortest way from boot to a state.
+    pub(super) fn path(&self, to: u32) -> Vec<Turn> {
+        let mut moves = Vec::new();
+        let mut here = to;
+        while self.came[here as usize].0 != NONE {
+            let (from, place) = self.came[here as usize];
+            moves.push(self.world.moves()[usize::from(place)]);
+            here = from;
+        }
+        moves.reverse();
+        self.walk(0, &moves)
+    }
+
+    /// What happens on a way that was found lawful, or up to where it was not.
+    pub(super) fn walk(&self, from: u32, moves: &[Move]) -> Vec<Turn> {
+        let mut at = self.boot.clone();
+        self.read(from, &mut at);
+        let mut turns = Vec::new();
+        for &made in moves {
+            let mut effects = Vec::new();
+            let step = self.world.make(&mut at, made, &mut effects);
+            at.make_relative();
+            turns.push(Turn {
+                made,
+                step: step.unwrap_or_default(),
+                effects,
+                then: *at.machine().state(),
+            });
+        }
+        turns
+    }
+}
+
+/// Why the moves of a state were not all made.
+enum Stopped<E> {
+    By(E),
+    Violation(Violation, Box<Turn>),
+}
+
+/// Whether the laws judge a step, or have judged it before.
+#[derive(Clone, Copy)]
+enum Judged {
+    Now,
+    Before,
+}
+
+/// Makes every wanted move that can be made, and calls `each` with what it does.
+fn expand<E>(
+    world: &World,
+    judged: Judged,
+    at: &Checked,
+    after: &mut Checked,
+    effects: &mut Vec<Effect>,
+    wanted: impl Fn(&Checked, Move) -> bool,
+    mut each: impl FnMut(usize, Made<'_>) -> Result<(), E>,
+) -> Result<(), Stopped<E>> {
+    let mut pristine = false;
+    for (place, &made) in world.moves().iter().enumerate() {
+        if !world.can(at, made) || !wanted(at, made) {
+            continue;
+        }
+        if !pristine {
+            match judged {
+                Judged::Now => after.clone_from(at),
+                Judged::Before => after.repeat_from(at),
+            }
+        }
+        let step = match judged {
+            Judged::Now => world.make(after, made, effects),
+            Judged::Before => world.repeat(after, made, effects),
+        };
+        let step = match step {
+            Ok(step) => step,
+            Err(violation) => {
+                let last = Turn {
+                    made,
+                    step: None,
+                    effects: effects.clone(),
+                    then: *after.machine().state(),
+                };
+                return Err(Stopped::Violation(violation, Box::new(last)));
+            }
+        };
+        // The law on stale input has seen to it that nothing changed, except that it was counted.
+        let counted = matches!(made, Move::Tell(Input::Report { .. }));
+        let inert = matches!(step, Some(Step::Ignored(_))) && !counted;
+        pristine = inert;
+        let made = Made {
+            made,
+            step,
+            effects,
+            after: (!inert).then_some(&mut *after),
+        };
+        each(place, made).map_err(Stopped::By)?;
+    }
+    Ok(())
+}
+
+/// Fast, and the same on every machine: multiply and fold, eight bytes at a time.
+fn hash(bytes: &[u8]) -> u64 {
+    let mix = |hash: u64, word: u64| {
+        let product = u128::from(hash ^ word) * u128::from(0x9e37_79b9_7f4a_7c15_u64);
+        (product as u64) ^ (product >> 64) as u64
+    };
+    let (words, rest) = bytes.as_chunks::<8>();
+    let hash = words.iter().fold(0x2545_f491_4f6c_dd1d, |hash, word| {
+        mix(hash, u64::from_le_bytes(*word))
+    });
+    let last = rest
+        .iter()
+        .fold(1, |last, &byte| last << 8 | u64::from(byte));
+    mix(mix(hash, last), 0xd6e8_feb8_6659_fd93)
+}

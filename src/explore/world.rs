@@ -1,0 +1,321 @@
+//! What the world can do to a machine, and when.
+
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+
+use super::{Handle, Unproved};
+use crate::law::{Checked, Violation};
+use crate::machine::{Class, Effect, How, Input, Step, Timer};
+use crate::pack::MAX_TICKS;
+use crate::policy::{ComponentId, Fence, Plan};
+
+/// One thing that the world does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Move {
+    /// The machine is told something. The present epoch and session have the number 1.
+    Tell(Input),
+    /// As much time passes as all durations are a multiple of.
+    Tick(Duration),
+}
+
+impl fmt::Display for Move {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tell(input) => write!(f, "{input:?}"),
+            Self::Tick(tick) => write!(f, "{tick:?} pass"),
+        }
+    }
+}
+
+/// The present epoch and session, one that is over, and one that has not begun.
+const NOW: u64 = 1;
+const OTHERS: [u64; 2] = [NOW - 1, NOW + 1];
+
+const CLASSES: [Class; 4] = [
+    Class::Component,
+    Class::Dependency,
+    Class::Critical,
+    Class::Fatal,
+];
+
+/// The world of one plan.
+pub(super) struct World {
+    plan: Arc<Plan>,
+    handle: Handle,
+    on_a_clock: bool,
+    tick: Duration,
+    moves: Vec<Move>,
+}
+
+impl World {
+    pub(super) fn new(plan: Arc<Plan>, handle: Handle, on_a_clock: bool) -> Self {
+        let tick = tick_of(&plan);
+        Self {
+            moves: moves(&plan, on_a_clock.then_some(tick)),
+            plan,
+            handle,
+            on_a_clock,
+            tick,
+        }
+    }
+
+    pub(super) fn tick(&self) -> Duration {
+        self.tick
+    }
+
+    pub(super) fn on_a_clock(&self) -> bool {
+        self.on_a_clock
+    }
+
+    /// All that can ever happen.
+    pub(super) fn moves(&self) -> &[Move] {
+        &self.moves
+    }
+
+    pub(super) fn boot(&self, effects: &mut Vec<Effect>) -> Result<Checked, Violation> {
+        let timed = self.on_a_clock.then_some(Duration::ZERO);
+        Checked::new(Arc::clone(&self.plan), timed, effects)
+    }
+
+    /// Whether this can happen now. Only a clock forbids anything: what is due comes before time
+    /// passes, and nothing comes before it is due.
+    pub(super) fn can(&self, at: &Checked, next: Move) -> bool {
+        if !self.on_a_clock {
+            return true;
+        }
+        let left = |timer| at.monitor().left(timer);
+        match next {
+            Move::Tick(_) => !Timer::ALL
+                .into_iter()
+                .any(|t| left(t) == Some(Duration::ZERO)),
+            Move::Tell(Input::Fired(timer)) => left(timer).is_none_or(|left| left.is_zero()),
+            Move::Tell(_) => true,
+        }
+    }
+
+    /// Lets it happen, and the laws judge it.
+    pub(super) fn make(
+        &self,
+        at: &mut Checked,
+        next: Move,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Option<Step>, Violation> {
+        match next {
+            Move::Tell(input) => at
+                .handle_by(self.handle, Duration::ZERO, input, effects)
+                .map(Some),
+            Move::Tick(tick) => {
+                effects.clear();
+                at.wait(tick).map(|()| None)
+            }
+        }
+    }
+}
+
+impl World {
+    /// Lets happen again what was found lawful before.
+    pub(super) fn repeat(
+        &self,
+        at: &mut Checked,
+        next: Move,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Option<Step>, Violation> {
+        match next {
+            Move::Tell(input) => at.repeat_by(self.handle, input, effects).map(Some),
+            Move::Tick(_) => self.make(at, next, effects),
+        }
+    }
+}
+
+/// Every kind of input: sensible, unasked for, stale in each way, about nobody known.
+fn moves(plan: &Plan, tick: Option<Duration>) -> Vec<Move> {
+    let components = plan.layout().components() as u32;
+    let mut inputs = Vec::new();
+    let hows = [How::Returned, How::Aborted]
+        .into_iter()
+        .chain(CLASSES.map(How::Failed));
+    let someone = (0..=components).map(ComponentId);
+    let anyone = someone.clone().map(Some).chain([None]);
+    let report = |component, epoch, class, count| Input::Report {
+        component,
+        epoch,
+        class,
+        count,
+    };
+    for component in anyone.clone() {
+        inputs.extend(CLASSES.map(|class| report(component, NOW, class, 1)));
+        for epoch in OTHERS {
+            inputs.push(report(component, epoch, Class::Critical, 1));
+            inputs.push(report(component, epoch, Class::Fatal, 1));
+        }
+    }
+    inputs.push(report(None, NOW, Class::Component, u32::MAX));
+    inputs.push(report(None, NOW, Class::Dependency, u32::MAX));
+    for session in [NOW, OTHERS[0], OTHERS[1]] {
+        inputs.push(Input::Alive { session });
+        inputs.push(Input::Failing { session });
+    }
+    for component in someone {
+        for epoch in [NOW, OTHERS[0], OTHERS[1]] {
+            inputs.push(Input::Up { component, epoch });
+            // How something ended that is not there makes no difference.
+            let hows = hows.clone().take(if epoch == NOW { 6 } else { 1 });
+            for how in hows {
+                inputs.push(Input::Exited {
+                    component,
+                    epoch,
+                    how,
+                });
+                inputs.push(Input::Gone {
+                    component,
+                    epoch,
+                    how,
+                });
+            }
+        }
+    }
+    inputs.extend(Timer::ALL.map(Input::Fired));
+    for remaining in renewals(plan) {
+        inputs.push(Input::LeaseRenewed {
+            epoch: NOW,
+            remaining,
+        });
+    }
+    inputs.extend(OTHERS.map(|epoch| Input::LeaseRenewed {
+        epoch,
+        remaining: Duration::ZERO,
+    }));
+    inputs.extend([
+        Input::Shutdown,
+        Input::Drain,
+        Input::Resume,
+        Input::Trip,
+        Input::Reset,
+    ]);
+    let inputs = inputs.into_iter().map(Move::Tell);
+    tick.map(Move::Tick).into_iter().chain(inputs).collect()
+}
+
+/// How long a lease can be good for when its renewal is told: a whole TTL, the least that leaves
+/// time for work, and the most that leaves none.
+fn renewals(plan: &Plan) -> Vec<Duration> {
+    let Some(fence) = plan.policy().fence() else {
+        return vec![Duration::ZERO];
+    };
+    let none_left = fence.margin() + plan.stop_budget();
+    vec![fence.ttl(), none_left + tick_of(plan), none_left]
+}
+
+/// The renewal that a healthy owner makes.
+pub(super) fn healthy_renewal(plan: &Plan) -> Duration {
+    plan.policy().fence().map_or(Duration::ZERO, Fence::ttl)
+}
+
+impl World {
+    /// See [`healthy_renewal`].
+    pub(super) fn is_healthy_renewal(&self, input: &Input) -> bool {
+        *input
+            == Input::LeaseRenewed {
+                epoch: NOW,
+                remaining: healthy_renewal(&self.plan),
+            }
+    }
+
+    pub(super) fn is_present_alive(input: &Input) -> bool {
+        *input == Input::Alive { session: NOW }
+    }
+
+    pub(super) fn starts_an_epoch(after: &Checked) -> bool {
+        after.machine().epoch() > NOW
+    }
+
+    /// The component that this input is the plain answer of: up, or gone by itself.
+    pub(super) fn answers(input: &Input) -> Option<(ComponentId, bool)> {
+        match *input {
+            Input::Up {
+                component,
+                epoch: NOW,
+            } => Some((component, true)),
+            Input::Gone {
+                component,
+                epoch: NOW,
+                how: How::Returned,
+            } => Some((component, false)),
+            _ => None,
+        }
+    }
+}
+
+/// What all durations of a plan are a multiple of.
+fn tick_of(plan: &Plan) -> Duration {
+    let nanos = durations(plan)
+        .map(|(_, duration)| duration.as_nanos())
+        .fold(0, gcd);
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX).max(1))
+}
+
+fn gcd(a: u128, b: u128) -> u128 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+fn durations(plan: &Plan) -> impl Iterator<Item = (&'static str, Duration)> {
+    let policy = plan.policy();
+    let tuning = policy.tuning();
+    let fence = policy.fence();
+    [
+        ("window", policy.window()),
+        (
+            "backoff",
+            policy.hold_off(1, crate::policy::Blame::Component),
+        ),
+        ("max_hold_off", policy.longest_hold_off()),
+        ("silence_limit", policy.silence_limit()),
+        ("start_deadline", policy.start_deadline()),
+        ("stop_deadline", policy.stop_deadline()),
+        ("abort_deadline", policy.abort_deadline()),
+        ("decay", tuning.decay_interval()),
+        ("stable_after", tuning.stable_interval()),
+        ("unready_delay", tuning.delay_before_stop()),
+        ("fence.ttl", fence.map_or(Duration::ZERO, Fence::ttl)),
+        ("fence.margin", fence.map_or(Duration::ZERO, Fence::margin)),
+    ]
+    .into_iter()
+}
+
+/// Whether a plan's numbers can be told apart in as many bytes as a state has for them.
+pub(super) fn check(plan: &Plan) -> Result<(), Unproved> {
+    let policy = plan.policy();
+    let tuning = policy.tuning();
+    let layout = plan.layout();
+    let counts = [
+        ("components", layout.components(), 32),
+        ("trip_threshold", policy.trip_threshold() as usize, 255),
+        ("max_level", tuning.level_cap() as usize, 255),
+        ("min_evidence", policy.most_evidence() as usize, 255),
+        (
+            "give_up_after",
+            policy.give_up_after().unwrap_or_default() as usize,
+            255,
+        ),
+    ];
+    for (knob, count, most) in counts {
+        if count > most {
+            let bound = format!("it is {count}, and may be {most} at most");
+            return Err(Unproved::TooFine { knob, bound });
+        }
+    }
+    let tick = tick_of(plan);
+    let shutdown = plan.stop_budget() + tuning.delay_before_stop();
+    for (knob, duration) in durations(plan).chain([("the whole stop", shutdown)]) {
+        let ticks = duration.as_nanos() / tick.as_nanos();
+        if ticks > u128::from(MAX_TICKS) {
+            let bound = format!(
+                "{duration:?} is {ticks} times {tick:?}, which all durations are a multiple of, and \
+                 may be {MAX_TICKS} at most: set rounder durations"
+            );
+            return Err(Unproved::TooFine { knob, bound });
+        }
+    }
+    Ok(())
+}

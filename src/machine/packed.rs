@@ -1,0 +1,120 @@
+//! A machine as a few bytes, for whoever keeps millions of them.
+
+use super::core::Ledger;
+use super::{End, Machine, Record, Slot, State, StopStep, Then, Why};
+use crate::pack::{Packer, Unpacker};
+use crate::policy::Blame;
+
+impl Machine {
+    /// Writes down all that tells relative machines of one plan apart, but for the slots.
+    pub(crate) fn pack(&self, to: &mut Packer<'_>) {
+        let core = &self.core;
+        let (kind, first, second) = match self.state {
+            State::Running { suspicion } => (0, suspicion, 0),
+            State::ShuttingDown { stage, step, then } => {
+                (1, stage.into(), step as u32 * 8 + code(then))
+            }
+            State::Monitoring { evidence, done } => (2, evidence, done.into()),
+            State::Restarting { stage, waiting } => (3, stage.into(), waiting),
+            State::Drained => (4, 0, 0),
+            State::Ended(End::Stopped) => (5, code(Then::Stop), 0),
+            State::Ended(End::Halted(why)) => (5, code(Then::Halt(why)), 0),
+        };
+        to.count(kind);
+        to.count(first);
+        to.count(second);
+        to.flags([
+            core.session_open,
+            core.outage_open,
+            core.blame == Blame::Dependency,
+            !core.outage_open && !core.ledger.record.is_empty(),
+        ]);
+        to.count(core.level);
+        to.count(core.failed_starts);
+        to.count(core.armed.into());
+        for slot in &core.slots {
+            to.count(*slot as u32);
+        }
+    }
+
+    /// Becomes what was packed. The plan must be the same.
+    pub(crate) fn unpack(&mut self, from: &mut Unpacker<'_>) {
+        let (kind, first, second) = (from.count(), from.count(), from.count());
+        self.state = match kind {
+            0 => State::Running { suspicion: first },
+            1 => State::ShuttingDown {
+                stage: first as u16,
+                step: [StopStep::Delaying, StopStep::Stopping, StopStep::Aborting]
+                    [(second / 8) as usize],
+                then: decode(second % 8),
+            },
+            2 => State::Monitoring {
+                evidence: first,
+                done: second == 1,
+            },
+            3 => State::Restarting {
+                stage: first as u16,
+                waiting: second,
+            },
+            4 => State::Drained,
+            _ => State::Ended(match decode(first) {
+                Then::Halt(why) => End::Halted(why),
+                _ => End::Stopped,
+            }),
+        };
+        let core = &mut self.core;
+        (core.epoch, core.session, core.outage) = (1, 1, 1);
+        let [session_open, outage_open, dependency, told] = from.flags();
+        core.session_open = session_open;
+        core.outage_open = outage_open;
+        core.blame = if dependency {
+            Blame::Dependency
+        } else {
+            Blame::Component
+        };
+        core.ledger = Ledger {
+            record: Record {
+                reports: told.into(),
+                ..Record::default()
+            },
+            hold_offs: 0,
+        };
+        core.level = from.count();
+        core.failed_starts = from.count();
+        core.armed = from.byte();
+        for slot in &mut core.slots {
+            *slot = [
+                Slot::Down,
+                Slot::Starting,
+                Slot::Up,
+                Slot::Stopping,
+                Slot::Aborting,
+                Slot::Wedged,
+            ][from.byte() as usize];
+        }
+        core.recount();
+    }
+}
+
+/// A wish as a number below 8.
+pub(crate) fn code(then: Then) -> u32 {
+    match then {
+        Then::Monitor => 0,
+        Then::Drain => 1,
+        Then::Stop => 2,
+        Then::Halt(Why::GaveUp) => 3,
+        Then::Halt(Why::Fatal) => 4,
+        Then::Halt(Why::Wedged) => 5,
+    }
+}
+
+pub(crate) fn decode(code: u32) -> Then {
+    match code {
+        0 => Then::Monitor,
+        1 => Then::Drain,
+        2 => Then::Stop,
+        3 => Then::Halt(Why::GaveUp),
+        4 => Then::Halt(Why::Fatal),
+        _ => Then::Halt(Why::Wedged),
+    }
+}
