@@ -5,6 +5,7 @@ mod checked;
 #[cfg(feature = "etcd")]
 mod etcd_probe;
 mod laws;
+mod packed;
 mod policy;
 mod purity;
 mod reach;
