@@ -29,11 +29,11 @@ fn counting() -> PolicyBuilder {
     tiny().trip_threshold(2).give_up_after(2).tuning(tuning)
 }
 
-/// Visits every state, and says how many there are.
+/// Visits every state, then all of them again for the proof, and says how many there are.
 fn visits(explored: Result<Explorer, Unproved>) -> usize {
     let explorer = explored.expect("small numbers").at_most(100_000);
-    match explorer.visit(|_| {}) {
-        Ok(visited) => visited.states,
+    match explorer.run() {
+        Ok(proof) => proof.visited.states,
         Err(unproved) => panic!("{unproved}"),
     }
 }
