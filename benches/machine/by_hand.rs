@@ -387,7 +387,10 @@ impl ByHand {
                 self.raise_wish(Then::Halt(Why::Fatal));
             }
             let asked = matches!(was, Slot::Stopping | Slot::Aborting | Slot::Wedged);
-            self.blame_if(class.blames_dependency() && !asked);
+            if !asked {
+                self.blame_if(class.blames_dependency());
+                self.level = self.level.max(1);
+            }
             let done = gone && self.live[usize::from(stage)] == 0;
             if let State::ShuttingDown { then, .. } = self.state
                 && (done || step == StopStep::Delaying)
@@ -419,6 +422,9 @@ impl ByHand {
     }
 
     fn want(&mut self, then: Then, cause: Cause, out: &mut Vec<Effect>) {
+        if let (State::Restarting { .. }, Then::Halt(_)) = (self.state, then) {
+            self.record.failed_starts += 1;
+        }
         match self.state {
             State::ShuttingDown { .. } => self.raise_wish(then),
             State::Monitoring { .. } | State::Drained => self.rest(then, out),

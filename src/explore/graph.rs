@@ -123,7 +123,9 @@ impl<'a> Graph<'a> {
                     };
                     moves += 1;
                     self.pack(after, packed);
-                    self.insert(packed, (here, place as u16))?;
+                    if self.insert(packed, (here, place as u16))? {
+                        self.demand_all_is_kept(after, packed);
+                    }
                     Ok::<(), Unproved>(())
                 },
             )
@@ -187,13 +189,17 @@ impl<'a> Graph<'a> {
             bytes: packed,
             tick: self.world.tick(),
         });
+    }
+
+    /// A state is no more than its bytes, or states would be taken for one that are not.
+    fn demand_all_is_kept(&self, state: &Checked, packed: &[u8]) {
         if cfg!(debug_assertions) {
-            let mut back = self.boot.clone();
-            self.unpack(packed, &mut back);
+            let mut kept = self.boot.clone();
+            self.unpack(packed, &mut kept);
             let mut relative = state.clone();
             relative.make_relative();
-            assert_eq!(back, relative, "a state is more than its bytes");
-            assert_eq!(back.machine().record(), relative.machine().record());
+            assert_eq!(kept, relative);
+            assert_eq!(kept.machine().record(), relative.machine().record());
         }
     }
 
@@ -235,10 +241,11 @@ impl<'a> Graph<'a> {
         self.look_up(packed, hash(packed)).ok()
     }
 
-    fn insert(&mut self, packed: &[u8], came: (u32, u16)) -> Result<(), Unproved> {
+    /// Adds a state, and says whether it is new.
+    fn insert(&mut self, packed: &[u8], came: (u32, u16)) -> Result<bool, Unproved> {
         let hash = hash(packed);
         let Err(place) = self.look_up(packed, hash) else {
-            return Ok(());
+            return Ok(false);
         };
         let at_most = self.at_most;
         if self.len() >= at_most {
@@ -251,7 +258,7 @@ impl<'a> Graph<'a> {
         if self.len() * 4 > self.index.len() * 3 {
             self.grow();
         }
-        Ok(())
+        Ok(true)
     }
 
     fn grow(&mut self) {

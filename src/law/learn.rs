@@ -134,7 +134,8 @@ impl Monitor {
         if is_fatal(input) {
             known.wish = known.wish.max(Then::Halt(Why::Fatal));
         }
-        if !up && matches!(input, Input::Report { .. } | Input::Trip) {
+        let ended = matches!(input, Input::Exited { .. } | Input::Gone { .. });
+        if !up && (matches!(input, Input::Report { .. } | Input::Trip) || ended && !asked) {
             known.level = known.level.max(1).min(cap);
         }
         let longer = (known.level, known.blame) != demanded;
@@ -209,17 +210,19 @@ impl Monitor {
         if step.leave.is_some() && matches!(was, Mode::Starting | Mode::Delaying) {
             self.known.mode = Mode::Stopping;
         }
-        if step.leave != Some(Leave::Failed)
-            || step.input.as_ref().is_some_and(is_fatal)
-            || was == Mode::Delaying
-        {
+        if step.leave != Some(Leave::Failed) || was == Mode::Delaying {
+            return;
+        }
+        if was == Mode::Starting {
+            self.record.failed_starts += 1;
+        }
+        if step.input.as_ref().is_some_and(is_fatal) {
             return;
         }
         let policy = self.plan.policy();
         self.known.level = (self.known.level + 1).min(policy.tuning().level_cap());
         self.known.tripped = true;
         if was == Mode::Starting {
-            self.record.failed_starts += 1;
             // A dependency that flaps, or an operator, is no reason to give up.
             let own = step.input.as_ref().is_some_and(|input| {
                 !blames_dependency(input) && !matches!(input, Input::LeaseRenewed { .. })

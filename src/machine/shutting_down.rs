@@ -42,7 +42,9 @@ pub(super) fn handle(
             if !asked {
                 core.blame_if_dependency(input);
             }
-            if matches!(input, Input::Report { .. } | Input::Trip) {
+            if !asked {
+                // Also what ended unasked while the rest was being stopped: a drain that is taken
+                // back must not start it again in no time.
                 core.level_at_least_one();
             }
             // Components are still up in the delay: what would have tripped ends it.

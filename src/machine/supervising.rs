@@ -14,6 +14,10 @@ pub(super) fn supervising(core: &mut Core, input: &Input, cx: &mut Cx<'_>) -> Ou
         input if input.is_fatal() => Then::Halt(Why::Fatal),
         _ => return Outcome::Super,
     };
+    if cx.phase() == Phase::Restarting && input.is_fatal() {
+        // It is a failed start all the same, though no other will follow.
+        core.ledger.record.failed_starts += 1;
+    }
     let cause = cause_of(input, cx);
     Outcome::Transition(match cx.phase() {
         Phase::Monitoring | Phase::Drained => core.rest(then, cause, cx),

@@ -9,6 +9,8 @@ mod packed;
 mod policy;
 mod purity;
 mod reach;
+mod reference;
+mod reference_agrees;
 #[cfg(all(feature = "shell", feature = "test-util"))]
 mod shell;
 mod snapshot;

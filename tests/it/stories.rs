@@ -1021,3 +1021,25 @@ fn an_error_after_a_stop_does_not_demand_the_window() -> Told {
     assert_eq!(world.recover()?, Some(ms(4)));
     Ok(())
 }
+
+#[test]
+fn what_dies_during_a_drain_is_held_off_when_the_drain_is_taken_back() -> Told {
+    let mut world = World::running(plan(small_policy(), &[1, 1]))?;
+    world.input(Input::Drain)?;
+    world.gone(0, How::Failed(Class::Critical))?;
+    world.input(Input::Resume)?;
+    world.gone(1, How::Returned)?;
+    assert_eq!(world.phase(), Phase::Monitoring);
+    assert_eq!(world.recover()?, Some(ms(30)));
+    Ok(())
+}
+
+#[test]
+fn a_start_that_ends_the_run_is_counted_as_a_failed_start() -> Told {
+    let mut world = World::new(plan(small_policy(), &[1]), true)?;
+    world.act(Action::Alive)?;
+    world.gone(0, How::Failed(Class::Fatal))?;
+    assert_eq!(world.phase(), Phase::Halted);
+    assert_eq!(world.records()[0].failed_starts, 1);
+    Ok(())
+}
