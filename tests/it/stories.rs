@@ -240,7 +240,10 @@ fn each_hold_off_is_lengthened_by_a_jitter_of_its_own() -> Told {
         world.answer_all()?;
         world.act(Action::Alive)?;
         hold_offs.extend(world.effects.iter().filter_map(|effect| match *effect {
-            Effect::Arm { timer, after } if timer == Timer::HoldOff => Some(after),
+            Effect::Arm {
+                timer: Timer::HoldOff,
+                after,
+            } => Some(after),
             _ => None,
         }));
         assert!(world.recover()?.is_some());
