@@ -54,6 +54,7 @@
 mod graph;
 mod inevitable;
 mod refuted;
+mod search;
 mod world;
 
 use core::fmt;

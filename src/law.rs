@@ -3,8 +3,9 @@
 //! [`Monitor`] reads inputs and effects in order, with the time between them, and never the
 //! machine's insides. So the same monitor judges property tests, exhaustive exploration, fuzzing,
 //! simulation, the real shell under test, and a log that was recorded in production. [`Checked`] is
-//! a machine that is judged at every step; it also checks the two laws that need the machine itself:
-//! that stale input leaves it equal ([`Law::L5`]) and that it is deterministic ([`Law::L10`]).
+//! a machine that is judged at every step; it also checks the laws that need the machine itself: that
+//! stale input leaves it equal ([`Law::L5`]), that it is deterministic ([`Law::L10`]), and that what
+//! it tells of its transitions is what happened ([`Law::L20`]).
 //!
 //! | law | statement |
 //! | --- | --- |
@@ -13,20 +14,21 @@
 //! | L3 one incarnation | a component is started only when its earlier incarnation is confirmed gone |
 //! | L4 proven recovery | components are started only at the end of a clean run (alive observations of one session, no failing one, no silence) as long as the hold-off demands, and only if nobody wants them stopped |
 //! | L5 stale is inert | stale input has no effect and leaves the machine equal to what it was |
-//! | L6 recovery is inevitable | from every reachable state but Ended, Drained, a stop that leads there, or a wedge: if the dependency stays alive and components answer, Running is reached (a property of the whole graph; the monitor sees to it that the dependency is observed and that a hold-off is not begun anew in the middle of a clean run) |
+//! | L6 recovery is inevitable | from every reachable state but Ended, Drained, a stop that leads there, or a wedge: if the dependency stays alive and components answer, Running is reached (a property of the whole graph; the monitor sees to it that the dependency is observed, anew after a silence, and that a hold-off is not longer than the policy says, nor begun anew in the middle of a clean run) |
 //! | L7 shutdown is inevitable | from every reachable state, shutdown leads to Ended within the summed deadlines, even if nothing ever answers |
 //! | L8 order | stages start ascending and stop descending; one begins only when the one before is done (wedged counts as done) |
-//! | L9 nothing is lost | every trip opens an outage, and every report and failed start is counted in its record |
+//! | L9 nothing is lost | every trip opens an outage, which lasts until Running or the end, and every report and failed start is counted in its record |
 //! | L10 determinism | same plan and inputs, same effects |
 //! | L11 fence | with a fence, all components are confirmed gone, or the machine has halted, before the lease can expire |
 //! | L12 no silent wait | outside Ended and Drained a timer is always armed, and a start or a delay has its deadline |
-//! | L13 no hot loop | after a trip, nothing is started again in zero time, and the level sinks only while Running is stable |
+//! | L13 no hot loop | after a trip, nothing is started again in zero time, and the level sinks while Running is stable, and only then |
 //! | L14 clean end | at the end nothing is armed or open, and every live component was told to stop and was aborted if it did not |
 //! | L15 one deadline a phase | the deadline of a phase is armed once, with the policy's value; nothing extends it, and it does not outlive the phase |
-//! | L16 no delay | a condition that must trip, unwind or go on with the stop takes effect in the same step |
-//! | L17 no trip without cause | readiness is never lost, and nothing stopped, without a cause that the policy names; suspicion is forgotten in time |
+//! | L16 no delay | a condition that must trip, unwind, go on with the stop or open the gate to a start takes effect in the same step |
+//! | L17 no trip without cause | readiness is never lost, and nothing stopped, without a cause that the policy names; suspicion is forgotten in time, and what was just observed or renewed counts in full |
 //! | L18 honest end | Stopped only if asked; Halted only if wedged, fatal, or given up by policy |
 //! | L19 fresh evidence | never ready for longer than the silence limit without a positive observation |
+//! | L20 honest trace | what a step tells of its transitions is where it was, where it is and why: each leads from one state to another, by a cause that names the input or the end of a stop |
 
 mod agree;
 mod checked;
@@ -35,6 +37,7 @@ mod learn;
 mod monitor;
 mod packed;
 mod rest;
+mod trace;
 
 use core::fmt;
 
@@ -68,6 +71,7 @@ pub enum Law {
     L17,
     L18,
     L19,
+    L20,
 }
 
 impl fmt::Display for Law {

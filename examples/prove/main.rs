@@ -101,13 +101,21 @@ fn prove(sizes: &[Size], mut each: impl FnMut(&Size, &Proof, Duration)) -> Resul
 
 fn prove_one(size: &Size) -> Result<Proof, String> {
     let plan = size.plan().map_err(in_words)?;
+    let expected = sizes::longest(&plan);
     let explorer = Explorer::new(plan).map_err(in_words)?;
     let explorer = if size.clock != Clock::Off {
         explorer.on_a_clock()
     } else {
         explorer
     };
-    explorer.at_most(200_000_000).run().map_err(in_words)
+    let proof = explorer.at_most(200_000_000).run().map_err(in_words)?;
+    // What was found on the graph must be what one works out by hand.
+    match proof.longest {
+        Some(found) if [found.recovery, found.shutdown, found.rest] != expected => {
+            Err(format!("{found}, and not {expected:?}"))
+        }
+        _ => Ok(proof),
+    }
 }
 
 fn in_words(error: impl Display) -> String {

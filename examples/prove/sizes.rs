@@ -99,6 +99,28 @@ impl Size {
     }
 }
 
+/// What the longest ways take, as it follows from the deadlines on them.
+pub(crate) fn longest(plan: &Plan) -> [Duration; 3] {
+    let policy = plan.policy();
+    let stages = plan.layout().stages() as u32;
+    let delay = match policy.fence() {
+        None if stages > 0 => policy.tuning().delay_before_stop(),
+        _ => Duration::ZERO,
+    };
+    let shutdown = delay + plan.stop_budget();
+    // Silence is what notices that nothing happens any more. A delay can hide it, but not prolong it
+    // by more than itself.
+    let rest = plan.stop_budget() + policy.silence_limit().max(delay);
+    // Every answer and every observation comes at the last moment.
+    let recovery = delay
+        + policy.stop_deadline() * stages
+        + policy.silence_limit()
+        + policy.longest_hold_off()
+        + policy.silence_limit()
+        + policy.start_deadline() * stages;
+    [recovery, shutdown, rest]
+}
+
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let on = self.switches;

@@ -1,14 +1,12 @@
-//! What must happen at last, decided on the whole graph.
-//!
-//! A path that never gets to its end stays, from some point on, within one strongly connected part.
-//! It is fair there if whatever could happen at every moment does happen; so a part holds it for
-//! ever just if each move that is bound to happen either happens within the part or cannot be made
-//! in some state of it. If no part can, every fair path gets to its end.
+//! What must happen at last: the questions that the laws ask of the whole graph.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::collections::VecDeque;
 
 use super::graph::{Graph, Made, Scratch};
 use super::refuted::Refuted;
+use super::search::{Edges, Inside, Out, judge_all_parts};
 use super::world::World;
 use super::{Longest, Move};
 use crate::law::{Checked, Law, Mode, Part, Violation};
@@ -18,7 +16,7 @@ use crate::policy::ComponentId;
 /// Proves what the laws say of the whole graph, and measures how long it takes at the longest.
 pub(super) fn prove(graph: &Graph<'_>) -> Result<Longest, Refuted> {
     let ask = |question: &dyn Question| {
-        let ticks = Search::new(graph, question).run()?;
+        let ticks = judge_all_parts(&mut Asked::new(graph, question))?;
         Ok::<_, Refuted>(graph.world().tick() * ticks)
     };
     let longest = Longest {
@@ -63,47 +61,11 @@ trait Question {
 
     /// Whether it may stay within a part for ever, though it must not.
     fn may_stay(&self, part: &Inside) -> bool {
-        let leaves = part.possible & !part.made;
-        part.takes_time || leaves == 0
+        part.can_hold()
     }
 
     /// What is wrong with that.
     fn wrong_stay(&self) -> &'static str;
-}
-
-/// What is known of a strongly connected part, or of one state within it.
-#[derive(Clone, Copy)]
-struct Inside {
-    /// Which of the moves that are bound to happen can be made in all of its states.
-    possible: u64,
-    /// Which of them lead to another state of it.
-    made: u64,
-    /// Whether time can pass within it: then it can go on for as long as one likes.
-    takes_time: bool,
-    /// Whether a marked step can be made within it.
-    marked: bool,
-    /// How long it can take from there to the end, in ticks.
-    ticks: u32,
-}
-
-impl Inside {
-    const NOTHING: Self = Self {
-        possible: u64::MAX,
-        made: 0,
-        takes_time: false,
-        marked: false,
-        ticks: 0,
-    };
-
-    fn and(self, other: &Self) -> Self {
-        Self {
-            possible: self.possible & other.possible,
-            made: self.made | other.made,
-            takes_time: self.takes_time | other.takes_time,
-            marked: self.marked | other.marked,
-            ticks: self.ticks.max(other.ticks),
-        }
-    }
 }
 
 /// L6: the dependency stays alive, components do what they are told, and the lease is renewed.
@@ -272,136 +234,33 @@ fn components(at: &Checked) -> impl Iterator<Item = ComponentId> + use<> {
     (0..count as u32).map(ComponentId)
 }
 
-/// No state, or one that was not visited yet.
-const NONE: u32 = u32::MAX;
-
-/// Tarjan's search for the strongly connected parts, without recursion. What leads out of a state is
-/// worked out anew when it is visited, so that no edges need to be kept.
-struct Search<'a> {
+/// The graph, as far as a question is about it.
+struct Asked<'a> {
     graph: &'a Graph<'a>,
     question: &'a dyn Question,
-    /// In which order states were visited.
-    order: Vec<u32>,
-    lowest: Vec<u32>,
-    /// Once a state's part is complete: the longest from there to the end, in ticks.
-    ticks: Vec<u32>,
-    visited: u32,
-    /// States of parts that are not complete, and what is known of each.
-    open: Vec<(u32, Inside)>,
-    is_open: Vec<bool>,
-    frames: Vec<Frame>,
-    edges: Vec<Out>,
     scratch: Scratch,
 }
 
-struct Frame {
-    state: u32,
-    /// Its place among the open ones.
-    place: usize,
-    /// Where its edges begin, and the next one to follow.
-    first: usize,
-    next: usize,
-}
-
-/// An edge of the world that the question is about.
-#[derive(Clone, Copy)]
-struct Out {
-    made: Move,
-    /// `NONE` where the question ends.
-    to: u32,
-    will: Will,
-    marked: bool,
-}
-
-impl Out {
-    fn ticks(&self) -> u32 {
-        u32::from(matches!(self.made, Move::Tick(_)))
-    }
-
-    /// How much a cycle through it tells to whoever reads it.
-    fn weight(&self) -> u32 {
-        2 * u32::from(self.marked) + self.ticks()
-    }
-}
-
-impl<'a> Search<'a> {
+impl<'a> Asked<'a> {
     fn new(graph: &'a Graph<'a>, question: &'a dyn Question) -> Self {
         Self {
             graph,
             question,
-            order: vec![NONE; graph.len()],
-            lowest: vec![0; graph.len()],
-            ticks: vec![0; graph.len()],
-            visited: 0,
-            open: Vec::new(),
-            is_open: vec![false; graph.len()],
-            frames: Vec::new(),
-            edges: Vec::new(),
             scratch: graph.scratch(),
         }
     }
 
-    /// The longest from any state to the end.
-    fn run(mut self) -> Result<u32, Refuted> {
-        for state in 0..self.graph.len() as u32 {
-            if self.order[state as usize] != NONE {
-                continue;
-            }
-            self.graph.read(state, &mut self.scratch.at);
-            if self.question.is_open(&self.scratch.at) {
-                self.search_from(state)?;
-            }
-        }
-        Ok(self.ticks.into_iter().max().unwrap_or_default())
-    }
-
-    fn search_from(&mut self, state: u32) -> Result<(), Refuted> {
-        self.visit(state)?;
-        while let Some(frame) = self.frames.last_mut() {
-            let here = frame.state as usize;
-            let Some(edge) = self.edges.get(frame.next) else {
-                self.leave()?;
-                continue;
-            };
-            let to = edge.to;
-            frame.next += 1;
-            if to == NONE {
-                continue;
-            }
-            if self.order[to as usize] == NONE {
-                self.visit(to)?;
-            } else if self.is_open[to as usize] {
-                self.lowest[here] = self.lowest[here].min(self.order[to as usize]);
-            }
-        }
-        Ok(())
-    }
-
-    fn visit(&mut self, state: u32) -> Result<(), Refuted> {
-        let place = state as usize;
-        self.order[place] = self.visited;
-        self.lowest[place] = self.visited;
-        self.visited += 1;
-        self.is_open[place] = true;
-        let first = self.edges.len();
-        self.frames.push(Frame {
-            state,
-            place: self.open.len(),
-            first,
-            next: first,
-        });
-        self.open.push((state, Inside::NOTHING));
-        self.expand(state)
-    }
-
-    /// Appends the edges of a state.
-    fn expand(&mut self, state: u32) -> Result<(), Refuted> {
+    /// Calls `each` for every edge of a state, with the move that makes it. Where it leads to a
+    /// wrong end, returns that.
+    fn expand(
+        &mut self,
+        state: u32,
+        mut each: impl FnMut(Move, Out),
+    ) -> Option<(Move, &'static str)> {
         let Self {
             graph,
             question,
-            edges,
             scratch,
-            ..
         } = self;
         let world = graph.world();
         graph.read(state, &mut scratch.at);
@@ -416,102 +275,43 @@ impl<'a> Search<'a> {
                 if ends && let Some(what) = question.wrong_end(after) {
                     wrong.get_or_insert((made, what));
                 }
-                edges.push(Out {
-                    made,
-                    to: if ends { NONE } else { to },
-                    will: question.will(world, at, made),
+                let bound = match question.will(world, at, made) {
+                    Will::Must(kind) => 1 << kind,
+                    Will::May | Will::Not => 0,
+                };
+                let edge = Out {
+                    to: (!ends).then_some(to),
+                    bound,
+                    ticks: u32::from(matches!(made, Move::Tick(_))),
                     marked: question.is_marked(after),
-                });
+                };
+                each(made, edge);
             },
         );
-        match wrong {
-            None => Ok(()),
-            Some((made, what)) => {
-                let mut refuted = self.refuted(state, what);
-                refuted.path.extend(self.graph.walk(state, &[made]));
-                Err(refuted)
-            }
-        }
-    }
-
-    /// All edges of a state were followed: if it was the first of its part, that is complete.
-    fn leave(&mut self) -> Result<(), Refuted> {
-        let Some(frame) = self.frames.pop() else {
-            return Ok(());
-        };
-        let here = frame.state as usize;
-        if let Some(parent) = self.frames.last() {
-            let parent = parent.state as usize;
-            self.lowest[parent] = self.lowest[parent].min(self.lowest[here]);
-        }
-        self.open[frame.place].1 = self.sum_up(&self.edges[frame.first..]);
-        self.edges.truncate(frame.first);
-        if self.lowest[here] == self.order[here] {
-            let part = self.open.split_off(frame.place);
-            let inside = part
-                .iter()
-                .fold(Inside::NOTHING, |sum, (_, one)| sum.and(one));
-            if self.question.may_stay(&inside) {
-                return Err(self.refute(&part));
-            }
-            for (state, _) in part {
-                self.is_open[state as usize] = false;
-                self.ticks[state as usize] = inside.ticks;
-            }
-        }
-        Ok(())
-    }
-
-    /// What the edges of a state tell, once all were followed. An edge stays within the part if the
-    /// state that it leads to is still open.
-    fn sum_up(&self, edges: &[Out]) -> Inside {
-        let mut sum = Inside {
-            possible: 0,
-            ..Inside::NOTHING
-        };
-        for edge in edges {
-            let bound = match edge.will {
-                Will::Must(number) => 1 << number,
-                _ => 0,
-            };
-            sum.possible |= bound;
-            if self.stays(edge) {
-                sum.made |= bound;
-                sum.takes_time |= edge.ticks() > 0;
-                sum.marked |= edge.marked;
-            } else {
-                let rest = self.ticks.get(edge.to as usize);
-                sum.ticks = sum.ticks.max(edge.ticks() + rest.unwrap_or(&0));
-            }
-        }
-        sum
-    }
-
-    fn stays(&self, edge: &Out) -> bool {
-        self.is_open.get(edge.to as usize) == Some(&true)
+        wrong
     }
 
     /// The shortest way to a part in which it may stay for ever, and how.
-    fn refute(&mut self, part: &[(u32, Inside)]) -> Refuted {
-        let inside: BTreeSet<u32> = part.iter().map(|(state, _)| *state).collect();
-        let first = inside.first().copied().unwrap_or_default();
+    fn refute(&mut self, part: &[u32]) -> Refuted {
+        let part: BTreeSet<u32> = part.iter().copied().collect();
+        let first = part.first().copied().unwrap_or_default();
         let mut refuted = self.refuted(first, self.question.wrong_stay());
-        let mut worst: Option<(u32, Out)> = None;
-        for &state in &inside {
-            self.edges.clear();
-            // No edge of this part leads to a wrong end: that would have been found before.
-            let _ = self.expand(state);
-            let within = self.edges.iter().filter(|edge| inside.contains(&edge.to));
-            for &edge in within {
-                if worst.is_none_or(|(_, worst)| edge.weight() > worst.weight()) {
-                    worst = Some((state, edge));
+        // The edge within it that tells most to whoever reads a cycle through it.
+        let mut worst: Option<(u32, u32, u32, Move)> = None;
+        for &from in &part {
+            self.expand(from, |made, edge| {
+                let weight = 2 * u32::from(edge.marked) + edge.ticks;
+                if let Some(to) = edge.to.filter(|to| part.contains(to))
+                    && worst.is_none_or(|(most, ..)| weight > most)
+                {
+                    worst = Some((weight, from, to, made));
                 }
-            }
+            });
         }
-        if let Some((from, edge)) = worst {
+        if let Some((_, from, to, made)) = worst {
             refuted = self.refuted(from, self.question.wrong_stay());
-            let mut moves = vec![edge.made];
-            moves.extend(self.way(&inside, edge.to, from));
+            let mut moves = vec![made];
+            moves.extend(self.way(&part, to, from));
             refuted.cycle = self.graph.walk(from, &moves);
         }
         refuted
@@ -525,16 +325,17 @@ impl<'a> Search<'a> {
             if here == to {
                 break;
             }
-            self.edges.clear();
-            let _ = self.expand(here);
-            for edge in &self.edges {
-                if part.contains(&edge.to) && !ways.contains_key(&edge.to) {
-                    let mut way: Vec<Move> = ways[&here].clone();
-                    way.push(edge.made);
-                    ways.insert(edge.to, way);
-                    next.push_back(edge.to);
+            let so_far: Vec<Move> = ways[&here].clone();
+            self.expand(here, |made, edge| {
+                if let Some(to) = edge.to.filter(|to| part.contains(to))
+                    && !ways.contains_key(&to)
+                {
+                    let mut way = so_far.clone();
+                    way.push(made);
+                    ways.insert(to, way);
+                    next.push_back(to);
                 }
-            }
+            });
         }
         ways.remove(&to).unwrap_or_default()
     }
@@ -548,5 +349,36 @@ impl<'a> Search<'a> {
             path: self.graph.path(state),
             cycle: Vec::new(),
         }
+    }
+}
+
+impl Edges for Asked<'_> {
+    type Error = Refuted;
+
+    fn len(&self) -> usize {
+        self.graph.len()
+    }
+
+    fn is_open(&mut self, state: u32) -> bool {
+        self.graph.read(state, &mut self.scratch.at);
+        self.question.is_open(&self.scratch.at)
+    }
+
+    fn edges(&mut self, state: u32, edges: &mut Vec<Out>) -> Result<(), Refuted> {
+        match self.expand(state, |_, edge| edges.push(edge)) {
+            None => Ok(()),
+            Some((made, what)) => {
+                let mut refuted = self.refuted(state, what);
+                refuted.path.extend(self.graph.walk(state, &[made]));
+                Err(refuted)
+            }
+        }
+    }
+
+    fn judge(&mut self, part: &[u32], inside: &Inside) -> Result<(), Refuted> {
+        if self.question.may_stay(inside) {
+            return Err(self.refute(part));
+        }
+        Ok(())
     }
 }

@@ -3,15 +3,15 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use super::{Law, Monitor, Violation, demand};
+use super::{Law, Monitor, Violation, demand, trace};
 use crate::machine::{Effect, Input, Machine, Step};
 use crate::policy::Plan;
 
 /// A machine and the monitor that judges it, in one.
 ///
 /// Besides what the effects show, it checks what the machine says of itself: that stale input leaves
-/// it equal, that the same input has the same effects again, and that its accessors tell what its
-/// effects told.
+/// it equal, that the same input has the same effects again, that it tells of its transitions what
+/// happened, and that its accessors tell what its effects told.
 #[derive(Debug)]
 pub struct Checked {
     pub(super) machine: Machine,
@@ -123,6 +123,7 @@ impl Checked {
             })?;
         }
         self.monitor.step(Duration::ZERO, &input, effects)?;
+        trace::judge(&self.twin, input, step, effects, &self.machine)?;
         self.again.clear();
         let same = handle(&mut self.twin, input, &mut self.again) == step
             && self.again == *effects

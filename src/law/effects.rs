@@ -26,6 +26,7 @@ impl Monitor {
             Effect::Stop { component, epoch } => self.judge_stop(step, component, epoch),
             Effect::Abort { component, epoch } => self.judge_abort(step, component, epoch),
             Effect::OpenSession { session } => {
+                step.session_opened = true;
                 let known = &mut self.known;
                 let new = known.session.is_none() && session == known.last_session + 1;
                 known.session = Some(session);
@@ -50,7 +51,10 @@ impl Monitor {
                     format!("outage {outage} opened, {next} is the next")
                 })
             }
-            Effect::OutageClosed(record) => self.judge_record(record),
+            Effect::OutageClosed(record) => {
+                step.outage_closed = true;
+                self.judge_record(record)
+            }
             Effect::Ended(end) => self.judge_end(end),
         }
     }
@@ -263,6 +267,11 @@ impl Monitor {
                 demand(L4, known.clean.alive > 0, || {
                     "a hold-off begins without evidence".into()
                 })?;
+                let hold_off = policy.hold_off(known.level, known.blame);
+                let longest = hold_off.saturating_add(policy.tuning().max_jitter());
+                demand(L6, after <= longest, || {
+                    format!("a hold-off of {after:?}, where {longest:?} are enough")
+                })?;
                 known.waits |= !after.is_zero();
                 known.clean.hold_off = Some(after);
                 known.clean.held = Duration::ZERO;
@@ -284,6 +293,9 @@ impl Monitor {
                 demand(L11, after <= latest, || {
                     format!("the fence is due after {after:?}, at most {latest:?} are left")
                 })?;
+                demand(L17, after == latest, || {
+                    format!("the fence is due after {after:?}, though {latest:?} are left")
+                })?;
             }
             Timer::Decay => {
                 demand(L17, !known.is_armed(timer), || {
@@ -295,6 +307,9 @@ impl Monitor {
                 })?;
             }
             Timer::Stable => {
+                demand(L13, !known.is_armed(timer), || {
+                    "the level sinks later than it should".into()
+                })?;
                 let expected = policy.tuning().stable_interval();
                 demand(L13, after == expected, || {
                     format!("the level sinks after {after:?}, not {expected:?}")

@@ -204,6 +204,8 @@ impl Monitor {
     pub fn boot(&mut self, effects: &[Effect]) -> Result<(), Violation> {
         let mut step = Judged {
             phase_began: false,
+            outage_closed: false,
+            session_opened: false,
             input: None,
             leave: None,
         };
@@ -239,6 +241,8 @@ impl Monitor {
         self.take_in(input);
         let mut step = Judged {
             phase_began: false,
+            outage_closed: false,
+            session_opened: false,
             input: Some(*input),
             leave: self.must_leave(input),
         };
@@ -339,6 +343,10 @@ pub(super) struct Judged {
     pub(super) leave: Option<Leave>,
     /// Whether an effect of this step began a phase whose deadline is not armed yet.
     pub(super) phase_began: bool,
+    /// Whether a record was closed in this step.
+    pub(super) outage_closed: bool,
+    /// Whether a session was opened in this step.
+    pub(super) session_opened: bool,
 }
 
 /// Why the world must stop in this step.

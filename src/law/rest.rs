@@ -3,7 +3,7 @@
 use super::Law::*;
 use super::monitor::{Judged, Mode, Monitor, Part};
 use super::{Violation, demand};
-use crate::machine::{Then, Timer};
+use crate::machine::{Input, Then, Timer};
 use crate::policy::ComponentId;
 
 impl Monitor {
@@ -25,6 +25,15 @@ impl Monitor {
             demand(L16, left, || {
                 format!("{input:?} must stop the world at once")
             })?;
+        }
+        if mode == Mode::Idle && matches!(input, Some(Input::Alive { .. })) {
+            let policy = self.plan.policy();
+            let (level, blame, clean) = (known.level, known.blame, known.clean);
+            let hold_off = policy.hold_off(level, blame);
+            let held = clean.passed && clean.hold_off.is_some_and(|held| held >= hold_off);
+            let proved = clean.alive >= policy.needed_evidence(level, blame);
+            let is_due = known.wish == Then::Monitor && proved && (level == 0 || held);
+            demand(L16, !is_due, || "proved, and yet nothing is started".into())?;
         }
         if mode == Mode::Stopping {
             let stage = self.highest_live_stage();
@@ -65,6 +74,20 @@ impl Monitor {
             demand(L11, due.is_some_and(|due| due <= latest), || {
                 format!("the fence is due in {due:?}, at most {latest:?} are left")
             })?;
+            let renewed = matches!(input, Some(Input::LeaseRenewed { .. }));
+            demand(L17, !renewed || due == Some(latest), || {
+                format!("just renewed, and the fence is due in {due:?}, not {latest:?}")
+            })?;
+        }
+        // A limit that runs from anything but the last observation would trip without a cause.
+        if matches!(mode, Mode::Ready | Mode::Starting)
+            && matches!(input, Some(Input::Alive { .. }))
+        {
+            let limit = self.plan.policy().silence_limit();
+            let due = known.timers[Timer::Silence.index()];
+            demand(L17, due.is_none_or(|due| due == limit), || {
+                format!("just observed, and the silence is due in {due:?}, not {limit:?}")
+            })?;
         }
         demand(L15, !step.phase_began, || {
             format!("{input:?} begins a phase without a deadline")
@@ -91,6 +114,8 @@ impl Monitor {
         if mode == Mode::Ready {
             let forgets = known.suspicion == 0 || armed(Timer::Decay);
             demand(L17, forgets, || "suspicion is never forgotten".into())?;
+            let sinks = known.level == 0 || armed(Timer::Stable);
+            demand(L13, sinks, || "the level never sinks".into())?;
         }
         let in_outage = match mode {
             Mode::Ready => Some(false),
@@ -122,6 +147,16 @@ impl Monitor {
         let blind = at_rest && known.wish == Then::Monitor && known.session.is_none();
         demand(L6, !blind, || {
             "at rest, and the dependency is not observed".into()
+        })?;
+        // A probe may hang for good: only a fresh session gets a fresh call.
+        let silent = matches!(input, Some(Input::Fired(Timer::Silence)));
+        let fresh = known.session.is_none() || step.session_opened;
+        demand(L6, !silent || fresh, || {
+            "a session that fell silent is kept".into()
+        })?;
+        let lasts = mode == Mode::Ready || !step.outage_closed;
+        demand(L9, lasts, || {
+            format!("the outage is called over in {mode:?}")
         })?;
         Ok(())
     }

@@ -112,20 +112,25 @@ fn the_same_input_does_the_same_again() {
 
 #[test]
 fn the_machine_says_of_itself_what_its_effects_told() {
-    // It shows the effects of a start, and has begun none.
-    let start = |machine: &mut Machine, input, effects: &mut Vec<Effect>| {
-        let mut other = machine.clone();
-        other.handle(input, effects)
-    };
-    let judged = boot(small_plan(), None).handle_by(
-        start,
-        Duration::ZERO,
-        Input::Alive { session: 1 },
-        &mut Vec::new(),
-    );
+    // It is told that a component is up, and does not note it.
+    let (component, epoch) = (ComponentId(2), 1);
+    let up = Input::Up { component, epoch };
+    let mut world = World::new(small_plan(), true).expect("lawful");
+    world.act(Action::Alive).expect("lawful");
+    world.act(Action::Answer).expect("lawful");
+    let forgets = |_: &mut Machine, _, _: &mut Vec<Effect>| Step::Absorbed;
+    let mut checked = world.checked;
+    let judged = checked.handle_by(forgets, Duration::ZERO, up, &mut Vec::new());
     assert_eq!(judged.map_err(|violation| violation.law), Err(Law::L3));
     // It stops everything, and still says that it is ready.
-    caught(Law::L1, Input::Trip, start);
+    caught(Law::L1, Input::Drain, |machine, input, effects| {
+        let _ = machine.clone().handle(input, effects);
+        Step::Absorbed
+    });
+    // The same with a transition that it tells of and has not made.
+    caught(Law::L20, Input::Drain, |machine, input, effects| {
+        machine.clone().handle(input, effects)
+    });
     // It counts one report of two.
     let (component, epoch, class, count) = (None, 1, Class::Component, 2);
     let two = Input::Report {

@@ -4,13 +4,16 @@ mod bite;
 mod checked;
 #[cfg(feature = "etcd")]
 mod etcd_probe;
+mod explored;
+mod gallery;
 mod laws;
-mod packed;
+mod picture;
 mod policy;
 mod purity;
 mod reach;
 mod reference;
 mod reference_agrees;
+mod relative;
 #[cfg(all(feature = "shell", feature = "test-util"))]
 mod shell;
 mod snapshot;

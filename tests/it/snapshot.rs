@@ -307,6 +307,17 @@ fn exactly_the_timers_that_the_state_needs_are_armed() {
 }
 
 #[test]
+fn a_timer_is_armed_however_often_it_is_named() {
+    let once = restarting(0, 1, [Starting, Down, Down], &[Stage, Silence]);
+    let armed = vec![Silence, Stage, Stage, Silence];
+    let twice = Snapshot {
+        armed,
+        ..once.clone()
+    };
+    assert_eq!(resume(twice).map(|machine| machine.snapshot()), Ok(once));
+}
+
+#[test]
 fn a_fence_is_armed_while_its_owner_is_at_work() {
     let owned_by = |owner| {
         let policy = fenced(policy(), STAGES).policy().clone();

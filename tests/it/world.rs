@@ -36,6 +36,29 @@ pub(crate) fn small_tuning() -> Tuning {
         .jitter(ms(0))
 }
 
+/// A policy of the least numbers that still tell one deadline from another, so that all that a plan
+/// can get into is soon visited.
+pub(crate) fn tiny_policy() -> PolicyBuilder {
+    Policy::builder()
+        .window(ms(2))
+        .silence_limit(ms(2))
+        .start_deadline(ms(2))
+        .stop_deadline(ms(1))
+        .abort_deadline(ms(1))
+        .tuning(tiny_tuning())
+}
+
+pub(crate) fn tiny_tuning() -> Tuning {
+    Tuning::default()
+        .backoff(ms(1))
+        .max_hold_off(ms(4))
+        .max_level(2)
+        .min_evidence(2)
+        .decay(ms(1))
+        .stable_after(ms(1))
+        .jitter(ms(0))
+}
+
 pub(crate) fn plan(policy: PolicyBuilder, stages: &[usize]) -> Arc<Plan> {
     let policy = policy.build().expect("a policy that works");
     let layout = Layout::new(stages).expect("a layout without gaps");
@@ -44,7 +67,12 @@ pub(crate) fn plan(policy: PolicyBuilder, stages: &[usize]) -> Arc<Plan> {
 
 /// The same under a lease of 120 ms that `#0` owns, with a margin of 2 ms.
 pub(crate) fn fenced(policy: PolicyBuilder, stages: &[usize]) -> Arc<Plan> {
-    let policy = policy.fence(small_fence()).build();
+    fenced_by(policy, small_fence(), stages)
+}
+
+/// The same under this lease, which `#0` owns.
+pub(crate) fn fenced_by(policy: PolicyBuilder, fence: Fence, stages: &[usize]) -> Arc<Plan> {
+    let policy = policy.fence(fence).build();
     let layout = Layout::new(stages).expect("a layout without gaps");
     let layout = layout.with_lease_owner(ComponentId(0));
     Arc::new(Plan::new(policy.expect("a policy that works"), layout).expect("a plan that works"))
@@ -64,6 +92,11 @@ pub(crate) fn stops(effect: &Effect) -> bool {
 
 /// Every switch of the policy that changes behaviour, at random.
 pub(crate) fn any_plan() -> impl Strategy<Value = Arc<Plan>> {
+    any_plan_with_jitter(ms(3))
+}
+
+/// The same, with hold-offs that are lengthened by up to so much.
+pub(crate) fn any_plan_with_jitter(jitter: Duration) -> impl Strategy<Value = Arc<Plan>> {
     let stages = prop_oneof![
         1 => Just(vec![]),
         12 => prop::collection::vec(1_usize..=3, 1..=4).prop_filter("0 to 8 components", |stages| stages.iter().sum::<usize>() <= 8),
@@ -76,14 +109,14 @@ pub(crate) fn any_plan() -> impl Strategy<Value = Arc<Plan>> {
         prop::bool::weighted(0.7),
         any::<u64>(),
     )
-        .prop_map(|(stages, threshold, fenced, give_up, delay, seed)| {
+        .prop_map(move |(stages, threshold, fenced, give_up, delay, seed)| {
             // So short that one walk has room for many outages.
             let mut tuning = small_tuning()
                 .max_hold_off(ms(30))
                 .max_level(3)
                 .decay(ms(6))
                 .stable_after(ms(10))
-                .jitter(ms(3))
+                .jitter(jitter)
                 .jitter_seed(seed);
             if delay {
                 tuning = tuning.unready_delay(ms(9));

@@ -1,0 +1,129 @@
+//! How fast every situation of a plan is visited and judged, beside hashing and cloning as many
+//! states and nothing else. Run with `cargo bench --no-default-features --bench explore`.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hint::black_box;
+use std::time::Duration;
+
+use overwatch::explore::Explorer;
+use overwatch::law::Checked;
+use overwatch::machine::Effect;
+use overwatch::policy::{Layout, Plan, Policy, Tuning};
+use rustix::time::{ClockId, clock_gettime};
+
+/// The least that a second of one core must do.
+const LIMIT: f64 = 3.0e6;
+const WARM_UP: usize = 1;
+const ROUNDS: usize = 5;
+
+fn main() {
+    // Test runners ask benches for their tests; there are none.
+    if std::env::args().any(|arg| arg == "--list") {
+        return;
+    }
+    let plan = plan();
+    let explorer = Explorer::new(plan.clone()).expect("small").on_a_clock();
+    let visited = explorer.visit(|_| {}).expect("lawful");
+    let states = some_states(&plan);
+    let (mut ratios, mut speeds) = (Vec::new(), Vec::new());
+    for round in 0..WARM_UP + ROUNDS {
+        let began = on_the_core();
+        let again = black_box(explorer.visit(|_| {}));
+        let ours = on_the_core() - began;
+        assert_eq!(again.expect("lawful"), visited);
+        let least = hash_and_clone(&states, visited.edges);
+        if round >= WARM_UP {
+            ratios.push(ours.as_secs_f64() / least.as_secs_f64());
+            speeds.push(visited.edges as f64 / ours.as_secs_f64());
+        }
+    }
+    println!("explore: 3 components on 3 stages, on a clock: {visited}");
+    println!(
+        "explore: {:.1} million edges a second and core (limit {:.1}), ratio to hashing and cloning alone {:.2} ({:.2} to {:.2})",
+        median(&mut speeds) / 1e6,
+        LIMIT / 1e6,
+        median(&mut ratios),
+        ratios[0],
+        ratios[ROUNDS - 1],
+    );
+}
+
+/// The plan: all durations a tick or two, suspicion, give-up and a delay.
+fn plan() -> Plan {
+    let tick = Duration::from_millis(1);
+    let tuning = Tuning::default()
+        .backoff(tick)
+        .max_hold_off(2 * tick)
+        .max_level(1)
+        .min_evidence(2)
+        .decay(tick)
+        .stable_after(tick)
+        .unready_delay(tick);
+    let policy = Policy::builder()
+        .window(2 * tick)
+        .silence_limit(tick)
+        .start_deadline(tick)
+        .stop_deadline(tick)
+        .abort_deadline(tick)
+        .trip_threshold(2)
+        .give_up_after(2)
+        .tuning(tuning)
+        .build()
+        .expect("a policy that works");
+    let layout = Layout::new(&[1, 1, 1]).expect("no gaps");
+    Plan::new(policy, layout).expect("a plan that works")
+}
+
+/// States of a run, as they are when they are visited.
+fn some_states(plan: &Plan) -> Vec<Checked> {
+    let mut effects: Vec<Effect> = Vec::new();
+    let mut state = Checked::new(plan.clone(), Some(Duration::ZERO), &mut effects).expect("lawful");
+    let mut inputs = Vec::new();
+    let explorer = Explorer::new(plan.clone()).expect("small");
+    let _ = explorer.visit(|edge| {
+        if inputs.len() < 100_000 {
+            inputs.push(edge.input);
+        }
+    });
+    let mut states = Vec::new();
+    for input in inputs {
+        let mut next = state.clone();
+        if next.handle(Duration::ZERO, input, &mut effects).is_ok() {
+            next.make_relative();
+            if next != state {
+                states.push(next.clone());
+            }
+            state = next;
+        }
+        if state.machine().phase().is_ended() {
+            state = Checked::new(plan.clone(), Some(Duration::ZERO), &mut effects).expect("lawful");
+        }
+    }
+    states
+}
+
+/// Clones and hashes as many states as there are edges.
+fn hash_and_clone(states: &[Checked], edges: u64) -> Duration {
+    let mut scratch = states[0].clone();
+    let mut sum = 0_u64;
+    let began = on_the_core();
+    for state in states.iter().cycle().take(edges as usize) {
+        scratch.clone_from(state);
+        let mut hasher = DefaultHasher::new();
+        black_box(&scratch).hash(&mut hasher);
+        sum ^= hasher.finish();
+    }
+    black_box(sum);
+    on_the_core() - began
+}
+
+/// How long this thread has been at work: what others do meanwhile is not counted.
+fn on_the_core() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

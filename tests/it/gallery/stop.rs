@@ -1,0 +1,199 @@
+//! How it stops components, and how it ends.
+
+use overwatch::law::Law::*;
+use overwatch::machine::{Class, Effect, End, How, Input, Machine, Step, Then, Timer};
+use overwatch::policy::ComponentId;
+
+use super::{Exhibit, is_stopping, pair, tower, wish};
+
+pub(super) const EXHIBITS: &[Exhibit] = &[
+    Exhibit::new(
+        "a shutdown is forgotten while it stops",
+        shutdown_forgotten,
+        L7,
+    ),
+    Exhibit::new("a shutdown is taken for a drain", shutdown_drains, L20),
+    Exhibit::new("a fatal failure is survived", survives_anything, L7),
+    Exhibit::new(
+        "a command lengthens the deadline",
+        command_lengthens_deadline,
+        L15,
+    ),
+    Exhibit::new("one of two is not told to stop", one_is_not_told, L16).on(pair),
+    Exhibit::new("stops and aborts at once", aborts_at_once, L17),
+    Exhibit::new(
+        "lower stages do not wait for the upper",
+        stops_all_at_once,
+        L8,
+    )
+    .on(tower),
+    Exhibit::new(
+        "what ended but is held counts as gone",
+        exited_counts_as_gone,
+        L3,
+    )
+    .on(pair),
+    Exhibit::new("ends without waiting for components", ends_too_soon, L14),
+    Exhibit::new("a session is left open at the end", session_left_open, L14),
+    Exhibit::new("a timer is left armed at the end", timer_left_armed, L14),
+    Exhibit::new("a halt is told as a clean stop", halt_is_denied, L18),
+    Exhibit::new(
+        "a resume while it drains is forgotten",
+        resume_forgotten,
+        L12,
+    ),
+];
+
+/// It is stopping already, so there seems to be nothing to do.
+fn shutdown_forgotten(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    if is_stopping(machine) && input == Input::Shutdown {
+        return Step::Absorbed;
+    }
+    machine.handle(input, effects)
+}
+
+/// It stops everything, and stays.
+fn shutdown_drains(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    match input {
+        Input::Shutdown if machine.is_ready() => machine.handle(Input::Drain, effects),
+        _ => machine.handle(input, effects),
+    }
+}
+
+/// It restarts after what no restart can mend.
+fn survives_anything(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    let was_ready = machine.is_ready();
+    let step = machine.handle(input, effects);
+    let class = Class::Fatal;
+    if was_ready && matches!(input, Input::Report { class: is, .. } if is == class) {
+        wish(machine, Then::Monitor);
+    }
+    step
+}
+
+/// A second command begins the wait for the components anew.
+fn command_lengthens_deadline(
+    machine: &mut Machine,
+    input: Input,
+    effects: &mut Vec<Effect>,
+) -> Step {
+    let step = machine.handle(input, effects);
+    if input == Input::Shutdown && step == Step::Absorbed {
+        effects.push(Effect::Arm {
+            timer: Timer::Stage,
+            after: machine.plan().policy().stop_deadline(),
+        });
+    }
+    step
+}
+
+/// A loop that begins at one.
+fn one_is_not_told(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    let step = machine.handle(input, effects);
+    let stops = |effect: &Effect| matches!(effect, Effect::Stop { .. });
+    if effects.iter().filter(|effect| stops(effect)).count() > 1 {
+        let first = effects.iter().position(stops).expect("there are two");
+        effects.remove(first);
+    }
+    step
+}
+
+/// Nobody gets the time to stop by himself.
+fn aborts_at_once(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    let step = machine.handle(input, effects);
+    for place in 0..effects.len() {
+        if let Effect::Stop { component, epoch } = effects[place] {
+            effects.push(Effect::Abort { component, epoch });
+        }
+    }
+    step
+}
+
+/// Every component of every stage is told to stop in one go.
+fn stops_all_at_once(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    let step = machine.handle(input, effects);
+    let (upper, lower) = (ComponentId(1), ComponentId(0));
+    let told =
+        |effect: &Effect| matches!(*effect, Effect::Stop { component, .. } if component == upper);
+    if let Some(place) = effects.iter().position(told) {
+        let epoch = machine.epoch();
+        effects.insert(
+            place + 1,
+            Effect::Stop {
+                component: lower,
+                epoch,
+            },
+        );
+    }
+    step
+}
+
+/// The main task is over, so the rest of it is not waited for.
+fn exited_counts_as_gone(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    match input {
+        Input::Exited {
+            component,
+            epoch,
+            how,
+        } if is_stopping(machine) => machine.handle(
+            Input::Gone {
+                component,
+                epoch,
+                how,
+            },
+            effects,
+        ),
+        _ => machine.handle(input, effects),
+    }
+}
+
+/// A shutdown asks components to stop, and leaves the process at once.
+fn ends_too_soon(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    let mut step = machine.handle(input, effects);
+    if input == Input::Shutdown && is_stopping(machine) {
+        let gone = Input::Gone {
+            component: ComponentId(0),
+            epoch: machine.epoch(),
+            how: How::Returned,
+        };
+        step = machine.handle(gone, effects);
+    }
+    step
+}
+
+/// The probe goes on observing for nobody.
+fn session_left_open(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    let step = machine.handle(input, effects);
+    if machine.phase().is_ended() {
+        effects.retain(|effect| !matches!(effect, Effect::CloseSession { .. }));
+    }
+    step
+}
+
+/// A timer goes on running for nobody.
+fn timer_left_armed(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    let step = machine.handle(input, effects);
+    if machine.phase().is_ended() {
+        effects.retain(|effect| !matches!(effect, Effect::Disarm { .. }));
+    }
+    step
+}
+
+/// The exit code is that of the command, whatever is still alive.
+fn halt_is_denied(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    let step = machine.handle(input, effects);
+    for effect in effects {
+        if matches!(effect, Effect::Ended(End::Halted(_))) {
+            *effect = Effect::Ended(End::Stopped);
+        }
+    }
+    step
+}
+
+/// A drain that has begun goes on to its end, and stays there.
+fn resume_forgotten(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    if is_stopping(machine) && input == Input::Resume {
+        return Step::Absorbed;
+    }
+    machine.handle(input, effects)
+}

@@ -1,0 +1,140 @@
+//! What it makes of what it is told, and what it tells.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use overwatch::law::Law::*;
+use overwatch::machine::{Cause, Effect, Input, Machine, Record, Slot, State, Step, Timer};
+
+use super::{Exhibit, arms, surgery};
+use crate::world::ms;
+
+pub(super) const EXHIBITS: &[Exhibit] = &[
+    Exhibit::new("resurrects on a late Up", late_up_resurrects, L5),
+    Exhibit::new("believes old epochs", believes_old_epochs, L5),
+    Exhibit::new("believes old sessions", believes_old_sessions, L5),
+    Exhibit::new(
+        "a resume after the end begins anew",
+        lives_after_the_end,
+        L5,
+    ),
+    Exhibit::new("a storm counts as one report", storm_counts_as_one, L9),
+    Exhibit::new("an outage goes unannounced", outage_unannounced, L9),
+    Exhibit::new("the last words are lost", last_words_lost, L9),
+    Exhibit::new("draws its jitter at random", random_jitter, L10),
+    Exhibit::new("moves and does not say so", move_untold, L20),
+    Exhibit::new("blames the wrong cause", wrong_cause, L20),
+];
+
+/// The step of a transition is not passed on.
+fn move_untold(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    match machine.handle(input, effects) {
+        Step::Moved(_) => Step::Absorbed,
+        step => step,
+    }
+}
+
+/// Every outage is told as a trip by hand.
+fn wrong_cause(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    let step = machine.handle(input, effects);
+    for effect in effects {
+        if let Effect::OutageOpened { cause, .. } = effect {
+            *cause = Cause::Trip;
+        }
+    }
+    step
+}
+
+/// A component that says it is up is taken for up, though it was told to stop.
+fn late_up_resurrects(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    let was_told = |slot: &Slot| *slot == Slot::Stopping;
+    if let Input::Up { component, epoch } = input
+        && epoch == machine.epoch()
+        && was_told(&machine.slot(component))
+    {
+        surgery(machine, |snapshot| {
+            snapshot.state = State::Restarting {
+                stage: 0,
+                waiting: 1,
+            };
+            snapshot.slots = vec![Slot::Starting];
+            snapshot.session_open = true;
+            snapshot.armed = vec![Timer::Stage, Timer::Silence];
+        });
+    }
+    machine.handle(input, effects)
+}
+
+/// The epoch is not compared.
+fn believes_old_epochs(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    let mut input = input;
+    if let Input::Report { epoch, .. }
+    | Input::Up { epoch, .. }
+    | Input::Exited { epoch, .. }
+    | Input::Gone { epoch, .. }
+    | Input::LeaseRenewed { epoch, .. } = &mut input
+    {
+        *epoch = machine.epoch();
+    }
+    machine.handle(input, effects)
+}
+
+/// The session is not compared.
+fn believes_old_sessions(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    let mut input = input;
+    if let Input::Alive { session } | Input::Failing { session } = &mut input {
+        *session = machine.session().unwrap_or(*session);
+    }
+    machine.handle(input, effects)
+}
+
+/// Stopped is treated as if it were drained.
+fn lives_after_the_end(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    if machine.phase().is_ended() && input == Input::Resume {
+        surgery(machine, |snapshot| {
+            snapshot.state = State::Drained;
+            snapshot.slots = vec![Slot::Down];
+        });
+    }
+    machine.handle(input, effects)
+}
+
+/// Reports that come all at once are counted once.
+fn storm_counts_as_one(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    let mut input = input;
+    if let Input::Report { count, .. } = &mut input {
+        *count = 1;
+    }
+    machine.handle(input, effects)
+}
+
+/// A trip opens no outage.
+fn outage_unannounced(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    let step = machine.handle(input, effects);
+    effects.retain(|effect| !matches!(effect, Effect::OutageOpened { .. }));
+    step
+}
+
+/// What was reported since the last outage is in no record at the end.
+fn last_words_lost(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    let was_open = machine.outage_is_open();
+    let step = machine.handle(input, effects);
+    if machine.phase().is_ended() && !was_open {
+        effects.retain(|effect| !matches!(effect, Effect::OutageClosed(_)));
+        surgery(machine, |snapshot| snapshot.record = Record::default());
+    }
+    step
+}
+
+/// The same run does not happen twice.
+fn random_jitter(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    static DICE: AtomicU64 = AtomicU64::new(0);
+    let step = machine.handle(input, effects);
+    for effect in effects {
+        if arms(effect, Timer::HoldOff)
+            && let Effect::Arm { after, .. } = effect
+        {
+            *after += ms(DICE.fetch_add(1, Ordering::Relaxed) % 2);
+        }
+    }
+    step
+}
