@@ -158,6 +158,11 @@ fn l16_no_delay() {
         let first = effects.iter().position(stops).expect("stops");
         effects.remove(first);
     });
+    // What has proved itself for the whole window is not started.
+    life.bites(Law::L16, |tape| {
+        let again = |effect: &Effect| *effect == start(0, 2);
+        tape.asked(again).effects = vec![arm(Timer::Silence, 8)];
+    });
     // A start goes on though the dependency fails.
     life.bites(Law::L16, |tape| {
         tape.insert_before(turn_with(ready_on), Input::Failing { session: 1 }, &[]);
@@ -194,6 +199,15 @@ fn l17_no_trip_without_cause() {
             epoch: 1,
         };
         tape.asked(stops).effects.push(abort);
+    });
+    // A lease that was renewed for longer is given up as early as before.
+    lease().bites(Law::L17, |tape| {
+        let renewal = |turn: &Turn| matches!(turn.input, Some(Input::LeaseRenewed { .. }));
+        tape.end_with(renewal);
+        let renewed = tape.0.last_mut().expect("it was renewed");
+        let (epoch, remaining) = (1, ms(110));
+        renewed.input = Some(Input::LeaseRenewed { epoch, remaining });
+        renewed.effects.clear();
     });
     // Suspicion that does not decay in time, or at all, trips in the end.
     life.bites(Law::L17, |tape| tape.drop_effect(arms(Timer::Decay)));
