@@ -95,7 +95,12 @@ fn without_credentials(given: &str) -> String {
     let Some((before, after)) = given.rsplit_once('@') else {
         return given.to_owned();
     };
-    let scheme = before.find("://").map_or("", |at| &before[..at + 3]);
+    // A password may hold a `://` too.
+    let of_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    let scheme = match before.split_once("://") {
+        Some((scheme, _)) if scheme.chars().all(of_scheme) => &before[..scheme.len() + 3],
+        _ => "",
+    };
     format!("{scheme}<hidden>@{after}")
 }
 

@@ -4,7 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use super::core::{Core, Ledger};
-use super::{Machine, Phase, Record, Slot, State, StopStep, Timer};
+use super::{Machine, Phase, Record, Slot, State, StopStep, Then, Timer, Why};
 use crate::policy::{Blame, Plan};
 
 /// All that a machine knows, as plain data: to write down, to make up for a test, and to
@@ -174,7 +174,6 @@ impl Machine {
     }
 
     fn is_giving_up(&self) -> bool {
-        use super::Then;
         matches!(
             self.state,
             State::ShuttingDown {
@@ -212,7 +211,7 @@ impl Machine {
         match self.state {
             State::Running { .. } => all(0..stages, &[Slot::Up]),
             State::Monitoring { .. } | State::Drained => all(0..stages, &[Slot::Down]),
-            State::Ended(super::End::Halted(super::Why::Wedged)) => {
+            State::Ended(super::End::Halted(Why::Wedged)) => {
                 core.wedged() > 0 && all(0..stages, &[Slot::Down, Slot::Wedged])
             }
             State::Ended(_) => all(0..stages, &[Slot::Down]),
@@ -274,6 +273,8 @@ impl Machine {
                 evidence <= policy.needed_evidence(self.core.level, self.core.blame)
                     && (!done || evidence > 0)
             }
+            // Wedged is what a stop turns out to be, and nothing that it is meant for.
+            State::ShuttingDown { then, .. } => then != Then::Halt(Why::Wedged),
             _ => true,
         }
     }

@@ -69,7 +69,7 @@ impl Tuning {
         self
     }
 
-    /// The highest level. Default 10.
+    /// The highest level, 1 to 1000. Default 10.
     pub fn max_level(mut self, max: u32) -> Self {
         self.max_level = max;
         self
@@ -165,8 +165,10 @@ impl Tuning {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^= mixed >> 31;
-        let nanos = (self.jitter.as_nanos() * u128::from(mixed)) >> 64;
-        // Smaller than the jitter, which is at most a day: it fits.
+        // Nobody may have checked yet that the jitter is at most a day.
+        let most = self.jitter.min(MAX_DURATION);
+        let nanos = (most.as_nanos() * u128::from(mixed)) >> 64;
+        // Smaller than a day: it fits.
         Duration::from_nanos(nanos as u64)
     }
 

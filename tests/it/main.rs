@@ -5,6 +5,7 @@ mod checked;
 #[cfg(feature = "etcd")]
 mod etcd_probe;
 mod explored;
+mod fuzzed;
 mod gallery;
 mod laws;
 mod picture;

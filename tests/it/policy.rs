@@ -397,6 +397,9 @@ fn jitter_is_a_pure_function_within_its_bound() {
     let longest = Tuning::default().jitter(MAX_DURATION);
     assert!(with_tuning(longest.clone()).is_ok());
     assert!((0..100).all(|n| longest.jitter_of(n) < MAX_DURATION));
+    // One that would be refused, but nobody has checked it yet.
+    let absurd = Tuning::default().jitter(Duration::MAX);
+    assert!((0..100).all(|n| absurd.jitter_of(n) < MAX_DURATION));
 }
 
 /// Jitter is a pure function of seed and number on every platform and in every version. These are the

@@ -23,6 +23,7 @@ fn bad_endpoints_are_refused_by_name() {
         (vec!["http://localhost:2379/v3"], "has a path"),
         (vec!["http://localhost:2379?x=1"], "has a path or a query"),
         (vec!["http://joe:secret@localhost:2379"], "EtcdConfig::user"),
+        (vec!["joe:secret://@localhost:2379"], "is no URL"),
     ] {
         let error = EtcdConfig::new(&given).expect_err(given[0]);
         let said = error.to_string();
