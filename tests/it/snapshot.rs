@@ -363,10 +363,12 @@ fn a_fence_is_armed_while_its_owner_is_at_work() {
 }
 
 #[test]
-fn suspicion_and_evidence_are_below_what_would_move_the_machine() {
+fn what_a_state_tells_of_itself_is_what_it_can_come_to() {
     resumes(running(2, [Up; 3], &[Silence, Decay]));
     // Two observations are needed, and the hold-off is not over.
     resumes(monitoring(2, false, [Down; 3], &[HoldOff, Silence]));
+    let (stage, step, then) = (0, StopStep::Stopping, Then::Halt(Why::Wedged));
+    let meant_to_be_wedged = State::ShuttingDown { stage, step, then };
     refuses(
         "a number in `state` is out of its range",
         [
@@ -374,6 +376,8 @@ fn suspicion_and_evidence_are_below_what_would_move_the_machine() {
             monitoring(3, false, [Down; 3], &[HoldOff, Silence]),
             // A hold-off begins with the first observation.
             monitoring(0, true, [Down; 3], &[Silence]),
+            // Wedged is what a stop turns out to be.
+            at(meant_to_be_wedged, [Stopping, Down, Down], &[Stage]),
         ],
     );
 }
