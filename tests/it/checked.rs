@@ -131,6 +131,14 @@ fn the_machine_says_of_itself_what_its_effects_told() {
     caught(Law::L20, Input::Drain, |machine, input, effects| {
         machine.clone().handle(input, effects)
     });
+    // It tells that it came from where it was not.
+    let mut elsewhere = World::new(small_plan(), true).expect("lawful");
+    elsewhere.act(Action::Alive).expect("lawful");
+    let elsewhere = elsewhere.machine();
+    caught(Law::L20, Input::Trip, |machine, input, effects| {
+        let _ = machine.handle(input, effects);
+        elsewhere.clone().handle(input, &mut Vec::new())
+    });
     // It counts one report of two.
     let (component, epoch, class, count) = (None, 1, Class::Component, 2);
     let two = Input::Report {
