@@ -139,6 +139,16 @@ fn the_machine_says_of_itself_what_its_effects_told() {
         let _ = machine.handle(input, effects);
         elsewhere.clone().handle(input, &mut Vec::new())
     });
+    // It tells of an operator's trip when a component ended.
+    let (component, epoch, how) = (ComponentId(0), 1, How::Returned);
+    let exited = Input::Exited {
+        component,
+        epoch,
+        how,
+    };
+    caught(Law::L20, exited, |machine, _, effects| {
+        machine.handle(Input::Trip, effects)
+    });
     // It counts one report of two.
     let (component, epoch, class, count) = (None, 1, Class::Component, 2);
     let two = Input::Report {
