@@ -24,10 +24,10 @@
 //! - an answer or an end of every component, in every way it can end, whether it was asked or not;
 //! - a report of every class from every component and from outside of any, one or billions at once;
 //! - an alive or a failing observation;
-//! - a renewal of the lease in good time, at the last moment, or too late;
+//! - a renewal of the lease for a whole TTL, at the last moment, or too late;
 //! - every command of an operator;
-//! - any of that once more, or from an epoch or session that is over or has not begun, or from a
-//!   component that does not exist;
+//! - any of that once more, or from an epoch or session that is over or has not begun (reports one at
+//!   a time), or from a component that does not exist;
 //! - the firing of any timer, armed or not. On a [clock](Explorer::on_a_clock) an armed timer fires
 //!   when it is due and time stands still until it has, but anything else may come first.
 //!
@@ -241,7 +241,8 @@ impl Explorer {
         self
     }
 
-    /// The most states to visit. One takes some 70 bytes.
+    /// The most states to visit. One takes some 70 to 150 bytes, and half as much again while what
+    /// is inevitable is proved.
     #[must_use]
     pub fn at_most(mut self, states: usize) -> Self {
         self.at_most = states.min(u32::MAX as usize - 1);
@@ -260,8 +261,8 @@ impl Explorer {
     ///
     /// # Errors
     ///
-    /// The first law found broken, with the shortest path to where it breaks, or more states than
-    /// [allowed](Explorer::at_most).
+    /// The first law found broken, with a shortest path to where it breaks or to a state from which
+    /// what must happen need not; or more states than [allowed](Explorer::at_most).
     pub fn run(&self) -> Result<Proof, Unproved> {
         let world = self.world();
         let mut graph = Graph::new(&world, self.at_most)?;

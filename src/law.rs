@@ -21,7 +21,7 @@
 //! | L10 determinism | same plan and inputs, same effects |
 //! | L11 fence | with a fence, all components are confirmed gone, or the machine has halted, before the lease can expire |
 //! | L12 no silent wait | outside Ended and Drained a timer is always armed, and a start or a delay has its deadline |
-//! | L13 no hot loop | after a trip, nothing is started again in zero time, and the level sinks while Running is stable, and only then |
+//! | L13 no hot loop | after a trip, nothing is started again without a hold-off, and the level sinks while Running is stable, and only then |
 //! | L14 clean end | at the end nothing is armed or open, and every live component was told to stop and was aborted if it did not |
 //! | L15 one deadline a phase | the deadline of a phase is armed once, with the policy's value; nothing extends it, and it does not outlive the phase |
 //! | L16 no delay | a condition that must trip, unwind, go on with the stop or open the gate to a start takes effect in the same step |

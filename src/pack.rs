@@ -6,6 +6,8 @@ use core::time::Duration;
 pub(crate) struct Packer<'a> {
     pub(crate) bytes: &'a mut Vec<u8>,
     pub(crate) tick: Duration,
+    /// Whether all that was written could be told apart so far.
+    pub(crate) fits: bool,
 }
 
 /// Reads what a [`Packer`] wrote, in the same order.
@@ -18,9 +20,8 @@ pub(crate) struct Unpacker<'a> {
 pub(crate) const MAX_TICKS: u16 = u16::MAX - 1;
 
 impl Packer<'_> {
-    /// Whoever explores has made sure that it fits.
     pub(crate) fn count(&mut self, count: u32) {
-        debug_assert!(u8::try_from(count).is_ok(), "{count} does not fit");
+        self.fits &= count <= u32::from(u8::MAX);
         self.bytes.push(count as u8);
     }
 
@@ -35,10 +36,7 @@ impl Packer<'_> {
     pub(crate) fn time(&mut self, time: Option<Duration>) {
         let ticks = time.map_or(u16::MAX, |time| {
             let ticks = nanos(time) / nanos(self.tick);
-            debug_assert!(
-                ticks <= u64::from(MAX_TICKS) && time == self.tick * ticks as u32,
-                "{time:?} is no number of ticks"
-            );
+            self.fits &= ticks <= u64::from(MAX_TICKS) && nanos(time) == ticks * nanos(self.tick);
             ticks as u16
         });
         self.bytes.extend_from_slice(&ticks.to_le_bytes());

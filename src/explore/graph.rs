@@ -56,7 +56,7 @@ impl<'a> Graph<'a> {
             boot,
         };
         let mut packed = Vec::new();
-        graph.pack(&graph.boot, &mut packed);
+        graph.pack(&graph.boot, &mut packed)?;
         graph.stride = packed.len();
         graph.insert(&packed, (NONE, 0))?;
         Ok(graph)
@@ -122,7 +122,7 @@ impl<'a> Graph<'a> {
                         return Ok(());
                     };
                     moves += 1;
-                    self.pack(after, packed);
+                    self.pack(after, packed)?;
                     if self.insert(packed, (here, place as u16))? {
                         self.demand_all_is_kept(after, packed);
                     }
@@ -147,48 +147,66 @@ impl<'a> Graph<'a> {
 
     /// Calls `each` for what every wanted move does in the state that `scratch` is at, with the
     /// number of the state that it leads to.
+    ///
+    /// # Errors
+    ///
+    /// A move that does not do what it did when it was judged.
     pub(super) fn successors(
         &self,
         scratch: &mut Scratch,
         here: u32,
         wanted: impl Fn(&Checked, Move) -> bool,
         mut each: impl FnMut(&Checked, Made<'_>, u32),
-    ) {
+    ) -> Result<(), Move> {
         let Scratch {
             at,
             after,
             effects,
             packed,
         } = scratch;
-        let lawful = expand(
+        expand(
             self.world,
             Judged::Before,
             at,
             after,
             effects,
             wanted,
-            |_, mut made| {
-                let to = match &mut made.after {
-                    None => here,
-                    Some(after) => {
-                        self.pack(after, packed);
-                        self.find(packed).expect("every state was visited")
-                    }
+            |_, mut moved| {
+                let made = moved.made;
+                let to = match &mut moved.after {
+                    None => Some(here),
+                    Some(after) => self
+                        .pack(after, packed)
+                        .ok()
+                        .and_then(|()| self.find(packed)),
                 };
-                each(at, made, to);
-                Ok::<(), ()>(())
+                each(at, moved, to.ok_or(made)?);
+                Ok::<(), Move>(())
             },
-        );
-        assert!(lawful.is_ok(), "every step was found lawful before");
+        )
+        .map_err(|stopped| match stopped {
+            Stopped::By(made) => made,
+            Stopped::Violation(_, last) => last.made,
+        })
     }
 
     /// Puts a state into its packed form. Only the relative part of it is kept.
-    fn pack(&self, state: &Checked, packed: &mut Vec<u8>) {
+    fn pack(&self, state: &Checked, packed: &mut Vec<u8>) -> Result<(), Unproved> {
         packed.clear();
-        state.pack(&mut Packer {
+        let mut packer = Packer {
             bytes: packed,
             tick: self.world.tick(),
-        });
+            fits: true,
+        };
+        state.pack(&mut packer);
+        if packer.fits {
+            return Ok(());
+        }
+        // The plan's own numbers were found to fit; what decides in the machine's place has others.
+        Err(Unproved::TooFine {
+            knob: "a number of the state",
+            bound: "what is counted may be 255 at most, and what is timed a number of ticks".into(),
+        })
     }
 
     /// A state is no more than its bytes, or states would be taken for one that are not.

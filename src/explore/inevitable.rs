@@ -250,13 +250,13 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// Calls `each` for every edge of a state, with the move that makes it. Where it leads to a
-    /// wrong end, returns that.
+    /// Calls `each` for every edge of a state, with the move that makes it. Returns what is wrong
+    /// with one of them.
     fn expand(
         &mut self,
         state: u32,
         mut each: impl FnMut(Move, Out),
-    ) -> Option<(Move, &'static str)> {
+    ) -> Option<(Move, Law, &'static str)> {
         let Self {
             graph,
             question,
@@ -265,7 +265,7 @@ impl<'a> Asked<'a> {
         let world = graph.world();
         graph.read(state, &mut scratch.at);
         let mut wrong = None;
-        graph.successors(
+        let steady = graph.successors(
             scratch,
             state,
             |at, next| question.will(world, at, next) != Will::Not,
@@ -273,7 +273,7 @@ impl<'a> Asked<'a> {
                 let after = after.as_deref().unwrap_or(at);
                 let ends = !question.is_open(after);
                 if ends && let Some(what) = question.wrong_end(after) {
-                    wrong.get_or_insert((made, what));
+                    wrong.get_or_insert((made, question.law(), what));
                 }
                 let bound = match question.will(world, at, made) {
                     Will::Must(kind) => 1 << kind,
@@ -288,31 +288,35 @@ impl<'a> Asked<'a> {
                 each(made, edge);
             },
         );
-        wrong
+        match steady {
+            Ok(()) => wrong,
+            Err(made) => Some((made, Law::L10, "the second time it does something else")),
+        }
     }
 
-    /// The shortest way to a part in which it may stay for ever, and how.
+    /// The shortest way to a part in which it may stay for ever, and a cycle in it.
     fn refute(&mut self, part: &[u32]) -> Refuted {
         let part: BTreeSet<u32> = part.iter().copied().collect();
-        let first = part.first().copied().unwrap_or_default();
-        let mut refuted = self.refuted(first, self.question.wrong_stay());
+        // States are numbered in the order of their distance.
+        let nearest = part.first().copied().unwrap_or_default();
+        let mut refuted = self.refuted(nearest, self.question.wrong_stay());
         // The edge within it that tells most to whoever reads a cycle through it.
-        let mut worst: Option<(u32, u32, u32, Move)> = None;
+        let mut telling: Option<(u32, u32, u32, Move)> = None;
         for &from in &part {
             self.expand(from, |made, edge| {
                 let weight = 2 * u32::from(edge.marked) + edge.ticks;
                 if let Some(to) = edge.to.filter(|to| part.contains(to))
-                    && worst.is_none_or(|(most, ..)| weight > most)
+                    && telling.is_none_or(|(most, ..)| weight > most)
                 {
-                    worst = Some((weight, from, to, made));
+                    telling = Some((weight, from, to, made));
                 }
             });
         }
-        if let Some((_, from, to, made)) = worst {
-            refuted = self.refuted(from, self.question.wrong_stay());
-            let mut moves = vec![made];
-            moves.extend(self.way(&part, to, from));
-            refuted.cycle = self.graph.walk(from, &moves);
+        if let Some((_, from, to, made)) = telling {
+            let mut moves = self.way(&part, nearest, from);
+            moves.push(made);
+            moves.extend(self.way(&part, to, nearest));
+            refuted.cycle = self.graph.walk(nearest, &moves);
         }
         refuted
     }
@@ -367,8 +371,9 @@ impl Edges for Asked<'_> {
     fn edges(&mut self, state: u32, edges: &mut Vec<Out>) -> Result<(), Refuted> {
         match self.expand(state, |_, edge| edges.push(edge)) {
             None => Ok(()),
-            Some((made, what)) => {
+            Some((made, law, what)) => {
                 let mut refuted = self.refuted(state, what);
+                refuted.violation.law = law;
                 refuted.path.extend(self.graph.walk(state, &[made]));
                 Err(refuted)
             }

@@ -28,8 +28,8 @@ pub struct Refuted {
     pub violation: Violation,
     /// From boot to where it breaks.
     pub path: Vec<Turn>,
-    /// What can go on for ever from there. Empty if a single step breaks the law, or if it just
-    /// stays there.
+    /// If it takes the whole graph to see it: a way round among the states from which what must
+    /// happen need not. Empty if a single step breaks the law, or if it just stays there.
     pub cycle: Vec<Turn>,
 }
 

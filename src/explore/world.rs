@@ -130,38 +130,31 @@ impl World {
 
 /// Every kind of input: sensible, unasked for, stale in each way, about nobody known.
 fn moves(plan: &Plan, tick: Option<Duration>) -> Vec<Move> {
-    let components = plan.layout().components() as u32;
-    let mut inputs = Vec::new();
+    // One more than there are.
+    let someone = || (0..=plan.layout().components() as u32).map(ComponentId);
     let hows = [How::Returned, How::Aborted]
         .into_iter()
         .chain(CLASSES.map(How::Failed));
-    let someone = (0..=components).map(ComponentId);
-    let anyone = someone.clone().map(Some).chain([None]);
-    let report = |component, epoch, class, count| Input::Report {
-        component,
-        epoch,
-        class,
-        count,
-    };
-    for component in anyone.clone() {
-        inputs.extend(CLASSES.map(|class| report(component, NOW, class, 1)));
-        for epoch in OTHERS {
-            inputs.push(report(component, epoch, Class::Critical, 1));
-            inputs.push(report(component, epoch, Class::Fatal, 1));
+    let mut inputs = Vec::new();
+    for epoch in [NOW, OTHERS[0], OTHERS[1]] {
+        for component in someone().map(Some).chain([None]) {
+            for class in CLASSES {
+                // Many at once are one input; that a stale one is no more than counted does not
+                // depend on how many it stands for.
+                let counts = [1, u32::MAX]
+                    .into_iter()
+                    .take(if epoch == NOW { 2 } else { 1 });
+                inputs.extend(counts.map(|count| Input::Report {
+                    component,
+                    epoch,
+                    class,
+                    count,
+                }));
+            }
         }
-    }
-    inputs.push(report(None, NOW, Class::Component, u32::MAX));
-    inputs.push(report(None, NOW, Class::Dependency, u32::MAX));
-    for session in [NOW, OTHERS[0], OTHERS[1]] {
-        inputs.push(Input::Alive { session });
-        inputs.push(Input::Failing { session });
-    }
-    for component in someone {
-        for epoch in [NOW, OTHERS[0], OTHERS[1]] {
+        for component in someone() {
             inputs.push(Input::Up { component, epoch });
-            // How something ended that is not there makes no difference.
-            let hows = hows.clone().take(if epoch == NOW { 6 } else { 1 });
-            for how in hows {
+            for how in hows.clone() {
                 inputs.push(Input::Exited {
                     component,
                     epoch,
@@ -174,18 +167,17 @@ fn moves(plan: &Plan, tick: Option<Duration>) -> Vec<Move> {
                 });
             }
         }
+        inputs.extend(
+            renewals(plan)
+                .into_iter()
+                .map(|remaining| Input::LeaseRenewed { epoch, remaining }),
+        );
+    }
+    for session in [NOW, OTHERS[0], OTHERS[1]] {
+        inputs.push(Input::Alive { session });
+        inputs.push(Input::Failing { session });
     }
     inputs.extend(Timer::ALL.map(Input::Fired));
-    for remaining in renewals(plan) {
-        inputs.push(Input::LeaseRenewed {
-            epoch: NOW,
-            remaining,
-        });
-    }
-    inputs.extend(OTHERS.map(|epoch| Input::LeaseRenewed {
-        epoch,
-        remaining: Duration::ZERO,
-    }));
     inputs.extend([
         Input::Shutdown,
         Input::Drain,

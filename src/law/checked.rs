@@ -122,7 +122,14 @@ impl Checked {
                 format!("{input:?} is stale or ignored: {step:?}, {effects:?}")
             })?;
         }
+        // What is ignored must not matter to any law either.
+        let unmoved = (ignored && !stale).then(|| self.monitor.clone());
         self.monitor.step(Duration::ZERO, &input, effects)?;
+        demand(
+            Law::L5,
+            unmoved.is_none_or(|before| before == self.monitor),
+            || format!("{input:?} was ignored, and it does matter"),
+        )?;
         trace::judge(&self.twin, input, step, effects, &self.machine)?;
         self.again.clear();
         let same = handle(&mut self.twin, input, &mut self.again) == step

@@ -284,6 +284,9 @@ impl Monitor {
                 })?;
                 // In Monitoring it may be armed anew without evidence: the clean run is void then.
                 let at_rest = known.mode != Mode::Ready && !anything_live;
+                demand(L6, !at_rest || after == limit, || {
+                    format!("at rest silence is noticed after {after:?}, before {limit:?} are over")
+                })?;
                 let evidence = at_rest || matches!(step.input, Some(Input::Alive { .. }));
                 demand(L19, evidence, || format!("{:?} is no evidence", step.input))?;
             }

@@ -79,13 +79,14 @@ impl Monitor {
                 format!("just renewed, and the fence is due in {due:?}, not {latest:?}")
             })?;
         }
-        // A limit that runs from anything but the last observation would trip without a cause.
-        if matches!(mode, Mode::Ready | Mode::Starting)
-            && matches!(input, Some(Input::Alive { .. }))
-        {
+        // One that runs from anything but the last observation would trip, or void a clean run,
+        // without a cause.
+        if matches!(input, Some(Input::Alive { .. })) && known.session.is_some() {
             let limit = self.plan.policy().silence_limit();
             let due = known.timers[Timer::Silence.index()];
-            demand(L17, due.is_none_or(|due| due == limit), || {
+            let at_work = matches!(mode, Mode::Ready | Mode::Starting);
+            let law = if at_work { L17 } else { L6 };
+            demand(law, due.is_none_or(|due| due == limit), || {
                 format!("just observed, and the silence is due in {due:?}, not {limit:?}")
             })?;
         }

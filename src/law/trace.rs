@@ -2,7 +2,9 @@
 
 use super::Law::L20;
 use super::{Violation, demand};
-use crate::machine::{Cause, Effect, Input, Machine, Step, Timer, Transition};
+use crate::machine::{
+    Cause, Effect, End, Input, Machine, Phase, Slot, State, Step, Timer, Transition, Why,
+};
 
 /// Judges what a step tells.
 pub(super) fn judge(
@@ -21,10 +23,11 @@ pub(super) fn judge(
         demand(L20, hop.epoch == after.epoch(), || {
             format!("{hop:?} is told in epoch {}", after.epoch())
         })?;
+        let ends_well = is_finished(hop, after);
         let named = if first {
-            names(hop, input)
+            names(hop, input, before) || ends_well && may_finish(input)
         } else {
-            is_passed_through(hop)
+            hop.cause == Cause::AllUp || ends_well
         };
         demand(L20, named, || format!("{hop:?} because of {input:?}"))?;
         (here, first) = (hop.to, false);
@@ -48,43 +51,47 @@ pub(super) fn judge(
 }
 
 /// Whether this is why the input moves the machine.
-fn names(hop: Transition, input: Input) -> bool {
-    match (input, hop.cause) {
-        (
-            Input::Report {
-                component, class, ..
-            },
-            cause,
-        ) => cause == Cause::Report { component, class },
-        (Input::Exited { component, how, .. } | Input::Gone { component, how, .. }, cause) => {
+fn names(hop: Transition, input: Input, before: &Machine) -> bool {
+    let expected = match input {
+        Input::Report {
+            component, class, ..
+        } => Cause::Report { component, class },
+        Input::Exited { component, how, .. } | Input::Gone { component, how, .. } => {
             let class = how.class();
-            cause == Cause::Exited { component, class }
-                || cause == Cause::StartFailed { component, class }
-                || is_finished(cause)
+            if before.slot(component) == Slot::Starting {
+                Cause::StartFailed { component, class }
+            } else {
+                Cause::Exited { component, class }
+            }
         }
-        (Input::Alive { .. }, cause) => cause == Cause::Recovered,
-        (Input::Failing { .. }, cause) => cause == Cause::Failing,
-        (Input::Up { .. }, cause) => cause == Cause::AllUp,
-        (Input::Fired(Timer::Silence), cause) => cause == Cause::Silence,
-        (Input::Fired(Timer::Fence) | Input::LeaseRenewed { .. }, cause) => cause == Cause::Fence,
-        (Input::Fired(Timer::Stage), cause) => cause == Cause::StartOverdue || is_finished(cause),
-        (Input::Fired(Timer::HoldOff | Timer::Decay | Timer::Stable) | Input::Reset, _) => false,
-        (Input::Shutdown, cause) => cause == Cause::Shutdown,
-        (Input::Drain, cause) => cause == Cause::Drain,
-        (Input::Resume, cause) => cause == Cause::Resume,
-        (Input::Trip, cause) => cause == Cause::Trip,
+        Input::Alive { .. } => Cause::Recovered,
+        Input::Failing { .. } => Cause::Failing,
+        Input::Up { .. } => Cause::AllUp,
+        Input::Fired(Timer::Silence) => Cause::Silence,
+        Input::Fired(Timer::Fence) | Input::LeaseRenewed { .. } => Cause::Fence,
+        Input::Fired(Timer::Stage) => Cause::StartOverdue,
+        Input::Shutdown => Cause::Shutdown,
+        Input::Drain => Cause::Drain,
+        Input::Resume => Cause::Resume,
+        Input::Trip => Cause::Trip,
+        Input::Fired(Timer::HoldOff | Timer::Decay | Timer::Stable) | Input::Reset => return false,
+    };
+    hop.cause == expected
+}
+
+/// What can be the last that a stop waited for.
+fn may_finish(input: Input) -> bool {
+    matches!(input, Input::Gone { .. } | Input::Fired(Timer::Stage))
+}
+
+/// Whether this is how a stop comes to its end.
+fn is_finished(hop: Transition, after: &Machine) -> bool {
+    let halted = |why| *after.state() == State::Ended(End::Halted(why));
+    match hop.cause {
+        Cause::AllGone => matches!(hop.to, Phase::Monitoring | Phase::Drained | Phase::Stopped),
+        Cause::Wedged => halted(Why::Wedged),
+        Cause::GaveUp => halted(Why::GaveUp),
+        Cause::Fatal => halted(Why::Fatal),
+        _ => false,
     }
-}
-
-/// Why a state is left again in the same step: there was nothing to wait for in it.
-fn is_passed_through(hop: Transition) -> bool {
-    hop.cause == Cause::AllUp || is_finished(hop.cause)
-}
-
-/// Why a stop has come to its end.
-fn is_finished(cause: Cause) -> bool {
-    matches!(
-        cause,
-        Cause::AllGone | Cause::Wedged | Cause::GaveUp | Cause::Fatal
-    )
 }
