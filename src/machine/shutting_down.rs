@@ -41,8 +41,6 @@ pub(super) fn handle(
             let asked = matches!(cx.was, Slot::Stopping | Slot::Aborting | Slot::Wedged);
             if !asked {
                 core.blame_if_dependency(input);
-            }
-            if !asked {
                 // Also what ended unasked while the rest was being stopped: a drain that is taken
                 // back must not start it again in no time.
                 core.level_at_least_one();

@@ -221,8 +221,8 @@ impl Machine {
                     .stage(stage)
                     .filter(|&id| core.slots[id as usize] == Slot::Starting)
                     .count();
-                stage < stages
-                    && waiting > 0
+                // In a stage that does not exist none is starting.
+                waiting > 0
                     && starting == waiting as usize
                     && all(0..stage, &[Slot::Up])
                     && all(stage..stage + 1, &[Slot::Starting, Slot::Up])

@@ -1,6 +1,7 @@
 //! The one integration crate.
 
 mod bite;
+mod checked;
 #[cfg(feature = "etcd")]
 mod etcd_probe;
 mod explored;
@@ -16,6 +17,7 @@ mod reference_agrees;
 mod relative;
 #[cfg(all(feature = "shell", feature = "test-util"))]
 mod shell;
+mod snapshot;
 mod stories;
 #[cfg(feature = "etcd")]
 mod support;

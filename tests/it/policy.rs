@@ -179,6 +179,24 @@ fn the_longest_hold_off_is_not_below_what_it_caps() {
     );
 }
 
+#[test]
+fn the_longest_hold_off_follows_what_it_caps_unless_it_is_set() {
+    let longest = |window, tuning| {
+        let policy = Policy::builder().window(ms(window)).tuning(tuning).build();
+        policy.map(|policy| policy.longest_hold_off())
+    };
+    let tuning = Tuning::default;
+    assert_eq!(longest(30_000, tuning()), Ok(ms(300_000)));
+    assert_eq!(longest(300_001, tuning()), Ok(ms(300_001)));
+    assert_eq!(
+        longest(30_000, tuning().backoff(ms(300_001))),
+        Ok(ms(300_001))
+    );
+    // It may be as short as what it caps.
+    let set = tuning().backoff(ms(9)).max_hold_off(ms(9));
+    assert_eq!(longest(9, set), Ok(ms(9)));
+}
+
 /// Two stages that take 2 x (10 s + 2 s) to stop, under a lease of this many seconds with a margin
 /// of one: what is left for work is that less 25 s.
 fn leased(ttl: u64, start_deadline: u64, renewal_interval: u64) -> Result<Plan, PolicyError> {
@@ -218,6 +236,17 @@ fn a_fence_leaves_time_to_start_and_to_renew() {
         expect![
             "`fence.ttl` is 10s, but less the margin of 1s and the stop budget of 2 stages × (10s stop + 2s abort) = 24s it leaves 0ns for work, which must be more than `start_deadline` = 4s: lengthen the lease or shorten the deadlines"
         ],
+    );
+}
+
+#[test]
+fn a_fence_keeps_a_tenth_of_the_lease_as_its_margin_unless_told_otherwise() {
+    let fence = Fence::new(ms(50_000), ms(7_000));
+    assert_eq!(fence.margin(), ms(5_000));
+    assert_eq!(fence.with_margin(ms(1)).margin(), ms(1));
+    assert_eq!(
+        (fence.ttl(), fence.renewal_interval()),
+        (ms(50_000), ms(7_000))
     );
 }
 
@@ -275,6 +304,8 @@ fn a_layout_has_no_gaps_and_its_limits() {
         Layout::new(&[1, usize::MAX]),
         expect!["`components` is 18446744073709551615 or more, but there may be at most 16000000"],
     );
+    let most = Layout::new(&[1, Layout::MAX_COMPONENTS - 1]).expect("as many as there may be");
+    assert_eq!(most.components(), Layout::MAX_COMPONENTS);
     let nothing = Layout::new(&[]).expect("nothing to start is a layout too");
     assert_eq!((nothing.components(), nothing.stages()), (0, 0));
 }
@@ -364,8 +395,34 @@ fn jitter_is_a_pure_function_within_its_bound() {
     let none = Tuning::default().jitter(Duration::ZERO);
     assert_eq!(none.jitter_of(7), Duration::ZERO);
     let longest = Tuning::default().jitter(MAX_DURATION);
+    assert!(with_tuning(longest.clone()).is_ok());
     assert!((0..100).all(|n| longest.jitter_of(n) < MAX_DURATION));
     // One that would be refused, but nobody has checked it yet.
     let absurd = Tuning::default().jitter(Duration::MAX);
     assert!((0..100).all(|n| absurd.jitter_of(n) < MAX_DURATION));
+}
+
+/// Jitter is a pure function of seed and number on every platform and in every version. These are the
+/// published outputs of FNV-1a and of SplitMix64 with the seed 0.
+#[test]
+fn jitter_is_the_same_everywhere_and_for_ever() {
+    let named = |name| Tuning::default().jitter_seed_from(name);
+    let seeded = |seed| Tuning::default().jitter_seed(seed);
+    assert_eq!(named(""), seeded(0xcbf2_9ce4_8422_2325));
+    assert_eq!(named("a"), seeded(0xaf63_dc4c_8601_ec8c));
+    assert_eq!(named("foobar"), seeded(0x8594_4171_f739_67e8));
+    let jitter = MAX_DURATION;
+    let outputs = [
+        0xe220_a839_7b1d_cdaf,
+        0x6e78_9e6a_a1b9_65f4,
+        0x06c4_5d18_8009_454f,
+    ];
+    for (number, output) in (1..).zip(outputs) {
+        let nanos = (jitter.as_nanos() * output) >> 64;
+        let expected = Duration::from_nanos(nanos as u64);
+        assert_eq!(seeded(0).jitter(jitter).jitter_of(number), expected);
+    }
+    // A seed shifts the sequence: this one by one place.
+    let shifted = seeded(0x9e37_79b9_7f4a_7c15).jitter(jitter);
+    assert_eq!(shifted.jitter_of(0), seeded(0).jitter(jitter).jitter_of(1));
 }

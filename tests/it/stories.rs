@@ -231,6 +231,32 @@ fn the_level_lengthens_the_hold_off_and_sinks_while_stable() -> Told {
 }
 
 #[test]
+fn each_hold_off_is_lengthened_by_a_jitter_of_its_own() -> Told {
+    let tuning = small_tuning().jitter(ms(3)).jitter_seed(7);
+    let mut world = World::running(plan(small_policy().tuning(tuning.clone()), &[1]))?;
+    let mut hold_offs = Vec::new();
+    for _ in 0..4 {
+        world.act(Action::Fail)?;
+        world.answer_all()?;
+        world.act(Action::Alive)?;
+        hold_offs.extend(world.effects.iter().filter_map(|effect| match *effect {
+            Effect::Arm {
+                timer: Timer::HoldOff,
+                after,
+            } => Some(after),
+            _ => None,
+        }));
+        assert!(world.recover()?.is_some());
+    }
+    let expected = (0..).zip([30, 60, 100, 100]);
+    let expected: Vec<_> = expected
+        .map(|(number, hold_off)| ms(hold_off) + tuning.jitter_of(number))
+        .collect();
+    assert_eq!(hold_offs, expected);
+    Ok(())
+}
+
+#[test]
 fn suspicion_is_forgotten_one_by_one() -> Told {
     let mut world = World::running(plan(small_policy().trip_threshold(3), &[1]))?;
     for _ in 0..20 {
