@@ -146,9 +146,16 @@ fn the_machine_says_of_itself_what_its_effects_told() {
         epoch,
         how,
     };
-    caught(Law::L20, exited, |machine, _, effects| {
-        machine.handle(Input::Trip, effects)
-    });
+    let gone = Input::Gone {
+        component,
+        epoch,
+        how,
+    };
+    for ended in [exited, gone] {
+        caught(Law::L20, ended, |machine, _, effects| {
+            machine.handle(Input::Trip, effects)
+        });
+    }
     // It counts one report of two.
     let (component, epoch, class, count) = (None, 1, Class::Component, 2);
     let two = Input::Report {
