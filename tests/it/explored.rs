@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use overwatch::explore::{Explorer, Unproved};
 use overwatch::law::Checked;
-use overwatch::machine::Input;
-use overwatch::policy::{Fence, Plan, Policy};
+use overwatch::machine::{Class, How, Input, Timer};
+use overwatch::policy::{ComponentId, Fence, Plan, Policy};
 
 use crate::world::{fenced_by, ms, plan, small_tuning};
 
@@ -38,43 +38,145 @@ fn tiny_fenced(stages: &[usize]) -> Arc<Plan> {
     fenced_by(tiny(), fence, stages)
 }
 
-/// The plainest search there is: whole states in a set, every input in every one of them.
-fn visit_plainly(plan: &Arc<Plan>, inputs: &[Input]) -> usize {
+/// Everything that a world can tell a machine of one component, written apart from the explorer's
+/// own list. The present epoch and session are 1; `#1` does not exist.
+fn all_inputs(plan: &Plan) -> HashSet<Input> {
+    let classes = [
+        Class::Component,
+        Class::Dependency,
+        Class::Critical,
+        Class::Fatal,
+    ];
+    let components: &[u32] = match plan.layout().components() {
+        0 => &[0],
+        _ => &[0, 1],
+    };
+    let mut inputs = HashSet::from([
+        Input::Shutdown,
+        Input::Drain,
+        Input::Resume,
+        Input::Trip,
+        Input::Reset,
+    ]);
+    inputs.extend(Timer::ALL.map(Input::Fired));
+    for number in 0..=2 {
+        inputs.insert(Input::Alive { session: number });
+        inputs.insert(Input::Failing { session: number });
+        let epoch = number;
+        for class in classes {
+            let reporters = components.iter().map(|&id| Some(ComponentId(id)));
+            for component in reporters.chain([None]) {
+                let counts: &[u32] = if epoch == 1 { &[1, u32::MAX] } else { &[1] };
+                inputs.extend(counts.iter().map(|&count| Input::Report {
+                    component,
+                    epoch,
+                    class,
+                    count,
+                }));
+            }
+        }
+        for component in components.iter().map(|&id| ComponentId(id)) {
+            inputs.insert(Input::Up { component, epoch });
+            let failed = classes.map(How::Failed);
+            for how in failed.into_iter().chain([How::Returned, How::Aborted]) {
+                inputs.insert(Input::Exited {
+                    component,
+                    epoch,
+                    how,
+                });
+                inputs.insert(Input::Gone {
+                    component,
+                    epoch,
+                    how,
+                });
+            }
+        }
+        // Of a lease of 5 ms with a margin of 1 ms and 2 ms to stop: the whole, what leaves a
+        // millisecond, and what leaves nothing.
+        let remaining = match plan.policy().fence() {
+            Some(_) => vec![ms(5), ms(4), ms(3)],
+            None => vec![ms(0)],
+        };
+        inputs.extend(
+            remaining
+                .into_iter()
+                .map(|remaining| Input::LeaseRenewed { epoch, remaining }),
+        );
+    }
+    inputs
+}
+
+/// The plainest search there is: whole states in a set, every input in every one of them. Returns
+/// the number of states, and of steps.
+fn visit_plainly(plan: &Arc<Plan>, inputs: &HashSet<Input>, on_a_clock: bool) -> (usize, u64) {
+    let timed = on_a_clock.then_some(Duration::ZERO);
     let mut effects = Vec::new();
-    let mut boot = Checked::new(Arc::clone(plan), None, &mut effects).expect("lawful");
+    let mut boot = Checked::new(Arc::clone(plan), timed, &mut effects).expect("lawful");
     boot.make_relative();
     // What equality leaves out, the record, has its bearing on what comes next.
     let told = |state: &Checked| !state.machine().record().is_empty();
     let mut seen = HashSet::from([(told(&boot), boot.clone())]);
     let mut next = VecDeque::from([boot]);
+    let mut steps = 0;
     while let Some(here) = next.pop_front() {
+        let left = |timer| here.monitor().left(timer);
+        let is_due = Timer::ALL
+            .into_iter()
+            .any(|timer| left(timer) == Some(ms(0)));
+        let mut there = Vec::new();
+        if on_a_clock && !is_due {
+            let mut later = here.clone();
+            later.wait(ms(1)).expect("lawful");
+            there.push(later);
+        }
         for &input in inputs {
-            let mut there = here.clone();
-            let _ = there
-                .handle(Duration::ZERO, input, &mut effects)
-                .expect("lawful");
+            if let Input::Fired(timer) = input
+                && on_a_clock
+                && left(timer).is_some_and(|left| !left.is_zero())
+            {
+                continue;
+            }
+            let mut told = here.clone();
+            let step = told.handle(Duration::ZERO, input, &mut effects);
+            let _ = step.expect("lawful");
+            there.push(told);
+        }
+        for mut there in there {
+            steps += 1;
             there.make_relative();
             if seen.insert((told(&there), there.clone())) {
                 next.push_back(there);
             }
         }
     }
-    seen.len()
+    (seen.len(), steps)
 }
 
 #[test]
 fn it_visits_what_the_plainest_search_visits() {
-    for plan in [plan(tiny(), &[]), plan(tiny(), &[1]), tiny_fenced(&[1])] {
-        let mut inputs = Vec::new();
+    for (plan, on_a_clock) in [
+        (plan(tiny(), &[]), false),
+        (plan(tiny(), &[]), true),
+        (plan(tiny(), &[1]), false),
+        (plan(tiny(), &[1]), true),
+        (tiny_fenced(&[1]), false),
+    ] {
+        let inputs = all_inputs(&plan);
         let explorer = Explorer::new(Arc::clone(&plan)).expect("small");
-        let visited = explorer.visit(|edge| {
-            if !inputs.contains(&edge.input) {
-                inputs.push(edge.input);
-            }
-        });
-        let visited = visited.expect("lawful");
-        assert_eq!(visited.states, visit_plainly(&plan, &inputs));
-        assert_eq!(visited.edges, (visited.states * inputs.len()) as u64);
+        let explorer = if on_a_clock {
+            explorer.on_a_clock()
+        } else {
+            explorer
+        };
+        let mut shown = HashSet::new();
+        let visited = explorer
+            .visit(|edge| {
+                shown.insert(edge.input);
+            })
+            .expect("lawful");
+        assert_eq!(shown, inputs);
+        let plainly = visit_plainly(&plan, &inputs, on_a_clock);
+        assert_eq!((visited.states, visited.edges), plainly);
     }
 }
 
