@@ -4,11 +4,10 @@
 mod machine;
 #[path = "../../tests/it/fuzzed/plans.rs"]
 mod plans;
-#[path = "../../tests/it/fuzzed/wild.rs"]
-mod wild;
-// Not all of it is needed here.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "not every target both begins and resumes")]
 #[path = "../../tests/it/reference.rs"]
 mod reference;
+#[path = "../../tests/it/fuzzed/wild.rs"]
+mod wild;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| machine::check(data));

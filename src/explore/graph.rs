@@ -376,7 +376,8 @@ fn expand<E>(
                 return Err(Stopped::Violation(violation, Box::new(last)));
             }
         };
-        // The law on stale input has seen to it that nothing changed, except that it was counted.
+        // L5 has seen to it that nothing changed, neither here nor for any law; but reports were
+        // counted.
         let counted = matches!(made, Move::Tell(Input::Report { .. }));
         let inert = matches!(step, Some(Step::Ignored(_))) && !counted;
         pristine = inert;

@@ -111,9 +111,7 @@ impl World {
             }
         }
     }
-}
 
-impl World {
     /// Lets happen again what was found lawful before.
     pub(super) fn repeat(
         &self,
@@ -124,6 +122,36 @@ impl World {
         match next {
             Move::Tell(input) => at.repeat_by(self.handle, input, effects).map(Some),
             Move::Tick(_) => self.make(at, next, effects),
+        }
+    }
+
+    /// Whether this is a renewal as a healthy owner makes it: for a whole TTL.
+    pub(super) fn is_healthy_renewal(&self, input: &Input) -> bool {
+        let ttl = self.plan.policy().fence().map(Fence::ttl);
+        matches!(*input, Input::LeaseRenewed { epoch: NOW, remaining } if Some(remaining) == ttl)
+    }
+
+    pub(super) fn is_present_alive(input: &Input) -> bool {
+        *input == Input::Alive { session: NOW }
+    }
+
+    pub(super) fn starts_an_epoch(after: &Checked) -> bool {
+        after.machine().epoch() > NOW
+    }
+
+    /// The component that this input is the plain answer of: up, or gone by itself.
+    pub(super) fn answers(input: &Input) -> Option<(ComponentId, bool)> {
+        match *input {
+            Input::Up {
+                component,
+                epoch: NOW,
+            } => Some((component, true)),
+            Input::Gone {
+                component,
+                epoch: NOW,
+                how: How::Returned,
+            } => Some((component, false)),
+            _ => None,
         }
     }
 }
@@ -197,46 +225,6 @@ fn renewals(plan: &Plan) -> Vec<Duration> {
     };
     let none_left = fence.margin() + plan.stop_budget();
     vec![fence.ttl(), none_left + tick_of(plan), none_left]
-}
-
-/// The renewal that a healthy owner makes.
-pub(super) fn healthy_renewal(plan: &Plan) -> Duration {
-    plan.policy().fence().map_or(Duration::ZERO, Fence::ttl)
-}
-
-impl World {
-    /// See [`healthy_renewal`].
-    pub(super) fn is_healthy_renewal(&self, input: &Input) -> bool {
-        *input
-            == Input::LeaseRenewed {
-                epoch: NOW,
-                remaining: healthy_renewal(&self.plan),
-            }
-    }
-
-    pub(super) fn is_present_alive(input: &Input) -> bool {
-        *input == Input::Alive { session: NOW }
-    }
-
-    pub(super) fn starts_an_epoch(after: &Checked) -> bool {
-        after.machine().epoch() > NOW
-    }
-
-    /// The component that this input is the plain answer of: up, or gone by itself.
-    pub(super) fn answers(input: &Input) -> Option<(ComponentId, bool)> {
-        match *input {
-            Input::Up {
-                component,
-                epoch: NOW,
-            } => Some((component, true)),
-            Input::Gone {
-                component,
-                epoch: NOW,
-                how: How::Returned,
-            } => Some((component, false)),
-            _ => None,
-        }
-    }
 }
 
 /// What all durations of a plan are a multiple of.

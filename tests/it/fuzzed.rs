@@ -15,38 +15,13 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use overwatch::machine::{Ignored, Phase, Timer};
+use overwatch::machine::{Phase, Timer};
+
+use crate::world::{CAUSES, IGNORED};
 
 #[test]
 fn machine_corpus() {
     let seen = replay("machine", machine::check, machine::explore);
-    let ignored = [
-        Ignored::OtherEpoch,
-        Ignored::OtherSession,
-        Ignored::NotAlive,
-        Ignored::NotAwaited,
-        Ignored::NotArmed,
-        Ignored::NotHandled,
-    ];
-    let causes = [
-        "report",
-        "exited",
-        "start_failed",
-        "start_overdue",
-        "failing",
-        "silence",
-        "fence",
-        "trip",
-        "drain",
-        "resume",
-        "shutdown",
-        "recovered",
-        "all_up",
-        "all_gone",
-        "wedged",
-        "gave_up",
-        "fatal",
-    ];
     let clocks = ["on a clock", "at any moment"];
     let fired = |timer| clocks.map(|clock| format!("fired: {timer}, {clock}"));
     let finales = [
@@ -56,8 +31,8 @@ fn machine_corpus() {
     ];
     let all = (Phase::ALL.iter().map(|phase| format!("phase: {phase}")))
         .chain(Timer::ALL.into_iter().flat_map(fired))
-        .chain(ignored.map(|why| format!("ignored: {why}")))
-        .chain(causes.map(|cause| format!("cause: {cause}")))
+        .chain(IGNORED.map(|why| format!("ignored: {why}")))
+        .chain(CAUSES[1..].iter().map(|cause| format!("cause: {cause}")))
         .chain(finales.map(str::to_owned));
     demand(&seen, all);
 }

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use overwatch::machine::{
-    Cause, Effect, End, Ignored, Input, Phase, Slot, State, Step, StopStep, Timer,
-};
+use overwatch::machine::{Cause, Effect, End, Input, Phase, Slot, State, Step, StopStep, Timer};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use crate::world::{World, any_action, any_plan, walk_length};
+use crate::world::{CAUSES, IGNORED, World, any_action, any_plan, walk_length};
 
 const WALKS: usize = 1_000;
 
@@ -61,35 +59,6 @@ fn wedged(world: &World) -> usize {
 
 /// All that must be seen.
 fn everything() -> Vec<String> {
-    let ignored = [
-        Ignored::OtherEpoch,
-        Ignored::OtherSession,
-        Ignored::NotAlive,
-        Ignored::NotAwaited,
-        Ignored::NotArmed,
-        Ignored::NotHandled,
-    ];
-    // Causes carry data, and are told apart by name.
-    let causes = [
-        "boot",
-        "report",
-        "exited",
-        "start_failed",
-        "start_overdue",
-        "failing",
-        "silence",
-        "fence",
-        "trip",
-        "drain",
-        "resume",
-        "shutdown",
-        "recovered",
-        "all_up",
-        "all_gone",
-        "wedged",
-        "gave_up",
-        "fatal",
-    ];
     let effects = [
         "ready on",
         "ready off",
@@ -127,12 +96,12 @@ fn everything() -> Vec<String> {
     let timers = Timer::ALL
         .iter()
         .flat_map(|timer| ["arm", "disarm", "fired"].map(|what| format!("{what} {timer}")));
-    let ignored = ignored.map(|why| format!("ignored {why}"));
+    let ignored = IGNORED.map(|why| format!("ignored {why}"));
     phases
         .into_iter()
         .chain(timers)
         .chain(ignored)
-        .chain(causes.map(|cause| format!("cause {cause}")))
+        .chain(CAUSES.map(|cause| format!("cause {cause}")))
         .chain(effects.map(str::to_owned))
         .chain(stories.map(str::to_owned))
         .collect()

@@ -84,7 +84,6 @@ impl Reference {
     }
 
     /// Goes on from a snapshot, which must be one that the machine accepts for this plan.
-    #[allow(dead_code, reason = "not everything that includes this file resumes")]
     pub(crate) fn resume(plan: Arc<Plan>, snapshot: Snapshot) -> Self {
         Self {
             plan,

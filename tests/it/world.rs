@@ -6,13 +6,47 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::law::{Checked, Violation};
-use overwatch::machine::{Class, Effect, How, Input, Machine, Phase, Record, Slot, Step, Timer};
+use overwatch::machine::{
+    Class, Effect, How, Ignored, Input, Machine, Phase, Record, Slot, Step, Timer,
+};
 use overwatch::policy::{ComponentId, Fence, Layout, Plan, Policy, PolicyBuilder, Tuning};
 use proptest::prelude::*;
 
 pub(crate) const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
+
+/// Every reason to ignore an input.
+pub(crate) const IGNORED: [Ignored; 6] = [
+    Ignored::OtherEpoch,
+    Ignored::OtherSession,
+    Ignored::NotAlive,
+    Ignored::NotAwaited,
+    Ignored::NotArmed,
+    Ignored::NotHandled,
+];
+
+/// Every cause by its name, since causes carry data. The first is that of boot, which no input has.
+pub(crate) const CAUSES: [&str; 18] = [
+    "boot",
+    "report",
+    "exited",
+    "start_failed",
+    "start_overdue",
+    "failing",
+    "silence",
+    "fence",
+    "trip",
+    "drain",
+    "resume",
+    "shutdown",
+    "recovered",
+    "all_up",
+    "all_gone",
+    "wedged",
+    "gave_up",
+    "fatal",
+];
 
 /// A policy of small numbers, in milliseconds: every timer is within reach of a short test.
 pub(crate) fn small_policy() -> PolicyBuilder {
