@@ -21,7 +21,12 @@
 //!   "epoch": 3,
 //!   "reason": "every component is gone",
 //!   "awaited": "the dependency to stay alive for another 12.3s",
-//!   "outage": 2
+//!   "outage": 2,
+//!   "dependency": {
+//!     "alive": true,
+//!     "class": null,
+//!     "what": "the evidence, or why it fails and what to do"
+//!   }
 //! }
 //! ```
 //!
@@ -71,6 +76,20 @@ pub struct HealthBody {
     pub awaited: Option<String>,
     /// The number of the present outage, or of the last one. Boot is outage 0.
     pub outage: u64,
+    /// What was last seen of the dependency; `null` before the first observation.
+    pub dependency: Option<DependencyBody>,
+}
+
+/// The dependency in a [`HealthBody`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct DependencyBody {
+    /// Whether it was alive.
+    pub alive: bool,
+    /// The kind of failure, if it fails and the probe told one.
+    pub class: Option<&'static str>,
+    /// The evidence, or why it fails and what to do.
+    pub what: String,
 }
 
 /// `/status/check`, `/readyz` and `/livez`, for any router.
@@ -97,6 +116,11 @@ pub fn health(handle: &Handle) -> (StatusCode, HealthBody) {
         reason: status.reason.to_string(),
         awaited: status.awaited,
         outage: status.outage,
+        dependency: status.dependency.map(|sight| DependencyBody {
+            alive: sight.alive,
+            class: sight.class,
+            what: sight.what.to_string(),
+        }),
     };
     (code(body.ready), body)
 }

@@ -192,7 +192,7 @@
 //! | `overwatch::outage` | info | an outage is over: `outage`, `lasted_ms`, `reports`, `stale_reports`, `failed_starts` |
 //! | `overwatch::report` | warn | failure reports: `component`, `class`, `count`, `first`, `last` |
 //! | `overwatch::component` | warn | a component ended with a failure: `component`, `failure`, `stopping`; also the span of each component: `name`, `epoch` |
-//! | `overwatch::probe` | info, warn | the dependency turned alive or failing: `alive` |
+//! | `overwatch::probe` | info, warn | the dependency turned alive or failing, or fails in another way: `alive`, `class` |
 //! | `overwatch::end` | error | the process is being left |
 //! | `overwatch::effect`, `overwatch::ignored` | debug | each effect; each input that was ignored, and `why` |
 //!

@@ -37,7 +37,7 @@ pub use journal::{Lagged, Outage, Transitioned, Transitions};
 pub use overwatch::{Overwatch, StepRecord};
 pub use probe::{All, Feed, FeedProbe, Observation, Polled, Probe, all, feed, polled};
 pub use reporter::Reporter;
-pub use status::{ComponentStatus, Status};
+pub use status::{ComponentStatus, Sight, Status};
 
 #[cfg(feature = "test-util")]
 pub(crate) use {incarnation::Incarnation, reporter::Batch, shared::Shared};

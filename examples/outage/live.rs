@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::etcd::{EtcdConfig, EtcdProbe};
-use overwatch::{Handle, Policy, Status, http};
+use overwatch::{Handle, Policy, Sight, Status, http};
 use overwatch_examples::endpoint::{Endpoint, serve};
 use overwatch_examples::service::service;
 use overwatch_examples::timeline::{Entry, Timeline};
@@ -70,7 +70,7 @@ fn follow_dependency(handle: &Handle, timeline: Timeline) -> JoinHandle<()> {
             let Ok(status) = handle.wait_for(is_news).await else {
                 return;
             };
-            if let Some((alive, what)) = &status.dependency {
+            if let Some(Sight { alive, what, .. }) = &status.dependency {
                 let is = if *alive { "is alive" } else { "is failing" };
                 timeline.dependency(*alive, format!("{is}: {what}"));
             }
@@ -81,6 +81,6 @@ fn follow_dependency(handle: &Handle, timeline: Timeline) -> JoinHandle<()> {
 
 /// What is worth telling of the dependency: evidence is new each time, and is not.
 fn news(status: &Status) -> Option<(bool, Option<Arc<str>>)> {
-    let (alive, what) = status.dependency.as_ref()?;
-    Some((*alive, (!alive).then(|| Arc::clone(what))))
+    let sight = status.dependency.as_ref()?;
+    Some((sight.alive, (!sight.alive).then(|| Arc::clone(&sight.what))))
 }

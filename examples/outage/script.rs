@@ -142,7 +142,7 @@ impl Stage {
         self.dependency.recover();
         let _ = self
             .handle
-            .wait_for(|status| status.dependency.as_ref().is_some_and(|(alive, _)| *alive))
+            .wait_for(|status| status.dependency.as_ref().is_some_and(|sight| sight.alive))
             .await;
         self.timeline.check(self.endpoint).await;
     }

@@ -5,35 +5,75 @@ use std::io;
 
 use etcd_client::Error;
 
-/// Why one attempt on one endpoint gave no evidence.
+use super::fault::Fault;
+
+/// Why a connection, or a question on one, failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// No answer in time.
-    Silent,
-    /// A fault that passes by itself as a rule, an election for one.
-    Passing(String),
-    /// Nobody listens there.
-    Refused,
-    /// The connection was closed, by a proxy without a backend for one.
-    Closed,
-    /// A server answered, and a second look would only confirm what it said.
-    Certain(String),
+pub(super) struct Cause {
+    pub(super) fault: Fault,
+    /// Whether a second look would only confirm it.
+    pub(super) sure: bool,
+    pub(super) text: String,
+    /// The other side closed the connection and said nothing.
+    pub(super) closed: bool,
 }
 
 impl Cause {
-    /// Whether a second look would only confirm it.
-    pub(super) fn is_certain(&self) -> bool {
-        matches!(self, Self::Refused | Self::Closed | Self::Certain(_))
+    /// No answer in time.
+    pub(super) fn silent() -> Self {
+        Self::passing(Fault::Unreachable, "no answer")
     }
 
-    /// The same, if an open connection said so. That is never final: the member may have restarted,
-    /// a token may have run out.
-    pub(super) fn on_open_connection(self) -> Self {
-        match self {
-            Self::Closed => Self::Passing("the connection was closed".into()),
-            Self::Certain(text) => Self::Passing(text),
-            other => other,
+    /// A fault that may pass by itself, an election for one.
+    pub(super) fn passing(fault: Fault, text: impl Into<String>) -> Self {
+        Self {
+            fault,
+            sure: false,
+            text: text.into(),
+            closed: false,
         }
+    }
+
+    /// A server answered, or nobody listens: a second look would only confirm it.
+    pub(super) fn sure(fault: Fault, text: impl Into<String>) -> Self {
+        Self {
+            sure: true,
+            ..Self::passing(fault, text)
+        }
+    }
+
+    /// The connection was closed, by a proxy without a backend for one.
+    pub(super) fn closed() -> Self {
+        Self {
+            closed: true,
+            ..Self::sure(Fault::Unreachable, "the connection was closed")
+        }
+    }
+
+    pub(super) fn without_header() -> Self {
+        Self::sure(
+            Fault::Misdirected,
+            "not an etcd server: an answer without a header",
+        )
+    }
+
+    /// An alarm that these members raise.
+    pub(super) fn alarm(fault: Fault, members: &[u64]) -> Self {
+        let members: Vec<String> = members.iter().map(|id| format!("{id:x}")).collect();
+        let members = members.join(", ");
+        Self::sure(fault, shorten(&format!("alarm raised by member {members}")))
+    }
+
+    /// Whether it is about the whole cluster, whichever member said it.
+    pub(super) fn of_cluster(&self) -> bool {
+        self.sure && matches!(self.fault, Fault::NoSpace | Fault::Corrupt)
+    }
+
+    /// The same, if a connection said so that has worked before. That is never final: the member may
+    /// have restarted, a token may have run out.
+    pub(super) fn unsure(mut self) -> Self {
+        self.sure = false;
+        self
     }
 
     /// A watch that the server ended, which it tells in a message and not by an error.
@@ -41,7 +81,8 @@ impl Cause {
         if reason.contains("permission denied") {
             return of_status(PERMISSION_DENIED, "permission denied");
         }
-        Self::Passing(shorten(&format!("the watch was canceled: {reason}")))
+        let text = shorten(&format!("the watch was canceled: {reason}"));
+        Self::passing(Fault::Unreachable, text)
     }
 }
 
@@ -55,10 +96,8 @@ impl From<Error> for Cause {
                 of_transport(&status).unwrap_or_else(|| of_status(code, status.message()))
             }
             // URLs are checked beforehand, so this is about certificates and keys.
-            Error::TransportError(error) => {
-                Self::Certain(shorten(&format!("TLS: {}", deepest(&error))))
-            }
-            other => Self::Passing(shorten(&other.to_string())),
+            Error::TransportError(error) => tls(&deepest(&error)),
+            other => Self::passing(Fault::Unreachable, shorten(&other.to_string())),
         }
     }
 }
@@ -77,49 +116,62 @@ fn of_transport(status: &(dyn StdError + 'static)) -> Option<Cause> {
     if let Some(kind) = io_kind(source) {
         use io::ErrorKind as Kind;
         return Some(match kind {
-            Kind::ConnectionRefused => Cause::Refused,
+            Kind::ConnectionRefused => Cause::sure(Fault::Unreachable, "connection refused"),
             Kind::ConnectionReset
             | Kind::ConnectionAborted
             | Kind::BrokenPipe
             | Kind::NotConnected
-            | Kind::UnexpectedEof => Cause::Closed,
-            Kind::TimedOut => Cause::Silent,
+            | Kind::UnexpectedEof => Cause::closed(),
+            Kind::TimedOut => Cause::silent(),
             // rustls reports through an io::Error of this kind.
-            Kind::InvalidData => Cause::Certain(shorten(&format!("TLS: {text}"))),
-            _ => Cause::Passing(shorten(&text)),
+            Kind::InvalidData => tls(&text),
+            _ => Cause::passing(Fault::Unreachable, shorten(&text)),
         });
     }
     // hyper and h2 do not export what would tell these apart, only their words.
     if text == "connection closed" {
-        return Some(Cause::Closed);
+        return Some(Cause::closed());
     }
     if text.contains("frame") || text.contains("invalid HTTP") || text.contains("protocol error") {
-        return Some(Cause::Certain(shorten(&format!(
+        let text = shorten(&format!(
             "not an etcd server: it does not speak gRPC ({text})"
-        ))));
+        ));
+        return Some(Cause::sure(Fault::Misdirected, text));
     }
     None
 }
 
+/// What a server says. Its words are those of etcd's `api/v3rpc/rpctypes/error.go`.
 fn of_status(code: i32, message: &str) -> Cause {
     let text = shorten(message.strip_prefix("etcdserver: ").unwrap_or(message));
+    let says = |words: &str| text.contains(words);
     match code {
-        INVALID_ARGUMENT if text.contains("revision of auth store is old") => Cause::Passing(text),
+        INVALID_ARGUMENT if says("revision of auth store is old") => {
+            Cause::passing(Fault::Unauthenticated, text)
+        }
         UNAUTHENTICATED | INVALID_ARGUMENT => {
             let text = text
                 .strip_prefix("authentication failed, ")
                 .unwrap_or(&text);
-            Cause::Certain(format!("authentication failed: {text}"))
+            Cause::sure(
+                Fault::Unauthenticated,
+                format!("authentication failed: {text}"),
+            )
         }
-        PERMISSION_DENIED if text == "permission denied" => Cause::Certain(
-            "permission denied: let the user read the sentinel key, or name one that it may read"
-                .into(),
-        ),
-        PERMISSION_DENIED => Cause::Certain(format!("permission denied: {text}")),
-        UNIMPLEMENTED => Cause::Certain(format!("not an etcd server: {text}")),
-        DEADLINE_EXCEEDED => Cause::Silent,
-        _ => Cause::Passing(text),
+        PERMISSION_DENIED => Cause::sure(Fault::Permission, text),
+        UNIMPLEMENTED => Cause::sure(Fault::Misdirected, format!("not an etcd server: {text}")),
+        DEADLINE_EXCEEDED => Cause::silent(),
+        _ if says("database space exceeded") => Cause::sure(Fault::NoSpace, text),
+        _ if says("corrupt") => Cause::sure(Fault::Corrupt, text),
+        _ if says("too many requests") => Cause::passing(Fault::TooSlow, text),
+        // An election, a lost quorum, or a leader that does not get on: the server gave up first.
+        _ if says("leader") || says("request timed out") => Cause::passing(Fault::NoLeader, text),
+        _ => Cause::passing(Fault::Unreachable, text),
     }
+}
+
+fn tls(text: &str) -> Cause {
+    Cause::sure(Fault::Tls, shorten(&format!("TLS: {text}")))
 }
 
 fn io_kind(error: &(dyn StdError + 'static)) -> Option<io::ErrorKind> {

@@ -1,20 +1,40 @@
 //! What the probe is told.
 
+mod pace;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+pub(super) use pace::{Layer, Pace};
+
 use super::endpoint::Endpoint;
 use super::error::EtcdConfigError;
+use super::fault::{Fault, Verdict};
 use super::tls::Tls;
 
 /// Where etcd is, how to get in, and how patient to be.
 ///
-/// | knob | default | bounds |
-/// | --- | --- | --- |
-/// | [`interval`](Self::interval) | 1 s | 100 ms to 30 s |
-/// | [`request_timeout`](Self::request_timeout) | 2 s | 100 ms to 30 s |
-/// | [`connect_timeout`](Self::connect_timeout) | 2 s | 100 ms to 30 s |
-/// | [`grace`](Self::grace) | 4 s | at least interval + request timeout, and the connect timeout; at most 10 min |
+/// | knob | default | [`fast`](Self::fast) | [`gentle`](Self::gentle) | bounds |
+/// | --- | --- | --- | --- | --- |
+/// | [`progress_every`](Self::progress_every) | 10 s | 250 ms | 60 s | 100 ms to 10 min |
+/// | [`progress_patience`](Self::progress_patience) | 3.35 s | 1 s | 6 s | at least the latency budget |
+/// | [`read_every`](Self::read_every) | 1.4 s | 1 s | 10 s | 100 ms to 10 min |
+/// | [`read_patience`](Self::read_patience) | 3.35 s | 3.35 s | 6 s | three election timeouts, the request timeout and the connect timeout at least |
+/// | [`write_every`](Self::write_every) | 8 s | 3 s | 30 s | 1 s to 10 min |
+/// | [`write_patience`](Self::write_patience) | 3.35 s | 3.35 s | 6 s | as `read_patience` |
+/// | [`recheck_every`](Self::recheck_every) | 500 ms | 250 ms | 2 s | 100 ms at least, half of each patience at most |
+/// | [`latency_budget`](Self::latency_budget) | 1 s | 500 ms | 1 s | 50 ms at least, half the request timeout at most |
+/// | [`slow_answers`](Self::slow_answers) | 3 | 3 | 3 | 1 to 100 |
+/// | [`request_timeout`](Self::request_timeout) | 3 s | 2 s | 3 s | 100 ms to 30 s |
+/// | [`connect_timeout`](Self::connect_timeout) | 2 s | 1 s | 3 s | 100 ms to 30 s |
+/// | [`election_timeout`](Self::election_timeout) | 1 s | 1 s | 1 s | 50 ms to 50 s, as etcd's own |
+///
+/// A patience is at most 10 minutes. What follows from the numbers, for each layer: a fault is told
+/// at the latest after its `every` and its patience; a fault that passes within the patience is never
+/// told. So with the default a hang is seen within 4.75 s, with `fast` within 1.25 s, with `gentle`
+/// within 16 s. The policy's silence limit must be longer than the shortest `every` and the longest
+/// patience together: 4.75 s with the default, 4.4 s with `fast`, 16 s with `gentle`.
 ///
 /// Endpoints are checked when they are given, everything else when the probe is built. `Debug`
 /// shows neither password nor keys.
@@ -35,10 +55,10 @@ pub struct EtcdConfig {
     pub(super) user: Option<(String, String)>,
     pub(super) tls: Option<Tls>,
     pub(super) sentinel_key: String,
-    pub(super) interval: Duration,
-    pub(super) request_timeout: Duration,
-    pub(super) connect_timeout: Duration,
-    pub(super) grace: Duration,
+    pub(super) pace: Pace,
+    pub(super) jitter_seed: Option<u64>,
+    /// What was decided otherwise than by default.
+    verdicts: BTreeMap<Fault, Verdict>,
 }
 
 impl EtcdConfig {
@@ -75,10 +95,9 @@ impl EtcdConfig {
             user: None,
             tls: None,
             sentinel_key: SENTINEL_KEY.to_owned(),
-            interval: Duration::from_secs(1),
-            request_timeout: Duration::from_secs(2),
-            connect_timeout: Duration::from_secs(2),
-            grace: Duration::from_secs(4),
+            pace: Pace::DEFAULT,
+            jitter_seed: None,
+            verdicts: BTreeMap::new(),
         })
     }
 
@@ -105,42 +124,135 @@ impl EtcdConfig {
         self
     }
 
-    /// How often each member is asked; 1 s by default.
+    /// All numbers such that a hang is seen within 1.5 s, for some 5 requests a second. Elections are
+    /// tolerated as by default; a pause of etcd or of the network for longer than a second is not.
     #[must_use]
-    pub fn interval(mut self, interval: Duration) -> Self {
-        self.interval = interval;
+    pub fn fast(mut self) -> Self {
+        self.pace = Pace::FAST;
         self
     }
 
-    /// How long a member may take for an answer on an open connection before the connection is
-    /// given up; 2 s by default.
+    /// All numbers such that etcd is asked less than 0.2 times a second. The policy's silence limit
+    /// must be set as well: 20 s is enough.
     #[must_use]
-    pub fn request_timeout(mut self, timeout: Duration) -> Self {
-        self.request_timeout = timeout;
+    pub fn gentle(mut self) -> Self {
+        self.pace = Pace::GENTLE;
         self
     }
 
-    /// How long opening a connection may take in all: TCP, TLS, authentication and the watch; 2 s by
-    /// default.
+    /// How often one watch is asked for its progress.
     #[must_use]
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+    pub fn progress_every(mut self, time: Duration) -> Self {
+        self.pace.progress.every = time;
         self
     }
 
-    /// How long etcd may go without giving evidence before it counts as failing; 4 s by default.
-    /// Longer than a leader election (two to three seconds with etcd's default timing), or each
-    /// election is an outage. The supervisor's own silence limit belongs above it.
+    /// How long the watch may owe its progress before etcd counts as unreachable.
     #[must_use]
-    pub fn grace(mut self, grace: Duration) -> Self {
-        self.grace = grace;
+    pub fn progress_patience(mut self, time: Duration) -> Self {
+        self.pace.progress.patience = time;
         self
+    }
+
+    /// How often one member is asked for a linearizable read.
+    #[must_use]
+    pub fn read_every(mut self, time: Duration) -> Self {
+        self.pace.read.every = time;
+        self
+    }
+
+    /// How long reads may go unanswered before etcd counts as failing. Longer than an election, which
+    /// takes one to three election timeouts, or each election is an outage.
+    #[must_use]
+    pub fn read_patience(mut self, time: Duration) -> Self {
+        self.pace.read.patience = time;
+        self
+    }
+
+    /// How often a proposal is made, by the members in turn. Up to an eighth of it is taken off at
+    /// random, so that many nodes do not ask together. Each costs a sync of etcd's disks.
+    #[must_use]
+    pub fn write_every(mut self, time: Duration) -> Self {
+        self.pace.write.every = time;
+        self
+    }
+
+    /// How long nothing may be committed before etcd counts as failing.
+    #[must_use]
+    pub fn write_patience(mut self, time: Duration) -> Self {
+        self.pace.write.patience = time;
+        self
+    }
+
+    /// How often what was not answered is asked again, of another member if there is one: in doubt,
+    /// and while etcd fails. A recovery is seen so soon.
+    #[must_use]
+    pub fn recheck_every(mut self, time: Duration) -> Self {
+        self.pace.recheck = time;
+        self
+    }
+
+    /// How long a good answer takes at most. A slower one proves that etcd lives, but
+    /// [`slow_answers`](Self::slow_answers) of them in a row are a failure, and none of them ends one.
+    #[must_use]
+    pub fn latency_budget(mut self, time: Duration) -> Self {
+        self.pace.latency_budget = time;
+        self
+    }
+
+    /// So many slow answers in a row of one layer are a failure.
+    #[must_use]
+    pub fn slow_answers(mut self, value: u32) -> Self {
+        self.pace.slow_answers = value;
+        self
+    }
+
+    /// How long an answer is waited for before the connection is given up.
+    #[must_use]
+    pub fn request_timeout(mut self, time: Duration) -> Self {
+        self.pace.request_timeout = time;
+        self
+    }
+
+    /// How long opening a connection may take in all: TCP, TLS, authentication and the watch.
+    #[must_use]
+    pub fn connect_timeout(mut self, time: Duration) -> Self {
+        self.pace.connect_timeout = time;
+        self
+    }
+
+    /// What etcd's `--election-timeout` is set to. The probe does not use it, but holds the other
+    /// numbers against it.
+    #[must_use]
+    pub fn election_timeout(mut self, time: Duration) -> Self {
+        self.pace.election_timeout = time;
+        self
+    }
+
+    /// Takes a class of failure otherwise than by default: see [`Fault`] for the table.
+    #[must_use]
+    pub fn verdict(mut self, fault: Fault, verdict: Verdict) -> Self {
+        self.verdicts.insert(fault, verdict);
+        self
+    }
+
+    /// Makes the times at which proposals are made those of this seed; by default each probe has a
+    /// seed of its own. For simulations.
+    #[must_use]
+    pub fn jitter_seed(mut self, seed: u64) -> Self {
+        self.jitter_seed = Some(seed);
+        self
+    }
+
+    pub(super) fn verdict_of(&self, fault: Fault) -> Verdict {
+        let decided = self.verdicts.get(&fault).copied();
+        decided.unwrap_or(fault.default_verdict())
     }
 
     /// All checks that need the whole.
     pub(super) fn check(&self) -> Result<(), EtcdConfigError> {
         self.check_access()?;
-        self.check_numbers()
+        self.pace.check()
     }
 
     fn check_access(&self) -> Result<(), EtcdConfigError> {
@@ -173,28 +285,6 @@ impl EtcdConfig {
         }
         Ok(())
     }
-
-    fn check_numbers(&self) -> Result<(), EtcdConfigError> {
-        for (knob, value) in [
-            ("interval", self.interval),
-            ("request_timeout", self.request_timeout),
-            ("connect_timeout", self.connect_timeout),
-        ] {
-            at_least(knob, value, SHORTEST, String::new)?;
-            at_most(knob, value, LONGEST)?;
-        }
-        let (interval, request) = (self.interval, self.request_timeout);
-        at_least("grace", self.grace, interval + request, || {
-            format!(
-                " (interval {interval:?} + request_timeout {request:?}), or one slow answer is an \
-                 outage"
-            )
-        })?;
-        at_least("grace", self.grace, self.connect_timeout, || {
-            " (connect_timeout), or one slow connection is an outage".to_owned()
-        })?;
-        at_most("grace", self.grace, LONGEST_GRACE)
-    }
 }
 
 impl fmt::Debug for EtcdConfig {
@@ -205,45 +295,12 @@ impl fmt::Debug for EtcdConfig {
             .field("user", &user)
             .field("tls", &self.tls)
             .field("sentinel_key", &self.sentinel_key)
-            .field("interval", &self.interval)
-            .field("request_timeout", &self.request_timeout)
-            .field("connect_timeout", &self.connect_timeout)
-            .field("grace", &self.grace)
+            .field("pace", &self.pace)
+            .field("verdicts", &self.verdicts)
             .finish()
     }
-}
-
-fn at_least(
-    knob: &'static str,
-    value: Duration,
-    least: Duration,
-    why: impl FnOnce() -> String,
-) -> Result<(), EtcdConfigError> {
-    if value >= least {
-        return Ok(());
-    }
-    Err(EtcdConfigError::OutOfBounds {
-        knob,
-        value,
-        bound: format!("at least {least:?}{}", why()),
-    })
-}
-
-fn at_most(knob: &'static str, value: Duration, most: Duration) -> Result<(), EtcdConfigError> {
-    if value <= most {
-        return Ok(());
-    }
-    Err(EtcdConfigError::OutOfBounds {
-        knob,
-        value,
-        bound: format!("at most {most:?}"),
-    })
 }
 
 const SENTINEL_KEY: &str = "overwatch/probe/never-written";
 /// Members beyond that are no quorum of etcd's any more, but a list gone wrong.
 const MAX_ENDPOINTS: usize = 32;
-/// More often than that only burdens the servers.
-const SHORTEST: Duration = Duration::from_millis(100);
-const LONGEST: Duration = Duration::from_secs(30);
-const LONGEST_GRACE: Duration = Duration::from_secs(600);

@@ -1,23 +1,43 @@
-//! One connection to one member, and the evidence it gives.
+//! One connection to one member, and what can be asked on it.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use etcd_client::{Client, ConnectOptions, Error, WatchStream};
+use etcd_client::{AlarmAction, AlarmType, Client, WatchStream};
 use tokio::time::timeout;
 
-use super::cause::{Cause, is_auth_disabled};
+use super::cause::Cause;
 use super::config::EtcdConfig;
+use super::dial::Dial;
 use super::endpoint::Endpoint;
+use super::fault::Fault;
 
-/// What a member has proved.
+/// What a linearizable read tells of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Evidence {
-    /// The store's revision, from the linearizable read.
-    pub(super) revision: i64,
+pub(super) struct Store {
     pub(super) cluster_id: u64,
+    pub(super) revision: i64,
+    /// The term of the leader. Like the revision it never goes back, unless data is lost.
+    pub(super) term: u64,
+    /// Who answered.
+    pub(super) member_id: u64,
 }
+
+/// An answer to one question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// The watch answers: the connection works, and by require-leader the member has a leader.
+    Progress,
+    /// A quorum confirmed the leader.
+    Read(Store),
+    /// A proposal was committed, and no alarm is raised.
+    Write,
+    /// The member itself answers, and knows a leader or not. Proves nothing of the cluster.
+    Status { leader: bool },
+}
+
+/// A question that is answered by a call of its own.
+pub(super) type Call = Pin<Box<dyn Future<Output = Result<Answer, Cause>> + Send>>;
 
 /// An open connection: a client of its own, and a watch alone on its stream.
 ///
@@ -30,13 +50,14 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Opens TCP, TLS, authentication and the watch within the connect timeout.
-    pub(super) async fn open(endpoint: &Endpoint, config: &EtcdConfig) -> Result<Self, Cause> {
-        within(config.connect_timeout, async {
-            // `connect` does I/O only to authenticate; the connection itself is made by the first
-            // call.
-            let mut client = connect(endpoint, config).await?;
-            // The read comes first: it says what is wrong with credentials, a watch does not.
-            read(&mut client, &config.sentinel_key).await?;
+    pub(super) async fn open(
+        dial: &dyn Dial,
+        endpoint: &Endpoint,
+        config: &EtcdConfig,
+    ) -> Result<Self, Cause> {
+        let opened = timeout(config.pace.connect_timeout, async {
+            // It does I/O only to authenticate; the connection itself is made by the first call.
+            let mut client = dial.dial(endpoint, config).await?;
             // A start revision of 0 means now. Newer servers answer no progress request for a watch
             // that starts in the future.
             let mut watch = client.watch(config.sentinel_key.as_str(), None).await?;
@@ -46,45 +67,93 @@ impl Connection {
                     return Ok(Self { client, watch });
                 }
             }
+        });
+        opened.await.unwrap_or(Err(Cause::silent()))
+    }
+
+    /// A linearizable read. (Serializable reads are answered for ever by a member that has lost its
+    /// cluster.)
+    pub(super) fn read(&self, key: &str) -> Call {
+        let (mut client, key) = (self.client.clone(), key.to_owned());
+        Box::pin(async move {
+            let answer = client.get(key, None).await?;
+            let header = answer.header().ok_or_else(Cause::without_header)?;
+            Ok(Answer::Read(Store {
+                cluster_id: header.cluster_id(),
+                revision: header.revision(),
+                term: header.raft_term(),
+                member_id: header.member_id(),
+            }))
         })
-        .await
     }
 
-    /// Asks both layers at once, each within the request timeout.
-    pub(super) async fn evidence(&mut self, config: &EtcdConfig) -> Result<Evidence, Cause> {
-        let limit = config.request_timeout;
-        let Self { client, watch } = self;
-        let ((), evidence) = tokio::try_join!(
-            within(limit, progress(watch)),
-            within(limit, read(client, &config.sentinel_key)),
-        )?;
-        Ok(evidence)
+    /// Asks for the alarms, which etcd answers by way of a proposal that changes nothing: it takes a
+    /// quorum and one sync of the leader's disk, and raises no revision.
+    pub(super) fn write(&self) -> Call {
+        let mut client = self.client.clone();
+        Box::pin(async move {
+            if alarms(&mut client, AlarmType::None).await?.is_empty() {
+                return Ok(Answer::Write);
+            }
+            // The kind is asked for rather than read from the list: the client library holds what
+            // the server sent for a known kind without a look at it.
+            for (kind, fault) in [
+                (AlarmType::Corrupt, Fault::Corrupt),
+                (AlarmType::Nospace, Fault::NoSpace),
+            ] {
+                let members = alarms(&mut client, kind).await?;
+                if !members.is_empty() {
+                    return Err(Cause::alarm(fault, &members));
+                }
+            }
+            // Either disarmed just now, or of a kind that is not known here.
+            Err(Cause::passing(
+                Fault::WritePath,
+                "an unknown alarm is raised",
+            ))
+        })
     }
 
-    /// Ready when the connection breaks or the server ends the watch while nothing is asked.
-    pub(super) fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
+    /// Whether the member answers for itself, and knows a leader.
+    pub(super) fn status(&self) -> Call {
+        let mut client = self.client.clone();
+        Box::pin(async move {
+            let leader = client.status().await?.leader() != 0;
+            Ok(Answer::Status { leader })
+        })
+    }
+
+    /// Sends a progress request. Ready means queued, no more.
+    pub(super) fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
+        // It waits for room in a queue and holds nothing, so it can be made afresh for each poll.
+        pin!(self.watch.request_progress())
+            .poll(cx)
+            .map_err(Cause::from)
+    }
+
+    /// Ready when the watch tells its progress, or when it is broken or ended by the server.
+    pub(super) fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
         loop {
             // The future holds nothing but the stream, so it can be made afresh for each poll.
             match pin!(next(&mut self.watch)).poll(cx) {
-                Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(cause)) => return Poll::Ready(cause),
+                // Events, should somebody write the key after all, are no progress.
+                Poll::Ready(Ok(message)) if !message.events().is_empty() => {}
+                Poll::Ready(Ok(_)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(cause)) => return Poll::Ready(Err(cause)),
                 Poll::Pending => return Poll::Pending,
             }
         }
     }
 }
 
-/// The watch answers: the connection works, and by require-leader the member has a leader.
-async fn progress(watch: &mut WatchStream) -> Result<(), Cause> {
-    // Ok means queued, no more.
-    watch.request_progress().await?;
-    loop {
-        let message = next(watch).await?;
-        // Events, should somebody write the key after all, answer an earlier question.
-        if message.events().is_empty() && !message.created() {
-            return Ok(());
-        }
-    }
+/// The members that raise an alarm of this kind; `None` asks for all kinds.
+async fn alarms(client: &mut Client, kind: AlarmType) -> Result<Vec<u64>, Cause> {
+    let answer = client.alarm(AlarmAction::Get, kind, None).await?;
+    Ok(answer
+        .alarms()
+        .iter()
+        .map(|raised| raised.member_id())
+        .collect())
 }
 
 /// The next message of a watch that goes on. A watch ends by a message as well as by an error.
@@ -94,56 +163,10 @@ async fn next(watch: &mut WatchStream) -> Result<etcd_client::WatchResponse, Cau
             Err(Cause::of_canceled_watch(message.cancel_reason()))
         }
         Ok(Some(message)) => Ok(message),
-        Ok(None) => Err(Cause::Passing("the server ended the watch".into())),
+        Ok(None) => Err(Cause::passing(
+            Fault::Unreachable,
+            "the server ended the watch",
+        )),
         Err(error) => Err(error.into()),
     }
 }
-
-/// A linearizable read: a quorum has confirmed the leader. (Serializable reads are answered for ever
-/// by a member that has lost its cluster.)
-async fn read(client: &mut Client, key: &str) -> Result<Evidence, Cause> {
-    let answer = client.get(key, None).await?;
-    let header = answer
-        .header()
-        .ok_or_else(|| Cause::Certain("not an etcd server: an answer without a header".into()))?;
-    Ok(Evidence {
-        revision: header.revision(),
-        cluster_id: header.cluster_id(),
-    })
-}
-
-async fn connect(endpoint: &Endpoint, config: &EtcdConfig) -> Result<Client, Error> {
-    let url = [endpoint.url()];
-    let Some((name, password)) = &config.user else {
-        return Client::connect(url, Some(options(config))).await;
-    };
-    let authenticated = options(config).with_user(name, password);
-    match Client::connect(url, Some(authenticated)).await {
-        Err(error) if is_auth_disabled(&error) => Client::connect(url, Some(options(config))).await,
-        other => other,
-    }
-}
-
-fn options(config: &EtcdConfig) -> ConnectOptions {
-    let options = ConnectOptions::new()
-        .with_require_leader(true)
-        .with_keep_alive(KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT)
-        .with_keep_alive_while_idle(true)
-        .with_connect_timeout(config.connect_timeout);
-    match &config.tls {
-        Some(tls) => options.with_tls(tls.options().timeout(config.connect_timeout)),
-        None => options,
-    }
-}
-
-async fn within<T>(
-    limit: Duration,
-    work: impl Future<Output = Result<T, Cause>>,
-) -> Result<T, Cause> {
-    timeout(limit, work).await.unwrap_or(Err(Cause::Silent))
-}
-
-/// etcd kills connections that ping more often than every 5 s (its
-/// `--grpc-keepalive-min-time`).
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,124 +1,227 @@
-//! What the attempts on all endpoints amount to. Pure: it is told the time and does no I/O.
+//! What the answers amount to. Pure: it is told the time and does no I/O.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::cause::Cause;
-use super::config::EtcdConfig;
-use super::connection::Evidence;
-use super::endpoint::Endpoint;
-use super::lane::Outcome;
+use super::config::{EtcdConfig, Pace};
+use super::connection::{Answer, Store};
+use super::fault::{Fault, Verdict};
+use super::layer::{Kind, Layer};
+use super::memory::{Finding, Mark, Memory};
+use super::seat::{Seat, usable};
 use crate::Observation;
+use crate::policy::Tuning;
 
-/// Judges what the attempts on all endpoints amount to.
+/// Judges what the answers of all members amount to.
 pub(super) struct Judge {
+    config: std::sync::Arc<EtcdConfig>,
     seats: Vec<Seat>,
-    interval: Duration,
-    grace: Duration,
-    /// The last evidence from any endpoint, or when judging began.
-    heard_at: Instant,
-    /// What is remembered of the store, across pauses in observing.
-    store: Option<Store>,
-    /// Counts the stores, so that an answer about an earlier one is not held against this one.
-    generation: u64,
+    layers: [Layer; 3],
+    memory: Memory,
+    /// Why proposals cannot be made by this user, if so.
+    unchecked: Option<String>,
+    /// How many proposals were answered, for their jitter.
+    writes: u64,
+    jitter: Tuning,
     told: Told,
+    /// Whether a good answer came since the last observation.
+    news: bool,
     pending: Option<Observation>,
-    /// The next evidence is told, however soon it comes.
-    hurried: bool,
-}
-
-/// Where the judge stood when an attempt began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
-    generation: u64,
-    revision: i64,
-}
-
-struct Seat {
-    endpoint: Endpoint,
-    /// The last evidence from this endpoint, or when judging began.
-    heard_at: Instant,
-    /// Why the last attempt gave none.
-    cause: Option<Cause>,
-    /// The cluster it gave evidence for.
-    cluster_id: Option<u64>,
-}
-
-struct Store {
-    cluster_id: u64,
-    /// The highest revision seen.
-    revision: i64,
 }
 
 /// The last observation that was given out.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
     Nothing,
     Alive(Instant),
     Failing(Instant),
 }
 
+/// What was asked, when, and what was known of the store then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) kind: Kind,
+    pub(super) at: Instant,
+    pub(super) mark: Mark,
+    /// Only to look at that member.
+    pub(super) look: bool,
+}
+
+/// How often something refused is tried again: rights change seldom.
+const REFUSED_EVERY: Duration = Duration::from_secs(60);
+
 impl Judge {
-    pub(super) fn new(config: &EtcdConfig, now: Instant) -> Self {
-        let seat = |endpoint: &Endpoint| Seat {
-            endpoint: endpoint.clone(),
-            heard_at: now,
-            cause: None,
-            cluster_id: None,
-        };
+    pub(super) fn new(config: std::sync::Arc<EtcdConfig>, jitter_seed: u64, now: Instant) -> Self {
+        let Pace {
+            progress,
+            read,
+            write,
+            ..
+        } = config.pace;
         Self {
-            seats: config.endpoints.iter().map(seat).collect(),
-            interval: config.interval,
-            grace: config.grace,
-            heard_at: now,
-            store: None,
-            generation: 0,
+            seats: config.endpoints.iter().map(Seat::new).collect(),
+            layers: [progress, read, write].map(|pace| Layer::new(pace, now)),
+            memory: Memory::default(),
+            unchecked: None,
+            writes: 0,
+            jitter: Tuning::default()
+                .jitter(write.every / 8)
+                .jitter_seed(jitter_seed),
             told: Told::Nothing,
+            news: false,
             pending: None,
-            hurried: false,
+            config,
         }
     }
 
     /// Judges anew, as nothing was observed for a while. The store is not forgotten, or one that is
     /// wiped in between would go unnoticed.
     pub(super) fn restart(&mut self, now: Instant) {
-        self.heard_at = now;
         self.told = Told::Nothing;
         self.pending = None;
+        self.demand(now);
         for seat in &mut self.seats {
-            seat.heard_at = now;
-            seat.cause = None;
+            seat.begin();
         }
     }
 
-    /// Somebody waits for the next evidence.
-    pub(super) fn hurry(&mut self) {
-        self.hurried = true;
+    /// Asks all layers now; it is alive only when each has answered.
+    pub(super) fn demand(&mut self, now: Instant) {
+        for layer in &mut self.layers {
+            layer.demand(now);
+        }
+        self.news = false;
     }
 
     /// Leaves a time out of account in which this process did not run, so that nobody listened.
     pub(super) fn excuse(&mut self, time: Duration, now: Instant) {
-        // Never beyond now: what was heard since is as good as ever, and no better.
-        self.heard_at = now.min(self.heard_at + time);
-        for seat in &mut self.seats {
-            seat.heard_at = now.min(seat.heard_at + time);
+        for layer in &mut self.layers {
+            layer.excuse(time, now);
         }
     }
 
     pub(super) fn mark(&self) -> Mark {
-        Mark {
-            generation: self.generation,
-            revision: self.store.as_ref().map_or(0, |store| store.revision),
+        self.memory.mark()
+    }
+
+    pub(super) fn seats(&self) -> &[Seat] {
+        &self.seats
+    }
+
+    /// The layers that are to be asked.
+    pub(super) fn due(&self, now: Instant) -> impl Iterator<Item = Kind> + use<> {
+        let due = Kind::ALL.map(|kind| now >= self.layer(kind).due_at);
+        Kind::ALL
+            .into_iter()
+            .filter(move |&kind| due[kind as usize])
+    }
+
+    /// A layer is asked, or would be if anybody could be reached.
+    pub(super) fn asked(&mut self, kind: Kind, now: Instant) {
+        let Pace {
+            latency_budget,
+            recheck,
+            ..
+        } = self.config.pace;
+        let layer = self.layer(kind);
+        // A good answer is given its time; doubt is looked into more often.
+        let in_doubt = !layer.proved || layer.owed_since.is_some();
+        let again_in = if in_doubt { recheck } else { latency_budget };
+        self.layer_mut(kind).asked(now, again_in);
+    }
+
+    /// Whether a layer has owed an answer for so long that the member is asked what it thinks.
+    pub(super) fn in_doubt(&self, kind: Kind, now: Instant) -> bool {
+        let budget = self.config.pace.latency_budget;
+        self.layer(kind)
+            .owed_since
+            .is_some_and(|since| now >= since + budget)
+    }
+
+    /// A member was reached, or lost.
+    pub(super) fn opened(&mut self, index: usize, now: Instant) {
+        self.seats[index].opened();
+        self.ask_debtors(now);
+    }
+
+    pub(super) fn lost(&mut self, index: usize, cause: Cause, now: Instant) {
+        let was_open = self.seats[index].is_open();
+        self.seats[index].lost(cause);
+        if was_open {
+            self.ask_debtors(now);
         }
     }
 
-    /// Takes the outcome of an attempt on the endpoint at `index`.
-    pub(super) fn record(&mut self, index: usize, outcome: Outcome, now: Instant) {
-        match outcome {
-            Ok((mark, evidence)) => self.record_evidence(index, mark, evidence, now),
-            Err(cause) => self.seats[index].cause = Some(cause),
+    /// A member is looked at by a read: that is asked for, if it is owed.
+    pub(super) fn looked(&mut self, now: Instant) {
+        if self.layer(Kind::Read).owed_since.is_some() {
+            self.asked(Kind::Read, now);
         }
+    }
+
+    /// Etcd is alive: whoever is not reached can wait.
+    pub(super) fn is_calm(&self) -> bool {
+        matches!(self.told, Told::Alive(_))
+            && self.layers.iter().all(|layer| layer.owed_since.is_none())
+    }
+
+    /// What is owed may be had now, or must be had from somebody else.
+    fn ask_debtors(&mut self, now: Instant) {
+        for layer in &mut self.layers {
+            if layer.owed_since.is_some() {
+                layer.due_at = now;
+            }
+        }
+    }
+
+    /// Takes an answer of the member at `index`.
+    pub(super) fn answered(&mut self, index: usize, asked: Asked, answer: Answer, now: Instant) {
+        let (mark, asked_at) = (asked.mark, asked.at);
+        let kind = match answer {
+            Answer::Status { leader } => return self.seats[index].told(leader),
+            Answer::Progress => Kind::Progress,
+            Answer::Write => {
+                self.writes += 1;
+                self.unchecked = None;
+                Kind::Write
+            }
+            Answer::Read(store) => {
+                if !self.remember(index, mark, store, now) {
+                    return;
+                }
+                Kind::Read
+            }
+        };
+        self.seats[index].answered(now);
+        let every = self.every(kind);
+        if now - asked_at > self.config.pace.latency_budget {
+            self.layer_mut(kind).answered_late(asked_at, every, now);
+        } else {
+            self.layer_mut(kind).answered(asked_at, every, now);
+            self.news = true;
+        }
+    }
+
+    /// A question to the member at `index` failed. One that only looked at that member casts no doubt
+    /// on the cluster.
+    pub(super) fn failed(&mut self, index: usize, asked: Asked, cause: Cause, now: Instant) {
+        let Asked {
+            kind,
+            at: asked_at,
+            look,
+            ..
+        } = asked;
+        let recheck = self.config.pace.recheck;
+        if kind == Kind::Write && self.seats[index].usable() && is_refusal(&cause) {
+            return self.leave_unchecked(index, asked_at, &cause, now);
+        }
+        self.seats[index].failed(kind, &cause);
+        if look && self.layer(kind).owed_since.is_none() {
+            return;
+        }
+        self.layer_mut(kind).failed(asked_at, cause, recheck, now);
     }
 
     /// The observation that is due, if any.
@@ -126,297 +229,252 @@ impl Judge {
         if let Some(observation) = self.pending.take() {
             return Some(observation);
         }
-        let due = match self.told {
-            Told::Failing(at) => now >= at + self.interval,
-            Told::Nothing | Told::Alive(_) => {
-                now >= self.heard_at + self.grace || self.all_certain()
-            }
-        };
-        due.then(|| {
-            self.told = Told::Failing(now);
-            Observation::failing(self.reason(now))
+        let every = self.config.pace.shortest_every();
+        if let Told::Failing(at) = self.told
+            && now < at + every
+            && !self.proved()
+        {
+            return None;
+        }
+        if let Some((fault, why)) = self.failing(now) {
+            return Some(self.fail(fault, &why, now));
+        }
+        // Each layer, and each of several members, gives evidence; so many observations are enough.
+        let recent = matches!(self.told, Told::Alive(at) if now < at + every.mul_f32(0.5));
+        let alive = self.news && self.proved() && !self.owes(now);
+        (alive && !recent).then(|| {
+            self.told = Told::Alive(now);
+            self.news = false;
+            Observation::alive(self.evidence())
         })
     }
 
-    /// When [`next`](Self::next) has something to say even if nothing is recorded.
-    pub(super) fn due_at(&self) -> Instant {
-        match self.told {
-            Told::Failing(at) => at + self.interval,
-            Told::Nothing | Told::Alive(_) => self.heard_at + self.grace,
-        }
-    }
-
-    fn record_evidence(&mut self, index: usize, mark: Mark, evidence: Evidence, now: Instant) {
-        let seat = &mut self.seats[index];
-        let Evidence {
-            revision,
-            cluster_id,
-        } = evidence;
-        if let Some(store) = &mut self.store {
-            if cluster_id != store.cluster_id {
-                if seat.cluster_id != Some(store.cluster_id) {
-                    seat.cause = Some(Cause::Certain(format!(
-                        "belongs to another cluster ({cluster_id:x}, expected {:x})",
-                        store.cluster_id
-                    )));
-                    return;
-                }
-                let why = format!("the cluster is another one ({cluster_id:x})");
-                return self.reset(index, evidence, &why, now);
-            }
-            // Compared with what was known when the read began: another member's later read may
-            // have been answered first.
-            if mark.generation == self.generation && revision < mark.revision {
-                let why = format!("revision went back from {} to {revision}", mark.revision);
-                return self.reset(index, evidence, &why, now);
-            }
-            store.revision = store.revision.max(revision);
-        } else {
-            self.store = Some(Store {
-                cluster_id,
-                revision,
-            });
-        }
-        seat.cluster_id = Some(cluster_id);
-        seat.cause = None;
-        seat.heard_at = now;
-        self.heard_at = now;
-        // Each of several endpoints gives evidence once an interval; one observation is enough.
-        let hurried = std::mem::take(&mut self.hurried);
-        let recent = !hurried
-            && matches!(self.told, Told::Alive(at) if now < at + self.interval.mul_f32(0.5));
-        if !recent {
-            self.told = Told::Alive(now);
-            self.pending = Some(Observation::alive(format!(
-                "{}: watch progress and linearizable read at revision {revision}",
-                seat.endpoint
-            )));
-        }
-    }
-
-    /// Another store has taken the place of the one known: said once, and then all begins anew.
-    fn reset(&mut self, index: usize, evidence: Evidence, why: &str, now: Instant) {
-        self.restart(now);
-        self.generation += 1;
-        self.store = Some(Store {
-            cluster_id: evidence.cluster_id,
-            revision: evidence.revision,
+    /// When the next layer is due, or [`next`](Self::next) may have something to say though nothing
+    /// is answered. At least once in the shortest period, so that lateness tells how long the process
+    /// did not run.
+    pub(super) fn wake_at(&self, now: Instant) -> Instant {
+        let Pace { latency_budget, .. } = self.config.pace;
+        let every = self.config.pace.shortest_every();
+        let told = match self.told {
+            Told::Failing(at) => Some(at + every),
+            Told::Nothing | Told::Alive(_) => None,
+        };
+        let layers = self.layers.iter().flat_map(|layer| {
+            let in_doubt_at = layer.owed_since.map(|since| since + latency_budget);
+            [Some(layer.due_at), layer.fails_at(), in_doubt_at]
         });
-        let seat = &mut self.seats[index];
-        seat.cluster_id = Some(evidence.cluster_id);
-        self.pending = Some(Observation::failing(format!(
-            "store reset: {}: {why}",
-            seat.endpoint
-        )));
+        let wakes = layers.chain([told]).flatten().filter(|&at| at > now);
+        wakes.min().unwrap_or(now + every).min(now + every)
     }
 
-    fn all_certain(&self) -> bool {
-        self.seats
-            .iter()
-            .all(|seat| seat.cause.as_ref().is_some_and(Cause::is_certain))
+    /// Every layer has given a good answer since judging began or since it failed.
+    fn proved(&self) -> bool {
+        Kind::ALL.iter().all(|&kind| self.layer(kind).proved)
     }
 
-    fn reason(&self, now: Instant) -> String {
-        let reasons: Vec<String> = self.seats.iter().map(|seat| seat.reason(now)).collect();
-        reasons.join("; ")
+    /// Some layer owes a good answer for longer than one may take.
+    fn owes(&self, now: Instant) -> bool {
+        Kind::ALL.iter().any(|&kind| self.in_doubt(kind, now))
+    }
+
+    /// What fails, and why.
+    fn failing(&self, now: Instant) -> Option<(Fault, String)> {
+        let verdict = |fault| self.config.verdict_of(fault);
+        let lasts = |kind: Kind| self.layer(kind).fails_at().is_some_and(|at| now >= at);
+        for kind in [Kind::Write, Kind::Read, Kind::Progress] {
+            let layer = self.layer(kind);
+            if let Some(cause) = &layer.cause
+                && cause.of_cluster()
+                && (verdict(cause.fault) != Verdict::Transient || lasts(kind))
+            {
+                return Some((cause.fault, cause.text.clone()));
+            }
+        }
+        if self.seats.iter().all(Seat::surely_lost) {
+            let fault = self.worst_seat();
+            let long = Kind::ALL.into_iter().any(lasts);
+            if verdict(fault) != Verdict::Transient || long {
+                return Some((fault, self.seats_say()));
+            }
+            return None;
+        }
+        if let Some(kind) = [Kind::Read, Kind::Progress, Kind::Write]
+            .into_iter()
+            .find(|&kind| lasts(kind))
+        {
+            return Some(self.overdue(kind));
+        }
+        let slow_answers = self.config.pace.slow_answers;
+        let slow = |kind: &Kind| self.layer(*kind).slow >= slow_answers;
+        let slow = Kind::ALL.into_iter().find(slow)?;
+        Some((Fault::TooSlow, self.slowness(slow)))
+    }
+
+    /// The class of a layer that was not answered in its patience.
+    fn overdue(&self, kind: Kind) -> (Fault, String) {
+        let layer = self.layer(kind);
+        let patience = layer.pace.patience;
+        // Whoever confirms no read commits nothing either: then the read tells what is wrong.
+        let reads_late = self.layer(Kind::Read).owed_since.is_some();
+        let telling = if reads_late { Kind::Read } else { kind };
+        let fault = match &layer.cause {
+            Some(cause) if cause.fault != Fault::Unreachable => cause.fault,
+            // Answers come, but each so late that it was given up.
+            _ if layer.slow > 0 => return (Fault::TooSlow, self.slowness(kind)),
+            _ => match telling {
+                Kind::Read if self.seats.iter().any(Seat::leaderless) => Fault::NoLeader,
+                Kind::Read if self.seats.iter().any(Seat::responsive) => Fault::WritePath,
+                Kind::Write if self.seats.iter().any(Seat::usable) => Fault::WritePath,
+                _ => self.worst_seat(),
+            },
+        };
+        let what = match kind {
+            Kind::Progress => "no watch told its progress",
+            Kind::Read => "no read was confirmed by a quorum",
+            Kind::Write => "nothing was committed",
+        };
+        let mut text = format!("{what} for {patience:?}");
+        if let Some(cause) = &layer.cause {
+            text = format!("{text} ({})", cause.text);
+        }
+        let seats = self.seats_say();
+        if !seats.is_empty() {
+            text = format!("{text}; {seats}");
+        }
+        (fault, text)
+    }
+
+    fn slowness(&self, kind: Kind) -> String {
+        let budget = self.config.pace.latency_budget;
+        let latency = self.layer(kind).latency.unwrap_or_default();
+        let what = match kind {
+            Kind::Progress => "watch progress",
+            Kind::Read => "a linearizable read",
+            Kind::Write => "a proposal",
+        };
+        format!("{what} took {latency:.1?}, and {budget:?} is the budget")
+    }
+
+    /// What most members agree to be wrong with them; what is told by a server goes before silence.
+    fn worst_seat(&self) -> Fault {
+        let faults = || self.seats.iter().filter_map(Seat::fault);
+        faults()
+            .find(|&fault| fault != Fault::Unreachable)
+            .unwrap_or(Fault::Unreachable)
+    }
+
+    fn seats_say(&self) -> String {
+        let says: Vec<String> = self.seats.iter().filter_map(Seat::complaint).collect();
+        says.join("; ")
+    }
+
+    fn fail(&mut self, fault: Fault, why: &str, now: Instant) -> Observation {
+        let newly = !matches!(self.told, Told::Failing(_));
+        self.told = Told::Failing(now);
+        if newly {
+            for layer in &mut self.layers {
+                layer.proved = false;
+                layer.due_at = layer.due_at.min(now);
+            }
+            self.news = false;
+        }
+        self.observation(fault, why)
+    }
+
+    fn observation(&self, fault: Fault, why: &str) -> Observation {
+        let text = format!("{fault}: {why}. To do: {}", fault.advice());
+        let observation = Observation::failing(text).classed(fault.as_str());
+        match self.config.verdict_of(fault) {
+            Verdict::Fatal => observation.fatal(),
+            Verdict::Transient | Verdict::Certain => observation,
+        }
+    }
+
+    fn evidence(&self) -> String {
+        let latency = |kind: Kind| self.layer(kind).latency.unwrap_or_default();
+        let [progress, read, write] = Kind::ALL.map(latency);
+        let by = self.seats.iter().filter(|seat| seat.usable());
+        let by = by.max_by_key(|seat| seat.answered_at());
+        let who = by.map(Seat::name).unwrap_or_default();
+        let revision = self.memory.revision();
+        let mut text = format!(
+            "{who}: read at revision {revision} in {read:.1?}, watch progress in {progress:.1?}"
+        );
+        text += &match &self.unchecked {
+            None => format!(", proposal in {write:.1?}"),
+            Some(_) => ", write path not checked".to_owned(),
+        };
+        if let Some(unusable) = usable(&self.seats) {
+            text = format!("{text}; {unusable}");
+        }
+        text
+    }
+
+    /// Holds a read against what is remembered. `false` if it is no evidence.
+    fn remember(&mut self, index: usize, mark: Mark, store: Store, now: Instant) -> bool {
+        let belonged = self.seats[index].cluster_id();
+        match self.memory.read(mark, store, belonged) {
+            Finding::Same => {
+                self.seats[index].read(store);
+                true
+            }
+            Finding::Foreign(why) => {
+                self.seats[index].lost(Cause::sure(Fault::Misdirected, why));
+                false
+            }
+            Finding::Reset(why) => {
+                self.seats[index].read(store);
+                let why = format!("{}: {why}", self.seats[index].url());
+                if self.config.verdict_of(Fault::StoreReset) == Verdict::Transient {
+                    tracing::warn!(target: "overwatch::etcd", "{}: {why}", Fault::StoreReset);
+                    return true;
+                }
+                // Said once, and then all begins anew.
+                self.restart(now);
+                self.pending = Some(self.observation(Fault::StoreReset, &why));
+                false
+            }
+        }
+    }
+
+    /// The user may not make proposals, though it may read: the write path is left unchecked, and
+    /// that is said once.
+    fn leave_unchecked(&mut self, index: usize, asked_at: Instant, cause: &Cause, now: Instant) {
+        if self.unchecked.is_none() {
+            tracing::warn!(
+                target: "overwatch::etcd",
+                "{}: this user may not ask for etcd's alarms ({}), so the write path, the space and \
+                 corruption are not checked",
+                self.seats[index].url(),
+                cause.text
+            );
+        }
+        self.unchecked = Some(cause.text.clone());
+        let every = self.every(Kind::Write).max(REFUSED_EVERY);
+        self.layer_mut(Kind::Write).answered(asked_at, every, now);
+    }
+
+    fn every(&self, kind: Kind) -> Duration {
+        let every = self.layer(kind).pace.every;
+        match kind {
+            Kind::Progress | Kind::Read => every,
+            Kind::Write => every - self.jitter.jitter_of(self.writes),
+        }
+    }
+
+    fn layer(&self, kind: Kind) -> &Layer {
+        &self.layers[kind as usize]
+    }
+
+    fn layer_mut(&mut self, kind: Kind) -> &mut Layer {
+        &mut self.layers[kind as usize]
     }
 }
 
-impl Seat {
-    fn reason(&self, now: Instant) -> String {
-        let endpoint = &self.endpoint;
-        let seconds = now.duration_since(self.heard_at).as_secs_f32().round();
-        match &self.cause {
-            None | Some(Cause::Silent) => format!("{endpoint}: no answer for {seconds} s"),
-            Some(Cause::Passing(text)) => {
-                format!("{endpoint}: {text}, no evidence for {seconds} s")
-            }
-            Some(Cause::Refused) => format!("{endpoint}: connection refused"),
-            Some(Cause::Closed) => {
-                // Both sides of TLS are silent about what they miss. It is a likely guess only while
-                // nothing has worked yet.
-                let guess = match (self.cluster_id, endpoint.tls()) {
-                    (Some(_), _) => "",
-                    (None, false) => "; does the server want https?",
-                    (None, true) => "; does the server speak TLS, and want a client certificate?",
-                };
-                format!("{endpoint}: the connection was closed{guess}")
-            }
-            Some(Cause::Certain(text)) => format!("{endpoint}: {text}"),
-        }
-    }
+/// The server knows what was asked for, and does not let this user have it.
+fn is_refusal(cause: &Cause) -> bool {
+    matches!(cause.fault, Fault::Permission | Fault::Unauthenticated) && cause.sure
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn certain_failures_of_all_endpoints_are_told_at_once() {
-        let (mut judge, t0) = judge(["http://a", "http://b"]);
-        judge.record(0, Err(refused()), t0);
-        assert_eq!(judge.next(t0), None);
-        judge.record(1, Err(Cause::Closed), t0);
-        let told = reason(judge.next(t0));
-        assert!(
-            told.starts_with("http://a:2379: refused; http://b:2379: the connection was closed")
-        );
-    }
-
-    #[test]
-    fn other_failures_are_told_after_the_grace_and_then_once_an_interval() {
-        let (mut judge, t0) = judge(["http://a", "http://b"]);
-        judge.record(0, Err(refused()), t0);
-        judge.record(1, Err(Cause::Passing("no leader".into())), t0);
-        assert_eq!(judge.due_at(), t0 + ms(4000));
-        assert_eq!(judge.next(t0 + ms(3999)), None);
-        let told = reason(judge.next(t0 + ms(4000)));
-        assert_eq!(
-            told,
-            "http://a:2379: refused; http://b:2379: no leader, no evidence for 4 s"
-        );
-        assert_eq!(judge.next(t0 + ms(4999)), None);
-        assert_eq!(judge.due_at(), t0 + ms(5000));
-        reason(judge.next(t0 + ms(5000)));
-        assert!(alive(&mut judge, 1, 7, t0 + ms(5100)));
-        assert_eq!(judge.due_at(), t0 + ms(9100));
-    }
-
-    #[test]
-    fn evidence_of_several_endpoints_is_one_observation_an_interval() {
-        let (mut judge, t0) = judge(["http://a", "http://b"]);
-        assert!(alive(&mut judge, 0, 7, t0));
-        assert!(!alive(&mut judge, 1, 7, t0 + ms(10)));
-        assert!(alive(&mut judge, 0, 7, t0 + ms(1000)));
-        assert!(!alive(&mut judge, 1, 7, t0 + ms(1010)));
-        assert_eq!(judge.due_at(), t0 + ms(5010));
-    }
-
-    #[test]
-    fn time_in_which_the_process_did_not_run_is_no_silence() {
-        let (mut judge, t0) = judge(["http://a"]);
-        judge.excuse(ms(10_000), t0 + ms(10_500));
-        assert_eq!(judge.next(t0 + ms(13_999)), None);
-        let told = reason(judge.next(t0 + ms(14_000)));
-        assert_eq!(told, "http://a:2379: no answer for 4 s");
-    }
-
-    #[test]
-    fn a_freeze_buys_no_time_for_what_comes_after_it() {
-        let (mut judge, t0) = judge(["http://a"]);
-        assert!(alive(&mut judge, 0, 7, t0 + ms(60_000)));
-        judge.excuse(ms(59_000), t0 + ms(60_000));
-        assert_eq!(judge.due_at(), t0 + ms(64_000));
-    }
-
-    #[test]
-    fn a_revision_that_goes_back_is_told_once() {
-        let (mut judge, t0) = judge(["http://a", "http://b"]);
-        assert!(alive(&mut judge, 0, 7, t0));
-        assert!(alive(&mut judge, 1, 7, t0 + ms(1000)));
-        let before = judge.mark();
-        judge.record(0, Ok((before, evidence(1, 3))), t0 + ms(2000));
-        let told = reason(judge.next(t0 + ms(2000)));
-        assert_eq!(
-            told,
-            "store reset: http://a:2379: revision went back from 7 to 3"
-        );
-        // The other endpoint was asked before, and is not held to the store of then.
-        judge.record(1, Ok((before, evidence(1, 3))), t0 + ms(2010));
-        assert!(matches!(
-            judge.next(t0 + ms(2010)),
-            Some(Observation::Alive { .. })
-        ));
-        assert!(alive(&mut judge, 0, 4, t0 + ms(3000)));
-    }
-
-    #[test]
-    fn answers_that_overtake_each_other_are_no_reset() {
-        let (mut judge, t0) = judge(["http://a", "http://b"]);
-        assert!(alive(&mut judge, 0, 7, t0));
-        let mark = judge.mark();
-        judge.record(1, Ok((mark, evidence(1, 9))), t0 + ms(1010));
-        judge.record(0, Ok((mark, evidence(1, 8))), t0 + ms(1020));
-        assert!(matches!(
-            judge.next(t0 + ms(1020)),
-            Some(Observation::Alive { .. })
-        ));
-        assert_eq!(judge.mark().revision, 9);
-    }
-
-    #[test]
-    fn a_store_is_remembered_across_a_pause() {
-        let (mut judge, t0) = judge(["http://a"]);
-        assert!(alive(&mut judge, 0, 7, t0));
-        judge.restart(t0 + ms(60_000));
-        assert_eq!(judge.next(t0 + ms(60_000)), None);
-        let mark = judge.mark();
-        judge.record(0, Ok((mark, evidence(1, 6))), t0 + ms(60_000));
-        assert!(reason(judge.next(t0 + ms(60_000))).starts_with("store reset"));
-    }
-
-    #[test]
-    fn another_cluster_is_a_reset_or_a_wrong_endpoint() {
-        let (mut judge, t0) = judge(["http://a", "http://b"]);
-        assert!(alive(&mut judge, 0, 7, t0));
-        let mark = judge.mark();
-        judge.record(1, Ok((mark, evidence(2, 9))), t0);
-        assert_eq!(judge.next(t0), None);
-        judge.record(0, Err(refused()), t0);
-        let told = reason(judge.next(t0));
-        assert!(told.contains("http://b:2379: belongs to another cluster (2, expected 1)"));
-        let mark = judge.mark();
-        judge.record(0, Ok((mark, evidence(2, 9))), t0 + ms(10));
-        let told = reason(judge.next(t0 + ms(10)));
-        assert_eq!(
-            told,
-            "store reset: http://a:2379: the cluster is another one (2)"
-        );
-        let mark = judge.mark();
-        judge.record(1, Ok((mark, evidence(2, 9))), t0 + ms(20));
-        assert!(matches!(
-            judge.next(t0 + ms(20)),
-            Some(Observation::Alive { .. })
-        ));
-    }
-
-    fn judge<const N: usize>(endpoints: [&str; N]) -> (Judge, Instant) {
-        let now = Instant::now();
-        let config = EtcdConfig::new(endpoints).expect("valid endpoints");
-        (Judge::new(&config, now), now)
-    }
-
-    /// Records evidence, and tells whether that made an observation.
-    fn alive(judge: &mut Judge, index: usize, revision: i64, now: Instant) -> bool {
-        let mark = judge.mark();
-        judge.record(index, Ok((mark, evidence(1, revision))), now);
-        let next = judge.next(now);
-        assert!(
-            !matches!(next, Some(Observation::Failing { .. })),
-            "{next:?}"
-        );
-        next.is_some()
-    }
-
-    fn evidence(cluster_id: u64, revision: i64) -> Evidence {
-        Evidence {
-            revision,
-            cluster_id,
-        }
-    }
-
-    fn refused() -> Cause {
-        Cause::Certain("refused".into())
-    }
-
-    fn reason(observation: Option<Observation>) -> String {
-        match observation {
-            Some(Observation::Failing { reason }) => reason.into_owned(),
-            other => panic!("not failing: {other:?}"),
-        }
-    }
-
-    fn ms(ms: u64) -> Duration {
-        Duration::from_millis(ms)
-    }
-}
+mod tests;

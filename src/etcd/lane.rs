@@ -1,167 +1,326 @@
-//! The attempts on one endpoint, one after another, at a measured pace.
+//! One endpoint: its connection, and what is asked on it. No task runs it: it advances while
+//! [`poll`](Lane::poll) is called, so nothing can outlive it.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, Timeout, timeout};
 
 use super::backoff::pause;
 use super::cause::Cause;
 use super::config::EtcdConfig;
-use super::connection::{Connection, Evidence};
+use super::connection::{Answer, Call, Connection};
+use super::dial::Dial;
 use super::endpoint::Endpoint;
-use super::judge::Mark;
+use super::fault::Fault;
+use super::judge::Asked;
+use super::layer::Kind;
 
-/// The outcome of one attempt: evidence, with where the judge stood when the attempt began.
-pub(super) type Outcome = Result<(Mark, Evidence), Cause>;
+/// What happens on a lane.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A connection was opened.
+    Opened,
+    /// There is no connection: it broke, or could not be opened.
+    Lost(Cause),
+    Answered(Asked, Answer),
+    Failed(Asked, Cause),
+}
 
-/// One endpoint's attempts. No task runs them: they advance while [`poll`](Self::poll) is called, so
-/// none can outlive its lane.
 pub(super) struct Lane {
     endpoint: Endpoint,
     config: Arc<EtcdConfig>,
-    connection: Option<Connection>,
-    /// When the attempt began that opened the last connection.
-    opened_at: Instant,
-    attempt: Option<Attempt>,
+    dial: Arc<dyn Dial>,
+    state: State,
+    questions: Vec<Question>,
+    /// The progress that the watch owes.
+    progress: Option<Progress>,
+    /// When the connection is opened next, while it is closed.
     next_at: Instant,
+    /// When the last attempt to open one began.
+    opened_at: Instant,
     /// Attempts in a row that opened no connection.
     failures: u32,
-    /// Connections in a row that gave evidence and were lost within an interval.
+    /// Connections in a row that were lost soon after they were opened.
     short_lived: u32,
+    /// Told at the next poll, before anything else.
+    failed: Option<Event>,
+}
+
+enum State {
+    Closed,
+    Opening(Opening),
+    Open(Connection),
+}
+
+type Opening = Pin<Box<dyn Future<Output = Result<Connection, Cause>> + Send>>;
+
+/// A question under way.
+struct Question {
+    asked: Asked,
+    /// Asks the member what it thinks, which is of no layer.
+    is_status: bool,
+    call: Pin<Box<Timeout<Call>>>,
+}
+
+struct Progress {
+    asked: Asked,
+    sent: bool,
 }
 
 impl Lane {
-    pub(super) fn new(endpoint: Endpoint, config: Arc<EtcdConfig>, now: Instant) -> Self {
+    pub(super) fn new(
+        endpoint: Endpoint,
+        config: Arc<EtcdConfig>,
+        dial: Arc<dyn Dial>,
+        now: Instant,
+    ) -> Self {
         Self {
             endpoint,
             config,
-            connection: None,
-            opened_at: now,
-            attempt: None,
+            dial,
+            state: State::Closed,
+            questions: Vec::new(),
+            progress: None,
             next_at: now,
+            opened_at: now,
             failures: 0,
             short_lived: 0,
+            failed: None,
         }
     }
 
-    /// Begins the next attempt if none is under way and its time has come.
-    pub(super) fn begin_if_due(&mut self, now: Instant, mark: Mark) {
-        if self.attempt.is_some() || now < self.next_at {
+    /// Begins to open a connection, if there is none and its time has come.
+    pub(super) fn open_if_due(&mut self, now: Instant) {
+        if !matches!(self.state, State::Closed) || now < self.next_at {
             return;
         }
-        let (endpoint, config) = (self.endpoint.clone(), Arc::clone(&self.config));
-        let connection = self.connection.take();
-        if connection.is_none() {
-            self.opened_at = now;
-        }
-        self.attempt = Some(Attempt {
-            began_at: now,
-            mark,
-            on_open_connection: connection.is_some(),
-            work: Box::pin(attempt(connection, endpoint, config)),
-        });
+        let (dial, endpoint, config) = (
+            Arc::clone(&self.dial),
+            self.endpoint.clone(),
+            Arc::clone(&self.config),
+        );
+        self.opened_at = now;
+        self.state = State::Opening(Box::pin(async move {
+            Connection::open(&*dial, &endpoint, &config).await
+        }));
     }
 
-    /// Makes the next attempt due now, unless one is under way.
+    /// Opens a connection now, if there is none.
     pub(super) fn hurry(&mut self, now: Instant) {
         self.next_at = self.next_at.min(now);
     }
 
-    /// When the next attempt is due; none while one is under way.
-    pub(super) fn due_at(&self) -> Option<Instant> {
-        self.attempt.is_none().then_some(self.next_at)
-    }
-
-    /// Drives the attempt under way, and listens on a resting connection: one that breaks between
-    /// two attempts is told at once.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let Some(attempt) = &mut self.attempt else {
-            return self.poll_resting(cx).map(Err);
-        };
-        let Poll::Ready((connection, result)) = attempt.work.as_mut().poll(cx) else {
-            return Poll::Pending;
-        };
-        let (began_at, mark) = (attempt.began_at, attempt.mark);
-        let on_open_connection = attempt.on_open_connection;
-        self.attempt = None;
-        self.connection = connection;
-        Poll::Ready(match result {
-            Ok(evidence) => {
-                self.failures = 0;
-                self.next_at = (began_at + self.config.interval).max(Instant::now());
-                Ok((mark, evidence))
-            }
-            Err(cause) if on_open_connection => Err(self.lost(cause)),
-            Err(cause) => {
-                self.failures = self.failures.saturating_add(1);
-                // Counted from its beginning: one that was silent has taken long enough.
-                // Soon, so that a recovery is seen soon; but a server that turns us away is not to
-                // be burdened, and checking a password costs it much.
-                let longest = match cause {
-                    Cause::Certain(_) => self.config.interval,
-                    _ => self.config.interval / 4,
-                };
-                let pause = pause(self.failures, longest);
-                self.next_at = (began_at + pause).max(Instant::now());
-                Err(cause)
-            }
+    /// Whether something of this kind can be asked, and how much of it is under way.
+    pub(super) fn load(&self, kind: Kind) -> Option<usize> {
+        if !matches!(self.state, State::Open(_)) {
+            return None;
+        }
+        Some(match kind {
+            Kind::Progress => usize::from(self.progress.is_some()),
+            Kind::Read | Kind::Write => self
+                .questions
+                .iter()
+                .filter(|question| !question.is_status && question.asked.kind == kind)
+                .count(),
         })
     }
 
-    fn poll_resting(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
-        let Some(connection) = &mut self.connection else {
-            return Poll::Pending;
+    /// Asks on the open connection; without one it does nothing.
+    pub(super) fn ask(&mut self, asked: Asked) {
+        let State::Open(connection) = &self.state else {
+            return;
         };
-        let Poll::Ready(cause) = connection.poll_broken(cx) else {
-            return Poll::Pending;
+        let call = match asked.kind {
+            Kind::Progress => {
+                self.progress = Some(Progress { asked, sent: false });
+                return;
+            }
+            Kind::Read => connection.read(&self.config.sentinel_key),
+            Kind::Write => connection.write(),
         };
-        self.connection = None;
-        Poll::Ready(self.lost(cause))
+        self.question(asked, false, call);
     }
 
-    /// An open connection was lost. A new one is tried at once, for only that can tell whether the
-    /// member is gone; but not so if the old one was short-lived, or a server that answers and hangs
-    /// up would make this spin.
-    fn lost(&mut self, cause: Cause) -> Cause {
-        let now = Instant::now();
-        self.next_at = if now >= self.opened_at + self.config.interval {
-            self.short_lived = 0;
-            now
+    /// Asks the member what it thinks, unless that is under way.
+    pub(super) fn ask_status(&mut self, asked: Asked) {
+        let State::Open(connection) = &self.state else {
+            return;
+        };
+        if self.questions.iter().any(|question| question.is_status) {
+            return;
+        }
+        let call = connection.status();
+        self.question(asked, true, call);
+    }
+
+    fn question(&mut self, asked: Asked, is_status: bool, call: Call) {
+        let limit = self.config.pace.request_timeout;
+        self.questions.push(Question {
+            asked,
+            is_status,
+            call: Box::pin(timeout(limit, call)),
+        });
+    }
+
+    /// When something happens here though nothing arrives.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        match self.state {
+            State::Closed => Some(self.next_at),
+            State::Opening(_) => None,
+            State::Open(_) => self.progress.as_ref().map(|owed| self.gives_up_at(owed)),
+        }
+    }
+
+    /// The next thing that happens. `calm` if etcd is alive without this endpoint.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, calm: bool) -> Poll<Event> {
+        if let Some(failed) = self.failed.take() {
+            return Poll::Ready(failed);
+        }
+        match &mut self.state {
+            State::Closed => Poll::Pending,
+            State::Opening(opening) => match opening.as_mut().poll(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Ok(connection)) => {
+                    self.state = State::Open(connection);
+                    self.failures = 0;
+                    Poll::Ready(Event::Opened)
+                }
+                Poll::Ready(Err(cause)) => Poll::Ready(self.not_opened(cause, calm)),
+            },
+            State::Open(_) => self.poll_open(cx),
+        }
+    }
+
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        for index in 0..self.questions.len() {
+            let question = &mut self.questions[index];
+            let Poll::Ready(answer) = question.call.as_mut().poll(cx) else {
+                continue;
+            };
+            let Question {
+                asked, is_status, ..
+            } = self.questions.swap_remove(index);
+            let answer = answer.unwrap_or(Err(Cause::silent()));
+            return Poll::Ready(match answer {
+                Ok(answer) => Event::Answered(asked, answer),
+                // It says nothing of the cluster; what is owed tells enough.
+                Err(_) if is_status => return self.poll_open(cx),
+                Err(cause) => self.not_answered(asked, cause),
+            });
+        }
+        self.poll_watch(cx)
+    }
+
+    /// Listens on the watch, so that a connection which breaks between two questions is told at once.
+    fn poll_watch(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let State::Open(connection) = &mut self.state else {
+            return Poll::Pending;
+        };
+        if let Some(owed) = &mut self.progress
+            && !owed.sent
+        {
+            match connection.poll_request(cx) {
+                Poll::Ready(Ok(())) => owed.sent = true,
+                Poll::Ready(Err(cause)) => return Poll::Ready(self.broken(cause)),
+                Poll::Pending => {}
+            }
+        }
+        loop {
+            match connection.poll_progress(cx) {
+                Poll::Ready(Ok(())) => {
+                    if let Some(owed) = self.progress.take() {
+                        return Poll::Ready(Event::Answered(owed.asked, Answer::Progress));
+                    }
+                }
+                Poll::Ready(Err(cause)) => return Poll::Ready(self.broken(cause)),
+                Poll::Pending => break,
+            }
+        }
+        if let Some(owed) = &self.progress
+            && Instant::now() >= self.gives_up_at(owed)
+        {
+            let asked = owed.asked;
+            return Poll::Ready(self.not_answered(asked, Cause::silent()));
+        }
+        Poll::Pending
+    }
+
+    fn gives_up_at(&self, owed: &Progress) -> Instant {
+        owed.asked.at + self.config.pace.request_timeout
+    }
+
+    fn not_opened(&mut self, cause: Cause, calm: bool) -> Event {
+        self.state = State::Closed;
+        self.failures = self.failures.saturating_add(1);
+        let longest = if calm {
+            CALM
+        } else if cause.sure && cause.fault != Fault::Unreachable {
+            // A server that turns us away is not to be burdened: checking a password costs it much.
+            self.config.pace.read.every
         } else {
-            self.short_lived = self.short_lived.saturating_add(1);
-            now + pause(self.short_lived, self.config.interval)
+            // Soon, so that a recovery is seen soon.
+            self.config.pace.recheck.min(SOON)
         };
-        cause.on_open_connection()
+        // Counted from its beginning: one that was silent has taken long enough.
+        let next_at = self.opened_at + pause(self.failures, longest);
+        self.next_at = next_at.max(Instant::now());
+        Event::Lost(cause)
+    }
+
+    /// A question failed. The connection is kept if the server answered and another connection would
+    /// help in nothing: in an election, or if only proposals fail.
+    fn not_answered(&mut self, asked: Asked, cause: Cause) -> Event {
+        let kept = match cause.fault {
+            Fault::Unreachable => asked.kind == Kind::Write,
+            Fault::Permission => asked.kind == Kind::Write,
+            Fault::Unauthenticated | Fault::Misdirected | Fault::Tls => false,
+            _ => true,
+        };
+        if kept {
+            return Event::Failed(asked, cause);
+        }
+        let cause = self.close(cause);
+        self.failed = Some(Event::Lost(cause.clone()));
+        Event::Failed(asked, cause)
+    }
+
+    fn broken(&mut self, cause: Cause) -> Event {
+        Event::Lost(self.close(cause))
+    }
+
+    /// Gives up the connection. A new one is tried at once, for only that can tell whether the member
+    /// is gone; but not so if the old one was short-lived, or a server that answers and hangs up
+    /// would make this spin.
+    fn close(&mut self, cause: Cause) -> Cause {
+        self.state = State::Closed;
+        self.questions.clear();
+        self.progress = None;
+        let now = Instant::now();
+        if now >= self.opened_at + FRESH {
+            self.short_lived = 0;
+            self.next_at = now;
+            return cause.unsure();
+        }
+        self.short_lived = self.short_lived.saturating_add(1);
+        self.next_at = now + pause(self.short_lived, self.config.pace.read.every);
+        // What a server says of a new connection is final; that one breaks is not.
+        if cause.fault == Fault::Unreachable {
+            cause.unsure()
+        } else {
+            cause
+        }
     }
 }
 
-struct Attempt {
-    began_at: Instant,
-    mark: Mark,
-    on_open_connection: bool,
-    work: Work,
-}
+/// A connection that is younger than that is not made anew at once, and what a server says on it of
+/// rights is final: no token runs out so soon.
+const FRESH: Duration = Duration::from_secs(2);
 
-type Work = Pin<Box<dyn Future<Output = (Option<Connection>, Result<Evidence, Cause>)> + Send>>;
+/// The longest pause before a connection is tried again while nothing works.
+const SOON: Duration = Duration::from_millis(300);
 
-/// Evidence from the connection, opening one if need be. After an error no connection is kept: what
-/// broke an election or a token may well work on the next one.
-async fn attempt(
-    connection: Option<Connection>,
-    endpoint: Endpoint,
-    config: Arc<EtcdConfig>,
-) -> (Option<Connection>, Result<Evidence, Cause>) {
-    let mut connection = match connection {
-        Some(connection) => connection,
-        None => match Connection::open(&endpoint, &config).await {
-            Ok(connection) => connection,
-            Err(cause) => return (None, Err(cause)),
-        },
-    };
-    match connection.evidence(&config).await {
-        Ok(evidence) => (Some(connection), Ok(evidence)),
-        Err(cause) => (None, Err(cause)),
-    }
-}
+/// The same while others do.
+const CALM: Duration = Duration::from_secs(10);

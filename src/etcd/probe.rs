@@ -1,7 +1,8 @@
-//! The probe: it drives the lanes and asks the judge.
+//! The probe: it asks on the lanes what the judge finds due.
 
 use std::fmt;
 use std::future::poll_fn;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -9,17 +10,20 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep_until};
 
 use super::config::EtcdConfig;
+use super::dial::{Dial, Tcp};
 use super::error::EtcdConfigError;
-use super::judge::Judge;
-use super::lane::{Lane, Outcome};
+use super::judge::{Asked, Judge};
+use super::lane::{Event, Lane};
+use super::layer::Kind;
+use super::sight::{EndpointSight, Sights};
 use crate::policy::{Policy, PolicyError};
 use crate::{Observation, Probe};
 
 /// Observes etcd: see the [module](crate::etcd) for what counts as evidence and when it is failing.
 ///
 /// All work is done inside [`observe`](Probe::observe). Dropping a pending call closes the
-/// connections, and the next call opens new ones; so does a pause of more than two intervals
-/// between calls. Calls that overlap take turns.
+/// connections, and the next call opens new ones; so does a long pause between calls. Calls that
+/// overlap take turns.
 ///
 /// ```no_run
 /// use overwatch::etcd::{EtcdConfig, EtcdProbe};
@@ -29,7 +33,7 @@ use crate::{Observation, Probe};
 /// let probe = EtcdProbe::new(EtcdConfig::new(["http://127.0.0.1:2379"])?)?;
 /// match probe.observe().await {
 ///     Observation::Alive { evidence } => println!("alive: {evidence}"),
-///     Observation::Failing { reason } => println!("failing: {reason}"),
+///     Observation::Failing { reason, .. } => println!("failing: {reason}"),
 ///     _ => {}
 /// }
 /// # Ok(())
@@ -39,6 +43,7 @@ pub struct EtcdProbe {
     config: Arc<EtcdConfig>,
     vigil: Mutex<Vigil>,
     hurry: Notify,
+    sights: Arc<Sights>,
 }
 
 impl EtcdProbe {
@@ -48,20 +53,39 @@ impl EtcdProbe {
     ///
     /// When a number is out of its bounds, or user, TLS and endpoints do not fit together.
     pub fn new(config: EtcdConfig) -> Result<Self, EtcdConfigError> {
+        Self::dialing(config, Arc::new(Tcp))
+    }
+
+    pub(super) fn dialing(
+        config: EtcdConfig,
+        dial: Arc<dyn Dial>,
+    ) -> Result<Self, EtcdConfigError> {
         config.check()?;
         let config = Arc::new(config);
+        // Each process has a random state of its own.
+        let seed = || RandomState::new().hash_one(0);
+        let seed = config.jitter_seed.unwrap_or_else(seed);
+        let sights = Arc::new(Sights::new(&config));
         let vigil = Mutex::new(Vigil {
             config: Arc::clone(&config),
-            judge: Judge::new(&config, Instant::now()),
+            dial,
+            judge: Judge::new(Arc::clone(&config), seed, Instant::now()),
             lanes: Vec::new(),
+            asked_last: [0; 3],
+            sights: Arc::clone(&sights),
             returned_at: None,
         });
-        let hurry = Notify::new();
         Ok(Self {
             config,
             vigil,
-            hurry,
+            hurry: Notify::new(),
+            sights,
         })
+    }
+
+    /// What was last seen of each endpoint, in the order in which they were given.
+    pub fn endpoints(&self) -> Vec<EndpointSight> {
+        self.sights.get()
     }
 }
 
@@ -88,16 +112,16 @@ impl Probe for EtcdProbe {
     }
 
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
-        let (grace, limit) = (self.config.grace, policy.silence_limit());
-        if grace < limit {
+        let (gap, limit) = (self.config.pace.longest_gap(), policy.silence_limit());
+        if gap < limit {
             return Ok(());
         }
         Err(PolicyError::new(
             "silence_limit",
             format!("{limit:?}"),
             format!(
-                "it must be longer than the probe's grace of {grace:?}: an election that the probe \
-                 tolerates would count as silence"
+                "it must be longer than {gap:?}, the shortest period and the longest patience of the \
+                 probe: an election that the probe tolerates would count as silence"
             ),
         ))
     }
@@ -111,8 +135,12 @@ impl Probe for EtcdProbe {
 /// All state of the probe.
 struct Vigil {
     config: Arc<EtcdConfig>,
+    dial: Arc<dyn Dial>,
     judge: Judge,
     lanes: Vec<Lane>,
+    /// The lane that each layer was last asked on.
+    asked_last: [usize; 3],
+    sights: Arc<Sights>,
     /// When the last call returned; none if it was dropped.
     returned_at: Option<Instant>,
 }
@@ -124,39 +152,43 @@ impl Vigil {
         let goes_on = self
             .returned_at
             .take()
-            .is_some_and(|at| now < at + 2 * self.config.interval);
+            .is_some_and(|at| now < at + 2 * self.config.pace.shortest_every());
         if goes_on {
             return;
         }
         self.judge.restart(now);
-        let lane = |endpoint: &_| Lane::new(Clone::clone(endpoint), Arc::clone(&self.config), now);
+        let lane = |endpoint: &_| {
+            let (config, dial) = (Arc::clone(&self.config), Arc::clone(&self.dial));
+            Lane::new(Clone::clone(endpoint), config, dial, now)
+        };
         self.lanes = self.config.endpoints.iter().map(lane).collect();
     }
 
-    /// Safe to drop at its only await: attempts live in their lanes, outcomes in the judge.
+    /// Safe to drop at its only await: what is under way lives in the lanes, what is known in the
+    /// judge.
     async fn observe(&mut self, hurry: &Notify) -> Observation {
         loop {
             let now = Instant::now();
             if let Some(observation) = self.judge.next(now) {
                 self.returned_at = Some(now);
+                self.sights.publish(self.judge.seats(), &observation);
                 return observation;
             }
-            let mark = self.judge.mark();
-            // At least once an interval, so that lateness tells how long the process did not run.
-            let mut wake_at = self.judge.due_at().min(now + self.config.interval);
             for lane in &mut self.lanes {
-                lane.begin_if_due(now, mark);
-                wake_at = lane.due_at().map_or(wake_at, |at| wake_at.min(at));
+                lane.open_if_due(now);
             }
+            self.ask(now);
+            let lanes = self.lanes.iter().filter_map(Lane::wake_at);
+            let wake_at = lanes.fold(self.judge.wake_at(now), Instant::min);
+            let calm = self.judge.is_calm();
             tokio::select! {
                 biased;
-                (index, outcome) = finished(&mut self.lanes) => {
-                    self.judge.record(index, outcome, Instant::now());
-                }
+                (index, event) = next(&mut self.lanes, calm) => self.take(index, event),
                 () = hurry.notified() => {
-                    self.judge.hurry();
+                    let now = Instant::now();
+                    self.judge.demand(now);
                     for lane in &mut self.lanes {
-                        lane.hurry(Instant::now());
+                        lane.hurry(now);
                     }
                 }
                 () = sleep_until(wake_at) => {}
@@ -165,19 +197,82 @@ impl Vigil {
             // take is not missing. (What that means for the service is the supervisor's business.)
             let woken_at = Instant::now();
             let late = woken_at.saturating_duration_since(wake_at);
-            if late > self.config.interval {
+            if late > self.config.pace.recheck {
                 self.judge.excuse(late, woken_at);
             }
         }
     }
+
+    /// Asks what is due; and where an answer is owed for long, each member what it thinks.
+    fn ask(&mut self, now: Instant) {
+        for kind in self.judge.due(now) {
+            if self.judge.in_doubt(kind, now) {
+                let asked = self.asked(kind, true, now);
+                self.lanes
+                    .iter_mut()
+                    .for_each(|lane| lane.ask_status(asked));
+            }
+            self.judge.asked(kind, now);
+            let asked = self.asked(kind, false, now);
+            if let Some(index) = self.pick(kind) {
+                self.asked_last[kind as usize] = index;
+                self.lanes[index].ask(asked);
+            }
+        }
+    }
+
+    /// Whom to ask. Proposals go round; the others stay with a member as long as it owes nothing.
+    fn pick(&self, kind: Kind) -> Option<usize> {
+        let count = self.lanes.len();
+        let (first, most) = match kind {
+            Kind::Progress => (self.asked_last[kind as usize], 1),
+            Kind::Read => (self.asked_last[kind as usize], 3),
+            Kind::Write => (self.asked_last[kind as usize] + 1, 2),
+        };
+        let all = (0..count).map(|step| (first + step) % count);
+        // The first of the least: one that works before one that does not, one that owes nothing
+        // before one that does.
+        all.filter_map(|index| {
+            let load = self.lanes[index].load(kind).filter(|&load| load < most)?;
+            let works = self.judge.seats()[index].usable();
+            Some((!works, load, index))
+        })
+        .min_by_key(|&(fails, load, _)| (load, fails))
+        .map(|(_, _, index)| index)
+    }
+
+    fn take(&mut self, index: usize, event: Event) {
+        let now = Instant::now();
+        match event {
+            Event::Opened => {
+                self.judge.opened(index, now);
+                // A member that is asked nothing must still be known to work.
+                self.judge.looked(now);
+                let asked = self.asked(Kind::Read, true, now);
+                self.lanes[index].ask(asked);
+            }
+            Event::Lost(cause) => self.judge.lost(index, cause, now),
+            Event::Answered(asked, answer) => self.judge.answered(index, asked, answer, now),
+            Event::Failed(asked, cause) => self.judge.failed(index, asked, cause, now),
+        }
+    }
+
+    fn asked(&self, kind: Kind, look: bool, now: Instant) -> Asked {
+        Asked {
+            kind,
+            at: now,
+            mark: self.judge.mark(),
+            look,
+        }
+    }
 }
 
-/// The first attempt that finishes.
-async fn finished(lanes: &mut [Lane]) -> (usize, Outcome) {
+/// The next thing that happens on any lane.
+async fn next(lanes: &mut [Lane], calm: bool) -> (usize, Event) {
     poll_fn(|cx| {
         for (index, lane) in lanes.iter_mut().enumerate() {
-            if let Poll::Ready(outcome) = lane.poll(cx) {
-                return Poll::Ready((index, outcome));
+            if let Poll::Ready(event) = lane.poll(cx, calm) {
+                return Poll::Ready((index, event));
             }
         }
         Poll::Pending

@@ -23,8 +23,12 @@ pub enum Observation {
     },
     /// The dependency does not do its work.
     Failing {
-        /// Why, in words an operator understands.
+        /// Why, in words an operator understands, and what to do about it.
         reason: Cow<'static, str>,
+        /// The kind of failure: a short name that does not change, to grep for and to alert on.
+        class: Option<&'static str>,
+        /// Whether no restart could mend it. The run then ends after an ordered stop.
+        fatal: bool,
     },
 }
 
@@ -40,7 +44,27 @@ impl Observation {
     pub fn failing(reason: impl Into<Cow<'static, str>>) -> Self {
         Self::Failing {
             reason: reason.into(),
+            class: None,
+            fatal: false,
         }
+    }
+
+    /// A failure of this class. Changes nothing in an observation that is alive.
+    #[must_use]
+    pub fn classed(mut self, name: &'static str) -> Self {
+        if let Self::Failing { class, .. } = &mut self {
+            *class = Some(name);
+        }
+        self
+    }
+
+    /// A failure that no restart could mend. Changes nothing in an observation that is alive.
+    #[must_use]
+    pub fn fatal(mut self) -> Self {
+        if let Self::Failing { fatal, .. } = &mut self {
+            *fatal = true;
+        }
+        self
     }
 }
 
@@ -54,6 +78,7 @@ impl Observation {
 /// | --- | --- |
 /// | returns [`Observation::Alive`] | evidence: it opens the gate, keeps the service ready, lets a hold-off run |
 /// | returns [`Observation::Failing`] | adds suspicion (trips, by default); voids a clean run |
+/// | the same, and [`fatal`](Observation::fatal) | an ordered stop; the run ends with the reason as its error |
 /// | hangs | after the silence limit the dependency counts as failed, and the call is dropped and made anew |
 /// | panics | a failing observation that says so; it is called again after a second |
 /// | returns at once, again and again | it is called a hundred times a second at most |

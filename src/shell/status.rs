@@ -35,9 +35,38 @@ pub struct Status {
     pub outage_open: bool,
     /// How often it relapsed lately; the hold-off grows with it.
     pub level: u32,
-    /// The last that is known of the dependency: whether it was alive, and what was seen. Silence
-    /// beyond its limit counts as not alive.
-    pub dependency: Option<(bool, Arc<str>)>,
+    /// The last that is known of the dependency.
+    pub dependency: Option<Sight>,
+}
+
+/// The last that is known of the dependency.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sight {
+    /// Whether it was alive. Silence beyond its limit counts as not alive.
+    pub alive: bool,
+    /// The kind of failure, if it fails and the probe told one.
+    pub class: Option<&'static str>,
+    /// The evidence, or why it fails and what to do.
+    pub what: Arc<str>,
+}
+
+impl Sight {
+    pub(super) fn alive(what: &str) -> Self {
+        Self {
+            alive: true,
+            class: None,
+            what: what.into(),
+        }
+    }
+
+    pub(super) fn failing(class: Option<&'static str>, what: &str) -> Self {
+        Self {
+            alive: false,
+            class,
+            what: what.into(),
+        }
+    }
 }
 
 /// What one component is doing.
@@ -62,7 +91,7 @@ pub(super) struct Summary {
     pub(super) outage: u64,
     pub(super) outage_open: bool,
     pub(super) level: u32,
-    pub(super) dependency: Option<(bool, Arc<str>)>,
+    pub(super) dependency: Option<Sight>,
     pub(super) hold_off_due: Option<Instant>,
     pub(super) stage_due: Option<Instant>,
     pub(super) over: bool,
@@ -128,7 +157,8 @@ impl Summary {
                         left(self.hold_off_due)
                     )
                 }
-                (Some((false, reason)), None) => {
+                (Some(sight), None) if !sight.alive => {
+                    let reason = &sight.what;
                     format!("the dependency to be seen alive; it is failing: {reason}")
                 }
                 (_, None) => "the dependency to be seen alive".into(),

@@ -19,6 +19,7 @@ use super::overwatch::{Hook, StepRecord};
 use super::reporter::Batch;
 use super::session::{Seen, Sessions};
 use super::shared::{Answer, Shared};
+use super::status::Sight;
 use super::timers::Timers;
 use super::watchdog::Watchdog;
 use super::{Component, Failure, Probe, RunError, trace};
@@ -59,7 +60,7 @@ pub(super) struct Supervisor {
     level: u32,
     hold_off_due: Option<Instant>,
     stage_due: Option<Instant>,
-    dependency: Option<(bool, Arc<str>)>,
+    dependency: Option<Sight>,
     fatal: Option<(Option<Arc<str>>, Failure)>,
     ended: Option<End>,
 }

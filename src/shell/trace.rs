@@ -4,6 +4,7 @@ use tracing::{debug, error, info, warn};
 
 use super::journal::Transitioned;
 use super::shared::Shared;
+use super::status::Sight;
 use crate::machine::{Effect, Ignored, Input, Phase, Record};
 
 /// One event for each transition: `error` for Halted, `warn` for leaving Running or Restarting
@@ -79,10 +80,11 @@ pub(super) fn reported(
     warn!(target: "overwatch::report", component = name, class, count, first, last, "{count} reported: {first}");
 }
 
-pub(super) fn observed(alive: bool, what: &str) {
-    if alive {
+pub(super) fn observed(sight: &Sight) {
+    let Sight { alive, class, what } = sight;
+    if *alive {
         info!(target: "overwatch::probe", alive, "the dependency is alive: {what}");
     } else {
-        warn!(target: "overwatch::probe", alive, "the dependency is failing: {what}");
+        warn!(target: "overwatch::probe", alive, class, "the dependency is failing: {what}");
     }
 }

@@ -14,7 +14,7 @@ use super::{Event, Supervisor};
 use crate::machine::{Class, How, Input, Phase, Timer};
 use crate::shell::observe::Observed;
 use crate::shell::shared::{Answer, Command, Lease};
-use crate::shell::{Failure, Observation, trace};
+use crate::shell::{Failure, Observation, Sight, trace};
 
 /// How soon reports are taken again.
 const REPORT_PACE: Duration = Duration::from_millis(10);
@@ -131,44 +131,64 @@ impl Supervisor {
             None => self.seen.try_recv().ok()?,
         };
         let session = seen.session;
-        let (input, alive, what) = match seen.observation {
+        let current = match &self.observed {
+            Some(observed) => observed.session(),
+            None => self.machine.session(),
+        };
+        let current = current == Some(session);
+        let (input, fatal, sight) = match seen.observation {
             // What was seen so long ago is no sign of life any more.
             Observation::Alive { .. }
                 if seen.at.elapsed() >= self.shared.plan.policy().silence_limit() =>
             {
                 return None;
             }
-            Observation::Alive { evidence } => (Input::Alive { session }, true, evidence),
-            Observation::Failing { reason } => (Input::Failing { session }, false, reason),
+            Observation::Alive { evidence } => {
+                (Input::Alive { session }, false, Sight::alive(&evidence))
+            }
+            Observation::Failing {
+                reason,
+                class,
+                fatal,
+            } => {
+                let sight = Sight::failing(class, &reason);
+                (Input::Failing { session }, fatal, sight)
+            }
         };
-        let current = match &self.observed {
-            Some(observed) => observed.session(),
-            None => self.machine.session(),
-        };
-        if current == Some(session) {
-            self.note_dependency(alive, &what);
+        let what = Arc::clone(&sight.what);
+        if current {
+            self.note_dependency(sight);
         }
-        Some(Event {
+        let mut event = Event {
             input,
-            detail: Some(what),
+            detail: Some(what.to_string().into()),
             fatal: None,
-        })
+        };
+        // In observe-only nothing that the probe says ends the run.
+        if fatal && current && self.observed.is_none() {
+            event.input = Input::Report {
+                component: None,
+                epoch: self.machine.epoch(),
+                class: Class::Fatal,
+                count: 1,
+            };
+            event.fatal = Some((None, Failure::new(what.to_string()).fatal()));
+        }
+        Some(event)
     }
 
     pub(super) fn note_silence(&mut self) {
         let limit = self.shared.plan.policy().silence_limit();
-        self.note_dependency(false, &format!("no sign of life for {limit:?}"));
+        let text = format!("no sign of life for {limit:?}");
+        self.note_dependency(Sight::failing(None, &text));
     }
 
-    fn note_dependency(&mut self, alive: bool, what: &str) {
-        if self
-            .dependency
-            .as_ref()
-            .is_none_or(|(was_alive, _)| *was_alive != alive)
-        {
-            trace::observed(alive, what);
+    fn note_dependency(&mut self, sight: Sight) {
+        let before = self.dependency.as_ref();
+        if before.is_none_or(|was| (was.alive, was.class) != (sight.alive, sight.class)) {
+            trace::observed(&sight);
         }
-        self.dependency = Some((alive, what.into()));
+        self.dependency = Some(sight);
     }
 
     /// Reports, a few times a second in a storm: what comes in between is coalesced where it is sent.

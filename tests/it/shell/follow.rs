@@ -86,7 +86,7 @@ async fn status_says_why_and_what_is_awaited() {
     });
     let status = running.until_phase(Phase::Restarting).await;
     assert_eq!(
-        status.dependency.as_ref().map(|(alive, _)| *alive),
+        status.dependency.as_ref().map(|sight| sight.alive),
         Some(true)
     );
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -135,7 +135,7 @@ async fn status_says_why_and_what_is_awaited() {
     );
     running.dependency.recover();
     let status = running
-        .until(|status| matches!(status.dependency, Some((true, _))))
+        .until(|status| status.dependency.as_ref().is_some_and(|sight| sight.alive))
         .await;
     assert_eq!(
         status.awaited.unwrap(),
@@ -160,12 +160,13 @@ async fn a_silent_dependency_is_not_told_to_be_alive() {
     running.dependency.hang();
     running.until_phase(Phase::Monitoring).await;
     let status = running.handle.status();
-    let silent = (false, "no sign of life for 5s".into());
-    assert_eq!(status.dependency, Some(silent));
+    let sight = status.dependency.expect("something was seen");
+    assert!(!sight.alive);
+    assert_eq!(&*sight.what, "no sign of life for 5s");
     assert!(status.awaited.unwrap().ends_with("no sign of life for 5s"));
     running.dependency.recover();
     running.until_ready(2).await;
-    assert!(running.handle.status().dependency.unwrap().0);
+    assert!(running.handle.status().dependency.unwrap().alive);
     running.shut_down().await;
 }
 

@@ -28,7 +28,7 @@ pub(crate) async fn observe(probe: &EtcdProbe) -> Result<String, String> {
     let observation = timeout(Duration::from_secs(30), probe.observe()).await;
     match observation.expect("an observation comes in time") {
         Observation::Alive { evidence } => Ok(evidence.into_owned()),
-        Observation::Failing { reason } => Err(reason.into_owned()),
+        Observation::Failing { reason, .. } => Err(reason.into_owned()),
         other => panic!("unknown: {other:?}"),
     }
 }

@@ -1,0 +1,225 @@
+//! The numbers, and which of them cannot work together.
+
+use std::time::Duration;
+
+use crate::etcd::error::EtcdConfigError;
+
+/// How often each layer is asked, and how long an answer is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::etcd) struct Pace {
+    pub(in crate::etcd) progress: Layer,
+    pub(in crate::etcd) read: Layer,
+    pub(in crate::etcd) write: Layer,
+    pub(in crate::etcd) recheck: Duration,
+    pub(in crate::etcd) latency_budget: Duration,
+    pub(in crate::etcd) slow_answers: u32,
+    pub(in crate::etcd) request_timeout: Duration,
+    pub(in crate::etcd) connect_timeout: Duration,
+    pub(in crate::etcd) election_timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::etcd) struct Layer {
+    pub(in crate::etcd) every: Duration,
+    pub(in crate::etcd) patience: Duration,
+}
+
+impl Layer {
+    const fn new(every_ms: u64, patience_ms: u64) -> Self {
+        Self {
+            every: Duration::from_millis(every_ms),
+            patience: Duration::from_millis(patience_ms),
+        }
+    }
+}
+
+impl Pace {
+    /// One request a second in all, and a hang or a lost quorum told within 5 s: the read's two
+    /// numbers leave a quarter of a second of that to spare.
+    pub(super) const DEFAULT: Self = Self {
+        progress: Layer::new(10_000, 3_350),
+        read: Layer::new(1_400, 3_350),
+        write: Layer::new(8_000, 3_350),
+        recheck: Duration::from_millis(500),
+        latency_budget: Duration::from_secs(1),
+        slow_answers: 3,
+        request_timeout: Duration::from_secs(3),
+        connect_timeout: Duration::from_secs(2),
+        election_timeout: Duration::from_secs(1),
+    };
+
+    /// The cheapest layer, which no election disturbs, is the one that sees a hang.
+    pub(super) const FAST: Self = Self {
+        progress: Layer::new(250, 1_000),
+        read: Layer::new(1_000, 3_350),
+        write: Layer::new(3_000, 3_350),
+        recheck: Duration::from_millis(250),
+        latency_budget: Duration::from_millis(500),
+        request_timeout: Duration::from_secs(2),
+        connect_timeout: Duration::from_secs(1),
+        ..Self::DEFAULT
+    };
+
+    pub(super) const GENTLE: Self = Self {
+        progress: Layer::new(60_000, 6_000),
+        read: Layer::new(10_000, 6_000),
+        write: Layer::new(30_000, 6_000),
+        recheck: Duration::from_secs(2),
+        connect_timeout: Duration::from_secs(3),
+        ..Self::DEFAULT
+    };
+
+    /// How often it is told, at most, that etcd is alive or still fails.
+    pub(in crate::etcd) fn shortest_every(&self) -> Duration {
+        self.layers()
+            .map(|(_, _, layer)| layer.every)
+            .into_iter()
+            .min()
+            .unwrap_or_default()
+    }
+
+    /// The longest time between two observations.
+    pub(in crate::etcd) fn longest_gap(&self) -> Duration {
+        let patience = self.layers().map(|(_, _, layer)| layer.patience);
+        self.shortest_every() + patience.into_iter().max().unwrap_or_default()
+    }
+
+    pub(super) fn check(&self) -> Result<(), EtcdConfigError> {
+        for (every_knob, patience_knob, Layer { every, patience }) in self.layers() {
+            // A proposal is dear.
+            let most_often = if every_knob == "write_every" {
+                DEAR
+            } else {
+                SHORTEST
+            };
+            at_least(every_knob, every, most_often, "")?;
+            at_most(every_knob, every, LONGEST, "")?;
+            at_most(patience_knob, patience, LONGEST, "")?;
+        }
+        for (knob, value) in [
+            ("request_timeout", self.request_timeout),
+            ("connect_timeout", self.connect_timeout),
+        ] {
+            at_least(knob, value, SHORTEST, "")?;
+            at_most(knob, value, LONGEST_TIMEOUT, "")?;
+        }
+        let election = self.election_timeout;
+        at_least("election_timeout", election, Duration::from_millis(50), "")?;
+        at_most("election_timeout", election, Duration::from_secs(50), "")?;
+        at_least(
+            "latency_budget",
+            self.latency_budget,
+            Duration::from_millis(50),
+            "",
+        )?;
+        at_most(
+            "latency_budget",
+            self.latency_budget,
+            self.request_timeout / 2,
+            " (half the request_timeout), or no answer is slow and each is lost",
+        )?;
+        if !(1..=100).contains(&self.slow_answers) {
+            return Err(EtcdConfigError::BadSetting {
+                knob: "slow_answers",
+                problem: format!("is {}, but must be from 1 to 100", self.slow_answers),
+            });
+        }
+        self.check_patience()
+    }
+
+    /// Each patience against what it has to outlast.
+    fn check_patience(&self) -> Result<(), EtcdConfigError> {
+        at_least("recheck_every", self.recheck, SHORTEST, "")?;
+        for (every_knob, patience_knob, Layer { every, patience }) in self.layers() {
+            at_most(
+                "recheck_every",
+                self.recheck,
+                patience / 2,
+                &format!(" (half of {patience_knob}), or nothing is asked twice before it fails"),
+            )?;
+            at_most(
+                "recheck_every",
+                self.recheck,
+                every,
+                &format!(" ({every_knob}), or doubt is looked into later than health"),
+            )?;
+            at_least(
+                patience_knob,
+                patience,
+                self.latency_budget,
+                " (latency_budget), or a good answer comes too late",
+            )?;
+        }
+        for (knob, patience) in [
+            ("read_patience", self.read.patience),
+            ("write_patience", self.write.patience),
+        ] {
+            at_least(
+                knob,
+                patience,
+                3 * self.election_timeout,
+                " (three times the election_timeout), or an election is an outage",
+            )?;
+            at_least(
+                knob,
+                patience,
+                self.request_timeout,
+                " (request_timeout), or one lost answer is an outage",
+            )?;
+            at_least(
+                knob,
+                patience,
+                self.connect_timeout,
+                " (connect_timeout), or one slow connection is an outage",
+            )?;
+        }
+        Ok(())
+    }
+
+    /// With the names of the knobs.
+    fn layers(&self) -> [(&'static str, &'static str, Layer); 3] {
+        [
+            ("progress_every", "progress_patience", self.progress),
+            ("read_every", "read_patience", self.read),
+            ("write_every", "write_patience", self.write),
+        ]
+    }
+}
+
+fn at_least(
+    knob: &'static str,
+    value: Duration,
+    least: Duration,
+    why: &str,
+) -> Result<(), EtcdConfigError> {
+    if value >= least {
+        return Ok(());
+    }
+    Err(EtcdConfigError::OutOfBounds {
+        knob,
+        value,
+        bound: format!("at least {least:?}{why}"),
+    })
+}
+
+fn at_most(
+    knob: &'static str,
+    value: Duration,
+    most: Duration,
+    why: &str,
+) -> Result<(), EtcdConfigError> {
+    if value <= most {
+        return Ok(());
+    }
+    Err(EtcdConfigError::OutOfBounds {
+        knob,
+        value,
+        bound: format!("at most {most:?}{why}"),
+    })
+}
+
+/// More often than that only burdens the servers.
+const SHORTEST: Duration = Duration::from_millis(100);
+const DEAR: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(600);
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);

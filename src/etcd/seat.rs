@@ -1,0 +1,183 @@
+//! What is known of one endpoint. Pure.
+
+use tokio::time::Instant;
+
+use super::cause::Cause;
+use super::connection::Store;
+use super::endpoint::Endpoint;
+use super::fault::Fault;
+use super::layer::Kind;
+
+/// One endpoint, as the judge knows it.
+pub(super) struct Seat {
+    endpoint: Endpoint,
+    /// Whether a connection is open.
+    open: bool,
+    /// Whether a read was answered on the present connection, and nothing failed since.
+    works: bool,
+    /// Why it does not work.
+    cause: Option<Cause>,
+    /// What the member says of its leader; none if it did not say.
+    leader: Option<bool>,
+    answered_at: Option<Instant>,
+    member_id: Option<u64>,
+    /// The cluster it gave evidence for.
+    cluster_id: Option<u64>,
+}
+
+impl Seat {
+    pub(super) fn new(endpoint: &Endpoint) -> Self {
+        Self {
+            endpoint: endpoint.clone(),
+            open: false,
+            works: false,
+            cause: None,
+            leader: None,
+            answered_at: None,
+            member_id: None,
+            cluster_id: None,
+        }
+    }
+
+    /// All connections are opened anew. Who it was is not forgotten.
+    pub(super) fn begin(&mut self) {
+        *self = Self {
+            member_id: self.member_id,
+            cluster_id: self.cluster_id,
+            ..Self::new(&self.endpoint)
+        };
+    }
+
+    pub(super) fn opened(&mut self) {
+        self.open = true;
+        // What a server said stands until it says otherwise.
+        if self.fault() == Some(Fault::Unreachable) {
+            self.cause = None;
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    pub(super) fn lost(&mut self, cause: Cause) {
+        self.open = false;
+        self.works = false;
+        self.leader = None;
+        self.cause = Some(self.guess(cause));
+    }
+
+    pub(super) fn answered(&mut self, now: Instant) {
+        self.leader = None;
+        self.answered_at = Some(now);
+    }
+
+    pub(super) fn read(&mut self, store: Store) {
+        self.works = true;
+        self.cause = None;
+        self.member_id = Some(store.member_id);
+        self.cluster_id = Some(store.cluster_id);
+    }
+
+    /// The member answered for itself.
+    pub(super) fn told(&mut self, leader: bool) {
+        self.leader = Some(leader);
+    }
+
+    /// A question failed on it. A proposal may fail though the member is as it should be.
+    pub(super) fn failed(&mut self, kind: Kind, cause: &Cause) {
+        if kind != Kind::Write {
+            self.works = false;
+            self.cause = Some(cause.clone());
+        }
+    }
+
+    pub(super) fn usable(&self) -> bool {
+        self.open && self.works
+    }
+
+    /// The connection is lost, and a second look would only confirm it.
+    pub(super) fn surely_lost(&self) -> bool {
+        self.cause.as_ref().is_some_and(|cause| cause.sure)
+    }
+
+    /// The member lives, and knows no leader.
+    pub(super) fn leaderless(&self) -> bool {
+        self.leader == Some(false) || self.fault() == Some(Fault::NoLeader)
+    }
+
+    /// The member lives, and knows a leader.
+    pub(super) fn responsive(&self) -> bool {
+        self.leader == Some(true)
+    }
+
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.cause.as_ref().map(|cause| cause.fault)
+    }
+
+    pub(super) fn url(&self) -> &str {
+        self.endpoint.url()
+    }
+
+    pub(super) fn cluster_id(&self) -> Option<u64> {
+        self.cluster_id
+    }
+
+    pub(super) fn member_id(&self) -> Option<u64> {
+        self.member_id
+    }
+
+    pub(super) fn answered_at(&self) -> Option<Instant> {
+        self.answered_at
+    }
+
+    pub(super) fn name(&self) -> String {
+        match self.member_id {
+            Some(id) => format!("{} (member {id:x})", self.url()),
+            None => self.url().to_owned(),
+        }
+    }
+
+    /// Why it is not usable, if something is known.
+    pub(super) fn problem(&self) -> Option<&Cause> {
+        self.cause.as_ref()
+    }
+
+    pub(super) fn complaint(&self) -> Option<String> {
+        let url = self.url();
+        match (&self.cause, self.leader) {
+            (Some(cause), _) => Some(format!("{url}: {}", cause.text)),
+            (None, Some(false)) => Some(format!("{url}: the member knows no leader")),
+            (None, Some(true)) => Some(format!("{url}: the member answers and knows a leader")),
+            (None, None) if !self.usable() => Some(format!("{url}: no answer")),
+            (None, None) => None,
+        }
+    }
+
+    /// Both sides of TLS are silent about what they miss. It is a likely guess only while nothing has
+    /// worked yet.
+    fn guess(&self, mut cause: Cause) -> Cause {
+        if cause.closed && self.cluster_id.is_none() {
+            cause.text += if self.endpoint.tls() {
+                "; does the server speak TLS, and want a client certificate?"
+            } else {
+                "; does the server want https?"
+            };
+        }
+        cause
+    }
+}
+
+/// Which of several endpoints cannot be used, and why; none if all can.
+pub(super) fn usable(seats: &[Seat]) -> Option<String> {
+    let unusable = seats.iter().filter(|seat| !seat.usable());
+    let says: Vec<String> = unusable.filter_map(Seat::complaint).collect();
+    if says.is_empty() {
+        return None;
+    }
+    let (of, all) = (seats.len() - says.len(), seats.len());
+    Some(format!(
+        "{of} of {all} endpoints usable, not {}",
+        says.join(", not ")
+    ))
+}

@@ -1,0 +1,94 @@
+//! Which endpoints can be used, for operators.
+
+use std::fmt::Write;
+use std::sync::Mutex;
+
+use super::config::EtcdConfig;
+use super::fault::Fault;
+use super::seat::Seat;
+use crate::Observation;
+use crate::shell::lock;
+
+/// What was last seen of one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EndpointSight {
+    /// The endpoint, in its normal form.
+    pub url: String,
+    /// Whether it can be used: a connection is open, and reads on it are answered.
+    pub usable: bool,
+    /// The id of the member behind it, once that has answered.
+    pub member_id: Option<u64>,
+    /// Why it cannot be used, if that is known.
+    pub problem: Option<(Fault, String)>,
+}
+
+/// The latest sights, and what was logged of them.
+pub(super) struct Sights(Mutex<Vec<EndpointSight>>);
+
+impl Sights {
+    pub(super) fn new(config: &EtcdConfig) -> Self {
+        let unseen = |endpoint: &super::endpoint::Endpoint| EndpointSight {
+            url: endpoint.url().to_owned(),
+            usable: false,
+            member_id: None,
+            problem: None,
+        };
+        Self(Mutex::new(config.endpoints.iter().map(unseen).collect()))
+    }
+
+    pub(super) fn get(&self) -> Vec<EndpointSight> {
+        lock(&self.0).clone()
+    }
+
+    /// Publishes what is known, and logs if other endpoints are usable than before. (While etcd
+    /// fails, the failure itself says what is wrong with each.)
+    pub(super) fn publish(&self, seats: &[Seat], observation: &Observation) {
+        let sights: Vec<EndpointSight> = seats.iter().map(sight).collect();
+        let mut known = lock(&self.0);
+        let usable = |sights: &[EndpointSight]| -> Vec<bool> {
+            sights.iter().map(|sight| sight.usable).collect()
+        };
+        let changed = usable(&known) != usable(&sights);
+        known.clone_from(&sights);
+        drop(known);
+        if changed && matches!(observation, Observation::Alive { .. }) {
+            log(&sights);
+        }
+    }
+}
+
+fn sight(seat: &Seat) -> EndpointSight {
+    EndpointSight {
+        url: seat.url().to_owned(),
+        usable: seat.usable(),
+        member_id: seat.member_id(),
+        problem: seat
+            .problem()
+            .map(|cause| (cause.fault, cause.text.clone())),
+    }
+}
+
+fn log(sights: &[EndpointSight]) {
+    let mut text = String::new();
+    for EndpointSight {
+        url,
+        usable,
+        problem,
+        ..
+    } in sights
+    {
+        let separator = if text.is_empty() { "" } else { "; " };
+        let is = match (usable, problem) {
+            (true, _) => "usable",
+            (false, Some((_, why))) => why,
+            (false, None) => "not answered yet",
+        };
+        let _ = write!(text, "{separator}{url}: {is}");
+    }
+    if sights.iter().all(|sight| sight.usable) {
+        tracing::info!(target: "overwatch::etcd", "every endpoint is usable: {text}");
+    } else {
+        tracing::warn!(target: "overwatch::etcd", "not every endpoint is usable: {text}");
+    }
+}
