@@ -48,6 +48,7 @@ async fn status_check_is_200_when_ready_and_503_otherwise_and_livez_stays() {
     let expected = json!({
         "ready": true, "state": "Running", "since": null, "epoch": 1,
         "reason": "every component is up", "awaited": null, "outage": 0,
+        "dependency": {"alive": true, "class": null, "what": "it is up"},
     });
     assert_eq!(body, expected);
 
