@@ -78,8 +78,18 @@ impl Cause {
 
     /// A watch that the server ended, which it tells in a message and not by an error.
     pub(super) fn of_canceled_watch(reason: &str) -> Self {
-        if reason.contains("permission denied") {
-            return of_status(PERMISSION_DENIED, "permission denied");
+        // A status, as Go prints it.
+        let codes = [
+            ("InvalidArgument", INVALID_ARGUMENT),
+            ("PermissionDenied", PERMISSION_DENIED),
+            ("Unauthenticated", UNAUTHENTICATED),
+        ];
+        if let Some((code, message)) = reason
+            .strip_prefix("rpc error: code = ")
+            .and_then(|status| status.split_once(" desc = "))
+            && let Some((_, code)) = codes.into_iter().find(|(name, _)| *name == code)
+        {
+            return of_status(code, message);
         }
         let text = shorten(&format!("the watch was canceled: {reason}"));
         Self::passing(Fault::Unreachable, text)

@@ -429,8 +429,9 @@ impl Judge {
                     tracing::warn!(target: "overwatch::etcd", "{}: {why}", Fault::StoreReset);
                     return true;
                 }
-                // Said once, and then all begins anew.
-                self.restart(now);
+                // Said once, and then every layer must prove itself anew.
+                self.told = Told::Nothing;
+                self.demand(now);
                 self.pending = Some(self.observation(Fault::StoreReset, &why));
                 false
             }

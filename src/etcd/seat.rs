@@ -157,12 +157,14 @@ impl Seat {
     /// Both sides of TLS are silent about what they miss. It is a likely guess only while nothing has
     /// worked yet.
     fn guess(&self, mut cause: Cause) -> Cause {
-        if cause.closed && self.cluster_id.is_none() {
-            cause.text += if self.endpoint.tls() {
-                "; does the server speak TLS, and want a client certificate?"
-            } else {
-                "; does the server want https?"
-            };
+        if !cause.closed || self.cluster_id.is_some() {
+            return cause;
+        }
+        if self.endpoint.tls() {
+            cause.fault = Fault::Tls;
+            cause.text += "; does the server speak TLS, and want another client certificate?";
+        } else {
+            cause.text += "; does the server want https?";
         }
         cause
     }
