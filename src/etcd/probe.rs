@@ -174,12 +174,12 @@ impl Vigil {
                 self.sights.publish(self.judge.seats(), &observation);
                 return observation;
             }
+            self.ask(now);
             for lane in &mut self.lanes {
                 lane.open_if_due(now);
             }
-            self.ask(now);
             let lanes = self.lanes.iter().filter_map(Lane::wake_at);
-            let wake_at = lanes.fold(self.judge.wake_at(now), Instant::min);
+            let wake_at = lanes.fold(self.judge.wake_at(now), Instant::min).max(now);
             let calm = self.judge.is_calm(now);
             tokio::select! {
                 biased;
