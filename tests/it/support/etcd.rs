@@ -109,6 +109,11 @@ impl Etcd {
         self.pki.as_ref().expect("etcd was started with TLS")
     }
 
+    /// The process; panics if it was killed.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.as_ref().expect("etcd runs").0.id()
+    }
+
     /// SIGKILL; returns when the process is gone.
     pub(crate) fn kill(&mut self) {
         self.process = None;

@@ -1,0 +1,82 @@
+//! A thousand times lost and recovered: what the probe holds stays what it was.
+
+#[allow(dead_code)]
+#[path = "../it/support/etcd.rs"]
+mod etcd;
+#[path = "metrics.rs"]
+#[allow(dead_code)]
+mod metrics;
+#[allow(dead_code)]
+#[path = "../it/support/pki.rs"]
+mod pki;
+#[allow(dead_code)]
+#[path = "../it/support/proxy.rs"]
+mod proxy;
+
+use std::time::Duration;
+
+use etcd::Etcd;
+use metrics::watchers;
+use overwatch::etcd::{EtcdConfig, EtcdProbe};
+use overwatch::{Observation, Probe};
+use proxy::{Mode, Proxy};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep, timeout};
+
+/// With the pauses between attempts to connect, a cycle takes some 60 ms at least.
+const CYCLES: usize = 1000;
+/// What is allocated once is allocated by then.
+const WARM_UP: usize = 200;
+/// What the process may hold more in the end than after the warm-up: the allocator's own play. A leak
+/// of two kilobytes a cycle would show.
+const PLAY: usize = 1536 * 1024;
+
+#[tokio::test]
+async fn memory_tasks_and_watchers_stay_flat_over_a_thousand_cycles() {
+    let etcd = Etcd::start().await;
+    let proxy = Proxy::start(etcd.address()).await;
+    let config = EtcdConfig::new([proxy.url()]).expect("a valid endpoint");
+    let probe = EtcdProbe::new(config.fast()).expect("valid numbers");
+    let (mut tasks, mut memory) = (Vec::new(), Vec::new());
+    for _ in 0..CYCLES {
+        until(&probe, true).await;
+        tasks.push(Handle::current().metrics().num_alive_tasks());
+        memory.push(resident());
+        proxy.set(Mode::Cut);
+        until(&probe, false).await;
+        proxy.set(Mode::Pass);
+    }
+    let most = |values: &[usize]| values.iter().copied().max().unwrap_or_default();
+    let (early, late) = tasks.split_at(WARM_UP);
+    println!("tasks: {} early, {} late, at most", most(early), most(late));
+    // One connection more may be on its way out when it is counted.
+    assert!(most(late) <= most(early) + 8, "tasks grow: {tasks:?}");
+    let (warm, end) = (most(&memory[..WARM_UP]), memory[CYCLES - 1]);
+    println!("resident: {warm} bytes when warm, {end} in the end");
+    assert!(
+        end <= warm + PLAY,
+        "memory grows from {warm} to {end} bytes"
+    );
+
+    drop(probe);
+    let gone = Instant::now() + Duration::from_secs(20);
+    while watchers(etcd.address()).await > 0 {
+        assert!(Instant::now() < gone, "a watcher is left on the server");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn until(probe: &EtcdProbe, alive: bool) {
+    let seen =
+        async { while matches!(probe.observe().await, Observation::Alive { .. }) != alive {} };
+    timeout(Duration::from_secs(20), seen)
+        .await
+        .unwrap_or_else(|_| panic!("alive is not {alive} in time"));
+}
+
+/// The memory of this process that is in use, in bytes.
+fn resident() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").expect("a Linux");
+    let pages = text.split(' ').nth(1).expect("a second number");
+    pages.parse::<usize>().expect("a number") * rustix::param::page_size()
+}
