@@ -303,3 +303,50 @@ fn probes_that_cannot_work_are_refused() {
         "`all` is empty, but it needs at least one probe"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_fatal_observation_ends_the_run_after_an_ordered_stop_and_says_why() {
+    let notes = Notes::default();
+    let probe = Scripted(AtomicU32::new(0), |call| async move {
+        match tick().await {
+            alive if call < 5 => alive,
+            _ => Observation::failing("the disk is gone")
+                .classed("corrupt")
+                .fatal(),
+        }
+    });
+    let service = Overwatch::watching(probe)
+        .component("a", worker(&notes, "a"))
+        .policy(policy().build().unwrap())
+        .build()
+        .unwrap();
+    let handle = service.handle();
+    let run = tokio::spawn(service.run());
+    bounded(handle.wait_until_ready()).await.unwrap();
+    let error = bounded(run).await.unwrap().unwrap_err();
+    assert_eq!(error.why(), overwatch::machine::Why::Fatal);
+    assert!(error.to_string().contains("the disk is gone"), "{error}");
+    assert_eq!(notes.all(), ["a up 1", "a stopped 1"]);
+    let sight = handle.status().dependency.expect("something was seen");
+    assert_eq!((sight.alive, sight.class), (false, Some("corrupt")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_observe_only_a_fatal_observation_ends_nothing() {
+    let probe = Scripted(AtomicU32::new(0), |_| async {
+        tick().await;
+        Observation::failing("the disk is gone").fatal()
+    });
+    let service = Overwatch::watching(probe)
+        .component("a", worker(&Notes::default(), "a"))
+        .policy(policy().build().unwrap())
+        .observe_only()
+        .build()
+        .unwrap();
+    let handle = service.handle();
+    let run = tokio::spawn(service.run());
+    bounded(handle.wait_until_ready()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(handle.is_ready());
+    end((handle, run)).await;
+}
