@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::support::etcd::{Etcd, free_port};
+use crate::support::etcd::{self, Etcd, free_port};
 use crate::support::observe::*;
 use crate::support::proxy::{Mode, Proxy};
 
@@ -46,13 +46,13 @@ async fn d18_a_lost_quorum_is_seen_and_an_election_is_tolerated() {
     let mut members = Etcd::start_cluster(3).await;
     let probe = probe(members.iter().map(Etcd::url));
     until_alive("start", &probe, SOON).await;
-    let leader = leader(&members).await;
+    let leader = etcd::leader(&members).await;
     members[leader].kill();
     stays_alive(&probe, Duration::from_secs(8)).await;
     members[leader].restart().await;
     stays_alive(&probe, Duration::from_secs(3)).await;
 
-    let leader = self::leader(&members).await;
+    let leader = etcd::leader(&members).await;
     members[leader].hang();
     stays_alive(&probe, Duration::from_secs(8)).await;
     members[leader].resume();
@@ -73,16 +73,4 @@ async fn d18_a_lost_quorum_is_seen_and_an_election_is_tolerated() {
     let (answering, alive) = tokio::join!(answering, alive);
     let took = alive.saturating_duration_since(answering);
     seen("quorum again, since it answers", took, RECOVERY_LIMIT);
-}
-
-/// The member that leads.
-async fn leader(members: &[Etcd]) -> usize {
-    for (index, member) in members.iter().enumerate() {
-        let status = member.client().await.status().await.expect("a status");
-        let id = status.header().expect("a header").member_id();
-        if status.leader() == id {
-            return index;
-        }
-    }
-    panic!("nobody leads");
 }

@@ -1,5 +1,6 @@
 //! A real etcd of the test's own, which can be killed, hung, restarted and wiped.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::Path;
@@ -31,6 +32,47 @@ struct Layout {
     peer_url: String,
     /// `name=peer-url` of every member, comma-separated.
     initial_cluster: String,
+    binary: OsString,
+    /// Further arguments.
+    more: Vec<String>,
+}
+
+/// Which etcd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// The one on the path, or the one in the environment variable ETCD_BIN.
+    V34,
+    /// The one that `tests/matrix/etcd-3.5` fetches, or the one in ETCD35_BIN.
+    V35,
+}
+
+impl Version {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::V34 => "3.4",
+            Self::V35 => "3.5",
+        }
+    }
+
+    fn binary(self) -> OsString {
+        if self == Self::V34 {
+            return binary();
+        }
+        if let Some(given) = std::env::var_os("ETCD35_BIN") {
+            return given;
+        }
+        let fetched = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/etcd-3.5/etcd");
+        assert!(
+            Path::new(fetched).exists(),
+            "there is no etcd 3.5: run `bash tests/matrix/etcd-3.5`, or name the binary in the \
+             environment variable ETCD35_BIN"
+        );
+        fetched.into()
+    }
+}
+
+fn binary() -> OsString {
+    std::env::var_os("ETCD_BIN").unwrap_or_else(|| "etcd".into())
 }
 
 impl Etcd {
@@ -46,21 +88,31 @@ impl Etcd {
 
     /// Starts a cluster of so many members and waits until each answers.
     pub(crate) async fn start_cluster(size: usize) -> Vec<Self> {
-        Self::start_members(size, None).await
+        Self::start_members(size, &binary(), &[], None).await
+    }
+
+    /// As [`start_cluster`](Self::start_cluster), of this version and with more arguments.
+    pub(crate) async fn start_version(version: Version, size: usize, more: &[&str]) -> Vec<Self> {
+        Self::start_members(size, &version.binary(), more, None).await
     }
 
     async fn start_with(pki: Option<Pki>) -> Self {
-        let mut members = Self::start_members(1, pki).await;
+        let mut members = Self::start_members(1, &binary(), &[], pki).await;
         members.pop().expect("one member")
     }
 
-    async fn start_members(size: usize, pki: Option<Pki>) -> Vec<Self> {
+    async fn start_members(
+        size: usize,
+        binary: &OsStr,
+        more: &[&str],
+        pki: Option<Pki>,
+    ) -> Vec<Self> {
         let pki = pki.map(Arc::new);
         // Between finding a free port and etcd's listening on it, anybody may take it.
         let mut why = String::new();
         for _ in 0..START_ATTEMPTS {
             let scheme = if pki.is_some() { "https" } else { "http" };
-            let layouts = Layout::of_cluster(size, scheme);
+            let layouts = Layout::of_cluster(size, scheme, binary, more);
             let mut members: Vec<Self> = layouts
                 .into_iter()
                 .map(|layout| Self::new(layout, pki.clone()))
@@ -206,7 +258,7 @@ impl Etcd {
 }
 
 impl Layout {
-    fn of_cluster(size: usize, scheme: &str) -> Vec<Self> {
+    fn of_cluster(size: usize, scheme: &str, binary: &OsStr, more: &[&str]) -> Vec<Self> {
         let ports = free_ports(2 * size);
         let peer_url = |index: usize| format!("http://127.0.0.1:{}", ports[size + index]);
         let members: Vec<String> = (0..size)
@@ -218,6 +270,8 @@ impl Layout {
                 client_url: format!("{scheme}://127.0.0.1:{}", ports[index]),
                 peer_url: peer_url(index),
                 initial_cluster: members.join(","),
+                binary: binary.to_owned(),
+                more: more.iter().map(|&argument| argument.to_owned()).collect(),
             })
             .collect()
     }
@@ -233,8 +287,8 @@ impl Process {
             .append(true)
             .open(dir.join(LOG))
             .expect("a log for etcd");
-        let binary = std::env::var_os("ETCD_BIN").unwrap_or_else(|| "etcd".into());
-        let mut command = Command::new(&binary);
+        let binary = &layout.binary;
+        let mut command = Command::new(binary);
         if layout.client_url.starts_with("https") {
             command.current_dir(dir).args([
                 "--client-cert-auth",
@@ -253,6 +307,7 @@ impl Process {
             .args(["--initial-advertise-peer-urls", &layout.peer_url])
             .args(["--initial-cluster", &layout.initial_cluster])
             .args(["--logger", "zap"])
+            .args(&layout.more)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle of the log"))
             .stderr(log)
@@ -293,6 +348,18 @@ async fn answers(url: &str, options: ConnectOptions) -> bool {
         }
         _ => false,
     }
+}
+
+/// The member that leads.
+pub(crate) async fn leader(members: &[Etcd]) -> usize {
+    for (index, member) in members.iter().enumerate() {
+        let status = member.client().await.status().await.expect("a status");
+        let id = status.header().expect("a header").member_id();
+        if status.leader() == id {
+            return index;
+        }
+    }
+    panic!("nobody leads");
 }
 
 /// A port that was free a moment ago.

@@ -1,26 +1,50 @@
 //! A TCP proxy that spoils the connection on demand.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-/// What the proxy does to connections, old and new.
+/// What the proxy does to connections, old and new. What is held back is like lost packets: it
+/// arrives later, once the mode changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Pass,
-    /// Accepts and keeps connections, forwards nothing. Like lost packets, what was sent meanwhile
-    /// arrives later, once the mode changes.
+    /// Accepts and keeps connections, forwards nothing.
     BlackHole,
-    /// Drops connections, new ones as soon as they are accepted.
+    /// The server is heard no more: what it says is held back.
+    Deaf,
+    /// The server hears no more: what it is told is held back.
+    Mute,
+    /// Closes connections, new ones as soon as they are accepted.
     Cut,
-    /// Forwards each piece so much later, either way.
+    /// As [`Cut`](Self::Cut), with a reset in the place of an orderly end.
+    Reset,
+    /// Forwards each piece so much later, either way; pieces do not wait for one another.
     Delay(Duration),
+}
+
+impl Mode {
+    fn ends_connections(self) -> bool {
+        matches!(self, Self::Cut | Self::Reset)
+    }
+
+    /// How much later a piece goes on its way; none if it does not.
+    fn delay(self, to_server: bool) -> Option<Duration> {
+        match self {
+            Self::Pass => Some(Duration::ZERO),
+            Self::Delay(delay) => Some(delay),
+            Self::Deaf if to_server => Some(Duration::ZERO),
+            Self::Mute if !to_server => Some(Duration::ZERO),
+            _ => None,
+        }
+    }
 }
 
 /// A proxy on a free loopback port in front of another address. Dropping it ends its tasks.
@@ -80,52 +104,76 @@ async fn serve(listener: TcpListener, target: String, modes: watch::Receiver<Mod
     }
 }
 
-/// Carries one connection until either side ends it or the mode cuts it.
-async fn carry(client: TcpStream, target: String, mut modes: watch::Receiver<Mode>) {
-    let mut cut = modes.clone();
+/// Carries one connection until either side ends it or the mode does.
+async fn carry(mut client: TcpStream, target: String, modes: watch::Receiver<Mode>) {
+    let mut ended = modes.clone();
     let carried = async {
-        if wait_open(&mut modes).await.is_none() {
+        let mut open = modes.clone();
+        if open
+            .wait_for(|mode| *mode != Mode::BlackHole)
+            .await
+            .is_err()
+        {
             return;
         }
-        let Ok(server) = TcpStream::connect(&target).await else {
+        let Ok(mut server) = TcpStream::connect(&target).await else {
             return;
         };
         // Latency is the test's to choose.
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
-        let (from_client, to_client) = client.into_split();
-        let (from_server, to_server) = server.into_split();
+        let (from_client, to_client) = client.split();
+        let (from_server, to_server) = server.split();
         tokio::select! {
-            () = pump(from_client, to_server, modes.clone()) => {}
-            () = pump(from_server, to_client, modes) => {}
+            () = pump(from_client, to_server, modes.clone(), true) => {}
+            () = pump(from_server, to_client, modes, false) => {}
         }
     };
-    tokio::select! {
-        () = carried => {}
-        _ = cut.wait_for(|mode| *mode == Mode::Cut) => {}
+    let reset = tokio::select! {
+        () = carried => false,
+        mode = ended.wait_for(|mode| mode.ends_connections()) => {
+            mode.is_ok_and(|mode| *mode == Mode::Reset)
+        }
+    };
+    if reset {
+        let _ = client.set_zero_linger();
     }
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut modes: watch::Receiver<Mode>) {
+/// Forwards one way. What was read waits in line, so that each piece is late by the same time.
+async fn pump(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    mut modes: watch::Receiver<Mode>,
+    to_server: bool,
+) {
+    let mut waiting: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
     let mut buffer = vec![0; 16 * 1024];
+    let mut over = false;
     loop {
-        let Ok(length @ 1..) = from.read(&mut buffer).await else {
+        if over && waiting.is_empty() {
             return;
-        };
-        let read_at = Instant::now();
-        let Some(mode) = wait_open(&mut modes).await else {
-            return;
-        };
-        if let Mode::Delay(delay) = mode {
-            sleep_until(read_at + delay).await;
         }
-        if to.write_all(&buffer[..length]).await.is_err() {
-            return;
+        let delay = modes.borrow_and_update().delay(to_server);
+        let due = delay.and_then(|delay| waiting.front().map(|(at, _)| *at + delay));
+        tokio::select! {
+            changed = modes.changed() => if changed.is_err() {
+                return;
+            },
+            read = from.read(&mut buffer), if !over && waiting.len() < MOST_WAITING => match read {
+                Ok(length @ 1..) => waiting.push_back((Instant::now(), buffer[..length].to_vec())),
+                _ => over = true,
+            },
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                let Some((_, piece)) = waiting.pop_front() else {
+                    return;
+                };
+                if to.write_all(&piece).await.is_err() {
+                    return;
+                }
+            }
         }
     }
 }
 
-/// The mode, once it lets bytes through; none when the proxy is gone.
-async fn wait_open(modes: &mut watch::Receiver<Mode>) -> Option<Mode> {
-    let open = modes.wait_for(|mode| matches!(mode, Mode::Pass | Mode::Delay(_)));
-    open.await.ok().map(|mode| *mode)
-}
+/// Pieces that wait on one connection, one way: more stay with the sender.
+const MOST_WAITING: usize = 1024;

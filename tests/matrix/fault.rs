@@ -1,0 +1,410 @@
+//! What must be seen, and recovered from, in time.
+
+use std::time::Duration;
+
+use etcd_client::{AlarmAction, AlarmType};
+use overwatch::etcd::EtcdConfig;
+use tokio::time::{Instant, sleep};
+
+use crate::cluster::Cluster;
+use crate::proxy::Mode;
+use crate::service::Service;
+use crate::stall::Stall;
+use crate::{Seen, version};
+
+/// One fault of one kind of cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// What an operator would call it.
+    pub name: &'static str,
+    /// How many members the cluster has.
+    pub members: usize,
+    /// The class that the probe must tell.
+    pub class: &'static str,
+    /// Not ready within so many seconds.
+    pub limit: f64,
+    fault: Fault,
+    /// Which members the probe is told of.
+    of: Of,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    All,
+    /// The one that leads.
+    Leader,
+    /// One that survives.
+    Survivor,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Kill,
+    Hang,
+    Network(Mode),
+    QuorumLost,
+    NoSpace,
+    Corrupt,
+    Stall,
+    Wipe,
+    Permission,
+    UserLost,
+}
+
+const fn row(
+    name: &'static str,
+    members: usize,
+    fault: Fault,
+    of: Of,
+    class: &'static str,
+    limit: f64,
+) -> Row {
+    Row {
+        name,
+        members,
+        class,
+        limit,
+        fault,
+        of,
+    }
+}
+
+const SLOW: Mode = Mode::Delay(Duration::from_secs(1));
+
+/// All rows, for each version.
+pub const FAULTS: [Row; 26] = [
+    row("killed", 1, Fault::Kill, Of::All, "unreachable", 0.1),
+    row("all killed", 3, Fault::Kill, Of::All, "unreachable", 0.1),
+    row("hung", 1, Fault::Hang, Of::All, "unreachable", 5.0),
+    row("all hung", 3, Fault::Hang, Of::All, "unreachable", 5.0),
+    row(
+        "black hole",
+        1,
+        Fault::Network(Mode::BlackHole),
+        Of::All,
+        "unreachable",
+        5.0,
+    ),
+    row(
+        "black hole",
+        3,
+        Fault::Network(Mode::BlackHole),
+        Of::All,
+        "unreachable",
+        5.0,
+    ),
+    row(
+        "replies lost",
+        1,
+        Fault::Network(Mode::Deaf),
+        Of::All,
+        "unreachable",
+        5.0,
+    ),
+    row(
+        "replies lost",
+        3,
+        Fault::Network(Mode::Deaf),
+        Of::All,
+        "unreachable",
+        5.0,
+    ),
+    row(
+        "questions lost",
+        1,
+        Fault::Network(Mode::Mute),
+        Of::All,
+        "unreachable",
+        5.0,
+    ),
+    row(
+        "questions lost",
+        3,
+        Fault::Network(Mode::Mute),
+        Of::All,
+        "unreachable",
+        5.0,
+    ),
+    row(
+        "connections closed",
+        1,
+        Fault::Network(Mode::Cut),
+        Of::All,
+        "unreachable",
+        3.0,
+    ),
+    row(
+        "connections reset",
+        1,
+        Fault::Network(Mode::Reset),
+        Of::All,
+        "unreachable",
+        3.0,
+    ),
+    row(
+        "connections reset",
+        3,
+        Fault::Network(Mode::Reset),
+        Of::All,
+        "unreachable",
+        3.0,
+    ),
+    row(
+        "quorum lost",
+        3,
+        Fault::QuorumLost,
+        Of::All,
+        "no_leader",
+        5.0,
+    ),
+    row(
+        "quorum lost, only the survivor known",
+        3,
+        Fault::QuorumLost,
+        Of::Survivor,
+        "no_leader",
+        5.0,
+    ),
+    row("out of space", 1, Fault::NoSpace, Of::All, "no_space", 12.0),
+    row("out of space", 3, Fault::NoSpace, Of::All, "no_space", 12.0),
+    row("corrupt", 1, Fault::Corrupt, Of::All, "corrupt", 12.0),
+    row("corrupt", 3, Fault::Corrupt, Of::All, "corrupt", 12.0),
+    row("disk stalled", 1, Fault::Stall, Of::All, "write_path", 12.0),
+    row(
+        "leader's disk stalled, only the leader known",
+        3,
+        Fault::Stall,
+        Of::Leader,
+        "write_path",
+        12.0,
+    ),
+    row(
+        "2 s slower",
+        1,
+        Fault::Network(SLOW),
+        Of::All,
+        "too_slow",
+        8.0,
+    ),
+    row(
+        "2 s slower",
+        3,
+        Fault::Network(SLOW),
+        Of::All,
+        "too_slow",
+        8.0,
+    ),
+    row("wiped", 1, Fault::Wipe, Of::All, "store_reset", 3.0),
+    row(
+        "permission revoked",
+        1,
+        Fault::Permission,
+        Of::All,
+        "permission",
+        5.0,
+    ),
+    row(
+        "user removed",
+        1,
+        Fault::UserLost,
+        Of::All,
+        "unauthenticated",
+        5.0,
+    ),
+];
+
+/// How long a fault goes on after it was seen.
+const HELD: Duration = Duration::from_secs(4);
+/// How much later than the window it may be ready again.
+const SLACK: f64 = 1.0;
+/// No fault is waited for longer.
+const MOST: Duration = Duration::from_secs(20);
+/// etcd's database is some 20 kB when it is empty; a few large values fill this.
+const SMALL_QUOTA: &[&str] = &["--quota-backend-bytes", "4194304"];
+
+impl Row {
+    /// Runs it: the fault strikes this long after the service is ready, so that all phases of the
+    /// probe come up.
+    pub async fn run(&self, etcd: &str, window: Duration, after: Duration) -> Seen {
+        let more = match self.fault {
+            Fault::NoSpace => SMALL_QUOTA,
+            _ => &[],
+        };
+        let mut cluster = Cluster::start(version(etcd), self.members, more).await;
+        let config = self.config(&mut cluster).await;
+        let service = Service::start(config, window);
+        service.ready().await;
+        sleep(after).await;
+        let epoch = service.epoch();
+
+        let struck_at = Instant::now();
+        let (mut stall, since) = self.strike(&mut cluster, &service).await;
+        let lost_at = service.not_ready(MOST).await;
+        sleep(HELD).await;
+        let healing_at = Instant::now();
+        let healed_at = self.heal(&mut cluster, &mut stall).await;
+        let ready_at = service.ready().await;
+        // Whatever trips it once more does so soon.
+        sleep(HELD).await;
+
+        let told = service.failing_since(struck_at);
+        let class = match self.fault {
+            // The wipe itself is a kill; what matters is what is told of the store afterwards.
+            Fault::Wipe => told.iter().find(|(_, class, _)| *class == self.class),
+            _ => told.first(),
+        };
+        let seen_at = if self.fault == Fault::Wipe {
+            class.map(|(at, ..)| *at)
+        } else {
+            lost_at
+        };
+        let since = if self.fault == Fault::Wipe {
+            healed_at
+        } else {
+            since
+        };
+        let trips = service.epoch() - epoch;
+        let mut wrong = Vec::new();
+        let after = |at: Instant, since: Instant| at.saturating_duration_since(since).as_secs_f64();
+        let lost = seen_at.map(|at| after(at, since));
+        let ready = after(ready_at, healed_at);
+        if lost.is_none_or(|lost| lost > self.limit) {
+            wrong.push(format!(
+                "not ready after {lost:?} s, allowed {}",
+                self.limit
+            ));
+        }
+        if class.map(|(_, class, _)| *class) != Some(self.class) {
+            wrong.push(format!("told {:?}, expected {}", told.first(), self.class));
+        }
+        if trips != 1 {
+            wrong.push(format!("{trips} restarts instead of one"));
+        }
+        let most = window.as_secs_f64() + SLACK;
+        if ready > most {
+            wrong.push(format!("ready {ready:.2} s after healing, allowed {most}"));
+        }
+        if ready_at < healing_at + window {
+            wrong.push("ready before the window has passed".to_owned());
+        }
+        service.end().await;
+        let (members, name, limit) = (self.members, self.name, self.limit);
+        let class = class.map_or("-", |(_, class, _)| *class);
+        let lost = lost.map_or("-".to_owned(), |lost| format!("{lost:.2}"));
+        let again = trips.saturating_sub(1);
+        Seen {
+            line: format!(
+                "| {etcd} | {members} | {name} | {class} | {lost} | {limit} | {ready:.2} | {most} | {again} |"
+            ),
+            wrong,
+        }
+    }
+
+    async fn config(&self, cluster: &mut Cluster) -> EtcdConfig {
+        let members = match self.of {
+            Of::All => cluster.all(),
+            Of::Leader => vec![cluster.leader().await],
+            Of::Survivor => vec![cluster.members.len() - 1],
+        };
+        let config = cluster.config(&members);
+        match self.fault {
+            Fault::Permission | Fault::UserLost => {
+                cluster.lock().await;
+                config.user("narrow", "right").sentinel_key("app/sentinel")
+            }
+            Fault::Wipe => {
+                // A store whose revision can go back.
+                for _ in 0..10 {
+                    let written = cluster.client(0).await.put("written", "x", None).await;
+                    written.expect("a put");
+                }
+                config
+            }
+            _ => config,
+        }
+    }
+
+    /// Returns when the fault is there.
+    async fn strike(&self, cluster: &mut Cluster, service: &Service) -> (Option<Stall>, Instant) {
+        let mut stall = None;
+        let mut since = Instant::now();
+        match self.fault {
+            Fault::Kill => cluster.members.iter_mut().for_each(|member| member.kill()),
+            Fault::Hang => cluster.members.iter().for_each(|member| member.hang()),
+            Fault::Network(mode) => cluster.set(mode),
+            Fault::QuorumLost => cluster.members[..2]
+                .iter_mut()
+                .for_each(|member| member.kill()),
+            Fault::NoSpace => {
+                cluster.fill().await;
+                since = Instant::now();
+            }
+            Fault::Corrupt => {
+                cluster
+                    .alarm(AlarmAction::Activate, AlarmType::Corrupt)
+                    .await
+            }
+            Fault::Stall => {
+                let leader = cluster.leader().await;
+                stall = Some(Stall::of(cluster.members[leader].pid()));
+                since = Instant::now();
+            }
+            Fault::Wipe => {
+                cluster.members[0].kill();
+                service.not_ready(MOST).await;
+            }
+            Fault::Permission => {
+                let mut client = cluster.client(0).await;
+                let revoked = client.user_revoke_role("narrow", "narrow").await;
+                revoked.expect("the role is revoked");
+            }
+            Fault::UserLost => {
+                let deleted = cluster.client(0).await.user_delete("narrow").await;
+                deleted.expect("the user is deleted");
+            }
+        }
+        (stall, since)
+    }
+
+    /// Returns when etcd does its work again.
+    async fn heal(&self, cluster: &mut Cluster, stall: &mut Option<Stall>) -> Instant {
+        match self.fault {
+            Fault::Kill | Fault::QuorumLost => {
+                // Whoever runs goes on.
+                let dead = if self.fault == Fault::Kill {
+                    cluster.members.len()
+                } else {
+                    2
+                };
+                cluster.members[..dead]
+                    .iter_mut()
+                    .for_each(|member| member.launch());
+            }
+            Fault::Hang => cluster.members.iter().for_each(|member| member.resume()),
+            Fault::Network(_) => {
+                cluster.set(Mode::Pass);
+                return Instant::now();
+            }
+            Fault::NoSpace => cluster.make_room().await,
+            Fault::Corrupt => {
+                cluster
+                    .alarm(AlarmAction::Deactivate, AlarmType::Corrupt)
+                    .await
+            }
+            Fault::Stall => *stall = None,
+            Fault::Wipe => cluster.members[0].wipe_and_restart().await,
+            Fault::Permission => {
+                cluster.grant_narrow().await;
+                return Instant::now();
+            }
+            Fault::UserLost => {
+                cluster.admit_narrow().await;
+                return Instant::now();
+            }
+        }
+        match self.of {
+            Of::Survivor => cluster.healed(cluster.members.len() - 1).await,
+            Of::All | Of::Leader => cluster.healed(0).await,
+        }
+    }
+}
