@@ -209,8 +209,9 @@ impl Judge {
             self.layer_mut(kind).answered_late(asked_at, every, now);
         } else {
             self.layer_mut(kind).answered(asked_at, every, now);
-            self.news = true;
         }
+        // A late answer is a sign of life, too, where a good one was given before.
+        self.news = true;
     }
 
     /// A question to the member at `index` failed. One that only looked at that member casts no doubt

@@ -47,6 +47,8 @@ pub(super) struct Lane {
     failures: u32,
     /// Connections in a row that were lost soon after they were opened.
     short_lived: u32,
+    /// When the member last said anything on this connection.
+    heard_at: Instant,
     /// Told at the next poll, before anything else.
     failed: Option<Event>,
 }
@@ -91,6 +93,7 @@ impl Lane {
             opened_at: now,
             failures: 0,
             short_lived: 0,
+            heard_at: now,
             failed: None,
         }
     }
@@ -207,6 +210,9 @@ impl Lane {
                 asked, is_status, ..
             } = self.questions.swap_remove(index);
             let answer = answer.unwrap_or(Err(Cause::silent()));
+            if answer.is_ok() {
+                self.heard_at = Instant::now();
+            }
             return Poll::Ready(match answer {
                 Ok(answer) => Event::Answered(asked, answer),
                 // It says nothing of the cluster; what is owed tells enough.
@@ -234,6 +240,7 @@ impl Lane {
         loop {
             match connection.poll_progress(cx) {
                 Poll::Ready(Ok(())) => {
+                    self.heard_at = Instant::now();
                     if let Some(owed) = self.progress.take() {
                         return Poll::Ready(Event::Answered(owed.asked, Answer::Progress));
                     }
@@ -273,11 +280,11 @@ impl Lane {
         Event::Lost(cause)
     }
 
-    /// A question failed. The connection is kept if the server answered and another connection would
-    /// help in nothing: in an election, or if only proposals fail.
+    /// A question failed. The connection is kept if the member is heard on it and another connection
+    /// would help in nothing: in an election, or if only proposals fail.
     fn not_answered(&mut self, asked: Asked, cause: Cause) -> Event {
         let kept = match cause.fault {
-            Fault::Unreachable => asked.kind == Kind::Write,
+            Fault::Unreachable => asked.kind == Kind::Write || self.heard_at > asked.at,
             Fault::Permission => asked.kind == Kind::Write,
             Fault::Unauthenticated | Fault::Misdirected | Fault::Tls => false,
             _ => true,
@@ -308,7 +315,12 @@ impl Lane {
             return cause.unsure();
         }
         self.short_lived = self.short_lived.saturating_add(1);
-        self.next_at = now + pause(self.short_lived, self.config.pace.read.every);
+        // Once at once all the same: most that break for the first time can be made again.
+        let pause = match self.short_lived {
+            1 => Duration::ZERO,
+            more => pause(more - 1, self.config.pace.read.every),
+        };
+        self.next_at = now + pause;
         self.urgent_at = self.next_at;
         // What a server says of a new connection is final; that one breaks is not.
         if cause.fault == Fault::Unreachable {

@@ -146,9 +146,11 @@ impl Seat {
     pub(super) fn complaint(&self) -> Option<String> {
         let url = self.url();
         match (&self.cause, self.leader) {
-            (Some(cause), _) => Some(format!("{url}: {}", cause.text)),
-            (None, Some(false)) => Some(format!("{url}: the member knows no leader")),
-            (None, Some(true)) => Some(format!("{url}: the member answers and knows a leader")),
+            (_, Some(false)) => Some(format!("{url}: the member knows no leader")),
+            (_, Some(true)) => Some(format!(
+                "{url}: the member itself answers, and knows a leader"
+            )),
+            (Some(cause), None) => Some(format!("{url}: {}", cause.text)),
             (None, None) if !self.usable() => Some(format!("{url}: no answer")),
             (None, None) => None,
         }

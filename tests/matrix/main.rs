@@ -66,7 +66,7 @@ async fn main() -> ExitCode {
         for row in FAULTS.iter().filter(|row| named(row.name)) {
             rows += 1;
             // A step that shares no factor with the probe's periods, so that all phases come up.
-            let after = Duration::from_millis(10_000 + rows * 1_237 % 8_000);
+            let after = Duration::from_millis(2_000 + rows * 1_237 % 8_000);
             tell(row.run(version, window, after).await);
         }
         for calm in CALM.iter().filter(|calm| named(calm.name)) {
