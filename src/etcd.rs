@@ -57,7 +57,7 @@ mod backoff;
 mod cause;
 mod config;
 mod connection;
-mod dial;
+pub(crate) mod dial;
 mod endpoint;
 mod error;
 mod fault;

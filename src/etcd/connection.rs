@@ -57,7 +57,7 @@ impl Connection {
     ) -> Result<Self, Cause> {
         let opened = timeout(config.pace.connect_timeout, async {
             // It does I/O only to authenticate; the connection itself is made by the first call.
-            let mut client = dial.dial(endpoint, config).await?;
+            let mut client = dial.dial(endpoint.url(), config).await?;
             // A start revision of 0 means now. Newer servers answer no progress request for a watch
             // that starts in the future.
             let mut watch = client.watch(config.sentinel_key.as_str(), None).await?;

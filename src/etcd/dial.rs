@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use super::cause::is_auth_disabled;
 use super::config::EtcdConfig;
-use super::endpoint::Endpoint;
 
 /// Opens a client for one member. The simulation has one of its own.
 #[async_trait::async_trait]
-pub(super) trait Dial: Send + Sync + 'static {
-    async fn dial(&self, endpoint: &Endpoint, config: &EtcdConfig) -> Result<Client, Error>;
+pub(crate) trait Dial: Send + Sync + 'static {
+    async fn dial(&self, url: &str, config: &EtcdConfig) -> Result<Client, Error>;
 }
 
 /// Over the network.
@@ -18,8 +17,8 @@ pub(super) struct Tcp;
 
 #[async_trait::async_trait]
 impl Dial for Tcp {
-    async fn dial(&self, endpoint: &Endpoint, config: &EtcdConfig) -> Result<Client, Error> {
-        let url = [endpoint.url()];
+    async fn dial(&self, url: &str, config: &EtcdConfig) -> Result<Client, Error> {
+        let url = [url];
         let Some((name, password)) = &config.user else {
             return Client::connect(url, Some(options(config))).await;
         };

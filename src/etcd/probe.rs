@@ -56,7 +56,7 @@ impl EtcdProbe {
         Self::dialing(config, Arc::new(Tcp))
     }
 
-    pub(super) fn dialing(
+    pub(crate) fn dialing(
         config: EtcdConfig,
         dial: Arc<dyn Dial>,
     ) -> Result<Self, EtcdConfigError> {

@@ -14,11 +14,8 @@ pub struct PolicyError {
 }
 
 impl PolicyError {
-    pub(crate) fn new(
-        knob: &'static str,
-        value: impl Into<String>,
-        bound: impl Into<String>,
-    ) -> Self {
+    /// A refusal of one's own, by a probe for one. It reads "`knob` is value, but bound".
+    pub fn new(knob: &'static str, value: impl Into<String>, bound: impl Into<String>) -> Self {
         Self {
             knob,
             value: value.into(),

@@ -2,26 +2,26 @@
 
 use std::time::Duration;
 
-use crate::etcd::error::EtcdConfigError;
+use super::super::error::EtcdConfigError;
 
 /// How often each layer is asked, and how long an answer is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::etcd) struct Pace {
-    pub(in crate::etcd) progress: Layer,
-    pub(in crate::etcd) read: Layer,
-    pub(in crate::etcd) write: Layer,
-    pub(in crate::etcd) recheck: Duration,
-    pub(in crate::etcd) latency_budget: Duration,
-    pub(in crate::etcd) slow_answers: u32,
-    pub(in crate::etcd) request_timeout: Duration,
-    pub(in crate::etcd) connect_timeout: Duration,
-    pub(in crate::etcd) election_timeout: Duration,
+pub(in super::super) struct Pace {
+    pub(in super::super) progress: Layer,
+    pub(in super::super) read: Layer,
+    pub(in super::super) write: Layer,
+    pub(in super::super) recheck: Duration,
+    pub(in super::super) latency_budget: Duration,
+    pub(in super::super) slow_answers: u32,
+    pub(in super::super) request_timeout: Duration,
+    pub(in super::super) connect_timeout: Duration,
+    pub(in super::super) election_timeout: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::etcd) struct Layer {
-    pub(in crate::etcd) every: Duration,
-    pub(in crate::etcd) patience: Duration,
+pub(in super::super) struct Layer {
+    pub(in super::super) every: Duration,
+    pub(in super::super) patience: Duration,
 }
 
 impl Layer {
@@ -70,7 +70,7 @@ impl Pace {
     };
 
     /// How often it is told, at most, that etcd is alive or still fails.
-    pub(in crate::etcd) fn shortest_every(&self) -> Duration {
+    pub(in super::super) fn shortest_every(&self) -> Duration {
         self.layers()
             .map(|(_, _, layer)| layer.every)
             .into_iter()
@@ -79,7 +79,7 @@ impl Pace {
     }
 
     /// The longest time between two observations.
-    pub(in crate::etcd) fn longest_gap(&self) -> Duration {
+    pub(in super::super) fn longest_gap(&self) -> Duration {
         let patience = self.layers().map(|(_, _, layer)| layer.patience);
         self.shortest_every() + patience.into_iter().max().unwrap_or_default()
     }

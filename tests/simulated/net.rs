@@ -1,0 +1,103 @@
+//! How the probe reaches the simulated members, and they it.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use etcd_client::{Channel, Client, ConnectOptions, Error};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tonic::transport::Endpoint;
+use tonic::transport::server::Connected;
+use turmoil::net::TcpStream;
+
+use crate::etcd::EtcdConfig;
+use crate::etcd::dial::Dial;
+
+/// Dials over the simulated network, and counts.
+#[derive(Default)]
+pub(crate) struct Simulated {
+    pub(crate) attempts: Arc<AtomicU64>,
+}
+
+#[async_trait::async_trait]
+impl Dial for Simulated {
+    async fn dial(&self, url: &str, _: &EtcdConfig) -> Result<Client, Error> {
+        let attempts = Arc::clone(&self.attempts);
+        let connector = tower::service_fn(move |uri: http::Uri| {
+            attempts.fetch_add(1, Ordering::Relaxed);
+            async move {
+                let host = uri.host().unwrap_or_default().to_owned();
+                let port = uri.port_u16().unwrap_or_default();
+                let stream = TcpStream::connect((host, port)).await?;
+                Ok::<_, io::Error>(TokioIo::new(stream))
+            }
+        });
+        let endpoint = Endpoint::from_shared(url.to_owned()).map_err(Error::TransportError)?;
+        let endpoint = endpoint
+            .http2_keep_alive_interval(Duration::from_secs(10))
+            .keep_alive_timeout(Duration::from_secs(5))
+            .keep_alive_while_idle(true);
+        let channel = Channel::Tonic(endpoint.connect_with_connector_lazy(connector));
+        let options = ConnectOptions::new().with_require_leader(true);
+        Client::from_channel(channel, Some(options)).await
+    }
+}
+
+/// An accepted connection, as the server wants it.
+pub(crate) struct Accepted(pub(crate) TcpStream);
+
+impl Connected for Accepted {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) -> Self::ConnectInfo {}
+}
+
+impl AsyncRead for Accepted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Accepted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// A source of chance that is all its own: SplitMix64.
+pub(crate) struct Chance(pub(crate) u64);
+
+impl Chance {
+    /// Any number below this one.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        let mut mixed = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+
+    pub(crate) fn ms(&mut self, from: u64, below: u64) -> Duration {
+        Duration::from_millis(from + self.below(below - from))
+    }
+}

@@ -1,0 +1,46 @@
+//! A thousand seeds.
+
+use overwatch_simulated::{Scenario, simulate};
+
+fn judge(seeds: std::ops::Range<u64>) {
+    let mut wrong = Vec::new();
+    for seed in seeds {
+        if let Err(why) = simulate(&Scenario::of(seed)) {
+            wrong.push((seed, why));
+        }
+    }
+    for (seed, why) in &wrong {
+        println!("== seed {seed}: {why}");
+    }
+    let seeds: Vec<u64> = wrong.iter().map(|(seed, _)| *seed).collect();
+    assert!(seeds.is_empty(), "seeds {seeds:?}");
+}
+
+macro_rules! seeds {
+    ($($test:ident: $seeds:expr;)*) => {
+        $(#[test]
+        fn $test() {
+            judge($seeds);
+        })*
+    };
+}
+
+seeds! {
+    seeds_0_to_124: 0..125;
+    seeds_125_to_249: 125..250;
+    seeds_250_to_374: 250..375;
+    seeds_375_to_499: 375..500;
+    seeds_500_to_624: 500..625;
+    seeds_625_to_749: 625..750;
+    seeds_750_to_874: 750..875;
+    seeds_875_to_999: 875..1000;
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    for seed in 0..20 {
+        let scenario = Scenario::of(seed);
+        let traces = [(); 2].map(|()| simulate(&scenario).unwrap_or_else(|why| panic!("{why}")));
+        assert_eq!(traces[0], traces[1], "seed {seed}");
+    }
+}
