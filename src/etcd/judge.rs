@@ -129,6 +129,10 @@ impl Judge {
             ..
         } = self.config.pace;
         let layer = self.layer(kind);
+        if layer.owed_since.is_none() && kind == Kind::Read {
+            self.seats.iter_mut().for_each(Seat::forget_leader);
+        }
+        let layer = self.layer(kind);
         // A good answer is given its time; doubt is looked into more often.
         let in_doubt = !layer.proved || layer.owed_since.is_some();
         let again_in = if in_doubt { recheck } else { latency_budget };
@@ -243,13 +247,14 @@ impl Judge {
             return Some(observation);
         }
         let every = self.config.pace.shortest_every();
+        let failing = self.failing(now);
         if let Told::Failing(at) = self.told
             && now < at + every
-            && !self.proved()
+            && (failing.is_some() || !self.proved())
         {
             return None;
         }
-        if let Some((fault, why)) = self.failing(now) {
+        if let Some((fault, why)) = failing {
             return Some(self.fail(fault, &why, now));
         }
         // Each layer, and each of several members, gives evidence; so many observations are enough.
@@ -315,7 +320,7 @@ impl Judge {
             .into_iter()
             .find(|&kind| lasts(kind))
         {
-            return Some(self.overdue(kind));
+            return Some(self.overdue(kind, now));
         }
         let slow_answers = self.config.pace.slow_answers;
         let slow = |kind: &Kind| self.layer(*kind).slow >= slow_answers;
@@ -324,11 +329,11 @@ impl Judge {
     }
 
     /// The class of a layer that was not answered in its patience.
-    fn overdue(&self, kind: Kind) -> (Fault, String) {
+    fn overdue(&self, kind: Kind, now: Instant) -> (Fault, String) {
         let layer = self.layer(kind);
         let patience = layer.pace.patience;
         // Whoever confirms no read commits nothing either: then the read tells what is wrong.
-        let reads_late = self.layer(Kind::Read).owed_since.is_some();
+        let reads_late = self.in_doubt(Kind::Read, now);
         let telling = if reads_late { Kind::Read } else { kind };
         let fault = match &layer.cause {
             Some(cause) if cause.fault != Fault::Unreachable => cause.fault,

@@ -70,15 +70,20 @@ impl Seat {
     }
 
     pub(super) fn answered(&mut self, now: Instant) {
-        self.leader = None;
         self.answered_at = Some(now);
     }
 
     pub(super) fn read(&mut self, store: Store) {
         self.works = true;
         self.cause = None;
+        self.leader = None;
         self.member_id = Some(store.member_id);
         self.cluster_id = Some(store.cluster_id);
+    }
+
+    /// What it said of its leader was about another time.
+    pub(super) fn forget_leader(&mut self) {
+        self.leader = None;
     }
 
     /// The member answered for itself.

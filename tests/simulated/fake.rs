@@ -1,12 +1,12 @@
 //! A member of a cluster that does as it is told.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use etcd_client::proto::*;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
@@ -55,7 +55,9 @@ impl Condition {
 
 /// What all members share.
 pub(crate) struct World {
-    pub(crate) condition: watch::Sender<Condition>,
+    condition: Mutex<Condition>,
+    /// Wakes in the order of waiting, as tokio's watch channel does not.
+    changed: Notify,
     store: Mutex<Store>,
 }
 
@@ -69,7 +71,8 @@ struct Store {
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
-            condition: watch::Sender::new(Condition::GOOD),
+            condition: Mutex::new(Condition::GOOD),
+            changed: Notify::new(),
             store: Mutex::new(Store {
                 revision: 1_000,
                 term: 5,
@@ -77,6 +80,11 @@ impl World {
                 requests: 0,
             }),
         }
+    }
+
+    pub(crate) fn set(&self, condition: Condition) {
+        *lock(&self.condition) = condition;
+        self.changed.notify_waiters();
     }
 
     /// All data is lost.
@@ -90,32 +98,41 @@ impl World {
         lock(&self.store).requests
     }
 
-    /// Takes a question: waits until it is answered, and for how long it takes.
-    async fn taken(&self, ready: impl Fn(&Condition) -> bool) {
+    /// Takes a question, once it can be answered.
+    async fn asked(&self, ready: impl Fn(&Condition) -> bool) {
         lock(&self.store).requests += 1;
         self.when(ready).await;
     }
 
     async fn when(&self, ready: impl Fn(&Condition) -> bool) {
-        let mut condition = self.condition.subscribe();
-        let able = condition.wait_for(|condition| condition.speaks && ready(condition));
-        let Ok(condition) = able.await.map(|condition| *condition) else {
-            return;
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let now = self.now();
+            if now.speaks && ready(&now) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// The way of a reply.
+    async fn reply(&self) {
+        self.when(|_| true).await;
+        let Condition { slower, spread, .. } = self.now();
+        let spread = spread.as_millis() as u64;
+        let more = match spread {
+            0 => 0,
+            spread => lock(&self.store).chance.below(spread),
         };
-        let spread = condition.spread.as_millis() as u64;
-        let more = if spread == 0 {
-            0
-        } else {
-            lock(&self.store).chance.below(spread)
-        };
-        let delay = condition.slower + Duration::from_millis(more);
+        let delay = slower + Duration::from_millis(more);
         if !delay.is_zero() {
             sleep(delay).await;
         }
     }
 
     fn now(&self) -> Condition {
-        *self.condition.borrow()
+        *lock(&self.condition)
     }
 }
 
@@ -176,12 +193,12 @@ fn unused<T>() -> Reply<T> {
 impl PbKvService for Member {
     async fn range(&self, _: Request<PbRangeRequest>) -> Reply<PbRangeResponse> {
         // The revision is that of the read; the reply may be late.
-        self.world.taken_read().await;
+        self.world.asked(|condition| condition.leader).await;
         if !self.world.now().permits {
             return Err(Status::permission_denied("etcdserver: permission denied"));
         }
         let header = Some(self.header());
-        self.world.reply_late().await;
+        self.world.reply().await;
         Ok(Response::new(PbRangeResponse {
             header,
             ..Default::default()
@@ -213,10 +230,11 @@ impl PbKvService for Member {
 
 #[tonic::async_trait]
 impl PbMaintenanceService for Member {
-    async fn alarm(&self, _: Request<PbAlarmRequest>) -> Reply<PbAlarmResponse> {
+    async fn alarm(&self, request: Request<PbAlarmRequest>) -> Reply<PbAlarmResponse> {
         self.world
-            .taken(|condition| condition.leader && condition.commits)
+            .asked(|condition| condition.leader && condition.commits)
             .await;
+        self.world.reply().await;
         let Condition {
             alarm,
             shows_alarms,
@@ -225,7 +243,10 @@ impl PbMaintenanceService for Member {
         if !shows_alarms {
             return Err(Status::permission_denied("etcdserver: permission denied"));
         }
-        let raised = (alarm != 0).then_some(PbAlarmMember {
+        // None asks for all kinds.
+        let wanted = request.get_ref().alarm;
+        let is_wanted = alarm != 0 && (wanted == 0 || wanted == alarm);
+        let raised = is_wanted.then_some(PbAlarmMember {
             member_id: self.id,
             alarm,
         });
@@ -236,7 +257,8 @@ impl PbMaintenanceService for Member {
     }
 
     async fn status(&self, _: Request<PbStatusRequest>) -> Reply<PbStatusResponse> {
-        self.world.taken(|_| true).await;
+        self.world.asked(|_| true).await;
+        self.world.reply().await;
         Ok(Response::new(PbStatusResponse {
             header: Some(self.header()),
             leader: u64::from(self.world.now().leader),
@@ -289,7 +311,8 @@ impl PbWatchService for Member {
                     asked?.request_union,
                     Some(PbWatchRequestUnion::CreateRequest(_))
                 );
-                member.world.taken(|_| true).await;
+                member.world.asked(|_| true).await;
+                member.world.reply().await;
                 Ok(PbWatchResponse {
                     header: Some(member.header()),
                     created,
@@ -298,19 +321,5 @@ impl PbWatchService for Member {
             }
         });
         Ok(Response::new(Box::pin(answers)))
-    }
-}
-
-impl World {
-    /// A read is taken when a quorum confirms it.
-    async fn taken_read(&self) {
-        lock(&self.store).requests += 1;
-        let mut condition = self.condition.subscribe();
-        let able = condition.wait_for(|condition| condition.speaks && condition.leader);
-        let _ = able.await;
-    }
-
-    async fn reply_late(&self) {
-        self.when(|_| true).await;
     }
 }

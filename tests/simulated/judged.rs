@@ -8,10 +8,11 @@ use crate::scenario::{Episode, Scenario, Trace};
 /// What is to be told of an episode: its class, and within what time; none if nothing may be told.
 fn expected(episode: Episode) -> Option<(&'static str, u64)> {
     match episode {
-        Episode::Silent | Episode::CutToMembers | Episode::CutFromMembers => {
+        // A simulated host that crashed refuses no connection: it is silent.
+        Episode::Silent | Episode::CutToMembers | Episode::CutFromMembers | Episode::Crash => {
             Some(("unreachable", 5_000))
         }
-        Episode::HangUps | Episode::Crash => Some(("unreachable", 3_000)),
+        Episode::HangUps => Some(("unreachable", 3_000)),
         Episode::NoLeader => Some(("no_leader", 5_000)),
         Episode::Stalled => Some(("write_path", 12_000)),
         Episode::Slow => Some(("too_slow", 8_000)),
@@ -28,11 +29,14 @@ fn expected(episode: Episode) -> Option<(&'static str, u64)> {
     }
 }
 
-/// What is lost on the way is not sent again by the simulated network, so a new connection must be
-/// made first, and the attempt under way may have begun just before the end of it.
+/// How long after its end it may be felt.
 fn recovers_within(episode: Episode) -> Duration {
     match episode {
+        // What was lost is not sent again by the simulated network, so a new connection must be made,
+        // and the attempt under way may have begun just before.
         Episode::CutToMembers | Episode::CutFromMembers => Duration::from_millis(3_200),
+        // Replies that are under way already stay late.
+        Episode::Slow => Duration::from_millis(3_200),
         _ => Duration::from_millis(1_000),
     }
 }
@@ -69,15 +73,9 @@ pub(crate) fn judge(
             }
         }
     }
-    calm(trace, calm_since, scenario.end_of_trace())?;
+    calm(trace, calm_since, Duration::MAX)?;
     once_per_wipe(scenario, trace)?;
     bounded(scenario, attempts, requests)
-}
-
-impl Scenario {
-    fn end_of_trace(&self) -> Duration {
-        Duration::MAX
-    }
 }
 
 /// Alive all the time, and told so often enough.

@@ -103,9 +103,10 @@ impl Scenario {
             let episode = loop {
                 let index = chance.below(Episode::ALL.len() as u64) as usize;
                 let episode = Episode::ALL[index];
-                if members == 3 || !episode.needs_three() {
-                    break episode;
+                if members == 1 && episode.needs_three() {
+                    continue;
                 }
+                break episode;
             };
             at += chance.ms(9_000, 18_000);
             let lasts = match episode {
@@ -116,6 +117,10 @@ impl Scenario {
             };
             episodes.push((episode, at, lasts));
             at += lasts;
+            if episode == Episode::AlarmsHidden {
+                // It takes a minute until the probe looks whether it may see them again.
+                break;
+            }
         }
         Self {
             members,
@@ -234,12 +239,11 @@ fn turn(
 ) {
     let hosts = scenario.hosts();
     let condition = |change: &dyn Fn(&mut Condition)| {
-        world.condition.send_modify(|condition| {
-            *condition = Condition::GOOD;
-            if begins {
-                change(condition);
-            }
-        });
+        let mut now = Condition::GOOD;
+        if begins {
+            change(&mut now);
+        }
+        world.set(now);
     };
     match (episode, begins) {
         (Episode::CutToMembers, true) => hosts
