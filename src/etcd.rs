@@ -1,35 +1,52 @@
 //! A [`Probe`](crate::Probe) for etcd (feature `etcd`).
 //!
 //! A watch that reports no error proves nothing: it stays quiet when the server hangs, when packets
-//! vanish and when the quorum is lost. So [`EtcdProbe`] asks for positive evidence about once a
-//! second, and calls etcd alive only when *one* member has answered both of:
+//! vanish, when the quorum is lost, when the disk stalls and when the store is full. So [`EtcdProbe`]
+//! asks for positive evidence, in three layers:
 //!
-//! | layer | asks | an answer proves |
-//! | --- | --- | --- |
-//! | progress | `request_progress` on a watch of its own, with require-leader | the connection works, the member serves watches and has a leader |
-//! | read | a linearizable get of the sentinel key | a quorum confirms the leader, so reads are current |
+//! | layer | asks | by default every | an answer proves |
+//! | --- | --- | --- | --- |
+//! | progress | `request_progress` on a watch of its own, with require-leader | 10 s | the connection works, the member serves watches and has a leader |
+//! | read | a linearizable get of the sentinel key | 1.4 s | a quorum confirms the leader; and, by its revision and term, that the store is still the same |
+//! | write | the list of alarms, of the members in turn | 8 s | a proposal was committed: leader, quorum and disk work; and no alarm is raised |
+//!
+//! Asking for the alarms goes through raft like a write, and changes nothing: no key, no revision.
+//! Nothing is ever written. All in all that is one request a second for a whole cluster.
 //!
 //! Each member has a client of its own: one client over several endpoints spreads its calls over
-//! the dead ones too. One member that gives full evidence is enough.
+//! the dead ones too. One member is asked as long as it answers; when it owes an answer for longer than
+//! the latency budget, or its connection breaks, another one is asked at once. An open watch on every
+//! member tells when one dies. [`EtcdProbe::endpoints`] and the log say which can be used.
 //!
 //! # When it is failing
 //!
-//! - **At once**, when every endpoint fails beyond doubt: the connection broke and a new one is
-//!   refused, credentials are wrong, something else listens there.
-//! - **After the grace** (4 s by default), when no endpoint has given full evidence for that long.
-//!   Silence and slowness are tolerated until then, so that a leader election, which takes two or
-//!   three seconds, is no false alarm.
-//! - **Once**, when the store's revision goes backwards or its cluster changes: the store was wiped,
-//!   leases and data are gone. Afterwards it is judged anew.
+//! Each failure has a class, [`Fault`], and each class a [`Verdict`] that
+//! [`EtcdConfig::verdict`] changes. The reason begins with the class in words, and ends with what to
+//! do.
 //!
-//! It is alive again at the first full evidence; how long that must last before components are
-//! started is for the supervisor to say.
+//! - **At once**, when every endpoint fails beyond doubt (the connection broke and a new one is
+//!   refused, credentials are wrong, something else listens there), when an alarm is raised, and when
+//!   the store's revision or term goes backwards or its cluster changes: it was wiped, or restored
+//!   from a backup, and leases and data are not those of before. The last is told once.
+//! - **After the patience** (3.35 s by default), counted from the first question of a layer that is
+//!   not answered. A leader election takes two or three seconds, and is no false alarm.
+//! - **After three slow answers** in a row, each asked for when the one before had come.
+//!
+//! It is alive again when every layer has given a good answer. Before the supervisor starts anything
+//! it asks for one more observation, and for that every layer is asked again. How long etcd must have
+//! been alive is for the supervisor to say.
+//!
+//! # A user with few rights
+//!
+//! The user needs to read the sentinel key, no more; choose one below a prefix that it may read. Where
+//! etcd wants more rights for the list of alarms, that is logged once, and the write path, the space
+//! and corruption are not checked: the evidence then says so.
 //!
 //! # What it does not see
 //!
-//! - The write path. A member whose disk stalls, and a store that is out of space, still answer both
-//!   layers.
-//! - A store that was wiped and has already grown beyond the revision last seen.
+//! - A store that was wiped and has already grown beyond the revision last seen, in the same term.
+//! - A write that is refused for its own sake: for a key, by a quota of yours, by rights.
+//! - What is slow within the latency budget.
 //!
 //! # Building
 //!

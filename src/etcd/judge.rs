@@ -89,6 +89,9 @@ impl Judge {
 
     /// Asks all layers now; it is alive only when each has answered.
     pub(super) fn demand(&mut self, now: Instant) {
+        if let Told::Alive(_) = self.told {
+            self.told = Told::Nothing;
+        }
         for layer in &mut self.layers {
             layer.demand(now);
         }
@@ -147,10 +150,16 @@ impl Judge {
     }
 
     pub(super) fn lost(&mut self, index: usize, cause: Cause, now: Instant) {
-        let was_open = self.seats[index].is_open();
+        self.doubt_others(index);
         self.seats[index].lost(cause);
-        if was_open {
-            self.ask_debtors(now);
+        self.ask_debtors(now);
+    }
+
+    /// A member that worked fails. Those that were lost before may be back by now: what is known of
+    /// them is to be looked at again before all count as lost.
+    fn doubt_others(&mut self, index: usize) {
+        if self.seats[index].usable() {
+            self.seats.iter_mut().for_each(Seat::doubt);
         }
     }
 
@@ -162,9 +171,9 @@ impl Judge {
     }
 
     /// Etcd is alive: whoever is not reached can wait.
-    pub(super) fn is_calm(&self) -> bool {
-        matches!(self.told, Told::Alive(_))
-            && self.layers.iter().all(|layer| layer.owed_since.is_none())
+    pub(super) fn is_calm(&self, now: Instant) -> bool {
+        let alive = matches!(self.told, Told::Alive(_));
+        alive && !self.owes(now) && self.seats.iter().any(Seat::usable)
     }
 
     /// What is owed may be had now, or must be had from somebody else.
@@ -217,7 +226,10 @@ impl Judge {
         if kind == Kind::Write && self.seats[index].usable() && is_refusal(&cause) {
             return self.leave_unchecked(index, asked_at, &cause, now);
         }
-        self.seats[index].failed(kind, &cause);
+        if kind != Kind::Write {
+            self.doubt_others(index);
+            self.seats[index].failed(&cause);
+        }
         if look && self.layer(kind).owed_since.is_none() {
             return;
         }
@@ -337,9 +349,15 @@ impl Judge {
         if let Some(cause) = &layer.cause {
             text = format!("{text} ({})", cause.text);
         }
-        let seats = self.seats_say();
-        if !seats.is_empty() {
-            text = format!("{text}; {seats}");
+        for seat in &self.seats {
+            let otherwise = if reads_late {
+                "no answer"
+            } else {
+                "reads are answered"
+            };
+            let says = seat.complaint();
+            text += "; ";
+            text += &says.unwrap_or_else(|| format!("{}: {otherwise}", seat.url()));
         }
         (fault, text)
     }

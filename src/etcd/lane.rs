@@ -39,6 +39,8 @@ pub(super) struct Lane {
     progress: Option<Progress>,
     /// When the connection is opened next, while it is closed.
     next_at: Instant,
+    /// The same when it is needed.
+    urgent_at: Instant,
     /// When the last attempt to open one began.
     opened_at: Instant,
     /// Attempts in a row that opened no connection.
@@ -52,7 +54,7 @@ pub(super) struct Lane {
 enum State {
     Closed,
     Opening(Opening),
-    Open(Connection),
+    Open(Box<Connection>),
 }
 
 type Opening = Pin<Box<dyn Future<Output = Result<Connection, Cause>> + Send>>;
@@ -85,6 +87,7 @@ impl Lane {
             questions: Vec::new(),
             progress: None,
             next_at: now,
+            urgent_at: now,
             opened_at: now,
             failures: 0,
             short_lived: 0,
@@ -108,9 +111,9 @@ impl Lane {
         }));
     }
 
-    /// Opens a connection now, if there is none.
-    pub(super) fn hurry(&mut self, now: Instant) {
-        self.next_at = self.next_at.min(now);
+    /// Opens a connection as soon as it may be tried again, if there is none.
+    pub(super) fn hurry(&mut self) {
+        self.next_at = self.next_at.min(self.urgent_at);
     }
 
     /// Whether something of this kind can be asked, and how much of it is under way.
@@ -184,7 +187,7 @@ impl Lane {
             State::Opening(opening) => match opening.as_mut().poll(cx) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Ok(connection)) => {
-                    self.state = State::Open(connection);
+                    self.state = State::Open(Box::new(connection));
                     self.failures = 0;
                     Poll::Ready(Event::Opened)
                 }
@@ -255,9 +258,7 @@ impl Lane {
     fn not_opened(&mut self, cause: Cause, calm: bool) -> Event {
         self.state = State::Closed;
         self.failures = self.failures.saturating_add(1);
-        let longest = if calm {
-            CALM
-        } else if cause.sure && cause.fault != Fault::Unreachable {
+        let longest = if cause.sure && cause.fault != Fault::Unreachable {
             // A server that turns us away is not to be burdened: checking a password costs it much.
             self.config.pace.read.every
         } else {
@@ -265,8 +266,10 @@ impl Lane {
             self.config.pace.recheck.min(SOON)
         };
         // Counted from its beginning: one that was silent has taken long enough.
-        let next_at = self.opened_at + pause(self.failures, longest);
-        self.next_at = next_at.max(Instant::now());
+        let again_at =
+            |longest| (self.opened_at + pause(self.failures, longest)).max(Instant::now());
+        self.urgent_at = again_at(longest);
+        self.next_at = if calm { again_at(CALM) } else { self.urgent_at };
         Event::Lost(cause)
     }
 
@@ -301,11 +304,12 @@ impl Lane {
         let now = Instant::now();
         if now >= self.opened_at + FRESH {
             self.short_lived = 0;
-            self.next_at = now;
+            (self.next_at, self.urgent_at) = (now, now);
             return cause.unsure();
         }
         self.short_lived = self.short_lived.saturating_add(1);
         self.next_at = now + pause(self.short_lived, self.config.pace.read.every);
+        self.urgent_at = self.next_at;
         // What a server says of a new connection is final; that one breaks is not.
         if cause.fault == Fault::Unreachable {
             cause.unsure()
@@ -323,4 +327,4 @@ const FRESH: Duration = Duration::from_secs(2);
 const SOON: Duration = Duration::from_millis(300);
 
 /// The same while others do.
-const CALM: Duration = Duration::from_secs(10);
+const CALM: Duration = Duration::from_secs(5);

@@ -32,6 +32,8 @@ pub(super) struct Layer {
     /// waits through one pause together is late together.
     pub(super) slow: u32,
     late_at: Option<Instant>,
+    /// When that was asked which was answered well: what was asked before is settled by it.
+    settled_at: Option<Instant>,
     /// Questions in a row that failed or went unanswered for the budget.
     failures: u32,
     /// Why the last question failed, while an answer is owed.
@@ -49,6 +51,7 @@ impl Layer {
             proved: false,
             slow: 0,
             late_at: None,
+            settled_at: None,
             failures: 0,
             cause: None,
             latency: None,
@@ -78,12 +81,16 @@ impl Layer {
         self.proved = true;
         self.slow = 0;
         self.late_at = None;
+        self.settled_at = self.settled_at.max(Some(asked_at));
         self.latency = Some(now - asked_at);
         self.due_at = (asked_at + every).max(now);
     }
 
     /// An answer beyond the latency budget. It settles what is owed, but not a failure.
     pub(super) fn answered_late(&mut self, asked_at: Instant, every: Duration, now: Instant) {
+        if self.is_settled(asked_at) {
+            return;
+        }
         if self.late_at.is_none_or(|at| asked_at >= at) {
             self.slow = self.slow.saturating_add(1);
             self.late_at = Some(now);
@@ -109,6 +116,9 @@ impl Layer {
         recheck: Duration,
         now: Instant,
     ) {
+        if self.is_settled(asked_at) {
+            return;
+        }
         self.owed_since.get_or_insert(asked_at);
         self.failures = self.failures.saturating_add(1);
         self.due_at = if self.failures == 1 {
@@ -117,6 +127,11 @@ impl Layer {
             self.due_at.min(now + recheck)
         };
         self.cause = Some(cause);
+    }
+
+    /// Somebody else has answered what was asked no earlier than this.
+    fn is_settled(&self, asked_at: Instant) -> bool {
+        self.settled_at >= Some(asked_at)
     }
 
     /// When its patience ends.

@@ -149,11 +149,11 @@ impl Vigil {
     /// Goes on from the last call, or begins anew if that is too long ago: what was heard then says
     /// nothing about the time between.
     fn resume(&mut self, now: Instant) {
-        let goes_on = self
-            .returned_at
-            .take()
-            .is_some_and(|at| now < at + 2 * self.config.pace.shortest_every());
-        if goes_on {
+        if let Some(at) = self.returned_at.take()
+            && now < at + self.config.pace.longest_gap()
+        {
+            // Nobody listened in between.
+            self.judge.excuse(now - at, now);
             return;
         }
         self.judge.restart(now);
@@ -180,7 +180,7 @@ impl Vigil {
             self.ask(now);
             let lanes = self.lanes.iter().filter_map(Lane::wake_at);
             let wake_at = lanes.fold(self.judge.wake_at(now), Instant::min);
-            let calm = self.judge.is_calm();
+            let calm = self.judge.is_calm(now);
             tokio::select! {
                 biased;
                 (index, event) = next(&mut self.lanes, calm) => self.take(index, event),
@@ -188,7 +188,7 @@ impl Vigil {
                     let now = Instant::now();
                     self.judge.demand(now);
                     for lane in &mut self.lanes {
-                        lane.hurry(now);
+                        lane.hurry();
                     }
                 }
                 () = sleep_until(wake_at) => {}
@@ -208,9 +208,10 @@ impl Vigil {
         for kind in self.judge.due(now) {
             if self.judge.in_doubt(kind, now) {
                 let asked = self.asked(kind, true, now);
-                self.lanes
-                    .iter_mut()
-                    .for_each(|lane| lane.ask_status(asked));
+                for lane in &mut self.lanes {
+                    lane.hurry();
+                    lane.ask_status(asked);
+                }
             }
             self.judge.asked(kind, now);
             let asked = self.asked(kind, false, now);
@@ -251,9 +252,27 @@ impl Vigil {
                 let asked = self.asked(Kind::Read, true, now);
                 self.lanes[index].ask(asked);
             }
-            Event::Lost(cause) => self.judge.lost(index, cause, now),
+            Event::Lost(cause) => {
+                self.hurry_if_worked(index);
+                self.judge.lost(index, cause, now);
+            }
             Event::Answered(asked, answer) => self.judge.answered(index, asked, answer, now),
-            Event::Failed(asked, cause) => self.judge.failed(index, asked, cause, now),
+            Event::Failed(asked, cause) => {
+                self.hurry_if_worked(index);
+                self.judge.failed(index, asked, cause, now);
+            }
+        }
+    }
+
+    /// A member that worked fails: who was lost before is tried again.
+    fn hurry_if_worked(&mut self, index: usize) {
+        if !self.judge.seats()[index].usable() {
+            return;
+        }
+        for (other, lane) in self.lanes.iter_mut().enumerate() {
+            if other != index {
+                lane.hurry();
+            }
         }
     }
 

@@ -6,7 +6,6 @@ use super::cause::Cause;
 use super::connection::Store;
 use super::endpoint::Endpoint;
 use super::fault::Fault;
-use super::layer::Kind;
 
 /// One endpoint, as the judge knows it.
 pub(super) struct Seat {
@@ -56,8 +55,11 @@ impl Seat {
         }
     }
 
-    pub(super) fn is_open(&self) -> bool {
-        self.open
+    /// A second look is taken at a connection that is lost.
+    pub(super) fn doubt(&mut self) {
+        if !self.open {
+            self.cause = self.cause.take().map(Cause::unsure);
+        }
     }
 
     pub(super) fn lost(&mut self, cause: Cause) {
@@ -84,12 +86,10 @@ impl Seat {
         self.leader = Some(leader);
     }
 
-    /// A question failed on it. A proposal may fail though the member is as it should be.
-    pub(super) fn failed(&mut self, kind: Kind, cause: &Cause) {
-        if kind != Kind::Write {
-            self.works = false;
-            self.cause = Some(cause.clone());
-        }
+    /// A question failed on it. (Not a proposal: that may fail though the member is as it should be.)
+    pub(super) fn failed(&mut self, cause: &Cause) {
+        self.works = false;
+        self.cause = Some(cause.clone());
     }
 
     pub(super) fn usable(&self) -> bool {
