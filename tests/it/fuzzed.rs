@@ -102,16 +102,30 @@ fn endpoints_corpus() {
         "user",
         "sentinel_key",
         "tls",
-        "interval",
+        "progress_every",
+        "progress_patience",
+        "read_every",
+        "read_patience",
+        "write_every",
+        "write_patience",
+        "recheck_every",
+        "latency_budget",
+        "slow_answers",
         "request_timeout",
         "connect_timeout",
-        "grace",
+        "election_timeout",
+    ];
+    let taken = [
+        "taken",
+        "taken, with TLS",
+        "taken: default",
+        "taken: fast",
+        "taken: gentle",
+        "silence limit: taken",
+        "silence limit: refused",
     ];
     let all = refused.map(|what| format!("refused: {what}")).into_iter();
-    demand(
-        &seen,
-        all.chain(["taken".to_owned(), "taken, with TLS".to_owned()]),
-    );
+    demand(&seen, all.chain(taken.map(str::to_owned)));
 }
 
 /// The check of a target, which tells what was seen on the way.

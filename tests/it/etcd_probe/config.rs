@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use overwatch::etcd::{EtcdConfig, EtcdConfigError, EtcdProbe, Tls};
+use overwatch::{Overwatch, Policy};
 
 use crate::support::observe::config;
 
@@ -61,40 +62,11 @@ fn good_endpoints_are_taken() {
 
 #[test]
 fn settings_that_do_not_fit_are_refused_by_name() {
-    let ms = Duration::from_millis;
     let plain = || config(["http://localhost:2379"]);
     let secure = || config(["https://localhost:2379"]);
     let pem = |label: &str| format!("-----BEGIN {label}-----\nAA==\n-----END {label}-----\n");
     let tls = || Tls::new(pem("CERTIFICATE"));
     for (config, text) in [
-        (
-            plain().interval(ms(99)),
-            "interval is 99ms, but must be at least 100ms",
-        ),
-        (
-            plain().interval(ms(30_001)),
-            "interval is 30.001s, but must be at most 30s",
-        ),
-        (
-            plain().request_timeout(ms(0)),
-            "request_timeout is 0ns, but must be at least 100ms",
-        ),
-        (
-            plain().connect_timeout(ms(40_000)),
-            "connect_timeout is 40s, but must be at most 30s",
-        ),
-        (
-            plain().grace(ms(2_999)),
-            "grace is 2.999s, but must be at least 3s (interval 1s + request_timeout 2s)",
-        ),
-        (
-            plain().connect_timeout(ms(5_000)),
-            "grace is 4s, but must be at least 5s (connect_timeout)",
-        ),
-        (
-            plain().grace(ms(601_000)),
-            "grace is 601s, but must be at most 600s",
-        ),
         (plain().user("", "x"), "user: the name is empty"),
         (plain().sentinel_key(""), "sentinel_key: is empty"),
         (
@@ -129,6 +101,269 @@ fn settings_that_do_not_fit_are_refused_by_name() {
     EtcdProbe::new(secure().tls(identity)).expect("a whole configuration");
 }
 
+/// One knob beyond one of its bounds, while all others fit.
+#[test]
+fn numbers_out_of_their_bounds_are_refused_by_name() {
+    let plain = || config(["http://localhost:2379"]);
+    let short = |knob| format!("{knob} is 99.999999ms, but must be at least 100ms");
+    let long =
+        |knob, most: &str| format!("{knob} is {most}.000000001s, but must be at most {most}s");
+    let us = Duration::from_micros;
+    let [below, above, timeout] = [
+        ms(100) - Duration::from_nanos(1),
+        ms(600_000) + Duration::from_nanos(1),
+        ms(30_000) + Duration::from_nanos(1),
+    ];
+    for (config, text) in [
+        (plain().progress_every(below), short("progress_every")),
+        (plain().progress_every(above), long("progress_every", "600")),
+        (plain().read_every(below), short("read_every")),
+        (plain().read_every(above), long("read_every", "600")),
+        (
+            plain().write_every(us(999_999)),
+            "write_every is 999.999ms, but must be at least 1s".into(),
+        ),
+        (plain().write_every(above), long("write_every", "600")),
+        (
+            plain().progress_patience(above),
+            long("progress_patience", "600"),
+        ),
+        (plain().read_patience(above), long("read_patience", "600")),
+        (plain().write_patience(above), long("write_patience", "600")),
+        (plain().request_timeout(below), short("request_timeout")),
+        (
+            plain().request_timeout(timeout),
+            long("request_timeout", "30"),
+        ),
+        (plain().connect_timeout(below), short("connect_timeout")),
+        (
+            plain().connect_timeout(timeout),
+            long("connect_timeout", "30"),
+        ),
+        (
+            plain().election_timeout(us(49_999)),
+            "election_timeout is 49.999ms, but must be at least 50ms".into(),
+        ),
+        (
+            plain().election_timeout(us(50_000_001)),
+            "election_timeout is 50.000001s, but must be at most 50s".into(),
+        ),
+        (plain().recheck_every(below), short("recheck_every")),
+        (
+            plain().latency_budget(us(49_999)),
+            "latency_budget is 49.999ms, but must be at least 50ms".into(),
+        ),
+        (
+            plain().slow_answers(0),
+            "slow_answers: is 0, but must be from 1 to 100".into(),
+        ),
+        (
+            plain().slow_answers(101),
+            "slow_answers: is 101, but must be from 1 to 100".into(),
+        ),
+        (
+            plain().progress_every(Duration::MAX),
+            "progress_every is 18446744073709551615.999999999s, but must be at most 600s".into(),
+        ),
+    ] {
+        assert_eq!(refusal(config), text);
+    }
+}
+
+/// Numbers that are fine by themselves, and not together.
+#[test]
+fn numbers_that_cannot_work_together_are_refused_with_the_reason() {
+    let plain = || config(["http://localhost:2379"]);
+    for (config, text) in [
+        (
+            plain().latency_budget(ms(1_501)),
+            "latency_budget is 1.501s, but must be at most 1.5s (half the request_timeout), or no \
+             answer is slow and each is lost",
+        ),
+        (
+            plain().request_timeout(ms(1_999)),
+            "latency_budget is 1s, but must be at most 999.5ms (half the request_timeout), or no \
+             answer is slow and each is lost",
+        ),
+        (
+            plain().progress_patience(ms(1_100)).recheck_every(ms(551)),
+            "recheck_every is 551ms, but must be at most 550ms (half of progress_patience), or \
+             nothing is asked twice before it fails",
+        ),
+        (
+            plain()
+                .read_patience(ms(3_000))
+                .recheck_every(ms(1_501))
+                .read_every(ms(1_501)),
+            "recheck_every is 1.501s, but must be at most 1.5s (half of read_patience), or nothing \
+             is asked twice before it fails",
+        ),
+        (
+            plain()
+                .write_patience(ms(3_000))
+                .recheck_every(ms(1_501))
+                .read_every(ms(1_501)),
+            "recheck_every is 1.501s, but must be at most 1.5s (half of write_patience), or \
+             nothing is asked twice before it fails",
+        ),
+        (
+            plain().progress_every(ms(499)),
+            "recheck_every is 500ms, but must be at most 499ms (progress_every), or doubt is \
+             looked into later than health",
+        ),
+        (
+            plain().recheck_every(ms(1_401)),
+            "recheck_every is 1.401s, but must be at most 1.4s (read_every), or doubt is looked \
+             into later than health",
+        ),
+        (
+            plain().write_every(ms(1_000)).recheck_every(ms(1_001)),
+            "recheck_every is 1.001s, but must be at most 1s (write_every), or doubt is looked \
+             into later than health",
+        ),
+        (
+            plain()
+                .progress_patience(ms(1_000))
+                .latency_budget(ms(1_001)),
+            "progress_patience is 1s, but must be at least 1.001s (latency_budget), or a good \
+             answer comes too late",
+        ),
+        (
+            plain().read_patience(ms(1_000)).latency_budget(ms(1_001)),
+            "read_patience is 1s, but must be at least 1.001s (latency_budget), or a good answer \
+             comes too late",
+        ),
+        (
+            plain().write_patience(ms(1_000)).latency_budget(ms(1_001)),
+            "write_patience is 1s, but must be at least 1.001s (latency_budget), or a good answer \
+             comes too late",
+        ),
+        (
+            plain().read_patience(ms(2_999)),
+            "read_patience is 2.999s, but must be at least 3s (three times the election_timeout), \
+             or an election is an outage",
+        ),
+        (
+            plain().write_patience(ms(2_999)),
+            "write_patience is 2.999s, but must be at least 3s (three times the election_timeout), \
+             or an election is an outage",
+        ),
+        (
+            plain().election_timeout(ms(1_117)),
+            "read_patience is 3.35s, but must be at least 3.351s (three times the \
+             election_timeout), or an election is an outage",
+        ),
+        (
+            plain().request_timeout(ms(3_351)),
+            "read_patience is 3.35s, but must be at least 3.351s (request_timeout), or one lost \
+             answer is an outage",
+        ),
+        (
+            plain().request_timeout(ms(3_351)).read_patience(ms(4_000)),
+            "write_patience is 3.35s, but must be at least 3.351s (request_timeout), or one lost \
+             answer is an outage",
+        ),
+        (
+            plain().connect_timeout(ms(3_351)),
+            "read_patience is 3.35s, but must be at least 3.351s (connect_timeout), or one slow \
+             connection is an outage",
+        ),
+        (
+            plain().connect_timeout(ms(3_351)).read_patience(ms(4_000)),
+            "write_patience is 3.35s, but must be at least 3.351s (connect_timeout), or one slow \
+             connection is an outage",
+        ),
+    ] {
+        assert_eq!(refusal(config), text);
+    }
+}
+
+#[test]
+fn the_bounds_themselves_are_taken() {
+    let plain = || config(["http://localhost:2379"]);
+    let least = plain()
+        .progress_every(ms(100))
+        .progress_patience(ms(200))
+        .read_every(ms(100))
+        .read_patience(ms(200))
+        .write_every(ms(1_000))
+        .write_patience(ms(200))
+        .recheck_every(ms(100))
+        .latency_budget(ms(50))
+        .slow_answers(1)
+        .request_timeout(ms(100))
+        .connect_timeout(ms(100))
+        .election_timeout(ms(50));
+    EtcdProbe::new(least).expect("the shortest");
+    let most = plain()
+        .progress_every(ms(600_000))
+        .progress_patience(ms(600_000))
+        .read_every(ms(600_000))
+        .read_patience(ms(600_000))
+        .write_every(ms(600_000))
+        .write_patience(ms(600_000))
+        .recheck_every(ms(300_000))
+        .latency_budget(ms(15_000))
+        .slow_answers(100)
+        .request_timeout(ms(30_000))
+        .connect_timeout(ms(30_000))
+        .election_timeout(ms(50_000));
+    EtcdProbe::new(most).expect("the longest");
+}
+
+/// Operators read the table, so its numbers must be those that are used.
+#[test]
+fn the_documented_presets_are_those_that_are_used() {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/etcd/config.rs");
+    let source = std::fs::read_to_string(source).expect("the source of EtcdConfig");
+    let rows = source
+        .lines()
+        .filter_map(|line| line.strip_prefix("/// | [`"));
+    let rows: Vec<Vec<&str>> = rows.map(|row| row.split(" | ").collect()).collect();
+    assert_eq!(rows.len(), 12, "{rows:?}");
+    let plain = || config(["http://localhost:2379"]);
+    // Something else in each knob, so that one that is missing in the table would show.
+    let other = || {
+        rows.iter()
+            .fold(plain(), |config, row| set(config, row[0], "77 s"))
+    };
+    for (column, preset) in [(1, plain()), (2, plain().fast()), (3, plain().gentle())] {
+        let documented = rows
+            .iter()
+            .fold(other(), |config, row| set(config, row[0], row[column]));
+        assert_eq!(documented, preset);
+    }
+    assert_eq!(other().fast(), plain().fast(), "a preset sets every number");
+    assert_eq!(other().gentle(), plain().gentle());
+}
+
+/// Sets a knob as a row of the table says.
+fn set(config: EtcdConfig, row: &str, value: &str) -> EtcdConfig {
+    let (number, unit) = value.split_once(' ').unwrap_or((value, ""));
+    let number: f64 = number.parse().expect(value);
+    let time = match unit {
+        "ms" => Duration::from_secs_f64(number / 1_000.0),
+        "s" => Duration::from_secs_f64(number),
+        _ => Duration::ZERO,
+    };
+    let knob = row.split_once('`').map_or(row, |(knob, _)| knob);
+    match knob {
+        "progress_every" => config.progress_every(time),
+        "progress_patience" => config.progress_patience(time),
+        "read_every" => config.read_every(time),
+        "read_patience" => config.read_patience(time),
+        "write_every" => config.write_every(time),
+        "write_patience" => config.write_patience(time),
+        "recheck_every" => config.recheck_every(time),
+        "latency_budget" => config.latency_budget(time),
+        "slow_answers" => config.slow_answers(number as u32),
+        "request_timeout" => config.request_timeout(time),
+        "connect_timeout" => config.connect_timeout(time),
+        "election_timeout" => config.election_timeout(time),
+        other => panic!("{other} is no knob with a number"),
+    }
+}
+
 #[test]
 fn debug_shows_no_secret() {
     let tls = Tls::new("CA-PEM").identity("CERT-PEM", "KEY-PEM");
@@ -144,20 +379,60 @@ fn debug_shows_no_secret() {
     assert!(!shown.contains(&bytes), "{shown}");
 }
 
+/// The policy's silence limit must be longer than the probe may take to say anything.
 #[test]
-fn a_silence_limit_within_the_grace_is_refused() {
-    let seconds = std::time::Duration::from_secs;
-    let config = EtcdConfig::new(["http://127.0.0.1:2379"]).expect("a valid URL");
-    let probe = overwatch::etcd::EtcdProbe::new(config).expect("valid numbers");
-    let policy = overwatch::Policy::builder().silence_limit(seconds(4));
-    let error = overwatch::Overwatch::watching(probe)
-        .policy(policy.build().expect("valid by itself"))
-        .task("idle", |_| async { Ok(()) })
-        .build()
-        .expect_err("an election would trip");
+fn each_preset_is_taken_with_the_silence_limit_that_it_needs() {
+    let plain = || config(["http://localhost:2379"]);
+    for (name, config, gap) in [
+        ("default", plain(), ms(4_750)),
+        ("fast", plain().fast(), ms(3_600)),
+        ("gentle", plain().gentle(), ms(16_000)),
+    ] {
+        let refused = supervised(config.clone(), gap).expect_err(name);
+        assert!(refused.starts_with("`silence_limit` is "), "{refused}");
+        assert_eq!(supervised(config, gap + ms(1)), Ok(()), "{name}");
+    }
+    // What the documentation says.
+    assert_eq!(supervised(plain().gentle(), ms(20_000)), Ok(()));
+    for config in [plain(), plain().fast()] {
+        assert_eq!(
+            supervised(config, Policy::default().silence_limit()),
+            Ok(())
+        );
+    }
+}
+
+#[test]
+fn a_silence_limit_within_the_patience_is_refused() {
+    let config = config(["http://localhost:2379"]);
     assert_eq!(
-        error.to_string(),
-        "`silence_limit` is 4s, but it must be longer than the probe's grace of 4s: an election \
-         that the probe tolerates would count as silence"
+        supervised(config, ms(4_000)),
+        Err(
+            "`silence_limit` is 4s, but it must be longer than 4.75s, the shortest period and the \
+             longest patience of the probe: an election that the probe tolerates would count as \
+             silence"
+                .to_owned()
+        )
     );
+}
+
+/// Whether a supervisor with this silence limit takes the probe.
+fn supervised(config: EtcdConfig, silence_limit: Duration) -> Result<(), String> {
+    let probe = EtcdProbe::new(config).expect("valid numbers");
+    let policy = Policy::builder().silence_limit(silence_limit).build();
+    let built = Overwatch::watching(probe)
+        .policy(policy.expect("valid by itself"))
+        .task("idle", |_| async { Ok(()) })
+        .build();
+    built.map(drop).map_err(|error| error.to_string())
+}
+
+/// Why no probe is made of it.
+fn refusal(config: EtcdConfig) -> String {
+    let shown = format!("{config:?}");
+    EtcdProbe::new(config).expect_err(&shown).to_string()
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
 }

@@ -56,17 +56,16 @@ fn configure(bytes: &mut Unstructured<'_>, note: &mut dyn FnMut(Arguments<'_>)) 
     let expected = given.broken(&normal);
     match EtcdProbe::new(config.clone()) {
         Ok(probe) => {
-            assert_eq!(expected, None, "taken: {config:?}");
+            assert_eq!(expected, [], "taken: {config:?}");
             given.keeps_secrets(&probe);
-            given.limits(&probe);
-            note(format_args!(
-                "taken{}",
-                if given.tls.is_some() {
-                    ", with TLS"
-                } else {
-                    ""
-                }
-            ));
+            given.limits(&probe, note);
+            let tls = if given.tls.is_some() {
+                ", with TLS"
+            } else {
+                ""
+            };
+            note(format_args!("taken{tls}"));
+            note(format_args!("taken: {}", PRESETS[given.preset]));
         }
         Err(error) => {
             note(format_args!("refused: {}", refused(&error, &given)));
@@ -82,7 +81,10 @@ fn configure(bytes: &mut Unstructured<'_>, note: &mut dyn FnMut(Arguments<'_>)) 
                 other => panic!("{other} says nothing about settings"),
             };
             assert!(error.to_string().starts_with(knob), "{error}");
-            assert_eq!(expected, Some((knob, value)), "{error}");
+            assert!(
+                expected.contains(&(knob, value)),
+                "{error}, and not {expected:?}"
+            );
         }
     }
     Ok(())
@@ -141,11 +143,20 @@ struct Given {
     user: Option<(String, Secret)>,
     tls: Option<Certificates>,
     sentinel_key: Option<String>,
-    interval: Duration,
-    request_timeout: Duration,
-    connect_timeout: Duration,
-    grace: Duration,
+    /// In this order.
+    steps: Vec<Step>,
+    /// What the steps amount to: the preset, and the numbers in the order of `KNOBS`.
+    preset: usize,
+    numbers: [Duration; KNOBS.len()],
+    slow_answers: u32,
     silence_limit: Duration,
+}
+
+/// One call that sets numbers.
+enum Step {
+    Preset(usize),
+    Number(usize, Duration),
+    SlowAnswers(u32),
 }
 
 /// One endpoint, in its parts.
@@ -177,17 +188,16 @@ const SECRET: &str = "hunter2";
 
 impl Given {
     fn decode(bytes: &mut Unstructured<'_>) -> Result<Self> {
-        let seconds = Duration::from_secs;
         let mut given = Self {
             endpoints: Vec::new(),
             user: None,
             tls: None,
             sentinel_key: None,
-            interval: seconds(1),
-            request_timeout: seconds(2),
-            connect_timeout: seconds(2),
-            grace: seconds(4),
-            silence_limit: seconds(5),
+            steps: Vec::new(),
+            preset: 0,
+            numbers: preset(0),
+            slow_answers: 3,
+            silence_limit: Duration::from_secs(5),
         };
         let number = match u8::arbitrary(bytes)? {
             few @ 0..=239 => few % 4,
@@ -202,22 +212,46 @@ impl Given {
             });
         }
         for _ in 0..u8::arbitrary(bytes)? % 8 {
-            match u8::arbitrary(bytes)? % 9 {
+            match u8::arbitrary(bytes)? % 16 {
                 0 => given.user = Some((text(bytes)?, Secret::decode(bytes)?)),
                 1 => given.sentinel_key = Some(text(bytes)?),
                 2 => given.tls = Some(Certificates::decode(bytes)?),
-                3 => given.interval = wild(bytes, DURATIONS)?,
-                4 => given.request_timeout = wild(bytes, DURATIONS)?,
-                5 => given.connect_timeout = wild(bytes, DURATIONS)?,
-                6 => given.grace = wild(bytes, DURATIONS)?,
-                7 => {
-                    let least = given.interval.saturating_add(given.request_timeout);
-                    given.grace = *bytes.choose(&beside(least))?;
+                3 => {
+                    given.preset = 1 + usize::from(u8::arbitrary(bytes)?) % 2;
+                    given.numbers = preset(given.preset);
+                    given.slow_answers = 3;
+                    given.steps.push(Step::Preset(given.preset));
                 }
-                _ => given.silence_limit = wild(bytes, DURATIONS)?,
+                4 => {
+                    given.slow_answers = wild(bytes, &[1, 100, 0, 101, u32::MAX])?;
+                    given.steps.push(Step::SlowAnswers(given.slow_answers));
+                }
+                5 => given.silence_limit = *bytes.choose(&beside(given.longest_gap()))?,
+                6 => given.silence_limit = edge(bytes)?,
+                _ => {
+                    let index = usize::from(u8::arbitrary(bytes)?) % KNOBS.len();
+                    let time = given.time(bytes)?;
+                    given.numbers[index] = time;
+                    given.steps.push(Step::Number(index, time));
+                }
             }
         }
         Ok(given)
+    }
+
+    /// A time at the edge of what one knob may be, or of what two may be together.
+    fn time(&self, bytes: &mut Unstructured<'_>) -> Result<Duration> {
+        let other = match u8::arbitrary(bytes)? % 6 {
+            0 => return bytes.arbitrary(),
+            1 | 2 => return edge(bytes),
+            choice => (choice, *bytes.choose(&self.numbers)?),
+        };
+        let bound = match other {
+            (3, time) => time,
+            (4, time) => time / 2,
+            (_, time) => time.saturating_mul(3),
+        };
+        Ok(*bytes.choose(&beside(bound))?)
     }
 
     fn settings(&self, mut config: EtcdConfig) -> EtcdConfig {
@@ -230,56 +264,111 @@ impl Given {
         if let Some(tls) = &self.tls {
             config = config.tls(tls.tls());
         }
+        for step in &self.steps {
+            config = match *step {
+                Step::Preset(1) => config.fast(),
+                Step::Preset(_) => config.gentle(),
+                Step::Number(index, time) => KNOBS[index].1(config, time),
+                Step::SlowAnswers(number) => config.slow_answers(number),
+            };
+        }
         config
-            .interval(self.interval)
-            .request_timeout(self.request_timeout)
-            .connect_timeout(self.connect_timeout)
-            .grace(self.grace)
     }
 
-    /// The first knob that is out of the bounds which the documentation gives, and its value if it
-    /// is a number.
-    fn broken(&self, urls: &[String]) -> Option<(&'static str, Option<Duration>)> {
+    /// The knobs that break what the documentation says, with their values if they are times. Which
+    /// of several is named in the refusal is nobody's promise.
+    fn broken(&self, urls: &[String]) -> Vec<(&'static str, Option<Duration>)> {
+        let mut broken = Vec::new();
         if self.user.as_ref().is_some_and(|(name, _)| name.is_empty()) {
-            return Some(("user", None));
+            broken.push(("user", None));
         }
         if self.sentinel_key.as_ref().is_some_and(String::is_empty) {
-            return Some(("sentinel_key", None));
+            broken.push(("sentinel_key", None));
         }
         let certified = self.tls.is_some();
         let whole = self.tls.as_ref().is_none_or(Certificates::are_whole);
-        if !whole
-            || urls
-                .iter()
-                .any(|url| url.starts_with("https:") != certified)
-        {
-            return Some(("tls", None));
+        let fits = |url: &String| url.starts_with("https:") == certified;
+        if !whole || !urls.iter().all(fits) {
+            broken.push(("tls", None));
         }
-        let ms = Duration::from_millis;
-        for (knob, value) in [
-            ("interval", self.interval),
-            ("request_timeout", self.request_timeout),
-            ("connect_timeout", self.connect_timeout),
-        ] {
-            if value < ms(100) || value > ms(30_000) {
-                return Some((knob, Some(value)));
+        if self.slow_answers == 0 || self.slow_answers > 100 {
+            broken.push(("slow_answers", None));
+        }
+        for ((knob, ..), value) in KNOBS.iter().zip(self.numbers) {
+            let (least, most) = self.bounds(knob);
+            if value < least || value > most {
+                broken.push((*knob, Some(value)));
             }
         }
-        let least = (self.interval + self.request_timeout).max(self.connect_timeout);
-        let fits = self.grace >= least && self.grace <= ms(600_000);
-        (!fits).then_some(("grace", Some(self.grace)))
+        broken
+    }
+
+    /// Between what a number must be, as the documentation has it.
+    fn bounds(&self, knob: &str) -> (Duration, Duration) {
+        let ms = Duration::from_millis;
+        let [
+            [progress_every, read_every, write_every],
+            [progress_patience, read_patience, write_patience],
+        ] = [self.every(), self.patience()];
+        let election = self.number("election_timeout").saturating_mul(3);
+        let request = self.number("request_timeout");
+        let connect = self.number("connect_timeout");
+        let budget = self.number("latency_budget");
+        match knob {
+            "progress_every" | "read_every" => (ms(100), ms(600_000)),
+            "write_every" => (ms(1_000), ms(600_000)),
+            "progress_patience" => (budget, ms(600_000)),
+            "read_patience" | "write_patience" => {
+                (election.max(request).max(connect).max(budget), ms(600_000))
+            }
+            "recheck_every" => {
+                let patience = progress_patience.min(read_patience).min(write_patience);
+                let every = progress_every.min(read_every).min(write_every);
+                (ms(100), every.min(patience / 2))
+            }
+            "latency_budget" => (ms(50), request / 2),
+            "request_timeout" | "connect_timeout" => (ms(100), ms(30_000)),
+            "election_timeout" => (ms(50), ms(50_000)),
+            other => panic!("{other} has no bounds"),
+        }
+    }
+
+    fn every(&self) -> [Duration; 3] {
+        ["progress_every", "read_every", "write_every"].map(|knob| self.number(knob))
+    }
+
+    fn patience(&self) -> [Duration; 3] {
+        ["progress_patience", "read_patience", "write_patience"].map(|knob| self.number(knob))
+    }
+
+    fn number(&self, name: &str) -> Duration {
+        let mut all = KNOBS.iter().zip(self.numbers);
+        let found = all.find(|((knob, ..), _)| *knob == name);
+        found.expect(name).1
+    }
+
+    /// What the silence limit must be longer than.
+    fn longest_gap(&self) -> Duration {
+        let shortest = self.every().into_iter().min().unwrap_or_default();
+        let longest = self.patience().into_iter().max().unwrap_or_default();
+        shortest.saturating_add(longest)
     }
 
     /// What the probe says about a policy's silence limit.
-    fn limits(&self, probe: &EtcdProbe) {
+    fn limits(&self, probe: &EtcdProbe, note: &mut dyn FnMut(Arguments<'_>)) {
         let Ok(policy) = Policy::builder().silence_limit(self.silence_limit).build() else {
             return;
         };
+        let gap = self.longest_gap();
         match probe.check(&policy) {
-            Ok(()) => assert!(self.grace < self.silence_limit, "{:?}", self.silence_limit),
+            Ok(()) => {
+                assert!(gap < self.silence_limit, "{:?}", self.silence_limit);
+                note(format_args!("silence limit: taken"));
+            }
             Err(error) => {
-                assert!(self.grace >= self.silence_limit, "{error}");
+                assert!(gap >= self.silence_limit, "{error}");
                 assert_eq!(error.knob(), "silence_limit");
+                note(format_args!("silence limit: refused"));
             }
         }
     }
@@ -471,15 +560,82 @@ const LABELS: &[&str] = &[
     "",
 ];
 
-const DURATIONS: &[Duration] = &[
-    Duration::from_secs(1),
+const PRESETS: [&str; 3] = ["default", "fast", "gentle"];
+
+/// A knob that takes a time, and its milliseconds in each preset.
+type Knob = (
+    &'static str,
+    fn(EtcdConfig, Duration) -> EtcdConfig,
+    [u64; PRESETS.len()],
+);
+
+const KNOBS: [Knob; 11] = [
+    (
+        "progress_every",
+        EtcdConfig::progress_every,
+        [10_000, 250, 60_000],
+    ),
+    (
+        "progress_patience",
+        EtcdConfig::progress_patience,
+        [3_350, 1_000, 6_000],
+    ),
+    ("read_every", EtcdConfig::read_every, [1_400, 1_000, 10_000]),
+    (
+        "read_patience",
+        EtcdConfig::read_patience,
+        [3_350, 3_350, 6_000],
+    ),
+    (
+        "write_every",
+        EtcdConfig::write_every,
+        [8_000, 3_000, 30_000],
+    ),
+    (
+        "write_patience",
+        EtcdConfig::write_patience,
+        [3_350, 3_350, 6_000],
+    ),
+    (
+        "recheck_every",
+        EtcdConfig::recheck_every,
+        [500, 250, 2_000],
+    ),
+    (
+        "latency_budget",
+        EtcdConfig::latency_budget,
+        [1_000, 500, 1_000],
+    ),
+    (
+        "request_timeout",
+        EtcdConfig::request_timeout,
+        [3_000, 2_000, 3_000],
+    ),
+    (
+        "connect_timeout",
+        EtcdConfig::connect_timeout,
+        [2_000, 1_000, 3_000],
+    ),
+    ("election_timeout", EtcdConfig::election_timeout, [1_000; 3]),
+];
+
+fn preset(index: usize) -> [Duration; KNOBS.len()] {
+    KNOBS.map(|(.., presets)| Duration::from_millis(presets[index]))
+}
+
+/// A bound that some number has, or what is next to it; or anything.
+fn edge(bytes: &mut Unstructured<'_>) -> Result<Duration> {
+    let bound = wild(bytes, BOUNDS)?;
+    Ok(*bytes.choose(&beside(bound))?)
+}
+
+const BOUNDS: &[Duration] = &[
+    Duration::from_millis(50),
     Duration::from_millis(100),
-    Duration::from_micros(99_999),
+    Duration::from_secs(1),
     Duration::from_secs(30),
-    Duration::from_micros(30_000_001),
-    Duration::from_secs(5),
+    Duration::from_secs(50),
     Duration::from_secs(600),
-    Duration::from_micros(600_000_001),
     Duration::ZERO,
     Duration::MAX,
 ];
