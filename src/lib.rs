@@ -193,6 +193,7 @@
 //! | `overwatch::report` | warn | failure reports: `component`, `class`, `count`, `first`, `last` |
 //! | `overwatch::component` | warn | a component ended with a failure: `component`, `failure`, `stopping`; also the span of each component: `name`, `epoch` |
 //! | `overwatch::probe` | info, warn | the dependency turned alive or failing, or fails in another way: `alive`, `class` |
+//! | `overwatch::etcd` | info, warn | which of etcd's endpoints can be used, when that changes; what a user may not check |
 //! | `overwatch::end` | error | the process is being left |
 //! | `overwatch::effect`, `overwatch::ignored` | debug | each effect; each input that was ignored, and `why` |
 //!

@@ -129,9 +129,9 @@ impl Layer {
         self.cause = Some(cause);
     }
 
-    /// Somebody else has answered what was asked no earlier than this.
+    /// What was asked later than this has been answered well.
     fn is_settled(&self, asked_at: Instant) -> bool {
-        self.settled_at >= Some(asked_at)
+        self.settled_at > Some(asked_at)
     }
 
     /// When its patience ends.
@@ -144,5 +144,144 @@ impl Layer {
         if let Some(since) = &mut self.owed_since {
             *since = now.min(*since + time);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::etcd::fault::Fault;
+
+    #[test]
+    fn a_good_answer_settles_everything_and_the_next_question_is_timed_from_the_last() {
+        let (mut layer, t0) = layer();
+        layer.asked(t0, ms(500));
+        assert_eq!((layer.owed_since, layer.due_at), (Some(t0), t0 + ms(500)));
+        assert_eq!(layer.fails_at(), Some(t0 + ms(3_000)));
+        // Asked again: owed since the first time.
+        layer.asked(t0 + ms(500), ms(500));
+        assert_eq!(layer.owed_since, Some(t0));
+        layer.answered(t0 + ms(500), ms(1_000), t0 + ms(600));
+        assert_eq!((layer.owed_since, layer.proved), (None, true));
+        assert_eq!(layer.due_at, t0 + ms(1_500));
+        assert_eq!(layer.latency, Some(ms(100)));
+        // One that took longer than the period is followed at once.
+        layer.answered(t0 + ms(1_500), ms(1_000), t0 + ms(2_600));
+        assert_eq!(layer.due_at, t0 + ms(2_600));
+    }
+
+    #[test]
+    fn what_fails_is_asked_again_at_once_and_then_at_the_pace_of_doubt() {
+        let (mut layer, t0) = layer();
+        layer.asked(t0, ms(1_000));
+        for (at, due_at) in [(100, 100), (200, 700), (300, 700), (900, 1_400)] {
+            let now = t0 + ms(at);
+            if now >= layer.due_at {
+                layer.asked(now, ms(1_000));
+            }
+            layer.failed(t0, silent(), ms(500), now);
+            assert_eq!(layer.due_at, t0 + ms(due_at), "failed at {at}");
+        }
+        assert_eq!(layer.fails_at(), Some(t0 + ms(3_000)));
+        assert_eq!(layer.cause, Some(silent()));
+        layer.answered(t0 + ms(900), ms(1_000), t0 + ms(950));
+        assert_eq!(layer.cause, None);
+        let later = t0 + ms(5_000);
+        layer.failed(later, silent(), ms(500), later);
+        assert_eq!(layer.due_at, later, "the first failure again");
+    }
+
+    #[test]
+    fn a_late_answer_settles_what_is_owed_but_no_failure() {
+        let (mut layer, t0) = layer();
+        layer.asked(t0, ms(500));
+        layer.answered_late(t0, ms(1_000), t0 + ms(2_000));
+        assert!(!layer.proved);
+        assert_eq!(layer.fails_at(), Some(t0 + ms(3_000)));
+        assert_eq!(layer.due_at, t0 + ms(2_000), "the next may be good");
+        layer.answered(t0 + ms(2_000), ms(1_000), t0 + ms(2_100));
+        layer.asked(t0 + ms(3_000), ms(500));
+        layer.failed(t0 + ms(3_000), silent(), ms(500), t0 + ms(3_500));
+        layer.answered_late(t0 + ms(3_000), ms(5_000), t0 + ms(5_000));
+        assert_eq!((layer.owed_since, layer.cause.as_ref()), (None, None));
+        assert_eq!(layer.due_at, t0 + ms(3_500), "no later than it was");
+        assert_eq!(layer.slow, 1);
+    }
+
+    #[test]
+    fn late_answers_count_once_for_each_pause() {
+        let (mut layer, t0) = layer();
+        for (asked_at, at, slow) in [
+            (0, 2_000, 1),
+            (500, 2_000, 1),
+            (1_999, 3_500, 1),
+            (2_000, 4_000, 2),
+            (4_000, 6_000, 3),
+        ] {
+            layer.answered_late(t0 + ms(asked_at), ms(1_000), t0 + ms(at));
+            assert_eq!(layer.slow, slow, "asked at {asked_at}");
+        }
+        layer.answered(t0 + ms(6_000), ms(1_000), t0 + ms(6_100));
+        assert_eq!(layer.slow, 0);
+    }
+
+    #[test]
+    fn what_somebody_else_has_answered_since_is_settled() {
+        let (mut layer, t0) = layer();
+        layer.asked(t0, ms(500));
+        layer.answered(t0 + ms(500), ms(1_000), t0 + ms(600));
+        layer.failed(t0, silent(), ms(500), t0 + ms(700));
+        layer.answered_late(t0 + ms(499), ms(1_000), t0 + ms(2_000));
+        assert_eq!((layer.owed_since, layer.slow), (None, 0));
+        assert_eq!(layer.cause, None);
+        // An earlier question that is answered late does not unsettle it either.
+        layer.answered(t0 + ms(400), ms(1_000), t0 + ms(800));
+        layer.failed(t0 + ms(499), silent(), ms(500), t0 + ms(900));
+        assert_eq!(layer.cause, None);
+        layer.failed(t0 + ms(501), silent(), ms(500), t0 + ms(900));
+        assert_eq!(layer.cause, Some(silent()));
+        assert_eq!(layer.owed_since, Some(t0 + ms(501)));
+    }
+
+    #[test]
+    fn a_freeze_is_left_out_of_account_but_never_the_time_to_come() {
+        let (mut layer, t0) = layer();
+        layer.excuse(ms(1_000), t0);
+        assert_eq!(layer.fails_at(), None);
+        layer.asked(t0, ms(500));
+        layer.excuse(ms(10_000), t0 + ms(10_500));
+        assert_eq!(layer.owed_since, Some(t0 + ms(10_000)));
+        layer.excuse(ms(60_000), t0 + ms(11_000));
+        assert_eq!(layer.owed_since, Some(t0 + ms(11_000)));
+    }
+
+    #[test]
+    fn what_is_demanded_is_asked_now_and_nothing_heard_before_counts() {
+        let (mut layer, t0) = layer();
+        layer.answered(t0, ms(1_000), t0 + ms(100));
+        layer.answered_late(t0 + ms(100), ms(1_000), t0 + ms(3_000));
+        layer.failed(t0 + ms(200), silent(), ms(500), t0 + ms(3_000));
+        let now = t0 + ms(3_100);
+        layer.demand(now);
+        assert_eq!((layer.proved, layer.slow, layer.due_at), (false, 0, now));
+        assert_eq!((layer.owed_since, layer.cause.as_ref()), (None, None));
+        assert_eq!(layer.latency, Some(ms(2_900)), "for the evidence");
+    }
+
+    fn layer() -> (Layer, Instant) {
+        let t0 = Instant::now();
+        let pace = config::Layer {
+            every: ms(1_000),
+            patience: ms(3_000),
+        };
+        (Layer::new(pace, t0), t0)
+    }
+
+    fn silent() -> Cause {
+        Cause::passing(Fault::Unreachable, "no answer")
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
     }
 }

@@ -118,3 +118,94 @@ impl Memory {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_goes_on_is_the_same() {
+        let mut memory = Memory::default();
+        assert_eq!((memory.mark(), memory.revision()), (Mark::default(), 0));
+        for (revision, term) in [(7, 2), (7, 2), (8, 2), (8, 5), (100, 6)] {
+            let found = memory.read(memory.mark(), store(1, revision, term), None);
+            assert_eq!(found, Finding::Same);
+            assert_eq!(memory.revision(), revision);
+        }
+    }
+
+    #[test]
+    fn a_revision_or_a_term_that_goes_back_is_a_reset_to_what_is_there_now() {
+        for (back, why) in [
+            (store(1, 6, 2), "revision went back from 7 to 6"),
+            (store(1, 7, 1), "raft term went back from 2 to 1"),
+            // Grown already, but the term tells.
+            (store(1, 1_000, 1), "raft term went back from 2 to 1"),
+        ] {
+            let mut memory = knowing(store(1, 7, 2));
+            let reset = memory.read(memory.mark(), back, Some(1));
+            assert_eq!(reset, Finding::Reset(why.to_owned()));
+            assert_eq!(memory.revision(), back.revision);
+            let again = memory.read(memory.mark(), back, Some(1));
+            assert_eq!(again, Finding::Same, "told once");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_held_to_what_was_known_when_it_was_asked_for() {
+        let mut memory = knowing(store(1, 7, 2));
+        let mark = memory.mark();
+        assert_eq!(memory.read(mark, store(1, 9, 4), None), Finding::Same);
+        assert_eq!(memory.read(mark, store(1, 8, 3), None), Finding::Same);
+        assert_eq!(memory.mark().revision, 9);
+        assert_eq!(memory.mark().term, 4);
+        let reset = memory.read(memory.mark(), store(1, 8, 4), None);
+        assert!(matches!(reset, Finding::Reset(_)), "{reset:?}");
+    }
+
+    #[test]
+    fn an_answer_about_the_store_before_a_reset_says_nothing() {
+        let mut memory = knowing(store(1, 7, 2));
+        let before = memory.mark();
+        let reset = memory.read(before, store(1, 3, 2), None);
+        assert!(matches!(reset, Finding::Reset(_)), "{reset:?}");
+        for late in [store(1, 2, 1), store(1, 900, 90)] {
+            assert_eq!(memory.read(before, late, None), Finding::Same);
+            assert_eq!((memory.mark().revision, memory.mark().term), (3, 2));
+        }
+    }
+
+    #[test]
+    fn another_cluster_is_a_reset_only_where_the_known_one_was() {
+        for belonged in [None, Some(2), Some(3)] {
+            let mut memory = knowing(store(1, 7, 2));
+            let foreign = memory.read(memory.mark(), store(0x2f, 9, 2), belonged);
+            let why = "belongs to another cluster (2f, expected 1)";
+            assert_eq!(foreign, Finding::Foreign(why.to_owned()));
+            assert_eq!(memory.revision(), 7);
+        }
+        let mut memory = knowing(store(1, 7, 2));
+        let reset = memory.read(memory.mark(), store(0x2f, 9, 2), Some(1));
+        let why = "the cluster is another one (2f)";
+        assert_eq!(reset, Finding::Reset(why.to_owned()));
+        assert_eq!(memory.revision(), 9);
+        // The first one, which comes back late, is foreign now.
+        let late = memory.read(memory.mark(), store(1, 8, 2), None);
+        assert!(matches!(late, Finding::Foreign(_)), "{late:?}");
+    }
+
+    fn knowing(store: Store) -> Memory {
+        let mut memory = Memory::default();
+        assert_eq!(memory.read(memory.mark(), store, None), Finding::Same);
+        memory
+    }
+
+    fn store(cluster_id: u64, revision: i64, term: u64) -> Store {
+        Store {
+            cluster_id,
+            revision,
+            term,
+            member_id: 10,
+        }
+    }
+}

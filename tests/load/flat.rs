@@ -1,15 +1,11 @@
 //! A thousand times lost and recovered: what the probe holds stays what it was.
 
-#[allow(dead_code)]
 #[path = "../it/support/etcd.rs"]
 mod etcd;
 #[path = "metrics.rs"]
-#[allow(dead_code)]
 mod metrics;
-#[allow(dead_code)]
 #[path = "../it/support/pki.rs"]
 mod pki;
-#[allow(dead_code)]
 #[path = "../it/support/proxy.rs"]
 mod proxy;
 

@@ -4,13 +4,10 @@
 //! The limits are those of the crate: with the default numbers one request a second and 0.5 ms of
 //! server CPU a second for each probe; 0.2 requests a second with the gentle ones.
 
-// Shared with other programs, each of which uses a part.
-#[allow(dead_code)]
 #[path = "../it/support/etcd.rs"]
 mod etcd;
 #[path = "metrics.rs"]
 mod metrics;
-#[allow(dead_code)]
 #[path = "../it/support/pki.rs"]
 mod pki;
 

@@ -1,5 +1,8 @@
 //! What a server says of itself, and the kernel of it.
 
+// Shared by several test programs, each of which uses a part.
+#![allow(dead_code)]
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

@@ -4,14 +4,11 @@
 
 mod calm;
 mod cluster;
-#[allow(dead_code)]
 #[path = "../it/support/etcd.rs"]
 mod etcd;
 mod fault;
-#[allow(dead_code)]
 #[path = "../it/support/pki.rs"]
 mod pki;
-#[allow(dead_code)]
 #[path = "../it/support/proxy.rs"]
 mod proxy;
 mod service;

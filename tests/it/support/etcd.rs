@@ -1,5 +1,8 @@
 //! A real etcd of the test's own, which can be killed, hung, restarted and wiped.
 
+// Shared by several test programs, each of which uses a part.
+#![allow(dead_code)]
+
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::net::TcpListener;

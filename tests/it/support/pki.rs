@@ -1,5 +1,8 @@
 //! Certificates for one test, made when it runs.
 
+// Shared by several test programs, each of which uses a part.
+#![allow(dead_code)]
+
 use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};

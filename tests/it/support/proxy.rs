@@ -1,5 +1,8 @@
 //! A TCP proxy that spoils the connection on demand.
 
+// Shared by several test programs, each of which uses a part.
+#![allow(dead_code)]
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
