@@ -6,7 +6,7 @@
 //!
 //! | layer | asks | by default every | an answer proves |
 //! | --- | --- | --- | --- |
-//! | progress | `request_progress` on a watch of its own, with require-leader | 10 s | the connection works, the member serves watches and has a leader |
+//! | progress | `request_progress` on a watch of its own, with require-leader | 15 s | the connection works, the member serves watches and has a leader |
 //! | read | a linearizable get of the sentinel key | 1.4 s | a quorum confirms the leader; and, by its revision and term, that the store is still the same |
 //! | write | the list of alarms, of the members in turn | 8 s | a proposal was committed: leader, quorum and disk work; and no alarm is raised |
 //!
@@ -32,9 +32,11 @@
 //!   not answered. A leader election takes two or three seconds, and is no false alarm.
 //! - **After three slow answers** in a row, each asked for when the one before had come.
 //!
-//! It is alive again when every layer has given a good answer. Before the supervisor starts anything
-//! it asks for one more observation, and for that every layer is asked again. How long etcd must have
-//! been alive is for the supervisor to say.
+//! It is alive again when every layer has given a good answer. How long etcd must have been alive is
+//! for the supervisor to say. While a start depends on it, no patience is shown once it was alive:
+//! one question of any layer that fails, or is not answered within the latency budget, is a failure,
+//! so that each layer succeeds for the whole window. And at the end of the window the supervisor asks
+//! for one more observation, for which every layer is asked again.
 //!
 //! # A user with few rights
 //!
@@ -44,7 +46,10 @@
 //!
 //! # What it does not see
 //!
-//! - A store that was wiped and has already grown beyond the revision last seen, in the same term.
+//! - A store that was wiped and has already grown to the revision last seen, or beyond, in the same
+//!   term.
+//! - Which of two clusters is meant, if the endpoints belong to two: the first that answers counts, and
+//!   the others are `misdirected`.
 //! - A write that is refused for its own sake: for a key, by a quota of yours, by rights.
 //! - What is slow within the latency budget.
 //!

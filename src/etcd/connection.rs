@@ -17,7 +17,8 @@ use super::fault::Fault;
 pub(super) struct Store {
     pub(super) cluster_id: u64,
     pub(super) revision: i64,
-    /// The term of the leader. Like the revision it never goes back, unless data is lost.
+    /// The term of what the member has applied. At one and the same member it never goes back, unless
+    /// data is lost.
     pub(super) term: u64,
     /// Who answered.
     pub(super) member_id: u64,
@@ -41,8 +42,8 @@ pub(super) type Call = Pin<Box<dyn Future<Output = Result<Answer, Cause>> + Send
 
 /// An open connection: a client of its own, and a watch alone on its stream.
 ///
-/// Dropping it ends the watch on the server and all tasks of the client. Only a TCP or TLS handshake
-/// under way lives on, until the connect timeout at the latest.
+/// Dropping it ends the watch on the server and all tasks of the client. Only a name look-up lives on
+/// until the resolver gives up, and a TCP or TLS handshake until the connect timeout at the latest.
 pub(super) struct Connection {
     client: Client,
     watch: WatchStream,

@@ -1,10 +1,9 @@
 //! How a client for one member is opened.
 
 use etcd_client::{Client, ConnectOptions, Error};
-use std::time::Duration;
 
 use super::cause::is_auth_disabled;
-use super::config::EtcdConfig;
+use super::config::{EtcdConfig, Pace};
 
 /// Opens a client for one member. The simulation has one of its own.
 #[async_trait::async_trait]
@@ -33,10 +32,15 @@ impl Dial for Tcp {
 }
 
 fn options(config: &EtcdConfig) -> ConnectOptions {
-    let connect_timeout = config.pace.connect_timeout;
+    let Pace {
+        connect_timeout,
+        keepalive,
+        keepalive_timeout,
+        ..
+    } = config.pace;
     let options = ConnectOptions::new()
         .with_require_leader(true)
-        .with_keep_alive(KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT)
+        .with_keep_alive(keepalive, keepalive_timeout)
         .with_keep_alive_while_idle(true)
         .with_connect_timeout(connect_timeout);
     match &config.tls {
@@ -44,8 +48,3 @@ fn options(config: &EtcdConfig) -> ConnectOptions {
         None => options,
     }
 }
-
-/// etcd kills connections that ping more often than every 5 s (its
-/// `--grpc-keepalive-min-time`).
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -11,7 +11,7 @@ use std::time::Duration;
 pub enum EtcdConfigError {
     /// No endpoint was given.
     NoEndpoints,
-    /// More endpoints than the probe is willing to ask once a second.
+    /// More endpoints than a cluster of etcd has members.
     TooManyEndpoints {
         /// The most it takes.
         max: usize,
@@ -28,7 +28,7 @@ pub enum EtcdConfigError {
         /// The endpoint, in its normal form.
         endpoint: String,
     },
-    /// User, TLS or sentinel key do not fit.
+    /// A setting that is no time does not fit: user, TLS, sentinel key, number of slow answers.
     BadSetting {
         /// The method of the configuration that sets it.
         knob: &'static str,

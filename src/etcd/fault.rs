@@ -11,7 +11,7 @@ use std::fmt;
 /// | `write_path` | reads are answered, and nothing is committed for the patience; or the leader does not get on | transient | look at the leader's disk |
 /// | `no_space` | the NOSPACE alarm is raised | certain | compact, defragment, disarm the alarm |
 /// | `corrupt` | the CORRUPT alarm is raised | certain | replace the corrupt member |
-/// | `store_reset` | the store's revision or term goes back, or its cluster changes; told once | certain | find out who wiped or restored it: leases and data are not those of before |
+/// | `store_reset` | the store's revision or term goes back, or its cluster changes; told once, so it wants a trip threshold of 1 | certain | find out who wiped or restored it: leases and data are not those of before |
 /// | `unauthenticated` | no member takes the name and password | certain | mend the user or its password |
 /// | `permission` | the sentinel key may not be read | certain | let the user read it, or name another |
 /// | `too_slow` | so many answers in a row took longer than the latency budget | transient | look at network, disk and load |
@@ -50,7 +50,8 @@ pub enum Verdict {
     /// It may pass by itself: failing only once it has lasted for the patience. A store reset, which
     /// is over when it is seen, is logged and never counts.
     Transient,
-    /// Failing as soon as it is beyond doubt.
+    /// Failing as soon as it is beyond doubt. For `no_leader`, `write_path` and `too_slow` that is when
+    /// the patience is over, so that this and [`Transient`](Self::Transient) are the same.
     Certain,
     /// As certain, and no restart could mend it: the run ends after an ordered stop, so that an
     /// orchestrator or an operator takes over.
@@ -145,3 +146,6 @@ impl fmt::Display for Fault {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

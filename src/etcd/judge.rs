@@ -20,12 +20,18 @@ pub(super) struct Judge {
     seats: Vec<Seat>,
     layers: [Layer; 3],
     memory: Memory,
-    /// Why proposals cannot be made by this user, if so.
-    unchecked: Option<String>,
+    /// Whether proposals cannot be made by this user, so that the write path is not checked.
+    unchecked: bool,
+    /// Whether that was logged.
+    unchecked_said: bool,
     /// How many proposals were answered, for their jitter.
     writes: u64,
     jitter: Tuning,
     told: Told,
+    /// Whether a start depends on what is told: then no layer may fail even for a moment.
+    proving: bool,
+    /// Whether it was told alive since it was last told failing: a clean run.
+    clean: bool,
     /// Whether a good answer came since the last observation.
     news: bool,
     pending: Option<Observation>,
@@ -49,8 +55,9 @@ pub(super) struct Asked {
     pub(super) look: bool,
 }
 
-/// How often something refused is tried again: rights change seldom.
-const REFUSED_EVERY: Duration = Duration::from_secs(60);
+/// A single member answers a proposal before its disk has it, in versions before 3.4.21 and 3.5.5
+/// (etcd#14370): only the second proposal waits for the first.
+const PROPOSALS: u32 = 2;
 
 impl Judge {
     pub(super) fn new(config: std::sync::Arc<EtcdConfig>, jitter_seed: u64, now: Instant) -> Self {
@@ -64,12 +71,15 @@ impl Judge {
             seats: config.endpoints.iter().map(Seat::new).collect(),
             layers: [progress, read, write].map(|pace| Layer::new(pace, now)),
             memory: Memory::default(),
-            unchecked: None,
+            unchecked: false,
+            unchecked_said: false,
             writes: 0,
             jitter: Tuning::default()
                 .jitter(write.every / 8)
                 .jitter_seed(jitter_seed),
             told: Told::Nothing,
+            proving: false,
+            clean: false,
             news: false,
             pending: None,
             config,
@@ -80,6 +90,7 @@ impl Judge {
     /// wiped in between would go unnoticed.
     pub(super) fn restart(&mut self, now: Instant) {
         self.told = Told::Nothing;
+        self.clean = false;
         self.pending = None;
         self.demand(now);
         for seat in &mut self.seats {
@@ -95,6 +106,9 @@ impl Judge {
         for layer in &mut self.layers {
             layer.demand(now);
         }
+        if self.seats.len() == 1 {
+            self.layer_mut(Kind::Write).wanted = PROPOSALS;
+        }
         self.news = false;
     }
 
@@ -103,10 +117,20 @@ impl Judge {
         for layer in &mut self.layers {
             layer.excuse(time, now);
         }
+        if let Told::Alive(at) = &mut self.told {
+            *at = now.min(*at + time);
+        }
     }
 
-    pub(super) fn mark(&self) -> Mark {
-        self.memory.mark()
+    /// From now on a start depends on what is told, or does not.
+    pub(super) fn prove(&mut self, proving: bool) {
+        self.proving = proving;
+    }
+
+    /// What is known of the store as the member at `index` is asked.
+    pub(super) fn mark(&self, index: usize) -> Mark {
+        let seat = &self.seats[index];
+        self.memory.mark(seat.member_id(), seat.term())
     }
 
     pub(super) fn seats(&self) -> &[Seat] {
@@ -115,10 +139,24 @@ impl Judge {
 
     /// The layers that are to be asked.
     pub(super) fn due(&self, now: Instant) -> impl Iterator<Item = Kind> + use<> {
-        let due = Kind::ALL.map(|kind| now >= self.layer(kind).due_at);
+        let due = Kind::ALL.map(|kind| {
+            now >= self.layer(kind).due_at || kind == Kind::Read && self.wants_to_know_more(now)
+        });
         Kind::ALL
             .into_iter()
             .filter(move |&kind| due[kind as usize])
+    }
+
+    /// Another layer owes an answer for long, and no read was asked for since, which tells more of why.
+    fn wants_to_know_more(&self, now: Instant) -> bool {
+        let in_doubt = [Kind::Progress, Kind::Write]
+            .into_iter()
+            .filter(|&kind| self.in_doubt(kind, now));
+        let since = in_doubt
+            .filter_map(|kind| self.layer(kind).owed_since)
+            .max();
+        let read = self.layer(Kind::Read);
+        since.is_some_and(|since| read.owed_since.is_none() && !read.is_settled(since))
     }
 
     /// A layer is asked, or would be if anybody could be reached.
@@ -128,8 +166,7 @@ impl Judge {
             recheck,
             ..
         } = self.config.pace;
-        let layer = self.layer(kind);
-        if layer.owed_since.is_none() && kind == Kind::Read {
+        if self.layer(kind).owed_since.is_none() && kind == Kind::Read {
             self.seats.iter_mut().for_each(Seat::forget_leader);
         }
         let layer = self.layer(kind);
@@ -194,25 +231,38 @@ impl Judge {
         let (mark, asked_at) = (asked.mark, asked.at);
         let kind = match answer {
             Answer::Status { leader } => return self.seats[index].told(leader),
-            Answer::Progress => Kind::Progress,
-            Answer::Write => {
-                self.writes += 1;
-                self.unchecked = None;
-                Kind::Write
-            }
             Answer::Read(store) => {
                 if !self.remember(index, mark, store, now) {
                     return;
                 }
                 Kind::Read
             }
+            // Another cluster is no evidence for this one.
+            _ if self.seats[index].foreign() => return,
+            Answer::Progress => Kind::Progress,
+            Answer::Write => {
+                self.writes += 1;
+                if self.seats.len() == 1 {
+                    // See PROPOSALS: with no second proposal soon, a read tells whether it hangs now.
+                    self.layer_mut(Kind::Read).due_at = now;
+                }
+                self.unchecked = false;
+                self.seats[index].proposed(false);
+                Kind::Write
+            }
         };
-        self.seats[index].answered(now);
-        let every = self.every(kind);
-        if now - asked_at > self.config.pace.latency_budget {
-            self.layer_mut(kind).answered_late(asked_at, every, now);
+        let (every, was_in_doubt) = (self.every(kind), self.in_doubt(kind, now));
+        let late = now - asked_at > self.config.pace.latency_budget;
+        let layer = self.layer_mut(kind);
+        layer.by = Some(index);
+        if late {
+            layer.answered_late(asked_at, every, now);
         } else {
-            self.layer_mut(kind).answered(asked_at, every, now);
+            layer.answered(asked_at, every, now);
+        }
+        if was_in_doubt {
+            // What held this one up may have held up the others, and is over.
+            self.ask_debtors(now);
         }
         // A late answer is a sign of life, too, where a good one was given before.
         self.news = true;
@@ -228,8 +278,11 @@ impl Judge {
             ..
         } = asked;
         let recheck = self.config.pace.recheck;
+        if kind == Kind::Write && self.seats[index].foreign() {
+            return;
+        }
         if kind == Kind::Write && self.seats[index].usable() && is_refusal(&cause) {
-            return self.leave_unchecked(index, asked_at, &cause, now);
+            return self.refused(index, asked_at, &cause, now);
         }
         if kind != Kind::Write {
             self.doubt_others(index);
@@ -262,6 +315,7 @@ impl Judge {
         let alive = self.news && self.proved() && !self.owes(now);
         (alive && !recent).then(|| {
             self.told = Told::Alive(now);
+            self.clean = true;
             self.news = false;
             Observation::alive(self.evidence())
         })
@@ -275,7 +329,8 @@ impl Judge {
         let every = self.config.pace.shortest_every();
         let told = match self.told {
             Told::Failing(at) => Some(at + every),
-            Told::Nothing | Told::Alive(_) => None,
+            Told::Alive(at) => Some(at + self.config.pace.longest_gap()),
+            Told::Nothing => None,
         };
         let layers = self.layers.iter().flat_map(|layer| {
             let in_doubt_at = layer.owed_since.map(|since| since + latency_budget);
@@ -298,7 +353,13 @@ impl Judge {
     /// What fails, and why.
     fn failing(&self, now: Instant) -> Option<(Fault, String)> {
         let verdict = |fault| self.config.verdict_of(fault);
-        let lasts = |kind: Kind| self.layer(kind).fails_at().is_some_and(|at| now >= at);
+        // On a clean run that a start depends on, nothing is forgiven.
+        let strict = self.proving && self.clean;
+        let lasts = |kind: Kind| {
+            let layer = self.layer(kind);
+            let fails = layer.fails_at().is_some_and(|at| now >= at);
+            fails || strict && (layer.failures > 0 || self.in_doubt(kind, now))
+        };
         for kind in [Kind::Write, Kind::Read, Kind::Progress] {
             let layer = self.layer(kind);
             if let Some(cause) = &layer.cause
@@ -322,23 +383,40 @@ impl Judge {
         {
             return Some(self.overdue(kind, now));
         }
-        let slow_answers = self.config.pace.slow_answers;
+        let slow_answers = if strict {
+            1
+        } else {
+            self.config.pace.slow_answers
+        };
         let slow = |kind: &Kind| self.layer(*kind).slow >= slow_answers;
-        let slow = Kind::ALL.into_iter().find(slow)?;
-        Some((Fault::TooSlow, self.slowness(slow)))
+        if let Some(slow) = Kind::ALL.into_iter().find(slow) {
+            return Some((Fault::TooSlow, self.slowness(slow)));
+        }
+        // Debts that overlap, each within its patience: no more may be silent than is promised.
+        let gap = self.config.pace.longest_gap();
+        let silent = matches!(self.told, Told::Alive(at) if now >= at + gap);
+        let in_doubt = Kind::ALL
+            .into_iter()
+            .filter(|&kind| self.in_doubt(kind, now));
+        let longest = in_doubt.min_by_key(|&kind| self.layer(kind).owed_since);
+        longest
+            .filter(|_| silent)
+            .map(|kind| self.overdue(kind, now))
     }
 
-    /// The class of a layer that was not answered in its patience.
+    /// The class of a layer that was not answered in time.
     fn overdue(&self, kind: Kind, now: Instant) -> (Fault, String) {
         let layer = self.layer(kind);
         let patience = layer.pace.patience;
+        let owed_for = layer.owed_since.map_or(patience, |since| now - since);
+        let late_of_late = layer.late_at.is_some_and(|at| now < at + patience);
         // Whoever confirms no read commits nothing either: then the read tells what is wrong.
         let reads_late = self.in_doubt(Kind::Read, now);
         let telling = if reads_late { Kind::Read } else { kind };
         let fault = match &layer.cause {
             Some(cause) if cause.fault != Fault::Unreachable => cause.fault,
             // Answers come, but each so late that it was given up.
-            _ if layer.slow > 0 => return (Fault::TooSlow, self.slowness(kind)),
+            _ if late_of_late => return (Fault::TooSlow, self.slowness(kind)),
             _ => match telling {
                 Kind::Read if self.seats.iter().any(Seat::leaderless) => Fault::NoLeader,
                 Kind::Read if self.seats.iter().any(Seat::responsive) => Fault::WritePath,
@@ -351,15 +429,15 @@ impl Judge {
             Kind::Read => "no read was confirmed by a quorum",
             Kind::Write => "nothing was committed",
         };
-        let mut text = format!("{what} for {patience:?}");
+        let mut text = format!("{what} for {:.2?}", owed_for.min(patience));
         if let Some(cause) = &layer.cause {
             text = format!("{text} ({})", cause.text);
         }
         for seat in &self.seats {
-            let otherwise = if reads_late {
-                "no answer"
-            } else {
-                "reads are answered"
+            let otherwise = match kind {
+                _ if reads_late => "no answer",
+                Kind::Progress => "its watch is silent",
+                Kind::Read | Kind::Write => "reads are answered",
             };
             let says = seat.complaint();
             text += "; ";
@@ -379,12 +457,16 @@ impl Judge {
         format!("{what} took {latency:.1?}, and {budget:?} is the budget")
     }
 
-    /// What most members agree to be wrong with them; what is told by a server goes before silence.
+    /// What is wrong with most members; of two that are as frequent, the one that a server told goes
+    /// before silence.
     fn worst_seat(&self) -> Fault {
-        let faults = || self.seats.iter().filter_map(Seat::fault);
-        faults()
-            .find(|&fault| fault != Fault::Unreachable)
-            .unwrap_or(Fault::Unreachable)
+        let faults: Vec<Fault> = self.seats.iter().filter_map(Seat::fault).collect();
+        let count = |fault| faults.iter().filter(|&&other| other == fault).count();
+        let worst = faults
+            .iter()
+            .copied()
+            .max_by_key(|&fault| (count(fault), fault));
+        worst.unwrap_or(Fault::Unreachable)
     }
 
     fn seats_say(&self) -> String {
@@ -395,6 +477,7 @@ impl Judge {
     fn fail(&mut self, fault: Fault, why: &str, now: Instant) -> Observation {
         let newly = !matches!(self.told, Told::Failing(_));
         self.told = Told::Failing(now);
+        self.clean = false;
         if newly {
             for layer in &mut self.layers {
                 layer.proved = false;
@@ -415,19 +498,26 @@ impl Judge {
     }
 
     fn evidence(&self) -> String {
-        let latency = |kind: Kind| self.layer(kind).latency.unwrap_or_default();
-        let [progress, read, write] = Kind::ALL.map(latency);
-        let by = self.seats.iter().filter(|seat| seat.usable());
-        let by = by.max_by_key(|seat| seat.answered_at());
-        let who = by.map(Seat::name).unwrap_or_default();
         let revision = self.memory.revision();
-        let mut text = format!(
-            "{who}: read at revision {revision} in {read:.1?}, watch progress in {progress:.1?}"
-        );
-        text += &match &self.unchecked {
-            None => format!(", proposal in {write:.1?}"),
-            Some(_) => ", write path not checked".to_owned(),
-        };
+        let mut text = String::new();
+        let mut speaker = None;
+        for kind in [Kind::Read, Kind::Progress, Kind::Write] {
+            let layer = self.layer(kind);
+            let latency = layer.latency.unwrap_or_default();
+            let says = match kind {
+                Kind::Read => format!("read at revision {revision} in {latency:.1?}"),
+                Kind::Progress => format!("watch progress in {latency:.1?}"),
+                Kind::Write if self.unchecked => "write path not checked".to_owned(),
+                Kind::Write => format!("proposal in {latency:.1?}"),
+            };
+            if let Some(index) = layer.by.filter(|by| speaker != Some(*by)) {
+                let separator = if speaker.is_some() { "; " } else { "" };
+                speaker = Some(index);
+                text += &format!("{separator}{}: {says}", self.seats[index].name());
+            } else {
+                text += &format!(", {says}");
+            }
+        }
         if let Some(unusable) = usable(&self.seats) {
             text = format!("{text}; {unusable}");
         }
@@ -443,10 +533,11 @@ impl Judge {
                 true
             }
             Finding::Foreign(why) => {
-                self.seats[index].lost(Cause::sure(Fault::Misdirected, why));
+                self.seats[index].turned_away(Cause::sure(Fault::Misdirected, why));
                 false
             }
             Finding::Reset(why) => {
+                self.seats.iter_mut().for_each(Seat::forget_term);
                 self.seats[index].read(store);
                 let why = format!("{}: {why}", self.seats[index].url());
                 if self.config.verdict_of(Fault::StoreReset) == Verdict::Transient {
@@ -455,6 +546,7 @@ impl Judge {
                 }
                 // Said once, and then every layer must prove itself anew.
                 self.told = Told::Nothing;
+                self.clean = false;
                 self.demand(now);
                 self.pending = Some(self.observation(Fault::StoreReset, &why));
                 false
@@ -462,10 +554,19 @@ impl Judge {
         }
     }
 
-    /// The user may not make proposals, though it may read: the write path is left unchecked, and
-    /// that is said once.
-    fn leave_unchecked(&mut self, index: usize, asked_at: Instant, cause: &Cause, now: Instant) {
-        if self.unchecked.is_none() {
+    /// The user may not make proposals there, though it may read: another member is asked. If none
+    /// lets it, the write path is left unchecked, and that is said once.
+    fn refused(&mut self, index: usize, asked_at: Instant, cause: &Cause, now: Instant) {
+        self.seats[index].proposed(true);
+        if self
+            .seats
+            .iter()
+            .any(|seat| seat.usable() && !seat.refuses())
+        {
+            self.layer_mut(Kind::Write).due_at = now;
+            return;
+        }
+        if !self.unchecked_said {
             tracing::warn!(
                 target: "overwatch::etcd",
                 "{}: this user may not ask for etcd's alarms ({}), so the write path, the space and \
@@ -474,9 +575,12 @@ impl Judge {
                 cause.text
             );
         }
-        self.unchecked = Some(cause.text.clone());
-        let every = self.every(Kind::Write).max(REFUSED_EVERY);
-        self.layer_mut(Kind::Write).answered(asked_at, every, now);
+        self.unchecked = true;
+        self.unchecked_said = true;
+        let every = self.every(Kind::Write).max(self.config.pace.refused);
+        let layer = self.layer_mut(Kind::Write);
+        layer.by = None;
+        layer.answered(asked_at, every, now);
     }
 
     fn every(&self, kind: Kind) -> Duration {
@@ -498,7 +602,7 @@ impl Judge {
 
 /// The server knows what was asked for, and does not let this user have it.
 fn is_refusal(cause: &Cause) -> bool {
-    matches!(cause.fault, Fault::Permission | Fault::Unauthenticated) && cause.sure
+    cause.fault == Fault::Permission && cause.sure
 }
 
 #[cfg(test)]

@@ -47,6 +47,8 @@ pub(super) struct Lane {
     failures: u32,
     /// Connections in a row that were lost soon after they were opened.
     short_lived: u32,
+    /// Reads in a row that the member refused.
+    refusals: u32,
     /// When the member last said anything on this connection.
     heard_at: Instant,
     /// Told at the next poll, before anything else.
@@ -93,6 +95,7 @@ impl Lane {
             opened_at: now,
             failures: 0,
             short_lived: 0,
+            refusals: 0,
             heard_at: now,
             failed: None,
         }
@@ -176,7 +179,10 @@ impl Lane {
         match self.state {
             State::Closed => Some(self.next_at),
             State::Opening(_) => None,
-            State::Open(_) => self.progress.as_ref().map(|owed| self.gives_up_at(owed)),
+            State::Open(_) => {
+                let limit = self.config.pace.request_timeout;
+                self.progress.as_ref().map(|owed| owed.asked.at + limit)
+            }
         }
     }
 
@@ -201,24 +207,27 @@ impl Lane {
     }
 
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        for index in 0..self.questions.len() {
-            let question = &mut self.questions[index];
+        let mut index = 0;
+        while let Some(question) = self.questions.get_mut(index) {
             let Poll::Ready(answer) = question.call.as_mut().poll(cx) else {
+                index += 1;
                 continue;
             };
             let Question {
                 asked, is_status, ..
             } = self.questions.swap_remove(index);
-            let answer = answer.unwrap_or(Err(Cause::silent()));
-            if answer.is_ok() {
-                self.heard_at = Instant::now();
-            }
-            return Poll::Ready(match answer {
-                Ok(answer) => Event::Answered(asked, answer),
+            match answer.unwrap_or(Err(Cause::silent())) {
+                Ok(answer) => {
+                    self.heard_at = Instant::now();
+                    if matches!(answer, Answer::Read(_)) {
+                        self.refusals = 0;
+                    }
+                    return Poll::Ready(Event::Answered(asked, answer));
+                }
                 // It says nothing of the cluster; what is owed tells enough.
-                Err(_) if is_status => return self.poll_open(cx),
-                Err(cause) => self.not_answered(asked, cause),
-            });
+                Err(_) if is_status => {}
+                Err(cause) => return Poll::Ready(self.not_answered(asked, cause)),
+            }
         }
         self.poll_watch(cx)
     }
@@ -249,43 +258,53 @@ impl Lane {
                 Poll::Pending => break,
             }
         }
-        if let Some(owed) = &self.progress
-            && Instant::now() >= self.gives_up_at(owed)
-        {
-            let asked = owed.asked;
-            return Poll::Ready(self.not_answered(asked, Cause::silent()));
+        // Taken, because the connection may be kept: what was given up is not to be given up again.
+        let overdue = |owed: &mut Progress| {
+            Instant::now() >= owed.asked.at + self.config.pace.request_timeout
+        };
+        match self.progress.take_if(overdue) {
+            Some(Progress { asked, .. }) => Poll::Ready(self.not_answered(asked, Cause::silent())),
+            None => Poll::Pending,
         }
-        Poll::Pending
-    }
-
-    fn gives_up_at(&self, owed: &Progress) -> Instant {
-        owed.asked.at + self.config.pace.request_timeout
     }
 
     fn not_opened(&mut self, cause: Cause, calm: bool) -> Event {
         self.state = State::Closed;
         self.failures = self.failures.saturating_add(1);
         let longest = if cause.sure && cause.fault != Fault::Unreachable {
-            // A server that turns us away is not to be burdened: checking a password costs it much.
-            self.config.pace.read.every
+            // A server that turns us away is not to be burdened more than that: checking a password
+            // costs it much.
+            self.config.pace.recheck
         } else {
             // Soon, so that a recovery is seen soon.
-            self.config.pace.recheck.min(SOON)
+            self.config.pace.reconnect
         };
         // Counted from its beginning: one that was silent has taken long enough.
         let again_at =
             |longest| (self.opened_at + pause(self.failures, longest)).max(Instant::now());
         self.urgent_at = again_at(longest);
-        self.next_at = if calm { again_at(CALM) } else { self.urgent_at };
+        self.next_at = if calm {
+            again_at(self.config.pace.spare_reconnect.max(longest))
+        } else {
+            self.urgent_at
+        };
         Event::Lost(cause)
     }
 
     /// A question failed. The connection is kept if the member is heard on it and another connection
     /// would help in nothing: in an election, or if only proposals fail.
-    fn not_answered(&mut self, asked: Asked, cause: Cause) -> Event {
+    fn not_answered(&mut self, asked: Asked, mut cause: Cause) -> Event {
+        if cause.fault == Fault::Permission && asked.kind == Kind::Read {
+            // Rights are the same on a new connection. A second look confirms it.
+            self.refusals = self.refusals.saturating_add(1);
+            if self.refusals == 1 {
+                cause = cause.unsure();
+            }
+        }
         let kept = match cause.fault {
+            // The connection itself broke.
+            Fault::Unreachable if cause.sure => false,
             Fault::Unreachable => asked.kind == Kind::Write || self.heard_at > asked.at,
-            Fault::Permission => asked.kind == Kind::Write,
             Fault::Unauthenticated | Fault::Misdirected | Fault::Tls => false,
             _ => true,
         };
@@ -295,6 +314,21 @@ impl Lane {
         let cause = self.close(cause);
         self.failed = Some(Event::Lost(cause.clone()));
         Event::Failed(asked, cause)
+    }
+
+    /// Gives up the connection because what answers on it is not what is meant. That may change, but
+    /// seldom does.
+    pub(super) fn turn_away(&mut self, now: Instant) {
+        self.state = State::Closed;
+        self.questions.clear();
+        self.progress = None;
+        self.urgent_at = now + self.config.pace.read.every;
+        self.next_at = now
+            + self
+                .config
+                .pace
+                .spare_reconnect
+                .max(self.config.pace.read.every);
     }
 
     fn broken(&mut self, cause: Cause) -> Event {
@@ -318,7 +352,7 @@ impl Lane {
         // Once at once all the same: most that break for the first time can be made again.
         let pause = match self.short_lived {
             1 => Duration::ZERO,
-            more => pause(more - 1, self.config.pace.read.every),
+            more => pause(more - 1, self.config.pace.recheck),
         };
         self.next_at = now + pause;
         self.urgent_at = self.next_at;
@@ -334,9 +368,3 @@ impl Lane {
 /// A connection that is younger than that is not made anew at once, and what a server says on it of
 /// rights is final: no token runs out so soon.
 const FRESH: Duration = Duration::from_secs(2);
-
-/// The longest pause before a connection is tried again while nothing works.
-const SOON: Duration = Duration::from_millis(300);
-
-/// The same while others do.
-const CALM: Duration = Duration::from_secs(5);

@@ -28,18 +28,22 @@ pub(super) struct Layer {
     pub(super) owed_since: Option<Instant>,
     /// Whether a good answer came since judging began, or since it last failed.
     pub(super) proved: bool,
+    /// How many good answers it takes for that.
+    pub(super) wanted: u32,
     /// Answers beyond the latency budget in a row, each asked for after the one before had come: what
     /// waits through one pause together is late together.
     pub(super) slow: u32,
-    late_at: Option<Instant>,
+    pub(super) late_at: Option<Instant>,
     /// When that was asked which was answered well: what was asked before is settled by it.
     settled_at: Option<Instant>,
     /// Questions in a row that failed or went unanswered for the budget.
-    failures: u32,
+    pub(super) failures: u32,
     /// Why the last question failed, while an answer is owed.
     pub(super) cause: Option<Cause>,
     /// The latency of the last answer.
     pub(super) latency: Option<Duration>,
+    /// Which member gave it.
+    pub(super) by: Option<usize>,
 }
 
 impl Layer {
@@ -49,12 +53,14 @@ impl Layer {
             due_at: now,
             owed_since: None,
             proved: false,
+            wanted: 1,
             slow: 0,
             late_at: None,
             settled_at: None,
             failures: 0,
             cause: None,
             latency: None,
+            by: None,
         }
     }
 
@@ -62,6 +68,7 @@ impl Layer {
     pub(super) fn demand(&mut self, now: Instant) {
         *self = Self {
             latency: self.latency,
+            by: self.by,
             ..Self::new(self.pace, now)
         };
     }
@@ -78,12 +85,17 @@ impl Layer {
         self.owed_since = None;
         self.failures = 0;
         self.cause = None;
-        self.proved = true;
+        self.wanted = self.wanted.saturating_sub(1);
+        self.proved = self.wanted == 0;
         self.slow = 0;
         self.late_at = None;
         self.settled_at = self.settled_at.max(Some(asked_at));
         self.latency = Some(now - asked_at);
-        self.due_at = (asked_at + every).max(now);
+        self.due_at = if self.proved {
+            (asked_at + every).max(now)
+        } else {
+            now
+        };
     }
 
     /// An answer beyond the latency budget. It settles what is owed, but not a failure.
@@ -130,7 +142,7 @@ impl Layer {
     }
 
     /// What was asked later than this has been answered well.
-    fn is_settled(&self, asked_at: Instant) -> bool {
+    pub(super) fn is_settled(&self, asked_at: Instant) -> bool {
         self.settled_at > Some(asked_at)
     }
 

@@ -14,7 +14,6 @@ pub(super) struct Memory {
 struct Known {
     cluster_id: u64,
     revision: i64,
-    term: u64,
 }
 
 /// What was known when a read began.
@@ -22,6 +21,9 @@ struct Known {
 pub(super) struct Mark {
     generation: u64,
     revision: i64,
+    /// The member that is asked, and the highest term that it has shown. Another member may lag
+    /// behind with its term: it tells that of what it has applied.
+    member_id: Option<u64>,
     term: u64,
 }
 
@@ -37,19 +39,14 @@ pub(super) enum Finding {
 }
 
 impl Memory {
-    pub(super) fn mark(&self) -> Mark {
-        let generation = self.generation;
-        self.known.map_or(
-            Mark {
-                generation,
-                ..Mark::default()
-            },
-            |known| Mark {
-                generation,
-                revision: known.revision,
-                term: known.term,
-            },
-        )
+    /// For a question to this member, which has shown this term.
+    pub(super) fn mark(&self, member_id: Option<u64>, term: u64) -> Mark {
+        Mark {
+            generation: self.generation,
+            revision: self.revision(),
+            member_id,
+            term,
+        }
     }
 
     /// The highest revision seen.
@@ -67,7 +64,7 @@ impl Memory {
             cluster_id,
             revision,
             term,
-            ..
+            member_id,
         } = store;
         if cluster_id != known.cluster_id {
             if belonged != Some(known.cluster_id) {
@@ -91,7 +88,7 @@ impl Memory {
                     format!("revision went back from {before} to {revision}"),
                 );
             }
-            if term < mark.term {
+            if mark.member_id == Some(member_id) && term < mark.term {
                 let before = mark.term;
                 return self.reset(
                     store,
@@ -99,7 +96,6 @@ impl Memory {
                 );
             }
             known.revision = known.revision.max(revision);
-            known.term = known.term.max(term);
         }
         Finding::Same
     }
@@ -114,7 +110,6 @@ impl Memory {
         self.known = Some(Known {
             cluster_id: store.cluster_id,
             revision: store.revision,
-            term: store.term,
         });
     }
 }
@@ -126,11 +121,13 @@ mod tests {
     #[test]
     fn a_store_that_goes_on_is_the_same() {
         let mut memory = Memory::default();
-        assert_eq!((memory.mark(), memory.revision()), (Mark::default(), 0));
+        assert_eq!((mark(&memory, 0).revision, memory.revision()), (0, 0));
+        let mut before = 0;
         for (revision, term) in [(7, 2), (7, 2), (8, 2), (8, 5), (100, 6)] {
-            let found = memory.read(memory.mark(), store(1, revision, term), None);
+            let found = memory.read(mark(&memory, before), store(1, revision, term), None);
             assert_eq!(found, Finding::Same);
             assert_eq!(memory.revision(), revision);
+            before = term;
         }
     }
 
@@ -143,35 +140,43 @@ mod tests {
             (store(1, 1_000, 1), "raft term went back from 2 to 1"),
         ] {
             let mut memory = knowing(store(1, 7, 2));
-            let reset = memory.read(memory.mark(), back, Some(1));
+            let reset = memory.read(mark(&memory, 2), back, Some(1));
             assert_eq!(reset, Finding::Reset(why.to_owned()));
             assert_eq!(memory.revision(), back.revision);
-            let again = memory.read(memory.mark(), back, Some(1));
+            let again = memory.read(mark(&memory, 0), back, Some(1));
             assert_eq!(again, Finding::Same, "told once");
+        }
+    }
+
+    #[test]
+    fn a_member_that_lags_behind_in_its_term_is_no_reset() {
+        let mut memory = knowing(store(1, 7, 5));
+        for asked in [None, Some(11)] {
+            let lagging = memory.read(memory.mark(asked, 5), store(1, 7, 2), None);
+            assert_eq!(lagging, Finding::Same, "asked of {asked:?}");
         }
     }
 
     #[test]
     fn an_answer_is_held_to_what_was_known_when_it_was_asked_for() {
         let mut memory = knowing(store(1, 7, 2));
-        let mark = memory.mark();
-        assert_eq!(memory.read(mark, store(1, 9, 4), None), Finding::Same);
-        assert_eq!(memory.read(mark, store(1, 8, 3), None), Finding::Same);
-        assert_eq!(memory.mark().revision, 9);
-        assert_eq!(memory.mark().term, 4);
-        let reset = memory.read(memory.mark(), store(1, 8, 4), None);
+        let before = mark(&memory, 2);
+        assert_eq!(memory.read(before, store(1, 9, 4), None), Finding::Same);
+        assert_eq!(memory.read(before, store(1, 8, 3), None), Finding::Same);
+        assert_eq!(memory.revision(), 9);
+        let reset = memory.read(mark(&memory, 4), store(1, 8, 4), None);
         assert!(matches!(reset, Finding::Reset(_)), "{reset:?}");
     }
 
     #[test]
     fn an_answer_about_the_store_before_a_reset_says_nothing() {
         let mut memory = knowing(store(1, 7, 2));
-        let before = memory.mark();
+        let before = mark(&memory, 2);
         let reset = memory.read(before, store(1, 3, 2), None);
         assert!(matches!(reset, Finding::Reset(_)), "{reset:?}");
         for late in [store(1, 2, 1), store(1, 900, 90)] {
             assert_eq!(memory.read(before, late, None), Finding::Same);
-            assert_eq!((memory.mark().revision, memory.mark().term), (3, 2));
+            assert_eq!(memory.revision(), 3);
         }
     }
 
@@ -179,25 +184,30 @@ mod tests {
     fn another_cluster_is_a_reset_only_where_the_known_one_was() {
         for belonged in [None, Some(2), Some(3)] {
             let mut memory = knowing(store(1, 7, 2));
-            let foreign = memory.read(memory.mark(), store(0x2f, 9, 2), belonged);
+            let foreign = memory.read(mark(&memory, 2), store(0x2f, 9, 2), belonged);
             let why = "belongs to another cluster (2f, expected 1)";
             assert_eq!(foreign, Finding::Foreign(why.to_owned()));
             assert_eq!(memory.revision(), 7);
         }
         let mut memory = knowing(store(1, 7, 2));
-        let reset = memory.read(memory.mark(), store(0x2f, 9, 2), Some(1));
+        let reset = memory.read(mark(&memory, 2), store(0x2f, 9, 2), Some(1));
         let why = "the cluster is another one (2f)";
         assert_eq!(reset, Finding::Reset(why.to_owned()));
         assert_eq!(memory.revision(), 9);
         // The first one, which comes back late, is foreign now.
-        let late = memory.read(memory.mark(), store(1, 8, 2), None);
+        let late = memory.read(mark(&memory, 2), store(1, 8, 2), None);
         assert!(matches!(late, Finding::Foreign(_)), "{late:?}");
     }
 
     fn knowing(store: Store) -> Memory {
         let mut memory = Memory::default();
-        assert_eq!(memory.read(memory.mark(), store, None), Finding::Same);
+        assert_eq!(memory.read(mark(&memory, 0), store, None), Finding::Same);
         memory
+    }
+
+    /// For a question to the member of [`store`].
+    fn mark(memory: &Memory, term: u64) -> Mark {
+        memory.mark(Some(10), term)
     }
 
     fn store(cluster_id: u64, revision: i64, term: u64) -> Store {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use tokio::sync::{Mutex, Notify};
@@ -12,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::config::EtcdConfig;
 use super::dial::{Dial, Tcp};
 use super::error::EtcdConfigError;
+use super::fault::{Fault, Verdict};
 use super::judge::{Asked, Judge};
 use super::lane::{Event, Lane};
 use super::layer::Kind;
@@ -43,6 +45,7 @@ pub struct EtcdProbe {
     config: Arc<EtcdConfig>,
     vigil: Mutex<Vigil>,
     hurry: Notify,
+    proving: AtomicBool,
     sights: Arc<Sights>,
 }
 
@@ -79,6 +82,7 @@ impl EtcdProbe {
             config,
             vigil,
             hurry: Notify::new(),
+            proving: AtomicBool::new(false),
             sights,
         })
     }
@@ -106,13 +110,23 @@ impl Probe for EtcdProbe {
             vigil: &mut vigil,
             finished: false,
         };
-        let observation = watched.vigil.observe(&self.hurry).await;
+        let observation = watched.vigil.observe(&self.hurry, &self.proving).await;
         watched.finished = true;
         observation
     }
 
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
         let (gap, limit) = (self.config.pace.longest_gap(), policy.silence_limit());
+        let threshold = policy.trip_threshold();
+        if threshold > 1 && self.config.verdict_of(Fault::StoreReset) == Verdict::Certain {
+            return Err(PolicyError::new(
+                "trip_threshold",
+                threshold.to_string(),
+                "it must be 1, because a reset of etcd's store is told once: or set \
+                 EtcdConfig::verdict for Fault::StoreReset to Transient, if it is to be logged only, \
+                 or to Fatal",
+            ));
+        }
         if gap < limit {
             return Ok(());
         }
@@ -127,8 +141,12 @@ impl Probe for EtcdProbe {
     }
 
     fn hurry(&self) {
-        // Waiters only: a hurry is for the pause that is under way, not for a later one.
-        self.hurry.notify_waiters();
+        // If no call waits now, the next one does: no observation before this is good enough.
+        self.hurry.notify_one();
+    }
+
+    fn proving(&self, on: bool) {
+        self.proving.store(on, Ordering::Relaxed);
     }
 }
 
@@ -166,9 +184,10 @@ impl Vigil {
 
     /// Safe to drop at its only await: what is under way lives in the lanes, what is known in the
     /// judge.
-    async fn observe(&mut self, hurry: &Notify) -> Observation {
+    async fn observe(&mut self, hurry: &Notify, proving: &AtomicBool) -> Observation {
         loop {
             let now = Instant::now();
+            self.judge.prove(proving.load(Ordering::Relaxed));
             if let Some(observation) = self.judge.next(now) {
                 self.returned_at = Some(now);
                 self.sights.publish(self.judge.seats(), &observation);
@@ -207,16 +226,16 @@ impl Vigil {
     fn ask(&mut self, now: Instant) {
         for kind in self.judge.due(now) {
             if self.judge.in_doubt(kind, now) {
-                let asked = self.asked(kind, true, now);
-                for lane in &mut self.lanes {
-                    lane.hurry();
-                    lane.ask_status(asked);
+                for index in 0..self.lanes.len() {
+                    let asked = self.asked(index, kind, true, now);
+                    self.lanes[index].hurry();
+                    self.lanes[index].ask_status(asked);
                 }
             }
             self.judge.asked(kind, now);
-            let asked = self.asked(kind, false, now);
             if let Some(index) = self.pick(kind) {
                 self.asked_last[kind as usize] = index;
+                let asked = self.asked(index, kind, false, now);
                 self.lanes[index].ask(asked);
             }
         }
@@ -228,18 +247,19 @@ impl Vigil {
         let (first, most) = match kind {
             Kind::Progress => (self.asked_last[kind as usize], 1),
             Kind::Read => (self.asked_last[kind as usize], 3),
-            Kind::Write => (self.asked_last[kind as usize] + 1, 2),
+            Kind::Write => (self.asked_last[kind as usize] + 1, 3),
         };
         let all = (0..count).map(|step| (first + step) % count);
-        // The first of the least: one that works before one that does not, one that owes nothing
-        // before one that does.
+        // The first of the least: one that owes nothing before one that does, and one that works
+        // before one that does not. What refuses proposals is asked for one only if all do.
         all.filter_map(|index| {
             let load = self.lanes[index].load(kind).filter(|&load| load < most)?;
-            let works = self.judge.seats()[index].usable();
-            Some((!works, load, index))
+            let seat = &self.judge.seats()[index];
+            let refuses = kind == Kind::Write && seat.refuses();
+            (!seat.foreign()).then_some((refuses, load, !seat.usable(), index))
         })
-        .min_by_key(|&(fails, load, _)| (load, fails))
-        .map(|(_, _, index)| index)
+        .min_by_key(|&(refuses, load, fails, _)| (refuses, load, fails))
+        .map(|(.., index)| index)
     }
 
     fn take(&mut self, index: usize, event: Event) {
@@ -249,14 +269,19 @@ impl Vigil {
                 self.judge.opened(index, now);
                 // A member that is asked nothing must still be known to work.
                 self.judge.looked(now);
-                let asked = self.asked(Kind::Read, true, now);
+                let asked = self.asked(index, Kind::Read, true, now);
                 self.lanes[index].ask(asked);
             }
             Event::Lost(cause) => {
                 self.hurry_if_worked(index);
                 self.judge.lost(index, cause, now);
             }
-            Event::Answered(asked, answer) => self.judge.answered(index, asked, answer, now),
+            Event::Answered(asked, answer) => {
+                self.judge.answered(index, asked, answer, now);
+                if self.judge.seats()[index].foreign() {
+                    self.lanes[index].turn_away(now);
+                }
+            }
             Event::Failed(asked, cause) => {
                 self.hurry_if_worked(index);
                 self.judge.failed(index, asked, cause, now);
@@ -276,11 +301,11 @@ impl Vigil {
         }
     }
 
-    fn asked(&self, kind: Kind, look: bool, now: Instant) -> Asked {
+    fn asked(&self, index: usize, kind: Kind, look: bool, now: Instant) -> Asked {
         Asked {
             kind,
             at: now,
-            mark: self.judge.mark(),
+            mark: self.judge.mark(index),
             look,
         }
     }
@@ -309,6 +334,7 @@ impl Drop for Watched<'_> {
     fn drop(&mut self) {
         if !self.finished {
             self.vigil.lanes.clear();
+            self.vigil.sights.closed();
         }
     }
 }

@@ -1,7 +1,5 @@
 //! What is known of one endpoint. Pure.
 
-use tokio::time::Instant;
-
 use super::cause::Cause;
 use super::connection::Store;
 use super::endpoint::Endpoint;
@@ -18,10 +16,15 @@ pub(super) struct Seat {
     cause: Option<Cause>,
     /// What the member says of its leader; none if it did not say.
     leader: Option<bool>,
-    answered_at: Option<Instant>,
     member_id: Option<u64>,
     /// The cluster it gave evidence for.
     cluster_id: Option<u64>,
+    /// Whether it was last seen to belong to another cluster.
+    foreign: bool,
+    /// Whether it refuses to make proposals for this user, though it answers reads.
+    refuses: bool,
+    /// The highest term that it has shown of the present store.
+    term: u64,
 }
 
 impl Seat {
@@ -32,9 +35,11 @@ impl Seat {
             works: false,
             cause: None,
             leader: None,
-            answered_at: None,
             member_id: None,
             cluster_id: None,
+            foreign: false,
+            refuses: false,
+            term: 0,
         }
     }
 
@@ -43,6 +48,8 @@ impl Seat {
         *self = Self {
             member_id: self.member_id,
             cluster_id: self.cluster_id,
+            foreign: self.foreign,
+            term: self.term,
             ..Self::new(&self.endpoint)
         };
     }
@@ -69,16 +76,33 @@ impl Seat {
         self.cause = Some(self.guess(cause));
     }
 
-    pub(super) fn answered(&mut self, now: Instant) {
-        self.answered_at = Some(now);
-    }
-
     pub(super) fn read(&mut self, store: Store) {
         self.works = true;
         self.cause = None;
         self.leader = None;
-        self.member_id = Some(store.member_id);
+        self.foreign = false;
+        if self.member_id != Some(store.member_id) {
+            self.member_id = Some(store.member_id);
+            self.term = 0;
+        }
+        self.term = self.term.max(store.term);
         self.cluster_id = Some(store.cluster_id);
+    }
+
+    /// It belongs to another cluster.
+    pub(super) fn turned_away(&mut self, cause: Cause) {
+        self.lost(cause);
+        self.foreign = true;
+    }
+
+    /// The store is another one, so its terms are others.
+    pub(super) fn forget_term(&mut self) {
+        self.term = 0;
+    }
+
+    /// A proposal was answered, or refused.
+    pub(super) fn proposed(&mut self, refused: bool) {
+        self.refuses = refused;
     }
 
     /// What it said of its leader was about another time.
@@ -101,9 +125,24 @@ impl Seat {
         self.open && self.works
     }
 
-    /// The connection is lost, and a second look would only confirm it.
+    /// The server said so, or the connection is lost, and a second look would only confirm it.
     pub(super) fn surely_lost(&self) -> bool {
-        self.cause.as_ref().is_some_and(|cause| cause.sure)
+        self.cause.as_ref().is_some_and(|cause| {
+            let lost = !self.open || cause.fault != Fault::Unreachable;
+            lost && cause.sure
+        })
+    }
+
+    pub(super) fn foreign(&self) -> bool {
+        self.foreign
+    }
+
+    pub(super) fn refuses(&self) -> bool {
+        self.refuses
+    }
+
+    pub(super) fn term(&self) -> u64 {
+        self.term
     }
 
     /// The member lives, and knows no leader.
@@ -132,10 +171,6 @@ impl Seat {
         self.member_id
     }
 
-    pub(super) fn answered_at(&self) -> Option<Instant> {
-        self.answered_at
-    }
-
     pub(super) fn name(&self) -> String {
         match self.member_id {
             Some(id) => format!("{} (member {id:x})", self.url()),
@@ -162,15 +197,18 @@ impl Seat {
     }
 
     /// Both sides of TLS are silent about what they miss. It is a likely guess only while nothing has
-    /// worked yet.
+    /// worked yet; afterwards it may still be so, if a certificate has expired.
     fn guess(&self, mut cause: Cause) -> Cause {
-        if !cause.closed || self.cluster_id.is_some() {
+        if !cause.closed {
             return cause;
         }
+        let never_worked = self.cluster_id.is_none();
         if self.endpoint.tls() {
-            cause.fault = Fault::Tls;
+            if never_worked {
+                cause.fault = Fault::Tls;
+            }
             cause.text += "; does the server speak TLS, and want another client certificate?";
-        } else {
+        } else if never_worked {
             cause.text += "; does the server want https?";
         }
         cause

@@ -24,7 +24,13 @@ pub struct EndpointSight {
 }
 
 /// The latest sights, and what was logged of them.
-pub(super) struct Sights(Mutex<Vec<EndpointSight>>);
+pub(super) struct Sights(Mutex<Known>);
+
+struct Known {
+    sights: Vec<EndpointSight>,
+    /// Which of them were usable when that was last logged.
+    logged: Vec<bool>,
+}
 
 impl Sights {
     pub(super) fn new(config: &EtcdConfig) -> Self {
@@ -34,27 +40,36 @@ impl Sights {
             member_id: None,
             problem: None,
         };
-        Self(Mutex::new(config.endpoints.iter().map(unseen).collect()))
+        let sights: Vec<_> = config.endpoints.iter().map(unseen).collect();
+        let logged = vec![false; sights.len()];
+        Self(Mutex::new(Known { sights, logged }))
     }
 
     pub(super) fn get(&self) -> Vec<EndpointSight> {
-        lock(&self.0).clone()
+        lock(&self.0).sights.clone()
+    }
+
+    /// All connections are closed.
+    pub(super) fn closed(&self) {
+        for sight in &mut lock(&self.0).sights {
+            sight.usable = false;
+        }
     }
 
     /// Publishes what is known, and logs if other endpoints are usable than before. (While etcd
     /// fails, the failure itself says what is wrong with each.)
     pub(super) fn publish(&self, seats: &[Seat], observation: &Observation) {
         let sights: Vec<EndpointSight> = seats.iter().map(sight).collect();
+        let usable: Vec<bool> = sights.iter().map(|sight| sight.usable).collect();
         let mut known = lock(&self.0);
-        let usable = |sights: &[EndpointSight]| -> Vec<bool> {
-            sights.iter().map(|sight| sight.usable).collect()
-        };
-        let changed = usable(&known) != usable(&sights);
-        known.clone_from(&sights);
-        drop(known);
-        if changed && matches!(observation, Observation::Alive { .. }) {
-            log(&sights);
+        known.sights.clone_from(&sights);
+        let alive = matches!(observation, Observation::Alive { .. });
+        if !alive || known.logged == usable {
+            return;
         }
+        known.logged = usable;
+        drop(known);
+        log(&sights);
     }
 }
 

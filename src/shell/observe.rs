@@ -40,6 +40,7 @@ impl Observed {
             entered: Instant::now(),
             transitions: 0,
         };
+        sessions.enter(observed.phase());
         carry_out(&effects, &mut observed.timers, sessions);
         observed
     }
@@ -110,6 +111,7 @@ impl Observed {
                 *entered = now;
                 *transitions += 1;
             }
+            sessions.enter(machine.phase());
             carry_out(effects, timers, sessions);
         });
     }

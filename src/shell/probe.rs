@@ -112,6 +112,15 @@ pub trait Probe: Send + Sync + 'static {
     /// must not block. By default it does nothing, and the observation comes when it comes.
     fn hurry(&self) {}
 
+    /// Tells whether a start depends on what is observed: `true` while the service is stopped or
+    /// stopping, `false` while it starts or runs. A probe that forgives what passes by itself, an
+    /// election for one, should forgive nothing while it is `true`: a clean run has no error. It is
+    /// called from the supervisor's own task whenever that changes, so it must not block. By default
+    /// it does nothing.
+    fn proving(&self, on: bool) {
+        let _ = on;
+    }
+
     /// Whether this probe can work under a policy. It is asked when the service is built.
     ///
     /// # Errors
@@ -134,6 +143,10 @@ impl<P: Probe + ?Sized> Probe for Box<P> {
         (**self).hurry();
     }
 
+    fn proving(&self, on: bool) {
+        (**self).proving(on);
+    }
+
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
         (**self).check(policy)
     }
@@ -147,6 +160,10 @@ impl<P: Probe + ?Sized> Probe for std::sync::Arc<P> {
 
     fn hurry(&self) {
         (**self).hurry();
+    }
+
+    fn proving(&self, on: bool) {
+        (**self).proving(on);
     }
 
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {

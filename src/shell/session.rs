@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::incarnation::unwinding;
 use super::{Failure, Observation, Probe};
+use crate::machine::Phase;
 
 /// The shortest time between two calls of a probe, so that one that returns at once is no hot loop.
 const PACE: Duration = Duration::from_millis(10);
@@ -28,6 +29,8 @@ pub(super) struct Sessions {
     probe: Arc<dyn Probe>,
     tell: mpsc::Sender<Seen>,
     task: Option<JoinHandle<()>>,
+    /// What the probe was last told of a start that depends on it.
+    proving: Option<bool>,
     /// Held by the session that calls the probe.
     turn: Arc<Mutex<()>>,
 }
@@ -40,6 +43,7 @@ impl Sessions {
             probe,
             tell,
             task: None,
+            proving: None,
             turn: Arc::default(),
         };
         (sessions, seen)
@@ -59,12 +63,24 @@ impl Sessions {
         }));
     }
 
-    /// Asks for one more observation now. User code: what panics there must not end the supervisor.
+    /// Asks for one more observation now.
     pub(super) fn hurry(&self) {
-        let hurried = catch_unwind(AssertUnwindSafe(|| self.probe.hurry()));
-        if let Err(panic) = hurried {
+        self.tell_probe("hurry", |probe| probe.hurry());
+    }
+
+    /// Tells whether a start depends on what is observed in this phase.
+    pub(super) fn enter(&mut self, phase: Phase) {
+        let proving = !matches!(phase, Phase::Restarting | Phase::Running);
+        if self.proving.replace(proving) != Some(proving) {
+            self.tell_probe("proving", |probe| probe.proving(proving));
+        }
+    }
+
+    /// User code: what panics there must not end the supervisor.
+    fn tell_probe(&self, what: &str, tell: impl FnOnce(&dyn Probe)) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| tell(&*self.probe))) {
             let failure = Failure::from_panic(panic);
-            tracing::error!(target: "overwatch::probe", "the probe's hurry {failure}");
+            tracing::error!(target: "overwatch::probe", "the probe's {what} {failure}");
         }
     }
 

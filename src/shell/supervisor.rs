@@ -59,6 +59,8 @@ pub(super) struct Supervisor {
     /// The level that was published.
     level: u32,
     hold_off_due: Option<Instant>,
+    /// When the last hold-off had passed.
+    hold_off_over: Option<Instant>,
     stage_due: Option<Instant>,
     dependency: Option<Sight>,
     fatal: Option<(Option<Arc<str>>, Failure)>,
@@ -129,6 +131,7 @@ impl Supervisor {
             cause: Cause::Boot,
             level: 0,
             hold_off_due: None,
+            hold_off_over: None,
             stage_due: None,
             dependency: None,
             fatal: None,
@@ -154,6 +157,7 @@ impl Supervisor {
         self.entered = self.began;
         let effects = mem::take(&mut self.effects);
         self.record(None, None, &effects);
+        self.tell_probe_of_phase();
         self.carry_out(&effects, None);
         self.effects = effects;
         self.publish(&[], None);
@@ -203,9 +207,11 @@ impl Supervisor {
         if !hops.is_empty() {
             self.publish(&hops, event.detail.as_deref());
         }
+        self.tell_probe_of_phase();
         self.carry_out(&effects, event.detail.as_deref());
         if input == Input::Fired(Timer::HoldOff) && self.observed.is_none() {
             // From here on only the next observation is waited for.
+            self.hold_off_over = Some(Instant::now());
             self.sessions.hurry();
         }
         let observed = matches!(input, Input::Alive { .. } | Input::Failing { .. });
@@ -214,6 +220,13 @@ impl Supervisor {
             self.publish(&[], None);
         }
         self.effects = effects;
+    }
+
+    fn tell_probe_of_phase(&mut self) {
+        // In observe-only the shadow has the probe.
+        if self.observed.is_none() {
+            self.sessions.enter(self.machine.phase());
+        }
     }
 
     fn record(&mut self, input: Option<Input>, step: Option<Step>, effects: &[Effect]) {
@@ -275,6 +288,9 @@ impl Supervisor {
                 }
                 self.note_silence();
                 self.publish(&[], None);
+            }
+            if timer == Timer::HoldOff {
+                self.hold_off_over = Some(Instant::now());
             }
             if let Some(observed) = &mut self.observed {
                 observed.handle(Input::Fired(timer), None, &self.shared, &mut self.sessions);

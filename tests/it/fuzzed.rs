@@ -114,6 +114,11 @@ fn endpoints_corpus() {
         "request_timeout",
         "connect_timeout",
         "election_timeout",
+        "reconnect_every",
+        "spare_reconnect_every",
+        "refused_every",
+        "keepalive_every",
+        "keepalive_timeout",
     ];
     let taken = [
         "taken",

@@ -10,6 +10,7 @@ mod misbehaving;
 mod outages;
 mod probes;
 mod process;
+mod proving;
 mod reports;
 mod support;
 mod trace;

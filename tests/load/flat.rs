@@ -1,5 +1,10 @@
 //! A thousand times lost and recovered: what the probe holds stays what it was.
 
+#![expect(
+    unsafe_code,
+    reason = "a global allocator that counts is unsafe to implement"
+)]
+
 #[path = "../it/support/etcd.rs"]
 mod etcd;
 #[path = "metrics.rs"]
@@ -9,7 +14,9 @@ mod pki;
 #[path = "../it/support/proxy.rs"]
 mod proxy;
 
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use etcd::Etcd;
@@ -25,11 +32,11 @@ use tokio::time::{Instant, sleep, timeout};
 /// after another would take a quarter of an hour.
 const PROBES: usize = 40;
 const ROUNDS: usize = 25;
-/// What is allocated once is allocated by then.
-const WARM_UP: usize = 5;
-/// What the process may hold more in the end than after the warm-up: the allocator's own play. A leak
-/// of two kilobytes a cycle would show.
-const PLAY: usize = 1536 * 1024;
+/// So many rounds in the beginning are held against as many in the end.
+const FEW: usize = 5;
+/// What may be allocated more in the end: buffers are as large as what last went through them. A leak of
+/// 400 bytes a cycle would show.
+const PLAY: usize = 320 * 1024;
 
 #[tokio::test]
 async fn memory_tasks_and_watchers_stay_flat_over_a_thousand_cycles() {
@@ -40,27 +47,45 @@ async fn memory_tasks_and_watchers_stay_flat_over_a_thousand_cycles() {
         Arc::new(EtcdProbe::new(config.fast()).expect("valid numbers"))
     };
     let probes: Vec<Arc<EtcdProbe>> = (0..PROBES).map(probe).collect();
-    let (mut tasks, mut memory) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        until(&probes, true).await;
-        tasks.push(Handle::current().metrics().num_alive_tasks());
-        memory.push(resident());
-        proxy.set(Mode::Cut);
+    let mut memory = Vec::new();
+    until(&probes, true).await;
+    let tasks = Handle::current().metrics().num_alive_tasks();
+    for round in 0..ROUNDS {
+        // By turns connections end, and hang with questions under way.
+        proxy.set(if round % 2 == 0 {
+            Mode::Cut
+        } else {
+            Mode::BlackHole
+        });
         until(&probes, false).await;
         proxy.set(Mode::Pass);
+        // What was given up goes on its way out while the probes are at work.
+        let gone = Instant::now() + Duration::from_secs(20);
+        loop {
+            until(&probes, true).await;
+            let now = Handle::current().metrics().num_alive_tasks();
+            if now <= tasks {
+                break;
+            }
+            assert!(
+                Instant::now() < gone,
+                "{now} tasks, {tasks} in the beginning"
+            );
+        }
+        memory.push(LIVE.load(Ordering::Relaxed));
     }
-    println!("tasks: {tasks:?}");
-    println!("resident bytes: {memory:?}");
-    let most = |values: &[usize]| values.iter().copied().max().unwrap_or_default();
-    let (early, late) = tasks.split_at(WARM_UP);
-    // A connection of each probe may be on its way out when it is counted.
-    assert!(most(late) <= most(early) + PROBES, "tasks grow");
-    let (warm, end) = (most(&memory[..WARM_UP]), memory[ROUNDS - 1]);
+    println!("{tasks} tasks; bytes allocated: {memory:?}");
+    // The least of several: now and then one more buffer is in use.
+    let least = |rounds: &[usize]| rounds.iter().copied().min().unwrap_or_default();
+    let (warm, end) = (least(&memory[..FEW]), least(&memory[ROUNDS - FEW..]));
     assert!(
         end <= warm + PLAY,
         "memory grows from {warm} to {end} bytes"
     );
 
+    until(&probes, true).await;
+    let watching = watchers(etcd.address()).await as usize;
+    assert!(watching >= PROBES, "{watching} watchers of {PROBES} probes");
     drop(probes);
     let gone = Instant::now() + Duration::from_secs(20);
     while watchers(etcd.address()).await > 0 {
@@ -80,9 +105,26 @@ async fn until(probes: &[Arc<EtcdProbe>], alive: bool) {
         .unwrap_or_else(|_| panic!("alive is not {alive} in time"));
 }
 
-/// The memory of this process that is in use, in bytes.
-fn resident() -> usize {
-    let text = std::fs::read_to_string("/proc/self/statm").expect("a Linux");
-    let pages = text.split(' ').nth(1).expect("a second number");
-    pages.parse::<usize>().expect("a number") * rustix::param::page_size()
+/// Bytes that are allocated now.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The system's allocator, with an account of what is allocated.
+struct Counting;
+
+// SAFETY: every call is handed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: as the caller promised.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: as the caller promised.
+        unsafe { System.dealloc(at, layout) }
+    }
 }

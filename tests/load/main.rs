@@ -95,18 +95,24 @@ async fn measure(cluster: &[Etcd], preset: &Preset, time: Duration) -> bool {
     }
     sleep(SETTLE).await;
     let busy = cost(cluster, time).await;
+    let watching = all_watchers(cluster).await;
     probes.shutdown().await;
     sleep(Duration::from_secs(1)).await;
-    let mut left = 0;
-    for member in cluster {
-        left += watchers(member.address()).await;
-    }
+    let left = all_watchers(cluster).await;
     let each = |busy: f64, idle: f64| (busy - idle) / time.as_secs_f64() / f64::from(PROBES);
     let (rate, cpu) = (each(busy.0, idle.0), each(busy.1, idle.1));
     let (members, name) = (cluster.len(), preset.name);
     println!("| {members} | {name} | {rate:.2} | {cpu:.2} | {left} |");
     let cpu_kept = name == "fast" || cpu <= CPU_LIMIT;
-    rate <= preset.rate && cpu_kept && left == 0
+    rate <= preset.rate && cpu_kept && left == 0 && watching >= PROBES
+}
+
+async fn all_watchers(cluster: &[Etcd]) -> u32 {
+    let mut all = 0;
+    for member in cluster {
+        all += watchers(member.address()).await;
+    }
+    all
 }
 
 /// Requests and CPU time within this time.

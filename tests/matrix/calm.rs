@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use crate::cluster::Cluster;
 use crate::proxy::Mode;
 use crate::service::Service;
+use crate::stall::Stall;
 use crate::{Seen, version};
 
 /// Something that happens to a healthy cluster, again and again.
@@ -28,9 +29,12 @@ enum What {
     LeaderMoves,
     LeaderDies,
     LeaderHangs,
+    LeadersDiskStalls,
     FollowerDies,
+    FollowerHangs,
     FollowerRestarts,
     RollingRestart,
+    OneCutOff,
     Compaction,
     Defragmentation,
     Latency,
@@ -49,20 +53,35 @@ const fn calm(name: &'static str, members: usize, rounds: u32, what: What) -> Ca
 }
 
 /// All of them, for each version.
-pub const CALM: [Calm; 15] = [
+pub const CALM: [Calm; 20] = [
     calm("leader moved", 3, 20, What::LeaderMoves),
     calm("leader killed and restarted", 3, 20, What::LeaderDies),
     calm("leader hung for 6 s", 3, 5, What::LeaderHangs),
+    calm(
+        "leader's disk stalled for 10 s",
+        3,
+        5,
+        What::LeadersDiskStalls,
+    ),
     calm("follower killed for 6 s", 3, 5, What::FollowerDies),
+    calm("follower hung for 6 s", 3, 5, What::FollowerHangs),
     calm("follower restarted", 3, 20, What::FollowerRestarts),
     calm("rolling restart of all", 3, 5, What::RollingRestart),
+    calm("each member cut off for 6 s", 3, 6, What::OneCutOff),
     calm("compaction", 1, 20, What::Compaction),
     calm("compaction", 3, 20, What::Compaction),
     calm("defragmentation of all", 1, 20, What::Defragmentation),
     calm("defragmentation of all", 3, 20, What::Defragmentation),
+    calm("500 ms slower for 6 s", 1, 5, What::Latency),
     calm("500 ms slower for 6 s", 3, 5, What::Latency),
     calm("8 writers at full speed for 10 s", 1, 5, What::Busy),
     calm("8 writers at full speed for 10 s", 3, 5, What::Busy),
+    calm(
+        "CPU of the probe's host stalled for 1 s",
+        1,
+        20,
+        What::Stalled,
+    ),
     calm(
         "CPU of the probe's host stalled for 1 s",
         3,
@@ -83,35 +102,46 @@ impl Calm {
             What::TokenExpires => &["--auth-token-ttl", "2"],
             _ => &[],
         };
-        let mut cluster = Cluster::start(version(etcd), self.members, more).await;
+        let version = version(etcd);
+        let mut cluster = Cluster::start(version, self.members, more).await;
         let mut config = cluster.config(&cluster.all());
         if self.what == What::TokenExpires {
             cluster.lock().await;
-            config = config.user("narrow", "right").sentinel_key("app/sentinel");
+            // Each use lengthens a token's life, so it is to be used less often than it lives.
+            config = config
+                .user("narrow", "right")
+                .sentinel_key("app/sentinel")
+                .progress_every(Duration::from_secs(1))
+                .read_every(Duration::from_secs(4));
         }
         let service = Service::start(config, Duration::from_secs(3));
         service.ready().await;
-        let (began, epoch) = (Instant::now(), service.epoch());
+        let began = Instant::now();
         let rounds = rounds.unwrap_or(self.rounds);
-        for _ in 0..rounds {
-            self.round(&mut cluster).await;
+        for number in 0..rounds {
+            self.round(number as usize, &mut cluster).await;
         }
         sleep(AFTERMATH).await;
         let told = service.failing_since(began);
-        let trips = service.epoch() - epoch + u64::from(!service.handle.is_ready());
+        let turns = service.turns_since(began);
+        let trips = turns.iter().filter(|(_, ready)| !ready).count();
         let mut wrong = Vec::new();
         if trips > 0 || !told.is_empty() {
             wrong.push(format!("{trips} trips, told {:?}", told.first()));
         }
+        if self.what == What::TokenExpires && !cluster.log(0).contains("invalid auth token") {
+            wrong.push("no token has expired".to_owned());
+        }
         service.end().await;
         let (members, name) = (self.members, self.name);
+        let etcd = version.told();
         Seen {
             line: format!("| {etcd} | {members} | {name}, {rounds} times | | | | | | {trips} |"),
             wrong,
         }
     }
 
-    async fn round(&self, cluster: &mut Cluster) {
+    async fn round(&self, number: usize, cluster: &mut Cluster) {
         let second = Duration::from_secs(1);
         match self.what {
             What::LeaderMoves => {
@@ -137,11 +167,25 @@ impl Calm {
                 cluster.members[leader].resume();
                 sleep(3 * second).await;
             }
+            What::LeadersDiskStalls => {
+                let leader = cluster.leader().await;
+                let stall = Stall::of(cluster.members[leader].pid());
+                sleep(10 * second).await;
+                drop(stall);
+                sleep(3 * second).await;
+            }
             What::FollowerDies => {
                 let follower = (cluster.leader().await + 1) % cluster.members.len();
                 cluster.members[follower].kill();
                 sleep(6 * second).await;
                 cluster.members[follower].restart().await;
+                sleep(second).await;
+            }
+            What::FollowerHangs => {
+                let follower = (cluster.leader().await + 1) % cluster.members.len();
+                cluster.members[follower].hang();
+                sleep(6 * second).await;
+                cluster.members[follower].resume();
                 sleep(second).await;
             }
             What::FollowerRestarts => {
@@ -155,6 +199,13 @@ impl Calm {
                     // An operator waits until the member is back in the cluster, and a bit.
                     sleep(3 * second).await;
                 }
+            }
+            What::OneCutOff => {
+                let index = number % cluster.members.len();
+                cluster.set_one(index, Mode::BlackHole);
+                sleep(6 * second).await;
+                cluster.set_one(index, Mode::Pass);
+                sleep(2 * second).await;
             }
             What::Compaction => {
                 let mut client = cluster.client(0).await;

@@ -52,6 +52,15 @@ impl Cluster {
         self.proxies.iter().for_each(|proxy| proxy.set(mode));
     }
 
+    pub(crate) fn set_one(&self, index: usize, mode: Mode) {
+        self.proxies[index].set(mode);
+    }
+
+    /// What a member has logged.
+    pub(crate) fn log(&self, index: usize) -> String {
+        self.members[index].log()
+    }
+
     /// When reads and writes through this member do what they should again.
     pub(crate) async fn healed(&mut self, index: usize) -> Instant {
         self.members[index].answering().await.expect("it answers");
@@ -108,8 +117,11 @@ impl Cluster {
         let header = deleted.expect("a delete").take_header().expect("a header");
         self.compact(header.revision()).await;
         self.defragment().await;
-        self.alarm(AlarmAction::Deactivate, AlarmType::Nospace)
-            .await;
+        // Any member may have raised it.
+        for index in self.all() {
+            self.alarm(index, AlarmAction::Deactivate, AlarmType::Nospace)
+                .await;
+        }
     }
 
     pub(crate) async fn compact(&self, revision: i64) {
@@ -125,8 +137,8 @@ impl Cluster {
         }
     }
 
-    pub(crate) async fn alarm(&self, action: AlarmAction, kind: AlarmType) {
-        let mut client = self.client(0).await;
+    pub(crate) async fn alarm(&self, index: usize, action: AlarmAction, kind: AlarmType) {
+        let mut client = self.client(index).await;
         let status = client.status().await.expect("a status");
         let mut options = etcd_client::AlarmOptions::new();
         options.with_member(status.header().expect("a header").member_id());

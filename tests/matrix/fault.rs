@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use etcd_client::{AlarmAction, AlarmType};
 use overwatch::etcd::EtcdConfig;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::cluster::Cluster;
+use crate::etcd::Version;
 use crate::proxy::Mode;
 use crate::service::Service;
 use crate::stall::Stall;
@@ -72,7 +74,7 @@ const fn row(
 const SLOW: Mode = Mode::Delay(Duration::from_secs(1));
 
 /// All rows, for each version.
-pub const FAULTS: [Row; 26] = [
+pub const FAULTS: [Row; 30] = [
     row("killed", 1, Fault::Kill, Of::All, "unreachable", 0.1),
     row("all killed", 3, Fault::Kill, Of::All, "unreachable", 0.1),
     row("hung", 1, Fault::Hang, Of::All, "unreachable", 5.0),
@@ -128,6 +130,14 @@ pub const FAULTS: [Row; 26] = [
     row(
         "connections closed",
         1,
+        Fault::Network(Mode::Cut),
+        Of::All,
+        "unreachable",
+        3.0,
+    ),
+    row(
+        "connections closed",
+        3,
         Fault::Network(Mode::Cut),
         Of::All,
         "unreachable",
@@ -195,9 +205,18 @@ pub const FAULTS: [Row; 26] = [
         8.0,
     ),
     row("wiped", 1, Fault::Wipe, Of::All, "store_reset", 3.0),
+    row("all wiped", 3, Fault::Wipe, Of::All, "store_reset", 3.0),
     row(
         "permission revoked",
         1,
+        Fault::Permission,
+        Of::All,
+        "permission",
+        5.0,
+    ),
+    row(
+        "permission revoked",
+        3,
         Fault::Permission,
         Of::All,
         "permission",
@@ -211,10 +230,18 @@ pub const FAULTS: [Row; 26] = [
         "unauthenticated",
         5.0,
     ),
+    row(
+        "user removed",
+        3,
+        Fault::UserLost,
+        Of::All,
+        "unauthenticated",
+        5.0,
+    ),
 ];
 
-/// How long a fault goes on after it was seen.
-const HELD: Duration = Duration::from_secs(4);
+/// A fault outlasts the window by that, and whatever trips the service once more has that time.
+const MORE: Duration = Duration::from_secs(2);
 /// How much later than the window it may be ready again.
 const SLACK: f64 = 1.0;
 /// No fault is waited for longer.
@@ -222,76 +249,64 @@ const MOST: Duration = Duration::from_secs(20);
 /// etcd's database is some 20 kB when it is empty; a few large values fill this.
 const SMALL_QUOTA: &[&str] = &["--quota-backend-bytes", "4194304"];
 
+/// One of several tries of a row, each with a cluster and a service of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Try {
+    /// When the fault strikes, from when the service is ready on.
+    pub after: Duration,
+    /// Whether it strikes once more while the window runs, so that the window must begin anew.
+    pub relapse: bool,
+}
+
+/// What one try showed.
+struct Tried {
+    /// Seconds to not ready, or to the reset that was told; none if that never came.
+    lost: Option<f64>,
+    /// Seconds from healing to ready.
+    ready: f64,
+    class: &'static str,
+    trips: usize,
+    wrong: Vec<String>,
+}
+
 impl Row {
-    /// Runs it: the fault strikes this long after the service is ready, so that all phases of the
-    /// probe come up.
-    pub async fn run(&self, etcd: &str, window: Duration, after: Duration) -> Seen {
-        let more = match self.fault {
-            Fault::NoSpace => SMALL_QUOTA,
-            _ => &[],
+    /// Makes all tries at once, and shows the worst of each number.
+    pub async fn run(&self, etcd: &str, window: Duration, tries: &[Try]) -> Seen {
+        let mut worst = Tried {
+            lost: Some(0.0),
+            ready: 0.0,
+            class: self.class,
+            trips: 1,
+            wrong: Vec::new(),
         };
-        let mut cluster = Cluster::start(version(etcd), self.members, more).await;
-        let config = self.config(&mut cluster).await;
-        let service = Service::start(config, window);
-        service.ready().await;
-        sleep(after).await;
-        let epoch = service.epoch();
-
-        let struck_at = Instant::now();
-        let (mut stall, since) = self.strike(&mut cluster, &service).await;
-        let lost_at = service.not_ready(MOST).await;
-        sleep(HELD).await;
-        let healing_at = Instant::now();
-        let healed_at = self.heal(&mut cluster, &mut stall).await;
-        let ready_at = service.ready().await;
-        // Whatever trips it once more does so soon.
-        sleep(HELD).await;
-
-        let told = service.failing_since(struck_at);
-        let class = match self.fault {
-            // The wipe itself is a kill; what matters is what is told of the store afterwards.
-            Fault::Wipe => told.iter().find(|(_, class, _)| *class == self.class),
-            _ => told.first(),
-        };
-        let seen_at = if self.fault == Fault::Wipe {
-            class.map(|(at, ..)| *at)
-        } else {
-            lost_at
-        };
-        let since = if self.fault == Fault::Wipe {
-            healed_at
-        } else {
-            since
-        };
-        let trips = service.epoch() - epoch;
-        let mut wrong = Vec::new();
-        let after = |at: Instant, since: Instant| at.saturating_duration_since(since).as_secs_f64();
-        let lost = seen_at.map(|at| after(at, since));
-        let ready = after(ready_at, healed_at);
-        if lost.is_none_or(|lost| lost > self.limit) {
-            wrong.push(format!(
-                "not ready after {lost:?} s, allowed {}",
-                self.limit
-            ));
+        let version = version(etcd);
+        let tries = tries
+            .iter()
+            .map(|&how| self.attempt(version, window, how))
+            .collect::<JoinSet<_>>();
+        for tried in tries.join_all().await {
+            worst.lost = worst
+                .lost
+                .zip(tried.lost)
+                .map(|(one, other)| one.max(other));
+            worst.ready = worst.ready.max(tried.ready);
+            worst.trips = worst.trips.max(tried.trips);
+            if tried.class != self.class {
+                worst.class = tried.class;
+            }
+            worst.wrong.extend(tried.wrong);
         }
-        if class.map(|(_, class, _)| *class) != Some(self.class) {
-            wrong.push(format!("told {:?}, expected {}", told.first(), self.class));
-        }
-        if trips != 1 {
-            wrong.push(format!("{trips} restarts instead of one"));
-        }
-        let most = window.as_secs_f64() + SLACK;
-        if ready > most {
-            wrong.push(format!("ready {ready:.2} s after healing, allowed {most}"));
-        }
-        if ready_at < healing_at + window {
-            wrong.push("ready before the window has passed".to_owned());
-        }
-        service.end().await;
+        let Tried {
+            lost,
+            ready,
+            class,
+            trips,
+            wrong,
+        } = worst;
         let (members, name, limit) = (self.members, self.name, self.limit);
-        let class = class.map_or("-", |(_, class, _)| *class);
         let lost = lost.map_or("-".to_owned(), |lost| format!("{lost:.2}"));
-        let again = trips.saturating_sub(1);
+        let (most, again) = (most(window), trips.saturating_sub(1));
+        let etcd = version.told();
         Seen {
             line: format!(
                 "| {etcd} | {members} | {name} | {class} | {lost} | {limit} | {ready:.2} | {most} | {again} |"
@@ -300,14 +315,95 @@ impl Row {
         }
     }
 
-    async fn config(&self, cluster: &mut Cluster) -> EtcdConfig {
+    async fn attempt(self, version: Version, window: Duration, how: Try) -> Tried {
+        let more = match self.fault {
+            Fault::NoSpace => SMALL_QUOTA,
+            _ => &[],
+        };
+        let mut cluster = Cluster::start(version, self.members, more).await;
+        let (config, known) = self.config(&mut cluster).await;
+        let service = Service::start(config, window);
+        service.ready().await;
+        sleep(how.after).await;
+
+        let struck_at = Instant::now();
+        let (mut stall, struck) = self.strike(&mut cluster, &known, &service).await;
+        let lost_at = service.not_ready(MOST).await;
+        sleep(window + MORE).await;
+        let mut healing_at = Instant::now();
+        let mut healed_at = self.heal(&mut cluster, &mut stall).await;
+        let first_healed_at = healed_at;
+        if how.relapse {
+            sleep(window.mul_f64(0.6)).await;
+            (stall, _) = self.strike(&mut cluster, &known, &service).await;
+            sleep(window + MORE).await;
+            healing_at = Instant::now();
+            healed_at = self.heal(&mut cluster, &mut stall).await;
+        }
+        service.ready().await;
+        sleep(MORE).await;
+
+        let turns = service.turns_since(struck_at);
+        let told = service.failing_since(struck_at);
+        let ready_at = turns.iter().find(|(_, ready)| *ready).map(|(at, _)| *at);
+        let ready_at = ready_at.expect("it was waited for");
+        let mut wrong = Vec::new();
+        let mut refuse = |what: String| wrong.push(format!("{how:?}: {what}"));
+        let after = |at: Instant, since: Instant| at.saturating_duration_since(since).as_secs_f64();
+
+        // The wipe itself is a kill; what matters is what is told of the store afterwards.
+        let wiped = self.fault == Fault::Wipe;
+        let class = told
+            .iter()
+            .find(|(_, class, _)| !wiped || *class == self.class);
+        let (seen_at, since) = if wiped {
+            (class.map(|(at, ..)| *at), first_healed_at)
+        } else {
+            (lost_at, struck)
+        };
+        let lost = seen_at.map(|at| after(at, since));
+        if lost.is_none_or(|lost| lost > self.limit) {
+            refuse(format!(
+                "not ready after {lost:?} s, allowed {}",
+                self.limit
+            ));
+        }
+        let class = class.map_or("-", |(_, class, _)| *class);
+        if class != self.class {
+            refuse(format!("told {:?}, expected {}", told.first(), self.class));
+        }
+        let trips = turns.iter().filter(|(_, ready)| !ready).count();
+        if trips != 1 || !service.handle.is_ready() {
+            refuse(format!("not ready {trips} times instead of once"));
+        }
+        let ready = after(ready_at, healed_at);
+        if ready > most(window) {
+            refuse(format!("ready {ready:.2} s after healing"));
+        }
+        // Nobody knows better than the probe when it was healed, but it was not before this.
+        let last_told_at = told.last().map_or(healing_at, |(at, ..)| *at);
+        if ready_at < healing_at.max(last_told_at) + window {
+            refuse("ready before the window has passed".to_owned());
+        }
+        service.end().await;
+        Tried {
+            lost,
+            ready,
+            class,
+            trips,
+            wrong,
+        }
+    }
+
+    /// The probe's, and the members that it is told of.
+    async fn config(&self, cluster: &mut Cluster) -> (EtcdConfig, Vec<usize>) {
         let members = match self.of {
             Of::All => cluster.all(),
             Of::Leader => vec![cluster.leader().await],
             Of::Survivor => vec![cluster.members.len() - 1],
         };
         let config = cluster.config(&members);
-        match self.fault {
+        let config = match self.fault {
             Fault::Permission | Fault::UserLost => {
                 cluster.lock().await;
                 config.user("narrow", "right").sentinel_key("app/sentinel")
@@ -321,15 +417,25 @@ impl Row {
                 config
             }
             _ => config,
-        }
+        };
+        (config, members)
     }
 
     /// Returns when the fault is there.
-    async fn strike(&self, cluster: &mut Cluster, service: &Service) -> (Option<Stall>, Instant) {
+    async fn strike(
+        &self,
+        cluster: &mut Cluster,
+        known: &[usize],
+        service: &Service,
+    ) -> (Option<Stall>, Instant) {
         let mut stall = None;
         let mut since = Instant::now();
         match self.fault {
-            Fault::Kill => cluster.members.iter_mut().for_each(|member| member.kill()),
+            Fault::Kill => {
+                // Each returns when that process is gone.
+                cluster.members.iter_mut().for_each(|member| member.kill());
+                since = Instant::now();
+            }
             Fault::Hang => cluster.members.iter().for_each(|member| member.hang()),
             Fault::Network(mode) => cluster.set(mode),
             Fault::QuorumLost => cluster.members[..2]
@@ -341,16 +447,19 @@ impl Row {
             }
             Fault::Corrupt => {
                 cluster
-                    .alarm(AlarmAction::Activate, AlarmType::Corrupt)
+                    .alarm(0, AlarmAction::Activate, AlarmType::Corrupt)
                     .await
             }
             Fault::Stall => {
-                let leader = cluster.leader().await;
+                let leader = match self.of {
+                    Of::Leader => known[0],
+                    Of::All | Of::Survivor => cluster.leader().await,
+                };
                 stall = Some(Stall::of(cluster.members[leader].pid()));
                 since = Instant::now();
             }
             Fault::Wipe => {
-                cluster.members[0].kill();
+                cluster.members.iter_mut().for_each(|member| member.kill());
                 service.not_ready(MOST).await;
             }
             Fault::Permission => {
@@ -388,11 +497,14 @@ impl Row {
             Fault::NoSpace => cluster.make_room().await,
             Fault::Corrupt => {
                 cluster
-                    .alarm(AlarmAction::Deactivate, AlarmType::Corrupt)
+                    .alarm(0, AlarmAction::Deactivate, AlarmType::Corrupt)
                     .await
             }
             Fault::Stall => *stall = None,
-            Fault::Wipe => cluster.members[0].wipe_and_restart().await,
+            Fault::Wipe => cluster
+                .members
+                .iter_mut()
+                .for_each(|member| member.wipe_and_launch()),
             Fault::Permission => {
                 cluster.grant_narrow().await;
                 return Instant::now();
@@ -407,4 +519,8 @@ impl Row {
             Of::All | Of::Leader => cluster.healed(0).await,
         }
     }
+}
+
+fn most(window: Duration) -> f64 {
+    window.as_secs_f64() + SLACK
 }

@@ -15,11 +15,12 @@ mod service;
 mod stall;
 
 pub use calm::{CALM, Calm};
-pub use fault::{FAULTS, Row};
+pub use fault::{FAULTS, Row, Try};
 
 use etcd::Version;
 
-/// The etcd versions by name: `3.4` is the one on the path, `3.5` the one that a script fetches.
+/// The etcd versions by name: `3.4` is the one on the path, which is of that version on Debian 12;
+/// `3.5` is the one that a script fetches. What is printed is what they say of themselves.
 pub const VERSIONS: [&str; 2] = ["3.4", "3.5"];
 
 /// The heading of what [`Seen`] prints.

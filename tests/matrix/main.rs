@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use overwatch_matrix::{CALM, FAULTS, HEADING, Seen, VERSIONS};
+use overwatch_matrix::{CALM, FAULTS, HEADING, Seen, Try, VERSIONS};
 
 const USAGE: &str = "\
-usage: overwatch-matrix [--etcd 3.4|3.5] [--window SECONDS] [PART OF A NAME]...
+usage: tests/matrix/run [--etcd 3.4|3.5] [--window SECONDS] [PART OF A NAME]...
 Runs all rows whose name holds one of the parts, or all; by default on both versions and with a window
-of 5 s.";
+of 5 s. Each fault is tried three times, and the worst is shown.";
 
 struct Wanted {
     versions: Vec<String>,
@@ -43,6 +43,10 @@ fn wanted() -> Option<Wanted> {
 // One thread: a stalled CPU stalls everything.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    if std::env::args().any(|argument| argument == "--help") {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     let Some(Wanted {
         versions,
         window,
@@ -66,8 +70,11 @@ async fn main() -> ExitCode {
         for row in FAULTS.iter().filter(|row| named(row.name)) {
             rows += 1;
             // A step that shares no factor with the probe's periods, so that all phases come up.
-            let after = Duration::from_millis(2_000 + rows * 1_237 % 8_000);
-            tell(row.run(version, window, after).await);
+            let tries = [0, 1, 2].map(|number| Try {
+                after: Duration::from_millis(2_000 + (3 * rows + number) * 1_237 % 8_000),
+                relapse: number == 2,
+            });
+            tell(row.run(version, window, &tries).await);
         }
         for calm in CALM.iter().filter(|calm| named(calm.name)) {
             rows += 1;

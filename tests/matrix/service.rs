@@ -14,10 +14,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A failing observation: when, its class, its reason.
 pub(crate) type Failing = (Instant, &'static str, String);
 
+/// When it became ready, or not ready any more.
+pub(crate) type Turn = (Instant, bool);
+
 /// A service of one component, which runs.
 pub(crate) struct Service {
     pub(crate) handle: Handle,
     failing: Arc<Mutex<Vec<Failing>>>,
+    turns: Arc<Mutex<Vec<Turn>>>,
     run: JoinHandle<Result<(), RunError>>,
 }
 
@@ -40,10 +44,13 @@ impl Service {
             .build()
             .expect("probe and policy fit");
         let handle = service.handle();
+        let turns = Arc::default();
+        tokio::spawn(note_turns(handle.clone(), Arc::clone(&turns)));
         let run = tokio::spawn(service.run());
         Self {
             handle,
             failing,
+            turns,
             run,
         }
     }
@@ -64,8 +71,14 @@ impl Service {
         Some(Instant::now())
     }
 
-    pub(crate) fn epoch(&self) -> u64 {
-        self.handle.status().epoch
+    /// How readiness has turned since then.
+    pub(crate) fn turns_since(&self, since: Instant) -> Vec<Turn> {
+        let turns = self.turns.lock().expect("nobody panics");
+        turns
+            .iter()
+            .filter(|(at, _)| *at >= since)
+            .copied()
+            .collect()
     }
 
     /// What the probe told to fail since then.
@@ -82,6 +95,20 @@ impl Service {
         self.handle.shutdown();
         let ended = timeout(PATIENCE, self.run).await.expect("it ends in time");
         ended.expect("no panic").expect("no error");
+    }
+}
+
+/// Notes each turn of readiness, until the run is over.
+async fn note_turns(handle: Handle, turns: Arc<Mutex<Vec<Turn>>>) {
+    let mut ready = false;
+    while handle
+        .wait_for(|status| status.ready != ready)
+        .await
+        .is_ok()
+    {
+        ready = !ready;
+        let mut turns = turns.lock().expect("nobody panics");
+        turns.push((Instant::now(), ready));
     }
 }
 
@@ -108,5 +135,9 @@ impl Probe for Recorded {
 
     fn hurry(&self) {
         self.probe.hurry();
+    }
+
+    fn proving(&self, on: bool) {
+        self.probe.proving(on);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use overwatch_matrix::{CALM, FAULTS, HEADING};
+use overwatch_matrix::{CALM, FAULTS, HEADING, Try};
 
 const WINDOW: Duration = Duration::from_secs(2);
 
@@ -10,10 +10,12 @@ async fn fault(etcd: &str, members: usize, name: &str) {
     let row = FAULTS
         .iter()
         .find(|row| row.members == members && row.name == name);
-    let seen = row
-        .expect("a row of this name")
-        .run(etcd, WINDOW, Duration::from_secs(1))
-        .await;
+    let once = Try {
+        after: Duration::from_secs(1),
+        relapse: false,
+    };
+    let row = row.expect("a row of this name");
+    let seen = row.run(etcd, WINDOW, &[once]).await;
     println!("{HEADING}\n{}", seen.line);
     assert!(seen.wrong.is_empty(), "{:#?}", seen.wrong);
 }

@@ -12,7 +12,7 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 use turmoil::net::TcpListener;
 
-use crate::net::{Accepted, Chance};
+use crate::net::{Accepted, Chance, Traffic, clock};
 use crate::shell::lock;
 
 pub(crate) const PORT: u16 = 2379;
@@ -35,9 +35,40 @@ pub(crate) struct Condition {
     pub(crate) permits: bool,
     /// Whether the list of alarms is for this user.
     pub(crate) shows_alarms: bool,
-    /// Connections are accepted and closed.
-    pub(crate) hangs_up: bool,
+    /// Who accepts connections and closes them: all at once, one of several soon.
+    pub(crate) hangs_up: Whom,
+    /// Who is far, and sends half of its replies so late that they arrive after their time.
+    pub(crate) late: Whom,
 }
+
+/// Whom something happens to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whom {
+    Nobody,
+    One(usize),
+    All,
+}
+
+impl Whom {
+    fn is(self, index: usize) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::One(one) => one == index,
+            Self::All => true,
+        }
+    }
+}
+
+/// How long anything takes to a member that is far, and back from it. A reply that comes at once is a
+/// good one all the same, so that the member is still asked.
+pub(crate) const LATE_WAY: Duration = Duration::from_millis(400);
+/// So much later is a late reply. With both ways that is more than the request timeout; but it is sent
+/// before the member can hear that nobody waits any more.
+const LATE: Duration = Duration::from_millis(2_800);
+/// One that hangs up does so within this time.
+const SOON: Duration = Duration::from_millis(1_500);
+/// The probe's, by default.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Condition {
     pub(crate) const GOOD: Self = Self {
@@ -49,7 +80,8 @@ impl Condition {
         alarm: 0,
         permits: true,
         shows_alarms: true,
-        hangs_up: false,
+        hangs_up: Whom::Nobody,
+        late: Whom::Nobody,
     };
 }
 
@@ -59,26 +91,38 @@ pub(crate) struct World {
     /// Wakes in the order of waiting, as tokio's watch channel does not.
     changed: Notify,
     store: Mutex<Store>,
+    traffic: Arc<Mutex<Traffic>>,
 }
 
 struct Store {
     revision: i64,
     term: u64,
+    reads: u64,
+    /// The last of the reads that was answered.
+    answered: u64,
     chance: Chance,
-    requests: u64,
+}
+
+/// A question that has arrived.
+#[derive(Clone, Copy)]
+struct Asked {
+    index: usize,
+    at: Duration,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64, traffic: Arc<Mutex<Traffic>>) -> Self {
         Self {
             condition: Mutex::new(Condition::GOOD),
             changed: Notify::new(),
             store: Mutex::new(Store {
                 revision: 1_000,
                 term: 5,
+                reads: 0,
+                answered: 0,
                 chance: Chance(seed ^ 0xfa4e),
-                requests: 0,
             }),
+            traffic,
         }
     }
 
@@ -93,15 +137,12 @@ impl World {
         (store.revision, store.term) = (1, 2);
     }
 
-    /// Questions asked so far: calls, and what was sent on open streams.
-    pub(crate) fn requests(&self) -> u64 {
-        lock(&self.store).requests
-    }
-
-    /// Takes a question, once it can be answered.
-    async fn asked(&self, ready: impl Fn(&Condition) -> bool) {
-        lock(&self.store).requests += 1;
+    /// Takes a question of the member at `index`, once it can be answered.
+    async fn asked(&self, index: usize, ready: impl Fn(&Condition) -> bool) -> Asked {
+        let at = clock();
+        lock(&self.traffic).requests.push((at, index));
         self.when(ready).await;
+        Asked { index, at }
     }
 
     async fn when(&self, ready: impl Fn(&Condition) -> bool) {
@@ -117,18 +158,43 @@ impl World {
     }
 
     /// The way of a reply.
-    async fn reply(&self) {
+    async fn reply(&self, Asked { index, at }: Asked) {
         self.when(|_| true).await;
-        let Condition { slower, spread, .. } = self.now();
-        let spread = spread.as_millis() as u64;
-        let more = match spread {
-            0 => 0,
-            spread => lock(&self.store).chance.below(spread),
-        };
-        let delay = slower + Duration::from_millis(more);
+        let now = self.now();
+        let mut delay = now.slower + self.below(now.spread);
+        let is_far = now.late.is(index);
+        if is_far && lock(&self.store).chance.below(2) == 0 {
+            delay += LATE;
+        }
         if !delay.is_zero() {
             sleep(delay).await;
         }
+        if is_far && LATE_WAY + (clock() - at) + LATE_WAY > REQUEST_TIMEOUT {
+            lock(&self.traffic).late += 1;
+        }
+    }
+
+    /// Any time below this one.
+    fn below(&self, bound: Duration) -> Duration {
+        match bound.as_millis() as u64 {
+            0 => Duration::ZERO,
+            bound => lock(&self.store).chance.ms(0, bound),
+        }
+    }
+
+    /// Numbers the reads, in the order of their revisions.
+    fn read(&self) -> u64 {
+        let mut store = lock(&self.store);
+        store.reads += 1;
+        store.reads
+    }
+
+    fn answered(&self, read: u64) {
+        let mut store = lock(&self.store);
+        if read < store.answered {
+            lock(&self.traffic).overtakings += 1;
+        }
+        store.answered = store.answered.max(read);
     }
 
     fn now(&self) -> Condition {
@@ -140,7 +206,7 @@ impl World {
 #[derive(Clone)]
 pub(crate) struct Member {
     pub(crate) world: Arc<World>,
-    pub(crate) id: u64,
+    pub(crate) index: usize,
 }
 
 impl Member {
@@ -148,10 +214,15 @@ impl Member {
     pub(crate) async fn serve(self) -> Result<(), Box<dyn std::error::Error>> {
         let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
         let (tell, told) = tokio::sync::mpsc::channel::<io::Result<Accepted>>(16);
-        let world = Arc::clone(&self.world);
+        let (world, index) = (Arc::clone(&self.world), self.index);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                if !world.now().hangs_up && tell.send(Ok(Accepted(stream))).await.is_err() {
+                let closes = match world.now().hangs_up {
+                    Whom::All => continue,
+                    one if one.is(index) => Some(Box::pin(sleep(world.below(SOON)))),
+                    _ => None,
+                };
+                if tell.send(Ok(Accepted { stream, closes })).await.is_err() {
                     return;
                 }
             }
@@ -165,6 +236,14 @@ impl Member {
         Ok(())
     }
 
+    fn id(&self) -> u64 {
+        self.index as u64 + 1
+    }
+
+    async fn asked(&self, ready: impl Fn(&Condition) -> bool) -> Asked {
+        self.world.asked(self.index, ready).await
+    }
+
     /// The store moves on with every answer, so that each has a revision of its own.
     fn header(&self) -> PbResponseHeader {
         let mut store = lock(&self.world.store);
@@ -175,7 +254,7 @@ impl Member {
     fn header_of(&self, store: &Store) -> PbResponseHeader {
         PbResponseHeader {
             cluster_id: CLUSTER,
-            member_id: self.id,
+            member_id: self.id(),
             revision: store.revision,
             raft_term: store.term,
         }
@@ -193,12 +272,14 @@ fn unused<T>() -> Reply<T> {
 impl PbKvService for Member {
     async fn range(&self, _: Request<PbRangeRequest>) -> Reply<PbRangeResponse> {
         // The revision is that of the read; the reply may be late.
-        self.world.asked(|condition| condition.leader).await;
+        let asked = self.asked(|condition| condition.leader).await;
         if !self.world.now().permits {
             return Err(Status::permission_denied("etcdserver: permission denied"));
         }
         let header = Some(self.header());
-        self.world.reply().await;
+        let number = self.world.read();
+        self.world.reply(asked).await;
+        self.world.answered(number);
         Ok(Response::new(PbRangeResponse {
             header,
             ..Default::default()
@@ -231,10 +312,8 @@ impl PbKvService for Member {
 #[tonic::async_trait]
 impl PbMaintenanceService for Member {
     async fn alarm(&self, request: Request<PbAlarmRequest>) -> Reply<PbAlarmResponse> {
-        self.world
-            .asked(|condition| condition.leader && condition.commits)
-            .await;
-        self.world.reply().await;
+        let asked = self.asked(|condition| condition.leader && condition.commits);
+        self.world.reply(asked.await).await;
         let Condition {
             alarm,
             shows_alarms,
@@ -247,7 +326,7 @@ impl PbMaintenanceService for Member {
         let wanted = request.get_ref().alarm;
         let is_wanted = alarm != 0 && (wanted == 0 || wanted == alarm);
         let raised = is_wanted.then_some(PbAlarmMember {
-            member_id: self.id,
+            member_id: self.id(),
             alarm,
         });
         Ok(Response::new(PbAlarmResponse {
@@ -257,8 +336,8 @@ impl PbMaintenanceService for Member {
     }
 
     async fn status(&self, _: Request<PbStatusRequest>) -> Reply<PbStatusResponse> {
-        self.world.asked(|_| true).await;
-        self.world.reply().await;
+        let asked = self.asked(|_| true).await;
+        self.world.reply(asked).await;
         Ok(Response::new(PbStatusResponse {
             header: Some(self.header()),
             leader: u64::from(self.world.now().leader),
@@ -311,8 +390,8 @@ impl PbWatchService for Member {
                     asked?.request_union,
                     Some(PbWatchRequestUnion::CreateRequest(_))
                 );
-                member.world.asked(|_| true).await;
-                member.world.reply().await;
+                let asked = member.asked(|_| true).await;
+                member.world.reply(asked).await;
                 Ok(PbWatchResponse {
                     header: Some(member.header()),
                     created,

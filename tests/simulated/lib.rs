@@ -17,7 +17,9 @@ mod scenario;
 
 use source::etcd;
 
-pub use scenario::{Episode, Scenario, simulate};
+pub use judged::{Told, judge};
+pub use net::Traffic;
+pub use scenario::{Episode, Outcome, Scenario, Scene, simulate};
 
 use overwatch::{Observation, Probe};
 

@@ -1,36 +1,67 @@
 //! How the probe reaches the simulated members, and they it.
 
+use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use etcd_client::{Channel, Client, ConnectOptions, Error};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 use tonic::transport::Endpoint;
 use tonic::transport::server::Connected;
 use turmoil::net::TcpStream;
 
 use crate::etcd::EtcdConfig;
 use crate::etcd::dial::Dial;
+use crate::shell::lock;
+
+/// What went over the network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Connections that were begun: when, and with which member.
+    pub attempts: Vec<(Duration, usize)>,
+    /// Questions that arrived, calls and what was sent on open streams: when, and at which member.
+    pub requests: Vec<(Duration, usize)>,
+    /// Reads that were answered before one that had arrived earlier.
+    pub overtakings: usize,
+    /// Replies that were sent, and that arrive after the request timeout.
+    pub late: usize,
+}
+
+impl fmt::Display for Traffic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (attempts, requests) = (self.attempts.len(), self.requests.len());
+        write!(f, "{attempts} connections, {requests} requests")
+    }
+}
+
+/// The time of the whole simulation, which no crash sets back.
+pub(crate) fn clock() -> Duration {
+    turmoil::sim_elapsed().unwrap_or_default()
+}
+
+/// What the name of a member's host begins with; its index follows.
+pub(crate) const HOST: &str = "etcd-";
 
 /// Dials over the simulated network, and counts.
-#[derive(Default)]
 pub(crate) struct Simulated {
-    pub(crate) attempts: Arc<AtomicU64>,
+    pub(crate) traffic: Arc<Mutex<Traffic>>,
 }
 
 #[async_trait::async_trait]
 impl Dial for Simulated {
     async fn dial(&self, url: &str, _: &EtcdConfig) -> Result<Client, Error> {
-        let attempts = Arc::clone(&self.attempts);
+        let traffic = Arc::clone(&self.traffic);
         let connector = tower::service_fn(move |uri: http::Uri| {
-            attempts.fetch_add(1, Ordering::Relaxed);
+            let host = uri.host().unwrap_or_default().to_owned();
+            let index = host.strip_prefix(HOST).and_then(|index| index.parse().ok());
+            let index = index.expect("a member's host");
+            lock(&traffic).attempts.push((clock(), index));
             async move {
-                let host = uri.host().unwrap_or_default().to_owned();
                 let port = uri.port_u16().unwrap_or_default();
                 let stream = TcpStream::connect((host, port)).await?;
                 Ok::<_, io::Error>(TokioIo::new(stream))
@@ -48,7 +79,11 @@ impl Dial for Simulated {
 }
 
 /// An accepted connection, as the server wants it.
-pub(crate) struct Accepted(pub(crate) TcpStream);
+pub(crate) struct Accepted {
+    pub(crate) stream: TcpStream,
+    /// When it is closed, if so.
+    pub(crate) closes: Option<Pin<Box<Sleep>>>,
+}
 
 impl Connected for Accepted {
     type ConnectInfo = ();
@@ -62,7 +97,12 @@ impl AsyncRead for Accepted {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        if let Some(closes) = &mut self.closes
+            && closes.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
@@ -72,15 +112,15 @@ impl AsyncWrite for Accepted {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

@@ -1,17 +1,16 @@
 //! What happens in a simulation, as a seed decides.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::Probe;
 use crate::etcd::{EtcdConfig, EtcdProbe};
-use crate::fake::{Condition, Member, PORT, World};
-use crate::judged::judge;
-use crate::net::{Chance, Simulated};
+use crate::fake::{Condition, LATE_WAY, Member, PORT, Whom, World};
+use crate::judged::{Told, judge};
+use crate::net::{Chance, HOST, Simulated, Traffic};
 use crate::shell::lock;
-use crate::{Observation, Probe};
 
 /// Something that happens to the cluster or to the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,14 +43,35 @@ pub enum Episode {
     Reordered,
     /// Nothing to be seen: an election of 2.5 s.
     Election,
-    /// Nothing to be seen: one reply that arrives after its time, for one pause of 2.5 s.
+    /// Nothing to be seen: a pause of up to 3.1 s, in which a question may be given up.
     Pause,
     /// Nothing to be seen: one of several members is cut off.
     OneCutOff,
+    /// Nothing to be seen: what the probe sends to one of several members is lost.
+    OneCutTo,
+    /// Nothing to be seen: what one of several members sends is lost.
+    OneCutFrom,
     /// Nothing to be seen: one of several members crashes.
     OneCrashed,
+    /// Nothing to be seen: one of several members closes each connection soon after it was made.
+    OneHangsUp,
+    /// Nothing to be seen: half the replies of one of several members arrive after their time.
+    OneLate,
     /// Nothing to be seen: the list of alarms is not for this user any more.
     AlarmsHidden,
+}
+
+/// An episode, and its time.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene {
+    /// What happens.
+    pub episode: Episode,
+    /// When it begins.
+    pub begins: Duration,
+    /// When it ends.
+    pub ends: Duration,
+    /// Whom it happens to, if to one member only.
+    pub member: usize,
 }
 
 /// All that a seed decides.
@@ -59,14 +79,16 @@ pub enum Episode {
 pub struct Scenario {
     /// One or three.
     pub members: usize,
-    /// What happens, when it begins, and how long it lasts.
-    pub episodes: Vec<(Episode, Duration, Duration)>,
-    latency: Duration,
-    seed: u64,
+    /// What happens, one after the other.
+    pub scenes: Vec<Scene>,
+    /// How long a message takes at most.
+    pub latency: Duration,
+    /// For all other chance.
+    pub seed: u64,
 }
 
 impl Episode {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 22] = [
         Self::Silent,
         Self::CutToMembers,
         Self::CutFromMembers,
@@ -83,12 +105,31 @@ impl Episode {
         Self::Election,
         Self::Pause,
         Self::OneCutOff,
+        Self::OneCutTo,
+        Self::OneCutFrom,
         Self::OneCrashed,
+        Self::OneHangsUp,
+        Self::OneLate,
         Self::AlarmsHidden,
     ];
 
-    fn needs_three(self) -> bool {
-        matches!(self, Self::OneCutOff | Self::OneCrashed)
+    /// Whether it happens to one of several members.
+    pub(crate) fn is_of_one(self) -> bool {
+        matches!(
+            self,
+            Self::OneCutOff
+                | Self::OneCutTo
+                | Self::OneCutFrom
+                | Self::OneCrashed
+                | Self::OneHangsUp
+                | Self::OneLate
+        )
+    }
+
+    /// Whether both can be in one scenario: what tells the one is turned off for the other.
+    fn goes_with(self, other: Self) -> bool {
+        let both = [self, other];
+        !(both.contains(&Self::Slow) && both.contains(&Self::Reordered))
     }
 }
 
@@ -97,26 +138,32 @@ impl Scenario {
     pub fn of(seed: u64) -> Self {
         let mut chance = Chance(seed);
         let members = if chance.below(2) == 0 { 1 } else { 3 };
-        let mut episodes = Vec::new();
+        let mut scenes: Vec<Scene> = Vec::new();
         let mut at = Duration::ZERO;
         for _ in 0..=chance.below(2) {
             let episode = loop {
                 let index = chance.below(Episode::ALL.len() as u64) as usize;
                 let episode = Episode::ALL[index];
-                if members == 1 && episode.needs_three() {
-                    continue;
+                let fits = scenes.iter().all(|scene| episode.goes_with(scene.episode));
+                if fits && (members == 3 || !episode.is_of_one()) {
+                    break episode;
                 }
-                break episode;
             };
-            at += chance.ms(9_000, 18_000);
+            let begins = at + chance.ms(9_000, 18_000);
             let lasts = match episode {
-                Episode::Election | Episode::Pause => Duration::from_millis(2_500),
+                Episode::Election => Duration::from_millis(2_500),
+                Episode::Pause => chance.ms(2_500, 3_100),
                 Episode::Wiped => Duration::ZERO,
                 Episode::Stalled | Episode::NoSpace | Episode::Corrupt => chance.ms(13_000, 16_000),
                 _ => chance.ms(9_000, 13_000),
             };
-            episodes.push((episode, at, lasts));
-            at += lasts;
+            at = begins + lasts;
+            scenes.push(Scene {
+                episode,
+                begins,
+                ends: at,
+                member: chance.below(members as u64) as usize,
+            });
             if episode == Episode::AlarmsHidden {
                 // It takes a minute until the probe looks whether it may see them again.
                 break;
@@ -124,37 +171,48 @@ impl Scenario {
         }
         Self {
             members,
-            episodes,
+            scenes,
             latency: chance.ms(2, 20),
             seed,
         }
     }
 
-    fn end(&self) -> Duration {
-        let last = self.episodes.last().map(|(_, at, lasts)| *at + *lasts);
+    /// Whether an episode is part of it.
+    pub fn has(&self, episode: Episode) -> bool {
+        self.scenes.iter().any(|scene| scene.episode == episode)
+    }
+
+    /// When it is over.
+    pub fn end(&self) -> Duration {
+        let last = self.scenes.last().map(|scene| scene.ends);
         last.unwrap_or_default() + Duration::from_secs(9)
     }
 
     fn hosts(&self) -> Vec<String> {
         (0..self.members)
-            .map(|index| format!("etcd-{index}"))
+            .map(|index| format!("{HOST}{index}"))
             .collect()
     }
 }
 
-/// What the probe told, and when.
-pub(crate) type Trace = Vec<(Duration, Observation)>;
+/// What came of a scenario.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What the probe told, line by line.
+    pub trace: String,
+    /// What went over the network.
+    pub traffic: Traffic,
+}
 
-/// Runs a scenario and judges it. Returns the trace, line by line.
+/// Runs a scenario and judges it.
 ///
 /// # Errors
 ///
 /// What is not as it must be, with the scenario and the trace.
-pub fn simulate(scenario: &Scenario) -> Result<String, String> {
-    let world = Arc::new(World::new(scenario.seed));
-    let trace: Arc<Mutex<Trace>> = Arc::default();
-    let dial = Simulated::default();
-    let attempts = Arc::clone(&dial.attempts);
+pub fn simulate(scenario: &Scenario) -> Result<Outcome, String> {
+    let traffic: Arc<Mutex<Traffic>> = Arc::default();
+    let world = Arc::new(World::new(scenario.seed, Arc::clone(&traffic)));
+    let trace: Arc<Mutex<Vec<Told>>> = Arc::default();
     let mut sim = turmoil::Builder::new()
         .rng_seed(scenario.seed)
         .simulation_duration(scenario.end() + Duration::from_secs(5))
@@ -166,14 +224,17 @@ pub fn simulate(scenario: &Scenario) -> Result<String, String> {
     for (index, host) in scenario.hosts().into_iter().enumerate() {
         let member = Member {
             world: Arc::clone(&world),
-            id: index as u64 + 1,
+            index,
         };
         sim.host(host, move || member.clone().serve());
     }
     let (told, config) = (Arc::clone(&trace), config(scenario));
-    let (probed, director, end) = (Arc::new(dial), scenario.clone(), scenario.end());
+    let dial = Arc::new(Simulated {
+        traffic: Arc::clone(&traffic),
+    });
+    let end = scenario.end();
     sim.client("probe", async move {
-        let probe = EtcdProbe::dialing(config, probed)?;
+        let probe = EtcdProbe::dialing(config, dial)?;
         let began = Instant::now();
         while began.elapsed() < end {
             if let Ok(observation) =
@@ -184,11 +245,10 @@ pub fn simulate(scenario: &Scenario) -> Result<String, String> {
         }
         Ok(())
     });
-    let mut steps = director.steps();
+    let mut turns = scenario.turns().into_iter().peekable();
     loop {
-        while steps.first().is_some_and(|(at, ..)| sim.elapsed() >= *at) {
-            let (_, episode, begins) = steps.remove(0);
-            turn(&mut sim, &director, &world, episode, begins);
+        while let Some((_, scene, begins)) = turns.next_if(|(at, ..)| sim.elapsed() >= *at) {
+            turn(&mut sim, scenario, &world, scene, begins);
         }
         match sim.step() {
             Ok(true) => break,
@@ -197,18 +257,18 @@ pub fn simulate(scenario: &Scenario) -> Result<String, String> {
         }
     }
     let trace = std::mem::take(&mut *lock(&trace));
+    let traffic = std::mem::take(&mut *lock(&traffic));
     let lines: Vec<String> = trace
         .iter()
         .map(|(at, observation)| format!("{at:?} {observation:?}"))
         .collect();
-    let (attempts, requests) = (attempts.load(Ordering::Relaxed), world.requests());
-    let text = format!(
-        "{}\n{attempts} connections, {requests} requests\n",
-        lines.join("\n")
-    );
-    match judge(scenario, &trace, attempts, requests) {
-        Ok(()) => Ok(text),
-        Err(wrong) => Err(format!("{wrong}\n{scenario:?}\n{text}")),
+    let lines = lines.join("\n");
+    match judge(scenario, &trace, &traffic) {
+        Ok(()) => Ok(Outcome {
+            trace: lines,
+            traffic,
+        }),
+        Err(wrong) => Err(format!("{wrong}\n{scenario:?}\n{lines}\n{traffic}")),
     }
 }
 
@@ -216,28 +276,32 @@ fn config(scenario: &Scenario) -> EtcdConfig {
     let hosts = scenario.hosts();
     let urls = hosts.iter().map(|host| format!("http://{host}:{PORT}"));
     let config = EtcdConfig::new(urls).expect("valid endpoints");
-    config.jitter_seed(scenario.seed)
+    let config = config.jitter_seed(scenario.seed);
+    if scenario.has(Episode::Reordered) {
+        // Only what is slow can be overtaken, and it is not slowness that is looked for here.
+        return config.slow_answers(100);
+    }
+    config
 }
 
 impl Scenario {
-    /// When each episode begins and ends.
-    fn steps(&self) -> Vec<(Duration, Episode, bool)> {
-        let of = |&(episode, at, lasts): &(Episode, Duration, Duration)| {
-            [(at, episode, true), (at + lasts, episode, false)]
-        };
-        self.episodes.iter().flat_map(of).collect()
+    /// When each scene begins and ends.
+    fn turns(&self) -> Vec<(Duration, Scene, bool)> {
+        let of = |&scene: &Scene| [(scene.begins, scene, true), (scene.ends, scene, false)];
+        self.scenes.iter().flat_map(of).collect()
     }
 }
 
-/// Begins or ends an episode.
+/// Begins or ends a scene.
 fn turn(
     sim: &mut turmoil::Sim<'_>,
     scenario: &Scenario,
     world: &World,
-    episode: Episode,
+    scene: Scene,
     begins: bool,
 ) {
     let hosts = scenario.hosts();
+    let one = &*hosts[scene.member];
     let condition = |change: &dyn Fn(&mut Condition)| {
         let mut now = Condition::GOOD;
         if begins {
@@ -245,7 +309,7 @@ fn turn(
         }
         world.set(now);
     };
-    match (episode, begins) {
+    match (scene.episode, begins) {
         (Episode::CutToMembers, true) => hosts
             .iter()
             .for_each(|host| sim.partition_oneway("probe", &**host)),
@@ -258,18 +322,34 @@ fn turn(
         (Episode::CutFromMembers, false) => hosts
             .iter()
             .for_each(|host| sim.repair_oneway(&**host, "probe")),
-        (Episode::OneCutOff, true) => sim.partition("probe", &*hosts[0]),
-        (Episode::OneCutOff, false) => sim.repair("probe", &*hosts[0]),
-        (Episode::OneCrashed, true) => sim.crash(&*hosts[0]),
-        (Episode::OneCrashed, false) => sim.bounce(&*hosts[0]),
+        (Episode::OneCutOff, true) => sim.partition("probe", one),
+        (Episode::OneCutOff, false) => sim.repair("probe", one),
+        (Episode::OneCutTo, true) => sim.partition_oneway("probe", one),
+        (Episode::OneCutTo, false) => sim.repair_oneway("probe", one),
+        (Episode::OneCutFrom, true) => sim.partition_oneway(one, "probe"),
+        (Episode::OneCutFrom, false) => sim.repair_oneway(one, "probe"),
+        (Episode::OneCrashed, true) => sim.crash(one),
+        (Episode::OneCrashed, false) => sim.bounce(one),
         (Episode::Crash, true) => hosts.iter().for_each(|host| sim.crash(&**host)),
         (Episode::Crash, false) => hosts.iter().for_each(|host| sim.bounce(&**host)),
         (Episode::HangUps, _) => {
-            condition(&|condition| condition.hangs_up = true);
+            condition(&|condition| condition.hangs_up = Whom::All);
             if begins {
                 // What is open is closed as well.
                 hosts.iter().for_each(|host| sim.bounce(&**host));
             }
+        }
+        (Episode::OneHangsUp, _) => {
+            condition(&|condition| condition.hangs_up = Whom::One(scene.member));
+            if begins {
+                sim.bounce(one);
+            }
+        }
+        (Episode::OneLate, _) => {
+            condition(&|condition| condition.late = Whom::One(scene.member));
+            let way = if begins { LATE_WAY } else { scenario.latency };
+            // Both ways, so that the reply is on its way when the probe gives up.
+            sim.set_link_latency("probe", one, way);
         }
         (Episode::Wiped, true) => world.wipe(),
         (Episode::Wiped, false) => {}
@@ -283,7 +363,7 @@ fn turn(
         (Episode::Corrupt, _) => condition(&|condition| condition.alarm = 2),
         (Episode::Denied, _) => condition(&|condition| condition.permits = false),
         (Episode::Reordered, _) => {
-            condition(&|condition| condition.spread = Duration::from_millis(900));
+            condition(&|condition| condition.spread = Duration::from_millis(1_800));
         }
         (Episode::AlarmsHidden, _) => condition(&|condition| condition.shows_alarms = false),
     }

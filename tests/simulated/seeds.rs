@@ -1,11 +1,18 @@
 //! A thousand seeds in a release build; an eighth of them in a debug build, which is some fifteen
 //! times slower.
 
-use overwatch_simulated::{Scenario, simulate};
+use std::ops::Range;
 
-fn judge(seeds: std::ops::Range<u64>) {
+use overwatch_simulated::{Episode, Scenario, Traffic, simulate};
+
+/// As many of these as the build can do.
+fn share(seeds: Range<u64>) -> Range<u64> {
     let share = if cfg!(debug_assertions) { 8 } else { 1 };
-    let seeds = seeds.start..seeds.start + (seeds.end - seeds.start) / share;
+    seeds.start..seeds.start + (seeds.end - seeds.start) / share
+}
+
+fn judge(seeds: Range<u64>) {
+    let seeds = share(seeds);
     let mut wrong = Vec::new();
     for seed in seeds {
         if let Err(why) = simulate(&Scenario::of(seed)) {
@@ -37,6 +44,30 @@ seeds! {
     seeds_625_to_749: 625..750;
     seeds_750_to_874: 750..875;
     seeds_875_to_999: 875..1000;
+}
+
+/// Half of the scenarios with this episode show what it is there for.
+fn shows(episode: Episode, what: impl Fn(&Traffic) -> usize) {
+    let scenarios = share(0..1_000).map(Scenario::of);
+    let with_it = scenarios.filter(|scenario| scenario.has(episode));
+    // Those that are refused are told of by the tests above.
+    let outcomes: Vec<_> = with_it.filter_map(|it| simulate(&it).ok()).collect();
+    let shown = outcomes.iter().filter(|it| what(&it.traffic) > 0).count();
+    assert!(
+        shown > 0 && shown * 2 >= outcomes.len(),
+        "{episode:?} shows in {shown} of {}",
+        outcomes.len()
+    );
+}
+
+#[test]
+fn replies_do_overtake_each_other() {
+    shows(Episode::Reordered, |traffic| traffic.overtakings);
+}
+
+#[test]
+fn replies_do_arrive_after_their_time() {
+    shows(Episode::OneLate, |traffic| traffic.late);
 }
 
 #[test]

@@ -16,6 +16,11 @@ pub(in super::super) struct Pace {
     pub(in super::super) request_timeout: Duration,
     pub(in super::super) connect_timeout: Duration,
     pub(in super::super) election_timeout: Duration,
+    pub(in super::super) reconnect: Duration,
+    pub(in super::super) spare_reconnect: Duration,
+    pub(in super::super) refused: Duration,
+    pub(in super::super) keepalive: Duration,
+    pub(in super::super) keepalive_timeout: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,7 +42,7 @@ impl Pace {
     /// One request a second in all, and a hang or a lost quorum told within 5 s: the read's two
     /// numbers leave a quarter of a second of that to spare.
     pub(super) const DEFAULT: Self = Self {
-        progress: Layer::new(10_000, 3_350),
+        progress: Layer::new(15_000, 3_350),
         read: Layer::new(1_400, 3_350),
         write: Layer::new(8_000, 3_350),
         recheck: Duration::from_millis(500),
@@ -46,6 +51,11 @@ impl Pace {
         request_timeout: Duration::from_secs(3),
         connect_timeout: Duration::from_secs(2),
         election_timeout: Duration::from_secs(1),
+        reconnect: Duration::from_millis(300),
+        spare_reconnect: Duration::from_secs(5),
+        refused: Duration::from_secs(60),
+        keepalive: Duration::from_secs(10),
+        keepalive_timeout: Duration::from_secs(5),
     };
 
     /// The cheapest layer, which no election disturbs, is the one that sees a hang.
@@ -57,6 +67,7 @@ impl Pace {
         latency_budget: Duration::from_millis(500),
         request_timeout: Duration::from_secs(2),
         connect_timeout: Duration::from_secs(1),
+        reconnect: Duration::from_millis(250),
         ..Self::DEFAULT
     };
 
@@ -99,9 +110,31 @@ impl Pace {
         for (knob, value) in [
             ("request_timeout", self.request_timeout),
             ("connect_timeout", self.connect_timeout),
+            ("reconnect_every", self.reconnect),
+            ("keepalive_timeout", self.keepalive_timeout),
         ] {
             at_least(knob, value, SHORTEST, "")?;
             at_most(knob, value, LONGEST_TIMEOUT, "")?;
+        }
+        at_least(
+            "keepalive_every",
+            self.keepalive,
+            KEEPALIVE_SHORTEST,
+            ", or etcd closes the connection",
+        )?;
+        at_least(
+            "spare_reconnect_every",
+            self.spare_reconnect,
+            self.reconnect,
+            " (reconnect_every), or a spare member is sought harder than one in need",
+        )?;
+        at_least("refused_every", self.refused, DEAR, "")?;
+        for (knob, value) in [
+            ("keepalive_every", self.keepalive),
+            ("spare_reconnect_every", self.spare_reconnect),
+            ("refused_every", self.refused),
+        ] {
+            at_most(knob, value, LONGEST, "")?;
         }
         let election = self.election_timeout;
         at_least("election_timeout", election, Duration::from_millis(50), "")?;
@@ -146,8 +179,8 @@ impl Pace {
             at_least(
                 patience_knob,
                 patience,
-                self.latency_budget,
-                " (latency_budget), or a good answer comes too late",
+                2 * self.latency_budget,
+                " (twice the latency_budget), or nobody else is asked before it fails",
             )?;
         }
         for (knob, patience) in [
@@ -221,5 +254,7 @@ fn at_most(
 /// More often than that only burdens the servers.
 const SHORTEST: Duration = Duration::from_millis(100);
 const DEAR: Duration = Duration::from_secs(1);
+/// etcd closes connections that ping more often (its `--grpc-keepalive-min-time`).
+const KEEPALIVE_SHORTEST: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(600);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);

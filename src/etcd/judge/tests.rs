@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use super::*;
 
+mod proving;
+mod runs;
+
 #[test]
 fn certain_failures_of_all_endpoints_are_told_at_once() {
     let mut case = Case::new(config(["http://a", "http://b"]));
@@ -365,7 +368,11 @@ fn all_layers_must_answer_before_it_is_alive() {
     let answers: [fn(&mut Case, u64); 3] = [
         |case, at| case.progress(0, at),
         |case, at| case.read(0, 7, at),
-        |case, at| case.write(0, at),
+        |case, at| {
+            // Of a single member two are wanted before a start.
+            case.write(0, at);
+            case.write(0, at);
+        },
     ];
     for last in 0..3 {
         let others = || (0..3).filter(move |&layer| layer != last);
@@ -401,27 +408,43 @@ fn all_layers_must_answer_before_it_is_alive() {
 
 #[test]
 fn a_user_that_may_only_read_leaves_the_write_path_unchecked() {
-    for fault in [Fault::Permission, Fault::Unauthenticated] {
-        let mut case = Case::new(config(["http://a"]));
-        case.judge.opened(0, case.t0);
-        case.ask(0);
-        case.read(0, 7, 0);
-        case.progress(0, 0);
-        case.fail(0, Kind::Write, Cause::sure(fault, "denied"), 0, 10);
-        let evidence = case.lives(10);
-        assert!(evidence.ends_with("write path not checked"), "{evidence}");
-        assert!(case.judge.seats()[0].usable());
-        // It is asked again, but seldom.
-        assert!(!case.due(59_999).contains(&Kind::Write));
-        assert!(case.due(60_000).contains(&Kind::Write));
-        case.read(0, 7, 59_000);
-        case.progress(0, 59_000);
-        case.lives(59_000);
-        // Rights can be given.
-        case.write(0, 60_000);
-        let evidence = case.lives(60_000);
-        assert!(evidence.contains("proposal in 0.0ns"), "{evidence}");
-    }
+    let mut case = Case::new(config(["http://a"]));
+    case.judge.opened(0, case.t0);
+    case.ask(0);
+    case.read(0, 7, 0);
+    case.progress(0, 0);
+    let denied = || Cause::sure(Fault::Permission, "denied");
+    case.fail(0, Kind::Write, denied(), 0, 10);
+    let evidence = case.lives(10);
+    assert!(evidence.ends_with("write path not checked"), "{evidence}");
+    assert!(case.judge.seats()[0].usable());
+    // It is asked again, but seldom.
+    assert!(!case.due(59_999).contains(&Kind::Write));
+    assert!(case.due(60_000).contains(&Kind::Write));
+    case.read(0, 7, 59_000);
+    case.progress(0, 59_000);
+    case.lives(59_000);
+    // Rights can be given.
+    case.write(0, 60_000);
+    let evidence = case.lives(60_000);
+    assert!(evidence.contains("proposal in 0.0ns"), "{evidence}");
+}
+
+#[test]
+fn where_one_member_refuses_proposals_another_is_asked() {
+    let mut case = Case::alive(config(["http://a", "http://b"]));
+    case.read(1, 7, 1_400);
+    case.read(0, 7, 1_400);
+    case.lives(1_400);
+    let denied = Cause::sure(Fault::Permission, "denied");
+    case.judge.asked(Kind::Write, case.at(8_000));
+    case.fail(0, Kind::Write, denied, 8_000, 8_000);
+    assert!(case.judge.seats()[0].refuses());
+    assert!(case.due(8_000).contains(&Kind::Write), "of the other one");
+    case.write(1, 8_010);
+    case.read(0, 7, 8_010);
+    let evidence = case.lives(8_010);
+    assert!(evidence.contains("proposal in"), "{evidence}");
 }
 
 #[test]
@@ -522,7 +545,7 @@ impl Case {
         Asked {
             kind,
             at: self.at(at),
-            mark: self.judge.mark(),
+            mark: self.judge.mark(0),
             look: false,
         }
     }

@@ -135,6 +135,12 @@ impl Probe for All {
         }
     }
 
+    fn proving(&self, on: bool) {
+        for probe in &self.probes {
+            probe.proving(on);
+        }
+    }
+
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
         if self.probes.is_empty() {
             // Nothing at all would always be alive.

@@ -131,15 +131,21 @@ impl Supervisor {
             None => self.seen.try_recv().ok()?,
         };
         let session = seen.session;
-        let current = match &self.observed {
-            Some(observed) => observed.session(),
-            None => self.machine.session(),
+        let (current, phase) = match &self.observed {
+            Some(observed) => (observed.session(), observed.phase()),
+            None => (self.machine.session(), self.machine.phase()),
         };
         let current = current == Some(session);
         let (input, fatal, sight) = match seen.observation {
             // What was seen so long ago is no sign of life any more.
             Observation::Alive { .. }
                 if seen.at.elapsed() >= self.shared.plan.policy().silence_limit() =>
+            {
+                return None;
+            }
+            // The probe was asked for one that is made since.
+            Observation::Alive { .. }
+                if phase == Phase::Monitoring && Some(seen.at) < self.hold_off_over =>
             {
                 return None;
             }

@@ -11,9 +11,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::support::etcd::Etcd;
+use crate::support::etcd::{Etcd, Version};
 use crate::support::observe::*;
-use crate::support::pki::Pki;
+use crate::support::pki::{Pki, Signed};
 
 #[tokio::test]
 async fn credentials_decide() {
@@ -71,7 +71,7 @@ async fn credentials_decide() {
 #[tokio::test]
 async fn certificates_decide() {
     let etcd = Etcd::start_with_tls().await;
-    let (pki, stranger) = (etcd.pki(), Pki::new());
+    let pki = etcd.pki();
     let tls = || Tls::new(&*pki.ca_pem).identity(&*pki.client.cert_pem, &*pki.client.key_pem);
     let right = config([etcd.url()]).tls(tls());
     let right = EtcdProbe::new(right).expect("a valid configuration");
@@ -81,58 +81,106 @@ async fn certificates_decide() {
     let plain_url = format!("http://{}", etcd.address());
     let plain_etcd = Etcd::start().await;
     let tls_url = format!("https://{}", plain_etcd.address());
-    let strange = &stranger.client;
     for (what, config, text) in [
-        (
-            "another authority",
-            config([etcd.url()]).tls(Tls::new(&*stranger.ca_pem)),
-            "TLS: invalid peer certificate",
-        ),
-        (
-            "another name",
-            config([etcd.url()]).tls(tls().domain_name("etcd.example")),
-            "TLS: invalid peer certificate",
-        ),
-        (
-            "no identity",
-            config([etcd.url()]).tls(Tls::new(&*pki.ca_pem)),
-            // The alert that says so may or may not arrive before the connection ends.
-            "ertificate",
-        ),
-        (
-            "another identity",
-            config([etcd.url()])
-                .tls(Tls::new(&*pki.ca_pem).identity(&*strange.cert_pem, &*strange.key_pem)),
-            // The alert that says so may or may not arrive before the connection ends.
-            "ertificate",
-        ),
         (
             "http:// where TLS is spoken",
             config([plain_url]),
-            "does the server want https?",
+            "unreachable|etcd is unreachable: {url}: the connection was closed; does the server want \
+             https?",
         ),
         (
             "https:// where none is",
             config([tls_url]).tls(tls()),
-            "TLS",
+            "tls|no TLS connection with etcd: {url}: the connection was closed; does the server speak \
+             TLS, ",
         ),
         (
             "PEM without a certificate",
             config([etcd.url()]).tls(Tls::new("-----BEGIN CERTIFICATE-----")),
-            "TLS: ",
+            "tls|no TLS connection with etcd: {url}: TLS: ",
         ),
     ] {
         let probe = EtcdProbe::new(config).expect("a valid configuration");
+        let url = &probe.endpoints()[0].url;
         let begun = Instant::now();
         let reason = until_failing(what, &probe, FAULT_LIMIT, begun).await;
-        assert!(reason.contains(text), "{what}: {reason}");
-        let class = if what.starts_with("http:") {
-            "unreachable"
-        } else {
-            "tls"
-        };
-        assert!(reason.starts_with(class), "{what}: {reason}");
+        assert!(
+            reason.starts_with(&text.replace("{url}", url)),
+            "{what}: {reason}"
+        );
     }
+}
+
+/// Both versions, because servers refuse a client's certificate in different ways.
+#[tokio::test]
+async fn what_is_wrong_with_a_certificate_is_named() {
+    for version in [Version::V34, Version::V35] {
+        let etcd = Etcd::start_version_with_tls(version).await;
+        let (pki, stranger, namesake) = (etcd.pki(), Pki::of_authority("stranger-ca"), Pki::new());
+        let trusting = |pki: &Pki| Tls::new(&*pki.ca_pem);
+        let shows = |own: &Signed| trusting(pki).identity(&*own.cert_pem, &*own.key_pem);
+        let of_server = "TLS: invalid peer certificate: ";
+        for (what, tls, text) in [
+            ("unknown authority", trusting(&stranger), "UnknownIssuer. "),
+            (
+                "another authority of the same name",
+                trusting(&namesake),
+                "BadSignature. ",
+            ),
+            (
+                "wrong name",
+                shows(&pki.client).domain_name("etcd.example"),
+                "certificate not valid for name \"etcd.example\"; certificate is only valid for \
+                 IpAddress(127.0.0.1). ",
+            ),
+        ] {
+            refused(what, &etcd, tls, &[&format!("{of_server}{text}")]).await;
+        }
+        for (what, tls) in [
+            ("no client certificate", trusting(pki)),
+            (
+                "client certificate of another authority",
+                shows(&stranger.client),
+            ),
+            ("expired client certificate", shows(&pki.expired_client)),
+        ] {
+            // An alert says so, unless the connection ends before it is read.
+            let texts = [
+                "TLS: received fatal alert: BadCertificate. ",
+                "the connection was closed; does the server speak TLS, and want another client \
+                 certificate?. ",
+            ];
+            refused(what, &etcd, tls, &texts).await;
+        }
+        etcd.serve_certificate(|pki| &pki.expired_server);
+        let text = format!("{of_server}certificate expired: ");
+        refused(
+            "expired server certificate",
+            &etcd,
+            shows(&pki.client),
+            &[&text],
+        )
+        .await;
+        // All this time nothing else was wrong.
+        etcd.serve_certificate(|pki| &pki.server);
+        let right = config([etcd.url()]).tls(shows(&pki.client));
+        let right = EtcdProbe::new(right).expect("a valid configuration");
+        until_alive("right certificates", &right, SOON).await;
+    }
+}
+
+/// It fails for want of TLS, and says one of these of the endpoint.
+async fn refused(what: &str, etcd: &Etcd, tls: Tls, texts: &[&str]) {
+    let config = config([etcd.url()]).tls(tls);
+    let probe = EtcdProbe::new(config).expect("a valid configuration");
+    let reason = until_failing(what, &probe, SOON, Instant::now()).await;
+    let says = reason.strip_prefix(&format!(
+        "tls|no TLS connection with etcd: {}: ",
+        etcd.url()
+    ));
+    let says = says.unwrap_or_else(|| panic!("{what}: {reason}"));
+    let named = texts.iter().any(|&text| says.starts_with(text));
+    assert!(named, "{what}: {reason}");
 }
 
 #[tokio::test]

@@ -153,6 +153,34 @@ fn numbers_out_of_their_bounds_are_refused_by_name() {
             plain().latency_budget(us(49_999)),
             "latency_budget is 49.999ms, but must be at least 50ms".into(),
         ),
+        (plain().reconnect_every(below), short("reconnect_every")),
+        (
+            plain().reconnect_every(timeout),
+            long("reconnect_every", "30"),
+        ),
+        (
+            plain().spare_reconnect_every(above),
+            long("spare_reconnect_every", "600"),
+        ),
+        (
+            plain().refused_every(us(999_999)),
+            "refused_every is 999.999ms, but must be at least 1s".into(),
+        ),
+        (plain().refused_every(above), long("refused_every", "600")),
+        (
+            plain().keepalive_every(us(4_999_999)),
+            "keepalive_every is 4.999999s, but must be at least 5s, or etcd closes the connection"
+                .into(),
+        ),
+        (
+            plain().keepalive_every(above),
+            long("keepalive_every", "600"),
+        ),
+        (plain().keepalive_timeout(below), short("keepalive_timeout")),
+        (
+            plain().keepalive_timeout(timeout),
+            long("keepalive_timeout", "30"),
+        ),
         (
             plain().slow_answers(0),
             "slow_answers: is 0, but must be from 1 to 100".into(),
@@ -222,21 +250,24 @@ fn numbers_that_cannot_work_together_are_refused_with_the_reason() {
              into later than health",
         ),
         (
-            plain()
-                .progress_patience(ms(1_000))
-                .latency_budget(ms(1_001)),
-            "progress_patience is 1s, but must be at least 1.001s (latency_budget), or a good \
-             answer comes too late",
+            plain().progress_patience(ms(1_999)),
+            "progress_patience is 1.999s, but must be at least 2s (twice the latency_budget), or \
+             nobody else is asked before it fails",
         ),
         (
-            plain().read_patience(ms(1_000)).latency_budget(ms(1_001)),
-            "read_patience is 1s, but must be at least 1.001s (latency_budget), or a good answer \
-             comes too late",
+            plain().read_patience(ms(1_999)),
+            "read_patience is 1.999s, but must be at least 2s (twice the latency_budget), or \
+             nobody else is asked before it fails",
         ),
         (
-            plain().write_patience(ms(1_000)).latency_budget(ms(1_001)),
-            "write_patience is 1s, but must be at least 1.001s (latency_budget), or a good answer \
-             comes too late",
+            plain().write_patience(ms(1_999)),
+            "write_patience is 1.999s, but must be at least 2s (twice the latency_budget), or \
+             nobody else is asked before it fails",
+        ),
+        (
+            plain().spare_reconnect_every(ms(299)),
+            "spare_reconnect_every is 299ms, but must be at least 300ms (reconnect_every), or a \
+             spare member is sought harder than one in need",
         ),
         (
             plain().read_patience(ms(2_999)),
@@ -293,7 +324,12 @@ fn the_bounds_themselves_are_taken() {
         .slow_answers(1)
         .request_timeout(ms(100))
         .connect_timeout(ms(100))
-        .election_timeout(ms(50));
+        .election_timeout(ms(50))
+        .reconnect_every(ms(100))
+        .spare_reconnect_every(ms(100))
+        .refused_every(ms(1_000))
+        .keepalive_every(ms(5_000))
+        .keepalive_timeout(ms(100));
     EtcdProbe::new(least).expect("the shortest");
     let most = plain()
         .progress_every(ms(600_000))
@@ -307,7 +343,12 @@ fn the_bounds_themselves_are_taken() {
         .slow_answers(100)
         .request_timeout(ms(30_000))
         .connect_timeout(ms(30_000))
-        .election_timeout(ms(50_000));
+        .election_timeout(ms(50_000))
+        .reconnect_every(ms(30_000))
+        .spare_reconnect_every(ms(600_000))
+        .refused_every(ms(600_000))
+        .keepalive_every(ms(600_000))
+        .keepalive_timeout(ms(30_000));
     EtcdProbe::new(most).expect("the longest");
 }
 
@@ -320,7 +361,7 @@ fn the_documented_presets_are_those_that_are_used() {
         .lines()
         .filter_map(|line| line.strip_prefix("/// | [`"));
     let rows: Vec<Vec<&str>> = rows.map(|row| row.split(" | ").collect()).collect();
-    assert_eq!(rows.len(), 12, "{rows:?}");
+    assert_eq!(rows.len(), 17, "{rows:?}");
     let plain = || config(["http://localhost:2379"]);
     // Something else in each knob, so that one that is missing in the table would show.
     let other = || {
@@ -360,6 +401,11 @@ fn set(config: EtcdConfig, row: &str, value: &str) -> EtcdConfig {
         "request_timeout" => config.request_timeout(time),
         "connect_timeout" => config.connect_timeout(time),
         "election_timeout" => config.election_timeout(time),
+        "reconnect_every" => config.reconnect_every(time),
+        "spare_reconnect_every" => config.spare_reconnect_every(time),
+        "refused_every" => config.refused_every(time),
+        "keepalive_every" => config.keepalive_every(time),
+        "keepalive_timeout" => config.keepalive_timeout(time),
         other => panic!("{other} is no knob with a number"),
     }
 }

@@ -314,12 +314,13 @@ impl Given {
         let request = self.number("request_timeout");
         let connect = self.number("connect_timeout");
         let budget = self.number("latency_budget");
+        let twice = budget.saturating_mul(2);
         match knob {
             "progress_every" | "read_every" => (ms(100), ms(600_000)),
             "write_every" => (ms(1_000), ms(600_000)),
-            "progress_patience" => (budget, ms(600_000)),
+            "progress_patience" => (twice, ms(600_000)),
             "read_patience" | "write_patience" => {
-                (election.max(request).max(connect).max(budget), ms(600_000))
+                (election.max(request).max(connect).max(twice), ms(600_000))
             }
             "recheck_every" => {
                 let patience = progress_patience.min(read_patience).min(write_patience);
@@ -327,7 +328,12 @@ impl Given {
                 (ms(100), every.min(patience / 2))
             }
             "latency_budget" => (ms(50), request / 2),
-            "request_timeout" | "connect_timeout" => (ms(100), ms(30_000)),
+            "request_timeout" | "connect_timeout" | "reconnect_every" | "keepalive_timeout" => {
+                (ms(100), ms(30_000))
+            }
+            "spare_reconnect_every" => (self.number("reconnect_every"), ms(600_000)),
+            "refused_every" => (ms(1_000), ms(600_000)),
+            "keepalive_every" => (ms(5_000), ms(600_000)),
             "election_timeout" => (ms(50), ms(50_000)),
             other => panic!("{other} has no bounds"),
         }
@@ -569,11 +575,11 @@ type Knob = (
     [u64; PRESETS.len()],
 );
 
-const KNOBS: [Knob; 11] = [
+const KNOBS: [Knob; 16] = [
     (
         "progress_every",
         EtcdConfig::progress_every,
-        [10_000, 250, 60_000],
+        [15_000, 250, 60_000],
     ),
     (
         "progress_patience",
@@ -617,6 +623,23 @@ const KNOBS: [Knob; 11] = [
         [2_000, 1_000, 3_000],
     ),
     ("election_timeout", EtcdConfig::election_timeout, [1_000; 3]),
+    (
+        "reconnect_every",
+        EtcdConfig::reconnect_every,
+        [300, 250, 300],
+    ),
+    (
+        "spare_reconnect_every",
+        EtcdConfig::spare_reconnect_every,
+        [5_000; 3],
+    ),
+    ("refused_every", EtcdConfig::refused_every, [60_000; 3]),
+    ("keepalive_every", EtcdConfig::keepalive_every, [10_000; 3]),
+    (
+        "keepalive_timeout",
+        EtcdConfig::keepalive_timeout,
+        [5_000; 3],
+    ),
 ];
 
 fn preset(index: usize) -> [Duration; KNOBS.len()] {
@@ -633,6 +656,7 @@ const BOUNDS: &[Duration] = &[
     Duration::from_millis(50),
     Duration::from_millis(100),
     Duration::from_secs(1),
+    Duration::from_secs(5),
     Duration::from_secs(30),
     Duration::from_secs(50),
     Duration::from_secs(600),

@@ -3,12 +3,14 @@
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
+use overwatch::Observation;
 use overwatch::http::router;
 use overwatch::machine::Phase;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::support::{policy, start, worker};
+use super::support::{bounded, policy, start, worker};
+use super::trace::watch_in_turn;
 
 async fn get(app: &Router, path: &str) -> (StatusCode, String) {
     let request = Request::get(path).body(Body::empty()).unwrap();
@@ -85,6 +87,41 @@ async fn status_check_is_200_when_ready_and_503_otherwise_and_livez_stays() {
         (StatusCode::SERVICE_UNAVAILABLE, &json!("Stopped"))
     );
     assert_eq!(get(&app, "/livez").await.0, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn status_check_tells_the_class_of_a_failing_dependency() {
+    let observed = [
+        Observation::alive("fine"),
+        Observation::failing("alarm raised by member 1").classed("corrupt"),
+        Observation::alive("fine again"),
+    ];
+    let (handle, run) = watch_in_turn(&observed);
+    let app: Router = router(handle.clone());
+    for (epoch, phase, dependency) in [
+        (
+            1,
+            Phase::Running,
+            json!({"alive": true, "class": null, "what": "fine"}),
+        ),
+        (
+            1,
+            Phase::Monitoring,
+            json!({"alive": false, "class": "corrupt", "what": "alarm raised by member 1"}),
+        ),
+        (
+            2,
+            Phase::Running,
+            json!({"alive": true, "class": null, "what": "fine again"}),
+        ),
+    ] {
+        bounded(handle.wait_for(|status| (status.epoch, status.phase) == (epoch, phase)))
+            .await
+            .unwrap();
+        assert_eq!(check(&app).await.1["dependency"], dependency);
+    }
+    handle.shutdown();
+    bounded(run).await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use overwatch::Failure;
 use overwatch::machine::Phase;
+use overwatch::{Failure, Handle, Observation, Overwatch, Probe, RunError};
+use tokio::task::JoinHandle;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
-use super::support::{policy, start, worker};
+use super::support::{Notes, bounded, policy, start, worker};
 
 type Fields = BTreeMap<&'static str, String>;
 
@@ -164,6 +166,74 @@ async fn reports_are_told_with_their_count_and_first_and_last_reason() {
         ],
         ["9", "number 1", "number 9", "component"]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_the_dependency_fails_is_told_with_its_class_whenever_that_changes() {
+    let captured = Captured::default();
+    let _guard =
+        tracing::subscriber::set_default(tracing_subscriber::registry().with(captured.clone()));
+    let observed = [
+        Observation::alive("fine"),
+        Observation::failing("refused").classed("unreachable"),
+        Observation::failing("refused again").classed("unreachable"),
+        Observation::failing("alarm raised by member 1").classed("corrupt"),
+        Observation::failing("no idea"),
+        Observation::alive("fine again"),
+    ];
+    let (handle, run) = watch_in_turn(&observed);
+    bounded(handle.wait_for(|status| status.epoch == 2 && status.ready))
+        .await
+        .unwrap();
+    handle.shutdown();
+    bounded(run).await.unwrap().unwrap();
+    let told: Vec<_> = captured
+        .at("overwatch::probe")
+        .into_iter()
+        .map(|(level, fields)| {
+            let field = |name| fields.get(name).map_or("-", String::as_str);
+            format!(
+                "{level} {}|{}|{}",
+                field("alive"),
+                field("class"),
+                field("message")
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "INFO true|-|the dependency is alive: fine",
+            "WARN false|unreachable|the dependency is failing: refused",
+            "WARN false|corrupt|the dependency is failing: alarm raised by member 1",
+            "WARN false|-|the dependency is failing: no idea",
+            "INFO true|-|the dependency is alive: fine again",
+        ]
+    );
+}
+
+/// A service whose dependency is observed like that, ten seconds each, and for ever like the last.
+pub(super) fn watch_in_turn(
+    observed: &[Observation],
+) -> (Handle, JoinHandle<Result<(), RunError>>) {
+    struct InTurn(Vec<Observation>, AtomicUsize);
+
+    #[async_trait::async_trait]
+    impl Probe for InTurn {
+        async fn observe(&self) -> Observation {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let index = self.1.fetch_add(1, Ordering::Relaxed) / 10;
+            self.0[index.min(self.0.len() - 1)].clone()
+        }
+    }
+
+    let service = Overwatch::watching(InTurn(observed.to_vec(), AtomicUsize::new(0)))
+        .component("a", worker(&Notes::default(), "a"))
+        .policy(policy().build().unwrap())
+        .build()
+        .unwrap();
+    let handle = service.handle();
+    (handle, tokio::spawn(service.run()))
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::io;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -16,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::pki::Pki;
+use super::pki::{Pki, Signed};
 
 /// One member on free loopback ports, with its data and log in a directory of its own. Dropping it
 /// ends the process and removes the directory.
@@ -57,6 +58,18 @@ impl Version {
         }
     }
 
+    /// What the binary says of itself, such as `3.4.23`.
+    pub(crate) fn told(self) -> String {
+        let binary = self.binary();
+        let told = Command::new(&binary).arg("--version").output();
+        let told = told.unwrap_or_else(|error| panic!("{}", cannot_run(&binary, &error)));
+        let text = String::from_utf8_lossy(&told.stdout);
+        let version = text
+            .lines()
+            .find_map(|line| line.strip_prefix("etcd Version: "));
+        version.expect("etcd tells its version").to_owned()
+    }
+
     fn binary(self) -> OsString {
         if self == Self::V34 {
             return binary();
@@ -64,11 +77,12 @@ impl Version {
         if let Some(given) = std::env::var_os("ETCD35_BIN") {
             return given;
         }
-        let fetched = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/etcd-3.5/etcd");
-        assert!(
-            Path::new(fetched).exists(),
+        // The test programs are of packages at different depths.
+        let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+        let mut fetched = above.map(|dir| dir.join("target/etcd-3.5/etcd"));
+        let fetched = fetched.find(|path| path.exists()).expect(
             "there is no etcd 3.5: run `bash tests/matrix/etcd-3.5`, or name the binary in the \
-             environment variable ETCD35_BIN"
+             environment variable ETCD35_BIN",
         );
         fetched.into()
     }
@@ -87,6 +101,13 @@ impl Etcd {
     /// As [`start`](Self::start), over TLS, and for clients with a certificate only.
     pub(crate) async fn start_with_tls() -> Self {
         Self::start_with(Some(Pki::new())).await
+    }
+
+    /// As [`start_with_tls`](Self::start_with_tls), of this version.
+    pub(crate) async fn start_version_with_tls(version: Version) -> Self {
+        let pki = Some(Pki::new());
+        let mut members = Self::start_members(1, &version.binary(), &[], pki).await;
+        members.pop().expect("one member")
     }
 
     /// Starts a cluster of so many members and waits until each answers.
@@ -164,6 +185,12 @@ impl Etcd {
         self.pki.as_ref().expect("etcd was started with TLS")
     }
 
+    /// From now on it shows new clients this certificate.
+    pub(crate) fn serve_certificate(&self, of: impl FnOnce(&Pki) -> &Signed) {
+        // etcd reads the files anew for each handshake.
+        of(self.pki()).write_as_servers(self.dir.path());
+    }
+
     /// The process; panics if it was killed.
     pub(crate) fn pid(&self) -> u32 {
         self.process.as_ref().expect("etcd runs").0.id()
@@ -198,10 +225,16 @@ impl Etcd {
 
     /// As [`restart`](Self::restart), but all data is lost.
     pub(crate) async fn wipe_and_restart(&mut self) {
+        self.wipe_and_launch();
+        self.answering().await.expect("etcd starts afresh");
+    }
+
+    /// As [`launch`](Self::launch), but all data is lost.
+    pub(crate) fn wipe_and_launch(&mut self) {
         self.kill();
         let data = self.dir.path().join(DATA);
         std::fs::remove_dir_all(data).expect("etcd's data can be removed");
-        self.run().await.expect("etcd starts afresh");
+        self.launch();
     }
 
     /// Waits until it answers a linearizable read.
@@ -252,8 +285,13 @@ impl Etcd {
         self.process.as_ref().expect("etcd runs").signal(signal);
     }
 
+    /// All that it has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join(LOG)).unwrap_or_default()
+    }
+
     fn log_tail(&self) -> String {
-        let log = std::fs::read_to_string(self.dir.path().join(LOG)).unwrap_or_default();
+        let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         let tail = &lines[lines.len().saturating_sub(15)..];
         format!("its log ends:\n{}", tail.join("\n"))
@@ -317,10 +355,7 @@ impl Process {
             .spawn();
         match child {
             Ok(child) => Self(child),
-            Err(error) => panic!(
-                "cannot run {binary:?} ({error}): install etcd (apt-get install etcd-server), or \
-                 name the binary in the environment variable ETCD_BIN"
-            ),
+            Err(error) => panic!("{}", cannot_run(binary, &error)),
         }
     }
 
@@ -336,6 +371,13 @@ impl Drop for Process {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+fn cannot_run(binary: &OsStr, error: &io::Error) -> String {
+    format!(
+        "cannot run {binary:?} ({error}): install etcd (apt-get install etcd-server), or name the \
+         binary in the environment variable ETCD_BIN"
+    )
 }
 
 async fn answers(url: &str, options: ConnectOptions) -> bool {

@@ -1,11 +1,17 @@
 //! Observing with a deadline, and with the seconds printed.
 
+use std::fmt::Debug;
 use std::net::TcpListener as StdListener;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use overwatch::etcd::{EtcdConfig, EtcdProbe};
 use overwatch::{Observation, Probe};
 use tokio::time::{Instant, timeout};
+use tracing::field::Field;
+use tracing::subscriber::DefaultGuard;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 pub(crate) fn config<I>(endpoints: I) -> EtcdConfig
 where
@@ -76,7 +82,13 @@ pub(crate) fn seen(what: &str, took: Duration, limit: Duration) {
     );
 }
 
+/// It is alive all the time, and says so at its interval.
 pub(crate) async fn stays_alive(probe: &EtcdProbe, time: Duration) {
+    stays_alive_through(Duration::ZERO, probe, time).await;
+}
+
+/// The same while something holds answers up for as long as `pause`.
+pub(crate) async fn stays_alive_through(pause: Duration, probe: &EtcdProbe, time: Duration) {
     let begun = Instant::now();
     let mut longest_gap = Duration::ZERO;
     while begun.elapsed() < time {
@@ -84,8 +96,12 @@ pub(crate) async fn stays_alive(probe: &EtcdProbe, time: Duration) {
         observe(probe).await.expect("alive all the time");
         longest_gap = longest_gap.max(asked.elapsed());
     }
-    let gap = longest_gap.as_secs_f32();
-    println!("alive for {time:?}, longest gap {gap:.3} s");
+    println!("alive for {time:?}, longest gap {longest_gap:.3?}");
+    let limit = pause + GAP_LIMIT;
+    assert!(
+        longest_gap <= limit,
+        "silent for {longest_gap:?}, must not be for longer than {limit:?}"
+    );
 }
 
 /// A failure is told again, about an interval later.
@@ -98,6 +114,35 @@ pub(crate) async fn repeats_at_the_interval(probe: &EtcdProbe) {
         "repeated after {took:?}"
     );
     assert!(took <= Duration::from_secs(4), "repeated after {took:?}");
+}
+
+/// What the probes of this thread log, one text for each event: its level and its message.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    /// Logs until the guard is dropped.
+    pub(crate) fn start() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let subscriber = tracing_subscriber::registry().with(log.clone());
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.0.lock().expect("no logging panics").clone()
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Log {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let metadata = event.metadata();
+        if metadata.target() != "overwatch::etcd" {
+            return;
+        }
+        let mut line = metadata.level().to_string();
+        event.record(&mut |_: &Field, value: &dyn Debug| line += &format!(" {value:?}"));
+        self.0.lock().expect("no logging panics").push(line);
+    }
 }
 
 /// Accepts connections, by the kernel's backlog, and never says a word.
@@ -118,6 +163,10 @@ pub(crate) const FAULT_LIMIT: Duration = Duration::from_secs(5);
 
 /// An interval, and some slack for connecting on a busy machine.
 pub(crate) const RECOVERY_LIMIT: Duration = Duration::from_millis(2500);
+
+/// The longest that the probe says nothing on default settings while answers come at once, which is
+/// one and a half intervals, and a second of slack on a busy machine.
+const GAP_LIMIT: Duration = Duration::from_millis(3_100);
 
 /// For what should take milliseconds.
 pub(crate) const SOON: Duration = Duration::from_secs(4);

@@ -5,13 +5,18 @@
 
 use std::path::Path;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+};
 
 /// An authority, and what it has signed for a server on 127.0.0.1 and for a client.
 pub(crate) struct Pki {
     pub(crate) ca_pem: String,
     pub(crate) server: Signed,
     pub(crate) client: Signed,
+    /// As `server` and `client`, but of a year long past.
+    pub(crate) expired_server: Signed,
+    pub(crate) expired_client: Signed,
 }
 
 /// A certificate and its key, in PEM.
@@ -22,38 +27,60 @@ pub(crate) struct Signed {
 
 impl Pki {
     pub(crate) fn new() -> Self {
-        let mut params = params("test-ca");
+        Self::of_authority("test-ca")
+    }
+
+    /// By the name of its issuer a certificate finds the authority that may have signed it.
+    pub(crate) fn of_authority(name: &str) -> Self {
+        let mut params = params(name);
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let ca = CertifiedIssuer::self_signed(params, key()).expect("an authority");
-        let sign = |name| {
+        let sign = |params: CertificateParams| {
             let key = key();
-            let cert = self::params(name).signed_by(&key, &ca);
+            let cert = params.signed_by(&key, &ca);
             Signed {
                 cert_pem: cert.expect("a certificate").pem(),
                 key_pem: key.serialize_pem(),
             }
         };
         Self {
-            server: sign("127.0.0.1"),
-            client: sign("test-client"),
+            server: sign(self::params("127.0.0.1")),
+            client: sign(self::params("test-client")),
+            expired_server: sign(expired("127.0.0.1")),
+            expired_client: sign(expired("test-client")),
             ca_pem: ca.pem(),
         }
     }
 
     /// Writes `ca.pem`, `server.pem` and `server-key.pem`.
     pub(super) fn write_server_files(&self, dir: &Path) {
-        for (name, pem) in [
-            ("ca.pem", &self.ca_pem),
-            ("server.pem", &self.server.cert_pem),
-            ("server-key.pem", &self.server.key_pem),
-        ] {
-            std::fs::write(dir.join(name), pem).expect("a file for etcd");
-        }
+        write(dir, "ca.pem", &self.ca_pem);
+        self.server.write_as_servers(dir);
     }
+}
+
+impl Signed {
+    /// Writes `server.pem` and `server-key.pem`.
+    pub(super) fn write_as_servers(&self, dir: &Path) {
+        write(dir, "server.pem", &self.cert_pem);
+        write(dir, "server-key.pem", &self.key_pem);
+    }
+}
+
+fn write(dir: &Path, name: &str, pem: &str) {
+    std::fs::write(dir.join(name), pem).expect("a file for etcd");
 }
 
 fn params(name: &str) -> CertificateParams {
     CertificateParams::new(vec![name.to_owned()]).expect("a usable name")
+}
+
+fn expired(name: &str) -> CertificateParams {
+    let mut params = params(name);
+    params.not_before = date_time_ymd(2001, 1, 1);
+    params.not_after = date_time_ymd(2002, 1, 1);
+    params
 }
 
 fn key() -> KeyPair {

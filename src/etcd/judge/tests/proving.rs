@@ -1,0 +1,177 @@
+//! What the judge makes of a clean run, of several faults at once, and of clusters that are not meant.
+
+use super::*;
+
+#[test]
+fn while_a_start_depends_on_it_no_layer_may_fail_even_once() {
+    for kind in Kind::ALL {
+        let election = |case: &mut Case| {
+            case.judge.asked(kind, case.at(20_000));
+            case.fail(0, kind, no_leader(), 20_000, 20_010);
+        };
+        let mut running = Case::alive(config(["http://a", "http://b"]));
+        election(&mut running);
+        assert_eq!(running.next(20_010), None, "{kind:?}: it may pass");
+
+        let mut case = Case::alive(config(["http://a", "http://b"]));
+        case.judge.prove(true);
+        election(&mut case);
+        let (class, text) = case.fails(20_010);
+        assert_eq!(class, "no_leader", "{kind:?}");
+        assert!(text.contains(" for 10.00ms (no leader)"), "{text}");
+        assert_eq!(case.next(20_020), None, "told once");
+        case.all_from(1, 20_100);
+        case.lives(20_100);
+    }
+}
+
+#[test]
+fn while_a_start_depends_on_it_no_layer_may_be_slow_or_silent() {
+    let mut case = Case::alive(config(["http://a"]));
+    case.judge.prove(true);
+    case.slow_read(20_000, 21_001);
+    assert_eq!(case.fails(21_001).0, "too_slow");
+
+    let mut case = Case::alive(config(["http://a"]));
+    case.judge.prove(true);
+    case.judge.asked(Kind::Write, case.at(20_000));
+    case.read(0, 7, 20_900);
+    assert!(case.judge.wake_at(case.at(20_900)) <= case.at(21_000));
+    case.lives(20_999);
+    let (class, text) = case.fails(21_000);
+    assert_eq!(class, "write_path");
+    assert!(text.contains("nothing was committed for 1.00s"), "{text}");
+}
+
+#[test]
+fn before_it_was_alive_patience_is_shown_also_where_a_start_depends_on_it() {
+    let mut case = Case::new(config(["http://a"]));
+    case.judge.prove(true);
+    case.judge.opened(0, case.t0);
+    case.ask(0);
+    case.fail(0, Kind::Read, no_leader(), 0, 10);
+    assert_eq!(case.next(3_349), None);
+    assert_eq!(case.fails(3_350).0, "no_leader");
+}
+
+#[test]
+fn one_proposal_of_a_single_member_proves_no_disk() {
+    let mut case = Case::alive(config(["http://a"]));
+    case.judge.demand(case.at(20_000));
+    case.read(0, 7, 20_000);
+    case.progress(0, 20_000);
+    case.write(0, 20_000);
+    assert!(case.due(20_000).contains(&Kind::Write), "once more, now");
+    assert_eq!(case.next(20_000), None);
+    case.write(0, 20_010);
+    assert!(!case.due(20_010).contains(&Kind::Write));
+    // And while it runs, a read after each proposal tells whether that one hangs.
+    assert!(case.due(20_010).contains(&Kind::Read));
+    case.read(0, 7, 20_020);
+    case.lives(20_020);
+
+    let mut case = Case::alive(config(["http://a", "http://b"]));
+    case.judge.demand(case.at(20_000));
+    case.all_from(0, 20_000);
+    case.lives(20_000);
+}
+
+#[test]
+fn debts_that_overlap_leave_no_longer_silence_than_is_promised() {
+    let mut case = Case::alive(config(["http://a"]));
+    case.judge.asked(Kind::Read, case.at(1_400));
+    case.judge.asked(Kind::Write, case.at(2_000));
+    case.read(0, 7, 4_000);
+    assert!(
+        case.due(4_000).contains(&Kind::Write),
+        "what held it up is over"
+    );
+    assert_eq!(case.next(4_749), None);
+    assert!(case.judge.wake_at(case.at(4_000)) <= case.at(4_750));
+    let (class, text) = case.fails(4_750);
+    assert_eq!(class, "write_path");
+    assert!(text.contains("nothing was committed for 2.75s"), "{text}");
+}
+
+#[test]
+fn what_hangs_after_a_slow_answer_is_not_called_slow() {
+    let mut case = Case::alive(config(["http://a"]));
+    let asked = case.asked(Kind::Write, 20_000);
+    case.judge.asked(Kind::Write, asked.at);
+    let answered_at = case.at(21_500);
+    case.judge.answered(0, asked, Answer::Write, answered_at);
+    case.read(0, 7, 21_500);
+    case.lives(21_500);
+    case.judge.asked(Kind::Write, case.at(28_000));
+    case.read(0, 7, 31_000);
+    assert_eq!(case.fails(31_350).0, "write_path");
+}
+
+#[test]
+fn another_cluster_gives_no_evidence_and_no_alarm() {
+    let mut case = Case::new(config(["http://a", "http://b"]));
+    case.judge.opened(0, case.t0);
+    case.judge.opened(1, case.t0);
+    case.all_from(0, 0);
+    case.lives(0);
+    let asked = case.asked(Kind::Read, 1_400);
+    case.answer(1, asked, store(2, 9, 2), 1_400);
+    assert!(case.judge.seats()[1].foreign());
+    case.judge.asked(Kind::Write, case.at(8_000));
+    case.fail(
+        1,
+        Kind::Write,
+        Cause::alarm(Fault::NoSpace, &[1]),
+        8_000,
+        8_000,
+    );
+    case.read(0, 7, 8_000);
+    case.lives(8_000);
+    case.write(1, 8_000);
+    case.read(0, 7, 11_350);
+    assert_eq!(case.fails(11_350).0, "write_path", "it was never answered");
+}
+
+#[test]
+fn what_most_members_say_is_the_class_and_a_server_goes_before_silence() {
+    let class = |causes: &[Cause]| {
+        let urls = ["http://a", "http://b", "http://c"];
+        let config = EtcdConfig::new(&urls[..causes.len()]).expect("valid endpoints");
+        let mut case = Case::new(config);
+        for (index, cause) in causes.iter().enumerate() {
+            case.judge.lost(index, cause.clone(), case.t0);
+        }
+        case.fails(0).0
+    };
+    assert_eq!(class(&[refused(), wrong(), refused()]), "unreachable");
+    assert_eq!(class(&[wrong(), refused()]), "misdirected");
+    assert_eq!(class(&[refused(), wrong()]), "misdirected");
+    let denied = || Cause::sure(Fault::Unauthenticated, "wrong password");
+    assert_eq!(class(&[denied(), refused(), denied()]), "unauthenticated");
+}
+
+#[test]
+fn a_broken_connection_is_made_anew_before_anything_is_told() {
+    let mut case = Case::alive(config(["http://a"]));
+    case.judge.asked(Kind::Read, case.at(1_400));
+    case.fail(0, Kind::Read, Cause::closed(), 1_400, 1_500);
+    assert_eq!(case.next(1_500), None, "it is open still");
+    case.judge.lost(0, refused(), case.at(1_510));
+    assert_eq!(case.fails(1_510).0, "unreachable");
+}
+
+#[test]
+fn each_layer_is_credited_to_who_answered_it() {
+    let mut case = Case::alive(config(["http://a", "http://b"]));
+    case.read(0, 7, 9_000);
+    case.progress(0, 9_000);
+    case.write(1, 9_000);
+    let evidence = case.lives(9_000);
+    let (first, second) = evidence.split_once("; ").expect("two members");
+    assert!(first.starts_with("http://a:2379 (member a): read at revision 7 in "));
+    assert!(first.contains(", watch progress in "), "{evidence}");
+    assert!(
+        second.starts_with("http://b:2379 (member a): proposal in "),
+        "{evidence}"
+    );
+}
