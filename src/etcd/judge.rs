@@ -1,5 +1,7 @@
 //! What the answers amount to. Pure: it is told the time and does no I/O.
 
+mod telling;
+
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,7 +12,7 @@ use super::connection::{Answer, Store};
 use super::fault::{Fault, Verdict};
 use super::layer::{Kind, Layer};
 use super::memory::{Finding, Mark, Memory};
-use super::seat::{Seat, usable};
+use super::seat::Seat;
 use crate::Observation;
 use crate::policy::Tuning;
 
@@ -34,6 +36,8 @@ pub(super) struct Judge {
     clean: bool,
     /// Whether a good answer came since the last observation.
     news: bool,
+    /// How long this process did not run in all.
+    excused: Duration,
     pending: Option<Observation>,
 }
 
@@ -51,6 +55,8 @@ pub(super) struct Asked {
     pub(super) kind: Kind,
     pub(super) at: Instant,
     pub(super) mark: Mark,
+    /// How long this process had not run in all by then.
+    pub(super) excused: Duration,
     /// Only to look at that member.
     pub(super) look: bool,
 }
@@ -81,6 +87,7 @@ impl Judge {
             proving: false,
             clean: false,
             news: false,
+            excused: Duration::ZERO,
             pending: None,
             config,
         }
@@ -114,6 +121,7 @@ impl Judge {
 
     /// Leaves a time out of account in which this process did not run, so that nobody listened.
     pub(super) fn excuse(&mut self, time: Duration, now: Instant) {
+        self.excused += time;
         for layer in &mut self.layers {
             layer.excuse(time, now);
         }
@@ -124,13 +132,48 @@ impl Judge {
 
     /// From now on a start depends on what is told, or does not.
     pub(super) fn prove(&mut self, proving: bool) {
+        if proving && !self.proving {
+            // What was forgiven before stays so.
+            self.layers.iter_mut().for_each(Layer::forgive);
+        }
         self.proving = proving;
     }
 
+    /// On a clean run that a start depends on nothing is forgiven.
+    fn is_strict(&self) -> bool {
+        self.proving && self.clean
+    }
+
+    /// How many questions it takes until every layer had a fair try: where there are several members,
+    /// a second one has its turn, or one that is slow would be an outage for all.
+    fn turns(&self) -> u32 {
+        if self.seats.len() > 1 { 2 } else { 1 }
+    }
+
+    /// When a layer has owed an answer for so long that a clean run is void.
+    fn overdue_at(&self, kind: Kind) -> Option<Instant> {
+        let budget = self.config.pace.latency_budget * self.turns();
+        let since = self.layer(kind).owed_since;
+        since
+            .map(|since| since + budget)
+            .filter(|_| self.is_strict())
+    }
+
     /// What is known of the store as the member at `index` is asked.
-    pub(super) fn mark(&self, index: usize) -> Mark {
+    fn mark(&self, index: usize) -> Mark {
         let seat = &self.seats[index];
         self.memory.mark(seat.member_id(), seat.term())
+    }
+
+    /// What the member at `index` is asked now.
+    pub(super) fn question(&self, index: usize, kind: Kind, look: bool, now: Instant) -> Asked {
+        Asked {
+            kind,
+            at: now,
+            mark: self.mark(index),
+            excused: self.excused,
+            look,
+        }
     }
 
     pub(super) fn seats(&self) -> &[Seat] {
@@ -252,7 +295,12 @@ impl Judge {
             }
         };
         let (every, was_in_doubt) = (self.every(kind), self.in_doubt(kind, now));
-        let late = now - asked_at > self.config.pace.latency_budget;
+        let took = (now - asked_at).saturating_sub(self.excused - asked.excused);
+        let late = took > self.config.pace.latency_budget;
+        if late && asked.look && self.layer(kind).owed_since.is_none() {
+            // Nobody depends on that member.
+            return;
+        }
         let layer = self.layer_mut(kind);
         layer.by = Some(index);
         if late {
@@ -294,33 +342,6 @@ impl Judge {
         self.layer_mut(kind).failed(asked_at, cause, recheck, now);
     }
 
-    /// The observation that is due, if any.
-    pub(super) fn next(&mut self, now: Instant) -> Option<Observation> {
-        if let Some(observation) = self.pending.take() {
-            return Some(observation);
-        }
-        let every = self.config.pace.shortest_every();
-        let failing = self.failing(now);
-        if let Told::Failing(at) = self.told
-            && now < at + every
-            && (failing.is_some() || !self.proved())
-        {
-            return None;
-        }
-        if let Some((fault, why)) = failing {
-            return Some(self.fail(fault, &why, now));
-        }
-        // Each layer, and each of several members, gives evidence; so many observations are enough.
-        let recent = matches!(self.told, Told::Alive(at) if now < at + every.mul_f32(0.5));
-        let alive = self.news && self.proved() && !self.owes(now);
-        (alive && !recent).then(|| {
-            self.told = Told::Alive(now);
-            self.clean = true;
-            self.news = false;
-            Observation::alive(self.evidence())
-        })
-    }
-
     /// When the next layer is due, or [`next`](Self::next) may have something to say though nothing
     /// is answered. At least once in the shortest period, so that lateness tells how long the process
     /// did not run.
@@ -336,13 +357,9 @@ impl Judge {
             let in_doubt_at = layer.owed_since.map(|since| since + latency_budget);
             [Some(layer.due_at), layer.fails_at(), in_doubt_at]
         });
+        let layers = layers.chain(Kind::ALL.map(|kind| self.overdue_at(kind)));
         let wakes = layers.chain([told]).flatten().filter(|&at| at > now);
         wakes.min().unwrap_or(now + every).min(now + every)
-    }
-
-    /// Every layer has given a good answer since judging began or since it failed.
-    fn proved(&self) -> bool {
-        Kind::ALL.iter().all(|&kind| self.layer(kind).proved)
     }
 
     /// Some layer owes a good answer for longer than one may take.
@@ -350,186 +367,13 @@ impl Judge {
         Kind::ALL.iter().any(|&kind| self.in_doubt(kind, now))
     }
 
-    /// What fails, and why.
-    fn failing(&self, now: Instant) -> Option<(Fault, String)> {
-        let verdict = |fault| self.config.verdict_of(fault);
-        // On a clean run that a start depends on, nothing is forgiven.
-        let strict = self.proving && self.clean;
-        let lasts = |kind: Kind| {
-            let layer = self.layer(kind);
-            let fails = layer.fails_at().is_some_and(|at| now >= at);
-            fails || strict && (layer.failures > 0 || self.in_doubt(kind, now))
-        };
-        for kind in [Kind::Write, Kind::Read, Kind::Progress] {
-            let layer = self.layer(kind);
-            if let Some(cause) = &layer.cause
-                && cause.of_cluster()
-                && (verdict(cause.fault) != Verdict::Transient || lasts(kind))
-            {
-                return Some((cause.fault, cause.text.clone()));
-            }
-        }
-        if self.seats.iter().all(Seat::surely_lost) {
-            let fault = self.worst_seat();
-            let long = Kind::ALL.into_iter().any(lasts);
-            if verdict(fault) != Verdict::Transient || long {
-                return Some((fault, self.seats_say()));
-            }
-            return None;
-        }
-        if let Some(kind) = [Kind::Read, Kind::Progress, Kind::Write]
-            .into_iter()
-            .find(|&kind| lasts(kind))
-        {
-            return Some(self.overdue(kind, now));
-        }
-        let slow_answers = if strict {
-            1
-        } else {
-            self.config.pace.slow_answers
-        };
-        let slow = |kind: &Kind| self.layer(*kind).slow >= slow_answers;
-        if let Some(slow) = Kind::ALL.into_iter().find(slow) {
-            return Some((Fault::TooSlow, self.slowness(slow)));
-        }
-        // Debts that overlap, each within its patience: no more may be silent than is promised.
-        let gap = self.config.pace.longest_gap();
-        let silent = matches!(self.told, Told::Alive(at) if now >= at + gap);
-        let in_doubt = Kind::ALL
-            .into_iter()
-            .filter(|&kind| self.in_doubt(kind, now));
-        let longest = in_doubt.min_by_key(|&kind| self.layer(kind).owed_since);
-        longest
-            .filter(|_| silent)
-            .map(|kind| self.overdue(kind, now))
-    }
-
-    /// The class of a layer that was not answered in time.
-    fn overdue(&self, kind: Kind, now: Instant) -> (Fault, String) {
-        let layer = self.layer(kind);
-        let patience = layer.pace.patience;
-        let owed_for = layer.owed_since.map_or(patience, |since| now - since);
-        let late_of_late = layer.late_at.is_some_and(|at| now < at + patience);
-        // Whoever confirms no read commits nothing either: then the read tells what is wrong.
-        let reads_late = self.in_doubt(Kind::Read, now);
-        let telling = if reads_late { Kind::Read } else { kind };
-        let fault = match &layer.cause {
-            Some(cause) if cause.fault != Fault::Unreachable => cause.fault,
-            // Answers come, but each so late that it was given up.
-            _ if late_of_late => return (Fault::TooSlow, self.slowness(kind)),
-            _ => match telling {
-                Kind::Read if self.seats.iter().any(Seat::leaderless) => Fault::NoLeader,
-                Kind::Read if self.seats.iter().any(Seat::responsive) => Fault::WritePath,
-                Kind::Write if self.seats.iter().any(Seat::usable) => Fault::WritePath,
-                _ => self.worst_seat(),
-            },
-        };
-        let what = match kind {
-            Kind::Progress => "no watch told its progress",
-            Kind::Read => "no read was confirmed by a quorum",
-            Kind::Write => "nothing was committed",
-        };
-        let mut text = format!("{what} for {:.2?}", owed_for.min(patience));
-        if let Some(cause) = &layer.cause {
-            text = format!("{text} ({})", cause.text);
-        }
-        for seat in &self.seats {
-            let otherwise = match kind {
-                _ if reads_late => "no answer",
-                Kind::Progress => "its watch is silent",
-                Kind::Read | Kind::Write => "reads are answered",
-            };
-            let says = seat.complaint();
-            text += "; ";
-            text += &says.unwrap_or_else(|| format!("{}: {otherwise}", seat.url()));
-        }
-        (fault, text)
-    }
-
-    fn slowness(&self, kind: Kind) -> String {
-        let budget = self.config.pace.latency_budget;
-        let latency = self.layer(kind).latency.unwrap_or_default();
-        let what = match kind {
-            Kind::Progress => "watch progress",
-            Kind::Read => "a linearizable read",
-            Kind::Write => "a proposal",
-        };
-        format!("{what} took {latency:.1?}, and {budget:?} is the budget")
-    }
-
-    /// What is wrong with most members; of two that are as frequent, the one that a server told goes
-    /// before silence.
-    fn worst_seat(&self) -> Fault {
-        let faults: Vec<Fault> = self.seats.iter().filter_map(Seat::fault).collect();
-        let count = |fault| faults.iter().filter(|&&other| other == fault).count();
-        let worst = faults
-            .iter()
-            .copied()
-            .max_by_key(|&fault| (count(fault), fault));
-        worst.unwrap_or(Fault::Unreachable)
-    }
-
-    fn seats_say(&self) -> String {
-        let says: Vec<String> = self.seats.iter().filter_map(Seat::complaint).collect();
-        says.join("; ")
-    }
-
-    fn fail(&mut self, fault: Fault, why: &str, now: Instant) -> Observation {
-        let newly = !matches!(self.told, Told::Failing(_));
-        self.told = Told::Failing(now);
-        self.clean = false;
-        if newly {
-            for layer in &mut self.layers {
-                layer.proved = false;
-                layer.due_at = layer.due_at.min(now);
-            }
-            self.news = false;
-        }
-        self.observation(fault, why)
-    }
-
-    fn observation(&self, fault: Fault, why: &str) -> Observation {
-        let text = format!("{fault}: {why}. To do: {}", fault.advice());
-        let observation = Observation::failing(text).classed(fault.as_str());
-        match self.config.verdict_of(fault) {
-            Verdict::Fatal => observation.fatal(),
-            Verdict::Transient | Verdict::Certain => observation,
-        }
-    }
-
-    fn evidence(&self) -> String {
-        let revision = self.memory.revision();
-        let mut text = String::new();
-        let mut speaker = None;
-        for kind in [Kind::Read, Kind::Progress, Kind::Write] {
-            let layer = self.layer(kind);
-            let latency = layer.latency.unwrap_or_default();
-            let says = match kind {
-                Kind::Read => format!("read at revision {revision} in {latency:.1?}"),
-                Kind::Progress => format!("watch progress in {latency:.1?}"),
-                Kind::Write if self.unchecked => "write path not checked".to_owned(),
-                Kind::Write => format!("proposal in {latency:.1?}"),
-            };
-            if let Some(index) = layer.by.filter(|by| speaker != Some(*by)) {
-                let separator = if speaker.is_some() { "; " } else { "" };
-                speaker = Some(index);
-                text += &format!("{separator}{}: {says}", self.seats[index].name());
-            } else {
-                text += &format!(", {says}");
-            }
-        }
-        if let Some(unusable) = usable(&self.seats) {
-            text = format!("{text}; {unusable}");
-        }
-        text
-    }
-
     /// Holds a read against what is remembered. `false` if it is no evidence.
     fn remember(&mut self, index: usize, mark: Mark, store: Store, now: Instant) -> bool {
         let belonged = self.seats[index].cluster_id();
         match self.memory.read(mark, store, belonged) {
             Finding::Same => {
-                self.seats[index].read(store);
+                let term = self.memory.is_current(mark).then_some(store.term);
+                self.seats[index].read(store, term);
                 true
             }
             Finding::Foreign(why) => {
@@ -538,7 +382,7 @@ impl Judge {
             }
             Finding::Reset(why) => {
                 self.seats.iter_mut().for_each(Seat::forget_term);
-                self.seats[index].read(store);
+                self.seats[index].read(store, Some(store.term));
                 let why = format!("{}: {why}", self.seats[index].url());
                 if self.config.verdict_of(Fault::StoreReset) == Verdict::Transient {
                     tracing::warn!(target: "overwatch::etcd", "{}: {why}", Fault::StoreReset);

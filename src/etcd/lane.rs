@@ -51,6 +51,8 @@ pub(super) struct Lane {
     refusals: u32,
     /// When the member last said anything on this connection.
     heard_at: Instant,
+    /// When a read was last asked for only to look at the member.
+    looked_at: Instant,
     /// Told at the next poll, before anything else.
     failed: Option<Event>,
 }
@@ -97,6 +99,7 @@ impl Lane {
             short_lived: 0,
             refusals: 0,
             heard_at: now,
+            looked_at: now,
             failed: None,
         }
     }
@@ -147,10 +150,20 @@ impl Lane {
                 self.progress = Some(Progress { asked, sent: false });
                 return;
             }
-            Kind::Read => connection.read(&self.config.sentinel_key),
+            Kind::Read => {
+                if asked.look {
+                    self.looked_at = asked.at;
+                }
+                connection.read(&self.config.sentinel_key)
+            }
             Kind::Write => connection.write(),
         };
         self.question(asked, false, call);
+    }
+
+    /// Whether a member that does not work is to be looked at again.
+    pub(super) fn look_is_due(&self, now: Instant) -> bool {
+        self.load(Kind::Read) == Some(0) && now >= self.looked_at + self.config.pace.spare_reconnect
     }
 
     /// Asks the member what it thinks, unless that is under way.

@@ -36,6 +36,8 @@ pub(super) struct Layer {
     pub(super) late_at: Option<Instant>,
     /// When that was asked which was answered well: what was asked before is settled by it.
     settled_at: Option<Instant>,
+    /// What was asked before proves nothing.
+    since: Instant,
     /// Questions in a row that failed or went unanswered for the budget.
     pub(super) failures: u32,
     /// Why the last question failed, while an answer is owed.
@@ -57,6 +59,7 @@ impl Layer {
             slow: 0,
             late_at: None,
             settled_at: None,
+            since: now,
             failures: 0,
             cause: None,
             latency: None,
@@ -80,8 +83,19 @@ impl Layer {
         self.due_at = now + again_in;
     }
 
+    /// What went wrong and is over counts no more.
+    pub(super) fn forgive(&mut self) {
+        if self.owed_since.is_none() {
+            self.slow = 0;
+            self.failures = 0;
+        }
+    }
+
     /// A good answer to what was asked at `asked_at`.
     pub(super) fn answered(&mut self, asked_at: Instant, every: Duration, now: Instant) {
+        if asked_at < self.since {
+            return;
+        }
         self.owed_since = None;
         self.failures = 0;
         self.cause = None;

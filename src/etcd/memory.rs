@@ -49,6 +49,11 @@ impl Memory {
         }
     }
 
+    /// Whether an answer to a question with this mark is about the present store.
+    pub(super) fn is_current(&self, mark: Mark) -> bool {
+        mark.generation == self.generation
+    }
+
     /// The highest revision seen.
     pub(super) fn revision(&self) -> i64 {
         self.known.map_or(0, |known| known.revision)
@@ -56,6 +61,7 @@ impl Memory {
 
     /// Takes a read that began at `mark`. `belonged` is the cluster that the endpoint showed before.
     pub(super) fn read(&mut self, mark: Mark, store: Store, belonged: Option<u64>) -> Finding {
+        let generation = self.generation;
         let Some(known) = &mut self.known else {
             self.learn(store);
             return Finding::Same;
@@ -80,7 +86,7 @@ impl Memory {
         }
         // Compared with what was known when the read began: another member's later read may have
         // been answered first. And an answer about the store before the last reset says nothing.
-        if mark.generation == self.generation {
+        if mark.generation == generation {
             if revision < mark.revision {
                 let before = mark.revision;
                 return self.reset(

@@ -11,10 +11,11 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep_until};
 
 use super::config::EtcdConfig;
+use super::connection::Answer;
 use super::dial::{Dial, Tcp};
 use super::error::EtcdConfigError;
 use super::fault::{Fault, Verdict};
-use super::judge::{Asked, Judge};
+use super::judge::Judge;
 use super::lane::{Event, Lane};
 use super::layer::Kind;
 use super::sight::{EndpointSight, Sights};
@@ -187,6 +188,12 @@ impl Vigil {
     async fn observe(&mut self, hurry: &Notify, proving: &AtomicBool) -> Observation {
         loop {
             let now = Instant::now();
+            // Before anything is told: what was heard before the hurry is not good enough.
+            tokio::select! {
+                biased;
+                () = hurry.notified() => self.hurried(now),
+                () = std::future::ready(()) => {}
+            }
             self.judge.prove(proving.load(Ordering::Relaxed));
             if let Some(observation) = self.judge.next(now) {
                 self.returned_at = Some(now);
@@ -200,18 +207,15 @@ impl Vigil {
             let lanes = self.lanes.iter().filter_map(Lane::wake_at);
             let wake_at = lanes.fold(self.judge.wake_at(now), Instant::min).max(now);
             let calm = self.judge.is_calm(now);
-            tokio::select! {
+            let event = tokio::select! {
                 biased;
-                (index, event) = next(&mut self.lanes, calm) => self.take(index, event),
                 () = hurry.notified() => {
-                    let now = Instant::now();
-                    self.judge.demand(now);
-                    for lane in &mut self.lanes {
-                        lane.hurry();
-                    }
+                    self.hurried(Instant::now());
+                    None
                 }
-                () = sleep_until(wake_at) => {}
-            }
+                event = next(&mut self.lanes, calm) => Some(event),
+                () = sleep_until(wake_at) => None,
+            };
             // Woken far too late: the process was frozen or starved, and an answer that nobody could
             // take is not missing. (What that means for the service is the supervisor's business.)
             let woken_at = Instant::now();
@@ -219,6 +223,17 @@ impl Vigil {
             if late > self.config.pace.recheck {
                 self.judge.excuse(late, woken_at);
             }
+            if let Some((index, event)) = event {
+                self.take(index, event);
+            }
+        }
+    }
+
+    /// One more observation is wanted now, of which every layer is part.
+    fn hurried(&mut self, now: Instant) {
+        self.judge.demand(now);
+        for lane in &mut self.lanes {
+            lane.hurry();
         }
     }
 
@@ -227,7 +242,7 @@ impl Vigil {
         for kind in self.judge.due(now) {
             if self.judge.in_doubt(kind, now) {
                 for index in 0..self.lanes.len() {
-                    let asked = self.asked(index, kind, true, now);
+                    let asked = self.judge.question(index, kind, true, now);
                     self.lanes[index].hurry();
                     self.lanes[index].ask_status(asked);
                 }
@@ -235,7 +250,14 @@ impl Vigil {
             self.judge.asked(kind, now);
             if let Some(index) = self.pick(kind) {
                 self.asked_last[kind as usize] = index;
-                let asked = self.asked(index, kind, false, now);
+                let asked = self.judge.question(index, kind, false, now);
+                self.lanes[index].ask(asked);
+            }
+        }
+        for index in 0..self.lanes.len() {
+            // Those that work are preferred, so nobody else would ask it again.
+            if !self.judge.seats()[index].usable() && self.lanes[index].look_is_due(now) {
+                let asked = self.judge.question(index, Kind::Read, true, now);
                 self.lanes[index].ask(asked);
             }
         }
@@ -250,13 +272,15 @@ impl Vigil {
             Kind::Write => (self.asked_last[kind as usize] + 1, 3),
         };
         let all = (0..count).map(|step| (first + step) % count);
-        // The first of the least: one that owes nothing before one that does, and one that works
-        // before one that does not. What refuses proposals is asked for one only if all do.
+        // The first of the least: one that owes nothing before one that does, one that works before
+        // one that does not, and one of which that is not certain before one of which it is. What
+        // refuses proposals is asked for one only if all do.
         all.filter_map(|index| {
             let load = self.lanes[index].load(kind).filter(|&load| load < most)?;
             let seat = &self.judge.seats()[index];
             let refuses = kind == Kind::Write && seat.refuses();
-            (!seat.foreign()).then_some((refuses, load, !seat.usable(), index))
+            let fails = (!seat.usable(), seat.surely_lost());
+            (!seat.foreign()).then_some((refuses, load, fails, index))
         })
         .min_by_key(|&(refuses, load, fails, _)| (refuses, load, fails))
         .map(|(.., index)| index)
@@ -269,7 +293,7 @@ impl Vigil {
                 self.judge.opened(index, now);
                 // A member that is asked nothing must still be known to work.
                 self.judge.looked(now);
-                let asked = self.asked(index, Kind::Read, true, now);
+                let asked = self.judge.question(index, Kind::Read, true, now);
                 self.lanes[index].ask(asked);
             }
             Event::Lost(cause) => {
@@ -277,8 +301,9 @@ impl Vigil {
                 self.judge.lost(index, cause, now);
             }
             Event::Answered(asked, answer) => {
+                let is_read = matches!(answer, Answer::Read(_));
                 self.judge.answered(index, asked, answer, now);
-                if self.judge.seats()[index].foreign() {
+                if is_read && self.judge.seats()[index].foreign() {
                     self.lanes[index].turn_away(now);
                 }
             }
@@ -298,15 +323,6 @@ impl Vigil {
             if other != index {
                 lane.hurry();
             }
-        }
-    }
-
-    fn asked(&self, index: usize, kind: Kind, look: bool, now: Instant) -> Asked {
-        Asked {
-            kind,
-            at: now,
-            mark: self.judge.mark(index),
-            look,
         }
     }
 }

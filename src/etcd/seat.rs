@@ -62,11 +62,9 @@ impl Seat {
         }
     }
 
-    /// A second look is taken at a connection that is lost.
+    /// A second look is taken at a member that does not work.
     pub(super) fn doubt(&mut self) {
-        if !self.open {
-            self.cause = self.cause.take().map(Cause::unsure);
-        }
+        self.cause = self.cause.take().map(Cause::unsure);
     }
 
     pub(super) fn lost(&mut self, cause: Cause) {
@@ -76,7 +74,8 @@ impl Seat {
         self.cause = Some(self.guess(cause));
     }
 
-    pub(super) fn read(&mut self, store: Store) {
+    /// It answered a read, and showed this term of the present store.
+    pub(super) fn read(&mut self, store: Store, term: Option<u64>) {
         self.works = true;
         self.cause = None;
         self.leader = None;
@@ -85,7 +84,7 @@ impl Seat {
             self.member_id = Some(store.member_id);
             self.term = 0;
         }
-        self.term = self.term.max(store.term);
+        self.term = self.term.max(term.unwrap_or_default());
         self.cluster_id = Some(store.cluster_id);
     }
 

@@ -109,7 +109,8 @@ pub trait Probe: Send + Sync + 'static {
 
     /// The supervisor waits for nothing but one more observation: make it now rather than at the
     /// next interval. It is called when a hold-off has passed, from the supervisor's own task, so it
-    /// must not block. By default it does nothing, and the observation comes when it comes.
+    /// must not block. By default it does nothing, and the observation comes when it comes. What was
+    /// observed before this call does not open the gate.
     fn hurry(&self) {}
 
     /// Tells whether a start depends on what is observed: `true` while the service is stopped or

@@ -59,7 +59,8 @@ pub(super) struct Supervisor {
     /// The level that was published.
     level: u32,
     hold_off_due: Option<Instant>,
-    /// When the last hold-off had passed.
+    /// Since when the hold-off is over and an observation made since is waited for: then the machine
+    /// is told of both.
     hold_off_over: Option<Instant>,
     stage_due: Option<Instant>,
     dependency: Option<Sight>,
@@ -209,11 +210,6 @@ impl Supervisor {
         }
         self.tell_probe_of_phase();
         self.carry_out(&effects, event.detail.as_deref());
-        if input == Input::Fired(Timer::HoldOff) && self.observed.is_none() {
-            // From here on only the next observation is waited for.
-            self.hold_off_over = Some(Instant::now());
-            self.sessions.hurry();
-        }
         let observed = matches!(input, Input::Alive { .. } | Input::Failing { .. });
         if observed || !effects.is_empty() || self.level != self.machine.level() {
             self.level = self.machine.level();
@@ -288,9 +284,6 @@ impl Supervisor {
                 }
                 self.note_silence();
                 self.publish(&[], None);
-            }
-            if timer == Timer::HoldOff {
-                self.hold_off_over = Some(Instant::now());
             }
             if let Some(observed) = &mut self.observed {
                 observed.handle(Input::Fired(timer), None, &self.shared, &mut self.sessions);

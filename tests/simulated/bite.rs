@@ -110,7 +110,7 @@ fn a_storm_is_refused() {
     }
     let requests = |requests| judge(&scenario, &trace, &traffic(Vec::new(), requests));
     assert_eq!(requests(often(0.0, 0.9, 10)), Ok(()));
-    for many in [often(20.0, 0.4, 25), often(0.0, 0.7, 15)] {
+    for many in [often(20.0, 0.4, 25), often(0.0, 0.55, 18)] {
         let refused = requests(many).expect_err("too many");
         assert!(refused.contains("requests to member 0"), "{refused}");
     }

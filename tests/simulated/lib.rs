@@ -1,8 +1,11 @@
 //! The etcd probe, as it is in the crate, on a simulated network and with simulated members: for what
 //! signals and proxies cannot do one and the same way twice.
 //!
-//! [`simulate`] makes a scenario of a seed and judges what the probe told: the same seed gives the same
-//! trace.
+//! [`Scenario::of`] makes a scenario of a seed, and [`simulate`] judges what the probe told: the same
+//! seed gives the same trace.
+
+// The probe's own tests are run with the crate.
+#![cfg(not(test))]
 
 // The probe's own sources, because its seam is private to the crate.
 #[allow(dead_code, missing_docs)]

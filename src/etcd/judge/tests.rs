@@ -126,6 +126,8 @@ fn a_revision_that_goes_back_is_told_once() {
     assert_eq!(case.next(2_010), None, "the other layers say nothing yet");
     case.progress(1, 2_020);
     case.write(1, 2_020);
+    assert_eq!(case.next(2_020), None, "nor does what was asked before");
+    case.read(1, 3, 2_020);
     case.lives(2_020);
     case.read(0, 4, 3_500);
     case.lives(3_500);
@@ -542,12 +544,7 @@ impl Case {
     }
 
     fn asked(&self, kind: Kind, at: u64) -> Asked {
-        Asked {
-            kind,
-            at: self.at(at),
-            mark: self.judge.mark(0),
-            look: false,
-        }
+        self.judge.question(0, kind, false, self.at(at))
     }
 
     fn due(&self, at: u64) -> Vec<Kind> {
@@ -660,7 +657,8 @@ impl Case {
                 }
             }
             Fault::Permission => {
-                for index in [0, 1] {
+                // The first is looked at again, since the second worked until then.
+                for index in [0, 1, 0] {
                     let cause = Cause::sure(fault, "permission denied");
                     self.fail(index, Kind::Read, cause, since, since);
                 }

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::mem;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -38,6 +39,7 @@ pub fn all(probes: impl IntoIterator<Item = Box<dyn Probe>>) -> All {
     All {
         probes: probes.into_iter().map(Arc::from).collect(),
         kept: Mutex::default(),
+        hurried: AtomicBool::new(false),
     }
 }
 
@@ -47,6 +49,8 @@ pub struct All {
     /// What was under way when the last observation was told, and when that was; nothing if the call
     /// was dropped.
     kept: Mutex<Option<(Instant, Vec<Part>)>>,
+    /// Whether one more observation is wanted: what was seen before is not good enough.
+    hurried: AtomicBool,
 }
 
 /// One of the probes, and the call of it that is under way.
@@ -111,6 +115,9 @@ impl Probe for All {
             part.alive = false;
         }
         let observation = poll_fn(|cx| {
+            if self.hurried.swap(false, Ordering::AcqRel) {
+                parts.iter_mut().for_each(|part| part.alive = false);
+            }
             for part in &mut parts {
                 if let Poll::Ready(failing) = part.poll(cx) {
                     return Poll::Ready(failing);
@@ -130,6 +137,7 @@ impl Probe for All {
     }
 
     fn hurry(&self) {
+        self.hurried.store(true, Ordering::Release);
         for probe in &self.probes {
             probe.hurry();
         }

@@ -54,7 +54,10 @@ impl Supervisor {
 
     fn note_due(&mut self, timer: Timer, due: Option<Instant>) {
         match timer {
-            Timer::HoldOff => self.hold_off_due = due,
+            Timer::HoldOff => {
+                self.hold_off_due = due;
+                self.hold_off_over = None;
+            }
             Timer::Stage => self.stage_due = due,
             _ => {}
         }

@@ -3,6 +3,8 @@
 //! Component answers and lease renewals, timers that are due, commands, observations, reports.
 //! Answers come first because an answer that is already there must not lose against its own
 //! deadline; for the same reason an observation that is already there goes before the silence timer.
+//! The end of a hold-off is told together with the first observation made after it, so that no earlier
+//! one opens the gate.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -92,6 +94,13 @@ impl Supervisor {
             return self.observation();
         }
         self.timers.disarm(timer);
+        if timer == Timer::HoldOff && self.observed.is_none() {
+            // What was seen before proves too little. From here on only the next observation is waited
+            // for, and the machine is told when that is there.
+            self.hold_off_over = Some(Instant::now());
+            self.sessions.hurry();
+            return None;
+        }
         // In observe-only the real machine hears nothing of the dependency: its silence means nothing.
         if timer == Timer::Silence && self.observed.is_none() {
             self.note_silence();
@@ -130,22 +139,21 @@ impl Supervisor {
             Some(seen) => seen,
             None => self.seen.try_recv().ok()?,
         };
+        if self.hold_off_over.is_some_and(|over| over <= seen.at) {
+            self.hold_off_over = None;
+            self.observation = Some(seen);
+            return Some(Input::Fired(Timer::HoldOff).into());
+        }
         let session = seen.session;
-        let (current, phase) = match &self.observed {
-            Some(observed) => (observed.session(), observed.phase()),
-            None => (self.machine.session(), self.machine.phase()),
+        let current = match &self.observed {
+            Some(observed) => observed.session(),
+            None => self.machine.session(),
         };
         let current = current == Some(session);
         let (input, fatal, sight) = match seen.observation {
             // What was seen so long ago is no sign of life any more.
             Observation::Alive { .. }
                 if seen.at.elapsed() >= self.shared.plan.policy().silence_limit() =>
-            {
-                return None;
-            }
-            // The probe was asked for one that is made since.
-            Observation::Alive { .. }
-                if phase == Phase::Monitoring && Some(seen.at) < self.hold_off_over =>
             {
                 return None;
             }

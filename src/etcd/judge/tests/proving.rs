@@ -9,20 +9,93 @@ fn while_a_start_depends_on_it_no_layer_may_fail_even_once() {
             case.judge.asked(kind, case.at(20_000));
             case.fail(0, kind, no_leader(), 20_000, 20_010);
         };
-        let mut running = Case::alive(config(["http://a", "http://b"]));
+        let mut running = Case::alive(config(["http://a"]));
         election(&mut running);
         assert_eq!(running.next(20_010), None, "{kind:?}: it may pass");
 
-        let mut case = Case::alive(config(["http://a", "http://b"]));
+        let mut case = Case::alive(config(["http://a"]));
         case.judge.prove(true);
         election(&mut case);
         let (class, text) = case.fails(20_010);
         assert_eq!(class, "no_leader", "{kind:?}");
         assert!(text.contains(" for 10.00ms (no leader)"), "{text}");
         assert_eq!(case.next(20_020), None, "told once");
-        case.all_from(1, 20_100);
+        case.all_from(0, 20_100);
         case.lives(20_100);
     }
+}
+
+/// Or one member that is slow, or dies, would keep the service down.
+#[test]
+fn of_several_members_a_second_one_has_its_turn_before_a_clean_run_is_void() {
+    for kind in Kind::ALL {
+        let mut case = Case::alive(config(["http://a", "http://b"]));
+        case.judge.prove(true);
+        case.judge.asked(kind, case.at(20_000));
+        case.fail(0, kind, no_leader(), 20_000, 20_010);
+        assert_eq!(case.next(20_010), None, "{kind:?}");
+        assert!(case.due(20_010).contains(&kind));
+        case.fail(1, kind, no_leader(), 20_010, 20_020);
+        assert_eq!(case.fails(20_020).0, "no_leader", "{kind:?}");
+
+        let mut case = Case::alive(config(["http://a", "http://b"]));
+        case.judge.prove(true);
+        case.read(0, 7, 19_990);
+        case.lives(19_990);
+        case.judge.asked(kind, case.at(20_000));
+        assert_eq!(case.next(21_999), None, "{kind:?}");
+        assert!(case.judge.wake_at(case.at(21_999)) <= case.at(22_000));
+        case.fails(22_000);
+    }
+}
+
+#[test]
+fn what_was_forgiven_before_a_start_depended_on_it_stays_forgiven() {
+    let mut case = Case::alive(config(["http://a"]));
+    case.slow_read(20_000, 21_001);
+    case.lives(21_001);
+    case.judge.prove(true);
+    assert_eq!(case.next(21_002), None);
+}
+
+#[test]
+fn what_was_asked_before_it_is_demanded_proves_nothing() {
+    let mut case = Case::alive(config(["http://a", "http://b"]));
+    let before = Kind::ALL.map(|kind| case.asked(kind, 19_990));
+    case.judge.demand(case.at(20_000));
+    let now = case.at(20_010);
+    for (asked, answer) in before.into_iter().zip([
+        Answer::Progress,
+        Answer::Read(store(1, 7, 2)),
+        Answer::Write,
+    ]) {
+        case.judge.answered(0, asked, answer, now);
+    }
+    assert_eq!(case.next(20_010), None);
+    case.all_from(1, 20_020);
+    case.lives(20_020);
+}
+
+#[test]
+fn a_late_look_at_a_spare_member_makes_nothing_slow() {
+    let mut case = Case::alive(config(["http://a", "http://b"]));
+    for at in [20_000, 21_500, 23_000] {
+        let look = case.judge.question(1, Kind::Read, true, case.at(at));
+        case.answer(1, look, store(1, 7, 2), at + 1_400);
+    }
+    case.read(0, 7, 24_500);
+    case.lives(24_500);
+}
+
+#[test]
+fn what_this_process_slept_through_is_no_latency() {
+    let mut case = Case::alive(config(["http://a"]));
+    case.judge.prove(true);
+    let asked = case.asked(Kind::Read, 20_000);
+    case.judge.asked(Kind::Read, asked.at);
+    case.judge.excuse(ms(1_500), case.at(21_600));
+    case.answer(0, asked, store(1, 7, 2), 21_600);
+    case.lives(21_600);
 }
 
 #[test]

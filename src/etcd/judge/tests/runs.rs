@@ -11,10 +11,12 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 
 use super::*;
 
+type Preset = fn(EtcdConfig) -> EtcdConfig;
+
 const URLS: [&str; 3] = ["http://a", "http://b", "http://c"];
 
 /// What the presets promise: questions a second to all members together, and when a hang is told.
-const PROMISES: [(&str, fn(EtcdConfig) -> EtcdConfig, f64, u64); 3] = [
+const PROMISES: [(&str, Preset, f64, u64); 3] = [
     ("default", |config| config, 1.0, 4_750),
     ("fast", EtcdConfig::fast, 5.5, 1_250),
     ("gentle", EtcdConfig::gentle, 0.2, 16_000),
@@ -192,14 +194,9 @@ impl Run {
     }
 
     fn ask(&mut self, index: usize, kind: Kind, look: bool) {
-        let (at, mark) = (self.now, self.case.judge.mark(index));
+        let at = self.now;
         self.asked[kind as usize] += 1;
-        let asked = Asked {
-            kind,
-            at,
-            mark,
-            look,
-        };
+        let asked = self.case.judge.question(index, kind, look, self.now);
         self.under_way.push((at + LATENCY, index, asked));
     }
 
