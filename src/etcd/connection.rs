@@ -107,7 +107,10 @@ impl Connection {
                     return Err(Cause::alarm(fault, &members));
                 }
             }
-            // Either disarmed just now, or of a kind that is not known here.
+            // Disarmed just now?
+            if alarms(&mut client, AlarmType::None).await?.is_empty() {
+                return Ok(Answer::Write);
+            }
             Err(Cause::passing(
                 Fault::WritePath,
                 "an unknown alarm is raised",
