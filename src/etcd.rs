@@ -6,7 +6,7 @@
 //!
 //! | layer | asks | by default every | an answer proves |
 //! | --- | --- | --- | --- |
-//! | progress | `request_progress` on a watch of its own, with require-leader | 15 s | the connection works, the member serves watches and has a leader |
+//! | progress | `request_progress` on a watch of its own, with require-leader | 20 s | the connection works, the member serves watches and has a leader |
 //! | read | a linearizable get of the sentinel key | 1.4 s | a quorum confirms the leader; and, by its revision and term, that the store is still the same |
 //! | write | the list of alarms, of the members in turn | 8 s | a proposal was committed: leader, quorum and disk work; and no alarm is raised |
 //!
@@ -33,9 +33,10 @@
 //! - **After three slow answers** in a row, each asked for when the one before had come.
 //!
 //! It is alive again when every layer has given a good answer. How long etcd must have been alive is
-//! for the supervisor to say. While a start depends on it, no patience is shown once it was alive:
-//! one question of any layer that fails, or is not answered within the latency budget, is a failure,
-//! so that each layer succeeds for the whole window. And at the end of the window the supervisor asks
+//! for the supervisor to say. While a start depends on it, no patience is shown once it was alive: a
+//! question of any layer that fails, or is not answered within the latency budget, is a failure, so
+//! that each layer succeeds for the whole window. (Of several members a second one has its turn first,
+//! or one that is slow would keep the service down.) And at the end of the window the supervisor asks
 //! for one more observation, for which every layer is asked again.
 //!
 //! # A user with few rights

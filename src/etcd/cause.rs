@@ -138,8 +138,12 @@ fn of_transport(status: &(dyn StdError + 'static)) -> Option<Cause> {
             _ => Cause::passing(Fault::Unreachable, shorten(&text)),
         });
     }
-    // hyper and h2 do not export what would tell these apart, only their words.
-    if text == "connection closed" {
+    // hyper and h2 do not export what would tell these apart, only their words. The first is of a ping
+    // that was not answered.
+    if text == "operation timed out" {
+        return Some(Cause::silent());
+    }
+    if text == "connection closed" || text == "stream closed because of a broken pipe" {
         return Some(Cause::closed());
     }
     if text.contains("frame") || text.contains("invalid HTTP") || text.contains("protocol error") {

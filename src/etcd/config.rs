@@ -17,7 +17,7 @@ use super::tls::Tls;
 ///
 /// | knob | default | [`fast`](Self::fast) | [`gentle`](Self::gentle) | bounds |
 /// | --- | --- | --- | --- | --- |
-/// | [`progress_every`](Self::progress_every) | 15 s | 250 ms | 60 s | 100 ms to 10 min |
+/// | [`progress_every`](Self::progress_every) | 20 s | 250 ms | 60 s | 100 ms to 10 min |
 /// | [`progress_patience`](Self::progress_patience) | 3.35 s | 1 s | 6 s | twice the latency budget at least |
 /// | [`read_every`](Self::read_every) | 1.4 s | 1 s | 10 s | 100 ms to 10 min |
 /// | [`read_patience`](Self::read_patience) | 3.35 s | 3.35 s | 6 s | three election timeouts, the request timeout and the connect timeout at least |

@@ -69,7 +69,11 @@ impl Connection {
                 }
             }
         });
-        opened.await.unwrap_or(Err(Cause::silent()))
+        let opened = opened.await.unwrap_or(Err(Cause::silent()));
+        opened.map_err(|cause| match &config.tls {
+            Some(tls) => tls.explain(cause),
+            None => cause,
+        })
     }
 
     /// A linearizable read. (Serializable reads are answered for ever by a member that has lost its

@@ -206,7 +206,7 @@ impl Seat {
             if never_worked {
                 cause.fault = Fault::Tls;
             }
-            cause.text += "; does the server speak TLS, and want another client certificate?";
+            cause.text += "; does the server speak TLS?";
         } else if never_worked {
             cause.text += "; does the server want https?";
         }

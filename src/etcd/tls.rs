@@ -4,6 +4,11 @@ use std::fmt;
 
 use etcd_client::{Certificate, Identity, TlsOptions};
 
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, UnixTime};
+use webpki::{EndEntityCert, KeyUsage};
+
+use super::cause::Cause;
 use super::error::EtcdConfigError;
 
 /// Certificates for endpoints with `https://`.
@@ -34,6 +39,21 @@ pub struct Tls {
 struct Pair {
     cert_pem: Vec<u8>,
     key_pem: Vec<u8>,
+}
+
+impl Pair {
+    fn has_expired(&self) -> bool {
+        let Ok(der) = CertificateDer::from_pem_slice(&self.cert_pem) else {
+            return false;
+        };
+        let Ok(cert) = EndEntityCert::try_from(&der) else {
+            return false;
+        };
+        // Without an authority it is never valid, but its time is looked at first.
+        let (now, usage) = (UnixTime::now(), KeyUsage::client_auth());
+        let verified = cert.verify_for_usage(&[], &[], &[], now, usage, None, None);
+        matches!(verified, Err(webpki::Error::CertExpired { .. }))
+    }
 }
 
 impl Tls {
@@ -89,6 +109,18 @@ impl Tls {
             return bad("the domain name is empty: leave it out to use the endpoint's host");
         }
         Ok(())
+    }
+
+    /// Servers say little of why they turn a client away, and that little may get lost.
+    pub(super) fn explain(&self, mut cause: Cause) -> Cause {
+        if cause.closed || cause.text.contains("received fatal alert") {
+            cause.text += match &self.identity {
+                None => "; does the server want a client certificate? None is set",
+                Some(pair) if pair.has_expired() => "; the client certificate has expired",
+                Some(_) => "; does the server trust the authority of the client certificate?",
+            };
+        }
+        cause
     }
 
     pub(super) fn options(&self) -> TlsOptions {

@@ -188,7 +188,14 @@ fn what_breaks_below_grpc_is_told_by_the_kind_of_the_io_error() {
 
 #[test]
 fn what_hyper_and_h2_say_is_told_by_their_words() {
-    assert_eq!(below(Says("connection closed")), Some(Cause::closed()));
+    for words in [
+        "connection closed",
+        "stream closed because of a broken pipe",
+    ] {
+        assert_eq!(below(Says(words)), Some(Cause::closed()), "{words}");
+    }
+    // A ping was not answered.
+    assert_eq!(below(Says("operation timed out")), Some(Cause::silent()));
     for words in [
         "connection error detected: frame with invalid size",
         "invalid HTTP version parsed",

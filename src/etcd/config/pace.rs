@@ -42,7 +42,7 @@ impl Pace {
     /// One request a second in all, and a hang or a lost quorum told within 5 s: the read's two
     /// numbers leave a quarter of a second of that to spare.
     pub(super) const DEFAULT: Self = Self {
-        progress: Layer::new(15_000, 3_350),
+        progress: Layer::new(20_000, 3_350),
         read: Layer::new(1_400, 3_350),
         write: Layer::new(8_000, 3_350),
         recheck: Duration::from_millis(500),

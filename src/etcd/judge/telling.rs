@@ -180,7 +180,8 @@ impl Judge {
     }
 
     pub(super) fn observation(&self, fault: Fault, why: &str) -> Observation {
-        let text = format!("{fault}: {why}. To do: {}", fault.advice());
+        let stop = if why.ends_with(['.', '?']) { "" } else { "." };
+        let text = format!("{fault}: {why}{stop} To do: {}", fault.advice());
         let observation = Observation::failing(text).classed(fault.as_str());
         match self.config.verdict_of(fault) {
             Verdict::Fatal => observation.fatal(),

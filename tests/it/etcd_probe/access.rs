@@ -91,8 +91,7 @@ async fn certificates_decide() {
         (
             "https:// where none is",
             config([tls_url]).tls(tls()),
-            "tls|no TLS connection with etcd: {url}: the connection was closed; does the server speak \
-             TLS, ",
+            "tls|no TLS connection with etcd: {url}: the connection was closed; ",
         ),
         (
             "PEM without a certificate",
@@ -136,21 +135,27 @@ async fn what_is_wrong_with_a_certificate_is_named() {
         ] {
             refused(what, &etcd, tls, &[&format!("{of_server}{text}")]).await;
         }
-        for (what, tls) in [
-            ("no client certificate", trusting(pki)),
+        for (what, tls, text) in [
+            (
+                "no client certificate",
+                trusting(pki),
+                "does the server want a client certificate? None is set",
+            ),
             (
                 "client certificate of another authority",
                 shows(&stranger.client),
+                "does the server trust the authority of the client certificate?",
             ),
-            ("expired client certificate", shows(&pki.expired_client)),
+            (
+                "expired client certificate",
+                shows(&pki.expired_client),
+                "the client certificate has expired",
+            ),
         ] {
             // An alert says so, unless the connection ends before it is read.
-            let texts = [
-                "TLS: received fatal alert: BadCertificate. ",
-                "the connection was closed; does the server speak TLS, and want another client \
-                 certificate?. ",
-            ];
-            refused(what, &etcd, tls, &texts).await;
+            let alert = format!("TLS: received fatal alert: BadCertificate; {text}");
+            let closed = format!("the connection was closed; {text}; does the server speak TLS? ");
+            refused(what, &etcd, tls, &[&alert, &closed]).await;
         }
         etcd.serve_certificate(|pki| &pki.expired_server);
         let text = format!("{of_server}certificate expired: ");

@@ -579,7 +579,7 @@ const KNOBS: [Knob; 16] = [
     (
         "progress_every",
         EtcdConfig::progress_every,
-        [15_000, 250, 60_000],
+        [20_000, 250, 60_000],
     ),
     (
         "progress_patience",
