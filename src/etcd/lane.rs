@@ -237,6 +237,10 @@ impl Lane {
                     }
                     return Poll::Ready(Event::Answered(asked, answer));
                 }
+                // With require-leader, no call is taken by a member that has none.
+                Err(cause) if is_status && cause.fault == Fault::NoLeader => {
+                    return Poll::Ready(Event::Answered(asked, Answer::Status { leader: false }));
+                }
                 // It says nothing of the cluster; what is owed tells enough.
                 Err(_) if is_status => {}
                 Err(cause) => return Poll::Ready(self.not_answered(asked, cause)),
