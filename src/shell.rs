@@ -39,8 +39,16 @@ pub use probe::{All, Feed, FeedProbe, Observation, Polled, Probe, all, feed, pol
 pub use reporter::Reporter;
 pub use status::{ComponentStatus, Sight, Status};
 
+#[cfg(feature = "etcd")]
+pub(crate) use incarnation::unwinding;
 #[cfg(feature = "test-util")]
 pub(crate) use {incarnation::Incarnation, reporter::Batch, shared::Shared};
+
+/// What a failure says, for adapters.
+#[cfg(feature = "etcd")]
+pub(crate) fn text_of(failure: &Failure) -> String {
+    failure.text()
+}
 
 /// Locks, also after a panic elsewhere: what is behind our locks is valid after every statement.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -118,6 +118,15 @@ pub(super) fn is_auth_disabled(error: &Error) -> bool {
         if status.message().contains("authentication is not enabled"))
 }
 
+/// Whether a lease has run out, or was revoked.
+pub(super) fn is_lease_gone(error: &Error) -> bool {
+    match error {
+        Error::GRpcStatus(status) => status.message().contains("requested lease not found"),
+        Error::LeaseKeepAliveError(text) => text == "lease not found",
+        _ => false,
+    }
+}
+
 /// Faults below gRPC. They are told from one another by the errors underneath the status, since all
 /// come as `Unavailable` or `Unknown`. A status that the server sent has none.
 fn of_transport(status: &(dyn StdError + 'static)) -> Option<Cause> {

@@ -318,7 +318,7 @@ fn let_go(incarnation: Arc<Incarnation>) -> bool {
 
 /// Runs user code to its end, and turns a panic into a failure. The future is dropped before this
 /// returns, and a panic in that drop counts too.
-pub(super) async fn unwinding<T>(
+pub(crate) async fn unwinding<T>(
     work: impl Future<Output = Result<T, Failure>> + Unpin,
 ) -> Result<T, Failure> {
     let mut work = Some(work);

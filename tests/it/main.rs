@@ -3,6 +3,8 @@
 mod bite;
 mod checked;
 #[cfg(feature = "etcd")]
+mod etcd_cluster;
+#[cfg(feature = "etcd")]
 mod etcd_probe;
 mod explored;
 mod fuzzed;

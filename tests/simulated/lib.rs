@@ -24,16 +24,28 @@ pub use judged::{Told, judge};
 pub use net::Traffic;
 pub use scenario::{Episode, Outcome, Scenario, Scene, simulate};
 
-use overwatch::{Observation, Probe};
+use overwatch::{Component, Context, Failure, Fence, Observation, Probe, machine};
 
-/// What the probe uses of the crate.
+/// What the sources use of the crate.
 mod policy {
-    pub(crate) use overwatch::policy::{Policy, PolicyError, Tuning};
+    pub(crate) use overwatch::policy::{MAX_DURATION, Policy, PolicyError, Tuning};
 }
 
-/// What the probe uses of the crate.
+/// What the sources use of the crate. Only the probe is run here.
 mod shell {
     use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    use overwatch::Failure;
+
+    pub(crate) async fn unwinding<T>(
+        work: impl Future<Output = Result<T, Failure>> + Unpin,
+    ) -> Result<T, Failure> {
+        work.await
+    }
+
+    pub(crate) fn text_of(failure: &Failure) -> String {
+        failure.to_string()
+    }
 
     pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         mutex.lock().unwrap_or_else(PoisonError::into_inner)

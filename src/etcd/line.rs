@@ -1,0 +1,111 @@
+//! One client at a time, of the member that answered last; for what is written, not for evidence.
+
+use std::future::Future;
+use std::io::ErrorKind;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use etcd_client::{Client, Error};
+use tokio::time::timeout;
+
+use super::cause::Cause;
+use super::config::EtcdConfig;
+use super::dial::{Dial, Tcp};
+use super::fault::Fault;
+use crate::shell::lock;
+
+/// Asks one member as long as it answers, and then the next one. Whoever shares it moves on together.
+pub(super) struct Line {
+    config: Arc<EtcdConfig>,
+    /// How long one question may take, on one member.
+    patience: Duration,
+    at: Mutex<At>,
+}
+
+#[derive(Default)]
+struct At {
+    /// Counts the changes of member, so that a failure of an earlier client ends no later one.
+    turn: usize,
+    client: Option<Client>,
+}
+
+impl Line {
+    pub(super) fn new(config: Arc<EtcdConfig>, patience: Duration) -> Self {
+        Self {
+            config,
+            patience,
+            at: Mutex::default(),
+        }
+    }
+
+    /// One question, within the patience. After a failure the next one goes to the next member.
+    pub(super) async fn ask<T, F, Fut>(&self, question: F) -> Result<T, Cause>
+    where
+        F: FnOnce(Client) -> Fut,
+        Fut: Future<Output = Result<T, Error>>,
+    {
+        let (turn, client) = self.client().await?;
+        let asked = timeout(self.patience, question(client)).await;
+        let cause = match asked {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => Cause::from(error),
+            Err(_) => Cause::silent(),
+        };
+        // Another member would say the same.
+        let is_final = matches!(
+            cause.fault,
+            Fault::Permission | Fault::NoSpace | Fault::Corrupt
+        );
+        if !is_final {
+            self.move_on(turn);
+        }
+        Err(self.explained(cause))
+    }
+
+    async fn client(&self) -> Result<(usize, Client), Cause> {
+        let turn = {
+            let at = self.at();
+            if let Some(client) = &at.client {
+                return Ok((at.turn, client.clone()));
+            }
+            at.turn
+        };
+        let endpoint = &self.config.endpoints[turn % self.config.endpoints.len()];
+        // It does I/O only to authenticate; the connection itself is made by the first question.
+        let dialed = timeout(self.patience, Tcp.dial(endpoint.url(), &self.config)).await;
+        let dialed =
+            dialed.unwrap_or_else(|_| Err(std::io::Error::from(ErrorKind::TimedOut).into()));
+        match dialed {
+            Ok(client) => {
+                let mut at = self.at();
+                if at.turn == turn {
+                    at.client = Some(client.clone());
+                }
+                Ok((turn, client))
+            }
+            Err(error) => {
+                self.move_on(turn);
+                Err(self.explained(error.into()))
+            }
+        }
+    }
+
+    fn move_on(&self, turn: usize) {
+        let mut at = self.at();
+        if at.turn == turn {
+            at.turn = turn.wrapping_add(1);
+            at.client = None;
+        }
+    }
+
+    fn explained(&self, cause: Cause) -> Cause {
+        match &self.config.tls {
+            Some(tls) => tls.explain(cause),
+            None => cause,
+        }
+    }
+
+    fn at(&self) -> MutexGuard<'_, At> {
+        lock(&self.at)
+    }
+}

@@ -1,0 +1,142 @@
+//! What a membership is told, and what cannot work.
+
+use std::time::Duration;
+
+use super::{Membership, Times};
+use crate::etcd::config::EtcdConfig;
+use crate::etcd::error::EtcdConfigError;
+use crate::etcd::keys::{Prefix, check_name};
+use crate::policy::MAX_DURATION;
+
+/// Puts a [`Membership`] together. Begun by [`Membership::builder`].
+///
+/// | knob | default | bounds |
+/// | --- | --- | --- |
+/// | prefix | | 1 to 512 bytes without white space and control characters; a slash is added at the end |
+/// | id | | 1 to 128 bytes, likewise and without a slash |
+/// | [`ttl`](Self::ttl) | 15 s | 4 s to a day, whole seconds; the lease in etcd is a second shorter |
+/// | [`margin`](Self::margin) | a tenth of the lease | 100 ms to half of the lease |
+/// | [`metadata`](Self::metadata) | empty | up to 64 KiB |
+/// | [`rejoin_jitter`](Self::rejoin_jitter) | 500 ms | up to the time to live |
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct MembershipBuilder {
+    etcd: EtcdConfig,
+    prefix: String,
+    id: String,
+    metadata: Vec<u8>,
+    ttl: Duration,
+    margin: Option<Duration>,
+    rejoin_jitter: Duration,
+}
+
+impl MembershipBuilder {
+    pub(super) fn new(etcd: EtcdConfig, prefix: String, id: String) -> Self {
+        Self {
+            etcd,
+            prefix,
+            id,
+            metadata: Vec::new(),
+            ttl: Duration::from_secs(15),
+            margin: None,
+            rejoin_jitter: Duration::from_millis(500),
+        }
+    }
+
+    /// How long the node may be silent before its work is others'. Other nodes take over at the latest
+    /// a second after it.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// How long before the lease runs out all work must be gone: for clocks that do not run equally
+    /// fast, and for a process that was slow.
+    pub fn margin(mut self, margin: Duration) -> Self {
+        self.margin = Some(margin);
+        self
+    }
+
+    /// What the node tells the others of itself: an address, or anything else.
+    pub fn metadata(mut self, metadata: impl Into<Vec<u8>>) -> Self {
+        self.metadata = metadata.into();
+        self
+    }
+
+    /// The most by which a node puts off joining again after an outage. How much of it is the node's
+    /// own, by its id and epoch. Zero switches it off.
+    pub fn rejoin_jitter(mut self, most: Duration) -> Self {
+        self.rejoin_jitter = most;
+        self
+    }
+
+    /// Checks everything. Nothing is asked of etcd before the membership is run.
+    ///
+    /// # Errors
+    ///
+    /// When a value is out of its bounds, or the configuration of etcd cannot work.
+    pub fn build(self) -> Result<Membership, EtcdConfigError> {
+        self.etcd.check()?;
+        let prefix = Prefix::parse(&self.prefix)?;
+        check_name("id", &self.id)?;
+        let out_of_bounds = |knob, value, bound: &str| {
+            Err(EtcdConfigError::OutOfBounds {
+                knob,
+                value,
+                bound: bound.to_owned(),
+            })
+        };
+        let ttl = self.ttl;
+        if !(SHORTEST_TTL..=MAX_DURATION).contains(&ttl) || ttl.subsec_nanos() != 0 {
+            return out_of_bounds(
+                "ttl",
+                ttl,
+                "whole seconds from 4 s to a day: etcd counts in seconds, and lets no lease run out \
+                 before an election could be over",
+            );
+        }
+        let lease = ttl - Membership::GRACE;
+        let margin = self.margin.unwrap_or(lease / 10);
+        if margin < SHORTEST_MARGIN || margin > lease / 2 {
+            return out_of_bounds(
+                "margin",
+                margin,
+                "at least 100 ms, and at most half of what the ttl leaves to the lease in etcd",
+            );
+        }
+        if self.rejoin_jitter > ttl {
+            return out_of_bounds("rejoin_jitter", self.rejoin_jitter, "the ttl at most");
+        }
+        if self.metadata.len() > LONGEST_METADATA {
+            return Err(EtcdConfigError::BadSetting {
+                knob: "metadata",
+                problem: format!(
+                    "has {} bytes, but may have {LONGEST_METADATA}: each node holds that of all \
+                     others, so put a reference there instead",
+                    self.metadata.len()
+                ),
+            });
+        }
+        let times = Times {
+            lease,
+            margin,
+            renew_every: lease / RENEWALS,
+            rejoin_jitter: self.rejoin_jitter,
+        };
+        Ok(Membership::new(
+            self.etcd,
+            prefix,
+            self.id,
+            self.metadata,
+            times,
+        ))
+    }
+}
+
+/// The lease in etcd is a second shorter, and the fence needs room for deadlines.
+const SHORTEST_TTL: Duration = Duration::from_secs(4);
+const SHORTEST_MARGIN: Duration = Duration::from_millis(100);
+/// etcd takes 1.5 MiB in one request by default, but this is what every node keeps of every other.
+const LONGEST_METADATA: usize = 64 * 1024;
+/// In the life of one lease. One that is lost, with an election on top, still leaves time to stop.
+const RENEWALS: u32 = 5;

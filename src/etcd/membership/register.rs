@@ -1,0 +1,189 @@
+//! One node under one id.
+
+use std::time::Duration;
+
+use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn, TxnOp};
+use tokio::time::{Instant, sleep};
+
+use super::{Inner, PAUSE, Session, TARGET, failure};
+use crate::etcd::cause::Cause;
+use crate::etcd::fault::Fault;
+use crate::{Context, Failure};
+
+/// Somebody else's registration, as it was first seen.
+struct Other {
+    lease: i64,
+    /// Seconds that were left.
+    left: i64,
+    at: Instant,
+}
+
+impl Other {
+    /// Whether the lease was renewed since, if so many seconds are left now. etcd tells whole seconds,
+    /// rounded down. (A new leader lengthens all leases. Then a node that is dead counts as alive,
+    /// until it is tried again.)
+    fn was_renewed(&self, left: i64, now: Instant) -> bool {
+        let passed = now.duration_since(self.at).as_secs_f64();
+        left as f64 >= self.left as f64 - passed + 2.0
+    }
+}
+
+impl Inner {
+    /// Registers the node, and says that it is up. Ends when it is registered.
+    ///
+    /// # Errors
+    ///
+    /// When another node lives under the id, or something that is no node.
+    pub(super) async fn register(
+        &self,
+        session: &Session,
+        before: Option<i64>,
+        ctx: &Context,
+    ) -> Result<(), Failure> {
+        if let Some(before) = before {
+            // Of an earlier epoch of this process, whose work is gone.
+            while let Err(cause) = self.revoke(before).await {
+                self.not_yet(&cause).await?;
+            }
+        }
+        let mut other = None;
+        loop {
+            match self.try_to_register(session.lease).await {
+                Ok(None) => break,
+                Ok(Some(lease)) => {
+                    if let Err(refused) = self.wait_for(lease, &mut other, ctx).await {
+                        // As if it had never been there. If that fails, the lease runs out.
+                        let _ = self.revoke(session.lease).await;
+                        return Err(refused);
+                    }
+                }
+                Err(cause) => self.not_yet(&cause).await?,
+            }
+        }
+        session.register();
+        ctx.ready();
+        Ok(())
+    }
+
+    /// The lease of whoever is registered instead.
+    async fn try_to_register(&self, lease: i64) -> Result<Option<i64>, Cause> {
+        let (key, metadata) = (self.prefix.member(&self.id), self.metadata.clone());
+        let put = TxnOp::put(&*key, metadata, Some(PutOptions::new().with_lease(lease)));
+        let absent = Compare::create_revision(&*key, CompareOp::Equal, 0);
+        let txn = Txn::new().when([absent]).and_then([put]);
+        let ask = |mut client: Client| async move { client.txn(txn).await };
+        if self.line.ask(ask).await?.succeeded() {
+            return Ok(None);
+        }
+        let ask = |mut client: Client| async move { client.get(key, None).await };
+        let read = self.line.ask(ask).await?;
+        // The answer to an earlier try may have been lost. And if it is gone by now: try again.
+        let owner = read.kvs().first().map_or(GONE, |kv| kv.lease());
+        Ok((owner != lease).then_some(owner))
+    }
+
+    /// Looks at another's registration once, and pauses.
+    async fn wait_for(
+        &self,
+        lease: i64,
+        other: &mut Option<Other>,
+        ctx: &Context,
+    ) -> Result<(), Failure> {
+        let (id, key) = (&self.id, self.prefix.member(&self.id));
+        if lease == 0 {
+            let text = format!(
+                "{key} is there without a lease, so no node wrote it: delete it, or use another prefix"
+            );
+            return Err(Failure::new(text));
+        }
+        let (left, granted) = match self.time_to_live(lease).await {
+            Ok(Some(told)) => told,
+            Ok(None) => {
+                sleep(PAUSE).await;
+                return Ok(());
+            }
+            Err(cause) => return self.not_yet(&cause).await,
+        };
+        match other {
+            Some(seen) if seen.lease == lease => {
+                if seen.was_renewed(left, Instant::now()) {
+                    let text = format!(
+                        "another node is alive under the id {id:?} (lease {lease:x} of {key}): give each \
+                         node an id of its own"
+                    );
+                    return Err(Failure::new(text));
+                }
+            }
+            _ => {
+                tracing::info!(
+                    target: TARGET, id, lease = format!("{lease:x}"), seconds = left,
+                    "the id is still registered: waiting for that lease to run out"
+                );
+                let at = Instant::now();
+                *other = Some(Other { lease, left, at });
+            }
+        }
+        // A node that lives renews its lease five times in the life of it: nobody does, so it is dead.
+        if left * 3 < granted * 2 {
+            ctx.ready();
+        }
+        sleep(LOOK).await;
+        Ok(())
+    }
+
+    /// Silence passes, or the probe tells of it; what etcd refuses it goes on refusing.
+    async fn not_yet(&self, cause: &Cause) -> Result<(), Failure> {
+        if cause.sure && cause.fault != Fault::Unreachable {
+            return Err(failure("not registered", cause));
+        }
+        tracing::debug!(target: TARGET, id = self.id, why = cause.text, "not registered yet");
+        sleep(PAUSE).await;
+        Ok(())
+    }
+}
+
+/// No lease of etcd's has this id.
+const GONE: i64 = -1;
+/// Between two looks at another's lease: often enough to see each renewal of a short one.
+const LOOK: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether it is seen after so many seconds that a lease is renewed, which had so much left when
+    /// it was first seen, and which is renewed so often from then on.
+    fn seen(granted: f64, left: f64, renewed_after: &[f64], passed: f64) -> bool {
+        let at = Instant::now();
+        let other = Other {
+            lease: 1,
+            left: left as i64,
+            at,
+        };
+        let last = renewed_after.iter().rev().find(|&&after| after <= passed);
+        let left = last.map_or(left - passed, |after| granted - (passed - after));
+        other.was_renewed(left as i64, at + Duration::from_secs_f64(passed))
+    }
+
+    #[test]
+    fn a_lease_that_is_renewed_is_told_from_one_that_runs_out() {
+        for (granted, every) in [(3.0, 0.6), (5.0, 1.0), (9.0, 1.8), (14.0, 2.8)] {
+            for phase in 0..20 {
+                let first = every * f64::from(phase) / 20.0;
+                let renewals: Vec<f64> = (0..10).map(|n| first + every * f64::from(n)).collect();
+                let left = granted - (every - first);
+                assert!(
+                    seen(granted, left, &renewals, first.max(0.0) + 2.5),
+                    "{granted} {phase}"
+                );
+                for tenth in 0..(left * 10.0) as u32 {
+                    let passed = f64::from(tenth) / 10.0;
+                    assert!(
+                        !seen(granted, left, &[], passed),
+                        "{granted} {phase} {passed}"
+                    );
+                }
+            }
+        }
+    }
+}

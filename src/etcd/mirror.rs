@@ -1,0 +1,306 @@
+//! A copy of all keys below a prefix, kept up by a watch and checked by reads.
+//!
+//! A watch alone can be silent for ever. So every so often a linearizable read asks how many keys
+//! there are and which was changed last: if the copy agrees, it is as new as that question; if it
+//! goes on disagreeing, it is made anew.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use etcd_client::{
+    Client, Error, GetOptions, KeyValue, SortOrder, SortTarget, WatchOptions, WatchResponse,
+    WatchStream,
+};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::cause::Cause;
+use super::fault::Fault;
+use super::line::Line;
+
+/// One key as etcd has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) value: Vec<u8>,
+    /// 0 without one.
+    pub(super) lease: i64,
+    /// Of its last change.
+    pub(super) revision: i64,
+}
+
+/// What is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// The copy was made anew; what lies between is not known.
+    Anew,
+    /// Keys changed.
+    Changed,
+    /// Nothing changed, and the copy is newer than before.
+    Confirmed,
+}
+
+/// The copy, and what keeps it up. All is done within [`next`](Self::next), which may be dropped.
+pub(super) struct Mirror {
+    line: Arc<Line>,
+    prefix: String,
+    /// How often it is checked.
+    every: Duration,
+    entries: BTreeMap<Vec<u8>, Entry>,
+    /// What was removed, as it last was, since this was asked.
+    removed: Vec<(Vec<u8>, Entry)>,
+    /// The copy holds all changes up to this one.
+    revision: i64,
+    watch: Option<WatchStream>,
+    as_of: Option<Instant>,
+    check_at: Instant,
+    checking: Option<Checking>,
+    /// What the last read said that did not agree, and the copy's revision at that time.
+    doubt: Option<i64>,
+}
+
+type Checking = Pin<Box<dyn Future<Output = Result<Digest, Cause>> + Send>>;
+
+/// What tells two states of the keys apart: after the last change keys can only have been deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Digest {
+    sent: Instant,
+    count: i64,
+    newest: i64,
+}
+
+impl Mirror {
+    pub(super) fn new(line: Arc<Line>, prefix: impl Into<String>, every: Duration) -> Self {
+        Self {
+            line,
+            prefix: prefix.into(),
+            every,
+            entries: BTreeMap::new(),
+            removed: Vec::new(),
+            revision: 0,
+            watch: None,
+            as_of: None,
+            check_at: Instant::now(),
+            checking: None,
+            doubt: None,
+        }
+    }
+
+    pub(super) fn entries(&self) -> &BTreeMap<Vec<u8>, Entry> {
+        &self.entries
+    }
+
+    /// The keys that were removed since this was last asked, each as it last was. Empty after the copy
+    /// was made anew.
+    pub(super) fn take_removed(&mut self) -> Vec<(Vec<u8>, Entry)> {
+        std::mem::take(&mut self.removed)
+    }
+
+    /// The copy holds all changes up to this revision.
+    pub(super) fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    /// The copy is at least as new as this; none before it was first made.
+    pub(super) fn as_of(&self) -> Option<Instant> {
+        self.as_of
+    }
+
+    /// Waits until there is something new. It never gives up: while etcd does not answer, nothing is
+    /// new.
+    pub(super) async fn next(&mut self) -> News {
+        loop {
+            let Some(watch) = &mut self.watch else {
+                match self.make().await {
+                    Ok(()) => return News::Anew,
+                    Err(cause) => {
+                        let prefix = &self.prefix;
+                        tracing::debug!(target: TARGET, prefix, fault = %cause.fault, why = cause.text, "cannot follow");
+                        sleep(PAUSE).await;
+                        continue;
+                    }
+                }
+            };
+            let check = async {
+                if let Some(checking) = &mut self.checking {
+                    return Some(checking.await);
+                }
+                sleep_until(self.check_at).await;
+                None
+            };
+            tokio::select! {
+                biased;
+                message = watch.message() => match understood(message) {
+                    Ok(message) => if self.take(&message) {
+                        return News::Changed;
+                    },
+                    Err(cause) => {
+                        let prefix = &self.prefix;
+                        tracing::debug!(target: TARGET, prefix, fault = %cause.fault, why = cause.text, "the watch ended");
+                        self.watch = None;
+                    }
+                },
+                checked = check => match checked {
+                    None => self.checking = Some(digest(&self.line, &self.prefix)),
+                    Some(told) => {
+                        self.checking = None;
+                        if self.judge(told) {
+                            return News::Confirmed;
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    /// Reads all keys, and watches them from there on.
+    async fn make(&mut self) -> Result<(), Cause> {
+        let sent = Instant::now();
+        let (mut entries, mut revision, mut from) =
+            (BTreeMap::new(), 0, self.prefix.clone().into_bytes());
+        let end = end_of(&self.prefix);
+        loop {
+            let options = GetOptions::new()
+                .with_range(end.clone())
+                .with_limit(PAGE)
+                .with_revision(revision);
+            let key = from.clone();
+            let ask = |mut client: Client| async move { client.get(key, Some(options)).await };
+            let page = self.line.ask(ask).await?;
+            let header = page.header().ok_or_else(Cause::without_header)?;
+            // The first page says of which revision the others must be.
+            if revision == 0 {
+                revision = header.revision();
+            }
+            entries.extend(page.kvs().iter().map(entry));
+            match page.kvs().last() {
+                Some(last) if page.more() => from = after(last),
+                _ => break,
+            }
+        }
+        let options = WatchOptions::new()
+            .with_range(end)
+            .with_start_revision(revision + 1)
+            .with_fragment();
+        let prefix = self.prefix.clone();
+        let watch = self
+            .line
+            .ask(|mut client| async move { client.watch(prefix, Some(options)).await })
+            .await?;
+        self.watch = Some(watch);
+        self.entries = entries;
+        self.removed.clear();
+        self.revision = revision;
+        self.as_of = Some(sent);
+        self.check_at = Instant::now() + self.every;
+        self.checking = None;
+        self.doubt = None;
+        Ok(())
+    }
+
+    /// Whether anything changed.
+    fn take(&mut self, message: &WatchResponse) -> bool {
+        for event in message.events() {
+            let Some(kv) = event.kv() else { continue };
+            self.revision = self.revision.max(kv.mod_revision());
+            // The type of an event is not asked for: the library panics on one that it does not know.
+            if kv.version() == 0 {
+                self.removed.extend(self.entries.remove_entry(kv.key()));
+            } else {
+                let (key, entry) = entry(kv);
+                self.entries.insert(key, entry);
+            }
+        }
+        !message.events().is_empty()
+    }
+
+    /// Whether the copy is confirmed.
+    fn judge(&mut self, told: Result<Digest, Cause>) -> bool {
+        let Ok(told) = told else {
+            self.check_at = Instant::now() + PAUSE;
+            return false;
+        };
+        let newest = self.entries.values().map(|entry| entry.revision).max();
+        if told.count == self.entries.len() as i64 && told.newest == newest.unwrap_or_default() {
+            self.as_of = Some(told.sent);
+            self.check_at = Instant::now() + self.every;
+            self.doubt = None;
+            return true;
+        }
+        // A change that is under way will have come when it is asked again; after that the watch is
+        // deaf.
+        if self.doubt == Some(self.revision) {
+            tracing::debug!(target: TARGET, prefix = self.prefix, "the watch does not tell what is read");
+            self.watch = None;
+        }
+        self.doubt = Some(self.revision);
+        self.check_at = Instant::now() + DOUBT;
+        false
+    }
+}
+
+fn entry(kv: &KeyValue) -> (Vec<u8>, Entry) {
+    let entry = Entry {
+        value: kv.value().to_owned(),
+        lease: kv.lease(),
+        revision: kv.mod_revision(),
+    };
+    (kv.key().to_owned(), entry)
+}
+
+fn digest(line: &Arc<Line>, prefix: &str) -> Checking {
+    let (line, prefix) = (Arc::clone(line), prefix.to_owned());
+    Box::pin(async move {
+        let sent = Instant::now();
+        let options = GetOptions::new()
+            .with_prefix()
+            .with_sort(SortTarget::Mod, SortOrder::Descend)
+            .with_limit(1)
+            .with_keys_only();
+        let ask = |mut client: Client| async move { client.get(prefix, Some(options)).await };
+        let answer = line.ask(ask).await?;
+        let newest = answer.kvs().first().map(KeyValue::mod_revision);
+        Ok(Digest {
+            sent,
+            count: answer.count(),
+            newest: newest.unwrap_or_default(),
+        })
+    })
+}
+
+/// A watch ends by a message as well as by an error.
+fn understood(message: Result<Option<WatchResponse>, Error>) -> Result<WatchResponse, Cause> {
+    match message? {
+        Some(message) if message.canceled() => {
+            Err(Cause::of_canceled_watch(message.cancel_reason()))
+        }
+        Some(message) => Ok(message),
+        None => Err(Cause::passing(
+            Fault::Unreachable,
+            "the server ended the watch",
+        )),
+    }
+}
+
+/// The first key beyond a prefix, which is text and so has no byte of 255.
+fn end_of(prefix: &str) -> Vec<u8> {
+    let mut end = prefix.as_bytes().to_owned();
+    if let Some(last) = end.last_mut() {
+        *last += 1;
+    }
+    end
+}
+
+fn after(kv: &KeyValue) -> Vec<u8> {
+    let mut key = kv.key().to_owned();
+    key.push(0);
+    key
+}
+
+const TARGET: &str = "overwatch::etcd";
+/// So many keys fit well into one answer.
+const PAGE: i64 = 2_000;
+/// Before etcd is asked again after it failed to answer.
+const PAUSE: Duration = Duration::from_millis(200);
+const DOUBT: Duration = Duration::from_millis(500);

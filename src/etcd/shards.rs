@@ -1,0 +1,207 @@
+//! Work that is spread over the members, each part of it at one member at a time.
+
+mod claims;
+mod job;
+mod plan;
+mod worker;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+pub use job::{Lost, Shard};
+
+use super::error::EtcdConfigError;
+use super::keys::check_name;
+use super::membership::{Inner, Membership};
+use crate::{Component, Context, Failure};
+use worker::Worker;
+
+/// Spreads a fixed number of shards, or named jobs, over the members: a [`Component`] for a stage after
+/// that of the [`Membership`].
+///
+/// The user writes one async function. It is called for each shard that this node owns, runs until
+/// [told to stop](Shard::stopping), and is called again when the shard comes back.
+///
+/// # Who should, and who may
+///
+/// *Who should* run a shard each node works out by itself, from the same records in etcd: no member has
+/// more than one shard above another, and an arrival or a departure moves as few shards as that allows
+/// (bounded loads over rendezvous hashing).
+///
+/// *Who may* is settled by a claim: a key of the shard's, created only if it is not there, by a member
+/// only, and bound to the member's lease. A node gives a shard up only after the function has returned
+/// (or was dropped); only then may another node claim it. A shard whose claim has vanished, because a
+/// lease ran out or was revoked, is claimed [a second](Membership::GRACE) later.
+///
+/// | the function | what follows |
+/// | --- | --- |
+/// | returns, fails or panics before it is told to stop | that shard alone waits, 1 s at first and 60 s at most, and is tried again here |
+/// | returns a [dependency](Failure::dependency) or [critical](Failure::critical) failure | the same, and it is reported as this component's |
+/// | returns a [fatal](Failure::fatal) failure | the run ends with it |
+/// | goes on when the shard is to move | it keeps the shard until it returns; what goes on past the stop deadline when the whole service stops is aborted |
+/// | goes on when the lease is lost or about to run out | it is dropped at its next await |
+///
+/// # What the fence promises, and what it cannot
+///
+/// The function is not polled any more from a margin before the lease can run out: whatever froze the
+/// process, it goes no further than to its next await. Between two awaits nobody can stop it. So it is to ask
+/// [`Shard::check`] before each unit of work; what it begins within the margin and finishes late, a
+/// process that is frozen between the check and the deed, and a suspended machine are beyond any
+/// check that is made here. A store that refuses a stale [`token`](Shard::token) sees these too.
+///
+/// All nodes must be given the same shards. Claims on shards that a node does not know are left alone,
+/// with a warning, as is anything else below the prefix that nobody of ours wrote.
+pub struct Shards {
+    inner: Arc<Inner>,
+    work: Arc<Work>,
+}
+
+/// What there is to do.
+pub(super) struct Work {
+    pub(super) name: String,
+    pub(super) shards: Vec<Arc<str>>,
+    job: Box<Job>,
+}
+
+/// How one incarnation of one shard is begun.
+type Job = dyn Fn(Shard) -> Running + Send + Sync;
+/// One incarnation of one shard.
+pub(super) type Running = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
+
+impl Shards {
+    /// So many shards, numbered from 0. The work has a name, so that one membership can have several.
+    ///
+    /// The function is cloned for each call: **what it captures is shared, what it makes is its own.**
+    ///
+    /// # Errors
+    ///
+    /// When there are none, or more than 100,000; when the name cannot be part of a key.
+    pub fn new<F, Fut>(
+        membership: &Membership,
+        work: impl Into<String>,
+        count: u32,
+        job: F,
+    ) -> Result<Self, EtcdConfigError>
+    where
+        F: FnOnce(Shard) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        // Before the names are made.
+        check_count(count as usize)?;
+        Self::build(
+            membership,
+            work.into(),
+            (0..count).map(|shard| shard.to_string()),
+            job,
+        )
+    }
+
+    /// Named jobs. A node that is given the names in another order is given other jobs: order them.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new); when a name cannot be part of a key, or is given twice.
+    pub fn named<I, F, Fut>(
+        membership: &Membership,
+        work: impl Into<String>,
+        names: I,
+        job: F,
+    ) -> Result<Self, EtcdConfigError>
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+        F: FnOnce(Shard) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        // Sorted, so that all nodes number them alike; and no more than is allowed are taken.
+        let names: Vec<String> = names
+            .into_iter()
+            .take(MAX_SHARDS + 1)
+            .map(Into::into)
+            .collect();
+        check_count(names.len())?;
+        let mut sorted = BTreeSet::new();
+        for name in names {
+            check_name("shards", &name)?;
+            if sorted.contains(&name) {
+                return Err(bad(
+                    "shards",
+                    format!("{name:?} is given twice: give each job a name of its own"),
+                ));
+            }
+            sorted.insert(name);
+        }
+        Self::build(membership, work.into(), sorted.into_iter(), job)
+    }
+
+    fn build<F, Fut>(
+        membership: &Membership,
+        work: String,
+        names: impl Iterator<Item = String>,
+        job: F,
+    ) -> Result<Self, EtcdConfigError>
+    where
+        F: FnOnce(Shard) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        check_name("work", &work)?;
+        let job = move |shard| -> Running { Box::pin((job.clone())(shard)) };
+        Ok(Self {
+            inner: Arc::clone(membership.inner()),
+            work: Arc::new(Work {
+                name: work,
+                shards: names.map(Into::into).collect(),
+                job: Box::new(job),
+            }),
+        })
+    }
+}
+
+impl Work {
+    pub(super) fn begin(&self, shard: Shard) -> Running {
+        (self.job)(shard)
+    }
+}
+
+#[async_trait::async_trait]
+impl Component for Shards {
+    async fn run(&self, ctx: Context) -> Result<(), Failure> {
+        let Some(session) = ctx.until_stopping(self.inner.session()).await else {
+            return Ok(());
+        };
+        let inner = Arc::clone(&self.inner);
+        Worker::new(inner, Arc::clone(&self.work), session, ctx)
+            .run()
+            .await
+    }
+}
+
+impl fmt::Debug for Shards {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shards")
+            .field("work", &self.work.name)
+            .field("shards", &self.work.shards.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn check_count(count: usize) -> Result<(), EtcdConfigError> {
+    if (1..=MAX_SHARDS).contains(&count) {
+        return Ok(());
+    }
+    let problem = match count {
+        0 => "there are none: give at least one".to_owned(),
+        _ => format!("there are more than {MAX_SHARDS}: put several jobs into one shard"),
+    };
+    Err(bad("shards", problem))
+}
+
+fn bad(knob: &'static str, problem: String) -> EtcdConfigError {
+    EtcdConfigError::BadSetting { knob, problem }
+}
+
+/// Each node plans for all shards whenever anything changes.
+const MAX_SHARDS: usize = 100_000;

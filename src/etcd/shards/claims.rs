@@ -1,0 +1,172 @@
+//! Who has what, as etcd tells it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::str::from_utf8;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Work;
+use super::plan::plan;
+use crate::etcd::keys::{WorkKey, WorkKeys};
+use crate::etcd::mirror::{Entry, Mirror, News};
+
+/// Who has claimed a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// Nobody. It may be claimed from this moment on.
+    None { from: Instant },
+    /// Nobody: its last owner has released it.
+    Released { revision: i64 },
+    /// A node, by this lease.
+    Held {
+        by: String,
+        lease: i64,
+        /// Of the claim: the fencing token.
+        revision: i64,
+    },
+}
+
+/// All claims at one moment.
+#[derive(Clone, Debug)]
+pub(super) struct View {
+    /// It holds all changes up to this one.
+    pub(super) revision: i64,
+    /// Who takes part, sorted.
+    on: BTreeSet<String>,
+    /// For each shard.
+    pub(super) claims: Vec<Claim>,
+}
+
+impl View {
+    /// Whether each shard should be at this node.
+    pub(super) fn planned(&self, work: &str, id: &str) -> Vec<bool> {
+        let members: Vec<&str> = self.on.iter().map(String::as_str).collect();
+        let places: HashMap<&str, usize> = members.iter().copied().zip(0..).collect();
+        let holders: Vec<Option<usize>> = self
+            .claims
+            .iter()
+            .map(|claim| match claim {
+                Claim::Held { by, .. } => places.get(by.as_str()).copied(),
+                _ => None,
+            })
+            .collect();
+        let own = places.get(id).copied();
+        let planned = plan(work, &members, &holders);
+        planned
+            .into_iter()
+            .map(|place| place.is_some() && place == own)
+            .collect()
+    }
+}
+
+/// Makes views of a mirror, and remembers since when nobody has a claim.
+pub(super) struct Follower {
+    keys: WorkKeys,
+    places: HashMap<Arc<str>, usize>,
+    /// How long a claim that has vanished is left alone.
+    grace: Duration,
+    /// For each shard without a claim: from when on it may be claimed.
+    claimable: Vec<Instant>,
+    /// Keys that were warned of.
+    strange: BTreeSet<Vec<u8>>,
+}
+
+impl Follower {
+    pub(super) fn new(keys: WorkKeys, work: &Work, grace: Duration) -> Self {
+        Self {
+            keys,
+            places: work.shards.iter().cloned().zip(0..).collect(),
+            grace,
+            claimable: vec![Instant::now(); work.shards.len()],
+            strange: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn view(&mut self, mirror: &mut Mirror, news: News, now: Instant) -> View {
+        let removed = mirror.take_removed();
+        self.read(
+            mirror.entries(),
+            mirror.revision(),
+            &removed,
+            news == News::Anew,
+            now,
+        )
+    }
+
+    fn read<'a>(
+        &mut self,
+        entries: impl IntoIterator<Item = (&'a Vec<u8>, &'a Entry)>,
+        revision: i64,
+        removed: &[(Vec<u8>, Entry)],
+        anew: bool,
+        now: Instant,
+    ) -> View {
+        if anew {
+            // Nobody knows what had a claim, and lost it, while nobody was looking.
+            self.claimable.fill(now + self.grace);
+        }
+        for (key, entry) in removed {
+            // What was released before is nobody's work.
+            if let Some(place) = self.place(key) {
+                let grace = if entry.value.is_empty() {
+                    Duration::ZERO
+                } else {
+                    self.grace
+                };
+                self.claimable[place] = now + grace;
+            }
+        }
+        let mut on = BTreeSet::new();
+        let mut claims: Vec<Claim> = self
+            .claimable
+            .iter()
+            .map(|&from| Claim::None { from })
+            .collect();
+        for (key, entry) in entries {
+            let parsed = from_utf8(key).ok().and_then(|key| self.keys.parse(key));
+            match (parsed, from_utf8(&entry.value)) {
+                (Some(WorkKey::On { id }), Ok(_)) if entry.lease != 0 => {
+                    on.insert(id.to_owned());
+                }
+                (Some(WorkKey::Shard { name }), Ok(by)) if self.places.contains_key(name) => {
+                    claims[self.places[name]] = if by.is_empty() {
+                        Claim::Released {
+                            revision: entry.revision,
+                        }
+                    } else {
+                        Claim::Held {
+                            by: by.to_owned(),
+                            lease: entry.lease,
+                            revision: entry.revision,
+                        }
+                    };
+                }
+                _ => {
+                    if self.strange.len() < MOST_WARNINGS && self.strange.insert(key.clone()) {
+                        tracing::warn!(
+                            target: "overwatch::etcd", key = %String::from_utf8_lossy(key),
+                            "nothing of this node's work: left alone"
+                        );
+                    }
+                }
+            }
+        }
+        View {
+            revision,
+            on,
+            claims,
+        }
+    }
+
+    fn place(&self, key: &[u8]) -> Option<usize> {
+        match self.keys.parse(from_utf8(key).ok()?)? {
+            WorkKey::Shard { name } => self.places.get(name).copied(),
+            WorkKey::On { .. } => None,
+        }
+    }
+}
+
+/// Foreign keys may be any number.
+const MOST_WARNINGS: usize = 100;

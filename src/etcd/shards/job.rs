@@ -1,0 +1,185 @@
+//! One shard at work.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as Poller, Poll};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Running;
+use crate::Failure;
+use crate::etcd::membership::Session;
+use crate::shell::unwinding;
+
+/// What the user's function knows of its shard. Cheap to clone; clones are the same shard.
+#[derive(Clone)]
+pub struct Shard(Arc<State>);
+
+struct State {
+    index: u32,
+    name: Arc<str>,
+    token: i64,
+    session: Arc<Session>,
+    stop: CancellationToken,
+    lost: CancellationToken,
+}
+
+impl Shard {
+    pub(super) fn new(index: u32, name: Arc<str>, token: i64, session: Arc<Session>) -> Self {
+        let lost = session.lost.child_token();
+        Self(Arc::new(State {
+            index,
+            name,
+            token,
+            session,
+            stop: CancellationToken::new(),
+            lost,
+        }))
+    }
+
+    /// The number of the shard, from 0; of named jobs, the place in the order of the names.
+    pub fn index(&self) -> u32 {
+        self.0.index
+    }
+
+    /// The name of the job, or the shard's number as text.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// A fencing token: higher for each new claim on this shard than for all before it (it is the claim's
+    /// revision in etcd). Send it along with each write; a store that remembers the highest one, and
+    /// refuses all that is lower, cannot be harmed by an owner that does not know yet that it is none.
+    pub fn token(&self) -> i64 {
+        self.0.token
+    }
+
+    /// Whether this node still owns the shard, as far as this process can know. To be asked before each
+    /// unit of work. It asks nobody, and costs a look at the clock.
+    ///
+    /// # Errors
+    ///
+    /// [`Lost`] when the claim or the lease is gone, or may run out within the margin. Return it: the
+    /// function is dropped anyway at its next await.
+    pub fn check(&self) -> Result<(), Lost> {
+        if self.0.lost.is_cancelled() || !self.0.session.allows() {
+            return Err(Lost {
+                shard: Arc::clone(&self.0.name),
+            });
+        }
+        Ok(())
+    }
+
+    /// Completes when the function is to return, because the shard moves or the service stops. It
+    /// borrows nothing.
+    pub fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.0.stop.clone().cancelled_owned()
+    }
+
+    /// Whether the function is to return.
+    pub fn is_stopping(&self) -> bool {
+        self.0.stop.is_cancelled()
+    }
+
+    /// Sleeps, and ends early when the function is to return. `true` if it slept to the end, so that
+    /// `while shard.sleep(interval).await { … }` is a loop that stops.
+    pub async fn sleep(&self, duration: Duration) -> bool {
+        let slept = self.until_stopping(tokio::time::sleep(duration));
+        slept.await.is_some()
+    }
+
+    /// Waits for a future, and drops it when the function is to return: `None` then.
+    pub async fn until_stopping<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.0.stop.cancelled() => None,
+            done = work => Some(done),
+        }
+    }
+
+    pub(super) fn stop(&self) {
+        self.0.stop.cancel();
+    }
+
+    /// The claim is gone: nothing more may be done.
+    pub(super) fn lose(&self) {
+        self.0.lost.cancel();
+    }
+
+    /// Runs the function to its end, or until the shard is lost.
+    pub(super) async fn run(self, begin: impl FnOnce(Self) -> Running + Send) -> Outcome {
+        let lost = self.0.lost.clone();
+        let session = Arc::clone(&self.0.session);
+        // It may panic before it has made its future.
+        let work = async move { begin(self).await };
+        let fenced = Fenced {
+            work: Box::pin(work),
+            session: &session,
+        };
+        tokio::select! {
+            biased;
+            () = lost.cancelled() => Outcome::Lost,
+            ended = unwinding(fenced) => match ended {
+                _ if lost.is_cancelled() || !session.allows() => Outcome::Lost,
+                ended => Outcome::Ended(ended),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shard")
+            .field("index", &self.0.index)
+            .field("name", &self.0.name)
+            .field("token", &self.0.token)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How one incarnation of a shard ended.
+pub(super) enum Outcome {
+    Ended(Result<(), Failure>),
+    /// It was no longer this node's.
+    Lost,
+}
+
+/// Polls the work only while the lease allows it: a process that was frozen goes no further than to
+/// the next await.
+struct Fenced<'a, F> {
+    work: Pin<Box<F>>,
+    session: &'a Session,
+}
+
+impl<F: Future<Output = Result<(), Failure>>> Future for Fenced<'_, F> {
+    type Output = Result<(), Failure>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Poller<'_>) -> Poll<Self::Output> {
+        if !self.session.allows() {
+            return Poll::Ready(Err(Failure::new("the lease has run out")));
+        }
+        self.work.as_mut().poll(cx)
+    }
+}
+
+/// The shard is no longer this node's, or may soon be another's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    shard: Arc<str>,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "shard {} is lost: its claim is gone, or the lease was not renewed in time",
+            self.shard
+        )
+    }
+}
+
+impl Error for Lost {}

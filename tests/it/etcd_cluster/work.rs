@@ -1,0 +1,115 @@
+//! What becomes of the user's functions.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use overwatch::Failure;
+use overwatch::etcd::{Shard, Shards};
+use tokio::time::{Instant, sleep};
+
+use super::nodes::{Setup, TTL, WORK, within};
+use crate::support::etcd::Etcd;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_in_one_shard_backs_off_that_shard_alone() {
+    let etcd = Etcd::start().await;
+    let setup = Setup::new(&etcd);
+    let record = setup.record.clone();
+    let tries = Arc::new(AtomicU32::new(0));
+    let tried = Arc::clone(&tries);
+    let started = Instant::now();
+    let node = setup.start_with("a", move |shard: Shard| async move {
+        let _working = record.begin("a", &shard);
+        if shard.index() == 3 {
+            match tried.fetch_add(1, Ordering::Relaxed) {
+                0 => return Err(Failure::new("not today")),
+                1 => panic!("nor now"),
+                _ => {}
+            }
+        }
+        shard.stopping().await;
+        Ok(())
+    });
+    within(2 * TTL, "tried again", async {
+        while tries.load(Ordering::Relaxed) < 3 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    // One second after the first failure and two after the next.
+    assert!(started.elapsed() >= Duration::from_secs(3));
+    setup.balanced(&["a"]).await;
+    let runs = setup.record.runs();
+    assert_eq!(runs.len(), setup.shards as usize + 2, "the others run on");
+    let of_it = runs.iter().filter(|run| run.shard == 3);
+    let tokens: Vec<i64> = of_it.map(|run| run.token).collect();
+    assert_eq!(tokens, [tokens[0]; 3], "the claim was kept");
+    assert!(node.handle.is_ready() && node.handle.outages().len() <= 1);
+    node.stop().await;
+    setup.record.judge();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fatal_failure_ends_the_run() {
+    let etcd = Etcd::start().await;
+    let setup = Setup::new(&etcd);
+    let node = setup.start_with("a", |shard: Shard| async move {
+        if shard.index() == 3 {
+            return Err(Failure::new("nothing can mend this").fatal());
+        }
+        shard.stopping().await;
+        Ok(())
+    });
+    let ended = within(2 * TTL, "ended", node.ended()).await;
+    let error = ended.expect_err("fatal").to_string();
+    assert!(error.contains("nothing can mend this"), "{error}");
+}
+
+/// Nobody takes a shard over before the function has returned, however long that takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shard_moves_when_the_function_has_returned() {
+    let etcd = Etcd::start().await;
+    let setup = Setup::new(&etcd);
+    let (record, may_stop) = (setup.record.clone(), Arc::new(AtomicBool::new(false)));
+    let told = Arc::clone(&may_stop);
+    let a = setup.start_with("a", move |shard: Shard| async move {
+        let _working = record.begin("a", &shard);
+        shard.stopping().await;
+        while !told.load(Ordering::Relaxed) {
+            shard.check()?;
+            sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    });
+    setup.balanced(&["a"]).await;
+    let b = setup.node("b").await;
+    sleep(TTL).await;
+    assert_eq!(
+        setup.record.running().get("b"),
+        None,
+        "a still works on all"
+    );
+    may_stop.store(true, Ordering::Relaxed);
+    setup.balanced(&["a", "b"]).await;
+    assert!(a.handle.is_ready() && b.handle.is_ready());
+    a.stop().await;
+    b.stop().await;
+    setup.record.judge();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn named_jobs_are_numbered_alike_on_all_nodes() {
+    let etcd = Etcd::start().await;
+    let setup = Setup::new(&etcd);
+    let membership = setup.membership("a").build().expect("valid");
+    let idle = |_: Shard| async { Ok(()) };
+    let named = |names: &[&str]| Shards::named(&membership, WORK, names.iter().copied(), idle);
+    assert!(named(&["http", "dns"]).is_ok());
+    let twice = named(&["http", "dns", "http"])
+        .expect_err("twice")
+        .to_string();
+    assert!(twice.contains("\"http\" is given twice"), "{twice}");
+    let slash = named(&["http/1"]).expect_err("a slash").to_string();
+    assert!(slash.contains("slash"), "{slash}");
+}
