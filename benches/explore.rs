@@ -1,5 +1,5 @@
 //! How fast every situation of a plan is visited and judged, beside hashing and cloning as many
-//! states and nothing else. Run with `cargo bench --no-default-features --bench explore`.
+//! states and nothing else.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::hint::black_box;
@@ -11,41 +11,36 @@ use overwatch::machine::Effect;
 use overwatch::policy::{Layout, Plan, Policy, Tuning};
 use rustix::time::{ClockId, clock_gettime};
 
-/// The least that a second of one core must do.
-const LIMIT: f64 = 3.0e6;
+use crate::lines::{Limit, Lines, by_turns, ratios};
+
+/// The least that a second of one core must do, in millions.
+const LIMIT: f64 = 3.0;
 const WARM_UP: usize = 1;
 const ROUNDS: usize = 5;
 
-fn main() {
-    // Test runners ask benches for their tests; there are none.
-    if std::env::args().any(|arg| arg == "--list") {
-        return;
-    }
+pub(crate) fn measure(lines: &mut Lines) {
     let plan = plan();
     let explorer = Explorer::new(plan.clone()).expect("small").on_a_clock();
     let visited = explorer.visit(|_| {}).expect("lawful");
     let states = some_states(&plan);
-    let (mut ratios, mut speeds) = (Vec::new(), Vec::new());
-    for round in 0..WARM_UP + ROUNDS {
-        let began = on_the_core();
-        let again = black_box(explorer.visit(|_| {}));
-        let ours = on_the_core() - began;
-        assert_eq!(again.expect("lawful"), visited);
-        let least = hash_and_clone(&states, visited.edges);
-        if round >= WARM_UP {
-            ratios.push(ours.as_secs_f64() / least.as_secs_f64());
-            speeds.push(visited.edges as f64 / ours.as_secs_f64());
+    let [ours, least] = by_turns::<_, 2>(WARM_UP, ROUNDS, |who| match who {
+        0 => {
+            let began = on_the_core();
+            let again = black_box(explorer.visit(|_| {}));
+            let spent = on_the_core() - began;
+            assert_eq!(again.expect("lawful"), visited);
+            spent.as_secs_f64()
         }
-    }
-    println!("explore: 3 components on 3 stages, on a clock: {visited}");
-    println!(
-        "explore: {:.1} million edges a second and core (limit {:.1}), ratio to hashing and cloning alone {:.2} ({:.2} to {:.2})",
-        median(&mut speeds) / 1e6,
-        LIMIT / 1e6,
-        median(&mut ratios),
-        ratios[0],
-        ratios[ROUNDS - 1],
-    );
+        _ => hash_and_clone(&states, visited.edges).as_secs_f64(),
+    });
+    let speeds: Vec<f64> = ours
+        .iter()
+        .map(|seconds| visited.edges as f64 / seconds / 1e6)
+        .collect();
+    let what = "explore: million edges judged, a second and core";
+    lines.rounds(what, &speeds, Limit::AtLeast(LIMIT), visited);
+    let what = "explore: an edge / hashing and cloning alone";
+    lines.rounds(what, &ratios(&ours, &least), Limit::None, "");
 }
 
 /// The plan: all durations a tick or two, suspicion, give-up and a delay.
@@ -121,9 +116,4 @@ fn hash_and_clone(states: &[Checked], edges: u64) -> Duration {
 fn on_the_core() -> Duration {
     let now = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -1,130 +1,84 @@
-//! Start and stop of 10,000 trivial components, against the least that tokio needs for as many
-//! tasks: a `JoinSet` and a `CancellationToken`. Prints one line each for start and stop.
+//! Start and stop of many trivial components, and what they hold while they run.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+pub(crate) mod contenders;
 
-use overwatch::{Overwatch, Policy};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Notify;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
-const COMPONENTS: usize = 10_000;
-const ROUNDS: usize = 15;
-const WARM_UP: usize = 3;
-/// The most that the design allows.
-const LIMIT: f64 = 1.3;
+use crate::counting;
+use crate::lines::{Limit, Lines, by_turns, median, ms, ratios};
+use contenders::{Contender, Took};
 
-/// How long a start and a stop took.
-#[derive(Clone, Copy)]
-struct Took {
-    start: Duration,
-    stop: Duration,
-}
+/// The most that start, stop and bytes may be of what they are bare.
+const START_STOP_LIMIT: f64 = 1.3;
+const BYTES_LIMIT: f64 = 1.5;
+/// How many components, and how many rounds with as many.
+const SIZES: [(usize, usize); 3] = [(1_000, 31), (10_000, 15), (100_000, 9)];
+const WARM_UP: usize = 2;
 
-fn main() {
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let mut ours = Vec::new();
-    let mut bare = Vec::new();
-    // By turns, so that whatever else the machine does burdens both alike.
-    for round in 0..WARM_UP + ROUNDS {
-        let took = (supervised(&runtime), unsupervised(&runtime));
-        if round >= WARM_UP {
-            ours.push(took.0);
-            bare.push(took.1);
+pub(crate) fn measure(lines: &mut Lines) {
+    let runtime = runtime();
+    for (components, rounds) in SIZES {
+        let took = by_turns::<_, 4>(WARM_UP, rounds, |who| {
+            Contender::ALL[who].run(&runtime, components, || {})
+        });
+        for (what, of) in [
+            ("start", (|took| ms(took.start)) as fn(&Took) -> f64),
+            ("stop", |took| ms(took.stop)),
+        ] {
+            let times = took.each_ref().map(|took| took.iter().map(of).collect());
+            let what = format!("shell: {what} of {components}");
+            compare(lines, &what, times, components, START_STOP_LIMIT, "ms");
         }
     }
-    report("start", &ours, &bare, |took| took.start);
-    report("stop", &ours, &bare, |took| took.stop);
-}
-
-/// One run of overwatch: until ready, and from the shutdown to the end.
-fn supervised(runtime: &Runtime) -> Took {
-    let (feed, probe) = overwatch::feed();
-    let policy = Policy::builder()
-        .silence_limit(Duration::from_secs(3600))
-        .build()
-        .expect("it works");
-    let mut builder = Overwatch::watching(probe).policy(policy);
-    for number in 0..COMPONENTS {
-        builder = builder.task(format!("{number}"), |ctx| async move {
-            ctx.ready();
-            ctx.stopping().await;
-            Ok(())
-        });
+    for (components, _) in &SIZES[1..] {
+        let held = Contender::ALL.map(|who| vec![held(&runtime, who, *components)]);
+        let what = format!("shell: bytes of each of {components}");
+        compare(lines, &what, held, *components, BYTES_LIMIT, "bytes");
     }
-    let service = builder.build().expect("it can be built");
-    let handle = service.handle();
-    runtime.block_on(async move {
-        feed.alive("at boot");
-        let began = Instant::now();
-        let run = tokio::spawn(service.run());
-        handle.wait_until_ready().await.expect("it gets ready");
-        let start = began.elapsed();
-        let began = Instant::now();
-        handle.shutdown();
-        run.await.expect("it does not panic").expect("it stops");
-        let stop = began.elapsed();
-        Took { start, stop }
-    })
 }
 
-/// The same with the least that tokio needs: until all tasks have begun, and until all are joined.
-fn unsupervised(runtime: &Runtime) -> Took {
-    runtime.block_on(async {
-        let token = CancellationToken::new();
-        let up = Arc::new((AtomicUsize::new(0), Notify::new()));
-        let began = Instant::now();
-        let run = tokio::spawn({
-            let (token, up) = (token.clone(), Arc::clone(&up));
-            async move {
-                let mut tasks = JoinSet::new();
-                for _ in 0..COMPONENTS {
-                    let (token, up) = (token.clone(), Arc::clone(&up));
-                    tasks.spawn(async move {
-                        if up.0.fetch_add(1, Ordering::AcqRel) + 1 == COMPONENTS {
-                            up.1.notify_one();
-                        }
-                        token.cancelled().await;
-                    });
-                }
-                while tasks.join_next().await.is_some() {}
-            }
-        });
-        up.1.notified().await;
-        let start = began.elapsed();
-        let began = Instant::now();
-        token.cancel();
-        run.await.expect("it does not panic");
-        let stop = began.elapsed();
-        Took { start, stop }
-    })
+/// Two workers, as many as there are where this is measured.
+pub(crate) fn runtime() -> Runtime {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all();
+    builder.build().expect("a runtime")
 }
 
-fn report(what: &str, ours: &[Took], bare: &[Took], of: impl Fn(Took) -> Duration) {
-    let mut ratios: Vec<f64> = ours
-        .iter()
-        .zip(bare)
-        .map(|(ours, bare)| of(*ours).as_secs_f64() / of(*bare).as_secs_f64())
-        .collect();
-    ratios.sort_by(f64::total_cmp);
-    let ms = |took: &[Took]| {
-        let mut all: Vec<Duration> = took.iter().map(|took| of(*took)).collect();
-        all.sort();
-        all[all.len() / 2].as_secs_f64() * 1e3
-    };
-    println!(
-        "shell: {what} of {COMPONENTS} components {:.2} ms, bare {:.2} ms, ratio {:.2} (of {ROUNDS} rounds, {:.2} to {:.2}; limit {LIMIT})",
-        ms(ours),
-        ms(bare),
-        ratios[ratios.len() / 2],
-        ratios[0],
-        ratios[ratios.len() - 1],
-    );
+/// One line for each of the others.
+fn compare(
+    lines: &mut Lines,
+    what: &str,
+    all: [Vec<f64>; 4],
+    components: usize,
+    limit: f64,
+    unit: &str,
+) {
+    let [ours, others @ ..] = &all;
+    for (who, theirs) in Contender::ALL[1..].iter().zip(others) {
+        let limit = match who {
+            // Of few components the fixed costs show.
+            Contender::Bare if components < 10_000 => Limit::None,
+            Contender::Bare => Limit::AtMost(limit),
+            _ => Limit::Below(1.0),
+        };
+        let what = format!("{what} / {}", who.name());
+        let more = format!("{:.2} / {:.2} {unit}", median(ours), median(theirs));
+        match ratios(ours, theirs)[..] {
+            [exact] => lines.exact(&what, exact, limit, more),
+            ref ratios => lines.rounds(&what, ratios, limit, more),
+        }
+    }
+}
+
+/// Bytes that a component holds while it runs, names and all.
+fn held(runtime: &Runtime, who: Contender, components: usize) -> f64 {
+    let mut held = 0;
+    counting::begin();
+    who.run(runtime, components, || {
+        // What runs on the other worker is settled by then.
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        held = counting::so_far().held;
+    });
+    counting::end();
+    held as f64 / components as f64
 }

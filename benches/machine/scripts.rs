@@ -1,0 +1,367 @@
+//! What the machine is told: recorded once, from a machine that answers.
+
+use std::sync::Arc;
+
+use overwatch::machine::{Class, Effect, How, Input, Machine, Phase, Slot, Timer};
+use overwatch::policy::{ComponentId, Layout, Plan, Policy, Tuning};
+
+/// Inputs for a machine of this plan.
+pub(super) struct Script {
+    pub(super) name: &'static str,
+    pub(super) plan: Arc<Plan>,
+    /// Told first, and not timed.
+    pub(super) before: Vec<Input>,
+    pub(super) timed: Vec<Input>,
+    /// How many effects one input may ask for.
+    pub(super) room: usize,
+}
+
+/// How many outages the mix has, and how many observations there are between two of them.
+const OUTAGES: usize = 200;
+const CALM: usize = 1_000;
+/// How many components there are where one state is looked at, and how many inputs at least.
+const MANY: usize = 20_000;
+
+/// A realistic life of sixteen components on three stages: observations all day, now and then a
+/// report that does not trip, and at times an outage in which everything is stopped and started
+/// again.
+pub(super) fn mix() -> Script {
+    let mut recorder = Recorder::new(&[4, 8, 4]);
+    recorder.recover();
+    for outage in 0..OUTAGES {
+        for calm in 0..CALM {
+            recorder.alive();
+            if calm % 50 == 0 {
+                recorder.report(Class::Component);
+                recorder.alive();
+                recorder.tell(Input::Fired(Timer::Decay));
+            }
+        }
+        recorder.tell(Input::Fired(Timer::Stable));
+        match outage % 3 {
+            0 => recorder.report(Class::Critical),
+            1 => recorder.tell(Input::Fired(Timer::Silence)),
+            _ => recorder.gone(ComponentId(9)),
+        }
+        recorder.recover();
+    }
+    recorder.script("mix")
+}
+
+/// In each state what usually comes there, many times over.
+pub(super) fn of_each_state() -> Vec<Script> {
+    vec![
+        running(),
+        shutting_down(),
+        monitoring(),
+        restarting(),
+        drained(),
+        ended(),
+    ]
+}
+
+fn running() -> Script {
+    let mut recorder = Recorder::new(&[4, 8, 4]);
+    recorder.recover();
+    recorder.begin();
+    while recorder.inputs.len() < MANY {
+        recorder.alive();
+        recorder.alive();
+        recorder.report(Class::Component);
+        recorder.alive();
+        recorder.tell(Input::Fired(Timer::Decay));
+    }
+    recorder.stayed_in(Phase::Running);
+    recorder.script("Running")
+}
+
+fn shutting_down() -> Script {
+    let mut recorder = Recorder::new(&[MANY]);
+    recorder.recover();
+    recorder.report(Class::Component);
+    recorder.report(Class::Component);
+    recorder.report(Class::Component);
+    recorder.begin();
+    // The last one would move it on.
+    for id in 1..MANY as u32 {
+        recorder.gone(ComponentId(id));
+        if id % 4 == 0 {
+            recorder.alive();
+        }
+    }
+    recorder.stayed_in(Phase::ShuttingDown);
+    recorder.script("ShuttingDown")
+}
+
+fn monitoring() -> Script {
+    let mut recorder = Recorder::new(&[4, 8, 4]);
+    recorder.recover();
+    recorder.report(Class::Critical);
+    recorder.answer_all();
+    recorder.begin();
+    while recorder.inputs.len() < MANY {
+        for _ in 0..5 {
+            recorder.alive();
+        }
+        let session = recorder.machine.session().unwrap_or_default();
+        recorder.tell(Input::Failing { session });
+        recorder.alive();
+        recorder.tell(Input::Fired(Timer::Silence));
+        recorder.report(Class::Dependency);
+    }
+    recorder.stayed_in(Phase::Monitoring);
+    recorder.script("Monitoring")
+}
+
+fn restarting() -> Script {
+    let mut recorder = Recorder::new(&[MANY]);
+    recorder.alive();
+    recorder.begin();
+    let epoch = recorder.machine.epoch();
+    for id in 1..MANY as u32 {
+        let component = ComponentId(id);
+        recorder.tell(Input::Up { component, epoch });
+        if id % 4 == 0 {
+            recorder.alive();
+        }
+    }
+    recorder.stayed_in(Phase::Restarting);
+    recorder.script("Restarting")
+}
+
+fn drained() -> Script {
+    let mut recorder = Recorder::new(&[4, 8, 4]);
+    recorder.recover();
+    recorder.tell(Input::Drain);
+    recorder.tell(Input::Fired(Timer::Stage));
+    recorder.answer_all();
+    recorder.begin();
+    while recorder.inputs.len() < MANY {
+        recorder.alive();
+        recorder.report(Class::Component);
+        recorder.tell(Input::Drain);
+        recorder.tell(Input::Trip);
+        recorder.tell(Input::Reset);
+    }
+    recorder.stayed_in(Phase::Drained);
+    recorder.script("Drained")
+}
+
+fn ended() -> Script {
+    let mut recorder = Recorder::new(&[4, 8, 4]);
+    recorder.recover();
+    recorder.tell(Input::Shutdown);
+    recorder.tell(Input::Fired(Timer::Stage));
+    recorder.answer_all();
+    recorder.begin();
+    while recorder.inputs.len() < MANY {
+        recorder.alive();
+        recorder.report(Class::Component);
+        recorder.gone(ComponentId(9));
+        recorder.tell(Input::Shutdown);
+    }
+    recorder.stayed_in(Phase::Stopped);
+    recorder.script("Ended")
+}
+
+/// One whole outage of so many components on one stage.
+pub(super) fn outage(components: usize) -> Script {
+    let mut recorder = Recorder::new(&[components]);
+    recorder.recover();
+    recorder.begin();
+    recorder.report(Class::Critical);
+    let all = 0..components as u32;
+    for id in all.clone() {
+        recorder.gone(ComponentId(id));
+    }
+    while recorder.machine.phase() == Phase::Monitoring {
+        recorder.alive();
+        if recorder.machine.is_armed(Timer::HoldOff) {
+            recorder.tell(Input::Fired(Timer::HoldOff));
+        }
+    }
+    let epoch = recorder.machine.epoch();
+    for component in all.map(ComponentId) {
+        recorder.tell(Input::Up { component, epoch });
+    }
+    recorder.stayed_in(Phase::Running);
+    recorder.script("outage")
+}
+
+/// Anything at all, sensible or not, so that the two are compared everywhere.
+pub(super) fn noise() -> Script {
+    let mut recorder = Recorder::new(&[4, 8, 4]);
+    let mut seed = 1_u64;
+    let mut pick = |below: u64| {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    const CLASSES: [Class; 3] = [Class::Component, Class::Dependency, Class::Critical];
+    for _ in 0..200_000 {
+        let machine = &recorder.machine;
+        let component = ComponentId(pick(17) as u32);
+        let epoch = machine.epoch() + u64::from(pick(20) == 0);
+        let session = machine.session().unwrap_or_default() + u64::from(pick(20) == 0);
+        let class = CLASSES[pick(3) as usize];
+        let how = if pick(2) == 0 {
+            How::Returned
+        } else {
+            How::Failed(class)
+        };
+        recorder.tell(match pick(40) {
+            0 => Input::Report {
+                component: None,
+                epoch,
+                class,
+                count: pick(3) as u32,
+            },
+            1 => Input::Failing { session },
+            2 => Input::Exited {
+                component,
+                epoch,
+                how,
+            },
+            3 => Input::Gone {
+                component,
+                epoch,
+                how,
+            },
+            4 => Input::Drain,
+            5 | 6 => Input::Resume,
+            7 => Input::Trip,
+            8 => Input::Reset,
+            9 => Input::Up { component, epoch },
+            10 | 11 => Input::Fired(Timer::ALL[1 + pick(5) as usize]),
+            12 if machine.phase() == Phase::Restarting => Input::Fired(Timer::Stage),
+            13..=25 => Input::Alive { session },
+            _ => {
+                recorder.answer();
+                continue;
+            }
+        });
+    }
+    recorder.tell(Input::Shutdown);
+    recorder.answer_all();
+    recorder.script("noise")
+}
+
+/// A machine that is told things, and what it was told.
+struct Recorder {
+    machine: Machine,
+    effects: Vec<Effect>,
+    before: Vec<Input>,
+    inputs: Vec<Input>,
+    room: usize,
+}
+
+impl Recorder {
+    fn new(stages: &[usize]) -> Self {
+        let policy = Policy::builder()
+            .trip_threshold(3)
+            .tuning(Tuning::default().jitter_seed(7));
+        let policy = policy.build().expect("a policy that works");
+        let layout = Layout::new(stages).expect("no gaps");
+        let plan = Plan::new(policy, layout).expect("a plan that works");
+        let mut effects = Vec::new();
+        let machine = Machine::new(plan, &mut effects);
+        Self {
+            machine,
+            effects,
+            before: Vec::new(),
+            inputs: Vec::new(),
+            room: 64,
+        }
+    }
+
+    /// What was told so far is not to be timed.
+    fn begin(&mut self) {
+        self.before.append(&mut self.inputs);
+    }
+
+    /// Where the script must be at its end; else it is not what it is called.
+    fn stayed_in(&self, phase: Phase) {
+        assert_eq!(self.machine.phase(), phase);
+    }
+
+    fn script(self, name: &'static str) -> Script {
+        Script {
+            name,
+            plan: Arc::clone(self.machine.plan()),
+            before: self.before,
+            timed: self.inputs,
+            room: self.room,
+        }
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.inputs.push(input);
+        self.effects.clear();
+        let _ = self.machine.handle(input, &mut self.effects);
+        self.room = self.room.max(self.effects.len());
+    }
+
+    fn alive(&mut self) {
+        let session = self.machine.session().unwrap_or_default();
+        self.tell(Input::Alive { session });
+    }
+
+    fn report(&mut self, class: Class) {
+        let epoch = self.machine.epoch();
+        self.tell(Input::Report {
+            component: None,
+            epoch,
+            class,
+            count: 1,
+        });
+    }
+
+    fn gone(&mut self, component: ComponentId) {
+        let epoch = self.machine.epoch();
+        self.tell(Input::Gone {
+            component,
+            epoch,
+            how: How::Returned,
+        });
+    }
+
+    /// The answer to one question that is open, from this component on. Who gave it.
+    fn answer_from(&mut self, first: u32) -> Option<u32> {
+        let epoch = self.machine.epoch();
+        for id in first..self.machine.plan().layout().components() as u32 {
+            let component = ComponentId(id);
+            match self.machine.slot(component) {
+                Slot::Starting => self.tell(Input::Up { component, epoch }),
+                Slot::Stopping | Slot::Aborting | Slot::Wedged => self.gone(component),
+                Slot::Up | Slot::Down => continue,
+            }
+            return Some(id);
+        }
+        None
+    }
+
+    fn answer(&mut self) -> bool {
+        self.answer_from(0).is_some()
+    }
+
+    fn answer_all(&mut self) {
+        // The answer of the last of a stage opens the next stage, which may stand before it.
+        while let Some(mut last) = self.answer_from(0) {
+            while let Some(next) = self.answer_from(last) {
+                last = next;
+            }
+        }
+    }
+
+    fn recover(&mut self) {
+        self.answer_all();
+        while !self.machine.is_ready() {
+            self.alive();
+            if self.machine.is_armed(Timer::HoldOff) {
+                self.tell(Input::Fired(Timer::HoldOff));
+            }
+            self.answer_all();
+        }
+    }
+}

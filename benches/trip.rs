@@ -1,0 +1,193 @@
+//! How late a trip is seen: ten thousand components that are always at work, a millisecond at a
+//! time, on two workers; beside as many tasks and a bare token.
+
+use std::hint::spin_loop;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use overwatch::{Context, Failure, Overwatch, Policy};
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::lines::{Limit, Lines, by_turns, median, ratios};
+use crate::shell::runtime;
+
+/// The most that it may be of what a bare token takes.
+const LIMIT: f64 = 1.2;
+const COMPONENTS: usize = 10_000;
+/// What a component does in one poll.
+const WORK: Duration = Duration::from_millis(1);
+const WARM_UP: usize = 0;
+const ROUNDS: usize = 5;
+const LONG: Duration = Duration::from_secs(3600);
+
+/// Where the trip comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum From {
+    /// A component reports that its dependency is lost.
+    Component,
+    /// A thread outside of the runtime trips by hand.
+    Outside,
+}
+
+pub(crate) fn measure(lines: &mut Lines) {
+    let runtime = runtime();
+    for (from, name, limit) in [
+        (From::Component, "by a report", Limit::AtMost(LIMIT)),
+        (From::Outside, "from outside", Limit::AtMost(LIMIT)),
+    ] {
+        let [ours, bare] = by_turns::<_, 2>(WARM_UP, ROUNDS, |who| match who {
+            0 => supervised(&runtime, from),
+            _ => unsupervised(&runtime, from),
+        });
+        for (what, part) in [("p50", 50), ("p99", 99), ("last", 100)] {
+            let of = |all: &[Vec<f64>]| -> Vec<f64> {
+                all.iter()
+                    .map(|seen| seen[(COMPONENTS - 1) * part / 100])
+                    .collect()
+            };
+            let (ours, bare) = (of(&ours), of(&bare));
+            let what = format!("trip: {name}, seen by {what} / bare");
+            let more = format!("{:.3} / {:.3} s", median(&ours), median(&bare));
+            lines.rounds(&what, &ratios(&ours, &bare), limit, more);
+        }
+    }
+}
+
+/// What all that work share.
+struct Busy {
+    began: Instant,
+    /// Nobody works before all are up.
+    go: AtomicBool,
+    tripped: OnceLock<Duration>,
+    seen: Vec<AtomicU64>,
+    done: AtomicUsize,
+}
+
+impl Busy {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            began: Instant::now(),
+            go: AtomicBool::new(false),
+            tripped: OnceLock::new(),
+            seen: (0..COMPONENTS).map(|_| AtomicU64::new(0)).collect(),
+            done: AtomicUsize::new(0),
+        })
+    }
+
+    /// One turn of a component: it works, and lets the others work.
+    async fn turn(&self) {
+        if self.go.load(Ordering::Acquire) {
+            let began = Instant::now();
+            while began.elapsed() < WORK {
+                spin_loop();
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+
+    /// Whether this one is to trip now: the first that is asked after everyone is at work.
+    fn is_to_trip(&self, number: usize) -> bool {
+        number == COMPONENTS / 2 && self.go.load(Ordering::Acquire) && self.trip()
+    }
+
+    fn trip(&self) -> bool {
+        self.tripped.set(self.began.elapsed()).is_ok()
+    }
+
+    fn sees(&self, number: usize) {
+        let at = self.began.elapsed().as_nanos() as u64;
+        self.seen[number].store(at, Ordering::Release);
+        self.done.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// From the trip until each has seen it, in seconds, sorted.
+    fn seen(&self) -> Vec<f64> {
+        assert_eq!(self.done.load(Ordering::Acquire), COMPONENTS);
+        let tripped = *self.tripped.get().expect("it tripped");
+        let seen = self.seen.iter().map(|at| {
+            let at = Duration::from_nanos(at.load(Ordering::Acquire));
+            let since = at.checked_sub(tripped);
+            since.expect("nobody stops before").as_secs_f64()
+        });
+        let mut seen: Vec<f64> = seen.collect();
+        seen.sort_by(f64::total_cmp);
+        seen
+    }
+
+    /// From outside: lets all work for a while, then trips if it is to.
+    fn work_and(&self, from: From, trip: impl FnOnce()) {
+        self.go.store(true, Ordering::Release);
+        std::thread::sleep(Duration::from_millis(300));
+        if from == From::Outside && self.trip() {
+            trip();
+        }
+    }
+}
+
+fn supervised(runtime: &Runtime, from: From) -> Vec<f64> {
+    let busy = Busy::new();
+    let (feed, probe) = overwatch::feed();
+    let policy = Policy::builder()
+        .silence_limit(LONG)
+        .start_deadline(LONG)
+        .stop_deadline(LONG)
+        .build();
+    let mut builder = Overwatch::watching(probe).policy(policy.expect("it works"));
+    for number in 0..COMPONENTS {
+        let busy = Arc::clone(&busy);
+        builder = builder.task(format!("{number}"), move |ctx: Context| async move {
+            ctx.ready();
+            while ctx.until_stopping(busy.turn()).await.is_some() {
+                if from == From::Component && busy.is_to_trip(number) {
+                    ctx.report(Failure::new("lost").critical());
+                }
+            }
+            busy.sees(number);
+            Ok(())
+        });
+    }
+    let service = builder.build().expect("it can be built");
+    let handle = service.handle();
+    runtime.block_on(async {
+        feed.alive("at boot");
+        let run = tokio::spawn(service.run());
+        handle.wait_until_ready().await.expect("it gets ready");
+        busy.work_and(from, || handle.trip().expect("it is taken"));
+        let down = handle.wait_for(|status| status.epoch == 1 && !status.ready);
+        down.await.expect("it trips");
+        // Asked for now, so that nothing is started again.
+        handle.shutdown();
+        run.await.expect("it does not panic").expect("it stops");
+    });
+    busy.seen()
+}
+
+fn unsupervised(runtime: &Runtime, from: From) -> Vec<f64> {
+    let busy = Busy::new();
+    runtime.block_on(async {
+        let token = CancellationToken::new();
+        let up = Arc::new(AtomicUsize::new(0));
+        let mut tasks = JoinSet::new();
+        for number in 0..COMPONENTS {
+            let (busy, token, up) = (Arc::clone(&busy), token.clone(), Arc::clone(&up));
+            tasks.spawn(async move {
+                up.fetch_add(1, Ordering::AcqRel);
+                while token.run_until_cancelled(busy.turn()).await.is_some() {
+                    if from == From::Component && busy.is_to_trip(number) {
+                        token.cancel();
+                    }
+                }
+                busy.sees(number);
+            });
+        }
+        while up.load(Ordering::Acquire) < COMPONENTS {
+            tokio::task::yield_now().await;
+        }
+        busy.work_and(from, || token.cancel());
+        while tasks.join_next().await.is_some() {}
+    });
+    busy.seen()
+}
