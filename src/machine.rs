@@ -200,6 +200,16 @@ impl Machine {
         self.core.slot(component)
     }
 
+    /// How many components of the present stage have not yet answered that they are up, or gone. 0
+    /// where no answer is awaited.
+    pub fn awaited(&self) -> u32 {
+        match self.state {
+            State::Restarting { waiting, .. } => waiting,
+            State::ShuttingDown { stage, .. } => self.core.live_in(stage),
+            _ => 0,
+        }
+    }
+
     /// Whether a timer is armed.
     pub fn is_armed(&self, timer: Timer) -> bool {
         self.core.is_armed(timer)

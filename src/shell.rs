@@ -42,7 +42,11 @@ pub use status::{ComponentStatus, Sight, Status};
 #[cfg(feature = "etcd")]
 pub(crate) use incarnation::unwinding;
 #[cfg(feature = "test-util")]
-pub(crate) use {incarnation::Incarnation, reporter::Batch, shared::Shared};
+pub(crate) use {
+    incarnation::{Incarnation, StageRun},
+    reporter::Batch,
+    shared::Shared,
+};
 
 /// What a failure says, for adapters.
 #[cfg(feature = "etcd")]

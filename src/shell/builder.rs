@@ -5,10 +5,10 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use super::component::StartStopped;
+use super::component::{Begin, Boxed, StartStopped, Task};
 use super::overwatch::{Hook, Overwatch, Published, StepRecord};
 use super::shared::Shared;
-use super::{Component, Context, Failure, Probe, StartStop, task};
+use super::{Component, Context, Failure, Probe, StartStop};
 use crate::policy::{ComponentId, Layout, Plan, Policy, PolicyError};
 
 /// Puts a service together. Begun by [`Overwatch::watching`].
@@ -19,7 +19,7 @@ use crate::policy::{ComponentId, Layout, Plan, Policy, PolicyError};
 pub struct Builder {
     probe: Arc<dyn Probe>,
     policy: Policy,
-    components: Vec<(Arc<str>, Arc<dyn Component>)>,
+    components: Vec<(Arc<str>, Arc<dyn Begin>)>,
     stages: Vec<usize>,
     lease_owner: Option<String>,
     observe_only: bool,
@@ -42,9 +42,12 @@ impl Builder {
     }
 
     /// Adds a component to the present stage.
-    pub fn component(mut self, name: impl Into<String>, component: impl Component) -> Self {
-        let name: String = name.into();
-        self.components.push((name.into(), Arc::new(component)));
+    pub fn component(self, name: impl Into<String>, component: impl Component) -> Self {
+        self.add(name.into(), Arc::new(Boxed(component)))
+    }
+
+    fn add(mut self, name: String, component: Arc<dyn Begin>) -> Self {
+        self.components.push((name.into(), component));
         if let Some(stage) = self.stages.last_mut() {
             *stage += 1;
         }
@@ -72,7 +75,7 @@ impl Builder {
         F: FnOnce(Context) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Failure>> + Send + 'static,
     {
-        self.component(name, task(run))
+        self.add(name.into(), Arc::new(Task(run)))
     }
 
     /// Adds something that has a start and a stop of its own as a component.

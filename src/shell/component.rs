@@ -1,11 +1,13 @@
 //! What the service starts and stops.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::incarnation::unwinding;
+use super::incarnation::{StageRun, unwinding};
 use super::{Context, Failure};
+use crate::policy::ComponentId;
 
 /// Something that the service starts and stops: a scheduler, a pool, a cluster membership.
 ///
@@ -60,7 +62,7 @@ where
     Task(run)
 }
 
-struct Task<F>(F);
+pub(super) struct Task<F>(pub(super) F);
 
 #[async_trait]
 impl<F, Fut> Component for Task<F>
@@ -108,5 +110,40 @@ impl<S: StartStop> Component for StartStopped<S> {
         let stopped = self.0.stop(&ctx).await;
         // The first thing that went wrong is the one to tell.
         started.unwrap_or(Ok(())).and(stopped)
+    }
+}
+
+/// What an incarnation runs: a [`Component`], or a closure without the box that the trait needs.
+pub(super) trait Body: Send + Sync + 'static {
+    fn run(&self, ctx: Context) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+impl<F, Fut> Body for Task<F>
+where
+    F: FnOnce(Context) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    fn run(&self, ctx: Context) -> impl Future<Output = Result<(), Failure>> + Send {
+        (self.0.clone())(ctx)
+    }
+}
+
+/// Any component as a [`Body`].
+pub(super) struct Boxed<C>(pub(super) C);
+
+impl<C: Component> Body for Boxed<C> {
+    fn run(&self, ctx: Context) -> impl Future<Output = Result<(), Failure>> + Send {
+        self.0.run(ctx)
+    }
+}
+
+/// What the supervisor has of a component: it can begin an incarnation of it.
+pub(super) trait Begin: Send + Sync {
+    fn begin(self: Arc<Self>, stage: &Arc<StageRun>, component: ComponentId);
+}
+
+impl<B: Body> Begin for B {
+    fn begin(self: Arc<Self>, stage: &Arc<StageRun>, component: ComponentId) {
+        stage.begin(component, self);
     }
 }

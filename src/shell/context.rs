@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::incarnation::{Hold, Incarnation, unwinding};
+use super::incarnation::{Hold, Incarnation, StageRun, unwinding};
 use super::shared::Lease;
 use super::{Failure, Reporter};
 use crate::machine::Cause;
@@ -21,10 +21,10 @@ use crate::policy::MAX_DURATION;
 /// A clone that is kept beyond the incarnation keeps nothing alive: it says that it is stopping, its
 /// reports are counted as stale, and it can spawn nothing.
 #[derive(Clone)]
-pub struct Context(Arc<Incarnation>);
+pub struct Context(Incarnation);
 
 impl Context {
-    pub(crate) fn new(incarnation: Arc<Incarnation>) -> Self {
+    pub(crate) fn new(incarnation: Incarnation) -> Self {
         Self(incarnation)
     }
 
@@ -35,7 +35,7 @@ impl Context {
 
     /// The epoch: 1 for the first start, and one more for each further one.
     pub fn epoch(&self) -> u64 {
-        self.0.epoch
+        self.0.stage.epoch
     }
 
     /// Says that the component is up. The next stage is started, or the service becomes ready, when
@@ -51,28 +51,31 @@ impl Context {
 
     /// What reports failures of this incarnation, to hand to callbacks and other threads.
     pub fn reporter(&self) -> Reporter {
-        Reporter::new(Arc::clone(&self.0.shared), Arc::clone(self.0.reports()))
+        Reporter::new(
+            Arc::clone(&self.0.stage.shared),
+            Arc::clone(self.0.reports()),
+        )
     }
 
     /// Completes when the component is told to stop. It borrows nothing, so it fits where servers
     /// take a shutdown signal, such as axum's and tonic's graceful shutdown.
     pub fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.0.signal.token.clone().cancelled_owned()
+        StageRun::stopping(Arc::clone(&self.0.stage))
     }
 
     /// Whether the component was told to stop.
     pub fn is_stopping(&self) -> bool {
-        self.0.signal.told().is_some()
+        self.0.stage.told().is_some()
     }
 
     /// Why the component was told to stop, once it was.
     pub fn stop_cause(&self) -> Option<Cause> {
-        self.0.signal.told().map(|stop| stop.cause)
+        self.0.stage.told().map(|stop| stop.cause)
     }
 
     /// When what is left of the component will be aborted, once it was told to stop.
     pub fn stop_deadline(&self) -> Option<Instant> {
-        self.0.signal.told().map(|stop| stop.deadline)
+        self.0.stage.told().map(|stop| stop.deadline)
     }
 
     /// Sleeps, and ends early when the component is told to stop. `true` if it slept to the end, so
@@ -87,7 +90,7 @@ impl Context {
     pub async fn until_stopping<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
-            () = self.0.signal.token.cancelled() => None,
+            () = StageRun::stopping(&*self.0.stage) => None,
             done = work => Some(done),
         }
     }
@@ -146,12 +149,12 @@ impl Context {
     /// [lease owner](super::Builder::lease_owner) may call it; for others it changes nothing.
     pub fn lease_renewed(&self, sent: Instant, ttl: Duration) {
         let lease = Lease {
-            epoch: self.0.epoch,
+            epoch: self.0.stage.epoch,
             sent,
             // A lease of more than a day needs no fence before that day is over.
             expires: sent + ttl.min(MAX_DURATION),
         };
-        self.0.shared.lease_renewed(self.0.component, lease);
+        self.0.stage.shared.lease_renewed(self.0.component(), lease);
     }
 }
 

@@ -1,48 +1,89 @@
 //! One run of one component: what its context, its sub-tasks and the supervisor share.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
+use std::ops::{Deref, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
-
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::task::Poll;
+use std::task::{Context as Poller, Poll};
 use std::time::Duration;
 
 use tokio::runtime;
-use tokio::task::JoinSet;
+use tokio::sync::Notify;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::component::Body;
 use super::reporter::{Batch, Source};
-use super::shared::{Answer, Shared};
-use super::{Component, Context, Failure, lock};
+use super::shared::{Answer, Shared, Who};
+use super::{Context, Failure, lock};
 use crate::machine::{Cause, How};
 use crate::policy::ComponentId;
 
-/// One run of one component.
+/// One run of one component: its stage, and its place in there. A handle; clones are the same one.
 ///
 /// It counts as gone when the last *hold* is dropped: the task that runs the component has one, so
 /// has each of its sub-tasks, and so has whoever asked for one.
+#[derive(Clone)]
 pub(crate) struct Incarnation {
-    pub(super) component: ComponentId,
-    pub(super) epoch: u64,
-    pub(crate) signal: Arc<StopSignal>,
-    /// Made when the first report is: most incarnations never do.
-    reports: OnceLock<Arc<Source>>,
-    pub(super) shared: Arc<Shared>,
+    pub(crate) stage: Arc<StageRun>,
+    place: u32,
+}
+
+/// What there is of each incarnation.
+#[derive(Default)]
+pub(super) struct Run {
+    holds: AtomicU32,
     up: AtomicBool,
-    holds: AtomicUsize,
     /// How its main task ended; unset if it was aborted.
-    ending: Mutex<Option<Ending>>,
+    ended: OnceLock<How>,
+    /// What aborts its main task. Taken out by the task itself when it ends, so that its memory is
+    /// given back where it ran and not by the supervisor, for which all wait.
+    main: Mutex<Option<JoinHandle<()>>>,
+    /// Made when it is first needed: most incarnations never do.
+    extras: OnceLock<Box<Extras>>,
+}
+
+/// What an incarnation has only if it reports, spawns, fails or is aborted.
+struct Extras {
+    /// Where its reports gather.
+    reports: Arc<Source>,
     sub_tasks: Mutex<SubTasks>,
+    /// What its main task ended with.
+    failure: Mutex<Option<Failure>>,
+}
+
+impl Extras {
+    /// Aborts all sub-tasks, and lets no new ones begin.
+    fn abort_sub_tasks(&self) {
+        let mut tasks = lock(&self.sub_tasks);
+        tasks.closed = true;
+        if let Some(set) = &mut tasks.set {
+            set.abort_all();
+        }
+        let queued = std::mem::take(&mut tasks.queued);
+        drop(tasks);
+        for queued in queued {
+            let never = lock(&queued).take();
+            drop(never);
+        }
+    }
 }
 
 /// How the main task of a component ended.
 pub(super) struct Ending {
     pub(super) how: How,
     pub(super) failure: Option<Failure>,
+}
+
+impl Ending {
+    /// Of an incarnation that nothing is left of.
+    pub(super) const UNKNOWN: Self = Self {
+        how: How::Aborted,
+        failure: None,
+    };
 }
 
 #[derive(Default)]
@@ -60,11 +101,15 @@ struct Queued {
     hold: Hold,
 }
 
-/// Tells all components of one stage, in one epoch, to stop.
-#[derive(Default)]
-pub(crate) struct StopSignal {
-    pub(super) token: CancellationToken,
+/// One stage in one epoch: its incarnations, in one piece of memory, and what they share.
+pub(crate) struct StageRun {
+    pub(super) epoch: u64,
+    pub(super) shared: Arc<Shared>,
     stop: OnceLock<Stop>,
+    stopped: Notify,
+    /// The component of the first of these; the others follow.
+    first: u32,
+    runs: Box<[Run]>,
 }
 
 /// Why, and until when.
@@ -74,118 +119,198 @@ pub(super) struct Stop {
     pub(super) deadline: Instant,
 }
 
-impl StopSignal {
-    /// Told once; later calls change nothing.
+impl StageRun {
+    pub(crate) fn new(epoch: u64, components: Range<u32>, shared: Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self {
+            epoch,
+            shared,
+            stop: OnceLock::new(),
+            stopped: Notify::new(),
+            first: components.start,
+            runs: components.map(|_| Run::default()).collect(),
+        })
+    }
+
+    /// Tells all components of the stage to stop. Told once; later calls change nothing.
     pub(crate) fn stop(&self, cause: Cause, within: Duration) {
         if self.stop.get().is_none() {
             let deadline = Instant::now() + within;
             let _ = self.stop.set(Stop { cause, deadline });
-            self.token.cancel();
+            self.stopped.notify_waiters();
         }
     }
 
     pub(super) fn told(&self) -> Option<Stop> {
         self.stop.get().copied()
     }
-}
 
-impl Incarnation {
-    pub(crate) fn new(
-        component: ComponentId,
-        epoch: u64,
-        signal: Arc<StopSignal>,
-        shared: Arc<Shared>,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            reports: OnceLock::new(),
-            component,
-            epoch,
-            signal,
-            shared,
-            up: AtomicBool::new(false),
-            holds: AtomicUsize::new(0),
-            ending: Mutex::new(None),
-            sub_tasks: Mutex::default(),
-        })
+    /// The run of a component that belongs to the stage.
+    pub(super) fn of(&self, component: ComponentId) -> &Run {
+        &self.runs[(component.0 - self.first) as usize]
     }
 
-    pub(super) fn name(&self) -> &Arc<str> {
-        self.shared.name(self.component)
+    /// Begins the main task of a component.
+    pub(super) fn begin<B: Body>(self: &Arc<Self>, component: ComponentId, body: Arc<B>) {
+        let run = self.of(component);
+        run.holds.store(1, Ordering::Release);
+        self.shared.set_alive(component, true);
+        let incarnation = Incarnation::of(self, component);
+        let span = incarnation.span();
+        let work = MainTask(incarnation).run(body);
+        let task = if span.is_disabled() {
+            tokio::spawn(work)
+        } else {
+            // Boxed, so that whoever wants no spans does not pay for their room.
+            let work: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(work);
+            tokio::spawn(work.instrument(span))
+        };
+        let mut main = lock(&run.main);
+        // If it has ended meanwhile, it has found nothing to take out.
+        if run.ended.get().is_none() {
+            *main = Some(task);
+        }
+    }
+
+    /// Aborts whatever is not gone.
+    pub(super) fn abort(&self) {
+        let left = self.runs.iter().enumerate();
+        for (place, _) in left.filter(|(_, run)| run.holds.load(Ordering::Acquire) > 0) {
+            self.abort_one(ComponentId(self.first + place as u32));
+        }
+    }
+
+    /// Aborts the main task of a component, if it is still there, and its sub-tasks; no new ones
+    /// begin.
+    pub(super) fn abort_one(&self, component: ComponentId) {
+        let run = self.of(component);
+        let main = lock(&run.main).take();
+        if let Some(main) = main {
+            main.abort();
+        }
+        run.extras(component, self.epoch).abort_sub_tasks();
+    }
+
+    /// Completes when the stage is told to stop. Of a reference or a pointer, as whoever waits has it.
+    // No `async fn`: what waits is to be as small as it can.
+    #[allow(clippy::manual_async_fn, reason = "see above")]
+    pub(super) fn stopping(
+        stage: impl Deref<Target = Self> + Send,
+    ) -> impl Future<Output = ()> + Send {
+        async move {
+            // Asked for before the look, so that a stop in between is not missed.
+            let stopped = stage.stopped.notified();
+            if stage.stop.get().is_none() {
+                stopped.await;
+            }
+        }
+    }
+}
+
+impl Run {
+    fn extras(&self, component: ComponentId, epoch: u64) -> &Extras {
+        self.extras.get_or_init(|| {
+            Box::new(Extras {
+                reports: Arc::new(Source::of(component, epoch)),
+                sub_tasks: Mutex::default(),
+                failure: Mutex::new(None),
+            })
+        })
     }
 
     /// The reports that wait, if there were any. Called when it has ended: its last words count.
     pub(super) fn take_reports(&self) -> Vec<Batch> {
-        self.reports
-            .get()
-            .map_or_else(Vec::new, |reports| reports.take())
+        let extras = self.extras.get();
+        extras.map_or_else(Vec::new, |extras| extras.reports.take())
+    }
+
+    /// How its main task ended, if that is all there is to say of it.
+    pub(super) fn plain_end(&self) -> Option<How> {
+        self.extras.get().is_none().then(|| self.how())
+    }
+
+    /// How its main task ended.
+    pub(super) fn how(&self) -> How {
+        self.ended.get().copied().unwrap_or(How::Aborted)
+    }
+
+    /// How it ended, for whoever is told. The failure is taken, so only the first call has it.
+    pub(super) fn take_ending(&self) -> Ending {
+        let failure = self.extras.get();
+        Ending {
+            how: self.how(),
+            failure: failure.and_then(|extras| lock(&extras.failure).take()),
+        }
+    }
+}
+
+impl Incarnation {
+    /// The one of this component, which belongs to the stage.
+    pub(crate) fn of(stage: &Arc<StageRun>, component: ComponentId) -> Self {
+        Self {
+            stage: Arc::clone(stage),
+            place: component.0 - stage.first,
+        }
+    }
+
+    pub(super) fn component(&self) -> ComponentId {
+        ComponentId(self.stage.first + self.place)
+    }
+
+    fn run(&self) -> &Run {
+        &self.stage.runs[self.place as usize]
+    }
+
+    pub(super) fn name(&self) -> &Arc<str> {
+        self.stage.shared.name(self.component())
     }
 
     /// The span of the component, for its main task and for each sub-task.
     fn span(&self) -> tracing::Span {
-        tracing::info_span!(target: "overwatch::component", "component", name = %self.name(), epoch = self.epoch)
+        tracing::info_span!(target: "overwatch::component", parent: None, "component", name = %self.name(), epoch = self.stage.epoch)
+    }
+
+    fn extras(&self) -> &Extras {
+        self.run().extras(self.component(), self.stage.epoch)
     }
 
     /// Where its reports gather.
     pub(crate) fn reports(&self) -> &Arc<Source> {
-        self.reports
-            .get_or_init(|| Arc::new(Source::of(self.component, self.epoch)))
+        &self.extras().reports
     }
 
     /// Says once that the component is up.
     pub(super) fn ready(&self) {
-        if !self.up.swap(true, Ordering::Relaxed) {
-            self.shared.answer(Answer::Up {
-                component: self.component,
-                epoch: self.epoch,
-            });
+        if !self.run().up.swap(true, Ordering::Relaxed) {
+            self.stage.shared.answer(Answer::Up(self.who()), false);
         }
     }
 
     #[cfg(feature = "test-util")]
     pub(crate) fn is_up(&self) -> bool {
-        self.up.load(Ordering::Relaxed)
+        self.run().up.load(Ordering::Relaxed)
     }
 
     /// Counts as held from now on, so that sub-tasks can be spawned without a supervisor.
     #[cfg(feature = "test-util")]
     pub(crate) fn adopt(&self) {
-        self.holds.store(1, Ordering::Release);
+        self.run().holds.store(1, Ordering::Release);
     }
 
-    /// Runs the component; the whole of its main task.
-    pub(super) async fn run(self: Arc<Self>, component: Arc<dyn Component>, first: Hold) {
-        let span = self.span();
-        // A component written by hand may panic before it has made its future.
-        let ctx = Context::new(Arc::clone(&self));
-        let begun = catch_unwind(AssertUnwindSafe(|| span.in_scope(|| component.run(ctx))));
-        let work = async {
-            match begun {
-                Ok(running) => unwinding(running).await,
-                Err(panic) => Err(Failure::from_panic(panic)),
+    /// Notes how the main task ended.
+    fn end(&self, result: Result<(), Failure>) {
+        let how = match result {
+            Ok(()) => How::Returned,
+            Err(failure) => {
+                let how = How::Failed(failure.class());
+                *lock(&self.extras().failure) = Some(failure);
+                how
             }
         };
-        let work = work.instrument(span);
-        let ending = match work.await {
-            Ok(()) => Ending {
-                how: How::Returned,
-                failure: None,
-            },
-            Err(failure) => Ending {
-                how: How::Failed(failure.class()),
-                failure: Some(failure),
-            },
-        };
-        *lock(&self.ending) = Some(ending);
-        // What it leaves behind must not hide that it is no longer at work. Decided by the release
-        // itself: a hold may be taken at any moment. After Gone this is stale and harmless.
-        let was_last = first.release();
-        if !was_last && self.signal.told().is_none() {
-            self.shared.answer(Answer::Exited(Arc::clone(&self)));
-        }
+        let _ = self.run().ended.set(how);
     }
 
     /// Spawns a task that belongs to this incarnation, unless that is over.
-    pub(super) fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.with_sub_tasks(|tasks, runtime, hold| {
             // What has ended needs no handle any more; so the set holds no more than is alive.
             let set = tasks.set.get_or_insert_default();
@@ -202,7 +327,7 @@ impl Incarnation {
     }
 
     /// The same for work that blocks. What has not begun when the others are aborted never will.
-    pub(super) fn spawn_blocking(self: &Arc<Self>, work: impl FnOnce() + Send + 'static) {
+    pub(super) fn spawn_blocking(&self, work: impl FnOnce() + Send + 'static) {
         let span = self.span();
         self.with_sub_tasks(|tasks, runtime, hold| {
             let work = Box::new(move || span.in_scope(work));
@@ -219,42 +344,70 @@ impl Incarnation {
         });
     }
 
-    fn with_sub_tasks(self: &Arc<Self>, spawn: impl FnOnce(&mut SubTasks, &runtime::Handle, Hold)) {
-        let mut tasks = lock(&self.sub_tasks);
+    fn with_sub_tasks(&self, spawn: impl FnOnce(&mut SubTasks, &runtime::Handle, Hold)) {
+        let mut tasks = lock(&self.extras().sub_tasks);
         if let (false, Some(runtime), Some(hold)) =
-            (tasks.closed, self.shared.runtime(), Hold::of(self))
+            (tasks.closed, self.stage.shared.runtime(), Hold::of(self))
         {
             spawn(&mut tasks, &runtime, hold);
         }
     }
 
-    /// Aborts all sub-tasks, and lets no new ones begin.
-    pub(super) fn abort_sub_tasks(&self) {
-        let mut tasks = lock(&self.sub_tasks);
-        tasks.closed = true;
-        if let Some(set) = &mut tasks.set {
-            set.abort_all();
-        }
-        let queued = std::mem::take(&mut tasks.queued);
-        drop(tasks);
-        for queued in queued {
-            let never = lock(&queued).take();
-            drop(never);
+    fn who(&self) -> Who {
+        Who {
+            component: self.component(),
+            epoch: self.stage.epoch,
         }
     }
 
-    /// How its main task ended.
-    pub(super) fn how(&self) -> How {
-        let ending = lock(&self.ending);
-        ending.as_ref().map_or(How::Aborted, |ending| ending.how)
+    /// One hold less. The last one out says that the incarnation is gone. Whether it was the last.
+    fn let_go(&self) -> bool {
+        let was_last = self.run().holds.fetch_sub(1, Ordering::AcqRel) == 1;
+        if was_last {
+            self.stage.shared.set_alive(self.component(), false);
+            // A stop that was asked for is no news before the whole stage is gone.
+            let urgent = self.stage.told().is_none() || self.run().plain_end().is_none();
+            self.stage.shared.answer(Answer::Gone(self.who()), urgent);
+        }
+        was_last
     }
+}
 
-    /// How it ended, for whoever is told. Text and class are taken, so only the first call has them.
-    pub(super) fn take_ending(&self) -> Ending {
-        let mut ending = lock(&self.ending);
-        let how = ending.as_ref().map_or(How::Aborted, |ending| ending.how);
-        let failure = ending.as_mut().and_then(|ending| ending.failure.take());
-        Ending { how, failure }
+/// The first hold of an incarnation: that of its main task.
+struct MainTask(Incarnation);
+
+impl MainTask {
+    /// The whole of the main task.
+    // No `async fn`: that would keep its arguments twice, in every component.
+    #[allow(clippy::manual_async_fn, reason = "see above")]
+    fn run<B: Body>(self, body: Arc<B>) -> impl Future<Output = ()> + Send {
+        async move {
+            let ctx = Context::new(self.0.clone());
+            // A component written by hand may panic before it has made its future.
+            let begun = catch_unwind(AssertUnwindSafe(|| body.run(ctx)));
+            let begun = begun.map_err(|panic| self.0.end(Err(Failure::from_panic(panic))));
+            let work = pin!(begun.ok());
+            if work.is_some() {
+                let result = Unwinding(work).await;
+                self.0.end(result);
+            }
+        }
+    }
+}
+
+impl Drop for MainTask {
+    fn drop(&mut self) {
+        let Self(incarnation) = self;
+        let ended = incarnation.run().ended.get().is_some();
+        let main = lock(&incarnation.run().main).take();
+        drop(main);
+        // What it leaves behind must not hide that it is no longer at work. Decided by the release
+        // itself: a hold may be taken at any moment. After Gone this is stale and harmless.
+        let was_last = incarnation.let_go();
+        if ended && !was_last && incarnation.stage.told().is_none() {
+            let exited = Answer::Exited(incarnation.who());
+            incarnation.stage.shared.answer(exited, true);
+        }
     }
 }
 
@@ -263,57 +416,31 @@ impl Incarnation {
 /// For anything that must be gone before the component's successor may start, and that is no
 /// sub-task: a thread, a foreign callback, a child process. Drop it when that is gone.
 #[must_use = "dropping it says that what it stood for is gone"]
-pub struct Hold(Option<Arc<Incarnation>>);
+pub struct Hold(Incarnation);
 
 impl Hold {
-    /// The first hold of a new incarnation.
-    pub(super) fn first(incarnation: &Arc<Incarnation>) -> Self {
-        incarnation.holds.store(1, Ordering::Release);
-        incarnation.shared.live.fetch_add(1, Ordering::AcqRel);
-        Self(Some(Arc::clone(incarnation)))
-    }
-
     /// One more hold, unless the incarnation is gone already.
-    pub(super) fn of(incarnation: &Arc<Incarnation>) -> Option<Self> {
-        let more = |holds: usize| (holds > 0).then(|| holds + 1);
+    pub(super) fn of(incarnation: &Incarnation) -> Option<Self> {
+        let more = |holds: u32| holds.checked_add(1).filter(|_| holds > 0);
         incarnation
+            .run()
             .holds
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
             .ok()?;
-        Some(Self(Some(Arc::clone(incarnation))))
-    }
-
-    /// Drops it, and tells whether it was the last.
-    fn release(mut self) -> bool {
-        self.0.take().is_some_and(let_go)
+        Some(Self(incarnation.clone()))
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if let Some(incarnation) = self.0.take() {
-            let_go(incarnation);
-        }
+        self.0.let_go();
     }
 }
 
 impl std::fmt::Debug for Hold {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let name = self.0.as_ref().map(|incarnation| incarnation.name());
-        f.debug_tuple("Hold").field(&name).finish()
+        f.debug_tuple("Hold").field(&self.0.name()).finish()
     }
-}
-
-/// One hold less. The last one out says that the incarnation is gone.
-fn let_go(incarnation: Arc<Incarnation>) -> bool {
-    let was_last = incarnation.holds.fetch_sub(1, Ordering::AcqRel) == 1;
-    if was_last {
-        incarnation.shared.live.fetch_sub(1, Ordering::AcqRel);
-        // Its own count is cloned rather than the shared one, which all components contend for.
-        let gone = Answer::Gone(Arc::clone(&incarnation));
-        incarnation.shared.answer(gone);
-    }
-    was_last
 }
 
 /// Runs user code to its end, and turns a panic into a failure. The future is dropped before this
@@ -321,22 +448,28 @@ fn let_go(incarnation: Arc<Incarnation>) -> bool {
 pub(crate) async fn unwinding<T>(
     work: impl Future<Output = Result<T, Failure>> + Unpin,
 ) -> Result<T, Failure> {
-    let mut work = Some(work);
-    poll_fn(|cx| {
-        let Some(running) = work.as_mut() else {
+    Unwinding(Pin::new(&mut Some(work))).await
+}
+
+/// The same for work that stays where it is.
+struct Unwinding<'a, W>(Pin<&'a mut Option<W>>);
+
+impl<T, W: Future<Output = Result<T, Failure>>> Future for Unwinding<'_, W> {
+    type Output = Result<T, Failure>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Poller<'_>) -> Poll<Self::Output> {
+        let Some(running) = self.0.as_mut().as_pin_mut() else {
             return Poll::Ready(Err(Failure::new("polled after its end")));
         };
-        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(running).poll(cx)));
-        let result = match polled {
+        let result = match catch_unwind(AssertUnwindSafe(|| running.poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(result)) => result,
             Err(panic) => Err(Failure::from_panic(panic)),
         };
-        let dropped = catch_unwind(AssertUnwindSafe(|| drop(work.take())));
+        let dropped = catch_unwind(AssertUnwindSafe(|| self.0.set(None)));
         Poll::Ready(match dropped {
             Ok(()) => result,
             Err(panic) => result.and_then(|_| Err(Failure::from_panic(panic))),
         })
-    })
-    .await
+    }
 }

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::builder::Builder;
+use super::component::Begin;
 use super::shared::Shared;
 use super::supervisor::Supervisor;
 use super::watchdog::Watchdog;
-use super::{Component, Failure, Handle, Probe, RunError};
+use super::{Failure, Handle, Probe, RunError};
 use crate::machine::{Effect, Input, Step, Why};
 
 /// How a process ends that was interrupted twice: 128 + SIGINT.
@@ -26,7 +27,7 @@ const HALTED: i32 = 1;
 #[must_use = "a service does nothing until it is run"]
 pub struct Overwatch {
     pub(super) published: Published,
-    pub(super) components: Vec<Arc<dyn Component>>,
+    pub(super) components: Vec<Arc<dyn Begin>>,
     pub(super) probe: Arc<dyn Probe>,
     pub(super) observe_only: bool,
     pub(super) watchdog: bool,

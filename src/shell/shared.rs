@@ -2,14 +2,13 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::runtime;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::incarnation::Incarnation;
 use super::journal::Journal;
 use super::lock;
 use super::reporter::Source;
@@ -20,6 +19,15 @@ use crate::policy::{ComponentId, Plan};
 /// The most operator's commands that wait; more than that are refused.
 const MAX_COMMANDS: usize = 64;
 
+/// How much room is kept for what comes in numbers while a large stage starts or stops.
+pub(super) const ROOM_KEPT: usize = 256;
+
+/// What may wait for the supervisor: see [`Shared::inside`].
+const ANSWERS: u8 = 1;
+const LEASE: u8 = 2;
+const COMMANDS: u8 = 4;
+const REPORTS: u8 = 8;
+
 pub(crate) struct Shared {
     pub(super) plan: Arc<Plan>,
     pub(super) names: Vec<Arc<str>>,
@@ -27,8 +35,9 @@ pub(crate) struct Shared {
     slots: Vec<AtomicU8>,
     pub(super) ready: AtomicBool,
     pub(super) epoch: AtomicU64,
-    /// How many incarnations are not gone.
-    pub(super) live: AtomicUsize,
+    /// Whether its incarnation is not gone yet, for each component: told by the incarnations
+    /// themselves. One flag each, so that they do not contend for one count.
+    alive: Vec<AtomicBool>,
     pub(super) summary: watch::Sender<Summary>,
     pub(super) journal: Journal,
     /// Reports from outside of any component.
@@ -36,6 +45,9 @@ pub(crate) struct Shared {
     /// Woken for each thing below.
     wake: Notify,
     inbox: Mutex<Inbox>,
+    /// What is in there, one bit for each kind: so that who looks for what is not there does not
+    /// stand in the way of those who bring something.
+    inside: AtomicU8,
     shutdown: AtomicBool,
     pinged: AtomicBool,
     /// Grows with each answered ping.
@@ -48,6 +60,8 @@ pub(crate) struct Shared {
 #[derive(Default)]
 struct Inbox {
     answers: VecDeque<Answer>,
+    /// At how many answers the supervisor is to be woken.
+    wake_at: usize,
     lease: Option<Lease>,
     /// Epoch and begin of the latest renewal that was told of.
     renewed: Option<(u64, Instant)>,
@@ -58,15 +72,20 @@ struct Inbox {
 }
 
 /// What a component answers.
+#[derive(Clone, Copy)]
 pub(super) enum Answer {
-    Up {
-        component: ComponentId,
-        epoch: u64,
-    },
+    Up(Who),
     /// Its main task ended unasked, and something of it is still held.
-    Exited(Arc<Incarnation>),
+    Exited(Who),
     /// Nothing of it is left.
-    Gone(Arc<Incarnation>),
+    Gone(Who),
+}
+
+/// Which incarnation.
+#[derive(Clone, Copy)]
+pub(super) struct Who {
+    pub(super) component: ComponentId,
+    pub(super) epoch: u64,
 }
 
 /// A lease that was renewed.
@@ -94,16 +113,17 @@ impl Shared {
                 .iter()
                 .map(|_| AtomicU8::new(Slot::Down as u8))
                 .collect(),
+            alive: names.iter().map(|_| AtomicBool::new(false)).collect(),
             plan,
             names,
             ready: AtomicBool::new(false),
             epoch: AtomicU64::new(0),
-            live: AtomicUsize::new(0),
             summary: watch::Sender::new(Summary::before_the_run()),
             journal: Journal::default(),
             outside: Arc::new(Source::outside()),
             wake: Notify::new(),
             inbox: Mutex::default(),
+            inside: AtomicU8::new(0),
             shutdown: AtomicBool::new(false),
             pinged: AtomicBool::new(false),
             pulse: watch::Sender::new(0),
@@ -117,17 +137,22 @@ impl Shared {
 
     // Told by components and handles.
 
-    pub(super) fn answer(&self, answer: Answer) {
+    /// Adds an answer. The supervisor is woken for one that is urgent; else when there are as many
+    /// as it [waits](Self::await_answers) for.
+    pub(super) fn answer(&self, answer: Answer, urgent: bool) {
         let mut inbox = lock(&self.inbox);
         if inbox.closed {
-            // Dropped outside of the lock, like all that may run code of the user.
-            drop(inbox);
-            return drop(answer);
+            return;
         }
         inbox.answers.push_back(answer);
-        let first = inbox.answers.len() == 1;
+        let waiting = inbox.answers.len();
+        if waiting == 1 {
+            self.inside.fetch_or(ANSWERS, Ordering::Release);
+        }
+        // Of more than that it was told already.
+        let wake = urgent || waiting == inbox.wake_at.max(1);
         drop(inbox);
-        if first {
+        if wake {
             self.wake.notify_one();
         }
     }
@@ -142,6 +167,7 @@ impl Shared {
         if inbox.renewed.is_none_or(|renewed| renewed < newest) {
             inbox.renewed = Some(newest);
             inbox.lease = Some(lease);
+            self.inside.fetch_or(LEASE, Ordering::Release);
             drop(inbox);
             self.wake.notify_one();
         }
@@ -151,6 +177,7 @@ impl Shared {
         let mut inbox = lock(&self.inbox);
         if !inbox.closed {
             inbox.reports.push_back(source);
+            self.inside.fetch_or(REPORTS, Ordering::Release);
         }
         drop(inbox);
         self.wake.notify_one();
@@ -165,6 +192,7 @@ impl Shared {
         let room = inbox.commands.len() < MAX_COMMANDS;
         if room {
             inbox.commands.push_back(command);
+            self.inside.fetch_or(COMMANDS, Ordering::Release);
         }
         drop(inbox);
         self.wake.notify_one();
@@ -195,24 +223,61 @@ impl Shared {
 
     /// All answers that wait, in exchange for an empty queue.
     pub(super) fn take_answers(&self, into: &mut VecDeque<Answer>) {
-        mem::swap(&mut lock(&self.inbox).answers, into);
+        if self.is_inside(ANSWERS) {
+            let mut inbox = lock(&self.inbox);
+            mem::swap(&mut inbox.answers, into);
+            self.inside.fetch_and(!ANSWERS, Ordering::Relaxed);
+        }
+    }
+
+    /// From now on the supervisor is woken when so many answers wait. `false` if they do already.
+    pub(super) fn await_answers(&self, wake_at: usize) -> bool {
+        let mut inbox = lock(&self.inbox);
+        inbox.wake_at = wake_at;
+        if wake_at == 1 && inbox.answers.is_empty() {
+            inbox.answers.shrink_to(ROOM_KEPT);
+        }
+        inbox.answers.len() < wake_at
     }
 
     pub(super) fn take_lease(&self) -> Option<Lease> {
-        lock(&self.inbox).lease.take()
+        if !self.is_inside(LEASE) {
+            return None;
+        }
+        let mut inbox = lock(&self.inbox);
+        self.inside.fetch_and(!LEASE, Ordering::Relaxed);
+        inbox.lease.take()
     }
 
     pub(super) fn take_command(&self) -> Option<Command> {
-        lock(&self.inbox).commands.pop_front()
+        if !self.is_inside(COMMANDS) {
+            return None;
+        }
+        let mut inbox = lock(&self.inbox);
+        let command = inbox.commands.pop_front();
+        if inbox.commands.is_empty() {
+            self.inside.fetch_and(!COMMANDS, Ordering::Relaxed);
+        }
+        command
     }
 
     pub(super) fn has_reports(&self) -> bool {
-        !lock(&self.inbox).reports.is_empty()
+        self.is_inside(REPORTS)
     }
 
     /// All sources that have reports.
     pub(super) fn take_reports(&self) -> VecDeque<Arc<Source>> {
-        mem::take(&mut lock(&self.inbox).reports)
+        if !self.is_inside(REPORTS) {
+            return VecDeque::new();
+        }
+        let mut inbox = lock(&self.inbox);
+        self.inside.fetch_and(!REPORTS, Ordering::Relaxed);
+        mem::take(&mut inbox.reports)
+    }
+
+    /// The bits are set and cleared under the lock, and set before anybody is woken.
+    fn is_inside(&self, kind: u8) -> bool {
+        self.inside.load(Ordering::Acquire) & kind != 0
     }
 
     /// `true` once, after the first call to shut down.
@@ -244,6 +309,15 @@ impl Shared {
         self.slots[component.index()].store(slot as u8, Ordering::Relaxed);
     }
 
+    pub(super) fn set_alive(&self, component: ComponentId, alive: bool) {
+        self.alive[component.index()].store(alive, Ordering::Release);
+    }
+
+    /// Whether any incarnation is not gone yet.
+    pub(super) fn any_alive(&self) -> bool {
+        self.alive.iter().any(|alive| alive.load(Ordering::Acquire))
+    }
+
     pub(super) fn slot(&self, component: ComponentId) -> Slot {
         match self.slots[component.index()].load(Ordering::Relaxed) {
             slot if slot == Slot::Starting as u8 => Slot::Starting,
@@ -260,12 +334,13 @@ impl Shared {
         self.ready.store(false, Ordering::Release);
         self.summary.send_if_modified(Summary::abandon);
         self.journal.close();
-        // What waits holds incarnations, and these hold this: emptied, or it would live for ever.
         let left = {
             let mut inbox = lock(&self.inbox);
             inbox.closed = true;
-            (mem::take(&mut inbox.answers), mem::take(&mut inbox.reports))
+            inbox.answers = VecDeque::new();
+            mem::take(&mut inbox.reports)
         };
+        // Outside of the lock: what was reported is the user's code.
         drop(left);
     }
 }

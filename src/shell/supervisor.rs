@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::incarnation::{Incarnation, StopSignal};
+use super::component::Begin;
+use super::incarnation::StageRun;
 use super::observe::{Observed, Route};
 use super::overwatch::{Hook, StepRecord};
 use super::reporter::Batch;
@@ -22,19 +22,21 @@ use super::shared::{Answer, Shared};
 use super::status::Sight;
 use super::timers::Timers;
 use super::watchdog::Watchdog;
-use super::{Component, Failure, Probe, RunError, trace};
+use super::{Failure, Probe, RunError, trace};
 use crate::machine::{
     Cause, Effect, End, Input, Machine, Phase, Slot, Step, Timer, Transition, Why,
 };
 use crate::policy::ComponentId;
 
+/// How many plain answers are taken before anything else has its turn.
+const PLAIN_AT_ONCE: usize = 32;
+
 pub(super) struct Supervisor {
     shared: Arc<Shared>,
     machine: Machine,
-    components: Vec<Arc<dyn Component>>,
-    tasks: Vec<Option<Task>>,
-    /// One for each stage of the current epoch.
-    signals: Vec<Arc<StopSignal>>,
+    components: Vec<Arc<dyn Begin>>,
+    /// The last run of each stage.
+    stages: Vec<Option<Arc<StageRun>>>,
     timers: Timers,
     sessions: Sessions,
     seen: mpsc::Receiver<Seen>,
@@ -68,12 +70,6 @@ pub(super) struct Supervisor {
     ended: Option<End>,
 }
 
-/// The main task of a component.
-struct Task {
-    incarnation: Arc<Incarnation>,
-    abort: AbortHandle,
-}
-
 /// An input, and what it said in words.
 struct Event {
     input: Input,
@@ -95,7 +91,7 @@ impl From<Input> for Event {
 impl Supervisor {
     pub(super) fn new(
         shared: Arc<Shared>,
-        components: Vec<Arc<dyn Component>>,
+        components: Vec<Arc<dyn Begin>>,
         probe: Arc<dyn Probe>,
         observe_only: bool,
         watchdog: Option<Watchdog>,
@@ -109,10 +105,7 @@ impl Supervisor {
         let now = Instant::now();
         Self {
             machine,
-            tasks: components.iter().map(|_| None).collect(),
-            signals: (0..plan.layout().stages())
-                .map(|_| Arc::default())
-                .collect(),
+            stages: vec![None; plan.layout().stages()],
             components,
             timers: Timers::default(),
             sessions,
@@ -146,6 +139,13 @@ impl Supervisor {
         while self.ended.is_none() {
             let event = self.next().await;
             self.take(event);
+            // What is plain is taken by the dozen; the rest of the time is for others.
+            for _ in 0..PLAIN_AT_ONCE {
+                match self.plain_answer() {
+                    Some(event) if self.ended.is_none() => self.take(event),
+                    _ => break,
+                }
+            }
         }
         let policy = self.shared.plan.policy();
         self.sessions.join(policy.abort_deadline()).await;
@@ -242,15 +242,11 @@ impl Supervisor {
             Input::Up { component, .. } => self
                 .shared
                 .set_slot(component, self.machine.slot(component)),
-            Input::Gone { component, .. } if component.index() < self.tasks.len() => {
-                let slot = self.machine.slot(component);
-                self.shared.set_slot(component, slot);
-                if slot == Slot::Down {
-                    self.tasks[component.index()] = None;
-                }
-            }
+            Input::Gone { component, .. } => self
+                .shared
+                .set_slot(component, self.machine.slot(component)),
             Input::Fired(Timer::Stage) => {
-                for id in (0..self.tasks.len() as u32).map(ComponentId) {
+                for id in (0..self.components.len() as u32).map(ComponentId) {
                     if self.machine.slot(id) == Slot::Wedged {
                         self.shared.set_slot(id, Slot::Wedged);
                     }
@@ -294,7 +290,7 @@ impl Supervisor {
     // The end.
 
     fn finish(&mut self) -> Result<(), RunError> {
-        let wedged: Vec<Arc<str>> = (0..self.tasks.len() as u32)
+        let wedged: Vec<Arc<str>> = (0..self.components.len() as u32)
             .map(ComponentId)
             .filter(|&id| self.machine.slot(id) == Slot::Wedged)
             .map(|id| Arc::clone(self.shared.name(id)))
@@ -324,12 +320,9 @@ impl Drop for Supervisor {
     /// However the run ends, readiness is off and nothing of it goes on.
     fn drop(&mut self) {
         self.shared.abandon();
-        for task in self.tasks.iter().flatten() {
-            task.incarnation
-                .signal
-                .stop(self.cause, std::time::Duration::ZERO);
-            task.abort.abort();
-            task.incarnation.abort_sub_tasks();
+        for stage in self.stages.iter().flatten() {
+            stage.stop(self.cause, std::time::Duration::ZERO);
+            stage.abort();
         }
     }
 }

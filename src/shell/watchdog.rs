@@ -4,7 +4,6 @@
 //! work before its lease runs out. A thread of its own does not depend on the runtime.
 
 use std::io::Write;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
@@ -66,7 +65,7 @@ impl Watched {
     fn watch(&self) {
         let mut state = lock(&self.state);
         loop {
-            let alive = self.shared.live.load(Ordering::Acquire) > 0;
+            let alive = self.shared.any_alive();
             let now = Instant::now();
             match state.deadline {
                 Some(deadline) if alive && deadline <= now => abort(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::machine::{Cause, Class};
 use crate::policy::{ComponentId, Layout, Plan, Policy};
-use crate::shell::{Batch, Context, Incarnation, Shared};
+use crate::shell::{Batch, Context, Incarnation, Shared, StageRun};
 
 /// A context without a supervisor, to test one component by itself: the test plays the supervisor.
 ///
@@ -37,7 +37,7 @@ pub struct Detached {
 }
 
 struct Inner {
-    incarnation: Arc<Incarnation>,
+    incarnation: Incarnation,
     shared: Arc<Shared>,
 }
 
@@ -59,10 +59,11 @@ impl Detached {
         let name: Arc<str> = name.into();
         let shared = Arc::new(Shared::new(Arc::new(plan), vec![name]));
         shared.enter(tokio::runtime::Handle::current());
-        let incarnation = Incarnation::new(ComponentId(0), 1, Arc::default(), Arc::clone(&shared));
+        let incarnation =
+            Incarnation::of(&StageRun::new(1, 0..1, Arc::clone(&shared)), ComponentId(0));
         incarnation.adopt();
         Self {
-            context: Context::new(Arc::clone(&incarnation)),
+            context: Context::new(incarnation.clone()),
             inner: Inner {
                 incarnation,
                 shared,
@@ -78,10 +79,7 @@ impl Detached {
     /// Tells the component to stop, as a shutdown would.
     pub fn stop(&self) {
         let deadline = Policy::default().stop_deadline();
-        self.inner
-            .incarnation
-            .signal
-            .stop(Cause::Shutdown, deadline);
+        self.inner.incarnation.stage.stop(Cause::Shutdown, deadline);
     }
 
     /// Waits until the component has said that it is up.

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Supervisor, Task};
+use super::Supervisor;
 use crate::machine::{Cause, Effect, Phase, Record, Slot, Timer, Transition};
 use crate::policy::ComponentId;
 use crate::shell::describe::describe;
-use crate::shell::incarnation::{Hold, Incarnation};
+use crate::shell::incarnation::StageRun;
 use crate::shell::journal::{Outage, Transitioned};
 use crate::shell::trace;
 
@@ -64,52 +64,45 @@ impl Supervisor {
     }
 
     fn start(&mut self, component: ComponentId, epoch: u64) {
-        let stage = self
-            .shared
-            .plan
-            .layout()
-            .stage_of(component)
-            .unwrap_or_default();
-        let signal = &mut self.signals[stage];
-        if self.shared.plan.layout().stage(stage).start == component.0 {
-            // The first of its stage: the signal of the last epoch has done its work.
-            *signal = Arc::default();
+        let layout = self.shared.plan.layout();
+        let stage = layout.stage_of(component).unwrap_or_default();
+        let components = layout.stage(stage);
+        if components.start == component.0 {
+            // The first of its stage.
+            let run = StageRun::new(epoch, components, Arc::clone(&self.shared));
+            self.stages[stage] = Some(run);
+            self.shared.epoch.store(epoch, Ordering::Release);
         }
-        let incarnation = Incarnation::new(
-            component,
-            epoch,
-            Arc::clone(signal),
-            Arc::clone(&self.shared),
-        );
-        let hold = Hold::first(&incarnation);
-        self.shared.epoch.store(epoch, Ordering::Release);
         self.shared.set_slot(component, Slot::Starting);
-        if self.shared.plan.layout().lease_owner() == Some(component)
+        if layout.lease_owner() == Some(component)
             && let Some(fence) = self.shared.plan.policy().fence()
         {
             self.watch_fence(Some(fence.ttl()));
         }
-        let task = tokio::spawn(
-            Arc::clone(&incarnation).run(Arc::clone(&self.components[component.index()]), hold),
-        );
-        let abort = task.abort_handle();
-        self.tasks[component.index()] = Some(Task { incarnation, abort });
+        if let Some(stage) = self.stage_of(component) {
+            Arc::clone(&self.components[component.index()]).begin(stage, component);
+        }
+    }
+
+    /// The last run of a component's stage, if there was one.
+    pub(super) fn stage_of(&self, component: ComponentId) -> Option<&Arc<StageRun>> {
+        let stage = self.shared.plan.layout().stage_of(component)?;
+        self.stages[stage].as_ref()
     }
 
     fn stop(&mut self, component: ComponentId) {
         self.shared.set_slot(component, Slot::Stopping);
-        if let Some(task) = &self.tasks[component.index()] {
-            // One signal serves the whole stage; all but the first call find it given.
+        if let Some(stage) = self.stage_of(component) {
+            // All but the first call change nothing.
             let within = self.shared.plan.policy().stop_deadline();
-            task.incarnation.signal.stop(self.cause, within);
+            stage.stop(self.cause, within);
         }
     }
 
     fn abort(&mut self, component: ComponentId) {
         self.shared.set_slot(component, Slot::Aborting);
-        if let Some(task) = &self.tasks[component.index()] {
-            task.abort.abort();
-            task.incarnation.abort_sub_tasks();
+        if let Some(stage) = self.stage_of(component) {
+            stage.abort_one(component);
         }
     }
 

@@ -10,14 +10,19 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Event, Supervisor};
 use crate::machine::{Class, How, Input, Phase, Timer};
+use crate::shell::incarnation::{Ending, StageRun};
 use crate::shell::observe::Observed;
-use crate::shell::shared::{Answer, Command, Lease};
+use crate::shell::shared::{Answer, Command, Lease, ROOM_KEPT, Who};
 use crate::shell::{Failure, Observation, Sight, trace};
 
+/// How many answers are waited for at once, where more than that are awaited.
+const ANSWERS_AT_ONCE: usize = 64;
+/// How long fewer answers than that wait at most, so that status pages are true.
+const ANSWER_PACE: Duration = Duration::from_millis(10);
 /// How soon reports are taken again.
 const REPORT_PACE: Duration = Duration::from_millis(10);
 
@@ -31,10 +36,24 @@ impl Supervisor {
             if let Some(event) = self.waiting() {
                 return event;
             }
+            // Of many that are still awaited, one more that is up or gone decides nothing.
+            let many = self.machine.awaited() as usize > ANSWERS_AT_ONCE;
+            if !self
+                .shared
+                .await_answers(if many { ANSWERS_AT_ONCE } else { 1 })
+            {
+                continue;
+            }
+            if !many {
+                self.answers.shrink_to(ROOM_KEPT);
+                self.effects.clear();
+                self.effects.shrink_to(ROOM_KEPT);
+            }
             tokio::select! {
                 biased;
                 () = self.shared.woken() => {}
                 () = self.timers.wait() => {}
+                () = sleep(ANSWER_PACE), if many => {}
                 () = wait_for_shadow(&self.observed) => {}
                 () = sleep_until(self.reports_due), if self.shared.has_reports() => {}
                 Some(seen) = self.seen.recv(), if self.observation.is_none() => self.observation = Some(seen),
@@ -51,6 +70,46 @@ impl Supervisor {
             .or_else(|| self.reported())
     }
 
+    /// The next answer that is there already, if it is one without a story: no reports before it, no
+    /// failure with it, and it is its turn. Nearly all are, and there may be a hundred thousand.
+    pub(super) fn plain_answer(&mut self) -> Option<Event> {
+        if self.last_words.is_some() {
+            return None;
+        }
+        if self.answers.is_empty() {
+            self.shared.take_answers(&mut self.answers);
+        }
+        let answer = *self.answers.front()?;
+        let input = match answer {
+            Answer::Up(Who { component, epoch }) => Input::Up { component, epoch },
+            Answer::Exited(_) => return None,
+            Answer::Gone(who) => {
+                let how = self.stage_run(who)?.of(who.component).plain_end()?;
+                let Who { component, epoch } = who;
+                Input::Gone {
+                    component,
+                    epoch,
+                    how,
+                }
+            }
+        };
+        if !self.reports.is_empty() && matches!(answer, Answer::Gone(_)) {
+            return None;
+        }
+        self.answers.pop_front();
+        let detail = matches!(
+            input,
+            Input::Gone {
+                how: How::Returned,
+                ..
+            }
+        );
+        Some(Event {
+            detail: detail.then_some("it returned".into()),
+            ..input.into()
+        })
+    }
+
     fn answered(&mut self) -> Option<Event> {
         if let Some(last) = self.last_words.take() {
             // What it reported before it ended counts, and would be stale afterwards.
@@ -58,7 +117,7 @@ impl Supervisor {
                 self.last_words = Some(last);
                 return Some(report);
             }
-            return Some(told(last));
+            return Some(self.told(last));
         }
         if self.answers.is_empty() {
             self.shared.take_answers(&mut self.answers);
@@ -68,24 +127,76 @@ impl Supervisor {
             let remaining = expires.saturating_duration_since(Instant::now());
             return Some(Input::LeaseRenewed { epoch, remaining }.into());
         };
-        if let Answer::Exited(incarnation) | Answer::Gone(incarnation) = &answer {
+        if let Answer::Exited(who) | Answer::Gone(who) = answer
+            && let Some(stage) = self.stage_run(who)
+        {
+            let run = stage.of(who.component);
             // Once: one that goes on reporting must not hold back that it has ended.
-            let said = incarnation.take_reports();
+            let said = run.take_reports();
+            let unasked = stage.told().is_none();
+            let how = run.how();
             let gravest = said.iter().map(|batch| batch.class).max();
             self.reports.extend(said);
             if !self.reports.is_empty() {
                 // A report that trips makes of the end an answer to a stop, whose class nobody asks
                 // for. So where the end was unasked and is the graver of the two, it is told first.
-                let unasked = incarnation.signal.told().is_none();
-                let end_first = unasked && gravest < Some(incarnation.how().class());
-                let exited = end_first.then(|| told(Answer::Exited(Arc::clone(incarnation))));
+                let end_first = unasked && gravest < Some(how.class());
+                let exited = end_first.then(|| self.told(Answer::Exited(who)));
                 if exited.is_none() || matches!(answer, Answer::Gone(_)) {
                     self.last_words = Some(answer);
                 }
                 return exited.or_else(|| self.answered());
             }
         }
-        Some(told(answer))
+        Some(self.told(answer))
+    }
+
+    /// The stage of the incarnation that answers. `None` if that is over: what it says is stale.
+    fn stage_run(&self, who: Who) -> Option<&StageRun> {
+        let stage = self.stage_of(who.component)?;
+        (stage.epoch == who.epoch).then_some(stage)
+    }
+
+    /// What an answer tells.
+    fn told(&self, answer: Answer) -> Event {
+        let (who, gone) = match answer {
+            Answer::Up(Who { component, epoch }) => return Input::Up { component, epoch }.into(),
+            Answer::Exited(who) => (who, false),
+            Answer::Gone(who) => (who, true),
+        };
+        let Who { component, epoch } = who;
+        let stage = self.stage_run(who);
+        let ending = stage.map(|stage| stage.of(component).take_ending());
+        let Ending { how, failure } = ending.unwrap_or(Ending::UNKNOWN);
+        let input = if gone {
+            Input::Gone {
+                component,
+                epoch,
+                how,
+            }
+        } else {
+            Input::Exited {
+                component,
+                epoch,
+                how,
+            }
+        };
+        let detail = match (&failure, how) {
+            (Some(failure), _) => Some(failure.text().into()),
+            (None, How::Returned) => Some("it returned".into()),
+            (None, _) => None,
+        };
+        let name = self.shared.name(component);
+        if let (Some(failure), Some(stage)) = (&failure, stage) {
+            let stopping = stage.told().is_some();
+            trace::component_failed(name, &failure.text(), stopping);
+        }
+        let fatal = failure.filter(|failure| failure.class() == Class::Fatal);
+        Event {
+            input,
+            detail,
+            fatal: fatal.map(|failure| (Some(Arc::clone(name)), failure)),
+        }
     }
 
     fn due(&mut self) -> Option<Event> {
@@ -245,47 +356,6 @@ impl Supervisor {
         }
         event.detail = Some(first.into());
         Some(event)
-    }
-}
-
-/// What an answer tells.
-fn told(answer: Answer) -> Event {
-    let (incarnation, gone) = match answer {
-        Answer::Up { component, epoch } => return Input::Up { component, epoch }.into(),
-        Answer::Exited(incarnation) => (incarnation, false),
-        Answer::Gone(incarnation) => (incarnation, true),
-    };
-    let ending = incarnation.take_ending();
-    let detail = match (&ending.failure, ending.how) {
-        (Some(failure), _) => Some(failure.text().into()),
-        (None, How::Returned) => Some("it returned".into()),
-        (None, _) => None,
-    };
-    if let Some(failure) = &ending.failure {
-        let stopping = incarnation.signal.told().is_some();
-        trace::component_failed(incarnation.name(), &failure.text(), stopping);
-    }
-    let fatal = ending
-        .failure
-        .filter(|failure| failure.class() == Class::Fatal);
-    let (component, epoch, how) = (incarnation.component, incarnation.epoch, ending.how);
-    let input = if gone {
-        Input::Gone {
-            component,
-            epoch,
-            how,
-        }
-    } else {
-        Input::Exited {
-            component,
-            epoch,
-            how,
-        }
-    };
-    Event {
-        input,
-        detail,
-        fatal: fatal.map(|failure| (Some(Arc::clone(incarnation.name())), failure)),
     }
 }
 
