@@ -9,9 +9,8 @@ use overwatch::explore::Explorer;
 use overwatch::law::Checked;
 use overwatch::machine::Effect;
 use overwatch::policy::{Layout, Plan, Policy, Tuning};
-use rustix::time::{ClockId, clock_gettime};
 
-use crate::lines::{Limit, Lines, by_turns, ratios};
+use crate::lines::{Limit, Lines, by_turns, on_the_core, ratios};
 
 /// The least that a second of one core must do, in millions.
 const LIMIT: f64 = 3.0;
@@ -110,10 +109,4 @@ fn hash_and_clone(states: &[Checked], edges: u64) -> Duration {
     }
     black_box(sum);
     on_the_core() - began
-}
-
-/// How long this thread has been at work: what others do meanwhile is not counted.
-fn on_the_core() -> Duration {
-    let now = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }

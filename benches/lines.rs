@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// What a figure must not go beyond.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Limit {
@@ -118,6 +120,12 @@ pub(crate) fn median(figures: &[f64]) -> f64 {
 
 pub(crate) fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
+}
+
+/// How long this thread has been at work: what others do meanwhile is not counted.
+pub(crate) fn on_the_core() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
 #[cfg(test)]

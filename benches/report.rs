@@ -59,7 +59,7 @@ pub(crate) fn measure(lines: &mut Lines) {
             1 => "1 thread".to_owned(),
             more => format!("{more} threads"),
         };
-        for (what, ours, limit) in [("", &ours, limit), (", boxed", &boxed, Limit::None)] {
+        for (what, ours, limit) in [("", &ours, limit), (", boxed", &boxed, limit)] {
             let what = format!("report: one{what}, {threads} / fetch_add");
             let more = format!("{:.1} / {:.1} ns", median(ours), median(&least));
             lines.rounds(&what, &ratios(ours, &least), limit, more);

@@ -41,15 +41,18 @@
 //! # }
 //! ```
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use axum::body::{Bytes, to_bytes};
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
 
-use crate::Handle;
+use crate::{Handle, Status};
 
 /// How long the supervisor may take to answer `/livez`.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -98,12 +101,18 @@ pub fn router<S: Clone + Send + Sync + 'static>(handle: Handle) -> Router<S> {
         .route("/status/check", get(ready))
         .route("/readyz", get(ready))
         .route("/livez", get(live))
-        .with_state(handle)
+        .with_state(Health {
+            handle,
+            said: Arc::default(),
+        })
 }
 
 /// What `/status/check` answers now.
 pub fn health(handle: &Handle) -> (StatusCode, HealthBody) {
-    let status = handle.status();
+    health_of(handle.status())
+}
+
+fn health_of(status: Status) -> (StatusCode, HealthBody) {
     // A clock that was never set may be nearer to its epoch than that.
     let since = SystemTime::now()
         .checked_sub(status.since)
@@ -125,27 +134,53 @@ pub fn health(handle: &Handle) -> (StatusCode, HealthBody) {
     (code(body.ready), body)
 }
 
-async fn ready(
-    State(handle): State<Handle>,
-) -> (
-    StatusCode,
-    [(HeaderName, &'static str); 1],
-    Json<HealthBody>,
-) {
-    let (code, body) = health(&handle);
-    (code, NO_STORE, Json(body))
+/// What the endpoints share.
+#[derive(Clone)]
+struct Health {
+    handle: Handle,
+    /// The last answer that is good until the status changes, and to which status.
+    said: Arc<Mutex<Option<(Status, Bytes)>>>,
+}
+
+async fn ready(State(health): State<Health>) -> Response {
+    let mut status = health.handle.status();
+    let code = code(status.ready);
+    let since = std::mem::take(&mut status.since);
+    let lock = || health.said.lock().unwrap_or_else(PoisonError::into_inner);
+    let said = match &*lock() {
+        Some((to, said)) if *to == status => Some(said.clone()),
+        _ => None,
+    };
+    let said = match said {
+        Some(said) => said,
+        None => {
+            let (_, body) = health_of(Status {
+                since,
+                ..status.clone()
+            });
+            let body = Json(body).into_response().into_body();
+            let said = to_bytes(body, usize::MAX).await.unwrap_or_default();
+            // While something is awaited the answer says for how long, and is another one each time.
+            if status.awaited.is_none() {
+                *lock() = Some((status, said.clone()));
+            }
+            said
+        }
+    };
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    (code, NO_STORE, json, said).into_response()
 }
 
 async fn live(
-    State(handle): State<Handle>,
+    State(health): State<Health>,
 ) -> (StatusCode, [(HeaderName, &'static str); 1], &'static str) {
-    let alive = handle.is_responsive(ANSWER_WITHIN).await;
+    let alive = health.handle.is_responsive(ANSWER_WITHIN).await;
     let says = if alive {
         "alive\n"
     } else {
         "the supervisor does not answer\n"
     };
-    (code(alive), NO_STORE, says)
+    (self::code(alive), NO_STORE, says)
 }
 
 fn code(good: bool) -> StatusCode {

@@ -18,6 +18,7 @@ pub struct Handle(pub(super) Arc<Shared>);
 
 impl Handle {
     /// Whether the service is ready: one atomic load.
+    #[inline]
     pub fn is_ready(&self) -> bool {
         self.0.ready.load(Ordering::Acquire)
     }

@@ -3,12 +3,13 @@
 use std::future::Future;
 use std::ops::{Deref, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context as Poller, Poll};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use tokio::runtime;
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
@@ -386,9 +387,8 @@ impl MainTask {
             // A component written by hand may panic before it has made its future.
             let begun = catch_unwind(AssertUnwindSafe(|| body.run(ctx)));
             let begun = begun.map_err(|panic| self.0.end(Err(Failure::from_panic(panic))));
-            let work = pin!(begun.ok());
-            if work.is_some() {
-                let result = Unwinding(work).await;
+            let result = Unwinding { work: begun.ok() }.await;
+            if self.0.run().ended.get().is_none() {
                 self.0.end(result);
             }
         }
@@ -446,19 +446,25 @@ impl std::fmt::Debug for Hold {
 /// Runs user code to its end, and turns a panic into a failure. The future is dropped before this
 /// returns, and a panic in that drop counts too.
 pub(crate) async fn unwinding<T>(
-    work: impl Future<Output = Result<T, Failure>> + Unpin,
+    work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    Unwinding(Pin::new(&mut Some(work))).await
+    Unwinding { work: Some(work) }.await
 }
 
-/// The same for work that stays where it is.
-struct Unwinding<'a, W>(Pin<&'a mut Option<W>>);
+pin_project! {
+    /// The same as a struct, which takes no more room than the work itself.
+    struct Unwinding<W> {
+        #[pin]
+        work: Option<W>,
+    }
+}
 
-impl<T, W: Future<Output = Result<T, Failure>>> Future for Unwinding<'_, W> {
+impl<T, W: Future<Output = Result<T, Failure>>> Future for Unwinding<W> {
     type Output = Result<T, Failure>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Poller<'_>) -> Poll<Self::Output> {
-        let Some(running) = self.0.as_mut().as_pin_mut() else {
+    fn poll(self: Pin<&mut Self>, cx: &mut Poller<'_>) -> Poll<Self::Output> {
+        let mut work = self.project().work;
+        let Some(running) = work.as_mut().as_pin_mut() else {
             return Poll::Ready(Err(Failure::new("polled after its end")));
         };
         let result = match catch_unwind(AssertUnwindSafe(|| running.poll(cx))) {
@@ -466,7 +472,7 @@ impl<T, W: Future<Output = Result<T, Failure>>> Future for Unwinding<'_, W> {
             Ok(Poll::Ready(result)) => result,
             Err(panic) => Err(Failure::from_panic(panic)),
         };
-        let dropped = catch_unwind(AssertUnwindSafe(|| self.0.set(None)));
+        let dropped = catch_unwind(AssertUnwindSafe(|| work.set(None)));
         Poll::Ready(match dropped {
             Ok(()) => result,
             Err(panic) => result.and_then(|_| Err(Failure::from_panic(panic))),
