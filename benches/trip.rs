@@ -2,7 +2,7 @@
 //! time, on two workers; beside as many tasks and a bare token.
 
 use std::hint::spin_loop;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -19,8 +19,10 @@ const LIMIT: f64 = 1.2;
 const COMPONENTS: usize = 10_000;
 /// What a component does in one poll.
 const WORK: Duration = Duration::from_millis(1);
-const WARM_UP: usize = 0;
-const ROUNDS: usize = 5;
+/// How long all work before the trip.
+const A_WHILE: Duration = Duration::from_millis(300);
+const WARM_UP: usize = 1;
+const ROUNDS: usize = 15;
 const LONG: Duration = Duration::from_secs(3600);
 
 /// Where the trip comes from.
@@ -59,8 +61,8 @@ pub(crate) fn measure(lines: &mut Lines) {
 /// What all that work share.
 struct Busy {
     began: Instant,
-    /// Nobody works before all are up.
-    go: AtomicBool,
+    /// Since when all work: nobody does before all are up.
+    since: OnceLock<Instant>,
     tripped: OnceLock<Duration>,
     seen: Vec<AtomicU64>,
     done: AtomicUsize,
@@ -70,7 +72,7 @@ impl Busy {
     fn new() -> Arc<Self> {
         Arc::new(Self {
             began: Instant::now(),
-            go: AtomicBool::new(false),
+            since: OnceLock::new(),
             tripped: OnceLock::new(),
             seen: (0..COMPONENTS).map(|_| AtomicU64::new(0)).collect(),
             done: AtomicUsize::new(0),
@@ -79,7 +81,7 @@ impl Busy {
 
     /// One turn of a component: it works, and lets the others work.
     async fn turn(&self) {
-        if self.go.load(Ordering::Acquire) {
+        if self.since.get().is_some() {
             let began = Instant::now();
             while began.elapsed() < WORK {
                 spin_loop();
@@ -88,9 +90,10 @@ impl Busy {
         tokio::task::yield_now().await;
     }
 
-    /// Whether this one is to trip now: the first that is asked after everyone is at work.
-    fn is_to_trip(&self, number: usize) -> bool {
-        number == COMPONENTS / 2 && self.go.load(Ordering::Acquire) && self.trip()
+    /// Whether this one is to trip: the first that is asked after all have worked for a while.
+    fn is_to_trip(&self) -> bool {
+        let worked = self.since.get().map(Instant::elapsed);
+        worked.is_some_and(|worked| worked > A_WHILE) && self.trip()
     }
 
     fn trip(&self) -> bool {
@@ -119,8 +122,8 @@ impl Busy {
 
     /// From outside: lets all work for a while, then trips if it is to.
     fn work_and(&self, from: From, trip: impl FnOnce()) {
-        self.go.store(true, Ordering::Release);
-        std::thread::sleep(Duration::from_millis(300));
+        self.since.get_or_init(Instant::now);
+        std::thread::sleep(A_WHILE);
         if from == From::Outside && self.trip() {
             trip();
         }
@@ -141,7 +144,7 @@ fn supervised(runtime: &Runtime, from: From) -> Vec<f64> {
         builder = builder.task(format!("{number}"), move |ctx: Context| async move {
             ctx.ready();
             while ctx.until_stopping(busy.turn()).await.is_some() {
-                if from == From::Component && busy.is_to_trip(number) {
+                if from == From::Component && busy.is_to_trip() {
                     ctx.report(Failure::new("lost").critical());
                 }
             }
@@ -151,16 +154,20 @@ fn supervised(runtime: &Runtime, from: From) -> Vec<f64> {
     }
     let service = builder.build().expect("it can be built");
     let handle = service.handle();
-    runtime.block_on(async {
-        feed.alive("at boot");
-        let run = tokio::spawn(service.run());
-        handle.wait_until_ready().await.expect("it gets ready");
+    feed.alive("at boot");
+    std::thread::scope(|scope| {
+        // As it should be where components may keep all workers busy: not spawned, but awaited by
+        // `main`, which has a thread of its own.
+        let run = scope.spawn(|| runtime.block_on(service.run()));
+        let ready = runtime.block_on(handle.wait_until_ready());
+        ready.expect("it gets ready");
         busy.work_and(from, || handle.trip().expect("it is taken"));
         let down = handle.wait_for(|status| status.epoch == 1 && !status.ready);
-        down.await.expect("it trips");
+        runtime.block_on(down).expect("it trips");
         // Asked for now, so that nothing is started again.
         handle.shutdown();
-        run.await.expect("it does not panic").expect("it stops");
+        let ended = run.join().expect("it does not panic");
+        ended.expect("it stops");
     });
     busy.seen()
 }
@@ -176,7 +183,7 @@ fn unsupervised(runtime: &Runtime, from: From) -> Vec<f64> {
             tasks.spawn(async move {
                 up.fetch_add(1, Ordering::AcqRel);
                 while token.run_until_cancelled(busy.turn()).await.is_some() {
-                    if from == From::Component && busy.is_to_trip(number) {
+                    if from == From::Component && busy.is_to_trip() {
                         token.cancel();
                     }
                 }

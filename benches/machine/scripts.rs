@@ -48,6 +48,13 @@ pub(super) fn mix() -> Script {
     recorder.script("mix")
 }
 
+/// The mix, or that of a state.
+pub(super) fn named(name: &str) -> Script {
+    let all = of_each_state().into_iter().chain([mix()]);
+    let mut found = all.filter(|script| script.name == name);
+    found.next().expect("there is such a script")
+}
+
 /// In each state what usually comes there, many times over.
 pub(super) fn of_each_state() -> Vec<Script> {
     vec![

@@ -73,6 +73,10 @@ impl Overwatch {
 
     /// Runs until a shutdown is asked for by a [`Handle`].
     ///
+    /// Await it in `main`, on the multi-thread runtime: there it has a thread of its own. Spawned as a
+    /// task it waits in the queue of the workers like any other, and if ten thousand components keep
+    /// these busy, a trip that comes from outside of them can wait there for many seconds.
+    ///
     /// # Errors
     ///
     /// [`RunError`] if it was halted: a fatal failure, a wedged component, or too many failed starts

@@ -6,6 +6,7 @@ mod follow;
 #[cfg(feature = "http")]
 mod http;
 mod last_words;
+mod many;
 mod misbehaving;
 mod outages;
 mod probes;

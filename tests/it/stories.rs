@@ -24,6 +24,28 @@ fn check(world: &World, history: Expect) {
     history.assert_eq(&world.history());
 }
 
+#[test]
+fn the_answers_that_the_present_stage_awaits_are_counted() {
+    let mut effects = Vec::new();
+    let mut machine = Machine::new(plan(small_policy(), &[2, 1]), &mut effects);
+    let mut awaited = vec![machine.awaited()];
+    let up = |id| Input::Up {
+        component: ComponentId(id),
+        epoch: 1,
+    };
+    let gone = |id| Input::Gone {
+        component: ComponentId(id),
+        epoch: 1,
+        how: How::Returned,
+    };
+    let alive = Input::Alive { session: 1 };
+    for input in [alive, up(0), up(1), up(2), Input::Trip, gone(2), gone(0)] {
+        let _ = machine.handle(input, &mut effects);
+        awaited.push(machine.awaited());
+    }
+    assert_eq!(awaited, [0, 2, 1, 1, 0, 1, 2, 1]);
+}
+
 // Boot.
 
 #[test]
