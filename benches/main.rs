@@ -18,8 +18,10 @@ use std::process::{Command, ExitCode};
 
 use lines::Lines;
 
+type Measure = fn(&mut Lines);
+
 /// What is measured, in this order.
-const BENCHES: [(&str, fn(&mut Lines)); 7] = [
+const BENCHES: [(&str, Measure); 7] = [
     ("machine", machine::measure),
     ("explore", explore::measure),
     ("shell", shell::measure),
@@ -72,7 +74,7 @@ fn here(name: &str) -> bool {
     lines.all_kept()
 }
 
-fn bench(wanted: &str) -> Option<fn(&mut Lines)> {
+fn bench(wanted: &str) -> Option<Measure> {
     let found = BENCHES.into_iter().find(|(name, _)| *name == wanted);
     found.map(|(_, measure)| measure)
 }

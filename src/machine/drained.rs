@@ -10,6 +10,7 @@ pub(super) fn enter(core: &mut Core, cx: &mut Cx<'_>) {
     core.disarm_all_but(&[], cx);
 }
 
+#[inline]
 pub(super) fn handle(core: &mut Core, input: &Input, cx: &mut Cx<'_>) -> Outcome<State> {
     match input {
         Input::Resume => Outcome::Transition(core.rest(Then::Monitor, Cause::Resume, cx)),

@@ -14,6 +14,7 @@ pub(super) fn enter(core: &mut Core, cx: &mut Cx<'_>) {
     core.arm_silence(cx);
 }
 
+#[inline]
 pub(super) fn handle(
     evidence: &mut u32,
     done: &mut bool,

@@ -9,6 +9,7 @@ pub(super) fn enter(stage: u16, core: &mut Core, cx: &mut Cx<'_>) {
     core.start_stage(stage, cx);
 }
 
+#[inline]
 pub(super) fn handle(
     stage: &mut u16,
     waiting: &mut u32,
@@ -17,7 +18,6 @@ pub(super) fn handle(
     cx: &mut Cx<'_>,
 ) -> Outcome<State> {
     match *input {
-        _ if input.is_fatal() => Outcome::Super,
         Input::Up { .. } => {
             *waiting -= 1;
             if *waiting > 0 {
@@ -35,6 +35,7 @@ pub(super) fn handle(
             core.arm_silence(cx);
             Outcome::Handled
         }
+        _ if input.is_fatal() => Outcome::Super,
         Input::LeaseRenewed { remaining, .. } => {
             if core.arm_fence(remaining, cx) {
                 Outcome::Handled

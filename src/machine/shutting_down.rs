@@ -21,6 +21,7 @@ pub(super) fn enter(stage: u16, step: StopStep, core: &mut Core, cx: &mut Cx<'_>
     }
 }
 
+#[inline]
 pub(super) fn handle(
     stage: &mut u16,
     step: &mut StopStep,

@@ -235,6 +235,7 @@ impl blocking::State<Core> for State {
         }
     }
 
+    #[inline]
     fn superstate(&mut self) -> Option<Superstate> {
         match self {
             Self::Running { .. } => Some(Superstate::Serving),
@@ -248,6 +249,7 @@ impl blocking::State<Core> for State {
 }
 
 impl blocking::Superstate<Core> for Superstate {
+    #[inline]
     fn call_handler(&mut self, core: &mut Core, input: &Input, cx: &mut Cx<'_>) -> Outcome<State> {
         match self {
             Self::Supervising => supervising::supervising(core, input, cx),
@@ -256,6 +258,7 @@ impl blocking::Superstate<Core> for Superstate {
         }
     }
 
+    #[inline]
     fn superstate(&mut self) -> Option<Self> {
         match self {
             Self::Supervising => None,

@@ -26,6 +26,7 @@ pub(super) fn supervising(core: &mut Core, input: &Input, cx: &mut Cx<'_>) -> Ou
 }
 
 /// Suspended: every state that is not ready.
+#[inline]
 pub(super) fn suspended(core: &mut Core, input: &Input) -> Outcome<State> {
     match input {
         Input::Reset => core.level = core.level.min(1),
