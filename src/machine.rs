@@ -112,17 +112,11 @@ impl Machine {
     ///
     /// Allocates nothing as long as `effects` has room: at most one effect for each component of
     /// one stage, and eight besides.
-    #[inline]
     pub fn handle(&mut self, input: Input, effects: &mut Vec<Effect>) -> Step {
-        if let State::Ended(_) = self.state {
+        let Self { state, core } = self;
+        if let State::Ended(_) = state {
             return Step::Ignored(Ignored::NotHandled);
         }
-        self.handle_alive(input, effects)
-    }
-
-    /// The same where it has not ended.
-    fn handle_alive(&mut self, input: Input, effects: &mut Vec<Effect>) -> Step {
-        let Self { state, core } = self;
         if let Some(why) = core.stale(&input) {
             if let Input::Report { count, .. } = input {
                 core.ledger.record.stale_reports += u64::from(count.max(1));

@@ -33,7 +33,7 @@ pub(crate) struct Incarnation {
     place: u32,
 }
 
-/// What there is of each incarnation.
+/// What each incarnation has of its own.
 #[derive(Default)]
 pub(super) struct Run {
     holds: AtomicU32,
@@ -156,7 +156,7 @@ impl StageRun {
         run.holds.store(1, Ordering::Release);
         self.shared.set_alive(component, true);
         let incarnation = Incarnation::of(self, component);
-        let span = incarnation.span();
+        let span = incarnation.main_span();
         let work = MainTask(incarnation).run(body);
         let task = if span.is_disabled() {
             tokio::spawn(work)
@@ -191,8 +191,8 @@ impl StageRun {
         run.extras(component, self.epoch).abort_sub_tasks();
     }
 
-    /// Completes when the stage is told to stop. Of a reference or a pointer, as whoever waits has it.
-    // No `async fn`: what waits is to be as small as it can.
+    /// Completes when the stage is told to stop. `stage` is a reference or an `Arc`.
+    // No `async fn`, which would keep `stage` twice: all components wait here.
     #[allow(clippy::manual_async_fn, reason = "see above")]
     pub(super) fn stopping(
         stage: impl Deref<Target = Self> + Send,
@@ -265,8 +265,13 @@ impl Incarnation {
         self.stage.shared.name(self.component())
     }
 
-    /// The span of the component, for its main task and for each sub-task.
+    /// The span of the component, for each sub-task.
     fn span(&self) -> tracing::Span {
+        tracing::info_span!(target: "overwatch::component", "component", name = %self.name(), epoch = self.stage.epoch)
+    }
+
+    /// The same for its main task, which is made by the supervisor: it has nothing around it.
+    fn main_span(&self) -> tracing::Span {
         tracing::info_span!(target: "overwatch::component", parent: None, "component", name = %self.name(), epoch = self.stage.epoch)
     }
 

@@ -38,13 +38,12 @@ impl Supervisor {
             }
             // Of many that are still awaited, one more that is up or gone decides nothing.
             let many = self.machine.awaited() as usize > ANSWERS_AT_ONCE;
-            if !self
-                .shared
-                .await_answers(if many { ANSWERS_AT_ONCE } else { 1 })
-            {
+            let wake_at = if many { ANSWERS_AT_ONCE } else { 1 };
+            if !self.shared.await_answers(wake_at) {
                 continue;
             }
             if !many {
+                // What a large stage needed is not held while nothing happens.
                 self.answers.shrink_to(ROOM_KEPT);
                 self.effects.clear();
                 self.effects.shrink_to(ROOM_KEPT);
@@ -97,15 +96,9 @@ impl Supervisor {
             return None;
         }
         self.answers.pop_front();
-        let detail = matches!(
-            input,
-            Input::Gone {
-                how: How::Returned,
-                ..
-            }
-        );
+        let returned = matches!(input, Input::Gone { how, .. } if how == How::Returned);
         Some(Event {
-            detail: detail.then_some("it returned".into()),
+            detail: returned.then_some("it returned".into()),
             ..input.into()
         })
     }
