@@ -62,6 +62,11 @@ impl Line {
         Err(self.explained(cause))
     }
 
+    /// Begins afresh: an old client's connection may be dead, or its token expired.
+    pub(super) fn reopen(&self) {
+        self.at().client = None;
+    }
+
     async fn client(&self) -> Result<(usize, Client), Cause> {
         let turn = {
             let at = self.at();

@@ -24,6 +24,7 @@ use super::line::Line;
 use super::mirror::Mirror;
 use crate::shell::lock;
 use crate::{Component, Context, Failure, Fence};
+use lease::UNREGISTERED;
 use session::Running;
 
 /// Makes the node a member of its cluster: a [`Component`], and a handle to ask. Clones are the same
@@ -218,14 +219,22 @@ impl Inner {
         &self.times
     }
 
-    /// Follows the members for as long as it is polled.
-    async fn follow(&self) {
+    /// Follows the members until this node is no longer among them.
+    async fn follow(&self, session: &Session) -> Failure {
         let every = self.times.renew_every;
         let prefix = self.prefix.members();
+        let own = self.prefix.member(&self.id).into_bytes();
         let mut mirror = Mirror::new(Arc::clone(&self.line), prefix.clone(), every);
         loop {
             mirror.next().await;
             self.members.send_replace(Members::read(&prefix, &mirror));
+            let lease = mirror.entries().get(&own).map(|entry| entry.lease);
+            let registered = session.registered_at();
+            if registered.is_some_and(|revision| revision <= mirror.revision())
+                && lease != Some(session.lease)
+            {
+                return self.lost(session, UNREGISTERED);
+            }
         }
     }
 
@@ -268,6 +277,7 @@ impl Component for Membership {
         if ctx.epoch() > 1 && !ctx.sleep(inner.rejoin_pause(ctx.epoch())).await {
             return Ok(());
         }
+        inner.line.reopen();
         let Some(granted) = ctx.until_stopping(inner.grant(&ctx)).await else {
             return Ok(());
         };
@@ -284,7 +294,7 @@ impl Component for Membership {
             () = ctx.stopping() => Ok(()),
             lost = inner.renew(&session, &ctx) => Err(lost),
             refused = life => refused,
-            () = inner.follow() => Ok(()),
+            lost = inner.follow(&session) => Err(lost),
         };
         match &ended {
             Ok(()) => {

@@ -29,6 +29,13 @@ impl Inner {
             let ask = |mut client: Client| async move { client.lease_grant(seconds, None).await };
             let cause = match self.line.ask(ask).await {
                 Ok(granted) => {
+                    if granted.ttl() > seconds {
+                        // Safe, since work ends by the shorter one; but others take over later.
+                        tracing::warn!(
+                            target: TARGET, id = self.id, asked = seconds, granted = granted.ttl(),
+                            "etcd grants no lease this short: its election timeout asks for a longer one"
+                        );
+                    }
                     let session = Arc::new(Session::new(granted.id(), sent));
                     self.renewed(&session, sent, ctx);
                     return Ok(session);
@@ -57,13 +64,7 @@ impl Inner {
                     at = sent + self.times.renew_every;
                     failing = false;
                 }
-                Ok(Renewal::Gone(why)) => {
-                    let (id, lease) = (&self.id, session.lease);
-                    let text = format!(
-                        "the lease {lease:x} of {id} is lost: {why}; other nodes may do its work now"
-                    );
-                    return Failure::new(text).critical();
-                }
+                Ok(Renewal::Gone(why)) => return self.lost(session, why),
                 Ok(Renewal::Unsure) => at = Instant::now(),
                 Err(cause) => {
                     if !failing {
@@ -89,7 +90,7 @@ impl Inner {
         let ask = |mut client: Client| async move { client.get(key, None).await };
         let read = self.line.ask(ask).await?;
         let header = read.header().ok_or_else(Cause::without_header)?;
-        if *session.registered().borrow() {
+        if session.registered_at().is_some() {
             let owner = read.kvs().first().map(|kv| kv.lease());
             if owner != Some(lease) {
                 return Ok(Renewal::Gone(
@@ -102,6 +103,13 @@ impl Inner {
         } else {
             Renewal::Unsure
         })
+    }
+
+    pub(super) fn lost(&self, session: &Session, why: &str) -> Failure {
+        let (id, lease) = (&self.id, session.lease);
+        let text =
+            format!("the lease {lease:x} of {id} is lost: {why}; other nodes may do its work now");
+        Failure::new(text).critical()
     }
 
     /// Both work and fence count from when it was sent.
@@ -158,3 +166,5 @@ async fn keep_alive(mut client: Client, lease: i64) -> Result<Option<u64>, Error
         )),
     }
 }
+
+pub(super) const UNREGISTERED: &str = "the registration was removed, or is another's";

@@ -10,6 +10,14 @@ use crate::etcd::cause::Cause;
 use crate::etcd::fault::Fault;
 use crate::{Context, Failure};
 
+/// Who is registered.
+enum Registered {
+    /// This node, since this revision.
+    At(i64),
+    /// Whoever has this lease.
+    Other(i64),
+}
+
 /// Somebody else's registration, as it was first seen.
 struct Other {
     lease: i64,
@@ -47,10 +55,10 @@ impl Inner {
             }
         }
         let mut other = None;
-        loop {
+        let revision = loop {
             match self.try_to_register(session.lease).await {
-                Ok(None) => break,
-                Ok(Some(lease)) => {
+                Ok(Registered::At(revision)) => break revision,
+                Ok(Registered::Other(lease)) => {
                     if let Err(refused) = self.wait_for(lease, &mut other, ctx).await {
                         // As if it had never been there. If that fails, the lease runs out.
                         let _ = self.revoke(session.lease).await;
@@ -59,27 +67,31 @@ impl Inner {
                 }
                 Err(cause) => self.not_yet(&cause).await?,
             }
-        }
-        session.register();
+        };
+        session.register(revision);
         ctx.ready();
         Ok(())
     }
 
-    /// The lease of whoever is registered instead.
-    async fn try_to_register(&self, lease: i64) -> Result<Option<i64>, Cause> {
+    async fn try_to_register(&self, lease: i64) -> Result<Registered, Cause> {
         let (key, metadata) = (self.prefix.member(&self.id), self.metadata.clone());
         let put = TxnOp::put(&*key, metadata, Some(PutOptions::new().with_lease(lease)));
         let absent = Compare::create_revision(&*key, CompareOp::Equal, 0);
         let txn = Txn::new().when([absent]).and_then([put]);
         let ask = |mut client: Client| async move { client.txn(txn).await };
-        if self.line.ask(ask).await?.succeeded() {
-            return Ok(None);
+        let answer = self.line.ask(ask).await?;
+        if answer.succeeded() {
+            let header = answer.header().ok_or_else(Cause::without_header)?;
+            return Ok(Registered::At(header.revision()));
         }
         let ask = |mut client: Client| async move { client.get(key, None).await };
         let read = self.line.ask(ask).await?;
-        // The answer to an earlier try may have been lost. And if it is gone by now: try again.
-        let owner = read.kvs().first().map_or(GONE, |kv| kv.lease());
-        Ok((owner != lease).then_some(owner))
+        Ok(match read.kvs().first() {
+            // The answer to an earlier try was lost.
+            Some(kv) if kv.lease() == lease => Registered::At(kv.mod_revision()),
+            Some(kv) => Registered::Other(kv.lease()),
+            None => Registered::Other(GONE),
+        })
     }
 
     /// Looks at another's registration once, and pauses.

@@ -16,8 +16,9 @@ pub(in crate::etcd) struct Session {
     begun: Instant,
     /// Cancelled when the lease is known to be gone.
     pub(in crate::etcd) lost: CancellationToken,
-    /// Whether the node is registered under this lease: before that it may claim nothing.
-    registered: watch::Sender<bool>,
+    /// The revision at which the node was registered under this lease; 0 before that, when it may
+    /// claim nothing.
+    registered: watch::Sender<i64>,
     over: AtomicBool,
 }
 
@@ -28,7 +29,7 @@ impl Session {
             until: AtomicU64::new(0),
             begun,
             lost: CancellationToken::new(),
-            registered: watch::Sender::new(false),
+            registered: watch::Sender::new(0),
             over: AtomicBool::new(false),
         }
     }
@@ -56,12 +57,18 @@ impl Session {
         self.lost.cancel();
     }
 
-    pub(super) fn register(&self) {
-        self.registered.send_replace(true);
+    pub(super) fn register(&self, revision: i64) {
+        self.registered.send_replace(revision);
     }
 
-    pub(in crate::etcd) fn registered(&self) -> watch::Receiver<bool> {
+    pub(in crate::etcd) fn registered(&self) -> watch::Receiver<i64> {
         self.registered.subscribe()
+    }
+
+    /// The revision from which on every state of the store shows the registration; none before there
+    /// is one.
+    pub(in crate::etcd) fn registered_at(&self) -> Option<i64> {
+        Some(*self.registered.borrow()).filter(|&revision| revision > 0)
     }
 }
 

@@ -29,6 +29,9 @@ pub(super) struct Worker {
     jobs: HashMap<usize, Job>,
     /// Shards whose function failed.
     backoffs: HashMap<usize, Backoff>,
+    /// The claims that were given up, by their tokens. A view may be older than that, so such a claim is
+    /// never worked under again, even if the plan turns back.
+    released: HashMap<usize, i64>,
     /// What was sent to etcd is not yet seen: until this revision is, or this moment comes.
     unseen: Option<(i64, Instant)>,
     tell: mpsc::Sender<(usize, Outcome)>,
@@ -51,7 +54,8 @@ struct Backoff {
 struct Todo {
     /// With the revision of the release, if it was released.
     claim: Vec<(usize, Option<i64>)>,
-    release: Vec<usize>,
+    /// With the token of the claim.
+    release: Vec<(usize, i64)>,
     again: Option<Instant>,
 }
 
@@ -78,6 +82,7 @@ impl Worker {
             ctx,
             jobs: HashMap::new(),
             backoffs: HashMap::new(),
+            released: HashMap::new(),
             unseen: None,
             tell,
             ended,
@@ -183,8 +188,10 @@ impl Worker {
         if todo.claim.is_empty() && todo.release.is_empty() {
             return todo.again;
         }
+        let released: Vec<usize> = todo.release.iter().map(|&(place, _)| place).collect();
+        self.released.extend(todo.release.drain(..));
         let done = async {
-            self.release(&todo.release).await?;
+            self.release(&released).await?;
             self.claim(&todo.claim).await
         };
         if let Err(cause) = done.await {
@@ -199,7 +206,7 @@ impl Worker {
 
     fn decide(&mut self, view: &View, now: Instant) -> Todo {
         let mut todo = Todo::default();
-        let may_claim = *self.session.registered().borrow();
+        let may_claim = self.session.registered_at().is_some();
         let planned = view.planned(&self.work.name, &self.inner.id);
         for (place, (claim, planned)) in view.claims.iter().zip(planned).enumerate() {
             let own = match *claim {
@@ -214,7 +221,9 @@ impl Worker {
                 (own, Some(job)) if own != Some(job.shard.token()) => job.shard.lose(),
                 (Some(_), Some(job)) if !planned => job.shard.stop(),
                 (Some(_), Some(_)) => {}
-                (Some(_), None) if !planned => todo.release.push(place),
+                (Some(token), None) if !planned || self.released.get(&place) == Some(&token) => {
+                    todo.release.push((place, token));
+                }
                 (Some(token), None) => match self.backoffs.get(&place) {
                     Some(backoff) if now < backoff.until => todo.look_again(backoff.until),
                     _ => self.begin(place, token, now),
