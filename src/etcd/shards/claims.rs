@@ -126,31 +126,41 @@ impl Follower {
             .collect();
         for (key, entry) in entries {
             let parsed = from_utf8(key).ok().and_then(|key| self.keys.parse(key));
-            match (parsed, from_utf8(&entry.value)) {
-                (Some(WorkKey::On { id }), Ok(_)) if entry.lease != 0 => {
+            // No node writes without a lease, or anything that is no text.
+            let value = from_utf8(&entry.value).ok().filter(|_| entry.lease != 0);
+            let place = match parsed {
+                Some(WorkKey::Shard { name }) => self.places.get(name).copied(),
+                _ => None,
+            };
+            match (parsed, place, value) {
+                (Some(WorkKey::On { id }), _, Some(_)) => {
                     on.insert(id.to_owned());
+                    continue;
                 }
-                (Some(WorkKey::Shard { name }), Ok(by)) if self.places.contains_key(name) => {
-                    claims[self.places[name]] = if by.is_empty() {
-                        Claim::Released {
-                            revision: entry.revision,
-                        }
-                    } else {
-                        Claim::Held {
-                            by: by.to_owned(),
-                            lease: entry.lease,
-                            revision: entry.revision,
-                        }
+                (_, Some(place), Some("")) => {
+                    claims[place] = Claim::Released {
+                        revision: entry.revision,
                     };
+                    continue;
                 }
-                _ => {
-                    if self.strange.len() < MOST_WARNINGS && self.strange.insert(key.clone()) {
-                        tracing::warn!(
-                            target: "overwatch::etcd", key = %String::from_utf8_lossy(key),
-                            "nothing of this node's work: left alone"
-                        );
+                (_, Some(place), value) => {
+                    // What is in the way of a claim is one, whoever wrote it.
+                    claims[place] = Claim::Held {
+                        by: value.unwrap_or_default().to_owned(),
+                        lease: entry.lease,
+                        revision: entry.revision,
+                    };
+                    if value.is_some() {
+                        continue;
                     }
                 }
+                _ => {}
+            }
+            if self.strange.len() < MOST_WARNINGS && self.strange.insert(key.clone()) {
+                tracing::warn!(
+                    target: "overwatch::etcd", key = %String::from_utf8_lossy(key),
+                    "nothing that a node of this work wrote: left alone"
+                );
             }
         }
         View {
@@ -170,3 +180,6 @@ impl Follower {
 
 /// Foreign keys may be any number.
 const MOST_WARNINGS: usize = 100;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::etcd::keys::Prefix;
+
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What etcd holds, and what was removed from it since it was last read.
+struct Store {
+    follower: Follower,
+    entries: BTreeMap<Vec<u8>, Entry>,
+    removed: Vec<(Vec<u8>, Entry)>,
+    revision: i64,
+    now: Instant,
+}
+
+impl Store {
+    fn new() -> Self {
+        let work = Work {
+            name: "w".to_owned(),
+            shards: ["0", "1"].map(Arc::from).to_vec(),
+            job: Box::new(|_| Box::pin(async { Ok(()) })),
+        };
+        let keys = Prefix::parse("p").expect("valid").work("w");
+        Self {
+            follower: Follower::new(keys, &work, GRACE),
+            entries: BTreeMap::new(),
+            removed: Vec::new(),
+            revision: 1,
+            now: Instant::now(),
+        }
+    }
+
+    fn put(&mut self, key: &str, value: &str, lease: i64) {
+        self.revision += 1;
+        let entry = Entry {
+            value: value.into(),
+            lease,
+            revision: self.revision,
+        };
+        self.entries.insert(format!("p/work/w/{key}").into(), entry);
+    }
+
+    fn remove(&mut self, key: &str) {
+        self.revision += 1;
+        let gone = self
+            .entries
+            .remove_entry(format!("p/work/w/{key}").as_bytes());
+        self.removed.push(gone.expect("it was there"));
+    }
+
+    fn view_after(&mut self, passed: Duration, anew: bool) -> View {
+        self.now += passed;
+        let removed = std::mem::take(&mut self.removed);
+        self.follower
+            .read(&self.entries, self.revision, &removed, anew, self.now)
+    }
+
+    fn view(&mut self) -> View {
+        self.view_after(Duration::ZERO, false)
+    }
+}
+
+#[test]
+fn what_nobody_knows_about_is_left_alone_for_a_while() {
+    let mut store = Store::new();
+    let view = store.view_after(Duration::ZERO, true);
+    let from = store.now + GRACE;
+    assert_eq!(view.claims, [Claim::None { from }, Claim::None { from }]);
+    // It counts from when it was first seen.
+    let later = store.view_after(GRACE, false);
+    assert_eq!(later.claims[0], Claim::None { from });
+    // Somebody else may have had it, and lost it, while nothing was seen.
+    let anew = store.view_after(GRACE, true);
+    let from = store.now + GRACE;
+    assert_eq!(anew.claims[0], Claim::None { from });
+}
+
+#[test]
+fn a_claim_that_vanishes_is_left_alone_and_one_that_was_released_is_not() {
+    let mut store = Store::new();
+    store.view_after(Duration::ZERO, true);
+    store.put("shard/0", "a", 7);
+    store.put("shard/1", "a", 7);
+    let held = store.view_after(GRACE, false);
+    let by = |revision| Claim::Held {
+        by: "a".to_owned(),
+        lease: 7,
+        revision,
+    };
+    assert_eq!(held.claims, [by(2), by(3)]);
+    store.put("shard/1", "", 7);
+    assert_eq!(store.view().claims[1], Claim::Released { revision: 4 });
+    store.remove("shard/0");
+    store.remove("shard/1");
+    let (view, now) = (store.view_after(GRACE, false), store.now);
+    let claims = [Claim::None { from: now + GRACE }, Claim::None { from: now }];
+    assert_eq!(view.claims, claims);
+}
+
+#[test]
+fn who_takes_part_twice_counts_once_and_who_only_claims_does_not_count() {
+    let mut store = Store::new();
+    store.put("on/a/7", "", 7);
+    store.put("on/a/8", "", 8);
+    store.put("on/b/9", "", 9);
+    store.put("shard/0", "c", 10);
+    store.put("shard/1", "a", 7);
+    let view = store.view();
+    assert!(view.on.iter().eq(["a", "b"]));
+    // One each: a keeps what it has, and b waits for the other until c has released it.
+    assert_eq!(view.planned("w", "a"), [false, true]);
+    assert_eq!(view.planned("w", "b"), [true, false]);
+    assert_eq!(view.planned("w", "c"), [false, false]);
+}
+
+#[test]
+fn what_nobody_of_ours_wrote_is_left_alone() {
+    let mut store = Store::new();
+    let before = store.view();
+    for key in [
+        "shard/2",
+        "shard/x",
+        "shard/\u{fe}",
+        "on/a",
+        "on//7",
+        "junk",
+    ] {
+        store.put(key, "a", 7);
+    }
+    store.put("on/stranger/7", "", 0);
+    let view = store.view();
+    assert_eq!((view.on, view.claims), (before.on, before.claims));
+    // In the place of a claim it is in the way of one.
+    store.put("shard/0", "a", 0);
+    store.put("shard/1", "", 0);
+    let entry = store.entries.get_mut(&b"p/work/w/shard/0"[..]);
+    entry.expect("just put").value = vec![0xff];
+    let view = store.view();
+    let in_the_way =
+        |claim: &Claim| matches!(claim, Claim::Held { by, lease: 0, .. } if by.is_empty());
+    assert!(view.claims.iter().all(in_the_way), "{view:?}");
+}
