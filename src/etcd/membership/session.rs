@@ -9,13 +9,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// One lease, from its grant to its end. Work under it asks it, and never etcd.
-pub(in crate::etcd) struct Session {
-    pub(in crate::etcd) lease: i64,
+pub(in super::super) struct Session {
+    pub(in super::super) lease: i64,
     /// Nanoseconds from `begun` until when work is allowed.
     until: AtomicU64,
     begun: Instant,
     /// Cancelled when the lease is known to be gone.
-    pub(in crate::etcd) lost: CancellationToken,
+    pub(in super::super) lost: CancellationToken,
     /// The revision at which the node was registered under this lease; 0 before that, when it may
     /// claim nothing.
     registered: watch::Sender<i64>,
@@ -42,17 +42,17 @@ impl Session {
     }
 
     /// Until when work is allowed, as far as is known.
-    pub(in crate::etcd) fn until(&self) -> Instant {
+    pub(in super::super) fn until(&self) -> Instant {
         self.begun + Duration::from_nanos(self.until.load(Ordering::Acquire))
     }
 
     /// Whether work is allowed at this moment.
-    pub(in crate::etcd) fn allows(&self) -> bool {
+    pub(in super::super) fn allows(&self) -> bool {
         !self.over.load(Ordering::Acquire) && Instant::now() < self.until()
     }
 
     /// The lease is gone, or is not to be relied on any more.
-    pub(in crate::etcd) fn end(&self) {
+    pub(in super::super) fn end(&self) {
         self.over.store(true, Ordering::Release);
         self.lost.cancel();
     }
@@ -61,13 +61,13 @@ impl Session {
         self.registered.send_replace(revision);
     }
 
-    pub(in crate::etcd) fn registered(&self) -> watch::Receiver<i64> {
+    pub(in super::super) fn registered(&self) -> watch::Receiver<i64> {
         self.registered.subscribe()
     }
 
     /// The revision from which on every state of the store shows the registration; none before there
     /// is one.
-    pub(in crate::etcd) fn registered_at(&self) -> Option<i64> {
+    pub(in super::super) fn registered_at(&self) -> Option<i64> {
         Some(*self.registered.borrow()).filter(|&revision| revision > 0)
     }
 }
