@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use etcd_client::{Client, Error};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::cause::Cause;
@@ -20,6 +21,7 @@ pub(super) struct Line {
     /// How long one question may take, on one member.
     patience: Duration,
     at: Mutex<At>,
+    moved: watch::Sender<()>,
 }
 
 #[derive(Default)]
@@ -35,7 +37,13 @@ impl Line {
             config,
             patience,
             at: Mutex::default(),
+            moved: watch::Sender::default(),
         }
+    }
+
+    /// Changes when another member is asked than before.
+    pub(super) fn moved(&self) -> watch::Receiver<()> {
+        self.moved.subscribe()
     }
 
     /// One question, within the patience. After a failure the next one goes to the next member.
@@ -100,6 +108,8 @@ impl Line {
         if at.turn == turn {
             at.turn = turn.wrapping_add(1);
             at.client = None;
+            drop(at);
+            self.moved.send_replace(());
         }
     }
 

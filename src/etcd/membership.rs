@@ -6,7 +6,9 @@ mod members;
 mod register;
 mod session;
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ use super::cause::Cause;
 use super::config::EtcdConfig;
 use super::keys::Prefix;
 use super::line::Line;
-use super::mirror::Mirror;
+use super::mirror::{Mirror, Strange};
 use crate::shell::lock;
 use crate::{Component, Context, Failure, Fence};
 use lease::UNREGISTERED;
@@ -82,12 +84,13 @@ use session::Running;
 /// one lets them run out ([etcd#15247](https://github.com/etcd-io/etcd/issues/15247)).
 ///
 /// **The time to live** is a promise to the other nodes: one second after it at the latest they have
-/// taken over the work of a node that died. The lease in etcd is [a second](Self::GRACE) shorter; that
+/// taken over the work of a node that died. (A new leader of etcd's begins all leases anew.) The lease in etcd is [a second](Self::GRACE) shorter; that
 /// second is for a node whose lease was revoked behind its back to notice.
 ///
 /// **A second node under the same id** is refused, in words: the first one is seen to renew its lease.
-/// A registration that nobody renews, of a process that died, is waited for; meanwhile the node is up,
-/// its work is kept for it, and it does none.
+/// A registration that nobody renews, of a process that died, is waited for. As soon as a renewal of it was
+/// missed, which takes a fifth of the time to live and a second, the node is up; its work is kept for it,
+/// and it does none. The start deadline should be longer than that.
 ///
 /// **Clocks.** Only spans of time are measured, each by one clock: nodes and servers need not agree on
 /// the time of day. Their clocks must run equally fast, to within the margin (a tenth of the time to
@@ -99,6 +102,8 @@ pub struct Membership(Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) line: Arc<Line>,
+    /// For the lease alone: nothing that is large or slow may keep a renewal waiting.
+    lease_line: Line,
     pub(super) prefix: Prefix,
     pub(super) id: String,
     metadata: Vec<u8>,
@@ -107,8 +112,11 @@ pub(super) struct Inner {
     members: watch::Sender<Members>,
     /// Whoever works under the lease holds a receiver.
     work: watch::Sender<()>,
-    /// The lease of the last epoch, unless it was revoked.
-    last_lease: Mutex<Option<i64>>,
+    /// The present lease, and those of earlier epochs that were not revoked, oldest first.
+    leases: Mutex<Vec<i64>>,
+    running: AtomicBool,
+    /// The names of the works that run.
+    works: Mutex<BTreeSet<String>>,
 }
 
 /// All times that follow from the configuration.
@@ -150,9 +158,10 @@ impl Membership {
         metadata: Vec<u8>,
         times: Times,
     ) -> Self {
-        let line = Arc::new(Line::new(Arc::new(config), times.patience()));
+        let config = Arc::new(config);
         Self(Arc::new(Inner {
-            line,
+            line: Arc::new(Line::new(Arc::clone(&config), times.patience())),
+            lease_line: Line::new(config, times.patience()),
             prefix,
             id,
             metadata,
@@ -160,7 +169,9 @@ impl Membership {
             session: watch::Sender::default(),
             members: watch::Sender::default(),
             work: watch::Sender::default(),
-            last_lease: Mutex::default(),
+            leases: Mutex::default(),
+            running: AtomicBool::new(false),
+            works: Mutex::default(),
         }))
     }
 
@@ -215,6 +226,37 @@ impl Inner {
         self.work.subscribe()
     }
 
+    /// Runs a work of this name, unless one runs already.
+    pub(super) fn begin_work(self: &Arc<Self>, name: &str) -> Result<WorkRuns, Failure> {
+        if lock(&self.works).insert(name.to_owned()) {
+            return Ok(WorkRuns(Arc::clone(self), name.to_owned()));
+        }
+        let text = format!(
+            "the work {name:?} runs twice under one membership: give each work a name of its own"
+        );
+        Err(Failure::new(text).fatal())
+    }
+
+    fn earlier_lease(&self, present: i64) -> Option<i64> {
+        lock(&self.leases)
+            .iter()
+            .copied()
+            .find(|&lease| lease != present)
+    }
+
+    fn remember(&self, lease: i64) {
+        let mut leases = lock(&self.leases);
+        // Older ones have run out.
+        if leases.len() == MOST_LEASES {
+            leases.remove(0);
+        }
+        leases.push(lease);
+    }
+
+    fn forget(&self, lease: i64) {
+        lock(&self.leases).retain(|&other| other != lease);
+    }
+
     pub(super) fn times(&self) -> &Times {
         &self.times
     }
@@ -225,9 +267,12 @@ impl Inner {
         let prefix = self.prefix.members();
         let own = self.prefix.member(&self.id).into_bytes();
         let mut mirror = Mirror::new(Arc::clone(&self.line), prefix.clone(), every);
+        let mut strange = Strange::default();
         loop {
             mirror.next().await;
-            self.members.send_replace(Members::read(&prefix, &mirror));
+            drop(mirror.take_removed());
+            let members = Members::read(&prefix, &mirror, &mut strange);
+            self.members.send_replace(members);
             let lease = mirror.entries().get(&own).map(|entry| entry.lease);
             let registered = session.registered_at();
             if registered.is_some_and(|revision| revision <= mirror.revision())
@@ -249,24 +294,27 @@ impl Inner {
     }
 
     /// Takes everything of this node out of etcd, once no work goes on under the lease.
-    async fn leave(&self, lease: i64, ctx: &Context) {
+    async fn leave(&self, ctx: &Context) {
         // A little before the abort, so that there is time to say that it did not work.
         let deadline = ctx.stop_deadline().unwrap_or_else(Instant::now) - PAUSE;
         let left = timeout_at(deadline, async {
             self.work.closed().await;
-            while let Err(cause) = self.revoke(lease).await {
-                tracing::debug!(target: TARGET, id = self.id, why = cause.text, "not left yet");
-                sleep(PAUSE).await;
+            while let Some(lease) = self.earlier_lease(NO_LEASE) {
+                match self.revoke(lease).await {
+                    Ok(()) => self.forget(lease),
+                    Err(cause) => {
+                        tracing::debug!(target: TARGET, id = self.id, why = cause.text, "not left yet");
+                        sleep(PAUSE).await;
+                    }
+                }
             }
         });
-        if left.await.is_ok() {
-            *lock(&self.last_lease) = None;
-            return;
+        if left.await.is_err() {
+            tracing::warn!(
+                target: TARGET, id = self.id,
+                "left without a word: there was still work, or etcd did not answer; the lease runs out"
+            );
         }
-        tracing::warn!(
-            target: TARGET, id = self.id, lease = format!("{lease:x}"),
-            "left without a word: there was still work, or etcd did not answer; the lease runs out"
-        );
     }
 }
 
@@ -274,18 +322,23 @@ impl Inner {
 impl Component for Membership {
     async fn run(&self, ctx: Context) -> Result<(), Failure> {
         let inner = &*self.0;
+        let Some(_only) = Only::one(&inner.running) else {
+            let text = "this membership runs twice: add it to one service, once";
+            return Err(Failure::new(text).fatal());
+        };
         if ctx.epoch() > 1 && !ctx.sleep(inner.rejoin_pause(ctx.epoch())).await {
             return Ok(());
         }
         inner.line.reopen();
+        inner.lease_line.reopen();
         let Some(granted) = ctx.until_stopping(inner.grant(&ctx)).await else {
             return Ok(());
         };
         let session = granted?;
-        let before = lock(&inner.last_lease).replace(session.lease);
+        inner.remember(session.lease);
         let running = Running::publish(Arc::clone(&session), &inner.session);
         let life = async {
-            inner.register(&session, before, &ctx).await?;
+            inner.register(&session, &ctx).await?;
             // Whatever happens from here on, the others tell.
             std::future::pending().await
         };
@@ -300,7 +353,7 @@ impl Component for Membership {
             Ok(()) => {
                 // Nothing more is begun under it; what goes on is allowed while it stops.
                 inner.session.send_replace(None);
-                inner.leave(session.lease, &ctx).await;
+                inner.leave(&ctx).await;
             }
             // Whatever works under it is ended before anything else is done. What may be left in etcd
             // is removed at the next start.
@@ -308,6 +361,30 @@ impl Component for Membership {
         }
         drop(running);
         ended
+    }
+}
+
+/// At most one at a time.
+struct Only<'a>(&'a AtomicBool);
+
+impl<'a> Only<'a> {
+    fn one(running: &'a AtomicBool) -> Option<Self> {
+        (!running.swap(true, Ordering::AcqRel)).then_some(Self(running))
+    }
+}
+
+impl Drop for Only<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// A work that runs.
+pub(super) struct WorkRuns(Arc<Inner>, String);
+
+impl Drop for WorkRuns {
+    fn drop(&mut self) {
+        lock(&self.0.works).remove(&self.1);
     }
 }
 
@@ -329,4 +406,7 @@ pub(super) fn failure(what: &str, cause: &Cause) -> Failure {
 pub(super) const TARGET: &str = "overwatch::etcd";
 /// Before etcd is asked again after it failed to answer.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
+/// No lease of etcd's has this id.
+const NO_LEASE: i64 = -1;
+const MOST_LEASES: usize = 8;
 const LONGEST_PATIENCE: Duration = Duration::from_secs(3);

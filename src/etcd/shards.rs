@@ -99,7 +99,7 @@ impl Shards {
         )
     }
 
-    /// Named jobs. A node that is given the names in another order is given other jobs: order them.
+    /// Named jobs, one shard each. They are numbered in the order of their names.
     ///
     /// # Errors
     ///

@@ -27,7 +27,7 @@ impl Inner {
         loop {
             let sent = Instant::now();
             let ask = |mut client: Client| async move { client.lease_grant(seconds, None).await };
-            let cause = match self.line.ask(ask).await {
+            let cause = match self.lease_line.ask(ask).await {
                 Ok(granted) => {
                     if granted.ttl() > seconds {
                         // Safe, since work ends by the shorter one; but others take over later.
@@ -65,7 +65,7 @@ impl Inner {
                     failing = false;
                 }
                 Ok(Renewal::Gone(why)) => return self.lost(session, why),
-                Ok(Renewal::Unsure) => at = Instant::now(),
+                Ok(Renewal::Unsure) => at = Instant::now() + PAUSE,
                 Err(cause) => {
                     if !failing {
                         let (fault, why) = (cause.fault.as_str(), &cause.text);
@@ -80,7 +80,10 @@ impl Inner {
 
     async fn renewal(&self, session: &Session) -> Result<Renewal, Cause> {
         let lease = session.lease;
-        let term = self.line.ask(|client| keep_alive(client, lease)).await?;
+        let term = self
+            .lease_line
+            .ask(|client| keep_alive(client, lease))
+            .await?;
         let Some(term) = term else {
             return Ok(Renewal::Gone("etcd does not know it any more"));
         };
@@ -88,9 +91,10 @@ impl Inner {
         // quorum has to confirm its term, to a question that is asked after the renewal.
         let key = self.prefix.member(&self.id);
         let ask = |mut client: Client| async move { client.get(key, None).await };
-        let read = self.line.ask(ask).await?;
+        let read = self.lease_line.ask(ask).await?;
         let header = read.header().ok_or_else(Cause::without_header)?;
-        if session.registered_at().is_some() {
+        let registered = session.registered_at();
+        if registered.is_some_and(|revision| revision <= header.revision()) {
             let owner = read.kvs().first().map(|kv| kv.lease());
             if owner != Some(lease) {
                 return Ok(Renewal::Gone(
@@ -121,7 +125,7 @@ impl Inner {
 
     /// Ends a lease, and everything under it. Fine if it is gone already.
     pub(super) async fn revoke(&self, lease: i64) -> Result<(), Cause> {
-        self.line
+        self.lease_line
             .ask(|mut client| async move {
                 match client.lease_revoke(lease).await {
                     Err(error) if !is_lease_gone(&error) => Err(error),
@@ -133,7 +137,7 @@ impl Inner {
 
     /// How much longer a lease lives, and how much it was granted, in seconds; `None` if it is gone.
     pub(super) async fn time_to_live(&self, lease: i64) -> Result<Option<(i64, i64)>, Cause> {
-        self.line
+        self.lease_line
             .ask(|mut client| async move {
                 match client.lease_time_to_live(lease, None).await {
                     Ok(told) if told.ttl() >= 0 => Ok(Some((told.ttl(), told.granted_ttl()))),

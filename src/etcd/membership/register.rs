@@ -5,7 +5,7 @@ use std::time::Duration;
 use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn, TxnOp};
 use tokio::time::{Instant, sleep};
 
-use super::{Inner, PAUSE, Session, TARGET, failure};
+use super::{Inner, NO_LEASE, PAUSE, Session, TARGET, failure};
 use crate::etcd::cause::Cause;
 use crate::etcd::fault::Fault;
 use crate::{Context, Failure};
@@ -42,16 +42,12 @@ impl Inner {
     /// # Errors
     ///
     /// When another node lives under the id, or something that is no node.
-    pub(super) async fn register(
-        &self,
-        session: &Session,
-        before: Option<i64>,
-        ctx: &Context,
-    ) -> Result<(), Failure> {
-        if let Some(before) = before {
-            // Of an earlier epoch of this process, whose work is gone.
-            while let Err(cause) = self.revoke(before).await {
-                self.not_yet(&cause).await?;
+    pub(super) async fn register(&self, session: &Session, ctx: &Context) -> Result<(), Failure> {
+        // Those of earlier epochs of this process, whose work is gone.
+        while let Some(earlier) = self.earlier_lease(session.lease) {
+            match self.revoke(earlier).await {
+                Ok(()) => self.forget(earlier),
+                Err(cause) => self.not_yet(&cause).await?,
             }
         }
         let mut other = None;
@@ -79,18 +75,18 @@ impl Inner {
         let absent = Compare::create_revision(&*key, CompareOp::Equal, 0);
         let txn = Txn::new().when([absent]).and_then([put]);
         let ask = |mut client: Client| async move { client.txn(txn).await };
-        let answer = self.line.ask(ask).await?;
+        let answer = self.lease_line.ask(ask).await?;
         if answer.succeeded() {
             let header = answer.header().ok_or_else(Cause::without_header)?;
             return Ok(Registered::At(header.revision()));
         }
         let ask = |mut client: Client| async move { client.get(key, None).await };
-        let read = self.line.ask(ask).await?;
+        let read = self.lease_line.ask(ask).await?;
         Ok(match read.kvs().first() {
             // The answer to an earlier try was lost.
             Some(kv) if kv.lease() == lease => Registered::At(kv.mod_revision()),
             Some(kv) => Registered::Other(kv.lease()),
-            None => Registered::Other(GONE),
+            None => Registered::Other(NO_LEASE),
         })
     }
 
@@ -135,8 +131,8 @@ impl Inner {
                 *other = Some(Other { lease, left, at });
             }
         }
-        // A node that lives renews its lease five times in the life of it: nobody does, so it is dead.
-        if left * 3 < granted * 2 {
+        // A node that lives renews its lease five times in the life of it. This one missed that.
+        if left * 5 < granted * 4 - 5 {
             ctx.ready();
         }
         sleep(LOOK).await;
@@ -154,8 +150,6 @@ impl Inner {
     }
 }
 
-/// No lease of etcd's has this id.
-const GONE: i64 = -1;
 /// Between two looks at another's lease: often enough to see each renewal of a short one.
 const LOOK: Duration = Duration::from_millis(250);
 

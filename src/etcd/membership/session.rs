@@ -23,7 +23,7 @@ pub(in super::super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(lease: i64, begun: Instant) -> Self {
+    pub(in super::super) fn new(lease: i64, begun: Instant) -> Self {
         Self {
             lease,
             until: AtomicU64::new(0),
@@ -35,7 +35,7 @@ impl Session {
     }
 
     /// Work is allowed for this long after `sent`; never shorter than it was.
-    pub(super) fn allow(&self, sent: Instant, time: Duration) {
+    pub(in super::super) fn allow(&self, sent: Instant, time: Duration) {
         let until = (sent + time).saturating_duration_since(self.begun);
         let until = u64::try_from(until.as_nanos()).unwrap_or(u64::MAX);
         self.until.fetch_max(until, Ordering::AcqRel);
@@ -57,7 +57,7 @@ impl Session {
         self.lost.cancel();
     }
 
-    pub(super) fn register(&self, revision: i64) {
+    pub(in super::super) fn register(&self, revision: i64) {
         self.registered.send_replace(revision);
     }
 

@@ -1,6 +1,6 @@
 //! Who has what, as etcd tells it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::str::from_utf8;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::Work;
 use super::plan::plan;
 use crate::etcd::keys::{WorkKey, WorkKeys};
-use crate::etcd::mirror::{Entry, Mirror, News};
+use crate::etcd::mirror::{Entry, Mirror, News, Strange};
 
 /// Who has claimed a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,11 +35,23 @@ pub(super) struct View {
     pub(super) revision: i64,
     /// Who takes part, sorted.
     on: BTreeSet<String>,
+    /// Whether this node does, under its present lease.
+    pub(super) taking_part: bool,
     /// For each shard.
     pub(super) claims: Vec<Claim>,
 }
 
 impl View {
+    #[cfg(test)]
+    pub(super) fn of(revision: i64, on: &[&str], claims: Vec<Claim>) -> Self {
+        Self {
+            revision,
+            on: on.iter().map(|&id| id.to_owned()).collect(),
+            taking_part: true,
+            claims,
+        }
+    }
+
     /// Whether each shard should be at this node.
     pub(super) fn planned(&self, work: &str, id: &str) -> Vec<bool> {
         let members: Vec<&str> = self.on.iter().map(String::as_str).collect();
@@ -64,23 +76,25 @@ impl View {
 /// Makes views of a mirror, and remembers since when nobody has a claim.
 pub(super) struct Follower {
     keys: WorkKeys,
+    /// The key by which this node takes part.
+    own: Vec<u8>,
     places: HashMap<Arc<str>, usize>,
     /// How long a claim that has vanished is left alone.
     grace: Duration,
     /// For each shard without a claim: from when on it may be claimed.
     claimable: Vec<Instant>,
-    /// Keys that were warned of.
-    strange: BTreeSet<Vec<u8>>,
+    strange: Strange,
 }
 
 impl Follower {
-    pub(super) fn new(keys: WorkKeys, work: &Work, grace: Duration) -> Self {
+    pub(super) fn new(keys: WorkKeys, own: &str, work: &Work, grace: Duration) -> Self {
         Self {
             keys,
+            own: own.into(),
             places: work.shards.iter().cloned().zip(0..).collect(),
             grace,
             claimable: vec![Instant::now(); work.shards.len()],
-            strange: BTreeSet::new(),
+            strange: Strange::default(),
         }
     }
 
@@ -95,9 +109,9 @@ impl Follower {
         )
     }
 
-    fn read<'a>(
+    fn read(
         &mut self,
-        entries: impl IntoIterator<Item = (&'a Vec<u8>, &'a Entry)>,
+        entries: &BTreeMap<Vec<u8>, Entry>,
         revision: i64,
         removed: &[(Vec<u8>, Entry)],
         anew: bool,
@@ -156,15 +170,11 @@ impl Follower {
                 }
                 _ => {}
             }
-            if self.strange.len() < MOST_WARNINGS && self.strange.insert(key.clone()) {
-                tracing::warn!(
-                    target: "overwatch::etcd", key = %String::from_utf8_lossy(key),
-                    "nothing that a node of this work wrote: left alone"
-                );
-            }
+            self.strange.seen(key);
         }
         View {
             revision,
+            taking_part: entries.contains_key(&self.own),
             on,
             claims,
         }
@@ -177,9 +187,6 @@ impl Follower {
         }
     }
 }
-
-/// Foreign keys may be any number.
-const MOST_WARNINGS: usize = 100;
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use etcd_client::GetOptions;
+use etcd_client::{DeleteOptions, GetOptions};
 use tokio::time::{Instant, sleep};
 
 use super::SECOND;
@@ -207,6 +207,20 @@ async fn junk_is_left_alone_and_a_claim_that_is_removed_ends_the_work() {
         again.begun >= removed + SECOND,
         "as after a lease that was lost"
     );
+    // Nobody counts on it any more: it says so again.
+    let on = format!("{PREFIX}work/{WORK}/on/a/");
+    let options = DeleteOptions::new().with_prefix();
+    client
+        .delete(&*on, Some(options))
+        .await
+        .expect("etcd answers");
+    within(TTL, "it takes part again", async {
+        while keys(&etcd, &on).await.is_empty() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    setup.balanced(&["a"]).await;
     assert!(a.handle.is_ready());
     a.stop().await;
     setup.record.judge();

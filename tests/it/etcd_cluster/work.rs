@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use overwatch::Failure;
 use overwatch::etcd::{Shard, Shards};
+use overwatch::{Failure, Overwatch, polled};
 use tokio::time::{Instant, sleep};
 
 use super::nodes::{Setup, TTL, WORK, within};
@@ -112,4 +112,41 @@ async fn named_jobs_are_numbered_alike_on_all_nodes() {
     assert!(twice.contains("\"http\" is given twice"), "{twice}");
     let slash = named(&["http/1"]).expect_err("a slash").to_string();
     assert!(slash.contains("slash"), "{slash}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_added_twice_is_refused_in_words() {
+    let etcd = Etcd::start().await;
+    let setup = Setup::new(&etcd);
+    let membership = setup.membership("a").build().expect("valid");
+    let shards = || {
+        let idle = |shard: Shard| async move {
+            shard.stopping().await;
+            Ok(())
+        };
+        Shards::new(&membership, WORK, 1, idle).expect("valid")
+    };
+    let every = Duration::from_millis(100);
+    let service = || Overwatch::watching(polled(every, 10 * every, || async { Ok(()) }));
+    let twice = service()
+        .component("membership", membership.clone())
+        .then()
+        .component("checks", shards())
+        .component("checks again", shards());
+    let run = twice.build().expect("a valid service").run();
+    let error = within(2 * TTL, "ended", run).await.expect_err("refused");
+    assert!(
+        error.to_string().contains("the work \"checks\" runs twice"),
+        "{error}"
+    );
+
+    let twice = service()
+        .component("membership", membership.clone())
+        .component("membership again", membership.clone());
+    let run = twice.build().expect("a valid service").run();
+    let error = within(2 * TTL, "ended", run).await.expect_err("refused");
+    assert!(
+        error.to_string().contains("this membership runs twice"),
+        "{error}"
+    );
 }

@@ -23,7 +23,7 @@ impl Store {
         };
         let keys = Prefix::parse("p").expect("valid").work("w");
         Self {
-            follower: Follower::new(keys, &work, GRACE),
+            follower: Follower::new(keys, "p/work/w/on/a/7", &work, GRACE),
             entries: BTreeMap::new(),
             removed: Vec::new(),
             revision: 1,
@@ -107,11 +107,17 @@ fn who_takes_part_twice_counts_once_and_who_only_claims_does_not_count() {
     store.put("shard/0", "c", 10);
     store.put("shard/1", "a", 7);
     let view = store.view();
-    assert!(view.on.iter().eq(["a", "b"]));
+    assert!(view.on.iter().eq(["a", "b"]) && view.taking_part);
     // One each: a keeps what it has, and b waits for the other until c has released it.
     assert_eq!(view.planned("w", "a"), [false, true]);
     assert_eq!(view.planned("w", "b"), [true, false]);
     assert_eq!(view.planned("w", "c"), [false, false]);
+    store.remove("on/a/7");
+    let view = store.view();
+    assert!(
+        view.on.contains("a") && !view.taking_part,
+        "by another lease"
+    );
 }
 
 #[test]
