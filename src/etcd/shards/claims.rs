@@ -16,7 +16,11 @@ use crate::etcd::mirror::{Entry, Mirror, News, Strange};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Claim {
     /// Nobody. It may be claimed from this moment on.
-    None { from: Instant },
+    None {
+        from: Instant,
+        /// Who had it when it vanished.
+        last: Option<String>,
+    },
     /// Nobody: its last owner has released it.
     Released { revision: i64 },
     /// A node, by this lease.
@@ -53,7 +57,10 @@ impl View {
     }
 
     /// Whether each shard should be at this node.
-    pub(super) fn planned(&self, work: &str, id: &str) -> Vec<bool> {
+    ///
+    /// Whoever is back before its claim is free is its holder still, in spite of a lease that ran out.
+    /// Not all nodes know that, so it does not hold for long.
+    pub(super) fn planned(&self, work: &str, id: &str, now: Instant) -> Vec<bool> {
         let members: Vec<&str> = self.on.iter().map(String::as_str).collect();
         let places: HashMap<&str, usize> = members.iter().copied().zip(0..).collect();
         let holders: Vec<Option<usize>> = self
@@ -61,6 +68,10 @@ impl View {
             .iter()
             .map(|claim| match claim {
                 Claim::Held { by, .. } => places.get(by.as_str()).copied(),
+                Claim::None {
+                    from,
+                    last: Some(last),
+                } if now < *from + REMEMBERED => places.get(last.as_str()).copied(),
                 _ => None,
             })
             .collect();
@@ -81,8 +92,8 @@ pub(super) struct Follower {
     places: HashMap<Arc<str>, usize>,
     /// How long a claim that has vanished is left alone.
     grace: Duration,
-    /// For each shard without a claim: from when on it may be claimed.
-    claimable: Vec<Instant>,
+    /// For each shard without a claim: from when on it may be claimed, and who had it.
+    vacant: Vec<(Instant, Option<String>)>,
     strange: Strange,
 }
 
@@ -93,7 +104,7 @@ impl Follower {
             own: own.into(),
             places: work.shards.iter().cloned().zip(0..).collect(),
             grace,
-            claimable: vec![Instant::now(); work.shards.len()],
+            vacant: vec![(Instant::now(), None); work.shards.len()],
             strange: Strange::default(),
         }
     }
@@ -119,24 +130,23 @@ impl Follower {
     ) -> View {
         if anew {
             // Nobody knows what had a claim, and lost it, while nobody was looking.
-            self.claimable.fill(now + self.grace);
+            self.vacant.fill((now + self.grace, None));
         }
         for (key, entry) in removed {
             // What was released before is nobody's work.
             if let Some(place) = self.place(key) {
-                let grace = if entry.value.is_empty() {
-                    Duration::ZERO
+                let by = from_utf8(&entry.value).unwrap_or_default();
+                self.vacant[place] = if by.is_empty() {
+                    (now, None)
                 } else {
-                    self.grace
+                    (now + self.grace, Some(by.to_owned()))
                 };
-                self.claimable[place] = now + grace;
             }
         }
         let mut on = BTreeSet::new();
-        let mut claims: Vec<Claim> = self
-            .claimable
-            .iter()
-            .map(|&from| Claim::None { from })
+        let vacant = self.vacant.iter().cloned();
+        let mut claims: Vec<Claim> = vacant
+            .map(|(from, last)| Claim::None { from, last })
             .collect();
         for (key, entry) in entries {
             let parsed = from_utf8(key).ok().and_then(|key| self.keys.parse(key));
@@ -187,6 +197,9 @@ impl Follower {
         }
     }
 }
+
+/// For how long after its claim is free, so that it can claim it first.
+pub(super) const REMEMBERED: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Work;
-use super::claims::{Claim, Follower, View};
+use super::claims::{Claim, Follower, REMEMBERED, View};
 use super::job::{Outcome, Shard};
 use crate::etcd::cause::Cause;
 use crate::etcd::fault::Fault;
@@ -245,7 +245,7 @@ impl Worker {
     fn decide(&mut self, view: &View, now: Instant) -> Todo {
         let mut todo = Todo::default();
         let may_claim = self.session.registered_at().is_some();
-        let planned = view.planned(&self.work.name, &self.inner.id);
+        let planned = view.planned(&self.work.name, &self.inner.id, now);
         for (place, (claim, planned)) in view.claims.iter().zip(planned).enumerate() {
             let own = match *claim {
                 Claim::Held {
@@ -273,9 +273,16 @@ impl Worker {
                     Some(backoff) if now < backoff.until => todo.look_again(backoff.until),
                     _ => self.begin(place, token, now),
                 },
-                (None, _) if !planned || !may_claim => {}
+                (None, _) if !may_claim => {}
+                (None, _) if !planned => match *claim {
+                    // Whose it was may not come for it.
+                    Claim::None { from, ref last } if last.is_some() && now < from + REMEMBERED => {
+                        todo.look_again(from + REMEMBERED);
+                    }
+                    _ => {}
+                },
                 (None, _) => match *claim {
-                    Claim::None { from } if now < from => todo.look_again(from),
+                    Claim::None { from, .. } if now < from => todo.look_again(from),
                     Claim::None { .. } => todo.claim.push((place, None)),
                     Claim::Released { revision } => todo.claim.push((place, Some(revision))),
                     Claim::Held { .. } => {}

@@ -5,6 +5,10 @@ use crate::etcd::keys::Prefix;
 
 const GRACE: Duration = Duration::from_secs(1);
 
+fn nobody(from: Instant) -> Claim {
+    Claim::None { from, last: None }
+}
+
 /// What etcd holds, and what was removed from it since it was last read.
 struct Store {
     follower: Follower,
@@ -66,14 +70,14 @@ fn what_nobody_knows_about_is_left_alone_for_a_while() {
     let mut store = Store::new();
     let view = store.view_after(Duration::ZERO, true);
     let from = store.now + GRACE;
-    assert_eq!(view.claims, [Claim::None { from }, Claim::None { from }]);
+    assert_eq!(view.claims, [nobody(from), nobody(from)]);
     // It counts from when it was first seen.
     let later = store.view_after(GRACE, false);
-    assert_eq!(later.claims[0], Claim::None { from });
+    assert_eq!(later.claims[0], nobody(from));
     // Somebody else may have had it, and lost it, while nothing was seen.
     let anew = store.view_after(GRACE, true);
     let from = store.now + GRACE;
-    assert_eq!(anew.claims[0], Claim::None { from });
+    assert_eq!(anew.claims[0], nobody(from));
 }
 
 #[test]
@@ -94,7 +98,13 @@ fn a_claim_that_vanishes_is_left_alone_and_one_that_was_released_is_not() {
     store.remove("shard/0");
     store.remove("shard/1");
     let (view, now) = (store.view_after(GRACE, false), store.now);
-    let claims = [Claim::None { from: now + GRACE }, Claim::None { from: now }];
+    let claims = [
+        Claim::None {
+            from: now + GRACE,
+            last: Some("a".to_owned()),
+        },
+        nobody(now),
+    ];
     assert_eq!(view.claims, claims);
 }
 
@@ -109,9 +119,9 @@ fn who_takes_part_twice_counts_once_and_who_only_claims_does_not_count() {
     let view = store.view();
     assert!(view.on.iter().eq(["a", "b"]) && view.taking_part);
     // One each: a keeps what it has, and b waits for the other until c has released it.
-    assert_eq!(view.planned("w", "a"), [false, true]);
-    assert_eq!(view.planned("w", "b"), [true, false]);
-    assert_eq!(view.planned("w", "c"), [false, false]);
+    assert_eq!(view.planned("w", "a", store.now), [false, true]);
+    assert_eq!(view.planned("w", "b", store.now), [true, false]);
+    assert_eq!(view.planned("w", "c", store.now), [false, false]);
     store.remove("on/a/7");
     let view = store.view();
     assert!(
@@ -146,4 +156,41 @@ fn what_nobody_of_ours_wrote_is_left_alone() {
     let in_the_way =
         |claim: &Claim| matches!(claim, Claim::Held { by, lease: 0, .. } if by.is_empty());
     assert!(view.claims.iter().all(in_the_way), "{view:?}");
+}
+
+/// Whichever of the two would get it otherwise.
+#[test]
+fn who_is_back_in_time_finds_its_shard() {
+    for owner in ["a", "b"] {
+        let mut store = Store::new();
+        store.put("on/a/7", "", 7);
+        store.put("on/b/8", "", 8);
+        store.put("on/c/9", "", 9);
+        store.put("shard/0", owner, 6);
+        store.put("shard/1", "c", 9);
+        store.view();
+        store.remove("shard/0");
+        let view = store.view();
+        let planned = |id, at| view.planned("w", id, at)[0];
+        let free = store.now + GRACE;
+        for (id, at) in [("a", store.now), ("b", store.now), ("a", free), ("b", free)] {
+            assert_eq!(planned(id, at), id == owner, "{owner} {id}");
+        }
+        // Who comes later cannot know it, so in the end it counts no more.
+        let later = free + REMEMBERED;
+        assert!(planned("a", later) != planned("b", later));
+        let known = ["a", "b"].map(|id| planned(id, later));
+        assert_eq!(known, fresh().map(|shard| shard[0]));
+    }
+}
+
+/// What a and b make of the same records without having seen what was before.
+fn fresh() -> [Vec<bool>; 2] {
+    let mut store = Store::new();
+    store.put("on/a/7", "", 7);
+    store.put("on/b/8", "", 8);
+    store.put("on/c/9", "", 9);
+    store.put("shard/1", "c", 9);
+    let view = store.view();
+    ["a", "b"].map(|id| view.planned("w", id, store.now))
 }

@@ -105,7 +105,7 @@ async fn nothing_is_claimed_before_its_time_or_by_who_is_no_member() {
     let mut worker = worker(detached.context());
     let now = Instant::now();
     let from = now + Duration::from_secs(1);
-    let free = View::of(8, &["a"], vec![Claim::None { from }]);
+    let free = View::of(8, &["a"], vec![Claim::None { from, last: None }]);
     let todo = worker.decide(&free, now);
     assert!(todo.claim.is_empty());
     assert_eq!(todo.again, Some(from));
