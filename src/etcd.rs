@@ -75,9 +75,10 @@
 //!
 //! # What a member costs
 //!
-//! Five renewals in the life of a lease, each a message on a stream, twice, and a linearizable read; a watch of the
-//! members, and one for each work, and for each a read as often as that. Each change of who runs what is
-//! one transaction for up to 100 shards.
+//! Five renewals in the life of a lease: for each a stream with two messages, and a linearizable read.
+//! A watch of the members, and one for each work; each is checked as often as the lease is renewed, and
+//! every 2 s at least, by a read for which etcd looks at all keys of that work. Each change of who runs
+//! what is one transaction for up to 100 shards.
 //!
 //! # Building
 //!
@@ -92,6 +93,7 @@ pub(crate) mod dial;
 mod endpoint;
 mod error;
 mod fault;
+mod hash;
 mod judge;
 mod keys;
 mod lane;

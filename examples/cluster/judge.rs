@@ -107,6 +107,19 @@ impl Found {
         }
     }
 
+    /// The same of each shard by itself.
+    pub(crate) fn by_shard(&self) -> BTreeMap<u32, Self> {
+        let mut shards: BTreeMap<u32, Self> = BTreeMap::new();
+        for gap in &self.gaps {
+            shards.entry(gap.shard).or_default().gaps.push(gap.clone());
+        }
+        for overlap in &self.overlaps {
+            let found = shards.entry(overlap.shard).or_default();
+            found.overlaps.push(overlap.clone());
+        }
+        shards
+    }
+
     /// How often a shard went to another node.
     pub(crate) fn moves(&self) -> usize {
         self.gaps.iter().filter(|gap| gap.is_move()).count()

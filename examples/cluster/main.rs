@@ -22,7 +22,8 @@
 //! time to live may end what it had begun; it must begin nothing more.)
 //!
 //! A node is in `node.rs`: it is what a service of yours would look like. `--help` says what else can be
-//! asked for. It ends with a table, and with 1 if a promise was broken.
+//! asked for. It ends with a table of the jobs and one of the faults, and with 1 if a promise was
+//! broken.
 
 mod arguments;
 mod cluster;
@@ -50,7 +51,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use arguments::{Arguments, Wanted};
 use cluster::Cluster;
-use table::Table;
+use table::{Jobs, Table};
 
 /// How a process ends that did not understand its arguments.
 const MISUSED: u8 = 2;
@@ -105,11 +106,19 @@ async fn play_and_judge(wanted: Wanted) -> Result<ExitCode, String> {
     let mut cluster = Cluster::start(wanted, binary).await?;
     let mut rows = Vec::new();
     let outcome = script::play(&mut cluster, &mut rows).await;
-    say(&format_args!("\n{}", Table(&rows)));
+    let found = cluster.found();
+    say(&format_args!("\n{}\n{}", Jobs(&found), Table(&rows)));
     if let Err(why) = &outcome {
         say(&format_args!("BROKEN: {why}"));
     }
-    let well = outcome.is_ok() && rows.iter().all(|row| row.broken.is_empty());
+    // Whatever the rows say: nothing may have slipped between them.
+    let overlaps: usize = rows.iter().map(|row| row.overlaps).sum();
+    if outcome.is_ok() && overlaps != found.overlaps.len() {
+        say(&"BROKEN: there are overlaps in no row");
+    }
+    let well = outcome.is_ok()
+        && found.overlaps.is_empty()
+        && rows.iter().all(|row| row.broken.is_empty());
     if well {
         say(&"All promises kept.");
     }

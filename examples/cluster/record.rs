@@ -164,7 +164,7 @@ impl Drop for Running {
 pub(crate) struct Reader {
     path: PathBuf,
     read: u64,
-    /// The begin of a line whose end was not there yet.
+    /// The beginning of a line whose end was not there yet.
     rest: Vec<u8>,
 }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// The most of a line that is shown.
 const WIDTH: usize = 150;
 
-/// Prints what happens, with the time since the begin.
+/// Prints what happens, with the time since the beginning.
 #[derive(Clone, Copy)]
 pub(crate) struct Screen {
     began: Instant,

@@ -30,16 +30,18 @@ const NOTHING_LEFT_WITHIN: Duration = SECOND;
 ///
 /// The error says what was waited for in vain. Of what would have come after it nothing can be told.
 pub(crate) async fn play(cluster: &mut Cluster, rows: &mut Vec<Row>) -> Result<(), String> {
-    let from = now();
     let reported = Allowed::default();
     let mut made = Made::default();
     let outcome = start(cluster, &mut made).await;
-    rows.push(row(cluster, "start", reported, from, &made, &outcome));
+    let started = now();
+    cluster.look()?;
+    // Each row begins where the one before ends, so that nothing is in none.
+    let mut span = (0, started);
+    rows.push(row(cluster, "start", reported, span, &made, &outcome));
     outcome.map_err(|why| format!("start: {why}"))?;
 
     for (number, fault) in cluster.wanted.faults.clone().into_iter().enumerate() {
         let name = fault.name();
-        let from = now();
         // A different node each time.
         let node = number % cluster.wanted.nodes;
         let trips = cluster.trips();
@@ -49,7 +51,10 @@ pub(crate) async fn play(cluster: &mut Cluster, rows: &mut Vec<Row>) -> Result<(
             Err(why) => Err(why),
         };
         let allowed = fault.allowed(cluster.wanted.ttl);
-        let mut row = row(cluster, name, allowed, from, &made, &outcome);
+        span = (span.1, now());
+        // All that was written until then.
+        cluster.look()?;
+        let mut row = row(cluster, name, allowed, span, &made, &outcome);
         match fault {
             Fault::LeaderKilled if cluster.trips() != trips => {
                 row.broken.push("a node was not ready meanwhile".into());
@@ -63,13 +68,13 @@ pub(crate) async fn play(cluster: &mut Cluster, rows: &mut Vec<Row>) -> Result<(
         outcome.map_err(|why| format!("{name}: {why}"))?;
     }
 
-    let from = now();
     let outcome = end(cluster).await;
+    cluster.look()?;
     rows.push(row(
         cluster,
         "the end",
         reported,
-        from,
+        (span.1, u64::MAX),
         &Made::default(),
         &Ok(now()),
     ));

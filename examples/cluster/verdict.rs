@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::cluster::Cluster;
 use crate::judge::{Gap, Overlap, What};
-use crate::record::now;
 
 /// Just before a fault a job may have been active last.
 const JUST_BEFORE: Duration = Duration::from_secs(1);
@@ -93,11 +92,11 @@ pub(crate) fn row(
     cluster: &Cluster,
     name: &'static str,
     allowed: Allowed,
-    from: u64,
+    (from, until): (u64, u64),
     made: &Made,
     outcome: &Result<u64, String>,
 ) -> Row {
-    let found = cluster.found().between(from, now());
+    let found = cluster.found().between(from, until);
     // Where nothing is promised no difference is made.
     let is_struck = |gap: &&Gap| {
         let struck = made.struck.as_ref();

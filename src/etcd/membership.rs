@@ -21,8 +21,9 @@ pub(super) use session::Session;
 
 use super::cause::Cause;
 use super::config::EtcdConfig;
+use super::hash::named;
 use super::keys::Prefix;
-use super::line::Line;
+use super::line::{Line, PAUSE, TARGET};
 use super::mirror::{Mirror, Strange};
 use crate::shell::lock;
 use crate::{Component, Context, Failure, Fence};
@@ -246,7 +247,7 @@ impl Inner {
 
     fn remember(&self, lease: i64) {
         let mut leases = lock(&self.leases);
-        // Older ones have run out.
+        // Those that are dropped run out by themselves, at last.
         if leases.len() == MOST_LEASES {
             leases.remove(0);
         }
@@ -285,12 +286,10 @@ impl Inner {
 
     /// So that a fleet that lost the same etcd does not come back in one instant.
     fn rejoin_pause(&self, epoch: u64) -> Duration {
-        let seed = self.id.bytes().fold(epoch, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        // The low bits of such a hash hardly differ.
-        let part = f64::from((seed >> 20) as u32) / f64::from(u32::MAX);
-        self.times.rejoin_jitter.mul_f64(part)
+        let share = (named(&self.id, &epoch.to_string()) >> 32) as u32;
+        self.times
+            .rejoin_jitter
+            .mul_f64(f64::from(share) / f64::from(u32::MAX))
     }
 
     /// Takes everything of this node out of etcd, once no work goes on under the lease.
@@ -403,10 +402,31 @@ pub(super) fn failure(what: &str, cause: &Cause) -> Failure {
     Failure::new(format!("{what}: {}: {}", cause.fault, cause.text)).dependency()
 }
 
-pub(super) const TARGET: &str = "overwatch::etcd";
-/// Before etcd is asked again after it failed to answer.
-pub(super) const PAUSE: Duration = Duration::from_millis(100);
 /// No lease of etcd's has this id.
 const NO_LEASE: i64 = -1;
 const MOST_LEASES: usize = 8;
 const LONGEST_PATIENCE: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fleet_comes_back_spread_over_the_jitter() {
+        let etcd = EtcdConfig::new(["http://127.0.0.1:2379"]).expect("valid");
+        let most = Duration::from_secs(1);
+        let pause = |number: u32, epoch| {
+            let id = format!("node-{number}");
+            let membership = Membership::builder(etcd.clone(), "p", id).rejoin_jitter(most);
+            membership.build().expect("valid").0.rejoin_pause(epoch)
+        };
+        let mut tenths = [0; 10];
+        for number in 0..200 {
+            let pause = pause(number, 2);
+            assert!(pause <= most);
+            tenths[(pause.as_secs_f64() * 9.999) as usize] += 1;
+        }
+        assert!(tenths.iter().all(|&count| count >= 8), "{tenths:?}");
+        assert_ne!(pause(1, 2), pause(1, 3), "another time each time");
+    }
+}

@@ -17,9 +17,9 @@ use etcd_client::{
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::cause::Cause;
+use super::cause::{Cause, shorten};
 use super::fault::Fault;
-use super::line::Line;
+use super::line::{Line, PAUSE, TARGET};
 
 /// One key as etcd has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,10 +36,16 @@ pub(super) struct Entry {
 pub(super) struct Strange(BTreeSet<Vec<u8>>);
 
 impl Strange {
-    pub(super) fn seen(&mut self, key: &[u8]) {
+    #[cfg(test)]
+    pub(super) fn has(&self, key: &[u8]) -> bool {
+        self.0.contains(key)
+    }
+
+    /// What follows from it is told along.
+    pub(super) fn seen(&mut self, key: &[u8], what: &str) {
         if self.0.len() < MOST_WARNINGS && self.0.insert(key.to_owned()) {
-            let key = String::from_utf8_lossy(key);
-            tracing::warn!(target: TARGET, %key, "nothing that a node wrote: left alone");
+            let key = shorten(&String::from_utf8_lossy(key));
+            tracing::warn!(target: TARGET, key, "nothing that a node wrote: {what}");
         }
     }
 }
@@ -64,7 +70,7 @@ pub(super) struct Mirror {
     entries: BTreeMap<Vec<u8>, Entry>,
     /// What was removed, as it last was, since this was asked.
     removed: Vec<(Vec<u8>, Entry)>,
-    /// The copy holds all changes before this one.
+    /// The copy holds all changes up to this one.
     revision: i64,
     watch: Option<WatchStream>,
     as_of: Option<Instant>,
@@ -76,7 +82,7 @@ pub(super) struct Mirror {
     begun: Instant,
     rest_until: Instant,
     failing: bool,
-    /// What the last read said that did not agree, and the copy's revision at that time.
+    /// The copy's revision when a read last disagreed with it.
     doubt: Option<i64>,
 }
 
@@ -122,7 +128,7 @@ impl Mirror {
         std::mem::take(&mut self.removed)
     }
 
-    /// The copy holds all changes before this revision, and those of it that have come.
+    /// The copy holds all changes up to this revision.
     pub(super) fn revision(&self) -> i64 {
         self.revision
     }
@@ -219,12 +225,15 @@ impl Mirror {
         }
         let options = WatchOptions::new()
             .with_range(end)
-            .with_start_revision(revision + 1)
-            .with_fragment();
+            .with_start_revision(revision.saturating_add(1));
         let prefix = self.prefix.clone();
         let watch = self
             .line
-            .ask(|mut client| async move { client.watch(prefix, Some(options)).await })
+            .ask(|client| async move {
+                let client = client.watch_client();
+                let mut client = client.max_decoding_message_size(LARGEST_PAGE);
+                client.watch(prefix, Some(options)).await
+            })
             .await?;
         self.watch = Some(watch);
         self.entries = entries;
@@ -337,15 +346,12 @@ fn after(kv: &KeyValue) -> Vec<u8> {
     key
 }
 
-const TARGET: &str = "overwatch::etcd";
 /// Foreign keys may be any number.
 const MOST_WARNINGS: usize = 100;
 /// So many keys fit well into one answer.
 const PAGE: i64 = 200;
 /// etcd takes values of 1.5 MiB by default.
 const LARGEST_PAGE: usize = 512 << 20;
-/// Before etcd is asked again after it failed to answer.
-const PAUSE: Duration = Duration::from_millis(200);
 const DOUBT: Duration = Duration::from_millis(300);
 /// A watch that ends sooner is not begun again at once.
 const SHORTEST_WATCH: Duration = Duration::from_secs(1);

@@ -47,13 +47,21 @@ use worker::Worker;
 /// # What the fence promises, and what it cannot
 ///
 /// The function is not polled any more from a margin before the lease can run out: whatever froze the
-/// process, it goes no further than to its next await. Between two awaits nobody can stop it. So it is to ask
-/// [`Shard::check`] before each unit of work; what it begins within the margin and finishes late, a
-/// process that is frozen between the check and the deed, and a suspended machine are beyond any
-/// check that is made here. A store that refuses a stale [`token`](Shard::token) sees these too.
+/// process, it goes no further than to its next await. Between two awaits nobody can stop it. So it is
+/// to ask [`Shard::check`] before each unit of work. Beyond any check that is made here are
+///
+/// - a process that is frozen between the check and the deed, and what is begun within the margin and
+///   ends late;
+/// - a machine that is suspended as a whole (see [`Membership`] for clocks);
+/// - tasks and threads that the function starts itself and does not wait for: it is to end them before
+///   it returns, and when it is dropped;
+/// - a lease that is revoked by hand while the node cannot notice it within a second.
+///
+/// A store that refuses a stale [`token`](Shard::token) sees these too.
 ///
 /// All nodes must be given the same shards. Claims on shards that a node does not know are left alone,
-/// with a warning, as is anything else below the prefix that nobody of ours wrote.
+/// with a warning that names the key, as is anything else among the keys of the members and of this work
+/// that no node wrote.
 pub struct Shards {
     inner: Arc<Inner>,
     work: Arc<Work>,

@@ -137,9 +137,9 @@ impl Cluster {
                 ));
             }
         }
-        if keys.claims.len() != owners.len() {
-            let claims = keys.claims.len();
-            return Err(format!("{claims} claims are in etcd"));
+        // A member and its part are two keys.
+        if keys.all.len() != 2 * ids.len() + owners.len() {
+            return Err(format!("these keys are in etcd: {:?}", keys.all));
         }
         Ok(())
     }

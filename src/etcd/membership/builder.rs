@@ -17,7 +17,7 @@ use crate::policy::MAX_DURATION;
 /// | [`ttl`](Self::ttl) | 15 s | 4 s to a day, whole seconds; the lease in etcd is a second shorter |
 /// | [`margin`](Self::margin) | a tenth of the lease | 100 ms to half of the lease |
 /// | [`metadata`](Self::metadata) | empty | up to 64 KiB |
-/// | [`rejoin_jitter`](Self::rejoin_jitter) | 500 ms | up to the time to live |
+/// | [`rejoin_jitter`](Self::rejoin_jitter) | 500 ms | up to the time to live; it counts against the start deadline |
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct MembershipBuilder {

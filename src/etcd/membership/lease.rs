@@ -6,9 +6,9 @@ use std::time::Duration;
 use etcd_client::{Client, Error};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Inner, PAUSE, Session, TARGET, failure};
+use super::{Inner, Session, failure};
 use crate::etcd::cause::{Cause, is_lease_gone};
-use crate::etcd::fault::Fault;
+use crate::etcd::line::{PAUSE, TARGET};
 use crate::{Context, Failure};
 
 /// What came of one renewal.
@@ -28,6 +28,11 @@ impl Inner {
             let sent = Instant::now();
             let ask = |mut client: Client| async move { client.lease_grant(seconds, None).await };
             let cause = match self.lease_line.ask(ask).await {
+                Ok(granted) if granted.ttl() < seconds => {
+                    let text =
+                        format!("etcd grants {} s for a lease of {seconds} s", granted.ttl());
+                    return Err(Failure::new(text));
+                }
                 Ok(granted) => {
                     if granted.ttl() > seconds {
                         // Safe, since work ends by the shorter one; but others take over later.
@@ -42,8 +47,7 @@ impl Inner {
                 }
                 Err(cause) => cause,
             };
-            // Silence passes, or the probe tells of it.
-            if cause.sure && cause.fault != Fault::Unreachable {
+            if cause.is_refusal() {
                 return Err(failure("no lease", &cause));
             }
             tracing::debug!(target: TARGET, id = self.id, why = cause.text, "no lease yet");
@@ -97,9 +101,7 @@ impl Inner {
         if registered.is_some_and(|revision| revision <= header.revision()) {
             let owner = read.kvs().first().map(|kv| kv.lease());
             if owner != Some(lease) {
-                return Ok(Renewal::Gone(
-                    "the registration was removed, or is another's",
-                ));
+                return Ok(Renewal::Gone(UNREGISTERED));
             }
         }
         Ok(if header.raft_term() == term {

@@ -43,7 +43,7 @@ impl Members {
             // A key that no lease will ever remove is no node's.
             let id = id.filter(|id| entry.lease != 0 && !id.is_empty() && !id.contains('/'));
             let Some(id) = id else {
-                strange.seen(key);
+                strange.seen(key, "left alone");
                 continue;
             };
             let member = Member {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn, TxnOp};
 use tokio::time::{Instant, sleep};
 
-use super::{Inner, NO_LEASE, PAUSE, Session, TARGET, failure};
+use super::{Inner, NO_LEASE, Session, failure};
 use crate::etcd::cause::Cause;
-use crate::etcd::fault::Fault;
+use crate::etcd::line::{PAUSE, TARGET};
 use crate::{Context, Failure};
 
 /// Who is registered.
@@ -132,16 +132,16 @@ impl Inner {
             }
         }
         // A node that lives renews its lease five times in the life of it. This one missed that.
-        if left * 5 < granted * 4 - 5 {
+        if left.saturating_mul(5) < granted.saturating_mul(4).saturating_sub(5) {
             ctx.ready();
         }
         sleep(LOOK).await;
         Ok(())
     }
 
-    /// Silence passes, or the probe tells of it; what etcd refuses it goes on refusing.
+    /// Pauses, unless etcd refuses it for good.
     async fn not_yet(&self, cause: &Cause) -> Result<(), Failure> {
-        if cause.sure && cause.fault != Fault::Unreachable {
+        if cause.is_refusal() {
             return Err(failure("not registered", cause));
         }
         tracing::debug!(target: TARGET, id = self.id, why = cause.text, "not registered yet");

@@ -157,7 +157,7 @@ impl Follower {
                 _ => None,
             };
             match (parsed, place, value) {
-                (Some(WorkKey::On { id }), _, Some(_)) => {
+                (Some(WorkKey::On { id, lease }), _, Some(_)) if lease == entry.lease => {
                     on.insert(id.to_owned());
                     continue;
                 }
@@ -180,7 +180,13 @@ impl Follower {
                 }
                 _ => {}
             }
-            self.strange.seen(key);
+            self.strange.seen(
+                key,
+                match place {
+                    Some(_) => "its shard runs nowhere until that key is deleted",
+                    None => "left alone",
+                },
+            );
         }
         View {
             revision,

@@ -165,14 +165,16 @@ impl<F: Future<Output = Result<(), Failure>>> Future for Fenced<'_, F> {
         if self.lost.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(Failure::new("the shard is lost")));
         }
-        while self.end.as_mut().poll(cx).is_ready() {
-            if !self.session.allows() {
-                return Poll::Ready(Err(Failure::new("the lease has run out")));
+        // The timer only wakes it up. It is ready when the runtime gets to it, which may be later than
+        // something that wakes the work.
+        while self.session.allows() {
+            if self.end.as_mut().poll(cx).is_pending() {
+                return self.work.as_mut().poll(cx);
             }
             let until = self.session.until();
             self.end.as_mut().reset(until);
         }
-        self.work.as_mut().poll(cx)
+        Poll::Ready(Err(Failure::new("the lease has run out")))
     }
 }
 

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn, TxnOp};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Work;
 use super::claims::{Claim, Follower, REMEMBERED, View};
 use super::job::{Outcome, Shard};
 use crate::etcd::cause::Cause;
-use crate::etcd::fault::Fault;
 use crate::etcd::keys::WorkKeys;
-use crate::etcd::membership::{Inner, Membership, PAUSE, Session, TARGET, failure};
+use crate::etcd::line::{PAUSE, TARGET};
+use crate::etcd::membership::{Inner, Membership, Session, failure};
 use crate::etcd::mirror::Mirror;
 use crate::machine::Class;
 use crate::shell::text_of;
@@ -36,6 +36,8 @@ pub(super) struct Worker {
     unseen: Unseen,
     /// The revision from which on every view shows that this node takes part.
     taking_part: i64,
+    /// Whether etcd did not do what it was last told.
+    failing: bool,
     tell: mpsc::Sender<(usize, Outcome)>,
     ended: mpsc::Receiver<(usize, Outcome)>,
 }
@@ -104,6 +106,7 @@ impl Worker {
             released: HashMap::new(),
             unseen: Unseen::default(),
             taking_part: 0,
+            failing: false,
             tell,
             ended,
         }
@@ -146,7 +149,7 @@ impl Worker {
             }
             let Some(view) = &view else { continue };
             match ctx.until_stopping(self.act(view)).await {
-                Some(next) => again = next,
+                Some(next) => again = next?,
                 None => break,
             }
         }
@@ -162,8 +165,7 @@ impl Worker {
                 Ok(revision) => return Ok(revision),
                 Err(cause) => cause,
             };
-            // Silence passes, or the probe tells of it.
-            if cause.sure && cause.fault != Fault::Unreachable {
+            if cause.is_refusal() {
                 return Err(failure("cannot take part in the work", &cause));
             }
             sleep(PAUSE).await;
@@ -212,7 +214,11 @@ impl Worker {
     }
 
     /// Does what the view asks for, and tells when to look again even if nothing happens.
-    async fn act(&mut self, view: &View) -> Option<Instant> {
+    ///
+    /// # Errors
+    ///
+    /// When etcd refuses it for good.
+    async fn act(&mut self, view: &View) -> Result<Option<Instant>, Failure> {
         let now = Instant::now();
         let mut todo = self.decide(view, now);
         if let Some(until) = self.unseen.until {
@@ -223,14 +229,21 @@ impl Worker {
                 self.unseen = Unseen::default();
             }
         }
-        if let Err(cause) = self.carry_out(&todo, view).await {
-            tracing::debug!(target: TARGET, work = self.work.name, why = cause.text, "claims are not settled");
-            todo.look_again(Instant::now() + PAUSE);
+        match self.carry_out(&todo, view).await {
+            Ok(()) => self.failing = false,
+            Err(cause) if cause.is_refusal() => return Err(failure("claims are refused", &cause)),
+            Err(cause) => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    let (work, fault, why) = (&self.work.name, cause.fault, &cause.text);
+                    tracing::warn!(target: TARGET, work, %fault, why, "claims are not settled");
+                }
+                todo.look_again(Instant::now() + PAUSE);
+            }
         }
         if let Some(until) = self.unseen.until {
             todo.look_again(until);
         }
-        todo.again
+        Ok(todo.again)
     }
 
     async fn carry_out(&mut self, todo: &Todo, view: &View) -> Result<(), Cause> {
@@ -433,7 +446,9 @@ impl Worker {
         // Others take over from here on. Where etcd does not answer, the lease tells them.
         let on = self.own_key();
         let ask = |mut client: Client| async move { client.delete(on, None).await };
-        let mut answering = self.inner.line.ask(ask).await.is_ok();
+        // Not for long, because jobs may have stopped meanwhile.
+        let left = timeout(LEAVE, self.inner.line.ask(ask)).await;
+        let mut answering = matches!(left, Ok(Ok(_)));
         let mut stopped: Vec<Release> = Vec::new();
         for (place, claim) in view.iter().flat_map(|view| view.claims.iter().enumerate()) {
             if let Claim::Held {
@@ -483,6 +498,8 @@ impl Worker {
 const BATCH: usize = 100;
 /// Before etcd is told again what is not seen.
 const REPEAT: Duration = Duration::from_millis(500);
+/// How long etcd may take to note that this node takes no part any more.
+const LEAVE: Duration = Duration::from_millis(300);
 const BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 

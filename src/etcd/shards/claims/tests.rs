@@ -145,6 +145,7 @@ fn what_nobody_of_ours_wrote_is_left_alone() {
         store.put(key, "a", 7);
     }
     store.put("on/stranger/7", "", 0);
+    store.put("on/a/8", "", 7);
     let view = store.view();
     assert_eq!((view.on, view.claims), (before.on, before.claims));
     // In the place of a claim it is in the way of one.
@@ -153,6 +154,24 @@ fn what_nobody_of_ours_wrote_is_left_alone() {
     let entry = store.entries.get_mut(&b"p/work/w/shard/0"[..]);
     entry.expect("just put").value = vec![0xff];
     let view = store.view();
+    let warned = |key: &str| {
+        store
+            .follower
+            .strange
+            .has(format!("p/work/w/{key}").as_bytes())
+    };
+    for key in [
+        "shard/2",
+        "shard/x",
+        "on/a",
+        "on//7",
+        "junk",
+        "on/stranger/7",
+        "shard/0",
+        "shard/1",
+    ] {
+        assert!(warned(key), "{key}");
+    }
     let in_the_way =
         |claim: &Claim| matches!(claim, Claim::Held { by, lease: 0, .. } if by.is_empty());
     assert!(view.claims.iter().all(in_the_way), "{view:?}");

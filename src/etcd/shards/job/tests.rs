@@ -66,6 +66,21 @@ async fn who_was_frozen_goes_no_further_than_its_next_await() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_clock_decides_and_not_the_timer() {
+    let (session, _) = shard(Duration::ZERO);
+    let lost = CancellationToken::new();
+    let mut fenced = Fenced {
+        session: &session,
+        lost: Box::pin(lost.cancelled()),
+        // As if the runtime had not got to it.
+        end: Box::pin(sleep_until(Instant::now() + SECOND)),
+        work: Box::pin(async { panic!("polled") }),
+    };
+    let mut cx = Poller::from_waker(Waker::noop());
+    assert!(Pin::new(&mut fenced).poll(&mut cx).is_ready());
+}
+
 struct PanicsWhenDropped;
 
 impl Drop for PanicsWhenDropped {
