@@ -15,7 +15,7 @@ pub use job::{Lost, Shard};
 
 use super::error::EtcdConfigError;
 use super::keys::check_name;
-use super::membership::{Inner, Membership};
+use super::membership::{Membership, Node};
 use crate::{Component, Context, Failure};
 use worker::Worker;
 
@@ -63,7 +63,7 @@ use worker::Worker;
 /// with a warning that names the key, as is anything else among the keys of the members and of this work
 /// that no node wrote.
 pub struct Shards {
-    inner: Arc<Inner>,
+    node: Arc<Node>,
     work: Arc<Work>,
 }
 
@@ -108,6 +108,19 @@ impl Shards {
     }
 
     /// Named jobs, one shard each. They are numbered in the order of their names.
+    ///
+    /// ```
+    /// # use overwatch::etcd::{EtcdConfigError, Membership, Shard, Shards};
+    /// # fn example(membership: Membership) -> Result<Shards, EtcdConfigError> {
+    /// Shards::named(&membership, "reports", ["daily", "weekly"], |job: Shard| async move {
+    ///     while job.sleep(std::time::Duration::from_secs(60)).await {
+    ///         job.check()?;
+    ///         println!("the {} report", job.name());
+    ///     }
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -158,7 +171,7 @@ impl Shards {
         check_name("work", &work)?;
         let job = move |shard| -> Running { Box::pin((job.clone())(shard)) };
         Ok(Self {
-            inner: Arc::clone(membership.inner()),
+            node: Arc::clone(membership.node()),
             work: Arc::new(Work {
                 name: work,
                 shards: names.map(Into::into).collect(),
@@ -177,11 +190,11 @@ impl Work {
 #[async_trait::async_trait]
 impl Component for Shards {
     async fn run(&self, ctx: Context) -> Result<(), Failure> {
-        let Some(session) = ctx.until_stopping(self.inner.session()).await else {
+        let Some(session) = ctx.until_stopping(self.node.session()).await else {
             return Ok(());
         };
-        let inner = Arc::clone(&self.inner);
-        Worker::new(inner, Arc::clone(&self.work), session, ctx)
+        let node = Arc::clone(&self.node);
+        Worker::new(node, Arc::clone(&self.work), session, ctx)
             .run()
             .await
     }

@@ -1,8 +1,10 @@
 //! What a membership is told, and what cannot work.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Membership, Times};
+use super::Membership;
+use super::node::{Node, Times};
 use crate::etcd::config::EtcdConfig;
 use crate::etcd::error::EtcdConfigError;
 use crate::etcd::keys::{Prefix, check_name};
@@ -123,13 +125,8 @@ impl MembershipBuilder {
             renew_every: lease / RENEWALS,
             rejoin_jitter: self.rejoin_jitter,
         };
-        Ok(Membership::new(
-            self.etcd,
-            prefix,
-            self.id,
-            self.metadata,
-            times,
-        ))
+        let node = Node::new(self.etcd, prefix, self.id, self.metadata, times);
+        Ok(Membership(Arc::new(node)))
     }
 }
 

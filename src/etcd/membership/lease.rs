@@ -6,7 +6,8 @@ use std::time::Duration;
 use etcd_client::{Client, Error};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Inner, Session, failure};
+use super::node::{Node, failure};
+use super::session::Session;
 use crate::etcd::cause::{Cause, is_lease_gone};
 use crate::etcd::line::{PAUSE, TARGET};
 use crate::{Context, Failure};
@@ -20,7 +21,7 @@ enum Renewal {
     Unsure,
 }
 
-impl Inner {
+impl Node {
     /// A new lease, and with it a session. Tried until etcd answers, or says that it will not.
     pub(super) async fn grant(&self, ctx: &Context) -> Result<Arc<Session>, Failure> {
         let seconds = self.times.lease.as_secs() as i64;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn, TxnOp};
 use tokio::time::{Instant, sleep};
 
-use super::{Inner, NO_LEASE, Session, failure};
+use super::node::{NO_LEASE, Node, failure};
+use super::session::Session;
 use crate::etcd::cause::Cause;
 use crate::etcd::line::{PAUSE, TARGET};
 use crate::{Context, Failure};
@@ -36,7 +37,7 @@ impl Other {
     }
 }
 
-impl Inner {
+impl Node {
     /// Registers the node, and says that it is up. Ends when it is registered.
     ///
     /// # Errors

@@ -53,9 +53,10 @@ impl Shard {
         &self.0.name
     }
 
-    /// A fencing token: higher for each new claim on this shard than for all before it, as long as the
-    /// store is the same (it is the claim's revision in etcd). Send it along with each write; a store that remembers the highest one, and
-    /// refuses all that is lower, cannot be harmed by an owner that does not know yet that it is none.
+    /// A fencing token: higher for each new claim on this shard than for all before it, as long as
+    /// etcd's store is the same (it is the claim's revision). Send it along with each write; a store that
+    /// remembers the highest one, and refuses all that is lower, cannot be harmed by an owner that does
+    /// not know yet that it is none.
     pub fn token(&self) -> i64 {
         self.0.token
     }

@@ -14,14 +14,14 @@ use super::job::{Outcome, Shard};
 use crate::etcd::cause::Cause;
 use crate::etcd::keys::WorkKeys;
 use crate::etcd::line::{PAUSE, TARGET};
-use crate::etcd::membership::{Inner, Membership, Session, failure};
+use crate::etcd::membership::{Membership, Node, Session, failure};
 use crate::etcd::mirror::Mirror;
 use crate::machine::Class;
 use crate::shell::text_of;
 use crate::{Context, Failure};
 
 pub(super) struct Worker {
-    inner: Arc<Inner>,
+    node: Arc<Node>,
     work: Arc<Work>,
     keys: WorkKeys,
     session: Arc<Session>,
@@ -88,7 +88,7 @@ impl Todo {
 
 impl Worker {
     pub(super) fn new(
-        inner: Arc<Inner>,
+        node: Arc<Node>,
         work: Arc<Work>,
         session: Arc<Session>,
         ctx: Context,
@@ -96,8 +96,8 @@ impl Worker {
         // Each job says once that it has ended, so there is always room.
         let (tell, ended) = mpsc::channel(work.shards.len());
         Self {
-            keys: inner.prefix.work(&work.name),
-            inner,
+            keys: node.prefix.work(&work.name),
+            node,
             work,
             session,
             ctx,
@@ -113,8 +113,8 @@ impl Worker {
     }
 
     pub(super) async fn run(mut self) -> Result<(), Failure> {
-        let _runs = self.inner.begin_work(&self.work.name)?;
-        let at_work = self.inner.at_work();
+        let _runs = self.node.begin_work(&self.work.name)?;
+        let at_work = self.node.at_work();
         let ctx = self.ctx.clone();
         match ctx.until_stopping(self.take_part()).await {
             Some(taking_part) => self.taking_part = taking_part?,
@@ -176,7 +176,7 @@ impl Worker {
         let key = self.own_key();
         let options = PutOptions::new().with_lease(self.session.lease);
         let ask = |mut client: Client| async move { client.put(key, "", Some(options)).await };
-        let answer = self.inner.line.ask(ask).await?;
+        let answer = self.node.line.ask(ask).await?;
         Ok(answer
             .header()
             .ok_or_else(Cause::without_header)?
@@ -184,13 +184,13 @@ impl Worker {
     }
 
     fn own_key(&self) -> String {
-        self.keys.on(&self.inner.id, self.session.lease)
+        self.keys.on(&self.node.id, self.session.lease)
     }
 
     /// Follows etcd's records in a task of its own, so that nothing keeps it from it.
     fn follow(&self) -> watch::Receiver<Option<Arc<View>>> {
-        let every = self.inner.times().renew_every;
-        let mut mirror = Mirror::new(Arc::clone(&self.inner.line), self.keys.all(), every);
+        let every = self.node.check_every();
+        let mut mirror = Mirror::new(Arc::clone(&self.node.line), self.keys.all(), every);
         let mut follower = Follower::new(
             self.keys.clone(),
             &self.own_key(),
@@ -258,7 +258,7 @@ impl Worker {
     fn decide(&mut self, view: &View, now: Instant) -> Todo {
         let mut todo = Todo::default();
         let may_claim = self.session.registered_at().is_some();
-        let planned = view.planned(&self.work.name, &self.inner.id, now);
+        let planned = view.planned(&self.work.name, &self.node.id, now);
         for (place, (claim, planned)) in view.claims.iter().zip(planned).enumerate() {
             let own = match *claim {
                 Claim::Held {
@@ -321,7 +321,7 @@ impl Worker {
             },
         );
         let (work, tell) = (Arc::clone(&self.work), self.tell.clone());
-        let at_work = self.inner.at_work();
+        let at_work = self.node.at_work();
         self.ctx.spawn(async move {
             let outcome = shard.run(|shard| work.begin(shard)).await;
             drop(at_work);
@@ -384,7 +384,7 @@ impl Worker {
                 None => Compare::create_revision(&*key, CompareOp::Equal, 0),
                 Some(revision) => Compare::mod_revision(&*key, CompareOp::Equal, revision),
             };
-            let put = TxnOp::put(key, &*self.inner.id, options());
+            let put = TxnOp::put(key, &*self.node.id, options());
             TxnOp::txn(Txn::new().when([free]).and_then([put]))
         });
         // If others were faster, nothing of it will ever be seen.
@@ -426,11 +426,11 @@ impl Worker {
         let mut revision = 0;
         while !operations.is_empty() {
             let rest = operations.split_off(operations.len().min(BATCH));
-            let member = self.inner.prefix.member(&self.inner.id);
+            let member = self.node.prefix.member(&self.node.id);
             let is_member = Compare::lease(member, CompareOp::Equal, self.session.lease);
             let txn = Txn::new().when([is_member]).and_then(operations);
             let ask = |mut client: Client| async move { client.txn(txn).await };
-            let answer = self.inner.line.ask(ask).await?;
+            let answer = self.node.line.ask(ask).await?;
             revision = answer
                 .header()
                 .ok_or_else(Cause::without_header)?
@@ -447,7 +447,7 @@ impl Worker {
         let on = self.own_key();
         let ask = |mut client: Client| async move { client.delete(on, None).await };
         // Not for long, because jobs may have stopped meanwhile.
-        let left = timeout(LEAVE, self.inner.line.ask(ask)).await;
+        let left = timeout(LEAVE, self.node.line.ask(ask)).await;
         let mut answering = matches!(left, Ok(Ok(_)));
         let mut stopped: Vec<Release> = Vec::new();
         for (place, claim) in view.iter().flat_map(|view| view.claims.iter().enumerate()) {

@@ -16,8 +16,8 @@ fn worker(ctx: Context) -> Worker {
     let session = Session::new(LEASE, Instant::now());
     session.allow(Instant::now(), Duration::from_secs(3_600));
     session.register(1);
-    let inner = Arc::clone(membership.inner());
-    Worker::new(inner, shards.work, Arc::new(session), ctx)
+    let node = Arc::clone(membership.node());
+    Worker::new(node, shards.work, Arc::new(session), ctx)
 }
 
 fn held(by: &str, lease: i64, revision: i64) -> Claim {
