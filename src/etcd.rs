@@ -1,4 +1,23 @@
-//! A [`Probe`](crate::Probe) for etcd (feature `etcd`).
+//! A [`Probe`](crate::Probe) for etcd, and components for a service whose nodes share work by it
+//! (feature `etcd`).
+//!
+//! - [`EtcdProbe`] sees each way in which etcd fails; the rest of this page is about it.
+//! - [`Membership`] makes the node a member of its cluster, under a lease, and feeds the
+//!   [fence](crate::Fence).
+//! - [`Shards`] spreads work over the members, each shard at one of them at a time.
+//!
+//! All three take an [`EtcdConfig`]. Membership and shards write below a prefix of yours, and nowhere
+//! else; the probe writes nothing:
+//!
+//! | key | value | there as long as |
+//! | --- | --- | --- |
+//! | `{prefix}members/{id}` | the metadata | the node is a member |
+//! | `{prefix}work/{work}/on/{id}/{lease}` | | the node takes part in this work |
+//! | `{prefix}work/{work}/shard/{shard}` | the id of who has claimed it; empty when that one has released it and nobody has claimed it since | the lease of who wrote it lives |
+//!
+//! Every key is bound to the lease of its writer. What else is found there is left alone.
+//!
+//! # What the probe asks
 //!
 //! A watch that reports no error proves nothing: it stays quiet when the server hangs, when packets
 //! vanish, when the quorum is lost, when the disk stalls and when the store is full. So [`EtcdProbe`]
@@ -54,6 +73,13 @@
 //! - A write that is refused for its own sake: for a key, by a quota of yours, by rights.
 //! - What is slow within the latency budget.
 //!
+//! # What a member costs
+//!
+//! Five renewals in the life of a lease: for each a stream with two messages, and a linearizable read.
+//! A watch of the members, and one for each work; each is checked as often as the lease is renewed, and
+//! every 2 s at least, by a read for which etcd looks at all keys of that work. Each change of who runs
+//! what is one transaction for up to 100 shards.
+//!
 //! # Building
 //!
 //! etcd-client compiles etcd's protocol files, so this feature needs `protoc` and protobuf's own
@@ -67,6 +93,7 @@ pub(crate) mod dial;
 mod endpoint;
 mod error;
 mod fault;
+mod hash;
 mod judge;
 mod keys;
 mod lane;

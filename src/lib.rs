@@ -162,7 +162,8 @@
 //! - Every number, its default and its bounds: [`Policy`] and [`Tuning`].
 //! - How to test your own components through an outage, without waiting: `test_util` (feature
 //!   `test-util`).
-//! - Health endpoints: `http` (feature `http`). A probe for etcd: `etcd` (feature `etcd`).
+//! - Health endpoints: `http` (feature `http`). A probe for etcd, and work that is
+//!   shared among nodes: `etcd` (feature `etcd`).
 //!
 //! Components run on a tokio runtime. With `current_thread` one blocking component freezes them all
 //! and the supervisor too; prefer the multi-thread runtime, and with a lease the
@@ -193,7 +194,7 @@
 //! | `overwatch::report` | warn | failure reports: `component`, `class`, `count`, `first`, `last` |
 //! | `overwatch::component` | warn | a component ended with a failure: `component`, `failure`, `stopping`; also the span of each component: `name`, `epoch` |
 //! | `overwatch::probe` | info, warn | the dependency turned alive or failing, or fails in another way: `alive`, `class` |
-//! | `overwatch::etcd` | info, warn | which of etcd's endpoints can be used, when that changes; what a user may not check |
+//! | `overwatch::etcd` | info, warn | which of etcd's endpoints can be used, when that changes; what a user may not check; what becomes of a membership, and of shards that fail |
 //! | `overwatch::end` | error | the process is being left |
 //! | `overwatch::effect`, `overwatch::ignored` | debug | each effect; each input that was ignored, and `why` |
 //!

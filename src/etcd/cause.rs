@@ -64,6 +64,12 @@ impl Cause {
         Self::sure(fault, shorten(&format!("alarm raised by member {members}")))
     }
 
+    /// Whether etcd goes on saying so, whoever is asked. Silence passes, or the probe tells of it, and a
+    /// token that has expired is replaced at the next try.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.sure && !matches!(self.fault, Fault::Unreachable | Fault::Unauthenticated)
+    }
+
     /// Whether it is about the whole cluster, whichever member said it.
     pub(super) fn of_cluster(&self) -> bool {
         self.sure && matches!(self.fault, Fault::NoSpace | Fault::Corrupt)
@@ -172,6 +178,9 @@ fn of_status(code: i32, message: &str) -> Cause {
         INVALID_ARGUMENT if says("revision of auth store is old") => {
             Cause::passing(Fault::Unauthenticated, text)
         }
+        INVALID_ARGUMENT if says("too large") || says("too many operations") => {
+            Cause::sure(Fault::WritePath, text)
+        }
         UNAUTHENTICATED | INVALID_ARGUMENT => {
             let text = text
                 .strip_prefix("authentication failed, ")
@@ -216,7 +225,7 @@ fn chain<'a>(
 }
 
 /// What a server says goes into logs and health pages, so it is bounded and on one line.
-fn shorten(text: &str) -> String {
+pub(super) fn shorten(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .take(LONGEST)

@@ -41,7 +41,7 @@ pub(super) struct WorkKeys(String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WorkKey<'a> {
     /// A node takes part.
-    On { id: &'a str },
+    On { id: &'a str, lease: i64 },
     /// The claim on a shard.
     Shard { name: &'a str },
 }
@@ -67,8 +67,8 @@ impl WorkKeys {
             return Some(WorkKey::Shard { name });
         }
         let (id, lease) = rest.strip_prefix("on/")?.split_once('/')?;
-        let known = !id.is_empty() && i64::from_str_radix(lease, 16).is_ok();
-        known.then_some(WorkKey::On { id })
+        let lease = i64::from_str_radix(lease, 16).ok()?;
+        (!id.is_empty()).then_some(WorkKey::On { id, lease })
     }
 }
 
@@ -120,7 +120,8 @@ mod tests {
         let keys = Prefix::parse("checks").expect("valid").work("http");
         assert_eq!(keys.all(), "checks/work/http/");
         let on = keys.on("node-1", 0x7f);
-        assert_eq!(keys.parse(&on), Some(WorkKey::On { id: "node-1" }));
+        let (id, lease) = ("node-1", 0x7f);
+        assert_eq!(keys.parse(&on), Some(WorkKey::On { id, lease }));
         let shard = keys.shard("17");
         assert_eq!(keys.parse(&shard), Some(WorkKey::Shard { name: "17" }));
     }

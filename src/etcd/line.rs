@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use etcd_client::{Client, Error};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::cause::Cause;
@@ -14,12 +15,18 @@ use super::dial::{Dial, Tcp};
 use super::fault::Fault;
 use crate::shell::lock;
 
+/// Where membership and shards are logged.
+pub(super) const TARGET: &str = "overwatch::etcd";
+/// Before etcd is asked again after it failed to answer.
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
+
 /// Asks one member as long as it answers, and then the next one. Whoever shares it moves on together.
 pub(super) struct Line {
     config: Arc<EtcdConfig>,
     /// How long one question may take, on one member.
     patience: Duration,
     at: Mutex<At>,
+    moved: watch::Sender<()>,
 }
 
 #[derive(Default)]
@@ -35,7 +42,13 @@ impl Line {
             config,
             patience,
             at: Mutex::default(),
+            moved: watch::Sender::default(),
         }
+    }
+
+    /// Changes when another member is asked than before.
+    pub(super) fn moved(&self) -> watch::Receiver<()> {
+        self.moved.subscribe()
     }
 
     /// One question, within the patience. After a failure the next one goes to the next member.
@@ -60,6 +73,11 @@ impl Line {
             self.move_on(turn);
         }
         Err(self.explained(cause))
+    }
+
+    /// Begins afresh: an old client's connection may be dead, or its token expired.
+    pub(super) fn reopen(&self) {
+        self.at().client = None;
     }
 
     async fn client(&self) -> Result<(usize, Client), Cause> {
@@ -95,6 +113,8 @@ impl Line {
         if at.turn == turn {
             at.turn = turn.wrapping_add(1);
             at.client = None;
+            drop(at);
+            self.moved.send_replace(());
         }
     }
 

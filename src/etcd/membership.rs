@@ -3,27 +3,24 @@
 mod builder;
 mod lease;
 mod members;
+mod node;
 mod register;
 mod session;
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout_at};
 
 pub use builder::MembershipBuilder;
 pub use members::{Member, Members};
+pub(super) use node::{Node, failure};
 pub(super) use session::Session;
 
-use super::cause::Cause;
 use super::config::EtcdConfig;
-use super::keys::Prefix;
-use super::line::Line;
-use super::mirror::Mirror;
-use crate::shell::lock;
 use crate::{Component, Context, Failure, Fence};
+use node::{Only, Times};
 use session::Running;
 
 /// Makes the node a member of its cluster: a [`Component`], and a handle to ask. Clones are the same
@@ -81,51 +78,22 @@ use session::Running;
 /// one lets them run out ([etcd#15247](https://github.com/etcd-io/etcd/issues/15247)).
 ///
 /// **The time to live** is a promise to the other nodes: one second after it at the latest they have
-/// taken over the work of a node that died. The lease in etcd is [a second](Self::GRACE) shorter; that
-/// second is for a node whose lease was revoked behind its back to notice.
+/// taken over the work of a node that died. (A new leader of etcd's begins all leases anew.) The lease in
+/// etcd is [a second](Self::GRACE) shorter; that second is for a node whose lease was revoked behind its
+/// back to notice.
 ///
 /// **A second node under the same id** is refused, in words: the first one is seen to renew its lease.
-/// A registration that nobody renews, of a process that died, is waited for; meanwhile the node is up,
-/// its work is kept for it, and it does none.
+/// A registration that nobody renews, of a process that died, is waited for. As soon as a renewal of it
+/// was missed, which takes a fifth of the time to live and a second, the node is up; its work is kept for
+/// it, and it does none until then. The start deadline should be longer than that.
 ///
 /// **Clocks.** Only spans of time are measured, each by one clock: nodes and servers need not agree on
 /// the time of day. Their clocks must run equally fast, to within the margin (a tenth of the time to
-/// live by default). The process' clock is `CLOCK_MONOTONIC` on Linux, which goes on while the process is stopped (SIGSTOP, a
-/// cgroup freezer) but not while the whole machine is suspended: after that, nothing but a
-/// [fencing token](super::Shard::token) helps.
+/// live by default). A process' clock is `CLOCK_MONOTONIC` on Linux, which goes on while the process is
+/// stopped (SIGSTOP, a cgroup freezer) but not while the whole machine is suspended: after that, nothing
+/// but a [fencing token](super::Shard::token) helps.
 #[derive(Clone)]
-pub struct Membership(Arc<Inner>);
-
-pub(super) struct Inner {
-    pub(super) line: Arc<Line>,
-    pub(super) prefix: Prefix,
-    pub(super) id: String,
-    metadata: Vec<u8>,
-    times: Times,
-    session: watch::Sender<Option<Arc<Session>>>,
-    members: watch::Sender<Members>,
-    /// Whoever works under the lease holds a receiver.
-    work: watch::Sender<()>,
-    /// The lease of the last epoch, unless it was revoked.
-    last_lease: Mutex<Option<i64>>,
-}
-
-/// All times that follow from the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Times {
-    /// Of the lease in etcd.
-    pub(super) lease: Duration,
-    pub(super) margin: Duration,
-    pub(super) renew_every: Duration,
-    pub(super) rejoin_jitter: Duration,
-}
-
-impl Times {
-    /// How long one question may take, so that another one fits between two renewals.
-    fn patience(&self) -> Duration {
-        self.renew_every.mul_f32(0.5).min(LONGEST_PATIENCE)
-    }
-}
+pub struct Membership(Arc<Node>);
 
 impl Membership {
     /// The last second of the time to live: how long the next owner of a shard waits when its claim has
@@ -140,27 +108,6 @@ impl Membership {
         id: impl Into<String>,
     ) -> MembershipBuilder {
         MembershipBuilder::new(etcd, prefix.into(), id.into())
-    }
-
-    fn new(
-        config: EtcdConfig,
-        prefix: Prefix,
-        id: String,
-        metadata: Vec<u8>,
-        times: Times,
-    ) -> Self {
-        let line = Arc::new(Line::new(Arc::new(config), times.patience()));
-        Self(Arc::new(Inner {
-            line,
-            prefix,
-            id,
-            metadata,
-            times,
-            session: watch::Sender::default(),
-            members: watch::Sender::default(),
-            work: watch::Sender::default(),
-            last_lease: Mutex::default(),
-        }))
     }
 
     /// The node's own id.
@@ -186,111 +133,60 @@ impl Membership {
 
     /// The members, as they change. Empty, with no [`as_of`](Members::as_of), before the node first
     /// joins; the last state known while it is away.
+    ///
+    /// ```
+    /// # fn example(membership: overwatch::etcd::Membership) {
+    /// let members = membership.members();
+    /// for (id, member) in &*members.borrow() {
+    ///     println!("{id} at {}", String::from_utf8_lossy(member.metadata()));
+    /// }
+    /// # }
+    /// ```
     pub fn members(&self) -> watch::Receiver<Members> {
         self.0.members.subscribe()
     }
 
-    pub(super) fn inner(&self) -> &Arc<Inner> {
+    pub(super) fn node(&self) -> &Arc<Node> {
         &self.0
-    }
-}
-
-impl Inner {
-    /// The session once there is one.
-    pub(super) async fn session(&self) -> Arc<Session> {
-        let mut published = self.session.subscribe();
-        loop {
-            if let Some(session) = &*published.borrow_and_update() {
-                return Arc::clone(session);
-            }
-            if published.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
-    }
-
-    /// Keeps the lease from being revoked while it is held.
-    pub(super) fn at_work(&self) -> watch::Receiver<()> {
-        self.work.subscribe()
-    }
-
-    pub(super) fn times(&self) -> &Times {
-        &self.times
-    }
-
-    /// Follows the members for as long as it is polled.
-    async fn follow(&self) {
-        let every = self.times.renew_every;
-        let prefix = self.prefix.members();
-        let mut mirror = Mirror::new(Arc::clone(&self.line), prefix.clone(), every);
-        loop {
-            mirror.next().await;
-            self.members.send_replace(Members::read(&prefix, &mirror));
-        }
-    }
-
-    /// So that a fleet that lost the same etcd does not come back in one instant.
-    fn rejoin_pause(&self, epoch: u64) -> Duration {
-        let seed = self.id.bytes().fold(epoch, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        // The low bits of such a hash hardly differ.
-        let part = f64::from((seed >> 20) as u32) / f64::from(u32::MAX);
-        self.times.rejoin_jitter.mul_f64(part)
-    }
-
-    /// Takes everything of this node out of etcd, once no work goes on under the lease.
-    async fn leave(&self, lease: i64, ctx: &Context) {
-        // A little before the abort, so that there is time to say that it did not work.
-        let deadline = ctx.stop_deadline().unwrap_or_else(Instant::now) - PAUSE;
-        let left = timeout_at(deadline, async {
-            self.work.closed().await;
-            while let Err(cause) = self.revoke(lease).await {
-                tracing::debug!(target: TARGET, id = self.id, why = cause.text, "not left yet");
-                sleep(PAUSE).await;
-            }
-        });
-        if left.await.is_ok() {
-            *lock(&self.last_lease) = None;
-            return;
-        }
-        tracing::warn!(
-            target: TARGET, id = self.id, lease = format!("{lease:x}"),
-            "left without a word: there was still work, or etcd did not answer; the lease runs out"
-        );
     }
 }
 
 #[async_trait::async_trait]
 impl Component for Membership {
     async fn run(&self, ctx: Context) -> Result<(), Failure> {
-        let inner = &*self.0;
-        if ctx.epoch() > 1 && !ctx.sleep(inner.rejoin_pause(ctx.epoch())).await {
+        let node = &*self.0;
+        let Some(_only) = Only::one(&node.running) else {
+            let text = "this membership runs twice: add it to one service, once";
+            return Err(Failure::new(text).fatal());
+        };
+        if ctx.epoch() > 1 && !ctx.sleep(node.rejoin_pause(ctx.epoch())).await {
             return Ok(());
         }
-        let Some(granted) = ctx.until_stopping(inner.grant(&ctx)).await else {
+        node.line.reopen();
+        node.lease_line.reopen();
+        let Some(granted) = ctx.until_stopping(node.grant(&ctx)).await else {
             return Ok(());
         };
         let session = granted?;
-        let before = lock(&inner.last_lease).replace(session.lease);
-        let running = Running::publish(Arc::clone(&session), &inner.session);
+        node.remember(session.lease);
+        let running = Running::publish(Arc::clone(&session), &node.session);
         let life = async {
-            inner.register(&session, before, &ctx).await?;
+            node.register(&session, &ctx).await?;
             // Whatever happens from here on, the others tell.
             std::future::pending().await
         };
         let ended = tokio::select! {
             biased;
             () = ctx.stopping() => Ok(()),
-            lost = inner.renew(&session, &ctx) => Err(lost),
+            lost = node.renew(&session, &ctx) => Err(lost),
             refused = life => refused,
-            () = inner.follow() => Ok(()),
+            lost = node.follow(&session) => Err(lost),
         };
         match &ended {
             Ok(()) => {
                 // Nothing more is begun under it; what goes on is allowed while it stops.
-                inner.session.send_replace(None);
-                inner.leave(session.lease, &ctx).await;
+                node.session.send_replace(None);
+                node.leave(&ctx).await;
             }
             // Whatever works under it is ended before anything else is done. What may be left in etcd
             // is removed at the next start.
@@ -310,13 +206,3 @@ impl fmt::Debug for Membership {
             .finish_non_exhaustive()
     }
 }
-
-/// What etcd answered, or did not, as a failure of a component.
-pub(super) fn failure(what: &str, cause: &Cause) -> Failure {
-    Failure::new(format!("{what}: {}: {}", cause.fault, cause.text)).dependency()
-}
-
-pub(super) const TARGET: &str = "overwatch::etcd";
-/// Before etcd is asked again after it failed to answer.
-pub(super) const PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PATIENCE: Duration = Duration::from_secs(3);

@@ -4,7 +4,7 @@
 //! there are and which was changed last: if the copy agrees, it is as new as that question; if it
 //! goes on disagreeing, it is made anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,11 +14,12 @@ use etcd_client::{
     Client, Error, GetOptions, KeyValue, SortOrder, SortTarget, WatchOptions, WatchResponse,
     WatchStream,
 };
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
-use super::cause::Cause;
+use super::cause::{Cause, shorten};
 use super::fault::Fault;
-use super::line::Line;
+use super::line::{Line, PAUSE, TARGET};
 
 /// One key as etcd has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,25 @@ pub(super) struct Entry {
     pub(super) lease: i64,
     /// Of its last change.
     pub(super) revision: i64,
+}
+
+/// Keys that nobody of ours wrote, each of which is warned of once.
+#[derive(Default)]
+pub(super) struct Strange(BTreeSet<Vec<u8>>);
+
+impl Strange {
+    #[cfg(test)]
+    pub(super) fn has(&self, key: &[u8]) -> bool {
+        self.0.contains(key)
+    }
+
+    /// What follows from it is told along.
+    pub(super) fn seen(&mut self, key: &[u8], what: &str) {
+        if self.0.len() < MOST_WARNINGS && self.0.insert(key.to_owned()) {
+            let key = shorten(&String::from_utf8_lossy(key));
+            tracing::warn!(target: TARGET, key, "nothing that a node wrote: {what}");
+        }
+    }
 }
 
 /// What is new.
@@ -56,7 +76,13 @@ pub(super) struct Mirror {
     as_of: Option<Instant>,
     check_at: Instant,
     checking: Option<Checking>,
-    /// What the last read said that did not agree, and the copy's revision at that time.
+    /// Another member answers than the one that is watched.
+    moved: watch::Receiver<()>,
+    /// When the watch was begun, or another is to be at the earliest.
+    begun: Instant,
+    rest_until: Instant,
+    failing: bool,
+    /// The copy's revision when a read last disagreed with it.
     doubt: Option<i64>,
 }
 
@@ -72,17 +98,22 @@ struct Digest {
 
 impl Mirror {
     pub(super) fn new(line: Arc<Line>, prefix: impl Into<String>, every: Duration) -> Self {
+        let now = Instant::now();
         Self {
+            moved: line.moved(),
             line,
             prefix: prefix.into(),
-            every,
+            every: every.min(LONGEST_UNCHECKED),
             entries: BTreeMap::new(),
             removed: Vec::new(),
             revision: 0,
             watch: None,
             as_of: None,
-            check_at: Instant::now(),
+            check_at: now,
             checking: None,
+            begun: now,
+            rest_until: now,
+            failing: false,
             doubt: None,
         }
     }
@@ -112,12 +143,18 @@ impl Mirror {
     pub(super) async fn next(&mut self) -> News {
         loop {
             let Some(watch) = &mut self.watch else {
+                sleep_until(self.rest_until).await;
                 match self.make().await {
-                    Ok(()) => return News::Anew,
+                    Ok(()) => {
+                        self.failing = false;
+                        return News::Anew;
+                    }
                     Err(cause) => {
-                        let prefix = &self.prefix;
-                        tracing::debug!(target: TARGET, prefix, fault = %cause.fault, why = cause.text, "cannot follow");
-                        sleep(PAUSE).await;
+                        if !std::mem::replace(&mut self.failing, true) {
+                            let (prefix, fault, why) = (&self.prefix, cause.fault, &cause.text);
+                            tracing::warn!(target: TARGET, prefix, %fault, why, "cannot follow what is below the prefix");
+                        }
+                        self.rest_until = Instant::now() + PAUSE;
                         continue;
                     }
                 }
@@ -139,8 +176,10 @@ impl Mirror {
                         let prefix = &self.prefix;
                         tracing::debug!(target: TARGET, prefix, fault = %cause.fault, why = cause.text, "the watch ended");
                         self.watch = None;
+                        self.rest_until = self.begun + SHORTEST_WATCH;
                     }
                 },
+                Ok(()) = self.moved.changed() => self.check_at = Instant::now(),
                 checked = check => match checked {
                     None => self.checking = Some(digest(&self.line, &self.prefix)),
                     Some(told) => {
@@ -166,7 +205,12 @@ impl Mirror {
                 .with_limit(PAGE)
                 .with_revision(revision);
             let key = from.clone();
-            let ask = |mut client: Client| async move { client.get(key, Some(options)).await };
+            let ask = |client: Client| async move {
+                // As large as foreign values may make a page.
+                let client = client.kv_client();
+                let mut client = client.max_decoding_message_size(LARGEST_PAGE);
+                client.get(key, Some(options)).await
+            };
             let page = self.line.ask(ask).await?;
             let header = page.header().ok_or_else(Cause::without_header)?;
             // The first page says of which revision the others must be.
@@ -181,19 +225,23 @@ impl Mirror {
         }
         let options = WatchOptions::new()
             .with_range(end)
-            .with_start_revision(revision + 1)
-            .with_fragment();
+            .with_start_revision(revision.saturating_add(1));
         let prefix = self.prefix.clone();
         let watch = self
             .line
-            .ask(|mut client| async move { client.watch(prefix, Some(options)).await })
+            .ask(|client| async move {
+                let client = client.watch_client();
+                let mut client = client.max_decoding_message_size(LARGEST_PAGE);
+                client.watch(prefix, Some(options)).await
+            })
             .await?;
         self.watch = Some(watch);
         self.entries = entries;
         self.removed.clear();
         self.revision = revision;
         self.as_of = Some(sent);
-        self.check_at = Instant::now() + self.every;
+        self.begun = Instant::now();
+        self.check_at = self.begun + self.every;
         self.checking = None;
         self.doubt = None;
         Ok(())
@@ -218,7 +266,7 @@ impl Mirror {
     /// Whether the copy is confirmed.
     fn judge(&mut self, told: Result<Digest, Cause>) -> bool {
         let Ok(told) = told else {
-            self.check_at = Instant::now() + PAUSE;
+            self.check_at = Instant::now() + self.every;
             return false;
         };
         let newest = self.entries.values().map(|entry| entry.revision).max();
@@ -298,9 +346,14 @@ fn after(kv: &KeyValue) -> Vec<u8> {
     key
 }
 
-const TARGET: &str = "overwatch::etcd";
+/// Foreign keys may be any number.
+const MOST_WARNINGS: usize = 100;
 /// So many keys fit well into one answer.
-const PAGE: i64 = 2_000;
-/// Before etcd is asked again after it failed to answer.
-const PAUSE: Duration = Duration::from_millis(200);
-const DOUBT: Duration = Duration::from_millis(500);
+const PAGE: i64 = 200;
+/// etcd takes values of 1.5 MiB by default.
+const LARGEST_PAGE: usize = 512 << 20;
+const DOUBT: Duration = Duration::from_millis(300);
+/// A watch that ends sooner is not begun again at once.
+const SHORTEST_WATCH: Duration = Duration::from_secs(1);
+/// For how long a watch may be deaf, about, before that is seen.
+const LONGEST_UNCHECKED: Duration = Duration::from_secs(2);

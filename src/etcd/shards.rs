@@ -15,7 +15,7 @@ pub use job::{Lost, Shard};
 
 use super::error::EtcdConfigError;
 use super::keys::check_name;
-use super::membership::{Inner, Membership};
+use super::membership::{Membership, Node};
 use crate::{Component, Context, Failure};
 use worker::Worker;
 
@@ -47,15 +47,23 @@ use worker::Worker;
 /// # What the fence promises, and what it cannot
 ///
 /// The function is not polled any more from a margin before the lease can run out: whatever froze the
-/// process, it goes no further than to its next await. Between two awaits nobody can stop it. So it is to ask
-/// [`Shard::check`] before each unit of work; what it begins within the margin and finishes late, a
-/// process that is frozen between the check and the deed, and a suspended machine are beyond any
-/// check that is made here. A store that refuses a stale [`token`](Shard::token) sees these too.
+/// process, it goes no further than to its next await. Between two awaits nobody can stop it. So it is
+/// to ask [`Shard::check`] before each unit of work. Beyond any check that is made here are
+///
+/// - a process that is frozen between the check and the deed, and what is begun within the margin and
+///   ends late;
+/// - a machine that is suspended as a whole (see [`Membership`] for clocks);
+/// - tasks and threads that the function starts itself and does not wait for: it is to end them before
+///   it returns, and when it is dropped;
+/// - a lease that is revoked by hand while the node cannot notice it within a second.
+///
+/// A store that refuses a stale [`token`](Shard::token) sees these too.
 ///
 /// All nodes must be given the same shards. Claims on shards that a node does not know are left alone,
-/// with a warning, as is anything else below the prefix that nobody of ours wrote.
+/// with a warning that names the key, as is anything else among the keys of the members and of this work
+/// that no node wrote.
 pub struct Shards {
-    inner: Arc<Inner>,
+    node: Arc<Node>,
     work: Arc<Work>,
 }
 
@@ -99,7 +107,20 @@ impl Shards {
         )
     }
 
-    /// Named jobs. A node that is given the names in another order is given other jobs: order them.
+    /// Named jobs, one shard each. They are numbered in the order of their names.
+    ///
+    /// ```
+    /// # use overwatch::etcd::{EtcdConfigError, Membership, Shard, Shards};
+    /// # fn example(membership: Membership) -> Result<Shards, EtcdConfigError> {
+    /// Shards::named(&membership, "reports", ["daily", "weekly"], |job: Shard| async move {
+    ///     while job.sleep(std::time::Duration::from_secs(60)).await {
+    ///         job.check()?;
+    ///         println!("the {} report", job.name());
+    ///     }
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -150,7 +171,7 @@ impl Shards {
         check_name("work", &work)?;
         let job = move |shard| -> Running { Box::pin((job.clone())(shard)) };
         Ok(Self {
-            inner: Arc::clone(membership.inner()),
+            node: Arc::clone(membership.node()),
             work: Arc::new(Work {
                 name: work,
                 shards: names.map(Into::into).collect(),
@@ -169,11 +190,11 @@ impl Work {
 #[async_trait::async_trait]
 impl Component for Shards {
     async fn run(&self, ctx: Context) -> Result<(), Failure> {
-        let Some(session) = ctx.until_stopping(self.inner.session()).await else {
+        let Some(session) = ctx.until_stopping(self.node.session()).await else {
             return Ok(());
         };
-        let inner = Arc::clone(&self.inner);
-        Worker::new(inner, Arc::clone(&self.work), session, ctx)
+        let node = Arc::clone(&self.node);
+        Worker::new(node, Arc::clone(&self.work), session, ctx)
             .run()
             .await
     }

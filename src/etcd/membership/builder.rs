@@ -1,8 +1,10 @@
 //! What a membership is told, and what cannot work.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Membership, Times};
+use super::Membership;
+use super::node::{Node, Times};
 use crate::etcd::config::EtcdConfig;
 use crate::etcd::error::EtcdConfigError;
 use crate::etcd::keys::{Prefix, check_name};
@@ -17,7 +19,7 @@ use crate::policy::MAX_DURATION;
 /// | [`ttl`](Self::ttl) | 15 s | 4 s to a day, whole seconds; the lease in etcd is a second shorter |
 /// | [`margin`](Self::margin) | a tenth of the lease | 100 ms to half of the lease |
 /// | [`metadata`](Self::metadata) | empty | up to 64 KiB |
-/// | [`rejoin_jitter`](Self::rejoin_jitter) | 500 ms | up to the time to live |
+/// | [`rejoin_jitter`](Self::rejoin_jitter) | 500 ms | up to the time to live; it counts against the start deadline |
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct MembershipBuilder {
@@ -123,13 +125,8 @@ impl MembershipBuilder {
             renew_every: lease / RENEWALS,
             rejoin_jitter: self.rejoin_jitter,
         };
-        Ok(Membership::new(
-            self.etcd,
-            prefix,
-            self.id,
-            self.metadata,
-            times,
-        ))
+        let node = Node::new(self.etcd, prefix, self.id, self.metadata, times);
+        Ok(Membership(Arc::new(node)))
     }
 }
 

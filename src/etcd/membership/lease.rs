@@ -6,9 +6,10 @@ use std::time::Duration;
 use etcd_client::{Client, Error};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Inner, PAUSE, Session, TARGET, failure};
+use super::node::{Node, failure};
+use super::session::Session;
 use crate::etcd::cause::{Cause, is_lease_gone};
-use crate::etcd::fault::Fault;
+use crate::etcd::line::{PAUSE, TARGET};
 use crate::{Context, Failure};
 
 /// What came of one renewal.
@@ -20,23 +21,34 @@ enum Renewal {
     Unsure,
 }
 
-impl Inner {
+impl Node {
     /// A new lease, and with it a session. Tried until etcd answers, or says that it will not.
     pub(super) async fn grant(&self, ctx: &Context) -> Result<Arc<Session>, Failure> {
         let seconds = self.times.lease.as_secs() as i64;
         loop {
             let sent = Instant::now();
             let ask = |mut client: Client| async move { client.lease_grant(seconds, None).await };
-            let cause = match self.line.ask(ask).await {
+            let cause = match self.lease_line.ask(ask).await {
+                Ok(granted) if granted.ttl() < seconds => {
+                    let text =
+                        format!("etcd grants {} s for a lease of {seconds} s", granted.ttl());
+                    return Err(Failure::new(text));
+                }
                 Ok(granted) => {
+                    if granted.ttl() > seconds {
+                        // Safe, since work ends by the shorter one; but others take over later.
+                        tracing::warn!(
+                            target: TARGET, id = self.id, asked = seconds, granted = granted.ttl(),
+                            "etcd grants no lease this short: its election timeout asks for a longer one"
+                        );
+                    }
                     let session = Arc::new(Session::new(granted.id(), sent));
                     self.renewed(&session, sent, ctx);
                     return Ok(session);
                 }
                 Err(cause) => cause,
             };
-            // Silence passes, or the probe tells of it.
-            if cause.sure && cause.fault != Fault::Unreachable {
+            if cause.is_refusal() {
                 return Err(failure("no lease", &cause));
             }
             tracing::debug!(target: TARGET, id = self.id, why = cause.text, "no lease yet");
@@ -57,14 +69,8 @@ impl Inner {
                     at = sent + self.times.renew_every;
                     failing = false;
                 }
-                Ok(Renewal::Gone(why)) => {
-                    let (id, lease) = (&self.id, session.lease);
-                    let text = format!(
-                        "the lease {lease:x} of {id} is lost: {why}; other nodes may do its work now"
-                    );
-                    return Failure::new(text).critical();
-                }
-                Ok(Renewal::Unsure) => at = Instant::now(),
+                Ok(Renewal::Gone(why)) => return self.lost(session, why),
+                Ok(Renewal::Unsure) => at = Instant::now() + PAUSE,
                 Err(cause) => {
                     if !failing {
                         let (fault, why) = (cause.fault.as_str(), &cause.text);
@@ -79,7 +85,10 @@ impl Inner {
 
     async fn renewal(&self, session: &Session) -> Result<Renewal, Cause> {
         let lease = session.lease;
-        let term = self.line.ask(|client| keep_alive(client, lease)).await?;
+        let term = self
+            .lease_line
+            .ask(|client| keep_alive(client, lease))
+            .await?;
         let Some(term) = term else {
             return Ok(Renewal::Gone("etcd does not know it any more"));
         };
@@ -87,14 +96,13 @@ impl Inner {
         // quorum has to confirm its term, to a question that is asked after the renewal.
         let key = self.prefix.member(&self.id);
         let ask = |mut client: Client| async move { client.get(key, None).await };
-        let read = self.line.ask(ask).await?;
+        let read = self.lease_line.ask(ask).await?;
         let header = read.header().ok_or_else(Cause::without_header)?;
-        if *session.registered().borrow() {
+        let registered = session.registered_at();
+        if registered.is_some_and(|revision| revision <= header.revision()) {
             let owner = read.kvs().first().map(|kv| kv.lease());
             if owner != Some(lease) {
-                return Ok(Renewal::Gone(
-                    "the registration was removed, or is another's",
-                ));
+                return Ok(Renewal::Gone(UNREGISTERED));
             }
         }
         Ok(if header.raft_term() == term {
@@ -102,6 +110,13 @@ impl Inner {
         } else {
             Renewal::Unsure
         })
+    }
+
+    pub(super) fn lost(&self, session: &Session, why: &str) -> Failure {
+        let (id, lease) = (&self.id, session.lease);
+        let text =
+            format!("the lease {lease:x} of {id} is lost: {why}; other nodes may do its work now");
+        Failure::new(text).critical()
     }
 
     /// Both work and fence count from when it was sent.
@@ -113,7 +128,7 @@ impl Inner {
 
     /// Ends a lease, and everything under it. Fine if it is gone already.
     pub(super) async fn revoke(&self, lease: i64) -> Result<(), Cause> {
-        self.line
+        self.lease_line
             .ask(|mut client| async move {
                 match client.lease_revoke(lease).await {
                     Err(error) if !is_lease_gone(&error) => Err(error),
@@ -125,7 +140,7 @@ impl Inner {
 
     /// How much longer a lease lives, and how much it was granted, in seconds; `None` if it is gone.
     pub(super) async fn time_to_live(&self, lease: i64) -> Result<Option<(i64, i64)>, Cause> {
-        self.line
+        self.lease_line
             .ask(|mut client| async move {
                 match client.lease_time_to_live(lease, None).await {
                     Ok(told) if told.ttl() >= 0 => Ok(Some((told.ttl(), told.granted_ttl()))),
@@ -158,3 +173,5 @@ async fn keep_alive(mut client: Client, lease: i64) -> Result<Option<u64>, Error
         )),
     }
 }
+
+pub(super) const UNREGISTERED: &str = "the registration was removed, or is another's";

@@ -5,7 +5,7 @@ use std::collections::btree_map;
 
 use tokio::time::Instant;
 
-use crate::etcd::mirror::Mirror;
+use crate::etcd::mirror::{Mirror, Strange};
 
 /// A member as the others see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +20,8 @@ impl Member {
         &self.metadata
     }
 
-    /// Another one each time that the node joins, and higher than all that were there before: etcd's
-    /// revision at that moment.
+    /// Another one each time that the node joins, and higher than all that were there before, as long as
+    /// the store is the same: etcd's revision at that moment.
     pub fn incarnation(&self) -> i64 {
         self.incarnation
     }
@@ -35,19 +35,25 @@ pub struct Members {
 }
 
 impl Members {
-    pub(super) fn read(prefix: &str, mirror: &Mirror) -> Self {
-        let members = mirror.entries().iter().filter_map(|(key, entry)| {
-            let id = std::str::from_utf8(key).ok()?.strip_prefix(prefix)?;
-            // Keys that no lease will ever remove are not ours.
-            let ours = entry.lease != 0 && !id.is_empty() && !id.contains('/');
+    pub(super) fn read(prefix: &str, mirror: &Mirror, strange: &mut Strange) -> Self {
+        let mut members = BTreeMap::new();
+        for (key, entry) in mirror.entries() {
+            let id = std::str::from_utf8(key).ok();
+            let id = id.and_then(|key| key.strip_prefix(prefix));
+            // A key that no lease will ever remove is no node's.
+            let id = id.filter(|id| entry.lease != 0 && !id.is_empty() && !id.contains('/'));
+            let Some(id) = id else {
+                strange.seen(key, "left alone");
+                continue;
+            };
             let member = Member {
                 metadata: entry.value.clone(),
                 incarnation: entry.revision,
             };
-            ours.then(|| (id.to_owned(), member))
-        });
+            members.insert(id.to_owned(), member);
+        }
         Self {
-            members: members.collect(),
+            members,
             as_of: mirror.as_of(),
         }
     }
@@ -55,7 +61,8 @@ impl Members {
     /// The list holds every change up to this moment, and perhaps later ones: a quorum of etcd
     /// confirmed it to a question of that time. None before the node first joined.
     ///
-    /// It is renewed as often as the lease. When it gets older, etcd does not answer.
+    /// It is renewed as often as the lease, and every 2 s at least. When it gets older, etcd does not
+    /// answer.
     pub fn as_of(&self) -> Option<Instant> {
         self.as_of
     }

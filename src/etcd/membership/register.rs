@@ -5,10 +5,19 @@ use std::time::Duration;
 use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn, TxnOp};
 use tokio::time::{Instant, sleep};
 
-use super::{Inner, PAUSE, Session, TARGET, failure};
+use super::node::{NO_LEASE, Node, failure};
+use super::session::Session;
 use crate::etcd::cause::Cause;
-use crate::etcd::fault::Fault;
+use crate::etcd::line::{PAUSE, TARGET};
 use crate::{Context, Failure};
+
+/// Who is registered.
+enum Registered {
+    /// This node, since this revision.
+    At(i64),
+    /// Whoever has this lease.
+    Other(i64),
+}
 
 /// Somebody else's registration, as it was first seen.
 struct Other {
@@ -28,29 +37,25 @@ impl Other {
     }
 }
 
-impl Inner {
+impl Node {
     /// Registers the node, and says that it is up. Ends when it is registered.
     ///
     /// # Errors
     ///
     /// When another node lives under the id, or something that is no node.
-    pub(super) async fn register(
-        &self,
-        session: &Session,
-        before: Option<i64>,
-        ctx: &Context,
-    ) -> Result<(), Failure> {
-        if let Some(before) = before {
-            // Of an earlier epoch of this process, whose work is gone.
-            while let Err(cause) = self.revoke(before).await {
-                self.not_yet(&cause).await?;
+    pub(super) async fn register(&self, session: &Session, ctx: &Context) -> Result<(), Failure> {
+        // Those of earlier epochs of this process, whose work is gone.
+        while let Some(earlier) = self.earlier_lease(session.lease) {
+            match self.revoke(earlier).await {
+                Ok(()) => self.forget(earlier),
+                Err(cause) => self.not_yet(&cause).await?,
             }
         }
         let mut other = None;
-        loop {
+        let revision = loop {
             match self.try_to_register(session.lease).await {
-                Ok(None) => break,
-                Ok(Some(lease)) => {
+                Ok(Registered::At(revision)) => break revision,
+                Ok(Registered::Other(lease)) => {
                     if let Err(refused) = self.wait_for(lease, &mut other, ctx).await {
                         // As if it had never been there. If that fails, the lease runs out.
                         let _ = self.revoke(session.lease).await;
@@ -59,27 +64,31 @@ impl Inner {
                 }
                 Err(cause) => self.not_yet(&cause).await?,
             }
-        }
-        session.register();
+        };
+        session.register(revision);
         ctx.ready();
         Ok(())
     }
 
-    /// The lease of whoever is registered instead.
-    async fn try_to_register(&self, lease: i64) -> Result<Option<i64>, Cause> {
+    async fn try_to_register(&self, lease: i64) -> Result<Registered, Cause> {
         let (key, metadata) = (self.prefix.member(&self.id), self.metadata.clone());
         let put = TxnOp::put(&*key, metadata, Some(PutOptions::new().with_lease(lease)));
         let absent = Compare::create_revision(&*key, CompareOp::Equal, 0);
         let txn = Txn::new().when([absent]).and_then([put]);
         let ask = |mut client: Client| async move { client.txn(txn).await };
-        if self.line.ask(ask).await?.succeeded() {
-            return Ok(None);
+        let answer = self.lease_line.ask(ask).await?;
+        if answer.succeeded() {
+            let header = answer.header().ok_or_else(Cause::without_header)?;
+            return Ok(Registered::At(header.revision()));
         }
         let ask = |mut client: Client| async move { client.get(key, None).await };
-        let read = self.line.ask(ask).await?;
-        // The answer to an earlier try may have been lost. And if it is gone by now: try again.
-        let owner = read.kvs().first().map_or(GONE, |kv| kv.lease());
-        Ok((owner != lease).then_some(owner))
+        let read = self.lease_line.ask(ask).await?;
+        Ok(match read.kvs().first() {
+            // The answer to an earlier try was lost.
+            Some(kv) if kv.lease() == lease => Registered::At(kv.mod_revision()),
+            Some(kv) => Registered::Other(kv.lease()),
+            None => Registered::Other(NO_LEASE),
+        })
     }
 
     /// Looks at another's registration once, and pauses.
@@ -123,17 +132,17 @@ impl Inner {
                 *other = Some(Other { lease, left, at });
             }
         }
-        // A node that lives renews its lease five times in the life of it: nobody does, so it is dead.
-        if left * 3 < granted * 2 {
+        // A node that lives renews its lease five times in the life of it. This one missed that.
+        if left.saturating_mul(5) < granted.saturating_mul(4).saturating_sub(5) {
             ctx.ready();
         }
         sleep(LOOK).await;
         Ok(())
     }
 
-    /// Silence passes, or the probe tells of it; what etcd refuses it goes on refusing.
+    /// Pauses, unless etcd refuses it for good.
     async fn not_yet(&self, cause: &Cause) -> Result<(), Failure> {
-        if cause.sure && cause.fault != Fault::Unreachable {
+        if cause.is_refusal() {
             return Err(failure("not registered", cause));
         }
         tracing::debug!(target: TARGET, id = self.id, why = cause.text, "not registered yet");
@@ -142,8 +151,6 @@ impl Inner {
     }
 }
 
-/// No lease of etcd's has this id.
-const GONE: i64 = -1;
 /// Between two looks at another's lease: often enough to see each renewal of a short one.
 const LOOK: Duration = Duration::from_millis(250);
 

@@ -9,59 +9,66 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// One lease, from its grant to its end. Work under it asks it, and never etcd.
-pub(in crate::etcd) struct Session {
-    pub(in crate::etcd) lease: i64,
+pub(in super::super) struct Session {
+    pub(in super::super) lease: i64,
     /// Nanoseconds from `begun` until when work is allowed.
     until: AtomicU64,
     begun: Instant,
     /// Cancelled when the lease is known to be gone.
-    pub(in crate::etcd) lost: CancellationToken,
-    /// Whether the node is registered under this lease: before that it may claim nothing.
-    registered: watch::Sender<bool>,
+    pub(in super::super) lost: CancellationToken,
+    /// The revision at which the node was registered under this lease; 0 before that, when it may
+    /// claim nothing.
+    registered: watch::Sender<i64>,
     over: AtomicBool,
 }
 
 impl Session {
-    pub(super) fn new(lease: i64, begun: Instant) -> Self {
+    pub(in super::super) fn new(lease: i64, begun: Instant) -> Self {
         Self {
             lease,
             until: AtomicU64::new(0),
             begun,
             lost: CancellationToken::new(),
-            registered: watch::Sender::new(false),
+            registered: watch::Sender::new(0),
             over: AtomicBool::new(false),
         }
     }
 
     /// Work is allowed for this long after `sent`; never shorter than it was.
-    pub(super) fn allow(&self, sent: Instant, time: Duration) {
+    pub(in super::super) fn allow(&self, sent: Instant, time: Duration) {
         let until = (sent + time).saturating_duration_since(self.begun);
         let until = u64::try_from(until.as_nanos()).unwrap_or(u64::MAX);
         self.until.fetch_max(until, Ordering::AcqRel);
     }
 
     /// Until when work is allowed, as far as is known.
-    pub(in crate::etcd) fn until(&self) -> Instant {
+    pub(in super::super) fn until(&self) -> Instant {
         self.begun + Duration::from_nanos(self.until.load(Ordering::Acquire))
     }
 
     /// Whether work is allowed at this moment.
-    pub(in crate::etcd) fn allows(&self) -> bool {
+    pub(in super::super) fn allows(&self) -> bool {
         !self.over.load(Ordering::Acquire) && Instant::now() < self.until()
     }
 
     /// The lease is gone, or is not to be relied on any more.
-    pub(in crate::etcd) fn end(&self) {
+    pub(in super::super) fn end(&self) {
         self.over.store(true, Ordering::Release);
         self.lost.cancel();
     }
 
-    pub(super) fn register(&self) {
-        self.registered.send_replace(true);
+    pub(in super::super) fn register(&self, revision: i64) {
+        self.registered.send_replace(revision);
     }
 
-    pub(in crate::etcd) fn registered(&self) -> watch::Receiver<bool> {
+    pub(in super::super) fn registered(&self) -> watch::Receiver<i64> {
         self.registered.subscribe()
+    }
+
+    /// The revision from which on every state of the store shows the registration; none before there
+    /// is one.
+    pub(in super::super) fn registered_at(&self) -> Option<i64> {
+        Some(*self.registered.borrow()).filter(|&revision| revision > 0)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who has what, as etcd tells it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::str::from_utf8;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +10,17 @@ use tokio::time::Instant;
 use super::Work;
 use super::plan::plan;
 use crate::etcd::keys::{WorkKey, WorkKeys};
-use crate::etcd::mirror::{Entry, Mirror, News};
+use crate::etcd::mirror::{Entry, Mirror, News, Strange};
 
 /// Who has claimed a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Claim {
     /// Nobody. It may be claimed from this moment on.
-    None { from: Instant },
+    None {
+        from: Instant,
+        /// Who had it when it vanished.
+        last: Option<String>,
+    },
     /// Nobody: its last owner has released it.
     Released { revision: i64 },
     /// A node, by this lease.
@@ -35,13 +39,28 @@ pub(super) struct View {
     pub(super) revision: i64,
     /// Who takes part, sorted.
     on: BTreeSet<String>,
+    /// Whether this node does, under its present lease.
+    pub(super) taking_part: bool,
     /// For each shard.
     pub(super) claims: Vec<Claim>,
 }
 
 impl View {
+    #[cfg(test)]
+    pub(super) fn of(revision: i64, on: &[&str], claims: Vec<Claim>) -> Self {
+        Self {
+            revision,
+            on: on.iter().map(|&id| id.to_owned()).collect(),
+            taking_part: true,
+            claims,
+        }
+    }
+
     /// Whether each shard should be at this node.
-    pub(super) fn planned(&self, work: &str, id: &str) -> Vec<bool> {
+    ///
+    /// Whoever is back before its claim is free is its holder still, in spite of a lease that ran out.
+    /// Not all nodes know that, so it does not hold for long.
+    pub(super) fn planned(&self, work: &str, id: &str, now: Instant) -> Vec<bool> {
         let members: Vec<&str> = self.on.iter().map(String::as_str).collect();
         let places: HashMap<&str, usize> = members.iter().copied().zip(0..).collect();
         let holders: Vec<Option<usize>> = self
@@ -49,6 +68,10 @@ impl View {
             .iter()
             .map(|claim| match claim {
                 Claim::Held { by, .. } => places.get(by.as_str()).copied(),
+                Claim::None {
+                    from,
+                    last: Some(last),
+                } if now < *from + REMEMBERED => places.get(last.as_str()).copied(),
                 _ => None,
             })
             .collect();
@@ -64,23 +87,25 @@ impl View {
 /// Makes views of a mirror, and remembers since when nobody has a claim.
 pub(super) struct Follower {
     keys: WorkKeys,
+    /// The key by which this node takes part.
+    own: Vec<u8>,
     places: HashMap<Arc<str>, usize>,
     /// How long a claim that has vanished is left alone.
     grace: Duration,
-    /// For each shard without a claim: from when on it may be claimed.
-    claimable: Vec<Instant>,
-    /// Keys that were warned of.
-    strange: BTreeSet<Vec<u8>>,
+    /// For each shard without a claim: from when on it may be claimed, and who had it.
+    vacant: Vec<(Instant, Option<String>)>,
+    strange: Strange,
 }
 
 impl Follower {
-    pub(super) fn new(keys: WorkKeys, work: &Work, grace: Duration) -> Self {
+    pub(super) fn new(keys: WorkKeys, own: &str, work: &Work, grace: Duration) -> Self {
         Self {
             keys,
+            own: own.into(),
             places: work.shards.iter().cloned().zip(0..).collect(),
             grace,
-            claimable: vec![Instant::now(); work.shards.len()],
-            strange: BTreeSet::new(),
+            vacant: vec![(Instant::now(), None); work.shards.len()],
+            strange: Strange::default(),
         }
     }
 
@@ -95,9 +120,9 @@ impl Follower {
         )
     }
 
-    fn read<'a>(
+    fn read(
         &mut self,
-        entries: impl IntoIterator<Item = (&'a Vec<u8>, &'a Entry)>,
+        entries: &BTreeMap<Vec<u8>, Entry>,
         revision: i64,
         removed: &[(Vec<u8>, Entry)],
         anew: bool,
@@ -105,56 +130,67 @@ impl Follower {
     ) -> View {
         if anew {
             // Nobody knows what had a claim, and lost it, while nobody was looking.
-            self.claimable.fill(now + self.grace);
+            self.vacant.fill((now + self.grace, None));
         }
         for (key, entry) in removed {
             // What was released before is nobody's work.
             if let Some(place) = self.place(key) {
-                let grace = if entry.value.is_empty() {
-                    Duration::ZERO
+                let by = from_utf8(&entry.value).unwrap_or_default();
+                self.vacant[place] = if by.is_empty() {
+                    (now, None)
                 } else {
-                    self.grace
+                    (now + self.grace, Some(by.to_owned()))
                 };
-                self.claimable[place] = now + grace;
             }
         }
         let mut on = BTreeSet::new();
-        let mut claims: Vec<Claim> = self
-            .claimable
-            .iter()
-            .map(|&from| Claim::None { from })
+        let vacant = self.vacant.iter().cloned();
+        let mut claims: Vec<Claim> = vacant
+            .map(|(from, last)| Claim::None { from, last })
             .collect();
         for (key, entry) in entries {
             let parsed = from_utf8(key).ok().and_then(|key| self.keys.parse(key));
-            match (parsed, from_utf8(&entry.value)) {
-                (Some(WorkKey::On { id }), Ok(_)) if entry.lease != 0 => {
+            // No node writes without a lease, or anything that is no text.
+            let value = from_utf8(&entry.value).ok().filter(|_| entry.lease != 0);
+            let place = match parsed {
+                Some(WorkKey::Shard { name }) => self.places.get(name).copied(),
+                _ => None,
+            };
+            match (parsed, place, value) {
+                (Some(WorkKey::On { id, lease }), _, Some(_)) if lease == entry.lease => {
                     on.insert(id.to_owned());
+                    continue;
                 }
-                (Some(WorkKey::Shard { name }), Ok(by)) if self.places.contains_key(name) => {
-                    claims[self.places[name]] = if by.is_empty() {
-                        Claim::Released {
-                            revision: entry.revision,
-                        }
-                    } else {
-                        Claim::Held {
-                            by: by.to_owned(),
-                            lease: entry.lease,
-                            revision: entry.revision,
-                        }
+                (_, Some(place), Some("")) => {
+                    claims[place] = Claim::Released {
+                        revision: entry.revision,
                     };
+                    continue;
                 }
-                _ => {
-                    if self.strange.len() < MOST_WARNINGS && self.strange.insert(key.clone()) {
-                        tracing::warn!(
-                            target: "overwatch::etcd", key = %String::from_utf8_lossy(key),
-                            "nothing of this node's work: left alone"
-                        );
+                (_, Some(place), value) => {
+                    // What is in the way of a claim is one, whoever wrote it.
+                    claims[place] = Claim::Held {
+                        by: value.unwrap_or_default().to_owned(),
+                        lease: entry.lease,
+                        revision: entry.revision,
+                    };
+                    if value.is_some() {
+                        continue;
                     }
                 }
+                _ => {}
             }
+            self.strange.seen(
+                key,
+                match place {
+                    Some(_) => "its shard runs nowhere until that key is deleted",
+                    None => "left alone",
+                },
+            );
         }
         View {
             revision,
+            taking_part: entries.contains_key(&self.own),
             on,
             claims,
         }
@@ -168,5 +204,8 @@ impl Follower {
     }
 }
 
-/// Foreign keys may be any number.
-const MOST_WARNINGS: usize = 100;
+/// For how long after its claim is free, so that it can claim it first.
+pub(super) const REMEMBERED: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

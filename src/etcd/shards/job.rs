@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::task::{Context as Poller, Poll};
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Sleep, sleep_until};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use super::Running;
 use crate::Failure;
 use crate::etcd::membership::Session;
+use crate::machine::Class;
 use crate::shell::unwinding;
 
 /// What the user's function knows of its shard. Cheap to clone; clones are the same shard.
@@ -51,9 +53,10 @@ impl Shard {
         &self.0.name
     }
 
-    /// A fencing token: higher for each new claim on this shard than for all before it (it is the claim's
-    /// revision in etcd). Send it along with each write; a store that remembers the highest one, and
-    /// refuses all that is lower, cannot be harmed by an owner that does not know yet that it is none.
+    /// A fencing token: higher for each new claim on this shard than for all before it, as long as
+    /// etcd's store is the same (it is the claim's revision). Send it along with each write; a store that
+    /// remembers the highest one, and refuses all that is lower, cannot be harmed by an owner that does
+    /// not know yet that it is none.
     pub fn token(&self) -> i64 {
         self.0.token
     }
@@ -112,21 +115,19 @@ impl Shard {
 
     /// Runs the function to its end, or until the shard is lost.
     pub(super) async fn run(self, begin: impl FnOnce(Self) -> Running + Send) -> Outcome {
-        let lost = self.0.lost.clone();
-        let session = Arc::clone(&self.0.session);
-        // It may panic before it has made its future.
-        let work = async move { begin(self).await };
+        let (session, lost) = (Arc::clone(&self.0.session), self.0.lost.clone());
         let fenced = Fenced {
-            work: Box::pin(work),
             session: &session,
+            lost: Box::pin(lost.cancelled()),
+            end: Box::pin(sleep_until(session.until())),
+            // It may panic before it has made its future.
+            work: Box::pin(async move { begin(self).await }),
         };
-        tokio::select! {
-            biased;
-            () = lost.cancelled() => Outcome::Lost,
-            ended = unwinding(fenced) => match ended {
-                _ if lost.is_cancelled() || !session.allows() => Outcome::Lost,
-                ended => Outcome::Ended(ended),
-            },
+        match unwinding(fenced).await {
+            // What nothing can mend is told in any case.
+            Err(failure) if failure.class() == Class::Fatal => Outcome::Ended(Err(failure)),
+            _ if lost.is_cancelled() || !session.allows() => Outcome::Lost,
+            ended => Outcome::Ended(ended),
         }
     }
 }
@@ -149,20 +150,32 @@ pub(super) enum Outcome {
 }
 
 /// Polls the work only while the lease allows it: a process that was frozen goes no further than to
-/// the next await.
+/// the next await. Ends, and so drops the work, as soon as the shard is lost or the lease runs out.
 struct Fenced<'a, F> {
-    work: Pin<Box<F>>,
     session: &'a Session,
+    lost: Pin<Box<WaitForCancellationFuture<'a>>>,
+    /// When the lease ran out as it was last looked at. It was renewed since, most times.
+    end: Pin<Box<Sleep>>,
+    work: Pin<Box<F>>,
 }
 
 impl<F: Future<Output = Result<(), Failure>>> Future for Fenced<'_, F> {
     type Output = Result<(), Failure>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Poller<'_>) -> Poll<Self::Output> {
-        if !self.session.allows() {
-            return Poll::Ready(Err(Failure::new("the lease has run out")));
+        if self.lost.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(Failure::new("the shard is lost")));
         }
-        self.work.as_mut().poll(cx)
+        // The timer only wakes it up. It is ready when the runtime gets to it, which may be later than
+        // something that wakes the work.
+        while self.session.allows() {
+            if self.end.as_mut().poll(cx).is_pending() {
+                return self.work.as_mut().poll(cx);
+            }
+            let until = self.session.until();
+            self.end.as_mut().reset(until);
+        }
+        Poll::Ready(Err(Failure::new("the lease has run out")))
     }
 }
 
@@ -183,3 +196,6 @@ impl fmt::Display for Lost {
 }
 
 impl Error for Lost {}
+
+#[cfg(test)]
+mod tests;

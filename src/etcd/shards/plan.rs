@@ -12,6 +12,8 @@
 
 use std::cmp::Reverse;
 
+use crate::etcd::hash::{mix, named};
+
 /// Who should run each shard: the place in `members`, or none if there are no members.
 ///
 /// `members` are the distinct ids of those who take part, in the same order on every node. `holders`
@@ -115,13 +117,9 @@ fn hand_out(plan: &mut [Option<usize>], seeds: &[u64], room: &[usize]) {
     }
 }
 
-/// What makes a member's scores its own: FNV-1a of both names. No text contains the byte between them.
+/// What makes a member's scores its own.
 fn seed(work: &str, id: &str) -> u64 {
-    let bytes = work.bytes().chain([0xff]).chain(id.bytes());
-    // FNV-1a alone gives similar names similar numbers.
-    mix(bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    }))
+    named(work, id)
 }
 
 /// How well a shard suits a member. Number 0 is for the quota.
@@ -132,13 +130,6 @@ fn shard_score(seed: u64, shard: usize) -> u64 {
 /// What SplitMix64 gives after so many numbers.
 fn score(seed: u64, number: u64) -> u64 {
     mix(seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
-}
-
-/// SplitMix64's finalizer: neighbouring numbers give unrelated values.
-fn mix(mut mixed: u64) -> u64 {
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 #[cfg(test)]

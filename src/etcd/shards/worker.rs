@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn, TxnOp};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Work;
-use super::claims::{Claim, Follower, View};
+use super::claims::{Claim, Follower, REMEMBERED, View};
 use super::job::{Outcome, Shard};
 use crate::etcd::cause::Cause;
-use crate::etcd::fault::Fault;
 use crate::etcd::keys::WorkKeys;
-use crate::etcd::membership::{Inner, Membership, PAUSE, Session, TARGET, failure};
+use crate::etcd::line::{PAUSE, TARGET};
+use crate::etcd::membership::{Membership, Node, Session, failure};
 use crate::etcd::mirror::Mirror;
 use crate::machine::Class;
 use crate::shell::text_of;
 use crate::{Context, Failure};
 
 pub(super) struct Worker {
-    inner: Arc<Inner>,
+    node: Arc<Node>,
     work: Arc<Work>,
     keys: WorkKeys,
     session: Arc<Session>,
@@ -29,8 +29,15 @@ pub(super) struct Worker {
     jobs: HashMap<usize, Job>,
     /// Shards whose function failed.
     backoffs: HashMap<usize, Backoff>,
-    /// What was sent to etcd is not yet seen: until this revision is, or this moment comes.
-    unseen: Option<(i64, Instant)>,
+    /// The claims that were given up. A view may be older than that, so such a claim is never worked
+    /// under again, even if the plan turns back.
+    released: HashMap<usize, Released>,
+    /// What was claimed and is not yet seen.
+    unseen: Unseen,
+    /// The revision from which on every view shows that this node takes part.
+    taking_part: i64,
+    /// Whether etcd did not do what it was last told.
+    failing: bool,
     tell: mpsc::Sender<(usize, Outcome)>,
     ended: mpsc::Receiver<(usize, Outcome)>,
 }
@@ -46,12 +53,30 @@ struct Backoff {
     until: Instant,
 }
 
+struct Released {
+    /// Of the claim.
+    token: i64,
+    /// When etcd was last told.
+    told: Instant,
+}
+
+/// Claims are not repeated before they can have been seen: until this revision is, or this moment comes.
+#[derive(Default)]
+struct Unseen {
+    revision: i64,
+    until: Option<Instant>,
+    claims: Vec<usize>,
+}
+
+/// A claim that is to be released: the one with this token, or whichever this node has.
+type Release = (usize, Option<i64>);
+
 /// What is to be done in etcd, and when to look again.
 #[derive(Default)]
 struct Todo {
     /// With the revision of the release, if it was released.
     claim: Vec<(usize, Option<i64>)>,
-    release: Vec<usize>,
+    release: Vec<Release>,
     again: Option<Instant>,
 }
 
@@ -63,7 +88,7 @@ impl Todo {
 
 impl Worker {
     pub(super) fn new(
-        inner: Arc<Inner>,
+        node: Arc<Node>,
         work: Arc<Work>,
         session: Arc<Session>,
         ctx: Context,
@@ -71,26 +96,30 @@ impl Worker {
         // Each job says once that it has ended, so there is always room.
         let (tell, ended) = mpsc::channel(work.shards.len());
         Self {
-            keys: inner.prefix.work(&work.name),
-            inner,
+            keys: node.prefix.work(&work.name),
+            node,
             work,
             session,
             ctx,
             jobs: HashMap::new(),
             backoffs: HashMap::new(),
-            unseen: None,
+            released: HashMap::new(),
+            unseen: Unseen::default(),
+            taking_part: 0,
+            failing: false,
             tell,
             ended,
         }
     }
 
     pub(super) async fn run(mut self) -> Result<(), Failure> {
-        let at_work = self.inner.at_work();
+        let _runs = self.node.begin_work(&self.work.name)?;
+        let at_work = self.node.at_work();
         let ctx = self.ctx.clone();
-        let Some(taken_part) = ctx.until_stopping(self.take_part()).await else {
-            return Ok(());
-        };
-        taken_part?;
+        match ctx.until_stopping(self.take_part()).await {
+            Some(taking_part) => self.taking_part = taking_part?,
+            None => return Ok(()),
+        }
         let mut views = self.follow();
         let (mut view, mut registered) = (None, self.session.registered());
         let mut again = None;
@@ -120,7 +149,7 @@ impl Worker {
             }
             let Some(view) = &view else { continue };
             match ctx.until_stopping(self.act(view)).await {
-                Some(next) => again = next,
+                Some(next) => again = next?,
                 None => break,
             }
         }
@@ -129,31 +158,45 @@ impl Worker {
         Ok(())
     }
 
-    /// From here on the others count on this node.
-    async fn take_part(&self) -> Result<(), Failure> {
-        let (lease, key) = (
-            self.session.lease,
-            self.keys.on(&self.inner.id, self.session.lease),
-        );
+    /// From here on the others count on this node: from the revision that is returned.
+    async fn take_part(&self) -> Result<i64, Failure> {
         loop {
-            let (key, options) = (key.clone(), PutOptions::new().with_lease(lease));
-            let ask = |mut client: Client| async move { client.put(key, "", Some(options)).await };
-            let Err(cause) = self.inner.line.ask(ask).await else {
-                return Ok(());
+            let cause = match self.try_to_take_part().await {
+                Ok(revision) => return Ok(revision),
+                Err(cause) => cause,
             };
-            // Silence passes, or the probe tells of it.
-            if cause.sure && cause.fault != Fault::Unreachable {
+            if cause.is_refusal() {
                 return Err(failure("cannot take part in the work", &cause));
             }
             sleep(PAUSE).await;
         }
     }
 
+    async fn try_to_take_part(&self) -> Result<i64, Cause> {
+        let key = self.own_key();
+        let options = PutOptions::new().with_lease(self.session.lease);
+        let ask = |mut client: Client| async move { client.put(key, "", Some(options)).await };
+        let answer = self.node.line.ask(ask).await?;
+        Ok(answer
+            .header()
+            .ok_or_else(Cause::without_header)?
+            .revision())
+    }
+
+    fn own_key(&self) -> String {
+        self.keys.on(&self.node.id, self.session.lease)
+    }
+
     /// Follows etcd's records in a task of its own, so that nothing keeps it from it.
     fn follow(&self) -> watch::Receiver<Option<Arc<View>>> {
-        let every = self.inner.times().renew_every;
-        let mut mirror = Mirror::new(Arc::clone(&self.inner.line), self.keys.all(), every);
-        let mut follower = Follower::new(self.keys.clone(), &self.work, Membership::GRACE);
+        let every = self.node.check_every();
+        let mut mirror = Mirror::new(Arc::clone(&self.node.line), self.keys.all(), every);
+        let mut follower = Follower::new(
+            self.keys.clone(),
+            &self.own_key(),
+            &self.work,
+            Membership::GRACE,
+        );
         let (tell, told) = watch::channel(None);
         self.ctx.spawn(async move {
             loop {
@@ -171,36 +214,51 @@ impl Worker {
     }
 
     /// Does what the view asks for, and tells when to look again even if nothing happens.
-    async fn act(&mut self, view: &View) -> Option<Instant> {
-        let mut todo = self.decide(view, Instant::now());
-        if let Some((revision, until)) = self.unseen {
-            if view.revision < revision && Instant::now() < until {
+    ///
+    /// # Errors
+    ///
+    /// When etcd refuses it for good.
+    async fn act(&mut self, view: &View) -> Result<Option<Instant>, Failure> {
+        let now = Instant::now();
+        let mut todo = self.decide(view, now);
+        if let Some(until) = self.unseen.until {
+            if view.revision < self.unseen.revision && now < until {
+                todo.claim.clear();
                 todo.look_again(until);
-                return todo.again;
+            } else {
+                self.unseen = Unseen::default();
             }
-            self.unseen = None;
         }
-        if todo.claim.is_empty() && todo.release.is_empty() {
-            return todo.again;
+        match self.carry_out(&todo, view).await {
+            Ok(()) => self.failing = false,
+            Err(cause) if cause.is_refusal() => return Err(failure("claims are refused", &cause)),
+            Err(cause) => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    let (work, fault, why) = (&self.work.name, cause.fault, &cause.text);
+                    tracing::warn!(target: TARGET, work, %fault, why, "claims are not settled");
+                }
+                todo.look_again(Instant::now() + PAUSE);
+            }
         }
-        let done = async {
-            self.release(&todo.release).await?;
-            self.claim(&todo.claim).await
-        };
-        if let Err(cause) = done.await {
-            tracing::debug!(target: TARGET, work = self.work.name, why = cause.text, "claims are not settled");
-            todo.look_again(Instant::now() + PAUSE);
-        }
-        if let Some((_, until)) = self.unseen {
+        if let Some(until) = self.unseen.until {
             todo.look_again(until);
         }
-        todo.again
+        Ok(todo.again)
+    }
+
+    async fn carry_out(&mut self, todo: &Todo, view: &View) -> Result<(), Cause> {
+        if !view.taking_part && view.revision >= self.taking_part {
+            // Somebody removed the key, and the others count on this node no more.
+            self.taking_part = self.try_to_take_part().await?;
+        }
+        self.release(&todo.release).await?;
+        self.claim(&todo.claim).await
     }
 
     fn decide(&mut self, view: &View, now: Instant) -> Todo {
         let mut todo = Todo::default();
-        let may_claim = *self.session.registered().borrow();
-        let planned = view.planned(&self.work.name, &self.inner.id);
+        let may_claim = self.session.registered_at().is_some();
+        let planned = view.planned(&self.work.name, &self.node.id, now);
         for (place, (claim, planned)) in view.claims.iter().zip(planned).enumerate() {
             let own = match *claim {
                 Claim::Held {
@@ -214,14 +272,30 @@ impl Worker {
                 (own, Some(job)) if own != Some(job.shard.token()) => job.shard.lose(),
                 (Some(_), Some(job)) if !planned => job.shard.stop(),
                 (Some(_), Some(_)) => {}
-                (Some(_), None) if !planned => todo.release.push(place),
+                (Some(token), None) if !planned || self.was_released(place, token) => {
+                    match self.released.get(&place) {
+                        Some(Released { told, .. })
+                            if self.was_released(place, token) && now < *told + REPEAT =>
+                        {
+                            todo.look_again(*told + REPEAT);
+                        }
+                        _ => todo.release.push((place, Some(token))),
+                    }
+                }
                 (Some(token), None) => match self.backoffs.get(&place) {
                     Some(backoff) if now < backoff.until => todo.look_again(backoff.until),
                     _ => self.begin(place, token, now),
                 },
-                (None, _) if !planned || !may_claim => {}
+                (None, _) if !may_claim => {}
+                (None, _) if !planned => match *claim {
+                    // Whose it was may not come for it.
+                    Claim::None { from, ref last } if last.is_some() && now < from + REMEMBERED => {
+                        todo.look_again(from + REMEMBERED);
+                    }
+                    _ => {}
+                },
                 (None, _) => match *claim {
-                    Claim::None { from } if now < from => todo.look_again(from),
+                    Claim::None { from, .. } if now < from => todo.look_again(from),
                     Claim::None { .. } => todo.claim.push((place, None)),
                     Claim::Released { revision } => todo.claim.push((place, Some(revision))),
                     Claim::Held { .. } => {}
@@ -229,6 +303,11 @@ impl Worker {
             }
         }
         todo
+    }
+
+    fn was_released(&self, place: usize, token: i64) -> bool {
+        let released = self.released.get(&place);
+        released.is_some_and(|released| released.token == token)
     }
 
     fn begin(&mut self, place: usize, token: i64, begun: Instant) {
@@ -242,7 +321,7 @@ impl Worker {
             },
         );
         let (work, tell) = (Arc::clone(&self.work), self.tell.clone());
-        let at_work = self.inner.at_work();
+        let at_work = self.node.at_work();
         self.ctx.spawn(async move {
             let outcome = shard.run(|shard| work.begin(shard)).await;
             drop(at_work);
@@ -264,6 +343,9 @@ impl Worker {
             self.backoffs.remove(&place);
             if let Err(failure) = ended {
                 tracing::warn!(target: TARGET, work, shard, failure = text_of(&failure), "a shard failed while it stopped");
+                if failure.class() == Class::Fatal {
+                    self.ctx.report(failure);
+                }
             }
             return;
         }
@@ -287,6 +369,14 @@ impl Worker {
 
     /// Claims what nobody has. What another one was faster to claim is left to it.
     async fn claim(&mut self, shards: &[(usize, Option<i64>)]) -> Result<(), Cause> {
+        if shards.is_empty() {
+            return Ok(());
+        }
+        self.unseen = Unseen {
+            revision: i64::MAX,
+            until: Some(Instant::now() + REPEAT),
+            claims: shards.iter().map(|&(place, _)| place).collect(),
+        };
         let options = || Some(PutOptions::new().with_lease(self.session.lease));
         let claims = shards.iter().map(|&(place, released)| {
             let key = self.keys.shard(&self.work.shards[place]);
@@ -294,82 +384,124 @@ impl Worker {
                 None => Compare::create_revision(&*key, CompareOp::Equal, 0),
                 Some(revision) => Compare::mod_revision(&*key, CompareOp::Equal, revision),
             };
-            let put = TxnOp::put(key, &*self.inner.id, options());
+            let put = TxnOp::put(key, &*self.node.id, options());
             TxnOp::txn(Txn::new().when([free]).and_then([put]))
         });
-        let claims = claims.collect();
-        self.settle(claims).await
+        // If others were faster, nothing of it will ever be seen.
+        self.unseen.revision = self.settle(claims.collect()).await?;
+        Ok(())
     }
 
-    /// Says that these shards have stopped here.
-    async fn release(&mut self, shards: &[usize]) -> Result<(), Cause> {
+    /// Says that these shards have stopped here. Safe to repeat, and safe if it arrives late: it is
+    /// about one claim, and not about a later one.
+    async fn release(&mut self, shards: &[Release]) -> Result<(), Cause> {
+        if shards.is_empty() {
+            return Ok(());
+        }
+        let told = Instant::now();
+        for &(place, token) in shards {
+            if let Some(token) = token {
+                self.released.insert(place, Released { token, told });
+            }
+        }
         let lease = self.session.lease;
-        let releases = shards.iter().map(|&place| {
+        let releases = shards.iter().map(|&(place, token)| {
             let key = self.keys.shard(&self.work.shards[place]);
-            let own = Compare::lease(&*key, CompareOp::Equal, lease);
+            let own = match token {
+                Some(token) => Compare::mod_revision(&*key, CompareOp::Equal, token),
+                None => Compare::lease(&*key, CompareOp::Equal, lease),
+            };
             // It goes away with the lease, if nobody claims it before.
             let put = TxnOp::put(key, "", Some(PutOptions::new().with_lease(lease)));
             TxnOp::txn(Txn::new().when([own]).and_then([put]))
         });
         let releases = releases.collect();
-        self.settle(releases).await
+        self.settle(releases).await?;
+        Ok(())
     }
 
     /// Each by itself, but many in one transaction, and only while this node is a member by its lease.
-    async fn settle(&mut self, mut operations: Vec<TxnOp>) -> Result<(), Cause> {
+    /// Returns the revision at which all of it is in the store.
+    async fn settle(&self, mut operations: Vec<TxnOp>) -> Result<i64, Cause> {
+        let mut revision = 0;
         while !operations.is_empty() {
             let rest = operations.split_off(operations.len().min(BATCH));
-            let member = self.inner.prefix.member(&self.inner.id);
+            let member = self.node.prefix.member(&self.node.id);
             let is_member = Compare::lease(member, CompareOp::Equal, self.session.lease);
             let txn = Txn::new().when([is_member]).and_then(operations);
             let ask = |mut client: Client| async move { client.txn(txn).await };
-            let answer = self.inner.line.ask(ask).await?;
-            let revision = answer
+            let answer = self.node.line.ask(ask).await?;
+            revision = answer
                 .header()
                 .ok_or_else(Cause::without_header)?
                 .revision();
-            // If others were faster, nothing of it will ever be seen.
-            self.unseen = Some((revision, Instant::now() + LONGEST_UNSEEN));
             operations = rest;
         }
-        Ok(())
+        Ok(revision)
     }
 
     /// Stops everything, and releases each shard when it has stopped.
     async fn hand_over(&mut self, view: Option<&View>) {
         self.jobs.values().for_each(|job| job.shard.stop());
         // Others take over from here on. Where etcd does not answer, the lease tells them.
-        let on = self.keys.on(&self.inner.id, self.session.lease);
+        let on = self.own_key();
         let ask = |mut client: Client| async move { client.delete(on, None).await };
-        let mut answering = self.inner.line.ask(ask).await.is_ok();
-        let own = |claim: &Claim| matches!(claim, Claim::Held { lease, .. } if *lease == self.session.lease);
-        let claims = view.map_or(&[][..], |view| &view.claims);
-        let mut stopped: Vec<usize> = (0..claims.len())
-            .filter(|place| own(&claims[*place]) && !self.jobs.contains_key(place))
-            .collect();
+        // Not for long, because jobs may have stopped meanwhile.
+        let left = timeout(LEAVE, self.node.line.ask(ask)).await;
+        let mut answering = matches!(left, Ok(Ok(_)));
+        let mut stopped: Vec<Release> = Vec::new();
+        for (place, claim) in view.iter().flat_map(|view| view.claims.iter().enumerate()) {
+            if let Claim::Held {
+                lease, revision, ..
+            } = *claim
+                && lease == self.session.lease
+                && !self.jobs.contains_key(&place)
+            {
+                stopped.push((place, Some(revision)));
+            }
+        }
+        // Nothing was begun under these, if there are any.
+        let unseen = self.unseen.claims.iter();
+        stopped.extend(
+            unseen
+                .filter(|place| !self.jobs.contains_key(place))
+                .map(|&place| (place, None)),
+        );
         loop {
             while let Ok((place, outcome)) = self.ended.try_recv() {
-                self.note(place, outcome);
-                stopped.push(place);
+                stopped.extend(self.stopped(place, outcome));
             }
-            if answering && !stopped.is_empty() {
+            if answering {
+                // A shard once in a transaction, and no more.
+                stopped.sort_unstable();
+                stopped.dedup_by_key(|(place, _)| *place);
                 answering = self.release(&stopped).await.is_ok();
-                stopped.clear();
             }
+            stopped.clear();
             if self.jobs.is_empty() {
                 return;
             }
             if let Some((place, outcome)) = self.ended.recv().await {
-                self.note(place, outcome);
-                stopped.push(place);
+                stopped.extend(self.stopped(place, outcome));
             }
         }
+    }
+
+    fn stopped(&mut self, place: usize, outcome: Outcome) -> Option<Release> {
+        let token = self.jobs.get(&place).map(|job| job.shard.token());
+        self.note(place, outcome);
+        Some((place, Some(token?)))
     }
 }
 
 /// etcd takes 128 operations in a transaction by default, and counts those within others.
 const BATCH: usize = 100;
-/// Before etcd is asked again for what was sent to it and is not seen.
-const LONGEST_UNSEEN: Duration = Duration::from_millis(500);
+/// Before etcd is told again what is not seen.
+const REPEAT: Duration = Duration::from_millis(500);
+/// How long etcd may take to note that this node takes no part any more.
+const LEAVE: Duration = Duration::from_millis(300);
 const BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+
+#[cfg(all(test, feature = "test-util"))]
+mod tests;

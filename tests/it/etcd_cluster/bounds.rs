@@ -98,6 +98,16 @@ fn the_shards_are_bounded() {
             "shards",
             "is empty",
         ),
+        (
+            Shards::named(&membership, "w", ["a/b"], idle),
+            "shards",
+            "slash",
+        ),
+        (
+            Shards::named(&membership, "w", ["a", "b", "a"], idle),
+            "shards",
+            "\"a\" is given twice",
+        ),
     ] {
         let error = refused(built);
         assert!(error.starts_with(knob) && error.contains(why), "{error}");

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use etcd_client::GetOptions;
+use etcd_client::{DeleteOptions, GetOptions};
 use tokio::time::{Instant, sleep};
 
-use super::SECOND;
 use super::nodes::{PREFIX, Setup, TTL, WORK, keys, within};
+use super::{BUSY, SECOND};
 use crate::support::etcd::Etcd;
 use crate::support::proxy::{Mode, Proxy};
 
@@ -22,14 +22,14 @@ async fn who_leaves_hands_its_work_over_at_once() {
     setup.balanced(&["a", "b"]).await;
     assert_eq!(setup.record.moves(left), 4, "only what it had");
     let gap = setup.record.longest_gap(left);
-    assert!(gap <= SECOND, "{gap:?}");
+    assert!(gap <= SECOND + BUSY, "{gap:?}");
 
     let back = Instant::now();
     let c = setup.node("c").await;
     setup.balanced(&["a", "b", "c"]).await;
     assert_eq!(setup.record.moves(back), 4, "only what it takes");
     let gap = setup.record.longest_gap(back);
-    assert!(gap <= SECOND, "{gap:?}");
+    assert!(gap <= SECOND + BUSY, "{gap:?}");
     for node in [a, b, c] {
         node.stop().await;
     }
@@ -46,7 +46,7 @@ async fn who_dies_is_replaced_when_its_lease_has_run_out() {
     b.kill();
     setup.balanced(&["a"]).await;
     let gap = setup.record.longest_gap(died);
-    assert!(gap <= TTL + SECOND, "{gap:?}");
+    assert!(gap <= TTL + SECOND + BUSY, "{gap:?}");
     assert_eq!(setup.record.moves(died), 6);
     a.stop().await;
     setup.record.judge();
@@ -65,7 +65,7 @@ async fn who_comes_back_before_its_lease_runs_out_finds_its_work() {
     setup.balanced(&["a", "b"]).await;
     assert_eq!(setup.record.moves(died), 0, "{:#?}", setup.record.runs());
     let gap = setup.record.longest_gap(died);
-    assert!(gap <= TTL + SECOND, "{gap:?}");
+    assert!(gap <= TTL + SECOND + BUSY, "{gap:?}");
     a.stop().await;
     b.stop().await;
     setup.record.judge();
@@ -84,7 +84,7 @@ async fn who_is_cut_off_stops_before_others_begin() {
     proxy.set(Mode::BlackHole);
     setup.balanced(&["a"]).await;
     let gap = setup.record.longest_gap(cut);
-    assert!(gap <= TTL + SECOND, "{gap:?}");
+    assert!(gap <= TTL + SECOND + BUSY, "{gap:?}");
     assert!(!b.handle.is_ready());
     let outages = b.handle.outages();
     let why = outages.last().map(|outage| outage.reason.to_string());
@@ -207,6 +207,20 @@ async fn junk_is_left_alone_and_a_claim_that_is_removed_ends_the_work() {
         again.begun >= removed + SECOND,
         "as after a lease that was lost"
     );
+    // Nobody counts on it any more: it says so again.
+    let on = format!("{PREFIX}work/{WORK}/on/a/");
+    let options = DeleteOptions::new().with_prefix();
+    client
+        .delete(&*on, Some(options))
+        .await
+        .expect("etcd answers");
+    within(TTL, "it takes part again", async {
+        while keys(&etcd, &on).await.is_empty() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    setup.balanced(&["a"]).await;
     assert!(a.handle.is_ready());
     a.stop().await;
     setup.record.judge();

@@ -22,7 +22,8 @@ pub(super) const SHARDS: u32 = 12;
 /// What all nodes of a test share.
 #[derive(Clone)]
 pub(super) struct Setup {
-    pub(super) url: String,
+    etcd: EtcdConfig,
+    prefix: &'static str,
     pub(super) record: Record,
     pub(super) shards: u32,
 }
@@ -37,7 +38,8 @@ pub(super) struct Node {
 impl Setup {
     pub(super) fn new(etcd: &Etcd) -> Self {
         Self {
-            url: etcd.url().to_owned(),
+            etcd: EtcdConfig::new([etcd.url()]).expect("a valid endpoint"),
+            prefix: PREFIX,
             record: Record::default(),
             shards: SHARDS,
         }
@@ -45,15 +47,24 @@ impl Setup {
 
     /// The same for a node that reaches etcd in another way.
     pub(super) fn through(&self, url: String) -> Self {
+        let etcd = EtcdConfig::new([url]).expect("a valid endpoint");
         Self {
-            url,
+            etcd,
+            ..self.clone()
+        }
+    }
+
+    /// The same by a user who may do nothing elsewhere than below this prefix.
+    pub(super) fn of_user(&self, user: &str, password: &str, prefix: &'static str) -> Self {
+        Self {
+            etcd: self.etcd.clone().user(user, password),
+            prefix,
             ..self.clone()
         }
     }
 
     pub(super) fn membership(&self, id: &str) -> MembershipBuilder {
-        let etcd = EtcdConfig::new([&self.url]).expect("a valid endpoint");
-        Membership::builder(etcd, PREFIX, id)
+        Membership::builder(self.etcd.clone(), self.prefix, id)
             .metadata(format!("metadata of {id}"))
             .ttl(TTL)
             .rejoin_jitter(Duration::from_millis(100))

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use overwatch::Failure;
 use overwatch::etcd::{Shard, Shards};
+use overwatch::{Failure, Overwatch, polled};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use super::nodes::{Setup, TTL, WORK, within};
+use super::nodes::{PREFIX, Setup, TTL, WORK, keys, within};
 use crate::support::etcd::Etcd;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -99,17 +100,74 @@ async fn a_shard_moves_when_the_function_has_returned() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn named_jobs_are_numbered_alike_on_all_nodes() {
+async fn named_jobs_are_numbered_by_their_names() {
     let etcd = Etcd::start().await;
     let setup = Setup::new(&etcd);
     let membership = setup.membership("a").build().expect("valid");
-    let idle = |_: Shard| async { Ok(()) };
-    let named = |names: &[&str]| Shards::named(&membership, WORK, names.iter().copied(), idle);
-    assert!(named(&["http", "dns"]).is_ok());
-    let twice = named(&["http", "dns", "http"])
-        .expect_err("twice")
-        .to_string();
-    assert!(twice.contains("\"http\" is given twice"), "{twice}");
-    let slash = named(&["http/1"]).expect_err("a slash").to_string();
-    assert!(slash.contains("slash"), "{slash}");
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let job = move |shard: Shard| async move {
+        let named = (shard.index(), shard.name().to_owned());
+        tell.send(named).expect("somebody listens");
+        shard.stopping().await;
+        Ok(())
+    };
+    let shards = Shards::named(&membership, WORK, ["http", "dns", "tcp"], job);
+    let every = Duration::from_millis(100);
+    let service = Overwatch::watching(polled(every, 10 * every, || async { Ok(()) }))
+        .component("membership", membership.clone())
+        .then()
+        .component("checks", shards.expect("valid"))
+        .build()
+        .expect("a valid service");
+    let handle = service.handle();
+    let running = tokio::spawn(service.run());
+    let mut jobs = Vec::new();
+    for _ in 0..3 {
+        jobs.extend(within(TTL, "all run", told.recv()).await);
+    }
+    jobs.sort();
+    let named = |index, name: &str| (index, name.to_owned());
+    assert_eq!(jobs, [named(0, "dns"), named(1, "http"), named(2, "tcp")]);
+    let prefix = format!("{PREFIX}work/{WORK}/shard/");
+    let names = ["dns", "http", "tcp"].map(|name| format!("{prefix}{name}"));
+    assert_eq!(keys(&etcd, &prefix).await, names);
+    handle.shutdown();
+    running.await.expect("no panic").expect("an orderly end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_added_twice_is_refused_in_words() {
+    let etcd = Etcd::start().await;
+    let setup = Setup::new(&etcd);
+    let membership = setup.membership("a").build().expect("valid");
+    let shards = || {
+        let idle = |shard: Shard| async move {
+            shard.stopping().await;
+            Ok(())
+        };
+        Shards::new(&membership, WORK, 1, idle).expect("valid")
+    };
+    let every = Duration::from_millis(100);
+    let service = || Overwatch::watching(polled(every, 10 * every, || async { Ok(()) }));
+    let twice = service()
+        .component("membership", membership.clone())
+        .then()
+        .component("checks", shards())
+        .component("checks again", shards());
+    let run = twice.build().expect("a valid service").run();
+    let error = within(2 * TTL, "ended", run).await.expect_err("refused");
+    assert!(
+        error.to_string().contains("the work \"checks\" runs twice"),
+        "{error}"
+    );
+
+    let twice = service()
+        .component("membership", membership.clone())
+        .component("membership again", membership.clone());
+    let run = twice.build().expect("a valid service").run();
+    let error = within(2 * TTL, "ended", run).await.expect_err("refused");
+    assert!(
+        error.to_string().contains("this membership runs twice"),
+        "{error}"
+    );
 }

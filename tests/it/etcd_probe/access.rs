@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use etcd_client::{Client, ConnectOptions, Permission, PermissionType};
+use etcd_client::{Client, ConnectOptions, PermissionType};
 use overwatch::etcd::{EtcdConfig, EtcdProbe, Tls};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::support::etcd::{Etcd, Version};
+use crate::support::etcd::{Etcd, Version, enable_auth};
 use crate::support::observe::*;
 use crate::support::pki::{Pki, Signed};
 
@@ -21,7 +21,7 @@ async fn credentials_decide() {
     // Before authentication is on, credentials are not needed and do no harm.
     let right = EtcdProbe::new(user(&etcd, "root", "right")).expect("a valid configuration");
     until_alive("authentication off", &right, SOON).await;
-    enable_auth(&etcd).await;
+    enable_auth(&etcd, PermissionType::Read).await;
     until_alive("right credentials", &right, SOON).await;
     stays_alive(&right, Duration::from_secs(3)).await;
     // Every change of users and roles makes the tokens of before invalid.
@@ -222,28 +222,6 @@ async fn a_silent_server_is_failing_after_the_patience() {
 
 fn user(etcd: &Etcd, name: &str, password: &str) -> EtcdConfig {
     config([etcd.url()]).user(name, password)
-}
-
-/// Users `root`, who may do all, and `narrow`, who may read only below `app/`.
-async fn enable_auth(etcd: &Etcd) {
-    let mut client = etcd.client().await;
-    for name in ["root", "narrow"] {
-        client.role_add(name).await.expect("a role");
-        client.user_add(name, "right", None).await.expect("a user");
-        client
-            .user_grant_role(name, name)
-            .await
-            .expect("a role for the user");
-    }
-    let below_app = Permission::new(PermissionType::Read, "app/").with_prefix();
-    client
-        .role_grant_permission("narrow", below_app)
-        .await
-        .expect("a permission");
-    client
-        .auth_enable()
-        .await
-        .expect("authentication can be switched on");
 }
 
 /// Answers whatever it is sent with HTTP/1.1, and counts connections.

@@ -12,7 +12,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
+use etcd_client::{
+    Certificate, Client, ConnectOptions, Identity, Permission, PermissionType, TlsOptions,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
@@ -393,6 +395,29 @@ async fn answers(url: &str, options: ConnectOptions) -> bool {
         }
         _ => false,
     }
+}
+
+/// Users `root`, who may do all, and `narrow`, who may do this below `app/` and nothing else. The
+/// password of both is `right`.
+pub(crate) async fn enable_auth(etcd: &Etcd, narrow: PermissionType) {
+    let mut client = etcd.client().await;
+    for name in ["root", "narrow"] {
+        client.role_add(name).await.expect("a role");
+        client.user_add(name, "right", None).await.expect("a user");
+        client
+            .user_grant_role(name, name)
+            .await
+            .expect("a role for the user");
+    }
+    let below_app = Permission::new(narrow, "app/").with_prefix();
+    client
+        .role_grant_permission("narrow", below_app)
+        .await
+        .expect("a permission");
+    client
+        .auth_enable()
+        .await
+        .expect("authentication can be switched on");
 }
 
 /// The member that leads.

@@ -1,0 +1,219 @@
+//! One node: a process that takes its share of the work. It is what a service of yours would be.
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use overwatch::etcd::{EtcdConfig, EtcdProbe, Membership, Shard, Shards};
+use overwatch::machine::Phase;
+use overwatch::{Failure, Handle, Overwatch, Policy, Tuning};
+use overwatch_examples::endpoint::Endpoint;
+
+use crate::record::{Kind, Recorder};
+
+/// The word by which this program is told to be a node.
+pub(crate) const NODE: &str = "node";
+/// Below this everything is that the nodes write.
+pub(crate) const PREFIX: &str = "demo/";
+/// What the nodes share out.
+pub(crate) const WORK: &str = "checks";
+/// How a node says that it is ready, or not.
+pub(crate) const READY: &str = "ready";
+pub(crate) const NOT_READY: &str = "not ready: ";
+
+/// How long etcd must prove itself after an outage.
+const WINDOW: Duration = Duration::from_secs(3);
+/// How long a stage may take to stop, and then to be aborted.
+const STOP: Duration = Duration::from_secs(1);
+const ABORT: Duration = Duration::from_millis(500);
+/// How long a job pauses between two checks, and how long it waits for an answer.
+const CHECK_EVERY: Duration = Duration::from_millis(50);
+const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+
+/// What a node is told when it is started.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Told {
+    pub(crate) id: String,
+    /// Where it reaches the members of etcd.
+    pub(crate) etcd: Vec<String>,
+    pub(crate) shards: u32,
+    pub(crate) ttl: Duration,
+    /// What its jobs ask; none if they do nothing.
+    pub(crate) target: Option<Endpoint>,
+    /// Where they write down what they do.
+    pub(crate) record: PathBuf,
+}
+
+impl Told {
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
+        let target = self.target.map_or("-".to_owned(), |at| at.to_string());
+        vec![
+            NODE.into(),
+            self.id.clone().into(),
+            self.etcd.join(",").into(),
+            self.shards.to_string().into(),
+            self.ttl.as_secs().to_string().into(),
+            target.into(),
+            self.record.clone().into(),
+        ]
+    }
+
+    /// From what follows [`NODE`].
+    pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Option<Self> {
+        let arguments: Vec<OsString> = arguments.collect();
+        let [id, etcd, shards, ttl, target, record] = arguments.try_into().ok()?;
+        let target = match target.to_str()? {
+            "-" => None,
+            address => Some(Endpoint(address.parse().ok()?)),
+        };
+        Some(Self {
+            id: id.to_str()?.to_owned(),
+            etcd: etcd.to_str()?.split(',').map(str::to_owned).collect(),
+            shards: shards.to_str()?.parse().ok()?,
+            ttl: Duration::from_secs(ttl.to_str()?.parse().ok()?),
+            target,
+            record: record.into(),
+        })
+    }
+}
+
+/// Is a node, until it is told to stop or nobody holds the other end of its standard input.
+#[tokio::main]
+pub(crate) async fn run(told: Told) -> ExitCode {
+    std::thread::spawn(leave_with_the_parent);
+    let service = match service(&told) {
+        Ok(service) => service,
+        Err(error) => return failed(&*error),
+    };
+    tokio::spawn(tell(service.handle()));
+    match service.run_until_signal().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &dyn Error) -> ExitCode {
+    let _ = writeln!(io::stderr(), "{error}");
+    ExitCode::FAILURE
+}
+
+/// A service whose jobs run on one node at a time.
+fn service(told: &Told) -> Result<Overwatch, Box<dyn Error>> {
+    let etcd = EtcdConfig::new(&told.etcd)?;
+    let membership = Membership::builder(etcd.clone(), PREFIX, &told.id)
+        .metadata(format!("process {}", std::process::id()))
+        .ttl(told.ttl)
+        .build()?;
+    let recorder = Recorder::create(&told.record)?;
+    let target = told.target;
+    let shards = Shards::new(&membership, WORK, told.shards, move |shard: Shard| {
+        job(shard, Arc::clone(&recorder), target)
+    })?;
+    let policy = Policy::builder()
+        .window(WINDOW)
+        .fence(membership.fence())
+        .start_deadline(start_deadline(told.ttl))
+        .stop_deadline(STOP)
+        .abort_deadline(ABORT)
+        .tuning(
+            Tuning::default()
+                .jitter_seed_from(&told.id)
+                // Each relapse would double the window; here one fault shall not lengthen the next.
+                .growth(1),
+        )
+        .build()?;
+    let service = Overwatch::watching(EtcdProbe::new(etcd)?)
+        .policy(policy)
+        .component("membership", membership.clone())
+        .lease_owner("membership")
+        .then()
+        .component(WORK, shards)
+        .build()?;
+    tokio::spawn(tell_members(membership));
+    Ok(service)
+}
+
+/// What the lease leaves for a start. The server gives it a second less than the time to live; from
+/// that go a tenth, or a second, for clocks that drift, and the time to stop two stages. Half a
+/// second more is for the lease's owner, who cannot renew it all the time.
+fn start_deadline(ttl: Duration) -> Duration {
+    let second = Duration::from_secs(1);
+    let margin = second.max(ttl / 10);
+    let left = ttl.saturating_sub(second + margin + 2 * (STOP + ABORT) + second / 2);
+    left.min(10 * second)
+}
+
+/// One job: checks a target over and over, as long as the shard is this node's.
+async fn job(
+    shard: Shard,
+    recorder: Arc<Recorder>,
+    target: Option<Endpoint>,
+) -> Result<(), Failure> {
+    let running = recorder.start(shard.index(), shard.token())?;
+    let Some(target) = target else {
+        shard.stopping().await;
+        return Ok(());
+    };
+    let path = format!("/checked/{}", shard.name());
+    while shard.sleep(CHECK_EVERY).await {
+        // It asks nobody, and says whether another node may be doing this by now.
+        shard.check()?;
+        running.note(Kind::Begin)?;
+        let checked = tokio::time::timeout(ANSWER_WITHIN, target.get(&path));
+        // That the target is down would be what this job is there to find out, and no failure of it.
+        let _ = shard.until_stopping(checked).await;
+        running.note(Kind::End)?;
+    }
+    Ok(())
+}
+
+/// Says what becomes of the node.
+async fn tell(handle: Handle) {
+    let mut transitions = handle.transitions();
+    while let Ok(Some(moved)) = transitions.next().await {
+        let (from, to, reason) = (moved.from, moved.to, moved.reason);
+        match (from, to) {
+            (_, Phase::Running) => say(READY),
+            (Phase::Running, _) => say(&format!("{NOT_READY}{reason}")),
+            _ => {}
+        }
+        say(&format!("{from:?} -> {to:?}: {reason}"));
+    }
+}
+
+/// Says whom it sees. The list is renewed all the time; what counts is who is in it.
+async fn tell_members(membership: Membership) {
+    let mut members = membership.members();
+    let mut told = String::new();
+    while members.changed().await.is_ok() {
+        let ids: Vec<String> = members
+            .borrow_and_update()
+            .iter()
+            .map(|(id, member)| {
+                let metadata = String::from_utf8_lossy(member.metadata());
+                format!("{id} ({metadata})")
+            })
+            .collect();
+        let line = format!("members: {}", ids.join(", "));
+        if line != told {
+            say(&line);
+            told = line;
+        }
+    }
+}
+
+/// A parent that has left is no reason to panic.
+fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Standard input ends when the parent does.
+fn leave_with_the_parent() {
+    let mut input = io::stdin();
+    while input.read(&mut [0; 64]).is_ok_and(|read| read > 0) {}
+    std::process::exit(1);
+}

@@ -1,0 +1,255 @@
+//! What this node is in etcd, and what it leaves to its next epoch.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::lease::UNREGISTERED;
+use super::members::Members;
+use super::session::Session;
+use crate::etcd::cause::Cause;
+use crate::etcd::config::EtcdConfig;
+use crate::etcd::hash::named;
+use crate::etcd::keys::Prefix;
+use crate::etcd::line::{Line, PAUSE, TARGET};
+use crate::etcd::mirror::{Mirror, Strange};
+use crate::shell::lock;
+use crate::{Context, Failure};
+
+/// One node. Everything in it outlives the epochs.
+pub(in super::super) struct Node {
+    pub(in super::super) line: Arc<Line>,
+    /// For the lease alone: nothing that is large or slow may keep a renewal waiting.
+    pub(super) lease_line: Line,
+    pub(in super::super) prefix: Prefix,
+    pub(in super::super) id: String,
+    pub(super) metadata: Vec<u8>,
+    pub(super) times: Times,
+    pub(super) session: watch::Sender<Option<Arc<Session>>>,
+    pub(super) members: watch::Sender<Members>,
+    /// Whoever works under the lease holds a receiver.
+    work: watch::Sender<()>,
+    /// The present lease, and those of earlier epochs that were not revoked, oldest first.
+    leases: Mutex<Vec<i64>>,
+    pub(super) running: AtomicBool,
+    /// The names of the works that run.
+    works: Mutex<BTreeSet<String>>,
+}
+
+/// All times that follow from the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Times {
+    /// Of the lease in etcd.
+    pub(super) lease: Duration,
+    pub(super) margin: Duration,
+    pub(super) renew_every: Duration,
+    pub(super) rejoin_jitter: Duration,
+}
+
+impl Times {
+    /// How long one question may take, so that another one fits between two renewals.
+    fn patience(&self) -> Duration {
+        self.renew_every.mul_f32(0.5).min(LONGEST_PATIENCE)
+    }
+}
+
+impl Node {
+    pub(super) fn new(
+        config: EtcdConfig,
+        prefix: Prefix,
+        id: String,
+        metadata: Vec<u8>,
+        times: Times,
+    ) -> Self {
+        let config = Arc::new(config);
+        Self {
+            line: Arc::new(Line::new(Arc::clone(&config), times.patience())),
+            lease_line: Line::new(config, times.patience()),
+            prefix,
+            id,
+            metadata,
+            times,
+            session: watch::Sender::default(),
+            members: watch::Sender::default(),
+            work: watch::Sender::default(),
+            leases: Mutex::default(),
+            running: AtomicBool::new(false),
+            works: Mutex::default(),
+        }
+    }
+
+    /// The session once there is one.
+    pub(in super::super) async fn session(&self) -> Arc<Session> {
+        let mut published = self.session.subscribe();
+        loop {
+            if let Some(session) = &*published.borrow_and_update() {
+                return Arc::clone(session);
+            }
+            if published.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Keeps the lease from being revoked while it is held.
+    pub(in super::super) fn at_work(&self) -> watch::Receiver<()> {
+        self.work.subscribe()
+    }
+
+    /// Runs a work of this name, unless one runs already.
+    pub(in super::super) fn begin_work(self: &Arc<Self>, name: &str) -> Result<WorkRuns, Failure> {
+        if lock(&self.works).insert(name.to_owned()) {
+            return Ok(WorkRuns(Arc::clone(self), name.to_owned()));
+        }
+        let text = format!(
+            "the work {name:?} runs twice under one membership: give each work a name of its own"
+        );
+        Err(Failure::new(text).fatal())
+    }
+
+    pub(super) fn earlier_lease(&self, present: i64) -> Option<i64> {
+        lock(&self.leases)
+            .iter()
+            .copied()
+            .find(|&lease| lease != present)
+    }
+
+    pub(super) fn remember(&self, lease: i64) {
+        let mut leases = lock(&self.leases);
+        // Those that are dropped run out by themselves, at last.
+        if leases.len() == MOST_LEASES {
+            leases.remove(0);
+        }
+        leases.push(lease);
+    }
+
+    pub(super) fn forget(&self, lease: i64) {
+        lock(&self.leases).retain(|&other| other != lease);
+    }
+
+    /// How often what is mirrored is checked.
+    pub(in super::super) fn check_every(&self) -> Duration {
+        self.times.renew_every
+    }
+
+    /// Follows the members until this node is no longer among them.
+    pub(super) async fn follow(&self, session: &Session) -> Failure {
+        let every = self.times.renew_every;
+        let prefix = self.prefix.members();
+        let own = self.prefix.member(&self.id).into_bytes();
+        let mut mirror = Mirror::new(Arc::clone(&self.line), prefix.clone(), every);
+        let mut strange = Strange::default();
+        loop {
+            mirror.next().await;
+            drop(mirror.take_removed());
+            let members = Members::read(&prefix, &mirror, &mut strange);
+            self.members.send_replace(members);
+            let lease = mirror.entries().get(&own).map(|entry| entry.lease);
+            let registered = session.registered_at();
+            if registered.is_some_and(|revision| revision <= mirror.revision())
+                && lease != Some(session.lease)
+            {
+                return self.lost(session, UNREGISTERED);
+            }
+        }
+    }
+
+    /// So that a fleet that lost the same etcd does not come back in one instant.
+    pub(super) fn rejoin_pause(&self, epoch: u64) -> Duration {
+        let share = (named(&self.id, &epoch.to_string()) >> 32) as u32;
+        self.times
+            .rejoin_jitter
+            .mul_f64(f64::from(share) / f64::from(u32::MAX))
+    }
+
+    /// Takes everything of this node out of etcd, once no work goes on under the lease.
+    pub(super) async fn leave(&self, ctx: &Context) {
+        // A little before the abort, so that there is time to say that it did not work.
+        let deadline = ctx.stop_deadline().unwrap_or_else(Instant::now) - PAUSE;
+        let left = timeout_at(deadline, async {
+            self.work.closed().await;
+            while let Some(lease) = self.earlier_lease(NO_LEASE) {
+                match self.revoke(lease).await {
+                    Ok(()) => self.forget(lease),
+                    Err(cause) => {
+                        tracing::debug!(target: TARGET, id = self.id, why = cause.text, "not left yet");
+                        sleep(PAUSE).await;
+                    }
+                }
+            }
+        });
+        if left.await.is_err() {
+            tracing::warn!(
+                target: TARGET, id = self.id,
+                "left without a word: there was still work, or etcd did not answer; the lease runs out"
+            );
+        }
+    }
+}
+
+/// At most one at a time.
+pub(super) struct Only<'a>(&'a AtomicBool);
+
+impl<'a> Only<'a> {
+    pub(super) fn one(running: &'a AtomicBool) -> Option<Self> {
+        (!running.swap(true, Ordering::AcqRel)).then_some(Self(running))
+    }
+}
+
+impl Drop for Only<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// A work that runs.
+pub(in super::super) struct WorkRuns(Arc<Node>, String);
+
+impl Drop for WorkRuns {
+    fn drop(&mut self) {
+        lock(&self.0.works).remove(&self.1);
+    }
+}
+
+/// What etcd answered, or did not, as a failure of a component.
+pub(in super::super) fn failure(what: &str, cause: &Cause) -> Failure {
+    Failure::new(format!("{what}: {}: {}", cause.fault, cause.text)).dependency()
+}
+
+/// No lease of etcd's has this id.
+pub(super) const NO_LEASE: i64 = -1;
+const MOST_LEASES: usize = 8;
+const LONGEST_PATIENCE: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::etcd::Membership;
+
+    #[test]
+    fn a_fleet_comes_back_spread_over_the_jitter() {
+        let etcd = EtcdConfig::new(["http://127.0.0.1:2379"]).expect("valid");
+        let most = Duration::from_secs(1);
+        let pause = |number: u32, epoch| {
+            let id = format!("node-{number}");
+            let membership = Membership::builder(etcd.clone(), "p", id).rejoin_jitter(most);
+            membership
+                .build()
+                .expect("valid")
+                .node()
+                .rejoin_pause(epoch)
+        };
+        let mut tenths = [0; 10];
+        for number in 0..200 {
+            let pause = pause(number, 2);
+            assert!(pause <= most);
+            tenths[(pause.as_secs_f64() * 9.999) as usize] += 1;
+        }
+        assert!(tenths.iter().all(|&count| count >= 8), "{tenths:?}");
+        assert_ne!(pause(1, 2), pause(1, 3), "another time each time");
+    }
+}

@@ -1,0 +1,215 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::etcd::keys::Prefix;
+
+const GRACE: Duration = Duration::from_secs(1);
+
+fn nobody(from: Instant) -> Claim {
+    Claim::None { from, last: None }
+}
+
+/// What etcd holds, and what was removed from it since it was last read.
+struct Store {
+    follower: Follower,
+    entries: BTreeMap<Vec<u8>, Entry>,
+    removed: Vec<(Vec<u8>, Entry)>,
+    revision: i64,
+    now: Instant,
+}
+
+impl Store {
+    fn new() -> Self {
+        let work = Work {
+            name: "w".to_owned(),
+            shards: ["0", "1"].map(Arc::from).to_vec(),
+            job: Box::new(|_| Box::pin(async { Ok(()) })),
+        };
+        let keys = Prefix::parse("p").expect("valid").work("w");
+        Self {
+            follower: Follower::new(keys, "p/work/w/on/a/7", &work, GRACE),
+            entries: BTreeMap::new(),
+            removed: Vec::new(),
+            revision: 1,
+            now: Instant::now(),
+        }
+    }
+
+    fn put(&mut self, key: &str, value: &str, lease: i64) {
+        self.revision += 1;
+        let entry = Entry {
+            value: value.into(),
+            lease,
+            revision: self.revision,
+        };
+        self.entries.insert(format!("p/work/w/{key}").into(), entry);
+    }
+
+    fn remove(&mut self, key: &str) {
+        self.revision += 1;
+        let gone = self
+            .entries
+            .remove_entry(format!("p/work/w/{key}").as_bytes());
+        self.removed.push(gone.expect("it was there"));
+    }
+
+    fn view_after(&mut self, passed: Duration, anew: bool) -> View {
+        self.now += passed;
+        let removed = std::mem::take(&mut self.removed);
+        self.follower
+            .read(&self.entries, self.revision, &removed, anew, self.now)
+    }
+
+    fn view(&mut self) -> View {
+        self.view_after(Duration::ZERO, false)
+    }
+}
+
+#[test]
+fn what_nobody_knows_about_is_left_alone_for_a_while() {
+    let mut store = Store::new();
+    let view = store.view_after(Duration::ZERO, true);
+    let from = store.now + GRACE;
+    assert_eq!(view.claims, [nobody(from), nobody(from)]);
+    // It counts from when it was first seen.
+    let later = store.view_after(GRACE, false);
+    assert_eq!(later.claims[0], nobody(from));
+    // Somebody else may have had it, and lost it, while nothing was seen.
+    let anew = store.view_after(GRACE, true);
+    let from = store.now + GRACE;
+    assert_eq!(anew.claims[0], nobody(from));
+}
+
+#[test]
+fn a_claim_that_vanishes_is_left_alone_and_one_that_was_released_is_not() {
+    let mut store = Store::new();
+    store.view_after(Duration::ZERO, true);
+    store.put("shard/0", "a", 7);
+    store.put("shard/1", "a", 7);
+    let held = store.view_after(GRACE, false);
+    let by = |revision| Claim::Held {
+        by: "a".to_owned(),
+        lease: 7,
+        revision,
+    };
+    assert_eq!(held.claims, [by(2), by(3)]);
+    store.put("shard/1", "", 7);
+    assert_eq!(store.view().claims[1], Claim::Released { revision: 4 });
+    store.remove("shard/0");
+    store.remove("shard/1");
+    let (view, now) = (store.view_after(GRACE, false), store.now);
+    let claims = [
+        Claim::None {
+            from: now + GRACE,
+            last: Some("a".to_owned()),
+        },
+        nobody(now),
+    ];
+    assert_eq!(view.claims, claims);
+}
+
+#[test]
+fn who_takes_part_twice_counts_once_and_who_only_claims_does_not_count() {
+    let mut store = Store::new();
+    store.put("on/a/7", "", 7);
+    store.put("on/a/8", "", 8);
+    store.put("on/b/9", "", 9);
+    store.put("shard/0", "c", 10);
+    store.put("shard/1", "a", 7);
+    let view = store.view();
+    assert!(view.on.iter().eq(["a", "b"]) && view.taking_part);
+    // One each: a keeps what it has, and b waits for the other until c has released it.
+    assert_eq!(view.planned("w", "a", store.now), [false, true]);
+    assert_eq!(view.planned("w", "b", store.now), [true, false]);
+    assert_eq!(view.planned("w", "c", store.now), [false, false]);
+    store.remove("on/a/7");
+    let view = store.view();
+    assert!(
+        view.on.contains("a") && !view.taking_part,
+        "by another lease"
+    );
+}
+
+#[test]
+fn what_nobody_of_ours_wrote_is_left_alone() {
+    let mut store = Store::new();
+    let before = store.view();
+    for key in [
+        "shard/2",
+        "shard/x",
+        "shard/\u{fe}",
+        "on/a",
+        "on//7",
+        "junk",
+    ] {
+        store.put(key, "a", 7);
+    }
+    store.put("on/stranger/7", "", 0);
+    store.put("on/a/8", "", 7);
+    let view = store.view();
+    assert_eq!((view.on, view.claims), (before.on, before.claims));
+    // In the place of a claim it is in the way of one.
+    store.put("shard/0", "a", 0);
+    store.put("shard/1", "", 0);
+    let entry = store.entries.get_mut(&b"p/work/w/shard/0"[..]);
+    entry.expect("just put").value = vec![0xff];
+    let view = store.view();
+    let warned = |key: &str| {
+        store
+            .follower
+            .strange
+            .has(format!("p/work/w/{key}").as_bytes())
+    };
+    for key in [
+        "shard/2",
+        "shard/x",
+        "on/a",
+        "on//7",
+        "junk",
+        "on/stranger/7",
+        "shard/0",
+        "shard/1",
+    ] {
+        assert!(warned(key), "{key}");
+    }
+    let in_the_way =
+        |claim: &Claim| matches!(claim, Claim::Held { by, lease: 0, .. } if by.is_empty());
+    assert!(view.claims.iter().all(in_the_way), "{view:?}");
+}
+
+/// Whichever of the two would get it otherwise.
+#[test]
+fn who_is_back_in_time_finds_its_shard() {
+    for owner in ["a", "b"] {
+        let mut store = Store::new();
+        store.put("on/a/7", "", 7);
+        store.put("on/b/8", "", 8);
+        store.put("on/c/9", "", 9);
+        store.put("shard/0", owner, 6);
+        store.put("shard/1", "c", 9);
+        store.view();
+        store.remove("shard/0");
+        let view = store.view();
+        let planned = |id, at| view.planned("w", id, at)[0];
+        let free = store.now + GRACE;
+        for (id, at) in [("a", store.now), ("b", store.now), ("a", free), ("b", free)] {
+            assert_eq!(planned(id, at), id == owner, "{owner} {id}");
+        }
+        // Who comes later cannot know it, so in the end it counts no more.
+        let later = free + REMEMBERED;
+        assert!(planned("a", later) != planned("b", later));
+        let known = ["a", "b"].map(|id| planned(id, later));
+        assert_eq!(known, fresh().map(|shard| shard[0]));
+    }
+}
+
+/// What a and b make of the same records without having seen what was before.
+fn fresh() -> [Vec<bool>; 2] {
+    let mut store = Store::new();
+    store.put("on/a/7", "", 7);
+    store.put("on/b/8", "", 8);
+    store.put("on/c/9", "", 9);
+    store.put("shard/1", "c", 9);
+    let view = store.view();
+    ["a", "b"].map(|id| view.planned("w", id, store.now))
+}

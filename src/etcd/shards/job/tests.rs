@@ -1,0 +1,118 @@
+use std::sync::Mutex;
+use std::task::Waker;
+
+use tokio::time::{Instant, advance, sleep};
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn shard(allowed: Duration) -> (Arc<Session>, Shard) {
+    let session = Arc::new(Session::new(7, Instant::now()));
+    session.allow(Instant::now(), allowed);
+    let shard = Shard::new(0, "0".into(), 1, Arc::clone(&session));
+    (session, shard)
+}
+
+/// Counts what it gets done.
+fn working(done: &Arc<Mutex<u32>>) -> impl FnOnce(Shard) -> Running + Send + use<> {
+    let done = Arc::clone(done);
+    move |_| {
+        Box::pin(async move {
+            loop {
+                sleep(SECOND).await;
+                *done.lock().expect("no panic") += 1;
+            }
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_ends_when_the_lease_does_and_goes_on_when_it_is_renewed() {
+    let (session, shard) = shard(3 * SECOND + SECOND / 2);
+    let done = Arc::new(Mutex::new(0));
+    let begun = Instant::now();
+    let renewing = async {
+        sleep(2 * SECOND).await;
+        session.allow(Instant::now(), 3 * SECOND + SECOND / 2);
+    };
+    let (outcome, ()) = tokio::join!(shard.clone().run(working(&done)), renewing);
+    assert!(matches!(outcome, Outcome::Lost));
+    assert_eq!(begun.elapsed(), 5 * SECOND + SECOND / 2);
+    assert_eq!(*done.lock().expect("no panic"), 5);
+    assert_eq!(
+        shard.check().expect_err("lost").to_string(),
+        "shard 0 is lost: its claim is gone, or the lease was not renewed in time"
+    );
+}
+
+/// As after SIGSTOP: the time has passed, and nothing was polled meanwhile.
+#[tokio::test(start_paused = true)]
+async fn who_was_frozen_goes_no_further_than_its_next_await() {
+    let (_session, shard) = shard(3 * SECOND);
+    let done = Arc::new(Mutex::new(0));
+    let mut running = Box::pin(shard.run(working(&done)));
+    let mut cx = Poller::from_waker(Waker::noop());
+    assert!(running.as_mut().poll(&mut cx).is_pending());
+    advance(10 * SECOND).await;
+    assert!(matches!(
+        running.as_mut().poll(&mut cx),
+        Poll::Ready(Outcome::Lost)
+    ));
+    assert_eq!(
+        *done.lock().expect("no panic"),
+        0,
+        "its second was over long ago"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clock_decides_and_not_the_timer() {
+    let (session, _) = shard(Duration::ZERO);
+    let lost = CancellationToken::new();
+    let mut fenced = Fenced {
+        session: &session,
+        lost: Box::pin(lost.cancelled()),
+        // As if the runtime had not got to it.
+        end: Box::pin(sleep_until(Instant::now() + SECOND)),
+        work: Box::pin(async { panic!("polled") }),
+    };
+    let mut cx = Poller::from_waker(Waker::noop());
+    assert!(Pin::new(&mut fenced).poll(&mut cx).is_ready());
+}
+
+struct PanicsWhenDropped;
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_it_is_dropped_is_no_other_shards_trouble() {
+    let (_session, shard) = shard(3_600 * SECOND);
+    let lose = shard.clone();
+    let run = shard.run(|shard| {
+        Box::pin(async move {
+            let _bomb = PanicsWhenDropped;
+            shard.stopping().await;
+            Ok(())
+        })
+    });
+    let losing = async { lose.lose() };
+    let (outcome, ()) = tokio::join!(run, losing);
+    assert!(matches!(outcome, Outcome::Lost));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nothing_can_mend_is_told_even_when_the_shard_is_lost() {
+    let (session, shard) = shard(SECOND);
+    let outcome = shard.run(|_| {
+        Box::pin(async move {
+            session.end();
+            Err(Failure::new("broken for good").fatal())
+        })
+    });
+    assert!(matches!(outcome.await, Outcome::Ended(Err(_))));
+}

@@ -1,0 +1,120 @@
+use super::*;
+use crate::etcd::{EtcdConfig, Shards};
+use crate::test_util::Detached;
+
+const LEASE: i64 = 7;
+
+/// A worker that decides, and is never heard of in etcd.
+fn worker(ctx: Context) -> Worker {
+    let etcd = EtcdConfig::new(["http://127.0.0.1:1"]).expect("valid");
+    let membership = Membership::builder(etcd, "p", "a").build().expect("valid");
+    let idle = |shard: Shard| async move {
+        shard.stopping().await;
+        Ok(())
+    };
+    let shards = Shards::new(&membership, "w", 1, idle).expect("valid");
+    let session = Session::new(LEASE, Instant::now());
+    session.allow(Instant::now(), Duration::from_secs(3_600));
+    session.register(1);
+    let node = Arc::clone(membership.node());
+    Worker::new(node, shards.work, Arc::new(session), ctx)
+}
+
+fn held(by: &str, lease: i64, revision: i64) -> Claim {
+    Claim::Held {
+        by: by.to_owned(),
+        lease,
+        revision,
+    }
+}
+
+/// The job has ended, and its worker has heard of it.
+async fn end(worker: &mut Worker) {
+    let (place, outcome) = worker.ended.recv().await.expect("a job runs");
+    worker.note(place, outcome);
+}
+
+/// The plan takes the shard away, and gives it back before the release is seen. By then it may be
+/// another's.
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_was_given_up_is_never_worked_under_again() {
+    let detached = Detached::new("checks");
+    let mut worker = worker(detached.context());
+    let alone = View::of(8, &["a"], vec![held("a", LEASE, 8)]);
+    worker.decide(&alone, Instant::now());
+    assert_eq!(worker.jobs.len(), 1);
+    // Nobody takes part any more, this node least of all: the shortest way to a plan without it.
+    let taken = View::of(9, &[], vec![held("a", LEASE, 8)]);
+    worker.decide(&taken, Instant::now());
+    end(&mut worker).await;
+    let todo = worker.decide(&taken, Instant::now());
+    assert_eq!(todo.release, [(0, Some(8))]);
+    assert!(
+        worker.release(&todo.release).await.is_err(),
+        "etcd is not there"
+    );
+
+    let back = View::of(10, &["a"], vec![held("a", LEASE, 8)]);
+    let todo = worker.decide(&back, Instant::now());
+    assert!(worker.jobs.is_empty() && todo.release.is_empty());
+    // The release may have been lost.
+    let later = Instant::now() + REPEAT;
+    assert_eq!(worker.decide(&back, later).release, [(0, Some(8))]);
+    assert!(worker.jobs.is_empty());
+
+    // A new claim is another matter.
+    let again = View::of(12, &["a"], vec![held("a", LEASE, 12)]);
+    assert!(worker.decide(&again, later).release.is_empty());
+    assert_eq!(worker.jobs[&0].shard.token(), 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_lost_a_claim_does_not_begin_before_it_has_ended() {
+    let detached = Detached::new("checks");
+    let mut worker = worker(detached.context());
+    worker.decide(
+        &View::of(8, &["a"], vec![held("a", LEASE, 8)]),
+        Instant::now(),
+    );
+    let first = worker.jobs[&0].shard.clone();
+    assert!(first.check().is_ok());
+    // Removed and claimed anew, all at once.
+    let anew = View::of(10, &["a"], vec![held("a", LEASE, 10)]);
+    worker.decide(&anew, Instant::now());
+    assert!(first.check().is_err());
+    assert_eq!(worker.jobs[&0].shard.token(), 8, "it may still be at work");
+    end(&mut worker).await;
+    worker.decide(&anew, Instant::now());
+    assert_eq!(worker.jobs[&0].shard.token(), 10);
+    // The same id, but another lease: an earlier life of this node.
+    worker.decide(
+        &View::of(11, &["a"], vec![held("a", 6, 11)]),
+        Instant::now(),
+    );
+    end(&mut worker).await;
+    let todo = worker.decide(
+        &View::of(11, &["a"], vec![held("a", 6, 11)]),
+        Instant::now(),
+    );
+    assert!(todo.claim.is_empty() && worker.jobs.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_claimed_before_its_time_or_by_who_is_no_member() {
+    let detached = Detached::new("checks");
+    let mut worker = worker(detached.context());
+    let now = Instant::now();
+    let from = now + Duration::from_secs(1);
+    let free = View::of(8, &["a"], vec![Claim::None { from, last: None }]);
+    let todo = worker.decide(&free, now);
+    assert!(todo.claim.is_empty());
+    assert_eq!(todo.again, Some(from));
+    assert_eq!(worker.decide(&free, from).claim, [(0, None)]);
+    let released = View::of(9, &["a"], vec![Claim::Released { revision: 9 }]);
+    assert_eq!(worker.decide(&released, now).claim, [(0, Some(9))]);
+    let others = View::of(9, &["b"], vec![Claim::Released { revision: 9 }]);
+    assert!(worker.decide(&others, now).claim.is_empty());
+
+    worker.session.register(0);
+    assert!(worker.decide(&released, now).claim.is_empty());
+}
