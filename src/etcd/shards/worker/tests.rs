@@ -1,3 +1,5 @@
+#![cfg(feature = "test-util")]
+
 use super::*;
 use crate::etcd::{EtcdConfig, Shards};
 use crate::test_util::Detached;
