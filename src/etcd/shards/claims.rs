@@ -38,7 +38,7 @@ pub(super) struct View {
     /// It holds all changes up to this one.
     pub(super) revision: i64,
     /// Who takes part, sorted.
-    on: BTreeSet<String>,
+    pub(super) on: BTreeSet<String>,
     /// Whether this node does, under its present lease.
     pub(super) taking_part: bool,
     /// For each shard.
@@ -46,16 +46,6 @@ pub(super) struct View {
 }
 
 impl View {
-    #[cfg(test)]
-    pub(super) fn of(revision: i64, on: &[&str], claims: Vec<Claim>) -> Self {
-        Self {
-            revision,
-            on: on.iter().map(|&id| id.to_owned()).collect(),
-            taking_part: true,
-            claims,
-        }
-    }
-
     /// Whether each shard should be at this node.
     ///
     /// Whoever is back before its claim is free is its holder still, in spite of a lease that ran out.

@@ -503,5 +503,5 @@ const LEAVE: Duration = Duration::from_millis(300);
 const BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 
-#[cfg(all(test, feature = "test-util"))]
+#[cfg(test)]
 mod tests;

@@ -1,3 +1,5 @@
+#![cfg(feature = "test-util")]
+
 use super::*;
 use crate::etcd::{EtcdConfig, Shards};
 use crate::test_util::Detached;
@@ -20,6 +22,15 @@ fn worker(ctx: Context) -> Worker {
     Worker::new(node, shards.work, Arc::new(session), ctx)
 }
 
+fn view(revision: i64, on: &[&str], claims: Vec<Claim>) -> View {
+    View {
+        revision,
+        on: on.iter().map(|&id| id.to_owned()).collect(),
+        taking_part: true,
+        claims,
+    }
+}
+
 fn held(by: &str, lease: i64, revision: i64) -> Claim {
     Claim::Held {
         by: by.to_owned(),
@@ -40,11 +51,11 @@ async fn end(worker: &mut Worker) {
 async fn a_claim_that_was_given_up_is_never_worked_under_again() {
     let detached = Detached::new("checks");
     let mut worker = worker(detached.context());
-    let alone = View::of(8, &["a"], vec![held("a", LEASE, 8)]);
+    let alone = view(8, &["a"], vec![held("a", LEASE, 8)]);
     worker.decide(&alone, Instant::now());
     assert_eq!(worker.jobs.len(), 1);
     // Nobody takes part any more, this node least of all: the shortest way to a plan without it.
-    let taken = View::of(9, &[], vec![held("a", LEASE, 8)]);
+    let taken = view(9, &[], vec![held("a", LEASE, 8)]);
     worker.decide(&taken, Instant::now());
     end(&mut worker).await;
     let todo = worker.decide(&taken, Instant::now());
@@ -54,7 +65,7 @@ async fn a_claim_that_was_given_up_is_never_worked_under_again() {
         "etcd is not there"
     );
 
-    let back = View::of(10, &["a"], vec![held("a", LEASE, 8)]);
+    let back = view(10, &["a"], vec![held("a", LEASE, 8)]);
     let todo = worker.decide(&back, Instant::now());
     assert!(worker.jobs.is_empty() && todo.release.is_empty());
     // The release may have been lost.
@@ -63,7 +74,7 @@ async fn a_claim_that_was_given_up_is_never_worked_under_again() {
     assert!(worker.jobs.is_empty());
 
     // A new claim is another matter.
-    let again = View::of(12, &["a"], vec![held("a", LEASE, 12)]);
+    let again = view(12, &["a"], vec![held("a", LEASE, 12)]);
     assert!(worker.decide(&again, later).release.is_empty());
     assert_eq!(worker.jobs[&0].shard.token(), 12);
 }
@@ -72,14 +83,11 @@ async fn a_claim_that_was_given_up_is_never_worked_under_again() {
 async fn who_has_lost_a_claim_does_not_begin_before_it_has_ended() {
     let detached = Detached::new("checks");
     let mut worker = worker(detached.context());
-    worker.decide(
-        &View::of(8, &["a"], vec![held("a", LEASE, 8)]),
-        Instant::now(),
-    );
+    worker.decide(&view(8, &["a"], vec![held("a", LEASE, 8)]), Instant::now());
     let first = worker.jobs[&0].shard.clone();
     assert!(first.check().is_ok());
     // Removed and claimed anew, all at once.
-    let anew = View::of(10, &["a"], vec![held("a", LEASE, 10)]);
+    let anew = view(10, &["a"], vec![held("a", LEASE, 10)]);
     worker.decide(&anew, Instant::now());
     assert!(first.check().is_err());
     assert_eq!(worker.jobs[&0].shard.token(), 8, "it may still be at work");
@@ -87,15 +95,9 @@ async fn who_has_lost_a_claim_does_not_begin_before_it_has_ended() {
     worker.decide(&anew, Instant::now());
     assert_eq!(worker.jobs[&0].shard.token(), 10);
     // The same id, but another lease: an earlier life of this node.
-    worker.decide(
-        &View::of(11, &["a"], vec![held("a", 6, 11)]),
-        Instant::now(),
-    );
+    worker.decide(&view(11, &["a"], vec![held("a", 6, 11)]), Instant::now());
     end(&mut worker).await;
-    let todo = worker.decide(
-        &View::of(11, &["a"], vec![held("a", 6, 11)]),
-        Instant::now(),
-    );
+    let todo = worker.decide(&view(11, &["a"], vec![held("a", 6, 11)]), Instant::now());
     assert!(todo.claim.is_empty() && worker.jobs.is_empty());
 }
 
@@ -105,14 +107,14 @@ async fn nothing_is_claimed_before_its_time_or_by_who_is_no_member() {
     let mut worker = worker(detached.context());
     let now = Instant::now();
     let from = now + Duration::from_secs(1);
-    let free = View::of(8, &["a"], vec![Claim::None { from, last: None }]);
+    let free = view(8, &["a"], vec![Claim::None { from, last: None }]);
     let todo = worker.decide(&free, now);
     assert!(todo.claim.is_empty());
     assert_eq!(todo.again, Some(from));
     assert_eq!(worker.decide(&free, from).claim, [(0, None)]);
-    let released = View::of(9, &["a"], vec![Claim::Released { revision: 9 }]);
+    let released = view(9, &["a"], vec![Claim::Released { revision: 9 }]);
     assert_eq!(worker.decide(&released, now).claim, [(0, Some(9))]);
-    let others = View::of(9, &["b"], vec![Claim::Released { revision: 9 }]);
+    let others = view(9, &["b"], vec![Claim::Released { revision: 9 }]);
     assert!(worker.decide(&others, now).claim.is_empty());
 
     worker.session.register(0);
