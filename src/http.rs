@@ -113,10 +113,7 @@ pub fn health(handle: &Handle) -> (StatusCode, HealthBody) {
 }
 
 fn health_of(status: Status) -> (StatusCode, HealthBody) {
-    // A clock that was never set may be nearer to its epoch than that.
-    let since = SystemTime::now()
-        .checked_sub(status.since)
-        .unwrap_or(SystemTime::UNIX_EPOCH);
+    let since = since(&status);
     let body = HealthBody {
         ready: status.ready,
         state: status.phase.as_str(),
@@ -134,37 +131,69 @@ fn health_of(status: Status) -> (StatusCode, HealthBody) {
     (code(body.ready), body)
 }
 
+/// When the present state was entered, by the clock of the system.
+fn since(status: &Status) -> SystemTime {
+    // A clock that was never set may be nearer to its epoch than that.
+    let since = SystemTime::now().checked_sub(status.since);
+    since.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
 /// What the endpoints share.
 #[derive(Clone)]
 struct Health {
     handle: Handle,
-    /// The last answer that is good until the status changes, and to which status.
-    said: Arc<Mutex<Option<(Status, Bytes)>>>,
+    said: Arc<Mutex<Option<Said>>>,
 }
+
+/// An answer that is good until the status changes, or somebody sets the clock.
+struct Said {
+    /// Without its `since`, which grows all the time.
+    status: Status,
+    since: SystemTime,
+    body: Bytes,
+}
+
+impl Said {
+    fn answers(&self, status: &Status, since: SystemTime) -> bool {
+        let apart = match since.duration_since(self.since) {
+            Ok(later) => later,
+            Err(earlier) => earlier.duration(),
+        };
+        apart < ABOUT && self.status == *status
+    }
+}
+
+/// What is computed twice from two clocks is never quite the same.
+const ABOUT: Duration = Duration::from_millis(100);
 
 async fn ready(State(health): State<Health>) -> Response {
     let mut status = health.handle.status();
     let code = code(status.ready);
-    let since = std::mem::take(&mut status.since);
+    let since = since(&status);
+    let passed = std::mem::take(&mut status.since);
     let lock = || health.said.lock().unwrap_or_else(PoisonError::into_inner);
     let said = match &*lock() {
-        Some((to, said)) if *to == status => Some(said.clone()),
+        Some(said) if said.answers(&status, since) => Some(said.body.clone()),
         _ => None,
     };
     let said = match said {
         Some(said) => said,
         None => {
             let (_, body) = health_of(Status {
-                since,
+                since: passed,
                 ..status.clone()
             });
             let body = Json(body).into_response().into_body();
-            let said = to_bytes(body, usize::MAX).await.unwrap_or_default();
+            let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
             // While something is awaited the answer says for how long, and is another one each time.
             if status.awaited.is_none() {
-                *lock() = Some((status, said.clone()));
+                *lock() = Some(Said {
+                    status,
+                    since,
+                    body: body.clone(),
+                });
             }
-            said
+            body
         }
     };
     let json = [(header::CONTENT_TYPE, "application/json")];

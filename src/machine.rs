@@ -201,10 +201,14 @@ impl Machine {
     }
 
     /// How many components of the present stage have not yet answered that they are up, or gone. 0
-    /// where no answer is awaited.
+    /// where they were asked for nothing.
     pub fn awaited(&self) -> u32 {
         match self.state {
             State::Restarting { waiting, .. } => waiting,
+            State::ShuttingDown {
+                step: StopStep::Delaying,
+                ..
+            } => 0,
             State::ShuttingDown { stage, .. } => self.core.live_in(stage),
             _ => 0,
         }

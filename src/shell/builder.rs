@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::component::{Begin, Boxed, StartStopped, Task};
 use super::overwatch::{Hook, Overwatch, Published, StepRecord};
 use super::shared::Shared;
-use super::{Component, Context, Failure, Probe, StartStop};
+use super::{Component, Context, Failure, Probe, StartStop, task};
 use crate::policy::{ComponentId, Layout, Plan, Policy, PolicyError};
 
 /// Puts a service together. Begun by [`Overwatch::watching`].
@@ -75,7 +75,12 @@ impl Builder {
         F: FnOnce(Context) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Failure>> + Send + 'static,
     {
-        self.add(name.into(), Arc::new(Task(run)))
+        let component: Arc<dyn Begin> = if size_of::<Fut>() > LARGEST_INLINE {
+            Arc::new(Boxed(task(run)))
+        } else {
+            Arc::new(Task(run))
+        };
+        self.add(name.into(), component)
     }
 
     /// Adds something that has a start and a stop of its own as a component.
@@ -189,6 +194,9 @@ impl fmt::Debug for Builder {
             .finish_non_exhaustive()
     }
 }
+
+/// A larger future is boxed at once: it is moved about on the stack before it is at its place.
+const LARGEST_INLINE: usize = 4096;
 
 /// Why a service could not be built.
 #[derive(Clone, Debug, PartialEq, Eq)]

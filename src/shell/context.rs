@@ -4,9 +4,10 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as Poller, Poll};
+use std::task::{Context as Poller, Poll, ready};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -18,8 +19,9 @@ use crate::policy::MAX_DURATION;
 
 /// A component's view of its own incarnation. Cheap to clone; clones are the same context.
 ///
-/// A clone that is kept beyond the incarnation keeps nothing alive: it says that it is stopping, its
-/// reports are counted as stale, and it can spawn nothing.
+/// A clone that is kept beyond the incarnation keeps nothing running: it says that it is stopping, its
+/// reports are counted as stale, and it can spawn nothing. It keeps some 50 bytes for each component of
+/// its stage.
 #[derive(Clone)]
 pub struct Context(Incarnation);
 
@@ -60,7 +62,9 @@ impl Context {
     /// Completes when the component is told to stop. It borrows nothing, so it fits where servers
     /// take a shutdown signal, such as axum's and tonic's graceful shutdown.
     pub fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
-        StageRun::stopping(Arc::clone(&self.0.stage))
+        Fused {
+            future: Some(StageRun::stopping(Arc::clone(&self.0.stage))),
+        }
     }
 
     /// Whether the component was told to stop.
@@ -164,6 +168,27 @@ impl fmt::Debug for Context {
             .field("name", &self.name())
             .field("epoch", &self.epoch())
             .finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// Completes whenever it is polled, once it has completed: loops that select ask again.
+    struct Fused<F> {
+        #[pin]
+        future: Option<F>,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Fused<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Poller<'_>) -> Poll<()> {
+        let mut future = self.project().future;
+        if let Some(running) = future.as_mut().as_pin_mut() {
+            ready!(running.poll(cx));
+            future.set(None);
+        }
+        Poll::Ready(())
     }
 }
 

@@ -1,8 +1,10 @@
-//! Stages so large that answers are not taken one by one.
+//! Stages so large that answers are not taken one by one, and components whose futures are large.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use overwatch::machine::{Phase, Slot};
+use overwatch::test_util::Detached;
 use overwatch::{Builder, Failure};
 use tokio::time::{Instant, sleep};
 
@@ -129,5 +131,33 @@ async fn one_of_many_that_fails_to_start_is_told_at_once() {
     running.until_phase(Phase::ShuttingDown).await;
     let took = began.elapsed().as_millis();
     assert!((1_233..=1_236).contains(&took), "{took}");
+    running.shut_down().await;
+}
+
+/// Loops that select ask a future again that has completed.
+#[tokio::test(start_paused = true)]
+async fn stopping_completes_whenever_it_is_asked() {
+    let detached = Detached::new("worker");
+    let mut stopping = pin!(detached.context().stopping());
+    detached.stop();
+    for _ in 0..3 {
+        (&mut stopping).await;
+    }
+}
+
+/// It must not be moved about on anybody's stack, again and again.
+#[tokio::test(start_paused = true)]
+async fn a_component_with_a_large_future_runs() {
+    let running = start(&[1], policy().build().unwrap(), |builder, _| {
+        builder.task("large", |ctx| async move {
+            let mut room = [0_u8; 256 << 10];
+            ctx.ready();
+            ctx.stopping().await;
+            room[0] = 1;
+            assert_eq!(room.iter().map(|&byte| u32::from(byte)).sum::<u32>(), 1);
+            Ok(())
+        })
+    });
+    running.until_ready(1).await;
     running.shut_down().await;
 }
