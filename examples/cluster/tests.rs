@@ -70,7 +70,7 @@ fn a_node_understands_what_it_is_told() {
         shards: 24,
         ttl: Duration::from_secs(10),
         target: Some(Endpoint(([127, 0, 0, 1], 3).into())),
-        record: "/tmp/record".into(),
+        record: "node-1.record".into(),
     };
     let idle = Told {
         target: None,

@@ -165,7 +165,7 @@ async fn alarms(client: &mut Client, kind: AlarmType) -> Result<Vec<u64>, Cause>
 }
 
 /// The next message of a watch that goes on. A watch ends by a message as well as by an error.
-async fn next(watch: &mut WatchStream) -> Result<etcd_client::WatchResponse, Cause> {
+pub(super) async fn next(watch: &mut WatchStream) -> Result<etcd_client::WatchResponse, Cause> {
     match watch.message().await {
         Ok(Some(message)) if message.canceled() => {
             Err(Cause::of_canceled_watch(message.cancel_reason()))

@@ -11,14 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use etcd_client::{
-    Client, Error, GetOptions, KeyValue, SortOrder, SortTarget, WatchOptions, WatchResponse,
-    WatchStream,
+    Client, GetOptions, KeyValue, SortOrder, SortTarget, WatchOptions, WatchResponse, WatchStream,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::cause::{Cause, shorten};
-use super::fault::Fault;
+use super::connection::next;
 use super::line::{Line, PAUSE, TARGET};
 
 /// One key as etcd has it.
@@ -168,7 +167,7 @@ impl Mirror {
             };
             tokio::select! {
                 biased;
-                message = watch.message() => match understood(message) {
+                message = next(watch) => match message {
                     Ok(message) => if self.take(&message) {
                         return News::Changed;
                     },
@@ -315,20 +314,6 @@ fn digest(line: &Arc<Line>, prefix: &str) -> Checking {
             newest: newest.unwrap_or_default(),
         })
     })
-}
-
-/// A watch ends by a message as well as by an error.
-fn understood(message: Result<Option<WatchResponse>, Error>) -> Result<WatchResponse, Cause> {
-    match message? {
-        Some(message) if message.canceled() => {
-            Err(Cause::of_canceled_watch(message.cancel_reason()))
-        }
-        Some(message) => Ok(message),
-        None => Err(Cause::passing(
-            Fault::Unreachable,
-            "the server ended the watch",
-        )),
-    }
 }
 
 /// The first key beyond a prefix, which is text and so has no byte of 255.

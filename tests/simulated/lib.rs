@@ -7,8 +7,8 @@
 // The probe's own tests are run with the crate.
 #![cfg(not(test))]
 
-// The probe's own sources, because its seam is private to the crate. Their docs link into it.
-#[allow(dead_code, missing_docs, rustdoc::broken_intra_doc_links)]
+// The probe's own sources, because its seam is private to the crate.
+#[allow(dead_code, missing_docs)]
 #[path = "../../src"]
 pub mod source {
     pub mod etcd;

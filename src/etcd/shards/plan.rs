@@ -12,7 +12,7 @@
 
 use std::cmp::Reverse;
 
-use crate::etcd::hash::{mix, named};
+use crate::etcd::hash::{mix, named as seed};
 
 /// Who should run each shard: the place in `members`, or none if there are no members.
 ///
@@ -115,11 +115,6 @@ fn hand_out(plan: &mut [Option<usize>], seeds: &[u64], room: &[usize]) {
             open.remove(at);
         }
     }
-}
-
-/// What makes a member's scores its own.
-fn seed(work: &str, id: &str) -> u64 {
-    named(work, id)
 }
 
 /// How well a shard suits a member. Number 0 is for the quota.

@@ -5,10 +5,19 @@ use std::time::Duration;
 use etcd_client::{DeleteOptions, GetOptions};
 use tokio::time::{Instant, sleep};
 
-use super::nodes::{PREFIX, Setup, TTL, WORK, keys, within};
+use super::nodes::{Node, PREFIX, Setup, TTL, WORK, keys, within};
 use super::{BUSY, SECOND};
 use crate::support::etcd::Etcd;
 use crate::support::proxy::{Mode, Proxy};
+
+/// Two that share the work.
+async fn two_nodes() -> (Etcd, Setup, Node, Node) {
+    let etcd = Etcd::start().await;
+    let setup = Setup::new(&etcd);
+    let (a, b) = (setup.node("a").await, setup.node("b").await);
+    setup.balanced(&["a", "b"]).await;
+    (etcd, setup, a, b)
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_leaves_hands_its_work_over_at_once() {
@@ -38,10 +47,7 @@ async fn who_leaves_hands_its_work_over_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_dies_is_replaced_when_its_lease_has_run_out() {
-    let etcd = Etcd::start().await;
-    let setup = Setup::new(&etcd);
-    let (a, b) = (setup.node("a").await, setup.node("b").await);
-    setup.balanced(&["a", "b"]).await;
+    let (_etcd, setup, a, b) = two_nodes().await;
     let died = Instant::now();
     b.kill();
     setup.balanced(&["a"]).await;
@@ -54,10 +60,7 @@ async fn who_dies_is_replaced_when_its_lease_has_run_out() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_comes_back_before_its_lease_runs_out_finds_its_work() {
-    let etcd = Etcd::start().await;
-    let setup = Setup::new(&etcd);
-    let (a, b) = (setup.node("a").await, setup.node("b").await);
-    setup.balanced(&["a", "b"]).await;
+    let (_etcd, setup, a, b) = two_nodes().await;
     let died = Instant::now();
     b.kill();
     sleep(Duration::from_millis(500)).await;
@@ -100,10 +103,7 @@ async fn who_is_cut_off_stops_before_others_begin() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lease_that_is_revoked_from_outside_is_noticed_before_others_begin() {
-    let etcd = Etcd::start().await;
-    let setup = Setup::new(&etcd);
-    let (a, b) = (setup.node("a").await, setup.node("b").await);
-    setup.balanced(&["a", "b"]).await;
+    let (etcd, setup, a, b) = two_nodes().await;
     let revoked = Instant::now();
     let mut client = etcd.client().await;
     let read = client.get(format!("{PREFIX}members/b"), None).await;
@@ -124,10 +124,7 @@ async fn a_lease_that_is_revoked_from_outside_is_noticed_before_others_begin() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_stop_when_etcd_hangs_and_come_back_with_it() {
-    let etcd = Etcd::start().await;
-    let setup = Setup::new(&etcd);
-    let (a, b) = (setup.node("a").await, setup.node("b").await);
-    setup.balanced(&["a", "b"]).await;
+    let (etcd, setup, a, b) = two_nodes().await;
     etcd.hang();
     for node in [&a, &b] {
         within(TTL, "stopped", node.handle.wait_for(|status| !status.ready))
