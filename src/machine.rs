@@ -97,7 +97,7 @@ impl Machine {
         };
         let mut core = Core::new(plan.into());
         core.outage_open = true;
-        let mut cx = Cx::new(effects, state.phase());
+        let mut cx = Cx::new(effects, state, Slot::Down);
         cx.emit(Effect::OutageOpened {
             outage: 0,
             cause: Cause::Boot,
@@ -112,20 +112,22 @@ impl Machine {
     ///
     /// Allocates nothing as long as `effects` has room: at most one effect for each component of
     /// one stage, and eight besides.
+    #[inline]
     pub fn handle(&mut self, input: Input, effects: &mut Vec<Effect>) -> Step {
+        match self.state {
+            State::Ended(_) => Step::Ignored(Ignored::NotHandled),
+            _ => self.take(&input, effects),
+        }
+    }
+
+    fn take(&mut self, input: &Input, effects: &mut Vec<Effect>) -> Step {
         let Self { state, core } = self;
-        if let State::Ended(_) = state {
-            return Step::Ignored(Ignored::NotHandled);
-        }
-        if let Some(why) = core.stale(&input) {
-            if let Input::Report { count, .. } = input {
-                core.ledger.record.stale_reports += u64::from(count.max(1));
-            }
-            return Step::Ignored(why);
-        }
-        let mut cx = Cx::new(effects, state.phase());
-        core.book(&input, &mut cx);
-        match state.handle(core, &input, &mut cx) {
+        let was = match core.admit(input) {
+            Ok(was) => was,
+            Err(why) => return Step::Ignored(why),
+        };
+        let mut cx = Cx::new(effects, *state, was);
+        match state.handle(core, input, &mut cx) {
             Outcome::Super => Step::Ignored(Ignored::NotHandled),
             Outcome::Handled => Step::Absorbed,
             Outcome::Transition(mut target) => {

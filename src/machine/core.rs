@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use super::{
-    Cause, Class, ComponentId, Effect, Hops, Ignored, Input, Phase, Record, Timer, Transition,
+    Cause, Class, ComponentId, Effect, Hops, Ignored, Input, Phase, Record, State, Timer, Transition,
 };
 use crate::policy::{Blame, Plan, Policy};
 
@@ -112,19 +112,19 @@ impl Hash for Core {
 /// What one input brings about: where the effects go, and the hops made so far.
 pub(super) struct Cx<'a> {
     effects: &'a mut Vec<Effect>,
-    from: Phase,
+    from: State,
     hops: Hops,
-    /// What the component that the input is about was doing before it.
+    /// What a component that ended was doing.
     pub(super) was: Slot,
 }
 
 impl<'a> Cx<'a> {
-    pub(super) fn new(effects: &'a mut Vec<Effect>, from: Phase) -> Self {
+    pub(super) fn new(effects: &'a mut Vec<Effect>, from: State, was: Slot) -> Self {
         Self {
             effects,
             from,
             hops: Hops::default(),
-            was: Slot::Down,
+            was,
         }
     }
 
@@ -144,7 +144,7 @@ impl<'a> Cx<'a> {
 
     /// Where the machine is, hops included.
     pub(super) fn phase(&self) -> Phase {
-        self.hops.last().map_or(self.from, |hop| hop.to)
+        self.hops.last().map_or_else(|| self.from.phase(), |hop| hop.to)
     }
 
     pub(super) fn into_hops(self) -> Hops {
@@ -216,68 +216,89 @@ impl Core {
         self.live[usize::from(stage)]
     }
 
-    /// Why this input must not reach a handler, if it is stale.
+    /// Refuses what is stale, and says why: it must not reach a handler. Of all else it notes what
+    /// that says about a component, a timer or the record, before any handler decides on it, and
+    /// returns what a component that ended was doing.
     #[inline]
-    pub(super) fn stale(&self, input: &Input) -> Option<Ignored> {
-        let of_epoch = |epoch: u64| (epoch != self.epoch).then_some(Ignored::OtherEpoch);
-        let of_live = |component: ComponentId| {
-            (self.slot(component) == Slot::Down).then_some(Ignored::NotAlive)
-        };
+    pub(super) fn admit(&mut self, input: &Input) -> Result<Slot, Ignored> {
         match *input {
-            // What no restart could mend is true in every epoch.
-            Input::Report {
-                component: None,
-                class: Class::Fatal,
-                ..
-            } => None,
-            Input::Report {
-                component, epoch, ..
-            } => of_epoch(epoch).or_else(|| component.and_then(of_live)),
-            Input::Exited {
-                component, epoch, ..
-            }
-            | Input::Gone {
-                component, epoch, ..
-            } => of_epoch(epoch).or_else(|| of_live(component)),
-            Input::Up { component, epoch } => {
-                of_epoch(epoch).or_else(|| of_live(component)).or_else(|| {
-                    (self.slot(component) != Slot::Starting).then_some(Ignored::NotAwaited)
-                })
-            }
             Input::Alive { session } | Input::Failing { session } => {
-                (!self.session_open || session != self.session).then_some(Ignored::OtherSession)
+                if !self.session_open || session != self.session {
+                    return Err(Ignored::OtherSession);
+                }
             }
-            Input::Fired(timer) => (!self.is_armed(timer)).then_some(Ignored::NotArmed),
-            Input::LeaseRenewed { epoch, .. } => match self.plan.layout().lease_owner() {
-                Some(owner) => of_epoch(epoch).or_else(|| of_live(owner)),
-                None => Some(Ignored::NotHandled),
-            },
-            Input::Shutdown | Input::Drain | Input::Resume | Input::Trip | Input::Reset => None,
-        }
-    }
-
-    /// Books what the input says about a component or a timer, before any handler decides on it.
-    #[inline]
-    pub(super) fn book(&mut self, input: &Input, cx: &mut Cx<'_>) {
-        match *input {
-            Input::Fired(timer) => self.armed &= !bit(timer),
-            Input::Report { count, .. } => {
-                self.ledger.record.reports += u64::from(count.max(1));
+            Input::Up { component, epoch } => {
+                if self.alive(component, epoch)? != Slot::Starting {
+                    return Err(Ignored::NotAwaited);
+                }
+                self.slots[component.index()] = Slot::Up;
             }
-            Input::Exited { component, .. } => cx.was = self.slot(component),
-            Input::Up { component, .. } => self.slots[component.index()] = Slot::Up,
-            Input::Gone { component, .. } => {
-                let slot = &mut self.slots[component.index()];
-                cx.was = *slot;
-                if *slot == Slot::Wedged {
+            Input::Gone {
+                component, epoch, ..
+            } => {
+                let was = self.alive(component, epoch)?;
+                self.slots[component.index()] = Slot::Down;
+                if was == Slot::Wedged {
                     self.wedged -= 1;
                 } else {
                     let stage = self.plan.layout().stage_of(component).unwrap_or_default();
                     self.live[stage] -= 1;
                 }
-                *slot = Slot::Down;
+                return Ok(was);
             }
-            _ => {}
+            Input::Exited {
+                component, epoch, ..
+            } => return self.alive(component, epoch),
+            Input::Report {
+                component,
+                epoch,
+                class,
+                count,
+            } => {
+                let count = u64::from(count.max(1));
+                let admitted = match component {
+                    Some(component) => self.alive(component, epoch).map(|_| ()),
+                    // What no restart could mend is true in every epoch.
+                    None if class == Class::Fatal => Ok(()),
+                    None => self.current(epoch),
+                };
+                if let Err(why) = admitted {
+                    self.ledger.record.stale_reports += count;
+                    return Err(why);
+                }
+                self.ledger.record.reports += count;
+            }
+            Input::Fired(timer) => {
+                if !self.is_armed(timer) {
+                    return Err(Ignored::NotArmed);
+                }
+                self.armed &= !bit(timer);
+            }
+            Input::LeaseRenewed { epoch, .. } => {
+                let owner = self.plan.layout().lease_owner();
+                self.alive(owner.ok_or(Ignored::NotHandled)?, epoch)?;
+            }
+            Input::Shutdown | Input::Drain | Input::Resume | Input::Trip | Input::Reset => {}
+        }
+        Ok(Slot::Down)
+    }
+
+    /// What a component is doing that is alive in this epoch; refuses any other.
+    #[inline]
+    fn alive(&self, component: ComponentId, epoch: u64) -> Result<Slot, Ignored> {
+        self.current(epoch)?;
+        match self.slot(component) {
+            Slot::Down => Err(Ignored::NotAlive),
+            slot => Ok(slot),
+        }
+    }
+
+    #[inline]
+    fn current(&self, epoch: u64) -> Result<(), Ignored> {
+        if epoch == self.epoch {
+            Ok(())
+        } else {
+            Err(Ignored::OtherEpoch)
         }
     }
 
