@@ -115,7 +115,7 @@ impl<S: StartStop> Component for StartStopped<S> {
 
 /// What an incarnation runs: a [`Component`], or a closure without the box that the trait needs.
 pub(super) trait Body: Send + Sync + 'static {
-    fn run(&self, ctx: Context) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn run(self: Arc<Self>, ctx: Context) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 impl<F, Fut> Body for Task<F>
@@ -123,8 +123,12 @@ where
     F: FnOnce(Context) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<(), Failure>> + Send + 'static,
 {
-    fn run(&self, ctx: Context) -> impl Future<Output = Result<(), Failure>> + Send {
-        (self.0.clone())(ctx)
+    fn run(self: Arc<Self>, ctx: Context) -> impl Future<Output = Result<(), Failure>> + Send {
+        // Let go of before the work begins: at the stop, when all wait for it, the count of its
+        // owners would have to be fetched from far away in memory.
+        let run = self.0.clone();
+        drop(self);
+        run(ctx)
     }
 }
 
@@ -132,8 +136,8 @@ where
 pub(super) struct Boxed<C>(pub(super) C);
 
 impl<C: Component> Body for Boxed<C> {
-    fn run(&self, ctx: Context) -> impl Future<Output = Result<(), Failure>> + Send {
-        self.0.run(ctx)
+    async fn run(self: Arc<Self>, ctx: Context) -> Result<(), Failure> {
+        self.0.run(ctx).await
     }
 }
 

@@ -225,7 +225,7 @@ impl Run {
     }
 
     /// How its main task ended, if that is all there is to say of it.
-    pub(super) fn plain_end(&self) -> Option<How> {
+    fn plain_end(&self) -> Option<How> {
         self.extras.get().is_none().then(|| self.how())
     }
 
@@ -372,8 +372,10 @@ impl Incarnation {
         if was_last {
             self.stage.shared.set_alive(self.component(), false);
             // A stop that was asked for is no news before the whole stage is gone.
-            let urgent = self.stage.told().is_none() || self.run().plain_end().is_none();
-            self.stage.shared.answer(Answer::Gone(self.who()), urgent);
+            let plain = self.run().plain_end();
+            let urgent = self.stage.told().is_none() || plain.is_none();
+            let gone = Answer::Gone(self.who(), plain);
+            self.stage.shared.answer(gone, urgent);
         }
         was_last
     }

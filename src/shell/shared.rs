@@ -13,7 +13,7 @@ use super::journal::Journal;
 use super::lock;
 use super::reporter::Source;
 use super::status::Summary;
-use crate::machine::Slot;
+use crate::machine::{How, Slot};
 use crate::policy::{ComponentId, Plan};
 
 /// The most operator's commands that wait; more than that are refused.
@@ -77,8 +77,8 @@ pub(super) enum Answer {
     Up(Who),
     /// Its main task ended unasked, and something of it is still held.
     Exited(Who),
-    /// Nothing of it is left.
-    Gone(Who),
+    /// Nothing of it is left; and how its main task ended, if that is all there is to say of it.
+    Gone(Who, Option<How>),
 }
 
 /// Which incarnation.

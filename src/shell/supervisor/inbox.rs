@@ -81,20 +81,15 @@ impl Supervisor {
         let answer = *self.answers.front()?;
         let input = match answer {
             Answer::Up(Who { component, epoch }) => Input::Up { component, epoch },
-            Answer::Exited(_) => return None,
-            Answer::Gone(who) => {
-                let how = self.stage_run(who)?.of(who.component).plain_end()?;
-                let Who { component, epoch } = who;
+            Answer::Gone(Who { component, epoch }, Some(how)) if self.reports.is_empty() => {
                 Input::Gone {
                     component,
                     epoch,
                     how,
                 }
             }
+            Answer::Exited(_) | Answer::Gone(..) => return None,
         };
-        if !self.reports.is_empty() && matches!(answer, Answer::Gone(_)) {
-            return None;
-        }
         self.answers.pop_front();
         let returned = matches!(input, Input::Gone { how, .. } if how == How::Returned);
         Some(Event {
@@ -120,7 +115,7 @@ impl Supervisor {
             let remaining = expires.saturating_duration_since(Instant::now());
             return Some(Input::LeaseRenewed { epoch, remaining }.into());
         };
-        if let Answer::Exited(who) | Answer::Gone(who) = answer
+        if let Answer::Exited(who) | Answer::Gone(who, _) = answer
             && let Some(stage) = self.stage_run(who)
         {
             let run = stage.of(who.component);
@@ -135,7 +130,7 @@ impl Supervisor {
                 // for. So where the end was unasked and is the graver of the two, it is told first.
                 let end_first = unasked && gravest < Some(how.class());
                 let exited = end_first.then(|| self.told(Answer::Exited(who)));
-                if exited.is_none() || matches!(answer, Answer::Gone(_)) {
+                if exited.is_none() || matches!(answer, Answer::Gone(..)) {
                     self.last_words = Some(answer);
                 }
                 return exited.or_else(|| self.answered());
@@ -155,7 +150,7 @@ impl Supervisor {
         let (who, gone) = match answer {
             Answer::Up(Who { component, epoch }) => return Input::Up { component, epoch }.into(),
             Answer::Exited(who) => (who, false),
-            Answer::Gone(who) => (who, true),
+            Answer::Gone(who, _) => (who, true),
         };
         let Who { component, epoch } = who;
         let stage = self.stage_run(who);
