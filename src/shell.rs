@@ -12,12 +12,14 @@ mod failure;
 mod handle;
 mod incarnation;
 mod journal;
+mod mailbox;
 mod observe;
 mod overwatch;
 mod probe;
 mod reporter;
 mod session;
 mod shared;
+mod stage;
 mod status;
 mod supervisor;
 mod timers;
@@ -42,11 +44,7 @@ pub use status::{ComponentStatus, Sight, Status};
 #[cfg(feature = "etcd")]
 pub(crate) use incarnation::unwinding;
 #[cfg(feature = "test-util")]
-pub(crate) use {
-    incarnation::{Incarnation, StageRun},
-    reporter::Batch,
-    shared::Shared,
-};
+pub(crate) use {incarnation::Incarnation, reporter::Batch, shared::Shared, stage::StageRun};
 
 /// What a failure says, for adapters.
 #[cfg(feature = "etcd")]

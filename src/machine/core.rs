@@ -5,7 +5,8 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use super::{
-    Cause, Class, ComponentId, Effect, Hops, Ignored, Input, Phase, Record, State, Timer, Transition,
+    Cause, Class, ComponentId, Effect, Hops, Ignored, Input, Phase, Record, State, Timer,
+    Transition,
 };
 use crate::policy::{Blame, Plan, Policy};
 
@@ -144,7 +145,9 @@ impl<'a> Cx<'a> {
 
     /// Where the machine is, hops included.
     pub(super) fn phase(&self) -> Phase {
-        self.hops.last().map_or_else(|| self.from.phase(), |hop| hop.to)
+        self.hops
+            .last()
+            .map_or_else(|| self.from.phase(), |hop| hop.to)
     }
 
     pub(super) fn into_hops(self) -> Hops {

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::incarnation::{StageRun, unwinding};
+use super::incarnation::{Incarnation, unwinding};
 use super::{Context, Failure};
-use crate::policy::ComponentId;
 
 /// Something that the service starts and stops: a scheduler, a pool, a cluster membership.
 ///
@@ -143,11 +142,11 @@ impl<C: Component> Body for Boxed<C> {
 
 /// What the supervisor has of a component: it can begin an incarnation of it.
 pub(super) trait Begin: Send + Sync {
-    fn begin(self: Arc<Self>, stage: &Arc<StageRun>, component: ComponentId);
+    fn begin(self: Arc<Self>, incarnation: Incarnation);
 }
 
 impl<B: Body> Begin for B {
-    fn begin(self: Arc<Self>, stage: &Arc<StageRun>, component: ComponentId) {
-        stage.begin(component, self);
+    fn begin(self: Arc<Self>, incarnation: Incarnation) {
+        incarnation.begin(self);
     }
 }

@@ -11,8 +11,8 @@ use pin_project_lite::pin_project;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::incarnation::{Hold, Incarnation, StageRun, unwinding};
-use super::shared::Lease;
+use super::incarnation::{Hold, Incarnation, unwinding};
+use super::mailbox::Lease;
 use super::{Failure, Reporter};
 use crate::machine::Cause;
 use crate::policy::MAX_DURATION;
@@ -20,8 +20,8 @@ use crate::policy::MAX_DURATION;
 /// A component's view of its own incarnation. Cheap to clone; clones are the same context.
 ///
 /// A clone that is kept beyond the incarnation keeps nothing running: it says that it is stopping, its
-/// reports are counted as stale, and it can spawn nothing. It keeps some 50 bytes for each component of
-/// its stage.
+/// reports are counted as stale, and it can spawn nothing. It keeps
+/// one or two kilobytes.
 #[derive(Clone)]
 pub struct Context(Incarnation);
 
@@ -37,7 +37,7 @@ impl Context {
 
     /// The epoch: 1 for the first start, and one more for each further one.
     pub fn epoch(&self) -> u64 {
-        self.0.stage.epoch
+        self.0.stage().epoch
     }
 
     /// Says that the component is up. The next stage is started, or the service becomes ready, when
@@ -54,7 +54,7 @@ impl Context {
     /// What reports failures of this incarnation, to hand to callbacks and other threads.
     pub fn reporter(&self) -> Reporter {
         Reporter::new(
-            Arc::clone(&self.0.stage.shared),
+            Arc::clone(&self.0.stage().shared),
             Arc::clone(self.0.reports()),
         )
     }
@@ -63,23 +63,23 @@ impl Context {
     /// take a shutdown signal, such as axum's and tonic's graceful shutdown.
     pub fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
         Fused {
-            future: Some(StageRun::stopping(Arc::clone(&self.0.stage))),
+            future: Some(self.0.stopping_owned()),
         }
     }
 
     /// Whether the component was told to stop.
     pub fn is_stopping(&self) -> bool {
-        self.0.stage.told().is_some()
+        self.0.stage().told().is_some()
     }
 
     /// Why the component was told to stop, once it was.
     pub fn stop_cause(&self) -> Option<Cause> {
-        self.0.stage.told().map(|stop| stop.cause)
+        self.0.stage().told().map(|stop| stop.cause)
     }
 
     /// When what is left of the component will be aborted, once it was told to stop.
     pub fn stop_deadline(&self) -> Option<Instant> {
-        self.0.stage.told().map(|stop| stop.deadline)
+        self.0.stage().told().map(|stop| stop.deadline)
     }
 
     /// Sleeps, and ends early when the component is told to stop. `true` if it slept to the end, so
@@ -94,7 +94,7 @@ impl Context {
     pub async fn until_stopping<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
-            () = StageRun::stopping(&*self.0.stage) => None,
+            () = self.0.stopping() => None,
             done = work => Some(done),
         }
     }
@@ -153,12 +153,15 @@ impl Context {
     /// [lease owner](super::Builder::lease_owner) may call it; for others it changes nothing.
     pub fn lease_renewed(&self, sent: Instant, ttl: Duration) {
         let lease = Lease {
-            epoch: self.0.stage.epoch,
+            epoch: self.0.stage().epoch,
             sent,
             // A lease of more than a day needs no fence before that day is over.
             expires: sent + ttl.min(MAX_DURATION),
         };
-        self.0.stage.shared.lease_renewed(self.0.component(), lease);
+        self.0
+            .stage()
+            .shared
+            .lease_renewed(self.0.component(), lease);
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::Reporter;
 use super::journal::{Outage, Transitions};
-use super::shared::{Command, Shared};
+use super::mailbox::Command;
+use super::shared::Shared;
 use super::status::{ComponentStatus, Status};
 use crate::policy::ComponentId;
 
@@ -89,7 +90,7 @@ impl Handle {
 
     /// Asks for an ordered stop and the end of the run. It is never refused and never taken back.
     pub fn shutdown(&self) {
-        self.0.shut_down();
+        self.0.mailbox.shut_down();
     }
 
     /// Asks for everything to be stopped until [`resume`](Self::resume).
@@ -134,7 +135,7 @@ impl Handle {
     pub async fn is_responsive(&self, within: Duration) -> bool {
         let mut pulse = self.0.pulse.subscribe();
         pulse.mark_unchanged();
-        self.0.ping();
+        self.0.mailbox.ping();
         matches!(
             tokio::time::timeout(within, pulse.changed()).await,
             Ok(Ok(()))
@@ -145,7 +146,7 @@ impl Handle {
         if self.0.summary.borrow().over {
             return Err(CommandError::Ended);
         }
-        if self.0.command(command) {
+        if self.0.mailbox.command(command) {
             Ok(())
         } else {
             Err(CommandError::TooMany)

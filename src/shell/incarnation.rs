@@ -1,35 +1,32 @@
 //! One run of one component: what its context, its sub-tasks and the supervisor share.
 
 use std::future::Future;
-use std::ops::{Deref, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context as Poller, Poll};
-use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tokio::runtime;
-use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::component::Body;
+use super::mailbox::{Answer, Who};
 use super::reporter::{Batch, Source};
-use super::shared::{Answer, Shared, Who};
+use super::stage::{Block, Stage};
 use super::{Context, Failure, lock};
-use crate::machine::{Cause, How};
+use crate::machine::How;
 use crate::policy::ComponentId;
 
-/// One run of one component: its stage, and its place in there. A handle; clones are the same one.
+/// One run of one component: where it is among those of its stage. A handle; clones are the same one.
 ///
 /// It counts as gone when the last *hold* is dropped: the task that runs the component has one, so
 /// has each of its sub-tasks, and so has whoever asked for one.
 #[derive(Clone)]
 pub(crate) struct Incarnation {
-    pub(crate) stage: Arc<StageRun>,
+    block: Arc<Block>,
     place: u32,
 }
 
@@ -102,111 +99,6 @@ struct Queued {
     hold: Hold,
 }
 
-/// One stage in one epoch: its incarnations, in one piece of memory, and what they share.
-pub(crate) struct StageRun {
-    pub(super) epoch: u64,
-    pub(super) shared: Arc<Shared>,
-    stop: OnceLock<Stop>,
-    stopped: Notify,
-    /// The component of the first of these; the others follow.
-    first: u32,
-    runs: Box<[Run]>,
-}
-
-/// Why, and until when.
-#[derive(Clone, Copy)]
-pub(super) struct Stop {
-    pub(super) cause: Cause,
-    pub(super) deadline: Instant,
-}
-
-impl StageRun {
-    pub(crate) fn new(epoch: u64, components: Range<u32>, shared: Arc<Shared>) -> Arc<Self> {
-        Arc::new(Self {
-            epoch,
-            shared,
-            stop: OnceLock::new(),
-            stopped: Notify::new(),
-            first: components.start,
-            runs: components.map(|_| Run::default()).collect(),
-        })
-    }
-
-    /// Tells all components of the stage to stop. Told once; later calls change nothing.
-    pub(crate) fn stop(&self, cause: Cause, within: Duration) {
-        if self.stop.get().is_none() {
-            let deadline = Instant::now() + within;
-            let _ = self.stop.set(Stop { cause, deadline });
-            self.stopped.notify_waiters();
-        }
-    }
-
-    pub(super) fn told(&self) -> Option<Stop> {
-        self.stop.get().copied()
-    }
-
-    /// The run of a component that belongs to the stage.
-    pub(super) fn of(&self, component: ComponentId) -> &Run {
-        &self.runs[(component.0 - self.first) as usize]
-    }
-
-    /// Begins the main task of a component.
-    pub(super) fn begin<B: Body>(self: &Arc<Self>, component: ComponentId, body: Arc<B>) {
-        let run = self.of(component);
-        run.holds.store(1, Ordering::Release);
-        self.shared.set_alive(component, true);
-        let incarnation = Incarnation::of(self, component);
-        let span = incarnation.main_span();
-        let work = MainTask(incarnation).run(body);
-        let task = if span.is_disabled() {
-            tokio::spawn(work)
-        } else {
-            // Boxed, so that whoever wants no spans does not pay for their room.
-            let work: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(work);
-            tokio::spawn(work.instrument(span))
-        };
-        let mut main = lock(&run.main);
-        // If it has ended meanwhile, it has found nothing to take out.
-        if run.ended.get().is_none() {
-            *main = Some(task);
-        }
-    }
-
-    /// Aborts whatever is not gone.
-    pub(super) fn abort(&self) {
-        let left = self.runs.iter().enumerate();
-        for (place, _) in left.filter(|(_, run)| run.holds.load(Ordering::Acquire) > 0) {
-            self.abort_one(ComponentId(self.first + place as u32));
-        }
-    }
-
-    /// Aborts the main task of a component, if it is still there, and its sub-tasks; no new ones
-    /// begin.
-    pub(super) fn abort_one(&self, component: ComponentId) {
-        let run = self.of(component);
-        let main = lock(&run.main).take();
-        if let Some(main) = main {
-            main.abort();
-        }
-        run.extras(component, self.epoch).abort_sub_tasks();
-    }
-
-    /// Completes when the stage is told to stop. `stage` is a reference or an `Arc`.
-    // No `async fn`, which would keep `stage` twice: all components wait here.
-    #[allow(clippy::manual_async_fn, reason = "see above")]
-    pub(super) fn stopping(
-        stage: impl Deref<Target = Self> + Send,
-    ) -> impl Future<Output = ()> + Send {
-        async move {
-            // Asked for before the look, so that a stop in between is not missed.
-            let stopped = stage.stopped.notified();
-            if stage.stop.get().is_none() {
-                stopped.await;
-            }
-        }
-    }
-}
-
 impl Run {
     fn extras(&self, component: ComponentId, epoch: u64) -> &Extras {
         self.extras.get_or_init(|| {
@@ -245,38 +137,49 @@ impl Run {
 }
 
 impl Incarnation {
-    /// The one of this component, which belongs to the stage.
-    pub(crate) fn of(stage: &Arc<StageRun>, component: ComponentId) -> Self {
-        Self {
-            stage: Arc::clone(stage),
-            place: component.0 - stage.first,
-        }
+    pub(super) fn new(block: Arc<Block>, place: u32) -> Self {
+        Self { block, place }
     }
 
     pub(super) fn component(&self) -> ComponentId {
-        ComponentId(self.stage.first + self.place)
+        ComponentId(self.block.first + self.place)
+    }
+
+    /// What it shares with its whole stage.
+    pub(crate) fn stage(&self) -> &Stage {
+        &self.block.stage
+    }
+
+    /// Completes when it is told to stop.
+    pub(super) fn stopping(&self) -> impl Future<Output = ()> + Send {
+        Block::stopping(&*self.block)
+    }
+
+    /// The same, without borrowing it.
+    pub(super) fn stopping_owned(&self) -> impl Future<Output = ()> + Send + use<> {
+        Block::stopping(Arc::clone(&self.block))
     }
 
     fn run(&self) -> &Run {
-        &self.stage.runs[self.place as usize]
+        &self.block.runs[self.place as usize]
     }
 
     pub(super) fn name(&self) -> &Arc<str> {
-        self.stage.shared.name(self.component())
+        self.stage().shared.name(self.component())
     }
 
     /// The span of the component, for each sub-task.
     fn span(&self) -> tracing::Span {
-        tracing::info_span!(target: "overwatch::component", "component", name = %self.name(), epoch = self.stage.epoch)
+        tracing::info_span!(target: "overwatch::component", "component", name = %self.name(), epoch = self.stage().epoch)
     }
 
     /// The same for its main task, which is made by the supervisor: it has nothing around it.
     fn main_span(&self) -> tracing::Span {
-        tracing::info_span!(target: "overwatch::component", parent: None, "component", name = %self.name(), epoch = self.stage.epoch)
+        tracing::info_span!(target: "overwatch::component", parent: None, "component", name = %self.name(), epoch = self.stage().epoch)
     }
 
     fn extras(&self) -> &Extras {
-        self.run().extras(self.component(), self.stage.epoch)
+        self.run().extras(self.component(), self.stage().epoch)
     }
 
     /// Where its reports gather.
@@ -287,7 +190,10 @@ impl Incarnation {
     /// Says once that the component is up.
     pub(super) fn ready(&self) {
         if !self.run().up.swap(true, Ordering::Relaxed) {
-            self.stage.shared.answer(Answer::Up(self.who()), false);
+            self.stage()
+                .shared
+                .mailbox
+                .answer(Answer::Up(self.who()), false);
         }
     }
 
@@ -300,6 +206,43 @@ impl Incarnation {
     #[cfg(feature = "test-util")]
     pub(crate) fn adopt(&self) {
         self.run().holds.store(1, Ordering::Release);
+    }
+
+    /// Begins its main task.
+    pub(super) fn begin<B: Body>(self, body: Arc<B>) {
+        let block = Arc::clone(&self.block);
+        let run = &block.runs[self.place as usize];
+        run.holds.store(1, Ordering::Release);
+        block.stage.shared.set_alive(self.component(), true);
+        let span = self.main_span();
+        let work = MainTask(self).run(body);
+        let task = if span.is_disabled() {
+            tokio::spawn(work)
+        } else {
+            // Boxed, so that whoever wants no spans does not pay for their room.
+            let work: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(work);
+            tokio::spawn(work.instrument(span))
+        };
+        let mut main = lock(&run.main);
+        // If it has ended meanwhile, it has found nothing to take out.
+        if run.ended.get().is_none() {
+            *main = Some(task);
+        }
+    }
+
+    /// Aborts its main task, if that is still there, and its sub-tasks; no new ones begin.
+    pub(super) fn abort(&self) {
+        let main = lock(&self.run().main).take();
+        if let Some(main) = main {
+            main.abort();
+        }
+        self.extras().abort_sub_tasks();
+    }
+
+    pub(super) fn abort_if_alive(&self) {
+        if self.run().holds.load(Ordering::Acquire) > 0 {
+            self.abort();
+        }
     }
 
     /// Notes how the main task ended.
@@ -353,7 +296,7 @@ impl Incarnation {
     fn with_sub_tasks(&self, spawn: impl FnOnce(&mut SubTasks, &runtime::Handle, Hold)) {
         let mut tasks = lock(&self.extras().sub_tasks);
         if let (false, Some(runtime), Some(hold)) =
-            (tasks.closed, self.stage.shared.runtime(), Hold::of(self))
+            (tasks.closed, self.stage().shared.runtime(), Hold::of(self))
         {
             spawn(&mut tasks, &runtime, hold);
         }
@@ -362,7 +305,7 @@ impl Incarnation {
     fn who(&self) -> Who {
         Who {
             component: self.component(),
-            epoch: self.stage.epoch,
+            epoch: self.stage().epoch,
         }
     }
 
@@ -370,12 +313,12 @@ impl Incarnation {
     fn let_go(&self) -> bool {
         let was_last = self.run().holds.fetch_sub(1, Ordering::AcqRel) == 1;
         if was_last {
-            self.stage.shared.set_alive(self.component(), false);
+            self.stage().shared.set_alive(self.component(), false);
             // A stop that was asked for is no news before the whole stage is gone.
             let plain = self.run().plain_end();
-            let urgent = self.stage.told().is_none() || plain.is_none();
+            let urgent = self.stage().told().is_none() || plain.is_none();
             let gone = Answer::Gone(self.who(), plain);
-            self.stage.shared.answer(gone, urgent);
+            self.stage().shared.mailbox.answer(gone, urgent);
         }
         was_last
     }
@@ -411,9 +354,9 @@ impl Drop for MainTask {
         // What it leaves behind must not hide that it is no longer at work. Decided by the release
         // itself: a hold may be taken at any moment. After Gone this is stale and harmless.
         let was_last = incarnation.let_go();
-        if ended && !was_last && incarnation.stage.told().is_none() {
+        if ended && !was_last && incarnation.stage().told().is_none() {
             let exited = Answer::Exited(incarnation.who());
-            incarnation.stage.shared.answer(exited, true);
+            incarnation.stage().shared.mailbox.answer(exited, true);
         }
     }
 }

@@ -31,7 +31,7 @@ impl Reporter {
     pub fn report(&self, failure: impl Into<Failure>) {
         // Converted first: it is the user's code.
         if self.source.add(&self.shared.epoch, failure.into()) {
-            self.shared.reported(Arc::clone(&self.source));
+            self.shared.mailbox.reported(Arc::clone(&self.source));
         }
     }
 }

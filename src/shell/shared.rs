@@ -1,32 +1,18 @@
 //! What the supervisor shares with components, reporters and handles.
 
-use std::collections::VecDeque;
-use std::mem;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use tokio::runtime;
-use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
+use tokio::sync::watch;
 
 use super::journal::Journal;
-use super::lock;
+use super::mailbox::{Lease, Mailbox};
 use super::reporter::Source;
 use super::status::Summary;
-use crate::machine::{How, Slot};
+use crate::machine::Slot;
 use crate::policy::{ComponentId, Plan};
-
-/// The most operator's commands that wait; more than that are refused.
-const MAX_COMMANDS: usize = 64;
-
-/// How much room is kept for what comes in numbers while a large stage starts or stops.
-pub(super) const ROOM_KEPT: usize = 256;
-
-/// What may wait for the supervisor: see [`Shared::inside`].
-const ANSWERS: u8 = 1;
-const LEASE: u8 = 2;
-const COMMANDS: u8 = 4;
-const REPORTS: u8 = 8;
 
 pub(crate) struct Shared {
     pub(super) plan: Arc<Plan>,
@@ -42,68 +28,10 @@ pub(crate) struct Shared {
     pub(super) journal: Journal,
     /// Reports from outside of any component.
     pub(super) outside: Arc<Source>,
-    /// Woken for each thing below.
-    wake: Notify,
-    inbox: Mutex<Inbox>,
-    /// What is in there, one bit for each kind: so that who looks for what is not there does not
-    /// stand in the way of those who bring something.
-    inside: AtomicU8,
-    shutdown: AtomicBool,
-    pinged: AtomicBool,
+    pub(crate) mailbox: Apart<Mailbox>,
     /// Grows with each answered ping.
     pub(super) pulse: watch::Sender<u64>,
     runtime: OnceLock<runtime::Handle>,
-}
-
-/// What waits for the supervisor. Each queue is bounded: a component answers at most three times in
-/// an epoch, a source of reports is queued once however many it gathers, a lease is one slot.
-#[derive(Default)]
-struct Inbox {
-    answers: VecDeque<Answer>,
-    /// At how many answers the supervisor is to be woken.
-    wake_at: usize,
-    lease: Option<Lease>,
-    /// Epoch and begin of the latest renewal that was told of.
-    renewed: Option<(u64, Instant)>,
-    reports: VecDeque<Arc<Source>>,
-    commands: VecDeque<Command>,
-    /// Nobody takes anything any more.
-    closed: bool,
-}
-
-/// What a component answers.
-#[derive(Clone, Copy)]
-pub(super) enum Answer {
-    Up(Who),
-    /// Its main task ended unasked, and something of it is still held.
-    Exited(Who),
-    /// Nothing of it is left; and how its main task ended, if that is all there is to say of it.
-    Gone(Who, Option<How>),
-}
-
-/// Which incarnation.
-#[derive(Clone, Copy)]
-pub(super) struct Who {
-    pub(super) component: ComponentId,
-    pub(super) epoch: u64,
-}
-
-/// A lease that was renewed.
-#[derive(Clone, Copy)]
-pub(super) struct Lease {
-    pub(super) epoch: u64,
-    /// When the renewal was sent.
-    pub(super) sent: Instant,
-    pub(super) expires: Instant,
-}
-
-/// What an operator asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Command {
-    Drain,
-    Resume,
-    Trip,
-    Reset,
 }
 
 impl Shared {
@@ -121,11 +49,7 @@ impl Shared {
             summary: watch::Sender::new(Summary::before_the_run()),
             journal: Journal::default(),
             outside: Arc::new(Source::outside()),
-            wake: Notify::new(),
-            inbox: Mutex::default(),
-            inside: AtomicU8::new(0),
-            shutdown: AtomicBool::new(false),
-            pinged: AtomicBool::new(false),
+            mailbox: Apart::default(),
             pulse: watch::Sender::new(0),
             runtime: OnceLock::new(),
         }
@@ -133,163 +57,6 @@ impl Shared {
 
     pub(super) fn name(&self, component: ComponentId) -> &Arc<str> {
         &self.names[component.index()]
-    }
-
-    // Told by components and handles.
-
-    /// Adds an answer. The supervisor is woken for one that is urgent; else when there are as many
-    /// as it [waits](Self::await_answers) for.
-    pub(super) fn answer(&self, answer: Answer, urgent: bool) {
-        let mut inbox = lock(&self.inbox);
-        if inbox.closed {
-            return;
-        }
-        inbox.answers.push_back(answer);
-        let waiting = inbox.answers.len();
-        if waiting == 1 {
-            self.inside.fetch_or(ANSWERS, Ordering::Release);
-        }
-        // Of more than that it was told already.
-        let wake = urgent || waiting == inbox.wake_at.max(1);
-        drop(inbox);
-        if wake {
-            self.wake.notify_one();
-        }
-    }
-
-    /// Takes note of a renewal, unless a later one is known: answers may overtake each other.
-    pub(super) fn lease_renewed(&self, component: ComponentId, lease: Lease) {
-        if self.plan.layout().lease_owner() != Some(component) {
-            return;
-        }
-        let mut inbox = lock(&self.inbox);
-        let newest = (lease.epoch, lease.sent);
-        if inbox.renewed.is_none_or(|renewed| renewed < newest) {
-            inbox.renewed = Some(newest);
-            inbox.lease = Some(lease);
-            self.inside.fetch_or(LEASE, Ordering::Release);
-            drop(inbox);
-            self.wake.notify_one();
-        }
-    }
-
-    pub(super) fn reported(&self, source: Arc<Source>) {
-        let mut inbox = lock(&self.inbox);
-        if !inbox.closed {
-            inbox.reports.push_back(source);
-            self.inside.fetch_or(REPORTS, Ordering::Release);
-        }
-        drop(inbox);
-        self.wake.notify_one();
-    }
-
-    /// `false` if too many wait.
-    pub(super) fn command(&self, command: Command) -> bool {
-        let mut inbox = lock(&self.inbox);
-        if inbox.commands.back() == Some(&command) {
-            return true;
-        }
-        let room = inbox.commands.len() < MAX_COMMANDS;
-        if room {
-            inbox.commands.push_back(command);
-            self.inside.fetch_or(COMMANDS, Ordering::Release);
-        }
-        drop(inbox);
-        self.wake.notify_one();
-        room
-    }
-
-    pub(super) fn shut_down(&self) {
-        self.shutdown.store(true, Ordering::Release);
-        self.wake.notify_one();
-    }
-
-    pub(super) fn ping(&self) {
-        self.pinged.store(true, Ordering::Release);
-        self.wake.notify_one();
-    }
-
-    /// Wakes one more, for those that wait beside each other.
-    #[cfg(feature = "test-util")]
-    pub(crate) fn nudge(&self) {
-        self.wake.notify_one();
-    }
-
-    // Taken by the supervisor.
-
-    pub(crate) async fn woken(&self) {
-        self.wake.notified().await;
-    }
-
-    /// All answers that wait, in exchange for an empty queue.
-    pub(super) fn take_answers(&self, into: &mut VecDeque<Answer>) {
-        if self.is_inside(ANSWERS) {
-            let mut inbox = lock(&self.inbox);
-            mem::swap(&mut inbox.answers, into);
-            self.inside.fetch_and(!ANSWERS, Ordering::Relaxed);
-        }
-    }
-
-    /// From now on the supervisor is woken when so many answers wait. `false` if they do already.
-    pub(super) fn await_answers(&self, wake_at: usize) -> bool {
-        let mut inbox = lock(&self.inbox);
-        inbox.wake_at = wake_at;
-        if wake_at == 1 && inbox.answers.is_empty() {
-            inbox.answers.shrink_to(ROOM_KEPT);
-        }
-        inbox.answers.len() < wake_at
-    }
-
-    pub(super) fn take_lease(&self) -> Option<Lease> {
-        if !self.is_inside(LEASE) {
-            return None;
-        }
-        let mut inbox = lock(&self.inbox);
-        self.inside.fetch_and(!LEASE, Ordering::Relaxed);
-        inbox.lease.take()
-    }
-
-    pub(super) fn take_command(&self) -> Option<Command> {
-        if !self.is_inside(COMMANDS) {
-            return None;
-        }
-        let mut inbox = lock(&self.inbox);
-        let command = inbox.commands.pop_front();
-        if inbox.commands.is_empty() {
-            self.inside.fetch_and(!COMMANDS, Ordering::Relaxed);
-        }
-        command
-    }
-
-    pub(super) fn has_reports(&self) -> bool {
-        self.is_inside(REPORTS)
-    }
-
-    /// All sources that have reports.
-    pub(super) fn take_reports(&self) -> VecDeque<Arc<Source>> {
-        if !self.is_inside(REPORTS) {
-            return VecDeque::new();
-        }
-        let mut inbox = lock(&self.inbox);
-        self.inside.fetch_and(!REPORTS, Ordering::Relaxed);
-        mem::take(&mut inbox.reports)
-    }
-
-    /// The bits are set and cleared under the lock, and set before anybody is woken.
-    fn is_inside(&self, kind: u8) -> bool {
-        self.inside.load(Ordering::Acquire) & kind != 0
-    }
-
-    /// `true` once, after the first call to shut down.
-    pub(super) fn take_shutdown(&self) -> bool {
-        self.shutdown.swap(false, Ordering::AcqRel)
-    }
-
-    pub(super) fn answer_ping(&self) {
-        // Asked before each input, so the common answer must be cheap.
-        if self.pinged.load(Ordering::Acquire) && self.pinged.swap(false, Ordering::AcqRel) {
-            self.pulse.send_modify(|beats| *beats += 1);
-        }
     }
 
     // The runtime that components run on: known once the run has begun.
@@ -301,6 +68,13 @@ impl Shared {
 
     pub(super) fn runtime(&self) -> Option<runtime::Handle> {
         self.runtime.get().cloned()
+    }
+
+    /// Takes note of a renewal, if it is the owner of the lease who tells of it.
+    pub(super) fn lease_renewed(&self, component: ComponentId, lease: Lease) {
+        if self.plan.layout().lease_owner() == Some(component) {
+            self.mailbox.lease_renewed(lease);
+        }
     }
 
     // What is published.
@@ -334,13 +108,26 @@ impl Shared {
         self.ready.store(false, Ordering::Release);
         self.summary.send_if_modified(Summary::abandon);
         self.journal.close();
-        let left = {
-            let mut inbox = lock(&self.inbox);
-            inbox.closed = true;
-            inbox.answers = VecDeque::new();
-            mem::take(&mut inbox.reports)
-        };
-        // Outside of the lock: what was reported is the user's code.
-        drop(left);
+        self.mailbox.close();
+    }
+
+    pub(super) fn answer_ping(&self) {
+        if self.mailbox.take_ping() {
+            self.pulse.send_modify(|beats| *beats += 1);
+        }
+    }
+}
+
+/// What many cores write to, in cache lines of its own: else each write would take from the others
+/// what lies beside it and is only read. Two lines, since processors fetch them in pairs.
+#[derive(Default)]
+#[repr(align(128))]
+pub(crate) struct Apart<T>(T);
+
+impl<T> Deref for Apart<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
     }
 }

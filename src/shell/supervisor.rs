@@ -13,12 +13,13 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::component::Begin;
-use super::incarnation::StageRun;
+use super::mailbox::Answer;
 use super::observe::{Observed, Route};
 use super::overwatch::{Hook, StepRecord};
 use super::reporter::Batch;
 use super::session::{Seen, Sessions};
-use super::shared::{Answer, Shared};
+use super::shared::Shared;
+use super::stage::StageRun;
 use super::status::Sight;
 use super::timers::Timers;
 use super::watchdog::Watchdog;
@@ -36,7 +37,7 @@ pub(super) struct Supervisor {
     machine: Machine,
     components: Vec<Arc<dyn Begin>>,
     /// The last run of each stage.
-    stages: Vec<Option<Arc<StageRun>>>,
+    stages: Vec<Option<StageRun>>,
     timers: Timers,
     sessions: Sessions,
     seen: mpsc::Receiver<Seen>,
@@ -105,7 +106,7 @@ impl Supervisor {
         let now = Instant::now();
         Self {
             machine,
-            stages: vec![None; plan.layout().stages()],
+            stages: (0..plan.layout().stages()).map(|_| None).collect(),
             components,
             timers: Timers::default(),
             sessions,

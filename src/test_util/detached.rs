@@ -59,8 +59,7 @@ impl Detached {
         let name: Arc<str> = name.into();
         let shared = Arc::new(Shared::new(Arc::new(plan), vec![name]));
         shared.enter(tokio::runtime::Handle::current());
-        let incarnation =
-            Incarnation::of(&StageRun::new(1, 0..1, Arc::clone(&shared)), ComponentId(0));
+        let incarnation = StageRun::new(1, 0..1, Arc::clone(&shared)).incarnation(ComponentId(0));
         incarnation.adopt();
         Self {
             context: Context::new(incarnation.clone()),
@@ -79,16 +78,19 @@ impl Detached {
     /// Tells the component to stop, as a shutdown would.
     pub fn stop(&self) {
         let deadline = Policy::default().stop_deadline();
-        self.inner.incarnation.stage.stop(Cause::Shutdown, deadline);
+        self.inner
+            .incarnation
+            .stage()
+            .stop(Cause::Shutdown, deadline);
     }
 
     /// Waits until the component has said that it is up.
     pub async fn wait_until_ready(&self) {
         while !self.inner.incarnation.is_up() {
-            self.inner.shared.woken().await;
+            self.inner.shared.mailbox.woken().await;
         }
         // Whoever waits beside us is to see it too.
-        self.inner.shared.nudge();
+        self.inner.shared.mailbox.nudge();
     }
 
     /// What the component, and its sub-tasks, have reported since the last call.

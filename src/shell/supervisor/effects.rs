@@ -10,8 +10,8 @@ use super::Supervisor;
 use crate::machine::{Cause, Effect, Phase, Record, Slot, Timer, Transition};
 use crate::policy::ComponentId;
 use crate::shell::describe::describe;
-use crate::shell::incarnation::StageRun;
 use crate::shell::journal::{Outage, Transitioned};
+use crate::shell::stage::StageRun;
 use crate::shell::trace;
 
 impl Supervisor {
@@ -80,12 +80,13 @@ impl Supervisor {
             self.watch_fence(Some(fence.ttl()));
         }
         if let Some(stage) = self.stage_of(component) {
-            Arc::clone(&self.components[component.index()]).begin(stage, component);
+            let incarnation = stage.incarnation(component);
+            Arc::clone(&self.components[component.index()]).begin(incarnation);
         }
     }
 
     /// The last run of a component's stage, if there was one.
-    pub(super) fn stage_of(&self, component: ComponentId) -> Option<&Arc<StageRun>> {
+    pub(super) fn stage_of(&self, component: ComponentId) -> Option<&StageRun> {
         let stage = self.shared.plan.layout().stage_of(component)?;
         self.stages[stage].as_ref()
     }
@@ -102,7 +103,7 @@ impl Supervisor {
     fn abort(&mut self, component: ComponentId) {
         self.shared.set_slot(component, Slot::Aborting);
         if let Some(stage) = self.stage_of(component) {
-            stage.abort_one(component);
+            stage.incarnation(component).abort();
         }
     }
 

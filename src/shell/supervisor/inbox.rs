@@ -14,9 +14,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Event, Supervisor};
 use crate::machine::{Class, How, Input, Phase, Timer};
-use crate::shell::incarnation::{Ending, StageRun};
+use crate::shell::incarnation::Ending;
+use crate::shell::mailbox::{Answer, Command, Lease, ROOM_KEPT, Who};
 use crate::shell::observe::Observed;
-use crate::shell::shared::{Answer, Command, Lease, ROOM_KEPT, Who};
+use crate::shell::stage::StageRun;
 use crate::shell::{Failure, Observation, Sight, trace};
 
 /// How many answers are waited for at once, where more than that are awaited.
@@ -39,7 +40,7 @@ impl Supervisor {
             // Of many that are still awaited, one more that is up or gone decides nothing.
             let many = self.machine.awaited() as usize > ANSWERS_AT_ONCE;
             let wake_at = if many { ANSWERS_AT_ONCE } else { 1 };
-            if !self.shared.await_answers(wake_at) {
+            if !self.shared.mailbox.await_answers(wake_at) {
                 continue;
             }
             if !many {
@@ -50,11 +51,11 @@ impl Supervisor {
             }
             tokio::select! {
                 biased;
-                () = self.shared.woken() => {}
+                () = self.shared.mailbox.woken() => {}
                 () = self.timers.wait() => {}
                 () = sleep(ANSWER_PACE), if many => {}
                 () = wait_for_shadow(&self.observed) => {}
-                () = sleep_until(self.reports_due), if self.shared.has_reports() => {}
+                () = sleep_until(self.reports_due), if self.shared.mailbox.has_reports() => {}
                 Some(seen) = self.seen.recv(), if self.observation.is_none() => self.observation = Some(seen),
             }
         }
@@ -76,7 +77,7 @@ impl Supervisor {
             return None;
         }
         if self.answers.is_empty() {
-            self.shared.take_answers(&mut self.answers);
+            self.shared.mailbox.take_answers(&mut self.answers);
         }
         let answer = *self.answers.front()?;
         let input = match answer {
@@ -108,10 +109,10 @@ impl Supervisor {
             return Some(self.told(last));
         }
         if self.answers.is_empty() {
-            self.shared.take_answers(&mut self.answers);
+            self.shared.mailbox.take_answers(&mut self.answers);
         }
         let Some(answer) = self.answers.pop_front() else {
-            let Lease { epoch, expires, .. } = self.shared.take_lease()?;
+            let Lease { epoch, expires, .. } = self.shared.mailbox.take_lease()?;
             let remaining = expires.saturating_duration_since(Instant::now());
             return Some(Input::LeaseRenewed { epoch, remaining }.into());
         };
@@ -221,10 +222,10 @@ impl Supervisor {
     }
 
     fn commanded(&mut self) -> Option<Event> {
-        if self.shared.take_shutdown() {
+        if self.shared.mailbox.take_shutdown() {
             return Some(Input::Shutdown.into());
         }
-        let input = match self.shared.take_command()? {
+        let input = match self.shared.mailbox.take_command()? {
             Command::Drain => Input::Drain,
             Command::Resume => Input::Resume,
             Command::Trip => Input::Trip,
@@ -307,7 +308,7 @@ impl Supervisor {
     /// Reports, a few times a second in a storm: what comes in between is coalesced where it is sent.
     fn reported(&mut self) -> Option<Event> {
         if self.reports.is_empty() && self.reports_due <= Instant::now() {
-            for source in self.shared.take_reports() {
+            for source in self.shared.mailbox.take_reports() {
                 self.reports.extend(source.take());
             }
             // Whoever it comes from, what is grave goes first.

@@ -1,0 +1,141 @@
+//! One stage in one epoch: what its components share, and where each has what is its own.
+
+use std::future::Future;
+use std::ops::{Deref, Range};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::incarnation::{Incarnation, Run};
+use super::shared::{Apart, Shared};
+use crate::machine::Cause;
+use crate::policy::ComponentId;
+
+/// How many incarnations are in one block. Fewer take more memory, more stand in each other's way,
+/// and a context that is kept keeps the whole block.
+const BLOCK: usize = 32;
+
+/// What all components of a stage share.
+pub(crate) struct Stage {
+    pub(super) epoch: u64,
+    pub(super) shared: Arc<Shared>,
+    stop: OnceLock<Stop>,
+    stopped: Apart<Notify>,
+}
+
+/// Why, and until when.
+#[derive(Clone, Copy)]
+pub(super) struct Stop {
+    pub(super) cause: Cause,
+    pub(super) deadline: Instant,
+}
+
+/// Some incarnations of a stage, in one piece of memory that counts its owners once.
+///
+/// With one count for the whole stage all cores would fight for it in a stop; one for each
+/// incarnation would be so many more pieces of memory.
+pub(super) struct Block {
+    pub(super) stage: Arc<Stage>,
+    /// The component of the first of these; the others follow.
+    pub(super) first: u32,
+    pub(super) runs: Box<[Run]>,
+}
+
+/// What the supervisor has of a stage.
+pub(crate) struct StageRun {
+    stage: Arc<Stage>,
+    first: u32,
+    blocks: Vec<Arc<Block>>,
+}
+
+impl StageRun {
+    pub(crate) fn new(epoch: u64, components: Range<u32>, shared: Arc<Shared>) -> Self {
+        let stage = Arc::new(Stage {
+            epoch,
+            shared,
+            stop: OnceLock::new(),
+            stopped: Apart::default(),
+        });
+        let block = |first: u32| {
+            let count = (components.end - first).min(BLOCK as u32);
+            Arc::new(Block {
+                stage: Arc::clone(&stage),
+                first,
+                runs: (0..count).map(|_| Run::default()).collect(),
+            })
+        };
+        Self {
+            blocks: components.clone().step_by(BLOCK).map(block).collect(),
+            first: components.start,
+            stage,
+        }
+    }
+
+    fn place_of(&self, component: ComponentId) -> (&Arc<Block>, usize) {
+        let place = (component.0 - self.first) as usize;
+        (&self.blocks[place / BLOCK], place % BLOCK)
+    }
+
+    /// The run of a component that belongs to the stage.
+    pub(super) fn of(&self, component: ComponentId) -> &Run {
+        let (block, place) = self.place_of(component);
+        &block.runs[place]
+    }
+
+    /// The same, to be shared with the component.
+    pub(crate) fn incarnation(&self, component: ComponentId) -> Incarnation {
+        let (block, place) = self.place_of(component);
+        Incarnation::new(Arc::clone(block), place as u32)
+    }
+
+    /// Aborts whatever is not gone.
+    pub(super) fn abort(&self) {
+        for block in &self.blocks {
+            for place in 0..block.runs.len() as u32 {
+                Incarnation::new(Arc::clone(block), place).abort_if_alive();
+            }
+        }
+    }
+}
+
+impl Deref for StageRun {
+    type Target = Stage;
+
+    fn deref(&self) -> &Stage {
+        &self.stage
+    }
+}
+
+impl Stage {
+    /// Tells all components of the stage to stop. Told once; later calls change nothing.
+    pub(crate) fn stop(&self, cause: Cause, within: Duration) {
+        if self.stop.get().is_none() {
+            let deadline = Instant::now() + within;
+            let _ = self.stop.set(Stop { cause, deadline });
+            self.stopped.notify_waiters();
+        }
+    }
+
+    pub(super) fn told(&self) -> Option<Stop> {
+        self.stop.get().copied()
+    }
+}
+
+impl Block {
+    /// Completes when the stage is told to stop. `block` is a reference or an `Arc`.
+    // No `async fn`, which would keep `block` twice: all components wait here.
+    #[allow(clippy::manual_async_fn, reason = "see above")]
+    pub(super) fn stopping(
+        block: impl Deref<Target = Self> + Send,
+    ) -> impl Future<Output = ()> + Send {
+        async move {
+            // Asked for before the look, so that a stop in between is not missed.
+            let stopped = block.stage.stopped.notified();
+            if block.stage.stop.get().is_none() {
+                stopped.await;
+            }
+        }
+    }
+}
