@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::incarnation::{Incarnation, unwinding};
+use super::incarnation::unwinding;
+use super::stage::StageRun;
 use super::{Context, Failure};
+use crate::policy::ComponentId;
 
 /// Something that the service starts and stops: a scheduler, a pool, a cluster membership.
 ///
@@ -142,11 +144,11 @@ impl<C: Component> Body for Boxed<C> {
 
 /// What the supervisor has of a component: it can begin an incarnation of it.
 pub(super) trait Begin: Send + Sync {
-    fn begin(self: Arc<Self>, incarnation: Incarnation);
+    fn begin(self: Arc<Self>, stage: &StageRun, component: ComponentId);
 }
 
 impl<B: Body> Begin for B {
-    fn begin(self: Arc<Self>, incarnation: Incarnation) {
-        incarnation.begin(self);
+    fn begin(self: Arc<Self>, stage: &StageRun, component: ComponentId) {
+        stage.begin(component, self);
     }
 }

@@ -121,6 +121,12 @@ impl Run {
         self.extras.get().is_none().then(|| self.how())
     }
 
+    /// Gives back what is kept to abort its main task, which has ended.
+    pub(super) fn let_main_go(&self) {
+        let main = lock(&self.main).take();
+        drop(main);
+    }
+
     /// How its main task ended.
     pub(super) fn how(&self) -> How {
         self.ended.get().copied().unwrap_or(How::Aborted)
@@ -209,13 +215,14 @@ impl Incarnation {
     }
 
     /// Begins its main task.
-    pub(super) fn begin<B: Body>(self, body: Arc<B>) {
-        let block = Arc::clone(&self.block);
-        let run = &block.runs[self.place as usize];
+    pub(super) fn begin<B: Body>(block: &Arc<Block>, place: u32, body: Arc<B>) {
+        let incarnation = Self::new(Arc::clone(block), place);
+        let run = &block.runs[place as usize];
         run.holds.store(1, Ordering::Release);
-        block.stage.shared.set_alive(self.component(), true);
-        let span = self.main_span();
-        let work = MainTask(self).run(body);
+        let component = incarnation.component();
+        block.stage.shared.set_alive(component, true);
+        let span = incarnation.main_span();
+        let work = MainTask(incarnation).run(body);
         let task = if span.is_disabled() {
             tokio::spawn(work)
         } else {
@@ -349,8 +356,6 @@ impl Drop for MainTask {
     fn drop(&mut self) {
         let Self(incarnation) = self;
         let ended = incarnation.run().ended.get().is_some();
-        let main = lock(&incarnation.run().main).take();
-        drop(main);
         // What it leaves behind must not hide that it is no longer at work. Decided by the release
         // itself: a hold may be taken at any moment. After Gone this is stale and harmless.
         let was_last = incarnation.let_go();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::component::Body;
 use super::incarnation::{Incarnation, Run};
 use super::shared::{Apart, Shared};
 use crate::machine::Cause;
@@ -15,7 +16,7 @@ use crate::policy::ComponentId;
 
 /// How many incarnations are in one block. Fewer take more memory, more stand in each other's way,
 /// and a context that is kept keeps the whole block.
-const BLOCK: usize = 32;
+const BLOCK: u32 = 32;
 
 /// What all components of a stage share.
 pub(crate) struct Stage {
@@ -59,7 +60,7 @@ impl StageRun {
             stopped: Apart::default(),
         });
         let block = |first: u32| {
-            let count = (components.end - first).min(BLOCK as u32);
+            let count = (components.end - first).min(BLOCK);
             Arc::new(Block {
                 stage: Arc::clone(&stage),
                 first,
@@ -67,27 +68,37 @@ impl StageRun {
             })
         };
         Self {
-            blocks: components.clone().step_by(BLOCK).map(block).collect(),
+            blocks: components
+                .clone()
+                .step_by(BLOCK as usize)
+                .map(block)
+                .collect(),
             first: components.start,
             stage,
         }
     }
 
-    fn place_of(&self, component: ComponentId) -> (&Arc<Block>, usize) {
-        let place = (component.0 - self.first) as usize;
-        (&self.blocks[place / BLOCK], place % BLOCK)
+    fn place_of(&self, component: ComponentId) -> (&Arc<Block>, u32) {
+        let place = component.0 - self.first;
+        (&self.blocks[(place / BLOCK) as usize], place % BLOCK)
     }
 
     /// The run of a component that belongs to the stage.
     pub(super) fn of(&self, component: ComponentId) -> &Run {
         let (block, place) = self.place_of(component);
-        &block.runs[place]
+        &block.runs[place as usize]
     }
 
     /// The same, to be shared with the component.
     pub(crate) fn incarnation(&self, component: ComponentId) -> Incarnation {
         let (block, place) = self.place_of(component);
-        Incarnation::new(Arc::clone(block), place as u32)
+        Incarnation::new(Arc::clone(block), place)
+    }
+
+    /// Begins the main task of a component.
+    pub(super) fn begin<B: Body>(&self, component: ComponentId, body: Arc<B>) {
+        let (block, place) = self.place_of(component);
+        Incarnation::begin(block, place, body);
     }
 
     /// Aborts whatever is not gone.

@@ -243,9 +243,17 @@ impl Supervisor {
             Input::Up { component, .. } => self
                 .shared
                 .set_slot(component, self.machine.slot(component)),
-            Input::Gone { component, .. } => self
-                .shared
-                .set_slot(component, self.machine.slot(component)),
+            Input::Gone {
+                component, epoch, ..
+            } => {
+                if let Some(stage) = self.stage_of(component)
+                    && stage.epoch == epoch
+                {
+                    stage.of(component).let_main_go();
+                }
+                self.shared
+                    .set_slot(component, self.machine.slot(component));
+            }
             Input::Fired(Timer::Stage) => {
                 for id in (0..self.components.len() as u32).map(ComponentId) {
                     if self.machine.slot(id) == Slot::Wedged {

@@ -80,8 +80,7 @@ impl Supervisor {
             self.watch_fence(Some(fence.ttl()));
         }
         if let Some(stage) = self.stage_of(component) {
-            let incarnation = stage.incarnation(component);
-            Arc::clone(&self.components[component.index()]).begin(incarnation);
+            Arc::clone(&self.components[component.index()]).begin(stage, component);
         }
     }
 
