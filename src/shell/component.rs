@@ -144,11 +144,11 @@ impl<C: Component> Body for Boxed<C> {
 
 /// What the supervisor has of a component: it can begin an incarnation of it.
 pub(super) trait Begin: Send + Sync {
-    fn begin(self: Arc<Self>, stage: &StageRun, component: ComponentId);
+    fn begin(self: Arc<Self>, stage: &mut StageRun, component: ComponentId);
 }
 
 impl<B: Body> Begin for B {
-    fn begin(self: Arc<Self>, stage: &StageRun, component: ComponentId) {
+    fn begin(self: Arc<Self>, stage: &mut StageRun, component: ComponentId) {
         stage.begin(component, self);
     }
 }

@@ -31,15 +31,11 @@ pub(crate) struct Incarnation {
 }
 
 /// What each incarnation has of its own.
-#[derive(Default)]
 pub(super) struct Run {
     holds: AtomicU32,
     up: AtomicBool,
     /// How its main task ended; unset if it was aborted.
     ended: OnceLock<How>,
-    /// What aborts its main task. Taken out by the task itself when it ends, so that its memory is
-    /// given back where it ran and not by the supervisor, for which all wait.
-    main: Mutex<Option<JoinHandle<()>>>,
     /// Made when it is first needed: most incarnations never do.
     extras: OnceLock<Box<Extras>>,
 }
@@ -100,6 +96,16 @@ struct Queued {
 }
 
 impl Run {
+    /// One that is about to begin: its main task has a hold.
+    pub(super) fn new() -> Self {
+        Self {
+            holds: AtomicU32::new(1),
+            up: AtomicBool::new(false),
+            ended: OnceLock::new(),
+            extras: OnceLock::new(),
+        }
+    }
+
     fn extras(&self, component: ComponentId, epoch: u64) -> &Extras {
         self.extras.get_or_init(|| {
             Box::new(Extras {
@@ -119,12 +125,6 @@ impl Run {
     /// How its main task ended, if that is all there is to say of it.
     fn plain_end(&self) -> Option<How> {
         self.extras.get().is_none().then(|| self.how())
-    }
-
-    /// Gives back what is kept to abort its main task, which has ended.
-    pub(super) fn let_main_go(&self) {
-        let main = lock(&self.main).take();
-        drop(main);
     }
 
     /// How its main task ended.
@@ -208,48 +208,26 @@ impl Incarnation {
         self.run().up.load(Ordering::Relaxed)
     }
 
-    /// Counts as held from now on, so that sub-tasks can be spawned without a supervisor.
-    #[cfg(feature = "test-util")]
-    pub(crate) fn adopt(&self) {
-        self.run().holds.store(1, Ordering::Release);
+    /// Begins its main task. What it returns aborts that.
+    pub(super) fn begin<B: Body>(self, body: Arc<B>) -> JoinHandle<()> {
+        self.stage().shared.set_alive(self.component(), true);
+        let span = self.main_span();
+        let work = MainTask(self).run(body);
+        if span.is_disabled() {
+            return tokio::spawn(work);
+        }
+        // Boxed, so that whoever wants no spans does not pay for their room.
+        let work: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(work);
+        tokio::spawn(work.instrument(span))
     }
 
-    /// Begins its main task.
-    pub(super) fn begin<B: Body>(block: &Arc<Block>, place: u32, body: Arc<B>) {
-        let incarnation = Self::new(Arc::clone(block), place);
-        let run = &block.runs[place as usize];
-        run.holds.store(1, Ordering::Release);
-        let component = incarnation.component();
-        block.stage.shared.set_alive(component, true);
-        let span = incarnation.main_span();
-        let work = MainTask(incarnation).run(body);
-        let task = if span.is_disabled() {
-            tokio::spawn(work)
-        } else {
-            // Boxed, so that whoever wants no spans does not pay for their room.
-            let work: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(work);
-            tokio::spawn(work.instrument(span))
-        };
-        let mut main = lock(&run.main);
-        // If it has ended meanwhile, it has found nothing to take out.
-        if run.ended.get().is_none() {
-            *main = Some(task);
-        }
-    }
-
-    /// Aborts its main task, if that is still there, and its sub-tasks; no new ones begin.
-    pub(super) fn abort(&self) {
-        let main = lock(&self.run().main).take();
-        if let Some(main) = main {
-            main.abort();
-        }
+    /// Aborts its sub-tasks; no new ones begin.
+    pub(super) fn abort_sub_tasks(&self) {
         self.extras().abort_sub_tasks();
     }
 
-    pub(super) fn abort_if_alive(&self) {
-        if self.run().holds.load(Ordering::Acquire) > 0 {
-            self.abort();
-        }
+    pub(super) fn is_gone(&self) -> bool {
+        self.run().holds.load(Ordering::Acquire) == 0
     }
 
     /// Notes how the main task ended.

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::component::Body;
@@ -49,6 +50,10 @@ pub(crate) struct StageRun {
     stage: Arc<Stage>,
     first: u32,
     blocks: Vec<Arc<Block>>,
+    /// What aborts the main tasks that have begun, in order, until they are gone.
+    // Only the supervisor gives it back, and with it the memory of the task: if each task did that
+    // itself, in a stop all workers would wait for the allocator.
+    tasks: Vec<Option<JoinHandle<()>>>,
 }
 
 impl StageRun {
@@ -64,7 +69,7 @@ impl StageRun {
             Arc::new(Block {
                 stage: Arc::clone(&stage),
                 first,
-                runs: (0..count).map(|_| Run::default()).collect(),
+                runs: (0..count).map(|_| Run::new()).collect(),
             })
         };
         Self {
@@ -74,6 +79,7 @@ impl StageRun {
                 .map(block)
                 .collect(),
             first: components.start,
+            tasks: components.map(|_| None).collect(),
             stage,
         }
     }
@@ -81,6 +87,10 @@ impl StageRun {
     fn place_of(&self, component: ComponentId) -> (&Arc<Block>, u32) {
         let place = component.0 - self.first;
         (&self.blocks[(place / BLOCK) as usize], place % BLOCK)
+    }
+
+    fn task_of(&mut self, component: ComponentId) -> &mut Option<JoinHandle<()>> {
+        &mut self.tasks[(component.0 - self.first) as usize]
     }
 
     /// The run of a component that belongs to the stage.
@@ -96,16 +106,31 @@ impl StageRun {
     }
 
     /// Begins the main task of a component.
-    pub(super) fn begin<B: Body>(&self, component: ComponentId, body: Arc<B>) {
-        let (block, place) = self.place_of(component);
-        Incarnation::begin(block, place, body);
+    pub(super) fn begin<B: Body>(&mut self, component: ComponentId, body: Arc<B>) {
+        let task = self.incarnation(component).begin(body);
+        *self.task_of(component) = Some(task);
+    }
+
+    /// Nothing is left of a component.
+    pub(super) fn gone(&mut self, component: ComponentId) {
+        *self.task_of(component) = None;
+    }
+
+    /// Aborts the main task of a component, if that is still there, and its sub-tasks; no new ones
+    /// begin.
+    pub(super) fn abort(&self, component: ComponentId) {
+        if let Some(task) = &self.tasks[(component.0 - self.first) as usize] {
+            task.abort();
+        }
+        self.incarnation(component).abort_sub_tasks();
     }
 
     /// Aborts whatever is not gone.
-    pub(super) fn abort(&self) {
-        for block in &self.blocks {
-            for place in 0..block.runs.len() as u32 {
-                Incarnation::new(Arc::clone(block), place).abort_if_alive();
+    pub(super) fn abort_all(&self) {
+        for id in self.first..self.first + self.tasks.len() as u32 {
+            let component = ComponentId(id);
+            if !self.incarnation(component).is_gone() {
+                self.abort(component);
             }
         }
     }

@@ -246,10 +246,10 @@ impl Supervisor {
             Input::Gone {
                 component, epoch, ..
             } => {
-                if let Some(stage) = self.stage_of(component)
-                    && stage.epoch == epoch
-                {
-                    stage.of(component).let_main_go();
+                let stage = self.shared.plan.layout().stage_of(component);
+                let stage = stage.and_then(|stage| self.stages[stage].as_mut());
+                if let Some(stage) = stage.filter(|stage| stage.epoch == epoch) {
+                    stage.gone(component);
                 }
                 self.shared
                     .set_slot(component, self.machine.slot(component));
@@ -331,7 +331,7 @@ impl Drop for Supervisor {
         self.shared.abandon();
         for stage in self.stages.iter().flatten() {
             stage.stop(self.cause, std::time::Duration::ZERO);
-            stage.abort();
+            stage.abort_all();
         }
     }
 }

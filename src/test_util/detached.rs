@@ -60,7 +60,6 @@ impl Detached {
         let shared = Arc::new(Shared::new(Arc::new(plan), vec![name]));
         shared.enter(tokio::runtime::Handle::current());
         let incarnation = StageRun::new(1, 0..1, Arc::clone(&shared)).incarnation(ComponentId(0));
-        incarnation.adopt();
         Self {
             context: Context::new(incarnation.clone()),
             inner: Inner {

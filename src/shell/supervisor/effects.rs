@@ -79,7 +79,7 @@ impl Supervisor {
         {
             self.watch_fence(Some(fence.ttl()));
         }
-        if let Some(stage) = self.stage_of(component) {
+        if let Some(stage) = &mut self.stages[stage] {
             Arc::clone(&self.components[component.index()]).begin(stage, component);
         }
     }
@@ -102,7 +102,7 @@ impl Supervisor {
     fn abort(&mut self, component: ComponentId) {
         self.shared.set_slot(component, Slot::Aborting);
         if let Some(stage) = self.stage_of(component) {
-            stage.incarnation(component).abort();
+            stage.abort(component);
         }
     }
 
