@@ -12,7 +12,7 @@ use contenders::{Contender, Took};
 const START_STOP_LIMIT: f64 = 1.3;
 const BYTES_LIMIT: f64 = 1.5;
 /// How many components, and how many rounds with as many.
-const SIZES: [(usize, usize); 3] = [(1_000, 31), (10_000, 15), (100_000, 9)];
+const SIZES: [(usize, usize); 3] = [(1_000, 101), (10_000, 101), (100_000, 21)];
 const WARM_UP: usize = 2;
 
 pub(crate) fn measure(lines: &mut Lines) {

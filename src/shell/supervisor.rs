@@ -25,7 +25,7 @@ use super::timers::Timers;
 use super::watchdog::Watchdog;
 use super::{Failure, Probe, RunError, trace};
 use crate::machine::{
-    Cause, Effect, End, Input, Machine, Phase, Slot, Step, Timer, Transition, Why,
+    Cause, Effect, End, How, Input, Machine, Phase, Slot, Step, Timer, Transition, Why,
 };
 use crate::policy::ComponentId;
 
@@ -89,6 +89,21 @@ impl From<Input> for Event {
     }
 }
 
+/// An answer without a story, with what there is to say of it.
+fn plain_event(input: Input) -> Event {
+    let returned = matches!(
+        input,
+        Input::Gone {
+            how: How::Returned,
+            ..
+        }
+    );
+    Event {
+        detail: returned.then_some("it returned".into()),
+        ..input.into()
+    }
+}
+
 impl Supervisor {
     pub(super) fn new(
         shared: Arc<Shared>,
@@ -143,7 +158,7 @@ impl Supervisor {
             // What is plain is taken by the dozen; the rest of the time is for others.
             for _ in 0..PLAIN_AT_ONCE {
                 match self.plain_answer() {
-                    Some(event) if self.ended.is_none() => self.take(event),
+                    Some(input) if self.ended.is_none() => self.take_plain(input),
                     _ => break,
                 }
             }
@@ -187,12 +202,30 @@ impl Supervisor {
         self.reassure();
     }
 
+    /// The same for an answer without a story. Of a large stage nearly all are: others are still
+    /// awaited, so there is nothing to carry out and nothing to tell.
+    fn take_plain(&mut self, input: Input) {
+        if self.observed.is_some() || self.on_step.is_some() {
+            return self.take(plain_event(input));
+        }
+        self.effects.clear();
+        match self.machine.handle(input, &mut self.effects) {
+            Step::Absorbed if self.effects.is_empty() => self.note_slots(&input),
+            step => self.follow(plain_event(input), step),
+        }
+    }
+
     /// One step of the machine.
     fn step(&mut self, event: Event) {
+        self.effects.clear();
+        let step = self.machine.handle(event.input, &mut self.effects);
+        self.follow(event, step);
+    }
+
+    /// What follows from a step.
+    fn follow(&mut self, event: Event, step: Step) {
         let input = event.input;
-        let mut effects = mem::take(&mut self.effects);
-        effects.clear();
-        let step = self.machine.handle(input, &mut effects);
+        let effects = mem::take(&mut self.effects);
         // Before anything else, so that nobody is sent here any more.
         if let Some(Effect::Ready(false)) = effects.first() {
             self.shared.ready.store(false, Ordering::Release);

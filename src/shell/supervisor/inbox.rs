@@ -72,7 +72,7 @@ impl Supervisor {
 
     /// The next answer that is there already, if it is one without a story: no reports before it, no
     /// failure with it, and it is its turn. Nearly all are, and there may be a hundred thousand.
-    pub(super) fn plain_answer(&mut self) -> Option<Event> {
+    pub(super) fn plain_answer(&mut self) -> Option<Input> {
         if self.last_words.is_some() {
             return None;
         }
@@ -92,11 +92,7 @@ impl Supervisor {
             Answer::Exited(_) | Answer::Gone(..) => return None,
         };
         self.answers.pop_front();
-        let returned = matches!(input, Input::Gone { how, .. } if how == How::Returned);
-        Some(Event {
-            detail: returned.then_some("it returned".into()),
-            ..input.into()
-        })
+        Some(input)
     }
 
     fn answered(&mut self) -> Option<Event> {
