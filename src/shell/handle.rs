@@ -9,7 +9,7 @@ use super::Reporter;
 use super::journal::{Outage, Transitions};
 use super::mailbox::Command;
 use super::shared::Shared;
-use super::status::{ComponentStatus, Status};
+use super::status::{ComponentStatus, Status, Summary};
 use crate::policy::ComponentId;
 
 /// Follows and steers a run. Cheap to clone; works from any thread, before, during and after the
@@ -26,7 +26,8 @@ impl Handle {
 
     /// What the service is doing, and why.
     pub fn status(&self) -> Status {
-        self.0.summary.borrow().status(&self.0)
+        let summary = self.0.summary.borrow().clone();
+        summary.status(&self.0)
     }
 
     /// What each component is doing, in the order of the stages.
@@ -54,19 +55,11 @@ impl Handle {
     ///
     /// [`Ended`] if the run is over and its last status is not as wanted.
     pub async fn wait_for(&self, mut wanted: impl FnMut(&Status) -> bool) -> Result<Status, Ended> {
-        let mut summary = self.0.summary.subscribe();
-        loop {
-            let (status, over) = {
-                let summary = summary.borrow_and_update();
-                (summary.status(&self.0), summary.over)
-            };
-            if wanted(&status) {
-                return Ok(status);
-            }
-            if over || summary.changed().await.is_err() {
-                return Err(Ended);
-            }
-        }
+        self.wait(|summary| {
+            let status = summary.status(&self.0);
+            wanted(&status).then_some(status)
+        })
+        .await
     }
 
     /// Waits until the service is ready.
@@ -75,7 +68,26 @@ impl Handle {
     ///
     /// [`Ended`] if the run is over.
     pub async fn wait_until_ready(&self) -> Result<Status, Ended> {
-        self.wait_for(|status| status.ready).await
+        // Each status in between would tell who is still awaited, which nobody reads here.
+        self.wait(|summary| {
+            let ready = summary.is_ready(&self.0);
+            ready.then(|| summary.status(&self.0))
+        })
+        .await
+    }
+
+    async fn wait<T>(&self, mut found: impl FnMut(&Summary) -> Option<T>) -> Result<T, Ended> {
+        let mut summary = self.0.summary.subscribe();
+        loop {
+            // A copy: who reads at leisure must not hold up the supervisor, which writes there.
+            let now = summary.borrow_and_update().clone();
+            if let Some(found) = found(&now) {
+                return Ok(found);
+            }
+            if now.over || summary.changed().await.is_err() {
+                return Err(Ended);
+            }
+        }
     }
 
     /// The transitions from now on, none of them lost. Asked for before the run, it gives all.

@@ -128,8 +128,7 @@ impl Summary {
     pub(super) fn status(&self, shared: &Shared) -> Status {
         Status {
             phase: self.phase,
-            // Read apart from the rest, so it is believed only where it fits.
-            ready: self.phase == Phase::Running && shared.ready.load(Ordering::Acquire),
+            ready: self.is_ready(shared),
             epoch: self.epoch,
             since: self
                 .entered
@@ -141,6 +140,11 @@ impl Summary {
             level: self.level,
             dependency: self.dependency.clone(),
         }
+    }
+
+    /// The flag is read apart from the rest, so it is believed only where it fits.
+    pub(super) fn is_ready(&self, shared: &Shared) -> bool {
+        self.phase == Phase::Running && shared.ready.load(Ordering::Acquire)
     }
 
     fn awaited(&self, shared: &Shared) -> Option<String> {
