@@ -319,7 +319,7 @@ impl MainTask {
     fn run<B: Body>(self, body: Arc<B>) -> impl Future<Output = ()> + Send {
         async move {
             let ctx = Context::new(self.0.clone());
-            // A component written by hand may panic before it has made its future.
+            // A closure may panic before it has made its future.
             let begun = catch_unwind(AssertUnwindSafe(|| body.run(ctx)));
             let begun = begun.map_err(|panic| self.0.end(Err(Failure::from_panic(panic))));
             let result = Unwinding { work: begun.ok() }.await;
