@@ -89,8 +89,8 @@ impl StageRun {
         (&self.blocks[(place / BLOCK) as usize], place % BLOCK)
     }
 
-    fn task_of(&mut self, component: ComponentId) -> &mut Option<JoinHandle<()>> {
-        &mut self.tasks[(component.0 - self.first) as usize]
+    fn index_of(&self, component: ComponentId) -> usize {
+        (component.0 - self.first) as usize
     }
 
     /// The run of a component that belongs to the stage.
@@ -108,18 +108,20 @@ impl StageRun {
     /// Begins the main task of a component.
     pub(super) fn begin<B: Body>(&mut self, component: ComponentId, body: Arc<B>) {
         let task = self.incarnation(component).begin(body);
-        *self.task_of(component) = Some(task);
+        let index = self.index_of(component);
+        self.tasks[index] = Some(task);
     }
 
     /// Nothing is left of a component.
     pub(super) fn gone(&mut self, component: ComponentId) {
-        *self.task_of(component) = None;
+        let index = self.index_of(component);
+        self.tasks[index] = None;
     }
 
     /// Aborts the main task of a component, if that is still there, and its sub-tasks; no new ones
     /// begin.
     pub(super) fn abort(&self, component: ComponentId) {
-        if let Some(task) = &self.tasks[(component.0 - self.first) as usize] {
+        if let Some(task) = &self.tasks[self.index_of(component)] {
             task.abort();
         }
         self.incarnation(component).abort_sub_tasks();

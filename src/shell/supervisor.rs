@@ -210,7 +210,9 @@ impl Supervisor {
         }
         self.effects.clear();
         match self.machine.handle(input, &mut self.effects) {
-            Step::Absorbed if self.effects.is_empty() => self.note_slots(&input),
+            Step::Absorbed if self.effects.is_empty() && self.level == self.machine.level() => {
+                self.note_slots(&input);
+            }
             step => self.follow(plain_event(input), step),
         }
     }
