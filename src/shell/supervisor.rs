@@ -205,15 +205,17 @@ impl Supervisor {
     /// The same for an answer without a story. Of a large stage nearly all are: others are still
     /// awaited, so there is nothing to carry out and nothing to tell.
     fn take_plain(&mut self, input: Input) {
-        if self.observed.is_some() || self.on_step.is_some() {
+        if self.observed.is_some() {
             return self.take(plain_event(input));
         }
         self.effects.clear();
-        match self.machine.handle(input, &mut self.effects) {
-            Step::Absorbed if self.effects.is_empty() && self.level == self.machine.level() => {
-                self.note_slots(&input);
-            }
-            step => self.follow(plain_event(input), step),
+        let step = self.machine.handle(input, &mut self.effects);
+        let plain = step == Step::Absorbed && self.effects.is_empty();
+        if plain && self.level == self.machine.level() {
+            self.record(Some(input), Some(step), &[]);
+            self.note_slots(&input);
+        } else {
+            self.follow(plain_event(input), step);
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use overwatch::CommandError;
 use overwatch::machine::Phase;
+use overwatch::{CommandError, Context};
 use tokio::time::Instant;
 
 use super::support::{bounded, policy, start, tuning, worker};
@@ -21,6 +21,37 @@ async fn drain_waits_for_resume_however_long() {
     assert_eq!(running.handle.status().phase, Phase::Drained);
     running.handle.resume().unwrap();
     running.until_ready(2).await;
+    running.shut_down().await;
+}
+
+/// What ends unasked while the stage above is drained raises the level, and status tells so at once.
+#[tokio::test(start_paused = true)]
+async fn a_level_raised_in_a_drain_is_told() {
+    let running = start(&[1, 2], policy().build().unwrap(), |builder, notes| {
+        builder
+            .task("below", |ctx: Context| async move {
+                ctx.ready();
+                ctx.sleep(Duration::from_secs(62)).await;
+                Ok(())
+            })
+            .then()
+            .task("slow", |ctx: Context| async move {
+                ctx.ready();
+                ctx.stopping().await;
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                Ok(())
+            })
+            .component("beside", worker(notes, "beside"))
+    });
+    running.until_ready(1).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    running.handle.drain().unwrap();
+    running.until_phase(Phase::ShuttingDown).await;
+    assert_eq!(running.handle.status().level, 0);
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let status = running.handle.status();
+    assert_eq!((status.phase, status.level), (Phase::ShuttingDown, 1));
+    running.until_phase(Phase::Drained).await;
     running.shut_down().await;
 }
 
