@@ -1,9 +1,11 @@
 //! Operators' commands.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::machine::Phase;
 use overwatch::{CommandError, Context};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::support::{bounded, policy, start, tuning, worker};
@@ -24,30 +26,38 @@ async fn drain_waits_for_resume_however_long() {
     running.shut_down().await;
 }
 
-/// What ends unasked while the stage above is drained raises the level, and status tells so at once.
+/// What ends unasked while the stage above is drained raises the level, and status tells so at once,
+/// also when it answers together with one that was asked.
 #[tokio::test(start_paused = true)]
 async fn a_level_raised_in_a_drain_is_told() {
-    let running = start(&[1, 2], policy().build().unwrap(), |builder, notes| {
+    let ends = Arc::new(Notify::new());
+    let running = start(&[1, 2], policy().build().unwrap(), |builder, _| {
+        let end = Arc::clone(&ends);
         builder
-            .task("below", |ctx: Context| async move {
+            .task("below", move |ctx: Context| async move {
                 ctx.ready();
-                ctx.sleep(Duration::from_secs(62)).await;
+                end.notified().await;
                 Ok(())
             })
             .then()
+            .task("asked", move |ctx: Context| async move {
+                ctx.ready();
+                ctx.stopping().await;
+                // That one is to be polled before the supervisor hears of this one.
+                ends.notify_one();
+                Ok(())
+            })
             .task("slow", |ctx: Context| async move {
                 ctx.ready();
                 ctx.stopping().await;
                 tokio::time::sleep(Duration::from_secs(5)).await;
                 Ok(())
             })
-            .component("beside", worker(notes, "beside"))
     });
     running.until_ready(1).await;
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(running.handle.status().level, 0);
     running.handle.drain().unwrap();
     running.until_phase(Phase::ShuttingDown).await;
-    assert_eq!(running.handle.status().level, 0);
     tokio::time::sleep(Duration::from_secs(4)).await;
     let status = running.handle.status();
     assert_eq!((status.phase, status.level), (Phase::ShuttingDown, 1));
