@@ -88,12 +88,15 @@ impl Source {
         let epoch = self
             .of
             .map_or_else(|| current.load(Ordering::Acquire), |(_, epoch)| epoch);
-        let mut superseded_too = None;
         let superseded = match batches.iter_mut().find(|batch| batch.class == class) {
-            // What is fatal is so in every epoch.
+            // Of a storm nearly all. What is fatal is so in every epoch.
             Some(batch) if batch.epoch == epoch || class == Class::Fatal => {
                 batch.count = batch.count.saturating_add(1);
-                batch.last.replace(failure)
+                let last = batch.last.replace(failure);
+                drop(batches);
+                // Outside of the lock: dropping it is the user's code.
+                drop(last);
+                return false;
             }
             // Only reports from outside get here: what waits is stale by now.
             Some(batch) => {
@@ -101,8 +104,7 @@ impl Source {
                 batch.epoch = epoch;
                 batch.count = 1;
                 let first = mem::replace(&mut batch.first, failure);
-                superseded_too = batch.last.take();
-                Some(first)
+                Some((first, batch.last.take()))
             }
             None => {
                 batches.push(Batch {
@@ -118,8 +120,7 @@ impl Source {
             }
         };
         drop(batches);
-        // Outside of the lock: dropping it is the user's code.
-        drop((superseded, superseded_too));
+        drop(superseded);
         was_empty
     }
 
