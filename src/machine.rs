@@ -48,7 +48,7 @@ mod supervising;
 use std::sync::Arc;
 
 use statig::Outcome;
-use statig::blocking::StateExt;
+use statig::blocking::{State as _, StateExt, Superstate as _};
 
 use self::core::{Core, Cx};
 use crate::policy::{ComponentId, Plan};
@@ -127,7 +127,7 @@ impl Machine {
             Err(why) => return Step::Ignored(why),
         };
         let mut cx = Cx::new(effects, *state, was);
-        match state.handle(core, input, &mut cx) {
+        match dispatch(state, core, input, &mut cx) {
             Outcome::Super => Step::Ignored(Ignored::NotHandled),
             Outcome::Handled => Step::Absorbed,
             Outcome::Transition(mut target) => {
@@ -225,4 +225,28 @@ impl Machine {
     pub fn plan(&self) -> &Arc<Plan> {
         &self.core.plan
     }
+}
+
+/// Asks the state's handler and then, as long as nobody handles the input, that of each superstate.
+// The same as `StateExt::handle`, which calls itself for each level and so can't be inlined.
+#[inline]
+fn dispatch(
+    state: &mut State,
+    core: &mut Core,
+    input: &Input,
+    cx: &mut Cx<'_>,
+) -> Outcome<State> {
+    let outcome = state.call_handler(core, input, cx);
+    let Outcome::Super = outcome else {
+        return outcome;
+    };
+    let mut above = state.superstate();
+    while let Some(mut superstate) = above {
+        let outcome = superstate.call_handler(core, input, cx);
+        let Outcome::Super = outcome else {
+            return outcome;
+        };
+        above = superstate.superstate();
+    }
+    Outcome::Super
 }
