@@ -1,5 +1,6 @@
 //! What one report costs, beside one `fetch_add`; and a storm of them in one outage.
 
+use std::error::Error;
 use std::fmt;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,7 +18,7 @@ use crate::shell::runtime;
 /// How many times the cost of a `fetch_add` a report may cost.
 const LIMIT: f64 = 5.0;
 const WARM_UP: usize = 2;
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 21;
 /// How many a thread does in one round.
 const REPORTS: usize = 500_000;
 /// How many come in one outage.
@@ -36,33 +37,33 @@ impl fmt::Display for Lost {
     }
 }
 
-impl std::error::Error for Lost {}
+impl Error for Lost {}
 
 pub(crate) fn measure(lines: &mut Lines) {
     let runtime = runtime();
     let service = Service::start(&runtime);
     let reporter = service.handle.reporter();
     for (threads, limit) in [(1, Limit::AtMost(LIMIT)), (4, Limit::None)] {
-        let [ours, boxed, least] = by_turns::<_, 3>(WARM_UP, ROUNDS, |who| match who {
-            0 => from_threads(threads, |times| report(&reporter, times)),
-            1 => from_threads(threads, |times| report_boxed(&reporter, times)),
-            _ => {
-                let count = AtomicU64::new(0);
-                from_threads(threads, |times| {
-                    for _ in 0..times {
-                        black_box(&count).fetch_add(1, Ordering::AcqRel);
-                    }
-                })
-            }
-        });
+        let [ours, boxed, least, least_boxed] =
+            by_turns::<_, 4>(WARM_UP, ROUNDS, |who| match who {
+                0 => from_threads(threads, |times| report(&reporter, times)),
+                1 => from_threads(threads, |times| report_boxed(&reporter, times)),
+                2 => counted(threads, || ()),
+                _ => counted(threads, boxed_error),
+            });
         let threads = match threads {
             1 => "1 thread".to_owned(),
             more => format!("{more} threads"),
         };
-        for (what, ours, limit) in [("", &ours, limit), (", boxed", &boxed, limit)] {
-            let what = format!("report: one{what}, {threads} / fetch_add");
-            let more = format!("{:.1} / {:.1} ns", median(ours), median(&least));
-            lines.rounds(&what, &ratios(ours, &least), limit, more);
+        for (what, beside, ours, least, limit) in [
+            ("", "", &ours, &least, limit),
+            // Who reports an error that needs memory pays for that memory, too.
+            (", boxed", " and box", &boxed, &least_boxed, limit),
+            (", boxed", "", &boxed, &least, Limit::None),
+        ] {
+            let what = format!("report: one{what}, {threads} / fetch_add{beside}");
+            let more = format!("{:.1} / {:.1} ns", median(ours), median(least));
+            lines.rounds(&what, &ratios(ours, least), limit, more);
         }
     }
     service.stop(&runtime);
@@ -80,6 +81,21 @@ fn report_boxed(reporter: &Reporter, times: usize) {
     for _ in 0..times {
         reporter.report(std::io::Error::from(std::io::ErrorKind::TimedOut));
     }
+}
+
+/// The least that could do the same: a count, and what is made beside it, if anything.
+fn counted<T>(threads: usize, made: impl Fn() -> T + Sync) -> f64 {
+    let count = AtomicU64::new(0);
+    from_threads(threads, |times| {
+        for _ in 0..times {
+            drop(black_box(made()));
+            black_box(&count).fetch_add(1, Ordering::AcqRel);
+        }
+    })
+}
+
+fn boxed_error() -> Box<dyn Error + Send + Sync> {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
 
 /// Nanoseconds for each time, by the clock, while so many threads do it at once.

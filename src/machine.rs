@@ -230,12 +230,7 @@ impl Machine {
 /// Asks the state's handler and then, as long as nobody handles the input, that of each superstate.
 // The same as `StateExt::handle`, which calls itself for each level and so can't be inlined.
 #[inline]
-fn dispatch(
-    state: &mut State,
-    core: &mut Core,
-    input: &Input,
-    cx: &mut Cx<'_>,
-) -> Outcome<State> {
+fn dispatch(state: &mut State, core: &mut Core, input: &Input, cx: &mut Cx<'_>) -> Outcome<State> {
     let outcome = state.call_handler(core, input, cx);
     let Outcome::Super = outcome else {
         return outcome;

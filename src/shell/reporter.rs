@@ -44,10 +44,14 @@ impl fmt::Debug for Reporter {
     }
 }
 
+/// How many classes there are.
+const CLASSES: usize = Class::Fatal as usize + 1;
+
 /// Where reports of one incarnation, or from outside of any, gather until the supervisor takes them.
 pub(crate) struct Source {
     of: Option<(ComponentId, u64)>,
-    batches: Mutex<Vec<Batch>>,
+    /// By class.
+    batches: Mutex<[Option<Batch>; CLASSES]>,
 }
 
 /// Reports of one class, sent in one epoch.
@@ -83,12 +87,11 @@ impl Source {
     fn add(&self, current: &AtomicU64, failure: Failure) -> bool {
         let class = failure.class();
         let mut batches = lock(&self.batches);
-        let was_empty = batches.is_empty();
         // Read under the lock, so that within a source epochs go one way.
         let epoch = self
             .of
             .map_or_else(|| current.load(Ordering::Acquire), |(_, epoch)| epoch);
-        let superseded = match batches.iter_mut().find(|batch| batch.class == class) {
+        let superseded = match &mut batches[class as usize] {
             // Of a storm nearly all. What is fatal is so in every epoch.
             Some(batch) if batch.epoch == epoch || class == Class::Fatal => {
                 batch.count = batch.count.saturating_add(1);
@@ -104,10 +107,11 @@ impl Source {
                 batch.epoch = epoch;
                 batch.count = 1;
                 let first = mem::replace(&mut batch.first, failure);
-                Some((first, batch.last.take()))
+                (first, batch.last.take())
             }
             None => {
-                batches.push(Batch {
+                let is_first = batches.iter().all(Option::is_none);
+                batches[class as usize] = Some(Batch {
                     component: self.of.map(|(component, _)| component),
                     epoch,
                     class,
@@ -116,18 +120,17 @@ impl Source {
                     first: failure,
                     last: None,
                 });
-                None
+                return is_first;
             }
         };
         drop(batches);
         drop(superseded);
-        was_empty
+        false
     }
 
     /// Takes all that waits, the gravest first.
     pub(crate) fn take(&self) -> Vec<Batch> {
-        let mut batches = mem::take(&mut *lock(&self.batches));
-        batches.sort_by_key(|batch| std::cmp::Reverse(batch.class));
-        batches
+        let batches = mem::take(&mut *lock(&self.batches));
+        batches.into_iter().rev().flatten().collect()
     }
 }
