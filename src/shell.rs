@@ -15,6 +15,7 @@ mod journal;
 mod mailbox;
 mod observe;
 mod overwatch;
+mod own_thread;
 mod probe;
 mod reporter;
 mod session;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::builder::Builder;
 use super::component::Begin;
+use super::own_thread::own_thread;
 use super::shared::Shared;
 use super::supervisor::Supervisor;
 use super::watchdog::Watchdog;
@@ -73,9 +74,8 @@ impl Overwatch {
 
     /// Runs until a shutdown is asked for by a [`Handle`].
     ///
-    /// Await it in `main`, on the multi-thread runtime: there it has a thread of its own. Spawned as a
-    /// task it waits in the queue of the workers like any other, and if ten thousand components keep
-    /// these busy, a trip that comes from outside of them can wait there for many seconds.
+    /// Await it in `main`. Spawned as a task of the multi-thread runtime it takes a thread of its own,
+    /// since in the queue of the workers it would wait behind components that keep these busy.
     ///
     /// # Errors
     ///
@@ -86,6 +86,23 @@ impl Overwatch {
     ///
     /// Outside of a tokio runtime with its time enabled.
     pub async fn run(self) -> Result<(), RunError> {
+        self.apart(Self::supervise).await
+    }
+
+    /// Runs it, on a thread of its own if need be.
+    async fn apart<F>(self, run: impl FnOnce(Self) -> F) -> Result<(), RunError>
+    where
+        F: Future<Output = Result<(), RunError>> + Send + 'static,
+    {
+        // "Not ready" is published as soon as this is dropped, whatever that thread does.
+        let _published = Published(Arc::clone(&self.published.0));
+        match own_thread(run(self)).await {
+            Ok(ended) => ended,
+            Err(error) => Err(cannot_run("the run has no thread of its own", error)),
+        }
+    }
+
+    async fn supervise(self) -> Result<(), RunError> {
         let Self {
             published,
             components,
@@ -129,10 +146,14 @@ impl Overwatch {
     ///
     /// See [`run`](Self::run); also if signals cannot be listened for.
     pub async fn run_until_signal(self) -> Result<(), RunError> {
+        self.apart(Self::supervise_until_signal).await
+    }
+
+    async fn supervise_until_signal(self) -> Result<(), RunError> {
         let mut signals =
             Signals::new().map_err(|error| cannot_run("signals cannot be listened for", error))?;
         let handle = self.handle();
-        let mut run = pin!(self.run());
+        let mut run = pin!(self.supervise());
         tokio::select! {
             biased;
             ended = &mut run => return ended,

@@ -13,5 +13,6 @@ mod probes;
 mod process;
 mod proving;
 mod reports;
+mod spawned;
 mod support;
 mod trace;

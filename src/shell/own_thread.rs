@@ -1,0 +1,86 @@
+//! Where a run goes on that was spawned as a task: on a thread of its own.
+//!
+//! A task stands in the queue of the workers. Behind components that keep these busy it would be
+//! told of a trip only after each of them has had its turn. A run that is awaited in `main` has the
+//! thread of `main`.
+
+use std::future::Future;
+use std::panic::resume_unwind;
+use std::{io, thread};
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::oneshot;
+use tracing::subscriber::NoSubscriber;
+use tracing::{Dispatch, Span, dispatcher};
+
+/// Awaits a run, on a thread of its own if this is a task of workers. What it logs goes where it
+/// would have gone from here, a panic goes on here, and when this is dropped, so is the run.
+///
+/// # Errors
+///
+/// The operating system gave no thread.
+pub(super) async fn own_thread<F>(run: F) -> io::Result<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    let runtime = Handle::current();
+    let run = Box::pin(run);
+    // A runtime of one thread has none to give: its tasks may be bound to it, and so is its clock.
+    if tokio::task::try_id().is_none() || runtime.runtime_flavor() != RuntimeFlavor::MultiThread {
+        return Ok(run.await);
+    }
+    let (tell, told) = oneshot::channel();
+    // Lost when this is dropped.
+    let (_here, lost) = oneshot::channel::<()>();
+    let log = Log::here();
+    let work = move || {
+        let until_lost = async {
+            tokio::select! {
+                biased;
+                _ = lost => None,
+                output = run => Some(output),
+            }
+        };
+        log.scope(|| runtime.block_on(until_lost))
+    };
+    let thread = thread::Builder::new()
+        .name("overwatch".into())
+        .spawn(move || {
+            if let Some(output) = work() {
+                // Only who was dropped does not want it.
+                let _ = tell.send(output);
+            }
+        })?;
+    match told.await {
+        Ok(output) => Ok(output),
+        // It panicked, and so it is over, or about to be.
+        Err(lost) => resume_unwind(thread.join().err().unwrap_or(Box::new(lost))),
+    }
+}
+
+/// Where the present thread logs to.
+struct Log {
+    subscriber: Option<Dispatch>,
+    span: Span,
+}
+
+impl Log {
+    fn here() -> Self {
+        let subscriber = dispatcher::get_default(Dispatch::clone);
+        Self {
+            // Where nobody listens, somebody may later, to all threads.
+            subscriber: (!subscriber.is::<NoSubscriber>()).then_some(subscriber),
+            span: Span::current(),
+        }
+    }
+
+    fn scope<T>(self, run: impl FnOnce() -> T) -> T {
+        let Self { subscriber, span } = self;
+        let run = || span.in_scope(run);
+        match subscriber {
+            Some(subscriber) => dispatcher::with_default(&subscriber, run),
+            None => run(),
+        }
+    }
+}

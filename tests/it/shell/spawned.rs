@@ -1,0 +1,209 @@
+//! A run that was spawned on workers, and on which thread it goes on. In real time: a paused clock
+//! has one thread only.
+
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use overwatch::machine::Phase;
+use overwatch::test_util::Dependency;
+use overwatch::{Handle, Overwatch};
+use tokio::runtime::{Builder, Runtime};
+use tracing::Instrument;
+use tracing::instrument::WithSubscriber;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::support::{Notes, worker};
+
+/// A service that calls this with each step, and keeps it as long as it is supervised.
+fn service(mut on_step: impl FnMut() + Send + 'static) -> (Handle, Overwatch) {
+    let service = Overwatch::watching(Dependency::new().probe())
+        .component("a", worker(&Notes::default(), "a"))
+        .on_step(move |_| on_step())
+        .build()
+        .unwrap();
+    (service.handle(), service)
+}
+
+fn one_worker() -> Runtime {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(1).enable_all().build().unwrap()
+}
+
+/// Waits by looking, since no timer fires while the only worker is blocked.
+fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !so() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_trip_does_not_wait_until_a_worker_is_free() {
+    let runtime = one_worker();
+    let (handle, service) = service(|| ());
+    let run = runtime.spawn(service.run());
+    until("it is up", || handle.is_ready());
+    let (free, busy) = mpsc::channel::<()>();
+    let (tell, is_busy) = mpsc::channel();
+    runtime.spawn(async move {
+        tell.send(()).unwrap();
+        busy.recv()
+    });
+    is_busy.recv().unwrap();
+    handle.trip().unwrap();
+    until("it trips", || !handle.is_ready());
+    until("it tells of it", || {
+        handle.status().phase == Phase::ShuttingDown
+    });
+    free.send(()).unwrap();
+    handle.shutdown();
+    runtime.block_on(run).unwrap().unwrap();
+}
+
+/// The threads on which steps were taken.
+#[derive(Clone, Default)]
+struct On(Arc<Mutex<Vec<(ThreadId, Option<String>)>>>);
+
+impl On {
+    fn note(&self) {
+        let thread = thread::current();
+        let this = (thread.id(), thread.name().map(str::to_owned));
+        let mut seen = self.0.lock().unwrap();
+        if !seen.contains(&this) {
+            seen.push(this);
+        }
+    }
+
+    fn only(&self) -> (ThreadId, Option<String>) {
+        let seen = self.0.lock().unwrap();
+        assert_eq!(seen.len(), 1, "{seen:?}");
+        seen[0].clone()
+    }
+}
+
+/// A service that is shut down when it is up; where it ran.
+fn threads_of(run: impl FnOnce(Overwatch)) -> (ThreadId, Option<String>) {
+    let on = On::default();
+    let (handle, service) = service({
+        let on = on.clone();
+        move || on.note()
+    });
+    let shuts_down = thread::spawn(move || {
+        until("it is up", || handle.is_ready());
+        handle.shutdown();
+    });
+    run(service);
+    shuts_down.join().unwrap();
+    on.only()
+}
+
+#[test]
+fn a_task_of_workers_takes_a_thread_and_nothing_else_does() {
+    let workers = one_worker();
+    let alone = || Builder::new_current_thread().enable_all().build().unwrap();
+    let here = thread::current().id();
+
+    let spawned = threads_of(|service| {
+        let run = workers.spawn(service.run());
+        workers.block_on(run).unwrap().unwrap();
+    });
+    assert_eq!(spawned.1.as_deref(), Some("overwatch"));
+    let spawned = threads_of(|service| {
+        let run = workers.spawn(service.run_until_signal());
+        workers.block_on(run).unwrap().unwrap();
+    });
+    assert_eq!(spawned.1.as_deref(), Some("overwatch"));
+
+    let awaited = threads_of(|service| workers.block_on(service.run()).unwrap());
+    assert_eq!(awaited.0, here);
+    let awaited = threads_of(|service| alone().block_on(service.run()).unwrap());
+    assert_eq!(awaited.0, here);
+    let spawned = threads_of(|service| {
+        let alone = alone();
+        let run = alone.spawn(service.run());
+        alone.block_on(run).unwrap().unwrap();
+    });
+    assert_eq!(spawned.0, here);
+}
+
+#[test]
+fn it_is_dropped_with_the_task_that_was_spawned() {
+    let runtime = one_worker();
+    let held = Arc::new(());
+    let (handle, service) = service({
+        let held = Arc::clone(&held);
+        move || drop(Arc::clone(&held))
+    });
+    let run = runtime.spawn(service.run());
+    until("it is up", || handle.is_ready());
+    run.abort();
+    assert!(runtime.block_on(run).unwrap_err().is_cancelled());
+    assert!(!handle.is_ready());
+    until("nothing is left of it", || {
+        Arc::strong_count(&held) == 1 && runtime.metrics().num_alive_tasks() == 0
+    });
+}
+
+#[test]
+fn it_is_dropped_with_the_runtime() {
+    let runtime = one_worker();
+    let held = Arc::new(());
+    let (handle, service) = service({
+        let held = Arc::clone(&held);
+        move || drop(Arc::clone(&held))
+    });
+    runtime.spawn(service.run());
+    until("it is up", || handle.is_ready());
+    drop(runtime);
+    assert!(!handle.is_ready());
+    until("nothing is left of it", || Arc::strong_count(&held) == 1);
+}
+
+#[test]
+fn it_panics_where_it_was_spawned() {
+    let runtime = one_worker();
+    let (handle, service) = service(|| std::panic::panic_any("in the hook"));
+    let ended = runtime.block_on(runtime.spawn(service.run()));
+    let panic = ended.unwrap_err().into_panic();
+    assert_eq!(panic.downcast_ref(), Some(&"in the hook"));
+    assert!(!handle.is_ready());
+}
+
+/// What was logged about the run itself, each with the outermost span around it.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<(String, Option<String>)>>>);
+
+impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
+    fn on_event(&self, event: &tracing::Event<'_>, ctx: Context<'_, S>) {
+        let outermost = ctx
+            .event_scope(event)
+            .and_then(|scope| scope.from_root().next());
+        let target = event.metadata().target().to_owned();
+        let span = outermost.map(|span| span.name().to_owned());
+        self.0.lock().unwrap().push((target, span));
+    }
+}
+
+#[test]
+fn it_logs_where_it_was_spawned() {
+    let runtime = one_worker();
+    let log = Log::default();
+    let (handle, service) = service(|| ());
+    let subscriber = tracing_subscriber::registry().with(log.clone());
+    let run = async move {
+        let span = tracing::info_span!("of the user");
+        service.run().instrument(span).await
+    };
+    let run = runtime.spawn(run.with_subscriber(subscriber));
+    until("it is up", || handle.is_ready());
+    handle.shutdown();
+    runtime.block_on(run).unwrap().unwrap();
+    let log = log.0.lock().unwrap();
+    let transitions = log.iter().filter(|(of, _)| of == "overwatch::transition");
+    let spans: Vec<_> = transitions.map(|(_, span)| span.as_deref()).collect();
+    assert!(spans.len() > 2, "{log:?}");
+    assert!(spans.iter().all(|span| *span == Some("of the user")), "{log:?}");
+}
