@@ -6,7 +6,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::counting;
 use crate::lines::{Limit, Lines, by_turns, median, ms, ratios};
-use contenders::{Contender, Took};
+use contenders::{Contender, Place, Took};
 
 /// The most that start, stop and bytes may be of what they are bare.
 const START_STOP_LIMIT: f64 = 1.3;
@@ -19,21 +19,40 @@ pub(crate) fn measure(lines: &mut Lines) {
     let runtime = runtime();
     for (components, rounds) in SIZES {
         let took = by_turns::<_, 4>(WARM_UP, rounds, |who| {
-            Contender::ALL[who].run(&runtime, components, || {})
+            Contender::ALL[who].run(&runtime, Place::Main, components, || {})
         });
-        for (what, of) in [
-            ("start", (|took| ms(took.start)) as fn(&Took) -> f64),
-            ("stop", |took| ms(took.stop)),
-        ] {
+        for (what, of) in PARTS {
             let times = took.each_ref().map(|took| took.iter().map(of).collect());
             let what = format!("shell: {what} of {components}");
             compare(lines, &what, times, components, START_STOP_LIMIT, "ms");
         }
     }
+    spawned(lines, &runtime);
     for (components, _) in &SIZES[1..] {
         let held = Contender::ALL.map(|who| vec![held(&runtime, who, *components)]);
         let what = format!("shell: bytes of each of {components}");
         compare(lines, &what, held, *components, BYTES_LIMIT, "bytes");
+    }
+}
+
+const PARTS: [(&str, fn(&Took) -> f64); 2] = [
+    ("start", |took| ms(took.start)),
+    ("stop", |took| ms(took.stop)),
+];
+
+/// What it costs that a spawned run takes a thread of its own: bare stays on its worker.
+fn spawned(lines: &mut Lines, runtime: &Runtime) {
+    let (components, rounds) = SIZES[1];
+    let took = by_turns::<_, 2>(WARM_UP, rounds, |who| {
+        Contender::ALL[who].run(runtime, Place::Worker, components, || {})
+    });
+    for (what, of) in PARTS {
+        let [ours, bare] = took
+            .each_ref()
+            .map(|took| took.iter().map(of).collect::<Vec<_>>());
+        let what = format!("shell: {what} of {components}, spawned / bare");
+        let more = format!("{:.2} / {:.2} ms", median(&ours), median(&bare));
+        lines.rounds(&what, &ratios(&ours, &bare), Limit::None, more);
     }
 }
 
@@ -74,7 +93,7 @@ fn compare(
 fn held(runtime: &Runtime, who: Contender, components: usize) -> f64 {
     let mut held = 0;
     counting::begin();
-    who.run(runtime, components, || {
+    who.run(runtime, Place::Main, components, || {
         // What runs on the other worker is settled by then.
         std::thread::sleep(std::time::Duration::from_millis(200));
         held = counting::so_far().held;

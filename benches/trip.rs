@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::lines::{Limit, Lines, by_turns, median, ratios};
+use crate::shell::contenders::Place;
 use crate::shell::runtime;
 
 /// The most that it may be of what a bare token takes.
@@ -36,12 +37,13 @@ enum From {
 
 pub(crate) fn measure(lines: &mut Lines) {
     let runtime = runtime();
-    for (from, name, limit) in [
-        (From::Component, "by a report", Limit::AtMost(LIMIT)),
-        (From::Outside, "from outside", Limit::AtMost(LIMIT)),
+    for (from, place, name) in [
+        (From::Component, Place::Main, "by a report"),
+        (From::Outside, Place::Main, "from outside"),
+        (From::Outside, Place::Worker, "spawned"),
     ] {
         let [ours, bare] = by_turns::<_, 2>(WARM_UP, ROUNDS, |who| match who {
-            0 => supervised(&runtime, from),
+            0 => supervised(&runtime, place, from),
             _ => unsupervised(&runtime, from),
         });
         for (what, part) in [("p50", 50), ("p99", 99), ("last", 100)] {
@@ -53,7 +55,7 @@ pub(crate) fn measure(lines: &mut Lines) {
             let (ours, bare) = (of(&ours), of(&bare));
             let what = format!("trip: {name}, seen by {what} / bare");
             let more = format!("{:.3} / {:.3} s", median(&ours), median(&bare));
-            lines.rounds(&what, &ratios(&ours, &bare), limit, more);
+            lines.rounds(&what, &ratios(&ours, &bare), Limit::AtMost(LIMIT), more);
         }
     }
 }
@@ -130,7 +132,7 @@ impl Busy {
     }
 }
 
-fn supervised(runtime: &Runtime, from: From) -> Vec<f64> {
+fn supervised(runtime: &Runtime, place: Place, from: From) -> Vec<f64> {
     let busy = Busy::new();
     let (feed, probe) = overwatch::feed();
     let policy = Policy::builder()
@@ -156,9 +158,13 @@ fn supervised(runtime: &Runtime, from: From) -> Vec<f64> {
     let handle = service.handle();
     feed.alive("at boot");
     std::thread::scope(|scope| {
-        // As it should be where components may keep all workers busy: not spawned, but awaited by
-        // `main`, which has a thread of its own.
-        let run = scope.spawn(|| runtime.block_on(service.run()));
+        let run = scope.spawn(|| match place {
+            Place::Main => runtime.block_on(service.run()),
+            Place::Worker => {
+                let run = runtime.spawn(service.run());
+                runtime.block_on(run).expect("it does not panic")
+            }
+        });
         let ready = runtime.block_on(handle.wait_until_ready());
         ready.expect("it gets ready");
         busy.work_and(from, || handle.trip().expect("it is taken"));

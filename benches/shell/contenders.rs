@@ -3,8 +3,11 @@
 //! Each starts as many components as are asked for, which say that they are up and wait to be told
 //! to stop. What is made before the start is not timed.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use overwatch::{Overwatch, Policy};
@@ -53,17 +56,79 @@ impl Contender {
     }
 
     /// One start and one stop; between them all are up.
-    pub(crate) fn run(self, runtime: &Runtime, components: usize, meanwhile: impl FnMut()) -> Took {
+    pub(crate) fn run(
+        self,
+        runtime: &Runtime,
+        place: Place,
+        components: usize,
+        meanwhile: impl FnMut(),
+    ) -> Took {
+        let seat = Seat::take(place, runtime);
         match self {
-            Self::Overwatch => supervised(runtime, components, meanwhile),
-            Self::Bare => bare(runtime, components, meanwhile),
-            Self::GracefulShutdown => graceful_shutdown(runtime, components, meanwhile),
-            Self::TaskSupervisor => task_supervisor(runtime, components, meanwhile),
+            Self::Overwatch => supervised(runtime, seat, components, meanwhile),
+            Self::Bare => bare(runtime, seat, components, meanwhile),
+            Self::GracefulShutdown => graceful_shutdown(runtime, seat, components, meanwhile),
+            Self::TaskSupervisor => task_supervisor(runtime, seat, components, meanwhile),
         }
     }
 }
 
-fn supervised(runtime: &Runtime, components: usize, mut meanwhile: impl FnMut()) -> Took {
+/// Where that runs which starts and stops the components.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In a thread that does nothing else, as `main` usually is.
+    Main,
+    /// It is spawned.
+    Worker,
+}
+
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What runs something in its place.
+enum Seat {
+    /// A thread that waits for it.
+    Main(mpsc::Sender<Work>),
+    Worker,
+}
+
+impl Seat {
+    /// Not timed.
+    fn take(place: Place, runtime: &Runtime) -> Self {
+        if place == Place::Worker {
+            return Self::Worker;
+        }
+        let (give, given) = mpsc::channel::<Work>();
+        let runtime = runtime.handle().clone();
+        thread::spawn(move || {
+            let work = given.recv().expect("it is given something");
+            runtime.block_on(work);
+        });
+        Self::Main(give)
+    }
+
+    /// What it yields, once it is done.
+    fn run<T: Send + 'static>(
+        self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> oneshot::Receiver<T> {
+        let (tell, told) = oneshot::channel();
+        let work = async move {
+            let _ = tell.send(work.await);
+        };
+        match self {
+            Self::Main(give) => give.send(Box::pin(work)).expect("it waits for that"),
+            Self::Worker => drop(tokio::spawn(work)),
+        }
+        told
+    }
+}
+
+fn supervised(
+    runtime: &Runtime,
+    seat: Seat,
+    components: usize,
+    mut meanwhile: impl FnMut(),
+) -> Took {
     let (feed, probe) = overwatch::feed();
     let policy = Policy::builder().silence_limit(LONG).build();
     let mut builder = Overwatch::watching(probe).policy(policy.expect("it works"));
@@ -79,7 +144,7 @@ fn supervised(runtime: &Runtime, components: usize, mut meanwhile: impl FnMut())
     runtime.block_on(async move {
         feed.alive("at boot");
         let began = Instant::now();
-        let run = tokio::spawn(service.run());
+        let run = seat.run(service.run());
         handle.wait_until_ready().await.expect("it gets ready");
         let start = began.elapsed();
         meanwhile();
@@ -112,12 +177,12 @@ impl Up {
     }
 }
 
-fn bare(runtime: &Runtime, components: usize, mut meanwhile: impl FnMut()) -> Took {
+fn bare(runtime: &Runtime, seat: Seat, components: usize, mut meanwhile: impl FnMut()) -> Took {
     runtime.block_on(async {
         let token = CancellationToken::new();
         let up = Up::all_of(components);
         let began = Instant::now();
-        let run = tokio::spawn({
+        let run = seat.run({
             let (token, up) = (token.clone(), Arc::clone(&up));
             async move {
                 let mut tasks = JoinSet::new();
@@ -142,13 +207,18 @@ fn bare(runtime: &Runtime, components: usize, mut meanwhile: impl FnMut()) -> To
     })
 }
 
-fn graceful_shutdown(runtime: &Runtime, components: usize, mut meanwhile: impl FnMut()) -> Took {
+fn graceful_shutdown(
+    runtime: &Runtime,
+    seat: Seat,
+    components: usize,
+    mut meanwhile: impl FnMut(),
+) -> Took {
     runtime.block_on(async {
         let token = CancellationToken::new();
         let up = Up::all_of(components);
         let names: Vec<String> = (0..components).map(|number| number.to_string()).collect();
         let began = Instant::now();
-        let run = tokio::spawn({
+        let run = seat.run({
             let (token, up) = (token.clone(), Arc::clone(&up));
             async move {
                 let all = async move |root: &mut SubsystemHandle| {
@@ -189,17 +259,20 @@ impl SupervisedTask for Trivial {
     }
 }
 
-fn task_supervisor(runtime: &Runtime, components: usize, mut meanwhile: impl FnMut()) -> Took {
+fn task_supervisor(
+    runtime: &Runtime,
+    seat: Seat,
+    components: usize,
+    mut meanwhile: impl FnMut(),
+) -> Took {
     let up = Up::all_of(components);
     let mut builder = SupervisorBuilder::new();
     for number in 0..components {
         builder = builder.with_task(&number.to_string(), Trivial(Arc::clone(&up)));
     }
     runtime.block_on(async move {
-        let (tell, told) = oneshot::channel();
         let began = Instant::now();
-        // On a worker, as the others are.
-        tokio::spawn(async move { tell.send(builder.spawn()).map_err(drop) });
+        let told = seat.run(async move { builder.spawn() });
         up.none.notified().await;
         let start = began.elapsed();
         let handle = told.await.expect("it was spawned");

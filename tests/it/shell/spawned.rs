@@ -205,5 +205,8 @@ fn it_logs_where_it_was_spawned() {
     let transitions = log.iter().filter(|(of, _)| of == "overwatch::transition");
     let spans: Vec<_> = transitions.map(|(_, span)| span.as_deref()).collect();
     assert!(spans.len() > 2, "{log:?}");
-    assert!(spans.iter().all(|span| *span == Some("of the user")), "{log:?}");
+    assert!(
+        spans.iter().all(|span| *span == Some("of the user")),
+        "{log:?}"
+    );
 }
