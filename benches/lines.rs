@@ -92,9 +92,13 @@ pub(crate) fn by_turns<T, const N: usize>(
 ) -> [Vec<T>; N] {
     let mut yielded = [(); N].map(|()| Vec::new());
     for round in 0..warm_up + rounds {
-        // Whoever goes first is another one each time.
+        // Whoever goes first is another one each time, and so is who goes before whom: each leaves
+        // the heap as the next one finds it.
         for turn in 0..N {
-            let who = (round + turn) % N;
+            let who = match (round / N) % 2 {
+                0 => (round + turn) % N,
+                _ => (round + N - turn) % N,
+            };
             let one = each(who);
             if round >= warm_up {
                 yielded[who].push(one);
@@ -155,11 +159,15 @@ mod tests {
     #[test]
     fn each_has_its_turns() {
         let mut turns = Vec::new();
-        let [a, b] = by_turns::<_, 2>(1, 2, |who| {
+        let [a, b, _] = by_turns::<_, 3>(1, 5, |who| {
             turns.push(who);
             turns.len()
         });
-        assert_eq!(turns, [0, 1, 1, 0, 0, 1]);
-        assert_eq!((a, b), (vec![4, 5], vec![3, 6]));
+        let rounds: Vec<_> = turns.chunks(3).collect();
+        let there = [[0, 1, 2], [1, 2, 0], [2, 0, 1]];
+        let back = [[0, 2, 1], [1, 0, 2], [2, 1, 0]];
+        assert_eq!(rounds, [there, back].concat());
+        assert_eq!(a, [6, 8, 10, 14, 18]);
+        assert_eq!(b, [4, 9, 12, 13, 17]);
     }
 }

@@ -17,9 +17,10 @@ const WARM_UP: usize = 2;
 
 pub(crate) fn measure(lines: &mut Lines) {
     let runtime = runtime();
+    let main = Place::main(&runtime);
     for (components, rounds) in SIZES {
         let took = by_turns::<_, 4>(WARM_UP, rounds, |who| {
-            Contender::ALL[who].run(&runtime, Place::Main, components, || {})
+            Contender::ALL[who].run(&runtime, &main, components, || {})
         });
         for (what, of) in PARTS {
             let times = took.each_ref().map(|took| took.iter().map(of).collect());
@@ -29,13 +30,15 @@ pub(crate) fn measure(lines: &mut Lines) {
     }
     spawned(lines, &runtime);
     for (components, _) in &SIZES[1..] {
-        let held = Contender::ALL.map(|who| vec![held(&runtime, who, *components)]);
+        let held = Contender::ALL.map(|who| vec![held(&runtime, &main, who, *components)]);
         let what = format!("shell: bytes of each of {components}");
         compare(lines, &what, held, *components, BYTES_LIMIT, "bytes");
     }
 }
 
-const PARTS: [(&str, fn(&Took) -> f64); 2] = [
+type Part = (&'static str, fn(&Took) -> f64);
+
+const PARTS: [Part; 2] = [
     ("start", |took| ms(took.start)),
     ("stop", |took| ms(took.stop)),
 ];
@@ -44,7 +47,7 @@ const PARTS: [(&str, fn(&Took) -> f64); 2] = [
 fn spawned(lines: &mut Lines, runtime: &Runtime) {
     let (components, rounds) = SIZES[1];
     let took = by_turns::<_, 2>(WARM_UP, rounds, |who| {
-        Contender::ALL[who].run(runtime, Place::Worker, components, || {})
+        Contender::ALL[who].run(runtime, &Place::Worker, components, || {})
     });
     for (what, of) in PARTS {
         let [ours, bare] = took
@@ -90,10 +93,10 @@ fn compare(
 }
 
 /// Bytes that a component holds while it runs, names and all.
-fn held(runtime: &Runtime, who: Contender, components: usize) -> f64 {
+fn held(runtime: &Runtime, main: &Place, who: Contender, components: usize) -> f64 {
     let mut held = 0;
     counting::begin();
-    who.run(runtime, Place::Main, components, || {
+    who.run(runtime, main, components, || {
         // What runs on the other worker is settled by then.
         std::thread::sleep(std::time::Duration::from_millis(200));
         held = counting::so_far().held;

@@ -12,7 +12,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::lines::{Limit, Lines, by_turns, median, ratios};
-use crate::shell::contenders::Place;
 use crate::shell::runtime;
 
 /// The most that it may be of what a bare token takes.
@@ -25,6 +24,15 @@ const A_WHILE: Duration = Duration::from_millis(300);
 const WARM_UP: usize = 1;
 const ROUNDS: usize = 15;
 const LONG: Duration = Duration::from_secs(3600);
+
+/// Where the service is run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Awaited in a thread that does nothing else, as `main` usually does.
+    Main,
+    /// Spawned.
+    Worker,
+}
 
 /// Where the trip comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]

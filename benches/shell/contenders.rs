@@ -59,56 +59,44 @@ impl Contender {
     pub(crate) fn run(
         self,
         runtime: &Runtime,
-        place: Place,
+        place: &Place,
         components: usize,
         meanwhile: impl FnMut(),
     ) -> Took {
-        let seat = Seat::take(place, runtime);
         match self {
-            Self::Overwatch => supervised(runtime, seat, components, meanwhile),
-            Self::Bare => bare(runtime, seat, components, meanwhile),
-            Self::GracefulShutdown => graceful_shutdown(runtime, seat, components, meanwhile),
-            Self::TaskSupervisor => task_supervisor(runtime, seat, components, meanwhile),
+            Self::Overwatch => supervised(runtime, place, components, meanwhile),
+            Self::Bare => bare(runtime, place, components, meanwhile),
+            Self::GracefulShutdown => graceful_shutdown(runtime, place, components, meanwhile),
+            Self::TaskSupervisor => task_supervisor(runtime, place, components, meanwhile),
         }
     }
 }
 
 /// Where that runs which starts and stops the components.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// In a thread that does nothing else, as `main` usually is.
-    Main,
+    /// In a thread that awaits it and does nothing else, as `main` usually does.
+    Main(mpsc::Sender<Work>),
     /// It is spawned.
     Worker,
 }
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What runs something in its place.
-enum Seat {
-    /// A thread that waits for it.
-    Main(mpsc::Sender<Work>),
-    Worker,
-}
-
-impl Seat {
-    /// Not timed.
-    fn take(place: Place, runtime: &Runtime) -> Self {
-        if place == Place::Worker {
-            return Self::Worker;
-        }
-        let (give, given) = mpsc::channel::<Work>();
+impl Place {
+    pub(crate) fn main(runtime: &Runtime) -> Self {
+        let (give, given) = mpsc::channel();
         let runtime = runtime.handle().clone();
         thread::spawn(move || {
-            let work = given.recv().expect("it is given something");
-            runtime.block_on(work);
+            for work in given {
+                runtime.block_on(work);
+            }
         });
         Self::Main(give)
     }
 
     /// What it yields, once it is done.
     fn run<T: Send + 'static>(
-        self,
+        &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> oneshot::Receiver<T> {
         let (tell, told) = oneshot::channel();
@@ -125,7 +113,7 @@ impl Seat {
 
 fn supervised(
     runtime: &Runtime,
-    seat: Seat,
+    place: &Place,
     components: usize,
     mut meanwhile: impl FnMut(),
 ) -> Took {
@@ -144,7 +132,7 @@ fn supervised(
     runtime.block_on(async move {
         feed.alive("at boot");
         let began = Instant::now();
-        let run = seat.run(service.run());
+        let run = place.run(service.run());
         handle.wait_until_ready().await.expect("it gets ready");
         let start = began.elapsed();
         meanwhile();
@@ -177,12 +165,12 @@ impl Up {
     }
 }
 
-fn bare(runtime: &Runtime, seat: Seat, components: usize, mut meanwhile: impl FnMut()) -> Took {
+fn bare(runtime: &Runtime, place: &Place, components: usize, mut meanwhile: impl FnMut()) -> Took {
     runtime.block_on(async {
         let token = CancellationToken::new();
         let up = Up::all_of(components);
         let began = Instant::now();
-        let run = seat.run({
+        let run = place.run({
             let (token, up) = (token.clone(), Arc::clone(&up));
             async move {
                 let mut tasks = JoinSet::new();
@@ -209,7 +197,7 @@ fn bare(runtime: &Runtime, seat: Seat, components: usize, mut meanwhile: impl Fn
 
 fn graceful_shutdown(
     runtime: &Runtime,
-    seat: Seat,
+    place: &Place,
     components: usize,
     mut meanwhile: impl FnMut(),
 ) -> Took {
@@ -218,7 +206,7 @@ fn graceful_shutdown(
         let up = Up::all_of(components);
         let names: Vec<String> = (0..components).map(|number| number.to_string()).collect();
         let began = Instant::now();
-        let run = seat.run({
+        let run = place.run({
             let (token, up) = (token.clone(), Arc::clone(&up));
             async move {
                 let all = async move |root: &mut SubsystemHandle| {
@@ -261,7 +249,7 @@ impl SupervisedTask for Trivial {
 
 fn task_supervisor(
     runtime: &Runtime,
-    seat: Seat,
+    place: &Place,
     components: usize,
     mut meanwhile: impl FnMut(),
 ) -> Took {
@@ -272,7 +260,7 @@ fn task_supervisor(
     }
     runtime.block_on(async move {
         let began = Instant::now();
-        let told = seat.run(async move { builder.spawn() });
+        let told = place.run(async move { builder.spawn() });
         up.none.notified().await;
         let start = began.elapsed();
         let handle = told.await.expect("it was spawned");

@@ -47,6 +47,7 @@ pub(super) struct Supervisor {
 
     // What was taken and not handed over yet.
     answers: VecDeque<Answer>,
+    crowd: bool,
     observation: Option<Seen>,
     reports: VecDeque<Batch>,
     /// When reports may be taken again.
@@ -130,6 +131,7 @@ impl Supervisor {
             watchdog,
             on_step,
             answers: VecDeque::new(),
+            crowd: false,
             observation: None,
             reports: VecDeque::new(),
             reports_due: now,

@@ -38,8 +38,10 @@ impl Supervisor {
                 return event;
             }
             // Of many that are still awaited, one more that is up or gone decides nothing.
-            let many = self.machine.awaited() as usize > ANSWERS_AT_ONCE;
-            let wake_at = if many { ANSWERS_AT_ONCE } else { 1 };
+            let awaited = self.machine.awaited() as usize;
+            self.crowd = awaited > ANSWERS_AT_ONCE || (self.crowd && awaited > 0);
+            let wake_at = if self.crowd { awaited.div_ceil(2) } else { 1 };
+            let many = wake_at > 1;
             if !self.shared.mailbox.await_answers(wake_at) {
                 continue;
             }
