@@ -174,6 +174,11 @@ impl Mailbox {
         self.wake.notified().await;
     }
 
+    /// Makes room for as many answers.
+    pub(super) fn make_room(&self, answers: usize) {
+        lock(&self.inbox).answers.reserve(answers);
+    }
+
     /// All answers that wait, in exchange for an empty queue.
     pub(super) fn take_answers(&self, into: &mut VecDeque<Answer>) {
         if self.is_inside(ANSWERS) {

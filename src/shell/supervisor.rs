@@ -29,6 +29,8 @@ use crate::machine::{
 };
 use crate::policy::ComponentId;
 
+/// Up to how many answers each is taken at once.
+const ANSWERS_AT_ONCE: usize = 64;
 /// How many plain answers are taken before anything else has its turn.
 const PLAIN_AT_ONCE: usize = 32;
 
@@ -249,6 +251,7 @@ impl Supervisor {
             self.publish(&hops, event.detail.as_deref());
         }
         self.tell_probe_of_phase();
+        self.expect_answers(&effects);
         self.carry_out(&effects, event.detail.as_deref());
         let observed = matches!(input, Input::Alive { .. } | Input::Failing { .. });
         if observed || !effects.is_empty() || self.level != self.machine.level() {
@@ -256,6 +259,15 @@ impl Supervisor {
             self.publish(&[], None);
         }
         self.effects = effects;
+    }
+
+    /// Makes room for what a large stage will answer: whoever answers holds up the others while it
+    /// does that itself.
+    fn expect_answers(&mut self, effects: &[Effect]) {
+        if effects.len() > ANSWERS_AT_ONCE {
+            self.shared.mailbox.make_room(effects.len() / 2);
+            self.answers.reserve(effects.len() / 2);
+        }
     }
 
     fn tell_probe_of_phase(&mut self) {

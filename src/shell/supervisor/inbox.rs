@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Event, Supervisor};
+use super::{ANSWERS_AT_ONCE, Event, Supervisor};
 use crate::machine::{Class, How, Input, Phase, Timer};
 use crate::shell::incarnation::Ending;
 use crate::shell::mailbox::{Answer, Command, Lease, ROOM_KEPT, Who};
@@ -20,8 +20,6 @@ use crate::shell::observe::Observed;
 use crate::shell::stage::StageRun;
 use crate::shell::{Failure, Observation, Sight, trace};
 
-/// How many answers are waited for at once, where more than that are awaited.
-const ANSWERS_AT_ONCE: usize = 64;
 /// How long fewer answers than that wait at most, so that status pages are true.
 const ANSWER_PACE: Duration = Duration::from_millis(10);
 /// How soon reports are taken again.
