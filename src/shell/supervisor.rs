@@ -265,8 +265,8 @@ impl Supervisor {
     /// does that itself.
     fn expect_answers(&mut self, effects: &[Effect]) {
         if effects.len() > ANSWERS_AT_ONCE {
-            self.shared.mailbox.make_room(effects.len() / 2);
-            self.answers.reserve(effects.len() / 2);
+            self.shared.mailbox.make_room(effects.len());
+            self.answers.reserve(effects.len());
         }
     }
 
