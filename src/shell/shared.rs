@@ -124,6 +124,12 @@ impl Shared {
 #[repr(align(128))]
 pub(crate) struct Apart<T>(T);
 
+impl<T> Apart<T> {
+    pub(super) fn new(it: T) -> Self {
+        Self(it)
+    }
+}
+
 impl<T> Deref for Apart<T> {
     type Target = T;
 

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::ops::{Deref, Range};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -24,7 +25,10 @@ pub(crate) struct Stage {
     pub(super) epoch: u64,
     pub(super) shared: Arc<Shared>,
     stop: OnceLock<Stop>,
-    stopped: Apart<Notify>,
+    /// Where the components of each block wait for that.
+    waiting: Box<[Apart<Notify>]>,
+    /// How many of these, from the first on, no component has told. See [`Stage::pass_on`].
+    untold: Apart<AtomicUsize>,
 }
 
 /// Why, and until when.
@@ -40,6 +44,8 @@ pub(super) struct Stop {
 /// incarnation would be so many more pieces of memory.
 pub(super) struct Block {
     pub(super) stage: Arc<Stage>,
+    /// Which one it is.
+    number: usize,
     /// The component of the first of these; the others follow.
     pub(super) first: u32,
     pub(super) runs: Box<[Run]>,
@@ -58,26 +64,25 @@ pub(crate) struct StageRun {
 
 impl StageRun {
     pub(crate) fn new(epoch: u64, components: Range<u32>, shared: Arc<Shared>) -> Self {
+        let firsts = components.clone().step_by(BLOCK as usize);
         let stage = Arc::new(Stage {
             epoch,
             shared,
             stop: OnceLock::new(),
-            stopped: Apart::default(),
+            waiting: firsts.clone().map(|_| Apart::default()).collect(),
+            untold: Apart::new(AtomicUsize::new(firsts.len())),
         });
-        let block = |first: u32| {
+        let block = |(number, first): (usize, u32)| {
             let count = (components.end - first).min(BLOCK);
             Arc::new(Block {
                 stage: Arc::clone(&stage),
+                number,
                 first,
                 runs: (0..count).map(|_| Run::new()).collect(),
             })
         };
         Self {
-            blocks: components
-                .clone()
-                .step_by(BLOCK as usize)
-                .map(block)
-                .collect(),
+            blocks: firsts.enumerate().map(block).collect(),
             first: components.start,
             tasks: components.map(|_| None).collect(),
             stage,
@@ -152,7 +157,23 @@ impl Stage {
         if self.stop.get().is_none() {
             let deadline = Instant::now() + within;
             let _ = self.stop.set(Stop { cause, deadline });
-            self.stopped.notify_waiters();
+            for block in &self.waiting {
+                block.notify_waiters();
+            }
+        }
+    }
+
+    /// A component that was told tells one more block, from the last on. Nobody depends on that, but
+    /// a worker wakes tasks with less ado than the supervisor can from outside of the workers.
+    fn pass_on(&self) {
+        if self.untold.load(Ordering::Relaxed) > 0
+            && let Ok(untold) =
+                self.untold
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |untold| {
+                        untold.checked_sub(1)
+                    })
+        {
+            self.waiting[untold - 1].notify_waiters();
         }
     }
 
@@ -170,9 +191,10 @@ impl Block {
     ) -> impl Future<Output = ()> + Send {
         async move {
             // Asked for before the look, so that a stop in between is not missed.
-            let stopped = block.stage.stopped.notified();
+            let told = block.stage.waiting[block.number].notified();
             if block.stage.stop.get().is_none() {
-                stopped.await;
+                told.await;
+                block.stage.pass_on();
             }
         }
     }
