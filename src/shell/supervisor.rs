@@ -29,8 +29,8 @@ use crate::machine::{
 };
 use crate::policy::ComponentId;
 
-/// Up to how many answers each is taken at once.
-const ANSWERS_AT_ONCE: usize = 64;
+/// Of a stage of up to so many each answer is taken when it comes.
+const A_FEW: usize = 64;
 /// How many plain answers are taken before anything else has its turn.
 const PLAIN_AT_ONCE: usize = 32;
 
@@ -49,6 +49,7 @@ pub(super) struct Supervisor {
 
     // What was taken and not handed over yet.
     answers: VecDeque<Answer>,
+    /// More than a few were awaited, and some still are: see [`Supervisor::next`].
     crowd: bool,
     observation: Option<Seen>,
     reports: VecDeque<Batch>,
@@ -264,7 +265,7 @@ impl Supervisor {
     /// Makes room for what a large stage will answer: whoever answers holds up the others while it
     /// does that itself.
     fn expect_answers(&mut self, effects: &[Effect]) {
-        if effects.len() > ANSWERS_AT_ONCE {
+        if effects.len() > A_FEW {
             self.shared.mailbox.make_room(effects.len());
             self.answers.reserve(effects.len());
         }

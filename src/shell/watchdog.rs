@@ -1,4 +1,4 @@
-//! The fence watchdog: the only thread that this crate ever starts.
+//! The fence watchdog: a thread that does without the runtime.
 //!
 //! A blocked runtime freezes supervisor, health endpoint and timers alike, and then nobody stops
 //! work before its lease runs out. A thread of its own does not depend on the runtime.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{ANSWERS_AT_ONCE, Event, Supervisor};
+use super::{A_FEW, Event, Supervisor};
 use crate::machine::{Class, How, Input, Phase, Timer};
 use crate::shell::incarnation::Ending;
 use crate::shell::mailbox::{Answer, Command, Lease, ROOM_KEPT, Who};
@@ -20,7 +20,7 @@ use crate::shell::observe::Observed;
 use crate::shell::stage::StageRun;
 use crate::shell::{Failure, Observation, Sight, trace};
 
-/// How long fewer answers than that wait at most, so that status pages are true.
+/// How long an answer of a crowd waits at most, so that status pages are true.
 const ANSWER_PACE: Duration = Duration::from_millis(10);
 /// How soon reports are taken again.
 const REPORT_PACE: Duration = Duration::from_millis(10);
@@ -35,9 +35,10 @@ impl Supervisor {
             if let Some(event) = self.waiting() {
                 return event;
             }
-            // Of many that are still awaited, one more that is up or gone decides nothing.
+            // Of a crowd that is awaited, one more that is up or gone decides nothing: half of them
+            // are waited for, then half of the rest, down to the last one.
             let awaited = self.machine.awaited() as usize;
-            self.crowd = awaited > ANSWERS_AT_ONCE || (self.crowd && awaited > 0);
+            self.crowd = awaited > A_FEW || (self.crowd && awaited > 0);
             let wake_at = if self.crowd { awaited.div_ceil(2) } else { 1 };
             let many = wake_at > 1;
             if !self.shared.mailbox.await_answers(wake_at) {

@@ -2,7 +2,7 @@
 //! has one thread only.
 
 use std::sync::{Arc, Mutex, mpsc};
-use std::thread::{self, ThreadId};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use overwatch::machine::Phase;
@@ -63,33 +63,18 @@ fn a_trip_does_not_wait_until_a_worker_is_free() {
     runtime.block_on(run).unwrap().unwrap();
 }
 
-/// The threads on which steps were taken.
-#[derive(Clone, Default)]
-struct On(Arc<Mutex<Vec<(ThreadId, Option<String>)>>>);
-
-impl On {
-    fn note(&self) {
-        let thread = thread::current();
-        let this = (thread.id(), thread.name().map(str::to_owned));
-        let mut seen = self.0.lock().unwrap();
-        if !seen.contains(&this) {
-            seen.push(this);
-        }
-    }
-
-    fn only(&self) -> (ThreadId, Option<String>) {
-        let seen = self.0.lock().unwrap();
-        assert_eq!(seen.len(), 1, "{seen:?}");
-        seen[0].clone()
-    }
-}
-
-/// A service that is shut down when it is up; where it ran.
-fn threads_of(run: impl FnOnce(Overwatch)) -> (ThreadId, Option<String>) {
-    let on = On::default();
+/// A service that is shut down when it is up; on which thread all its steps were taken.
+fn thread_of(run: impl FnOnce(Overwatch)) -> Thread {
+    let seen = Arc::new(Mutex::new(Vec::<Thread>::new()));
     let (handle, service) = service({
-        let on = on.clone();
-        move || on.note()
+        let seen = Arc::clone(&seen);
+        move || {
+            let this = thread::current();
+            let mut seen = seen.lock().unwrap();
+            if seen.iter().all(|other| other.id() != this.id()) {
+                seen.push(this);
+            }
+        }
     });
     let shuts_down = thread::spawn(move || {
         until("it is up", || handle.is_ready());
@@ -97,7 +82,9 @@ fn threads_of(run: impl FnOnce(Overwatch)) -> (ThreadId, Option<String>) {
     });
     run(service);
     shuts_down.join().unwrap();
-    on.only()
+    let mut seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    seen.remove(0)
 }
 
 #[test]
@@ -106,27 +93,27 @@ fn a_task_of_workers_takes_a_thread_and_nothing_else_does() {
     let alone = || Builder::new_current_thread().enable_all().build().unwrap();
     let here = thread::current().id();
 
-    let spawned = threads_of(|service| {
+    let spawned = thread_of(|service| {
         let run = workers.spawn(service.run());
         workers.block_on(run).unwrap().unwrap();
     });
-    assert_eq!(spawned.1.as_deref(), Some("overwatch"));
-    let spawned = threads_of(|service| {
+    assert_eq!(spawned.name(), Some("overwatch"));
+    let spawned = thread_of(|service| {
         let run = workers.spawn(service.run_until_signal());
         workers.block_on(run).unwrap().unwrap();
     });
-    assert_eq!(spawned.1.as_deref(), Some("overwatch"));
+    assert_eq!(spawned.name(), Some("overwatch"));
 
-    let awaited = threads_of(|service| workers.block_on(service.run()).unwrap());
-    assert_eq!(awaited.0, here);
-    let awaited = threads_of(|service| alone().block_on(service.run()).unwrap());
-    assert_eq!(awaited.0, here);
-    let spawned = threads_of(|service| {
+    let awaited = thread_of(|service| workers.block_on(service.run()).unwrap());
+    assert_eq!(awaited.id(), here);
+    let awaited = thread_of(|service| alone().block_on(service.run()).unwrap());
+    assert_eq!(awaited.id(), here);
+    let spawned = thread_of(|service| {
         let alone = alone();
         let run = alone.spawn(service.run());
         alone.block_on(run).unwrap().unwrap();
     });
-    assert_eq!(spawned.0, here);
+    assert_eq!(spawned.id(), here);
 }
 
 #[test]
@@ -172,9 +159,11 @@ fn it_panics_where_it_was_spawned() {
     assert!(!handle.is_ready());
 }
 
-/// What was logged about the run itself, each with the outermost span around it.
+/// What was logged about the run itself: each target, and the outermost span around it.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<(String, Option<String>)>>>);
+struct Log(Arc<Mutex<Vec<Logged>>>);
+
+type Logged = (String, Option<String>);
 
 impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
     fn on_event(&self, event: &tracing::Event<'_>, ctx: Context<'_, S>) {
