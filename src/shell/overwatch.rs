@@ -23,8 +23,9 @@ const HALTED: i32 = 1;
 
 /// A service that is ready to be run: built by [`watching`](Overwatch::watching) a dependency.
 ///
-/// Dropping it, or the future that runs it, in any way, a panic included, publishes "not ready" and
-/// aborts every task of it.
+/// Dropping it, or the future that runs it, in any way, a panic included, publishes "not ready" for
+/// good and aborts every task of it. Where the run has a thread of its own that does the latter, once
+/// it is done with the step that it may be in.
 #[must_use = "a service does nothing until it is run"]
 pub struct Overwatch {
     pub(super) published: Published,

@@ -103,10 +103,38 @@ impl Shared {
         }
     }
 
+    /// Turns readiness on or off: off at once, on only as long as the run is not over.
+    pub(super) fn set_ready(&self, ready: bool) {
+        if ready {
+            // Under the lock of the summary, as the run's end is: no true is left behind it.
+            self.summary.send_if_modified(|summary| {
+                if !summary.over {
+                    self.ready.store(true, Ordering::Release);
+                }
+                false
+            });
+        } else {
+            self.ready.store(false, Ordering::Release);
+        }
+    }
+
+    /// Changes what is published, unless the run is over: it may have been dropped amid a step.
+    pub(super) fn publish(&self, change: impl FnOnce(&mut Summary)) {
+        self.summary.send_if_modified(|summary| {
+            let goes_on = !summary.over;
+            if goes_on {
+                change(summary);
+            }
+            goes_on
+        });
+    }
+
     /// Publishes that nothing supervises any more, unless the run ended in its own way.
     pub(super) fn abandon(&self) {
-        self.ready.store(false, Ordering::Release);
-        self.summary.send_if_modified(Summary::abandon);
+        self.summary.send_if_modified(|summary| {
+            self.ready.store(false, Ordering::Release);
+            summary.abandon()
+        });
         self.journal.close();
         self.mailbox.close();
     }

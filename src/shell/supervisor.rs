@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -237,7 +236,7 @@ impl Supervisor {
         let effects = mem::take(&mut self.effects);
         // Before anything else, so that nobody is sent here any more.
         if let Some(Effect::Ready(false)) = effects.first() {
-            self.shared.ready.store(false, Ordering::Release);
+            self.shared.set_ready(false);
         }
         match (step, input) {
             (Step::Ignored(why), _) => trace::ignored(&input, why),

@@ -19,7 +19,7 @@ impl Supervisor {
         for effect in effects {
             trace::effect(effect, false);
             match *effect {
-                Effect::Ready(ready) => self.shared.ready.store(ready, Ordering::Release),
+                Effect::Ready(ready) => self.shared.set_ready(ready),
                 Effect::Start { component, epoch } => self.start(component, epoch),
                 Effect::Stop { component, .. } => self.stop(component),
                 Effect::Abort { component, .. } => self.abort(component),
@@ -145,7 +145,7 @@ impl Supervisor {
                 _ => {}
             }
             trace::transition(&transitioned, &self.shared, false);
-            self.shared.summary.send_modify(|summary| {
+            self.shared.publish(|summary| {
                 summary.phase = hop.to;
                 // That everything is gone is no news to who asks why; why it had to go is.
                 if hop.cause != Cause::AllGone {
@@ -155,7 +155,7 @@ impl Supervisor {
             self.shared.journal.push(transitioned);
         }
         let monitoring = self.machine.phase() == Phase::Monitoring;
-        self.shared.summary.send_modify(|summary| {
+        self.shared.publish(|summary| {
             if self.transitions == 0 {
                 summary.reason = describe(Cause::Boot, None, &self.shared).into();
             }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use overwatch::machine::Phase;
+use overwatch::machine::{Effect, Phase};
 use overwatch::test_util::Dependency;
 use overwatch::{Handle, Overwatch};
 use tokio::runtime::{Builder, Runtime};
@@ -132,6 +132,46 @@ fn it_is_dropped_with_the_task_that_was_spawned() {
     until("nothing is left of it", || {
         Arc::strong_count(&held) == 1 && runtime.metrics().num_alive_tasks() == 0
     });
+}
+
+#[test]
+fn nothing_is_published_once_it_was_dropped_amid_a_step() {
+    let runtime = one_worker();
+    let (tell, told) = mpsc::channel();
+    let (go_on, wait) = mpsc::channel::<()>();
+    let held = Arc::new(());
+    let service = Overwatch::watching(Dependency::new().probe())
+        .component("a", worker(&Notes::default(), "a"))
+        .on_step({
+            let held = Arc::clone(&held);
+            move |step| {
+                let _ = &held;
+                if step.effects.contains(&Effect::Ready(true)) {
+                    tell.send(()).unwrap();
+                    let _ = wait.recv();
+                }
+            }
+        })
+        .build()
+        .unwrap();
+    let handle = service.handle();
+    let run = runtime.spawn(service.run());
+    told.recv().unwrap();
+    run.abort();
+    assert!(runtime.block_on(run).unwrap_err().is_cancelled());
+    let over = |when: &str| {
+        let status = handle.status();
+        assert!(!handle.is_ready() && !status.ready, "{when}: {status:?}");
+        assert_eq!(status.phase, Phase::Halted, "{when}: {status:?}");
+    };
+    over("amid the step");
+    go_on.send(()).unwrap();
+    until("the step is done", || {
+        // A false 200 is not there for long.
+        assert!(!handle.is_ready(), "it says that it is ready");
+        Arc::strong_count(&held) == 1
+    });
+    over("after the step");
 }
 
 #[test]
