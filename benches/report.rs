@@ -27,7 +27,7 @@ const STORM: usize = 10_000_000;
 const FLAT: i64 = 64 * 1024;
 const LONG: Duration = Duration::from_secs(3600);
 
-/// An error as most are: it says what happened, and needs no memory for that.
+/// An error of no size: what becomes of it needs no memory. Most others do, see [`boxed`].
 #[derive(Debug)]
 struct Lost;
 
