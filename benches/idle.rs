@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use overwatch::{Failure, Overwatch, polled};
 use rustix::time::{ClockId, clock_gettime};
-use tokio::runtime::Runtime;
 
 use crate::lines::{Limit, Lines};
 use crate::shell::runtime;
@@ -21,14 +20,16 @@ const EVERY: Duration = Duration::from_secs(1);
 const WITHIN: Duration = Duration::from_secs(2);
 /// How long each is watched.
 const WATCHED: Duration = Duration::from_secs(30);
-/// How many times those of the looks alone the wake-ups may be. What workers have left over from one
-/// second for the next makes a difference of some hundredths.
+/// How many wake-ups a look may cost beyond its own: one of the supervisor, who is told what was seen.
+/// What is left over from one second for the next makes a difference of some hundredths.
 const WAKE_UPS_LIMIT: f64 = 1.1;
+/// Milliseconds of CPU a second: far below what never sleeps, far above what a noisy machine adds.
+const CPU_LIMIT: f64 = 10.0;
 
-/// What was seen of a runtime.
+/// What was seen of this process.
 struct Watched {
-    /// How often a worker went to sleep, a second.
-    parked: f64,
+    /// How often a thread of this process went to sleep, a second.
+    slept: f64,
     /// Milliseconds of CPU, a second.
     cpu: f64,
 }
@@ -37,15 +38,19 @@ pub(crate) fn measure(lines: &mut Lines) {
     let many = service(lines, COMPONENTS);
     let one = service(lines, 1);
     let looks = looks_alone();
-    for (than, other) in [("with 1", &one), ("the looks alone", &looks)] {
+    for (than, other) in [("1", &one), ("the looks alone", &looks)] {
         let what = format!("idle: wake-ups with {COMPONENTS} / {than}");
-        let more = format!("{:.2} / {:.2} a second", many.parked, other.parked);
-        let ratio = many.parked / other.parked;
-        lines.exact(&what, ratio, Limit::AtMost(WAKE_UPS_LIMIT), more);
+        let more = format!("{:.2} / {:.2} a second", many.slept, other.slept);
+        lines.exact(&what, many.slept / other.slept, Limit::None, more);
     }
+    let more = (many.slept - looks.slept) * EVERY.as_secs_f64();
+    let what = "idle: wake-ups beyond those of the looks alone, a look";
+    lines.exact(what, more, Limit::AtMost(WAKE_UPS_LIMIT), "");
     let more = format!("{:.2} / {:.2} ms a second", many.cpu, looks.cpu);
     let what = "idle: CPU with 10000 / the looks alone";
     lines.exact(what, many.cpu / looks.cpu, Limit::None, more);
+    let what = "idle: CPU with 10000, ms a second";
+    lines.exact(what, many.cpu, Limit::AtMost(CPU_LIMIT), "");
 }
 
 fn service(lines: &mut Lines, components: usize) -> Watched {
@@ -74,7 +79,7 @@ fn service(lines: &mut Lines, components: usize) -> Watched {
         .expect("it gets ready");
     let before = polls.load(Ordering::Relaxed);
     assert!(before >= components, "each was polled at its start");
-    let watched = watch(&runtime);
+    let watched = watch();
     let polled = polls.load(Ordering::Relaxed) - before;
     assert!(handle.is_ready());
     handle.shutdown();
@@ -98,30 +103,38 @@ fn looks_alone() -> Watched {
             let _ = tokio::time::timeout(WITHIN, look()).await;
         }
     });
-    watch(&runtime)
+    watch()
 }
 
 async fn look() -> Result<(), Failure> {
     Ok(())
 }
 
-fn watch(runtime: &Runtime) -> Watched {
-    let metrics = runtime.metrics();
-    let parked = || -> u64 {
-        let workers = 0..metrics.num_workers();
-        workers
-            .map(|worker| metrics.worker_park_count(worker))
-            .sum()
-    };
+fn watch() -> Watched {
     // What was begun before is over by then.
     std::thread::sleep(Duration::from_millis(500));
-    let before = (parked(), cpu());
+    let before = (slept(), cpu());
     std::thread::sleep(WATCHED);
     let seconds = WATCHED.as_secs_f64();
     Watched {
-        parked: (parked() - before.0) as f64 / seconds,
+        slept: (slept() - before.0) as f64 / seconds,
         cpu: (cpu() - before.1).as_secs_f64() * 1e3 / seconds,
     }
+}
+
+/// How often the threads of this process went to sleep, the supervisor's own one included.
+fn slept() -> u64 {
+    let of = |thread: std::io::Result<std::fs::DirEntry>| -> u64 {
+        let status = std::fs::read_to_string(thread.expect("a thread").path().join("status"));
+        let status = status.expect("it can be read");
+        let count = status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        let count = count.expect("it is counted").trim();
+        count.parse().expect("a number")
+    };
+    let threads = std::fs::read_dir("/proc/self/task").expect("this is Linux");
+    threads.map(of).sum()
 }
 
 /// What this process has spent.
