@@ -27,7 +27,7 @@ const STORM: usize = 10_000_000;
 const FLAT: i64 = 64 * 1024;
 const LONG: Duration = Duration::from_secs(3600);
 
-/// An error of no size: what becomes of it needs no memory. Most others do, see [`boxed`].
+/// An error of no size: what becomes of it needs no memory. Most others need some, as that of [`boxed_error`].
 #[derive(Debug)]
 struct Lost;
 
