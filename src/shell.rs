@@ -23,6 +23,7 @@ mod shared;
 mod stage;
 mod status;
 mod supervisor;
+mod tasks;
 mod timers;
 mod trace;
 mod watchdog;

@@ -4,11 +4,10 @@ use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::task::JoinHandle;
 
-use super::incarnation::unwinding;
-use super::stage::StageRun;
+use super::incarnation::{Incarnation, unwinding};
 use super::{Context, Failure};
-use crate::policy::ComponentId;
 
 /// Something that the service starts and stops: a scheduler, a pool, a cluster membership.
 ///
@@ -144,11 +143,12 @@ impl<C: Component> Body for Boxed<C> {
 
 /// What the supervisor has of a component: it can begin an incarnation of it.
 pub(super) trait Begin: Send + Sync {
-    fn begin(self: Arc<Self>, stage: &mut StageRun, component: ComponentId);
+    /// Begins the main task. What it returns aborts that.
+    fn begin(self: Arc<Self>, incarnation: Incarnation) -> JoinHandle<()>;
 }
 
 impl<B: Body> Begin for B {
-    fn begin(self: Arc<Self>, stage: &mut StageRun, component: ComponentId) {
-        stage.begin(component, self);
+    fn begin(self: Arc<Self>, incarnation: Incarnation) -> JoinHandle<()> {
+        incarnation.begin(self)
     }
 }

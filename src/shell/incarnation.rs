@@ -210,7 +210,6 @@ impl Incarnation {
 
     /// Begins its main task. What it returns aborts that.
     pub(super) fn begin<B: Body>(self, body: Arc<B>) -> JoinHandle<()> {
-        self.stage().shared.set_alive(self.component(), true);
         let span = self.main_span();
         let work = MainTask(self).run(body);
         if span.is_disabled() {
@@ -219,6 +218,13 @@ impl Incarnation {
         // Boxed, so that whoever wants no spans does not pay for their room.
         let work: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(work);
         tokio::spawn(work.instrument(span))
+    }
+
+    /// It is over before it has begun, unless it was already.
+    pub(super) fn never_begins(&self) {
+        if !self.is_gone() {
+            self.let_go();
+        }
     }
 
     /// Aborts its sub-tasks; no new ones begin.

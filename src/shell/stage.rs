@@ -7,18 +7,18 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::component::Body;
+use super::component::Begin;
 use super::incarnation::{Incarnation, Run};
 use super::shared::{Apart, Shared};
+use super::tasks::{Starter, Tasks};
 use crate::machine::Cause;
 use crate::policy::ComponentId;
 
 /// How many incarnations are in one block. Fewer take more memory, more stand in each other's way,
 /// and a context that is kept keeps the whole block.
-const BLOCK: u32 = 32;
+pub(super) const BLOCK: u32 = 32;
 
 /// What all components of a stage share.
 pub(crate) struct Stage {
@@ -54,12 +54,8 @@ pub(super) struct Block {
 /// What the supervisor has of a stage.
 pub(crate) struct StageRun {
     stage: Arc<Stage>,
-    first: u32,
-    blocks: Vec<Arc<Block>>,
-    /// What aborts the main tasks that have begun, in order, until they are gone.
-    // Only the supervisor gives it back, and with it the memory of the task: if each task did that
-    // itself, in a stop all workers would wait for the allocator.
-    tasks: Vec<Option<JoinHandle<()>>>,
+    components: Range<u32>,
+    tasks: Arc<Tasks>,
 }
 
 impl StageRun {
@@ -81,61 +77,52 @@ impl StageRun {
                 runs: (0..count).map(|_| Run::new()).collect(),
             })
         };
+        let blocks = firsts.enumerate().map(block).collect();
         Self {
-            blocks: firsts.enumerate().map(block).collect(),
-            first: components.start,
-            tasks: components.map(|_| None).collect(),
+            tasks: Arc::new(Tasks::new(blocks)),
+            components,
             stage,
         }
     }
 
-    fn place_of(&self, component: ComponentId) -> (&Arc<Block>, u32) {
-        let place = component.0 - self.first;
-        (&self.blocks[(place / BLOCK) as usize], place % BLOCK)
-    }
-
-    fn index_of(&self, component: ComponentId) -> usize {
-        (component.0 - self.first) as usize
+    fn place_of(&self, component: ComponentId) -> u32 {
+        component.0 - self.components.start
     }
 
     /// The run of a component that belongs to the stage.
     pub(super) fn of(&self, component: ComponentId) -> &Run {
-        let (block, place) = self.place_of(component);
-        &block.runs[place as usize]
+        self.tasks.run(self.place_of(component))
     }
 
     /// The same, to be shared with the component.
     pub(crate) fn incarnation(&self, component: ComponentId) -> Incarnation {
-        let (block, place) = self.place_of(component);
-        Incarnation::new(Arc::clone(block), place)
+        self.tasks.incarnation(self.place_of(component))
     }
 
-    /// Begins the main task of a component.
-    pub(super) fn begin<B: Body>(&mut self, component: ComponentId, body: Arc<B>) {
-        let task = self.incarnation(component).begin(body);
-        let index = self.index_of(component);
-        self.tasks[index] = Some(task);
+    /// What begins the main tasks of all its components, which are among these.
+    pub(super) fn starter(&self, components: &Arc<[Arc<dyn Begin>]>) -> Starter {
+        // Also of who has still to wait for its turn: it may come at any moment.
+        for id in self.components.clone() {
+            self.shared.set_alive(ComponentId(id), true);
+        }
+        Starter::new(Arc::clone(&self.tasks), Arc::clone(components))
     }
 
     /// Nothing is left of a component.
-    pub(super) fn gone(&mut self, component: ComponentId) {
-        let index = self.index_of(component);
-        self.tasks[index] = None;
+    pub(super) fn gone(&self, component: ComponentId) {
+        self.tasks.gone(self.place_of(component));
     }
 
     /// Aborts the main task of a component, if that is still there, and its sub-tasks; no new ones
     /// begin.
     pub(super) fn abort(&self, component: ComponentId) {
-        if let Some(task) = &self.tasks[self.index_of(component)] {
-            task.abort();
-        }
+        self.tasks.abort(self.place_of(component));
         self.incarnation(component).abort_sub_tasks();
     }
 
     /// Aborts whatever is not gone.
     pub(super) fn abort_all(&self) {
-        for id in self.first..self.first + self.tasks.len() as u32 {
-            let component = ComponentId(id);
+        for component in self.components.clone().map(ComponentId) {
             if !self.incarnation(component).is_gone() {
                 self.abort(component);
             }
@@ -183,6 +170,12 @@ impl Stage {
 }
 
 impl Block {
+    /// The components of the block, counted from the first of the stage.
+    pub(super) fn places(&self) -> Range<u32> {
+        let first = self.number as u32 * BLOCK;
+        first..first + self.runs.len() as u32
+    }
+
     /// Completes when the stage is told to stop. `block` is a reference or an `Arc`.
     // No `async fn`, which would keep `block` twice: all components wait here.
     #[allow(clippy::manual_async_fn, reason = "see above")]

@@ -36,7 +36,7 @@ const PLAIN_AT_ONCE: usize = 32;
 pub(super) struct Supervisor {
     shared: Arc<Shared>,
     machine: Machine,
-    components: Vec<Arc<dyn Begin>>,
+    components: Arc<[Arc<dyn Begin>]>,
     /// The last run of each stage.
     stages: Vec<Option<StageRun>>,
     timers: Timers,
@@ -125,7 +125,7 @@ impl Supervisor {
         Self {
             machine,
             stages: (0..plan.layout().stages()).map(|_| None).collect(),
-            components,
+            components: components.into(),
             timers: Timers::default(),
             sessions,
             seen,
@@ -298,7 +298,7 @@ impl Supervisor {
                 component, epoch, ..
             } => {
                 let stage = self.shared.plan.layout().stage_of(component);
-                let stage = stage.and_then(|stage| self.stages[stage].as_mut());
+                let stage = stage.and_then(|stage| self.stages[stage].as_ref());
                 if let Some(stage) = stage.filter(|stage| stage.epoch == epoch) {
                     stage.gone(component);
                 }

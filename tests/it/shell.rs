@@ -14,5 +14,6 @@ mod process;
 mod proving;
 mod reports;
 mod spawned;
+mod starter;
 mod support;
 mod trace;

@@ -69,7 +69,7 @@ impl Supervisor {
         let components = layout.stage(stage);
         if components.start == component.0 {
             // The first of its stage.
-            let run = StageRun::new(epoch, components, Arc::clone(&self.shared));
+            let run = StageRun::new(epoch, components.clone(), Arc::clone(&self.shared));
             self.stages[stage] = Some(run);
             self.shared.epoch.store(epoch, Ordering::Release);
         }
@@ -79,8 +79,11 @@ impl Supervisor {
         {
             self.watch_fence(Some(fence.ttl()));
         }
-        if let Some(stage) = &mut self.stages[stage] {
-            Arc::clone(&self.components[component.index()]).begin(stage, component);
+        // The last one, since all of a stage are started in one step.
+        if let Some(stage) = &self.stages[stage]
+            && components.end == component.0 + 1
+        {
+            stage.starter(&self.components).start();
         }
     }
 

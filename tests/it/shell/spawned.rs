@@ -26,13 +26,13 @@ fn service(mut on_step: impl FnMut() + Send + 'static) -> (Handle, Overwatch) {
     (service.handle(), service)
 }
 
-fn one_worker() -> Runtime {
+pub(crate) fn one_worker() -> Runtime {
     let mut builder = Builder::new_multi_thread();
     builder.worker_threads(1).enable_all().build().unwrap()
 }
 
 /// Waits by looking, since no timer fires while the only worker is blocked.
-fn until(what: &str, mut so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !so() {
         assert!(began.elapsed() < Duration::from_secs(60), "{what}");

@@ -1,0 +1,199 @@
+//! The main tasks of one stage in one epoch: how they begin, and what aborts them.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::{AbortHandle, JoinHandle, yield_now};
+use tracing::instrument::WithSubscriber;
+
+use super::component::Begin;
+use super::incarnation::{Incarnation, Run};
+use super::lock;
+use super::stage::{BLOCK, Block};
+
+/// How many blocks the supervisor begins itself.
+const FEW: usize = 2;
+/// How many blocks a worker begins before others have their turn: some tenths of a millisecond.
+const AT_ONCE: usize = 32;
+
+/// All of them, begun or not.
+pub(super) struct Tasks {
+    blocks: Vec<Arc<Block>>,
+    /// For each block what aborts those that have begun, in order, until they are gone.
+    // Only the supervisor gives it back, and with it the memory of the task: if each task did that
+    // itself, in a stop all workers would wait for the allocator.
+    begun: Vec<Mutex<Vec<Option<JoinHandle<()>>>>>,
+}
+
+impl Tasks {
+    pub(super) fn new(blocks: Vec<Arc<Block>>) -> Self {
+        let begun = |block: &Arc<Block>| Mutex::new(Vec::with_capacity(block.runs.len()));
+        Self {
+            begun: blocks.iter().map(begun).collect(),
+            blocks,
+        }
+    }
+
+    // A place is that of a component among those of the stage.
+
+    pub(super) fn run(&self, place: u32) -> &Run {
+        let (block, place) = split(place);
+        &self.blocks[block].runs[place]
+    }
+
+    pub(super) fn incarnation(&self, place: u32) -> Incarnation {
+        let (block, place) = split(place);
+        Incarnation::new(Arc::clone(&self.blocks[block]), place as u32)
+    }
+
+    /// Begins those of a block, but not who was aborted before.
+    fn begin(&self, number: usize, components: &[Arc<dyn Begin>]) {
+        // Held while they begin: who is to be aborted has either begun or never does.
+        let mut begun = lock(&self.begun[number]);
+        for place in self.blocks[number].places() {
+            let one = self.incarnation(place);
+            let component = &components[one.component().index()];
+            let task = (!one.is_gone()).then(|| Arc::clone(component).begin(one));
+            begun.push(task);
+        }
+    }
+
+    /// Aborts one, if anything of it is left; if it has not begun, it never will.
+    pub(super) fn abort(&self, place: u32) {
+        if let Some(task) = self.begun_or_never(place) {
+            task.abort();
+        }
+    }
+
+    /// What aborts one that has begun; one that has not never will.
+    fn begun_or_never(&self, place: u32) -> Option<AbortHandle> {
+        let (block, in_block) = split(place);
+        let begun = lock(&self.begun[block]);
+        let Some(task) = begun.get(in_block) else {
+            self.incarnation(place).never_begins();
+            return None;
+        };
+        task.as_ref().map(JoinHandle::abort_handle)
+    }
+
+    /// Nothing is left of this one.
+    pub(super) fn gone(&self, place: u32) {
+        let (block, in_block) = split(place);
+        let mut begun = lock(&self.begun[block]);
+        let task = begun.get_mut(in_block).and_then(Option::take);
+        drop(begun);
+        drop(task);
+    }
+}
+
+/// Which block, and where in there.
+fn split(place: u32) -> (usize, usize) {
+    ((place / BLOCK) as usize, (place % BLOCK) as usize)
+}
+
+/// Begins all, in order.
+///
+/// A worker takes tasks that it makes itself with less ado than those that come from outside of the
+/// workers, where the supervisor is; so those of a large stage are made by one.
+pub(super) struct Starter {
+    tasks: Arc<Tasks>,
+    components: Arc<[Arc<dyn Begin>]>,
+    /// How many blocks have begun.
+    begun: usize,
+}
+
+impl Starter {
+    pub(super) fn new(tasks: Arc<Tasks>, components: Arc<[Arc<dyn Begin>]>) -> Self {
+        Self {
+            tasks,
+            components,
+            begun: 0,
+        }
+    }
+
+    pub(super) fn start(mut self) {
+        let few = self.tasks.blocks.len() <= FEW;
+        // A runtime of one thread has nobody else to do it.
+        if few || Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+            while self.begin_block() {}
+        } else {
+            let start = async move {
+                while (0..AT_ONCE).all(|_| self.begin_block()) {
+                    yield_now().await;
+                }
+            };
+            // The spans of the components go where the supervisor logs to.
+            tokio::spawn(start.with_current_subscriber());
+        }
+    }
+
+    /// Begins the next block. `false` if there is none.
+    fn begin_block(&mut self) -> bool {
+        let more = self.begun < self.tasks.blocks.len();
+        if more {
+            self.tasks.begin(self.begun, &self.components);
+            self.begun += 1;
+        }
+        more
+    }
+}
+
+impl Drop for Starter {
+    /// Where it was cut short, by a runtime that shuts down or a panic of who listens to the log, the
+    /// rest never begins.
+    fn drop(&mut self) {
+        for block in &self.tasks.blocks[self.begun..] {
+            for place in block.places() {
+                let _ = self.tasks.begun_or_never(place);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::machine::How;
+    use crate::policy::{ComponentId, Layout, Plan, Policy};
+    use crate::shell::component::Task;
+    use crate::shell::mailbox::{Answer, Who};
+    use crate::shell::{Context, Shared, StageRun};
+
+    #[tokio::test]
+    async fn who_was_aborted_before_it_begins_is_gone_and_never_begins() {
+        let plan = Plan::new(Policy::default(), Layout::new(&[3]).unwrap()).unwrap();
+        let names = vec!["a".into(), "b".into(), "c".into()];
+        let shared = Arc::new(Shared::new(Arc::new(plan), names));
+        let begun = Arc::new(AtomicUsize::new(0));
+        let component = || -> Arc<dyn Begin> {
+            let begun = Arc::clone(&begun);
+            Arc::new(Task(move |_: Context| async move {
+                begun.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }))
+        };
+        let stage = StageRun::new(1, 0..3, Arc::clone(&shared));
+        let starter = stage.starter(&[component(), component(), component()].into());
+        // Twice, as at a deadline and again at the end of the run.
+        stage.abort(ComponentId(1));
+        stage.abort(ComponentId(1));
+        let mut answers = Default::default();
+        shared.mailbox.take_answers(&mut answers);
+        let gone = |answer: &Answer| match *answer {
+            Answer::Gone(Who { component, .. }, _) => Some(component),
+            _ => None,
+        };
+        let gone: Vec<_> = answers.iter().map(gone).collect();
+        assert_eq!(gone, [Some(ComponentId(1))]);
+        assert_eq!(stage.of(ComponentId(1)).how(), How::Aborted);
+        assert!(shared.any_alive(), "the others may begin at any moment");
+
+        starter.start();
+        while shared.any_alive() {
+            yield_now().await;
+        }
+        assert_eq!(begun.load(Ordering::Relaxed), 2);
+    }
+}

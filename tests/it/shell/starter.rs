@@ -1,0 +1,143 @@
+//! Large stages on several threads: a worker begins them. In real time, as in `spawned`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use overwatch::machine::{Effect, Phase};
+use overwatch::test_util::Dependency;
+use overwatch::{Builder, Overwatch, Policy};
+use tokio::sync::oneshot;
+use tracing::span::{Attributes, Id};
+use tracing::subscriber::with_default;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+use super::spawned::{one_worker, until};
+use super::support::judged;
+
+const MANY: usize = 300;
+
+/// A service of many that count how many of them there are, and the handle of the count.
+fn many(builder: Builder) -> (Builder, Arc<AtomicUsize>) {
+    let begun = Arc::new(AtomicUsize::new(0));
+    let service = (0..MANY).fold(builder, |builder, number| {
+        let begun = Arc::clone(&begun);
+        builder.task(format!("{number}"), |ctx| async move {
+            begun.fetch_add(1, Ordering::Relaxed);
+            ctx.ready();
+            ctx.stopping().await;
+            Ok(())
+        })
+    });
+    (service, begun)
+}
+
+#[test]
+fn they_start_and_stop_and_start_again_under_the_laws() {
+    let runtime = one_worker();
+    let dependency = Dependency::new();
+    let (builder, begun) = many(Overwatch::watching(dependency.probe()));
+    let policy = Policy::builder().window(std::time::Duration::from_millis(100));
+    let (builder, judged) = judged(builder, policy.build().unwrap(), &[MANY]);
+    let service = builder.build().unwrap();
+    let handle = service.handle();
+    let run = runtime.spawn(service.run());
+    until("it is up", || handle.is_ready());
+    assert_eq!(begun.load(Ordering::Relaxed), MANY);
+    handle.trip().unwrap();
+    until("it is up again", || {
+        handle.is_ready() && handle.status().epoch == 2
+    });
+    assert_eq!(begun.load(Ordering::Relaxed), 2 * MANY);
+    handle.shutdown();
+    runtime.block_on(run).unwrap().unwrap();
+    judged.acquit();
+}
+
+#[test]
+fn who_has_not_begun_when_the_run_is_dropped_never_does() {
+    let runtime = one_worker();
+    let (free, busy) = mpsc::channel::<()>();
+    let (tell, drop_it) = oneshot::channel();
+    let mut once = Some((busy, tell));
+    let workers = runtime.handle().clone();
+    let (builder, begun) = many(Overwatch::watching(Dependency::new().probe()));
+    let builder = builder.on_step(move |step| {
+        let starts = |effect: &Effect| matches!(effect, Effect::Start { .. });
+        if step.effects.iter().any(starts)
+            && let Some((busy, tell)) = once.take()
+        {
+            // The only worker is held up before it can begin any.
+            let (tell_busy, is_busy) = mpsc::channel();
+            workers.spawn(async move {
+                tell_busy.send(()).unwrap();
+                let _ = busy.recv();
+            });
+            is_busy.recv().unwrap();
+            tell.send(()).unwrap();
+        }
+    });
+    let service = builder.build().unwrap();
+    let handle = service.handle();
+    runtime.block_on(async {
+        tokio::select! {
+            biased;
+            ended = service.run() => panic!("{ended:?}"),
+            told = drop_it => told.unwrap(),
+        }
+    });
+    assert_eq!(handle.status().phase, Phase::Halted);
+    free.send(()).unwrap();
+    until("nothing is left of it", || {
+        runtime.metrics().num_alive_tasks() == 0
+    });
+    assert_eq!(begun.load(Ordering::Relaxed), 0);
+}
+
+/// Counts the spans of components, and panics at one of them.
+struct Spans {
+    seen: Arc<AtomicUsize>,
+    panics_at: usize,
+}
+
+impl<S: tracing::Subscriber> Layer<S> for Spans {
+    fn on_new_span(&self, span: &Attributes<'_>, _: &Id, _: Context<'_, S>) {
+        if span.metadata().target() == "overwatch::component" {
+            let seen = self.seen.fetch_add(1, Ordering::Relaxed) + 1;
+            assert!(seen != self.panics_at, "the log is broken");
+        }
+    }
+}
+
+/// Runs it until it is up, where the log goes somewhere else than elsewhere: how many spans of
+/// components there were, and in which epoch it is up.
+fn logged(panics_at: usize) -> (usize, u64) {
+    let runtime = one_worker();
+    let seen = Arc::new(AtomicUsize::new(0));
+    let spans = Spans {
+        seen: Arc::clone(&seen),
+        panics_at,
+    };
+    let (builder, _) = many(Overwatch::watching(Dependency::new().probe()));
+    let policy = Policy::builder().window(std::time::Duration::from_millis(100));
+    let service = builder.policy(policy.build().unwrap()).build().unwrap();
+    let handle = service.handle();
+    let subscriber = tracing_subscriber::registry().with(spans);
+    let mut epoch = 0;
+    let run = service.run_until(async {
+        handle.wait_until_ready().await.unwrap();
+        epoch = handle.status().epoch;
+    });
+    with_default(subscriber, || runtime.block_on(run).unwrap());
+    (seen.load(Ordering::Relaxed), epoch)
+}
+
+#[test]
+fn their_spans_go_where_the_supervisor_logs_to() {
+    assert_eq!(logged(usize::MAX), (MANY, 1));
+}
+
+#[test]
+fn where_the_log_panics_the_rest_never_begins_and_all_is_started_again() {
+    assert_eq!(logged(70), (70 + MANY, 2));
+}
