@@ -11,9 +11,7 @@ use super::incarnation::{Incarnation, Run};
 use super::lock;
 use super::stage::{BLOCK, Block};
 
-/// How many blocks the supervisor begins itself.
-const FEW: usize = 2;
-/// How many blocks a worker begins before others have their turn: some tenths of a millisecond.
+/// How many blocks begin before others have their turn: some tenths of a millisecond.
 const AT_ONCE: usize = 32;
 
 /// All of them, begun or not.
@@ -94,7 +92,8 @@ fn split(place: u32) -> (usize, usize) {
 /// Begins all, in order.
 ///
 /// A worker takes tasks that it makes itself with less ado than those that come from outside of the
-/// workers, where the supervisor is; so those of a large stage are made by one.
+/// workers, where the supervisor is. So those of a large stage are made by one; of a small one the
+/// way to that worker would be the longer one.
 pub(super) struct Starter {
     tasks: Arc<Tasks>,
     components: Arc<[Arc<dyn Begin>]>,
@@ -112,7 +111,7 @@ impl Starter {
     }
 
     pub(super) fn start(mut self) {
-        let few = self.tasks.blocks.len() <= FEW;
+        let few = self.tasks.blocks.len() <= AT_ONCE;
         // A runtime of one thread has nobody else to do it.
         if few || Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
             while self.begin_block() {}

@@ -15,7 +15,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use super::spawned::{one_worker, until};
 use super::support::judged;
 
-const MANY: usize = 300;
+const MANY: usize = 1_200;
 
 /// A service of many that count how many of them there are, and the handle of the count.
 fn many(builder: Builder) -> (Builder, Arc<AtomicUsize>) {
