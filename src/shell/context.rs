@@ -20,7 +20,8 @@ use crate::policy::MAX_DURATION;
 /// A component's view of its own incarnation. Cheap to clone; clones are the same context.
 ///
 /// A clone that is kept beyond the incarnation keeps nothing running: it says that it is stopping, its
-/// reports are counted as stale, and it can spawn nothing. It keeps one or two kilobytes.
+/// reports are counted as stale, and it can spawn nothing. It keeps one or two kilobytes, and four bytes
+/// for each component of its stage.
 #[derive(Clone)]
 pub struct Context(Incarnation);
 

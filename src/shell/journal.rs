@@ -68,6 +68,8 @@ pub(super) struct Journal {
 struct Kept {
     transitions: VecDeque<Transitioned>,
     outages: VecDeque<Outage>,
+    /// The run is over, or nobody wants to know any more of it.
+    closed: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -79,6 +81,9 @@ struct Count {
 impl Journal {
     pub(super) fn push(&self, transitioned: Transitioned) {
         let mut kept = lock(&self.kept);
+        if kept.closed {
+            return;
+        }
         if kept.transitions.len() == TRANSITIONS_KEPT {
             kept.transitions.pop_front();
         }
@@ -91,6 +96,9 @@ impl Journal {
 
     pub(super) fn open_outage(&self, outage: Outage) {
         let mut kept = lock(&self.kept);
+        if kept.closed {
+            return;
+        }
         if kept.outages.len() == OUTAGES_KEPT {
             kept.outages.pop_front();
         }
@@ -100,10 +108,10 @@ impl Journal {
     /// Closes an outage, and returns how long it lasted if it was open.
     pub(super) fn close_outage(&self, record: Record, now: Instant) -> Option<Duration> {
         let mut kept = lock(&self.kept);
-        let outage = kept
-            .outages
-            .back_mut()
-            .filter(|outage| outage.number == record.outage && outage.lasted.is_none())?;
+        let goes_on = !kept.closed;
+        let outage = kept.outages.back_mut().filter(|outage| {
+            goes_on && outage.number == record.outage && outage.lasted.is_none()
+        })?;
         outage.lasted = Some(now - outage.began);
         outage.record = record;
         outage.lasted
@@ -113,8 +121,9 @@ impl Journal {
         lock(&self.kept).outages.iter().cloned().collect()
     }
 
-    /// No more transitions will come.
+    /// No more will come.
     pub(super) fn close(&self) {
+        lock(&self.kept).closed = true;
         self.count.send_modify(|count| count.closed = true);
     }
 }

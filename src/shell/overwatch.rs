@@ -25,7 +25,7 @@ const HALTED: i32 = 1;
 ///
 /// Dropping it, or the future that runs it, in any way, a panic included, publishes "not ready" for
 /// good and aborts every task of it. Where the run has a thread of its own that does the latter, once
-/// it is done with the step that it may be in.
+/// it is done with the step that it may be in; a tenth of a second is waited for that.
 #[must_use = "a service does nothing until it is run"]
 pub struct Overwatch {
     pub(super) published: Published,

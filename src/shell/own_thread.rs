@@ -6,12 +6,17 @@
 
 use std::future::Future;
 use std::panic::resume_unwind;
+use std::sync::mpsc;
+use std::time::Duration;
 use std::{io, thread};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
 use tracing::subscriber::NoSubscriber;
 use tracing::{Dispatch, Span, dispatcher};
+
+/// How long a task that is dropped waits for its run.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Awaits a run, on a thread of its own if this is a task of workers. What it logs goes where it
 /// would have gone from here, a panic goes on here, and when this is dropped, so is the run.
@@ -31,8 +36,12 @@ where
         return Ok(run.await);
     }
     let (tell, told) = oneshot::channel();
-    // Lost when this is dropped.
-    let (_here, lost) = oneshot::channel::<()>();
+    let (here, lost) = oneshot::channel::<()>();
+    let (running, over) = mpsc::channel();
+    let _dropped = Dropped {
+        here: Some(here),
+        over,
+    };
     let log = Log::here();
     let work = move || {
         let until_lost = async {
@@ -47,7 +56,9 @@ where
     let thread = thread::Builder::new()
         .name("overwatch".into())
         .spawn(move || {
-            if let Some(output) = work() {
+            let output = work();
+            drop::<mpsc::Sender<()>>(running);
+            if let Some(output) = output {
                 // Only who was dropped does not want it.
                 let _ = tell.send(output);
             }
@@ -56,6 +67,25 @@ where
         Ok(output) => Ok(output),
         // It panicked, and so it is over, or about to be.
         Err(lost) => resume_unwind(thread.join().err().unwrap_or(Box::new(lost))),
+    }
+}
+
+/// Drops a run with the task that awaits it.
+struct Dropped {
+    /// Its other end is lost with this one.
+    here: Option<oneshot::Sender<()>>,
+    /// Its other end is dropped after the run.
+    over: mpsc::Receiver<()>,
+}
+
+impl Drop for Dropped {
+    /// Waits until that is so, but not for a step that takes long: it may be the user's code.
+    ///
+    /// A runtime that shuts down drops its tasks before its clock; a run that outlives its task would
+    /// find none.
+    fn drop(&mut self) {
+        drop(self.here.take());
+        let _ = self.over.recv_timeout(PATIENCE);
     }
 }
 

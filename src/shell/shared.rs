@@ -20,6 +20,8 @@ pub(crate) struct Shared {
     /// What each component is doing, for status pages: a [`Slot`] as a number.
     slots: Vec<AtomicU8>,
     pub(super) ready: AtomicBool,
+    /// Nothing supervises any more.
+    abandoned: AtomicBool,
     pub(super) epoch: AtomicU64,
     /// Whether its incarnation is not gone yet, for each component: told by the incarnations
     /// themselves. One flag each, so that they do not contend for one count.
@@ -45,6 +47,7 @@ impl Shared {
             plan,
             names,
             ready: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
             epoch: AtomicU64::new(0),
             summary: watch::Sender::new(Summary::before_the_run()),
             journal: Journal::default(),
@@ -131,12 +134,18 @@ impl Shared {
 
     /// Publishes that nothing supervises any more, unless the run ended in its own way.
     pub(super) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
         self.summary.send_if_modified(|summary| {
             self.ready.store(false, Ordering::Release);
             summary.abandon()
         });
         self.journal.close();
         self.mailbox.close();
+    }
+
+    /// Whether the run was dropped. On a thread of its own it may be amid a step then.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
     }
 
     pub(super) fn answer_ping(&self) {

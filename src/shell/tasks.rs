@@ -1,9 +1,12 @@
 //! The main tasks of one stage in one epoch: how they begin, and what aborts them.
 
+use std::future::poll_fn;
+use std::mem;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::task::{AbortHandle, JoinHandle, yield_now};
+use tokio::task::{AbortHandle, JoinHandle};
 use tracing::instrument::WithSubscriber;
 
 use super::component::Begin;
@@ -44,13 +47,17 @@ impl Tasks {
         Incarnation::new(Arc::clone(&self.blocks[block]), place as u32)
     }
 
-    /// Begins those of a block, but not who was aborted before.
+    /// Begins those of a block, but not who was stopped or aborted before.
     fn begin(&self, number: usize, components: &[Arc<dyn Begin>]) {
         // Held while they begin: who is to be aborted has either begun or never does.
         let mut begun = lock(&self.begun[number]);
         for place in self.blocks[number].places() {
             let one = self.incarnation(place);
             let component = &components[one.component().index()];
+            if one.stage().told().is_some() {
+                // Nobody needs it any more.
+                one.never_begins();
+            }
             let task = (!one.is_gone()).then(|| Arc::clone(component).begin(one));
             begun.push(task);
         }
@@ -118,7 +125,7 @@ impl Starter {
         } else {
             let start = async move {
                 while (0..AT_ONCE).all(|_| self.begin_block()) {
-                    yield_now().await;
+                    to_the_end_of_the_queue().await;
                 }
             };
             // The spans of the components go where the supervisor logs to.
@@ -135,6 +142,20 @@ impl Starter {
         }
         more
     }
+}
+
+/// Lets others have their turn, on this worker or another one. A task that tokio's `yield_now` lets
+/// wait stays with its worker, and there one that blocks would hold up all who have not begun.
+async fn to_the_end_of_the_queue() {
+    let mut waited = false;
+    poll_fn(|cx| {
+        if mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl Drop for Starter {
@@ -191,7 +212,7 @@ mod tests {
 
         starter.start();
         while shared.any_alive() {
-            yield_now().await;
+            tokio::task::yield_now().await;
         }
         assert_eq!(begun.load(Ordering::Relaxed), 2);
     }

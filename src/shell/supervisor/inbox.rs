@@ -30,6 +30,10 @@ impl Supervisor {
         loop {
             // A flood of inputs must not starve what shares the task with this loop.
             tokio::task::consume_budget().await;
+            if self.shared.is_abandoned() {
+                // It is about to be dropped, and takes no step any more.
+                std::future::pending::<()>().await;
+            }
             self.shared.answer_ping();
             self.tell_shadow_of_time();
             if let Some(event) = self.waiting() {
@@ -74,7 +78,7 @@ impl Supervisor {
     /// The next answer that is there already, if it is one without a story: no reports before it, no
     /// failure with it, and it is its turn. Nearly all are, and there may be a hundred thousand.
     pub(super) fn plain_answer(&mut self) -> Option<Input> {
-        if self.last_words.is_some() {
+        if self.last_words.is_some() || self.shared.is_abandoned() {
             return None;
         }
         if self.answers.is_empty() {

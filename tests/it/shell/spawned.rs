@@ -155,6 +155,7 @@ fn nothing_is_published_once_it_was_dropped_amid_a_step() {
         .build()
         .unwrap();
     let handle = service.handle();
+    let mut transitions = handle.transitions();
     let run = runtime.spawn(service.run());
     told.recv().unwrap();
     run.abort();
@@ -165,6 +166,7 @@ fn nothing_is_published_once_it_was_dropped_amid_a_step() {
         assert_eq!(status.phase, Phase::Halted, "{when}: {status:?}");
     };
     over("amid the step");
+    while runtime.block_on(transitions.next()).unwrap().is_some() {}
     go_on.send(()).unwrap();
     until("the step is done", || {
         // A false 200 is not there for long.
@@ -172,6 +174,8 @@ fn nothing_is_published_once_it_was_dropped_amid_a_step() {
         Arc::strong_count(&held) == 1
     });
     over("after the step");
+    let more = runtime.block_on(transitions.next());
+    assert_eq!(more, Ok(None), "a transition after the last one");
 }
 
 #[test]

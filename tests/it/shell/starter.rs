@@ -1,12 +1,12 @@
 //! Large stages on several threads: a worker begins them. In real time, as in `spawned`.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 
-use overwatch::machine::{Effect, Phase};
+use overwatch::machine::{Effect, Input, Phase, Slot};
 use overwatch::test_util::Dependency;
 use overwatch::{Builder, Overwatch, Policy};
+use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tracing::span::{Attributes, Id};
 use tracing::subscriber::with_default;
@@ -54,29 +54,39 @@ fn they_start_and_stop_and_start_again_under_the_laws() {
     judged.acquit();
 }
 
-#[test]
-fn who_has_not_begun_when_the_run_is_dropped_never_does() {
-    let runtime = one_worker();
+/// Holds up the only worker before it can begin any, until what this returns is dropped; and then,
+/// in the same step, does this.
+fn held_up(
+    runtime: &Runtime,
+    builder: Builder,
+    and: impl FnOnce() + Send + 'static,
+) -> (Builder, mpsc::Sender<()>) {
     let (free, busy) = mpsc::channel::<()>();
-    let (tell, drop_it) = oneshot::channel();
-    let mut once = Some((busy, tell));
     let workers = runtime.handle().clone();
-    let (builder, begun) = many(Overwatch::watching(Dependency::new().probe()));
+    let mut once = Some((busy, and));
     let builder = builder.on_step(move |step| {
         let starts = |effect: &Effect| matches!(effect, Effect::Start { .. });
         if step.effects.iter().any(starts)
-            && let Some((busy, tell)) = once.take()
+            && let Some((busy, and)) = once.take()
         {
-            // The only worker is held up before it can begin any.
-            let (tell_busy, is_busy) = mpsc::channel();
+            let (tell, is_busy) = mpsc::channel();
             workers.spawn(async move {
-                tell_busy.send(()).unwrap();
+                tell.send(()).unwrap();
                 let _ = busy.recv();
             });
             is_busy.recv().unwrap();
-            tell.send(()).unwrap();
+            and();
         }
     });
+    (builder, free)
+}
+
+#[test]
+fn who_has_not_begun_when_the_run_is_dropped_never_does() {
+    let runtime = one_worker();
+    let (tell, drop_it) = oneshot::channel();
+    let (builder, begun) = many(Overwatch::watching(Dependency::new().probe()));
+    let (builder, free) = held_up(&runtime, builder, || tell.send(()).unwrap());
     let service = builder.build().unwrap();
     let handle = service.handle();
     runtime.block_on(async {
@@ -87,11 +97,101 @@ fn who_has_not_begun_when_the_run_is_dropped_never_does() {
         }
     });
     assert_eq!(handle.status().phase, Phase::Halted);
-    free.send(()).unwrap();
+    drop(free);
     until("nothing is left of it", || {
         runtime.metrics().num_alive_tasks() == 0
     });
     assert_eq!(begun.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn who_has_not_begun_when_it_is_told_to_stop_never_does() {
+    let runtime = one_worker();
+    let (tell, is_held_up) = mpsc::channel();
+    let (builder, begun) = many(Overwatch::watching(Dependency::new().probe()));
+    let (builder, free) = held_up(&runtime, builder, move || tell.send(()).unwrap());
+    let service = builder.build().unwrap();
+    let handle = service.handle();
+    let run = runtime.spawn(service.run());
+    is_held_up.recv().unwrap();
+    handle.shutdown();
+    until("they are told", || {
+        let last = handle.components().pop().unwrap();
+        last.slot == Slot::Stopping
+    });
+    drop(free);
+    runtime.block_on(run).unwrap().unwrap();
+    assert_eq!(begun.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn no_step_is_taken_once_it_was_dropped_amid_one() {
+    let runtime = one_worker();
+    let (tell, told) = mpsc::channel();
+    let (go_on, wait) = mpsc::channel::<()>();
+    let steps = Arc::new(AtomicUsize::new(0));
+    let (builder, _) = many(Overwatch::watching(Dependency::new().probe()));
+    let next = Arc::new(AtomicBool::new(false));
+    let second = Arc::clone(&next);
+    let builder = builder.then().task("of the second stage", |_| async move {
+        second.store(true, Ordering::Relaxed);
+        Ok(())
+    });
+    let builder = builder.on_step({
+        let steps = Arc::clone(&steps);
+        move |step| {
+            steps.fetch_add(1, Ordering::Relaxed);
+            // Hundreds more have answered by then.
+            if matches!(step.input, Some(Input::Up { .. })) {
+                let _ = tell.send(());
+                let _ = wait.recv();
+            }
+        }
+    });
+    let run = runtime.spawn(builder.build().unwrap().run());
+    told.recv().unwrap();
+    run.abort();
+    assert!(runtime.block_on(run).unwrap_err().is_cancelled());
+    let so_far = steps.load(Ordering::Relaxed);
+    drop(go_on);
+    until("the step is done", || Arc::strong_count(&steps) == 1);
+    assert_eq!(steps.load(Ordering::Relaxed), so_far);
+    assert!(!next.load(Ordering::Relaxed));
+}
+
+/// Of a component that blocks its thread the others must not have to wait for their begin.
+#[test]
+fn one_that_blocks_a_worker_does_not_hold_up_the_others() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let begun = Arc::new(AtomicUsize::new(0));
+    let (free, busy) = mpsc::channel::<()>();
+    let busy = Arc::new(Mutex::new(busy));
+    let builder = Overwatch::watching(Dependency::new().probe());
+    let builder = (0..MANY).fold(builder, |builder, number| {
+        let (begun, busy) = (Arc::clone(&begun), Arc::clone(&busy));
+        builder.task(format!("{number}"), move |ctx| async move {
+            begun.fetch_add(1, Ordering::Relaxed);
+            // The last before others have their turn: it has the next one on the same worker.
+            if number == 1_023 {
+                let _ = busy.lock().unwrap().recv();
+            }
+            ctx.ready();
+            ctx.stopping().await;
+            Ok(())
+        })
+    });
+    let service = builder.build().unwrap();
+    let handle = service.handle();
+    let run = runtime.spawn(service.run());
+    until("all have begun", || begun.load(Ordering::Relaxed) == MANY);
+    drop(free);
+    until("it is up", || handle.is_ready());
+    handle.shutdown();
+    runtime.block_on(run).unwrap().unwrap();
 }
 
 /// Counts the spans of components, and panics at one of them.
