@@ -90,7 +90,7 @@ fn service(lines: &mut Lines, components: usize) -> Watched {
         "and at its stop"
     );
     let what = format!("idle: polls of {components} components in 30 s");
-    lines.exact(&what, polled as f64, Limit::AtMost(0.0), "");
+    lines.exact(&what, polled as f64, Limit::Exactly(0.0), "");
     watched
 }
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// What a figure must not go beyond.
+/// What a figure is to be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Limit {
     AtMost(f64),
     Below(f64),
     AtLeast(f64),
+    Exactly(f64),
     /// It is only shown.
     None,
 }
@@ -21,6 +22,7 @@ impl Limit {
             Self::AtMost(limit) => figure <= limit,
             Self::Below(limit) => figure < limit,
             Self::AtLeast(limit) => figure >= limit,
+            Self::Exactly(wanted) => figure == wanted,
             Self::None => true,
         }
     }
@@ -30,6 +32,7 @@ impl Limit {
             Self::AtMost(limit) => format!("<= {limit}"),
             Self::Below(limit) => format!("< {limit}"),
             Self::AtLeast(limit) => format!(">= {limit}"),
+            Self::Exactly(wanted) => format!("= {wanted}"),
             Self::None => "-".into(),
         }
     }
@@ -117,9 +120,14 @@ pub(crate) fn ratios(ours: &[f64], theirs: &[f64]) -> Vec<f64> {
 }
 
 pub(crate) fn median(figures: &[f64]) -> f64 {
+    percentile(figures, 50)
+}
+
+/// The least that is not exceeded by so many of a hundred.
+pub(crate) fn percentile(figures: &[f64], part: usize) -> f64 {
     let mut figures = figures.to_vec();
     figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
+    figures[(figures.len() * part).div_ceil(100) - 1]
 }
 
 pub(crate) fn ms(time: Duration) -> f64 {
@@ -144,6 +152,19 @@ mod tests {
         assert!(lines.all_kept());
         lines.rounds("c", &[9.0, 1.0, 2.0], Limit::Below(2.0), "");
         assert!(!lines.all_kept());
+        let mut lines = Lines::default();
+        lines.exact("d", 1.0, Limit::Exactly(1.0), "");
+        assert!(lines.all_kept());
+        lines.exact("e", 0.0, Limit::Exactly(1.0), "");
+        assert!(!lines.all_kept());
+    }
+
+    #[test]
+    fn a_percentile_is_a_figure_that_was_seen() {
+        let hundred: Vec<f64> = (1..=100).rev().map(f64::from).collect();
+        assert_eq!((median(&hundred), percentile(&hundred, 99)), (50.0, 99.0));
+        assert_eq!((median(&[3.0]), percentile(&[2.0, 1.0], 99)), (3.0, 2.0));
+        assert_eq!(median(&[9.0, 1.0, 2.0]), 2.0);
     }
 
     #[test]

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use overwatch::{Context, Failure, Overwatch, Policy};
 use tokio::runtime::Runtime;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::lines::{Limit, Lines, by_turns, median, ratios};
+use crate::lines::{Limit, Lines, by_turns, median, percentile, ratios};
 use crate::shell::runtime;
 
 /// The most that it may be of what a bare token takes.
@@ -20,9 +21,11 @@ const COMPONENTS: usize = 10_000;
 /// What a component does in one poll.
 const WORK: Duration = Duration::from_millis(1);
 /// How long all work before the trip.
-const A_WHILE: Duration = Duration::from_millis(300);
-const WARM_UP: usize = 1;
-const ROUNDS: usize = 15;
+const A_WHILE: Duration = Duration::from_millis(50);
+const WARM_UP: usize = 2;
+/// How many rounds, and of how many trips each.
+const ROUNDS: usize = 5;
+const TRIPS: usize = 20;
 const LONG: Duration = Duration::from_secs(3600);
 
 /// Where the service is run.
@@ -47,32 +50,47 @@ pub(crate) fn measure(lines: &mut Lines) {
     let runtime = runtime();
     for (from, place, name) in [
         (From::Component, Place::Main, "by a report"),
+        (From::Component, Place::Worker, "by a report, spawned"),
         (From::Outside, Place::Main, "from outside"),
-        (From::Outside, Place::Worker, "spawned"),
+        (From::Outside, Place::Worker, "from outside, spawned"),
     ] {
-        let [ours, bare] = by_turns::<_, 2>(WARM_UP, ROUNDS, |who| match who {
+        let [ours, bare] = by_turns::<_, 2>(WARM_UP, ROUNDS * TRIPS, |who| match who {
             0 => supervised(&runtime, place, from),
             _ => unsupervised(&runtime, from),
         });
-        for (what, part) in [("p50", 50), ("p99", 99), ("last", 100)] {
+        for (what, seen, part) in [
+            ("by the last, p50", LAST, 50),
+            ("by the last, p99", LAST, 99),
+            ("by half of them, p50", LAST / 2, 50),
+        ] {
+            // Of the trips of each round.
             let of = |all: &[Vec<f64>]| -> Vec<f64> {
-                all.iter()
-                    .map(|seen| seen[(COMPONENTS - 1) * part / 100])
+                let rounds = all.chunks(TRIPS);
+                let seen = rounds.map(|trips| trips.iter().map(|each| each[seen]).collect());
+                seen.map(|times: Vec<f64>| percentile(&times, part))
                     .collect()
             };
             let (ours, bare) = (of(&ours), of(&bare));
-            let what = format!("trip: {name}, seen by {what} / bare");
-            let more = format!("{:.3} / {:.3} s", median(&ours), median(&bare));
+            let what = format!("trip: {name}, seen {what} / bare");
+            let more = format!(
+                "of {TRIPS} trips; {:.2} / {:.2} ms",
+                median(&ours) * 1e3,
+                median(&bare) * 1e3
+            );
             lines.rounds(&what, &ratios(&ours, &bare), Limit::AtMost(LIMIT), more);
         }
     }
 }
+
+/// Where the last one stands.
+const LAST: usize = COMPONENTS - 1;
 
 /// What all that work share.
 struct Busy {
     began: Instant,
     /// Since when all work: nobody does before all are up.
     since: OnceLock<Instant>,
+    work: Notify,
     tripped: OnceLock<Duration>,
     seen: Vec<AtomicU64>,
     done: AtomicUsize,
@@ -83,6 +101,7 @@ impl Busy {
         Arc::new(Self {
             began: Instant::now(),
             since: OnceLock::new(),
+            work: Notify::new(),
             tripped: OnceLock::new(),
             seen: (0..COMPONENTS).map(|_| AtomicU64::new(0)).collect(),
             done: AtomicUsize::new(0),
@@ -91,11 +110,13 @@ impl Busy {
 
     /// One turn of a component: it works, and lets the others work.
     async fn turn(&self) {
-        if self.since.get().is_some() {
-            let began = Instant::now();
-            while began.elapsed() < WORK {
-                spin_loop();
-            }
+        let work = self.work.notified();
+        if self.since.get().is_none() {
+            return work.await;
+        }
+        let began = Instant::now();
+        while began.elapsed() < WORK {
+            spin_loop();
         }
         tokio::task::yield_now().await;
     }
@@ -133,6 +154,7 @@ impl Busy {
     /// From outside: lets all work for a while, then trips if it is to.
     fn work_and(&self, from: From, trip: impl FnOnce()) {
         self.since.get_or_init(Instant::now);
+        self.work.notify_waiters();
         std::thread::sleep(A_WHILE);
         if from == From::Outside && self.trip() {
             trip();

@@ -185,14 +185,11 @@ async fn ready(State(health): State<Health>) -> Response {
             });
             let body = Json(body).into_response().into_body();
             let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
-            // While something is awaited the answer says for how long, and is another one each time.
-            if status.awaited.is_none() {
-                *lock() = Some(Said {
-                    status,
-                    since,
-                    body: body.clone(),
-                });
-            }
+            *lock() = Some(Said {
+                status,
+                since,
+                body: body.clone(),
+            });
             body
         }
     };

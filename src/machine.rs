@@ -228,7 +228,8 @@ impl Machine {
 }
 
 /// Asks the state's handler and then, as long as nobody handles the input, that of each superstate.
-// The same as `StateExt::handle`, which calls itself for each level and so can't be inlined.
+// As `StateExt::handle` does, which calls itself for each level and so can't be inlined; without what
+// that calls before and after, which the machine has none of.
 #[inline]
 fn dispatch(state: &mut State, core: &mut Core, input: &Input, cx: &mut Cx<'_>) -> Outcome<State> {
     let outcome = state.call_handler(core, input, cx);
@@ -244,4 +245,44 @@ fn dispatch(state: &mut State, core: &mut Core, input: &Input, cx: &mut Cx<'_>) 
         above = superstate.superstate();
     }
     Outcome::Super
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::explore::Explorer;
+    use crate::policy::{Layout, Policy, Tuning};
+
+    /// Hands an input on in both ways, and then as it should be.
+    fn in_both_ways(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+        let (mut ours, mut theirs) = (machine.clone(), machine.clone());
+        let (mut our_effects, mut their_effects) = (Vec::new(), Vec::new());
+        let admitted = (ours.core.admit(&input), theirs.core.admit(&input));
+        if let (Ok(was), Ok(_)) = admitted {
+            let mut cx = Cx::new(&mut our_effects, ours.state, was);
+            let our_outcome = dispatch(&mut ours.state, &mut ours.core, &input, &mut cx);
+            let mut cx = Cx::new(&mut their_effects, theirs.state, was);
+            let their_outcome = theirs.state.handle(&mut theirs.core, &input, &mut cx);
+            assert_eq!(our_outcome, their_outcome, "{input:?} in {machine:?}");
+        }
+        assert_eq!((ours, our_effects), (theirs, their_effects));
+        machine.handle(input, effects)
+    }
+
+    #[test]
+    fn it_hands_on_as_statig_does_in_every_situation() {
+        let tick = Duration::from_millis(1);
+        let tuning = Tuning::default()
+            .backoff(tick)
+            .max_hold_off(2 * tick)
+            .max_level(1)
+            .unready_delay(tick);
+        let policy = Policy::builder().window(2 * tick).tuning(tuning).build();
+        let layout = Layout::new(&[1, 1]).expect("no gaps");
+        let plan = Plan::new(policy.expect("it works"), layout).expect("it works");
+        let explorer = Explorer::new(plan).expect("small").by(in_both_ways);
+        explorer.visit(|_| {}).expect("lawful");
+    }
 }

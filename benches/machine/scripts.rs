@@ -1,9 +1,10 @@
 //! What the machine is told: recorded once, from a machine that answers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use overwatch::machine::{Class, Effect, How, Input, Machine, Phase, Slot, Timer};
-use overwatch::policy::{ComponentId, Layout, Plan, Policy, Tuning};
+use overwatch::policy::{ComponentId, Fence, Layout, Plan, Policy, Tuning};
 
 /// Inputs for a machine of this plan.
 pub(super) struct Script {
@@ -195,10 +196,23 @@ pub(super) fn outage(components: usize) -> Script {
     recorder.script("outage")
 }
 
-/// Anything at all, sensible or not, so that the two are compared everywhere.
-pub(super) fn noise() -> Script {
-    let mut recorder = Recorder::new(&[4, 8, 4]);
-    let mut seed = 1_u64;
+/// How many lives of noise there are, and the most inputs in one of them.
+const LIVES: u64 = 200;
+const LIFE: usize = 2_000;
+
+/// Lives in which anything may be told, sensible or not, so that the two are compared everywhere.
+pub(super) fn noise() -> Vec<Script> {
+    (0..LIVES).map(noisy_life).collect()
+}
+
+fn noisy_life(seed: u64) -> Script {
+    // Every second life has a fence, and gives up. With a fence nothing is delayed.
+    let mut recorder = Recorder::by(if seed.is_multiple_of(2) {
+        delayed_plan()
+    } else {
+        fenced_plan()
+    });
+    let mut seed = seed + 1;
     let mut pick = |below: u64| {
         seed = seed
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -206,20 +220,23 @@ pub(super) fn noise() -> Script {
         (seed >> 33) % below
     };
     const CLASSES: [Class; 3] = [Class::Component, Class::Dependency, Class::Critical];
-    for _ in 0..200_000 {
+    while recorder.inputs.len() < LIFE && !recorder.machine.phase().is_ended() {
         let machine = &recorder.machine;
         let component = ComponentId(pick(17) as u32);
         let epoch = machine.epoch() + u64::from(pick(20) == 0);
         let session = machine.session().unwrap_or_default() + u64::from(pick(20) == 0);
-        let class = CLASSES[pick(3) as usize];
-        let how = if pick(2) == 0 {
-            How::Returned
-        } else {
-            How::Failed(class)
+        let class = match pick(100) {
+            0 => Class::Fatal,
+            other => CLASSES[other as usize % 3],
+        };
+        let how = match pick(5) {
+            0 | 1 => How::Returned,
+            2 => How::Aborted,
+            _ => How::Failed(class),
         };
         recorder.tell(match pick(40) {
             0 => Input::Report {
-                component: None,
+                component: (pick(2) == 0).then_some(component),
                 epoch,
                 class,
                 count: pick(3) as u32,
@@ -235,23 +252,60 @@ pub(super) fn noise() -> Script {
                 epoch,
                 how,
             },
-            4 => Input::Drain,
+            4 => match pick(20) {
+                0 => Input::Shutdown,
+                _ => Input::Drain,
+            },
             5 | 6 => Input::Resume,
             7 => Input::Trip,
             8 => Input::Reset,
             9 => Input::Up { component, epoch },
             10 | 11 => Input::Fired(Timer::ALL[1 + pick(5) as usize]),
-            12 if machine.phase() == Phase::Restarting => Input::Fired(Timer::Stage),
-            13..=25 => Input::Alive { session },
+            // More often than not a start goes well, and nobody has to be aborted.
+            12 if machine.phase() == Phase::Restarting || pick(4) == 0 => {
+                Input::Fired(Timer::Stage)
+            }
+            13 | 14 => Input::LeaseRenewed {
+                epoch,
+                remaining: TTL.mul_f64(pick(11) as f64 / 10.0),
+            },
+            15..=25 => Input::Alive { session },
             _ => {
                 recorder.answer();
                 continue;
             }
         });
     }
-    recorder.tell(Input::Shutdown);
-    recorder.answer_all();
+    if !recorder.machine.phase().is_ended() {
+        recorder.tell(Input::Shutdown);
+        recorder.answer_all();
+    }
     recorder.script("noise")
+}
+
+/// How long a lease is good for.
+const TTL: Duration = Duration::from_secs(600);
+
+fn fenced_plan() -> Plan {
+    let fence = Fence::new(TTL, TTL / 3);
+    let policy = Policy::builder()
+        .trip_threshold(3)
+        .give_up_after(3)
+        .fence(fence);
+    let policy = policy.build().expect("a policy that works");
+    let layout = Layout::new(&[4, 8, 4]).expect("no gaps");
+    let layout = layout.with_lease_owner(ComponentId(5));
+    Plan::new(policy, layout).expect("a plan that works")
+}
+
+fn delayed_plan() -> Plan {
+    let tuning = Tuning::default()
+        .jitter_seed(7)
+        .unready_delay(Duration::from_secs(5));
+    let policy = Policy::builder().trip_threshold(3).tuning(tuning);
+    let policy = policy.build().expect("a policy that works");
+    let layout = Layout::new(&[4, 8, 4]).expect("no gaps");
+    Plan::new(policy, layout).expect("a plan that works")
 }
 
 /// A machine that is told things, and what it was told.
@@ -270,7 +324,10 @@ impl Recorder {
             .tuning(Tuning::default().jitter_seed(7));
         let policy = policy.build().expect("a policy that works");
         let layout = Layout::new(stages).expect("no gaps");
-        let plan = Plan::new(policy, layout).expect("a plan that works");
+        Self::by(Plan::new(policy, layout).expect("a plan that works"))
+    }
+
+    fn by(plan: Plan) -> Self {
         let mut effects = Vec::new();
         let machine = Machine::new(plan, &mut effects);
         Self {

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use overwatch::machine::{Effect, Input, Phase, Slot};
 use overwatch::test_util::Dependency;
@@ -37,7 +38,7 @@ fn they_start_and_stop_and_start_again_under_the_laws() {
     let runtime = one_worker();
     let dependency = Dependency::new();
     let (builder, begun) = many(Overwatch::watching(dependency.probe()));
-    let policy = Policy::builder().window(std::time::Duration::from_millis(100));
+    let policy = Policy::builder().window(Duration::from_millis(100));
     let (builder, judged) = judged(builder, policy.build().unwrap(), &[MANY]);
     let service = builder.build().unwrap();
     let handle = service.handle();
@@ -219,13 +220,18 @@ fn logged(panics_at: usize) -> (usize, u64) {
         panics_at,
     };
     let (builder, _) = many(Overwatch::watching(Dependency::new().probe()));
-    let policy = Policy::builder().window(std::time::Duration::from_millis(100));
+    let policy = Policy::builder()
+        .window(Duration::from_millis(100))
+        // Not what makes it start again.
+        .start_deadline(Duration::from_secs(3600));
     let service = builder.policy(policy.build().unwrap()).build().unwrap();
     let handle = service.handle();
     let subscriber = tracing_subscriber::registry().with(spans);
     let mut epoch = 0;
     let run = service.run_until(async {
-        handle.wait_until_ready().await.unwrap();
+        let ready = handle.wait_until_ready();
+        let ready = tokio::time::timeout(Duration::from_secs(60), ready).await;
+        ready.expect("it is up in time").unwrap();
         epoch = handle.status().epoch;
     });
     with_default(subscriber, || runtime.block_on(run).unwrap());
