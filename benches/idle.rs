@@ -11,27 +11,29 @@ use std::time::Duration;
 use overwatch::{Failure, Overwatch, polled};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::lines::{Limit, Lines};
+use crate::lines::{Limit, Lines, median, ratios};
 use crate::shell::runtime;
 
 const COMPONENTS: usize = 10_000;
 /// How often the probe looks.
 const EVERY: Duration = Duration::from_secs(1);
 const WITHIN: Duration = Duration::from_secs(2);
-/// How long each is watched.
-const WATCHED: Duration = Duration::from_secs(30);
+/// How often each is watched, and for how long: 30 s in all. They begin and end between two looks.
+const ROUNDS: usize = 5;
+const WATCHED: Duration = Duration::from_secs(6);
 /// How many wake-ups a look may cost beyond its own: one of the supervisor, who is told what was seen.
 /// What is left over from one second for the next makes a difference of some hundredths.
 const WAKE_UPS_LIMIT: f64 = 1.1;
 /// Milliseconds of CPU a second: far below what never sleeps, far above what a noisy machine adds.
 const CPU_LIMIT: f64 = 10.0;
 
-/// What was seen of this process.
+/// What was seen of this process, round by round.
+#[derive(Default)]
 struct Watched {
     /// How often a thread of this process went to sleep, a second.
-    slept: f64,
+    slept: Vec<f64>,
     /// Milliseconds of CPU, a second.
-    cpu: f64,
+    cpu: Vec<f64>,
 }
 
 pub(crate) fn measure(lines: &mut Lines) {
@@ -40,17 +42,22 @@ pub(crate) fn measure(lines: &mut Lines) {
     let looks = looks_alone();
     for (than, other) in [("1", &one), ("the looks alone", &looks)] {
         let what = format!("idle: wake-ups with {COMPONENTS} / {than}");
-        let more = format!("{:.2} / {:.2} a second", many.slept, other.slept);
-        lines.exact(&what, many.slept / other.slept, Limit::None, more);
+        let (ours, theirs) = (&many.slept, &other.slept);
+        let more = format!("{:.2} / {:.2} a second", median(ours), median(theirs));
+        lines.rounds(&what, &ratios(ours, theirs), Limit::None, more);
     }
-    let more = (many.slept - looks.slept) * EVERY.as_secs_f64();
+    let pairs = many.slept.iter().zip(&looks.slept);
+    let more: Vec<f64> = pairs
+        .map(|(ours, alone)| (ours - alone) * EVERY.as_secs_f64())
+        .collect();
     let what = "idle: wake-ups beyond those of the looks alone, a look";
-    lines.exact(what, more, Limit::AtMost(WAKE_UPS_LIMIT), "");
-    let more = format!("{:.2} / {:.2} ms a second", many.cpu, looks.cpu);
-    let what = "idle: CPU with 10000 / the looks alone";
-    lines.exact(what, many.cpu / looks.cpu, Limit::None, more);
-    let what = "idle: CPU with 10000, ms a second";
-    lines.exact(what, many.cpu, Limit::AtMost(CPU_LIMIT), "");
+    lines.rounds(what, &more, Limit::AtMost(WAKE_UPS_LIMIT), "");
+    let (ours, theirs) = (&many.cpu, &looks.cpu);
+    let what = format!("idle: CPU with {COMPONENTS} / the looks alone");
+    let more = format!("{:.2} / {:.2} ms a second", median(ours), median(theirs));
+    lines.rounds(&what, &ratios(ours, theirs), Limit::None, more);
+    let what = format!("idle: CPU with {COMPONENTS}, ms a second");
+    lines.rounds(&what, ours, Limit::AtMost(CPU_LIMIT), "");
 }
 
 fn service(lines: &mut Lines, components: usize) -> Watched {
@@ -112,14 +119,17 @@ async fn look() -> Result<(), Failure> {
 
 fn watch() -> Watched {
     // What was begun before is over by then.
-    std::thread::sleep(Duration::from_millis(500));
-    let before = (slept(), cpu());
-    std::thread::sleep(WATCHED);
+    std::thread::sleep(EVERY / 2);
     let seconds = WATCHED.as_secs_f64();
-    Watched {
-        slept: (slept() - before.0) as f64 / seconds,
-        cpu: (cpu() - before.1).as_secs_f64() * 1e3 / seconds,
+    let mut watched = Watched::default();
+    for _ in 0..ROUNDS {
+        let before = (slept(), cpu());
+        std::thread::sleep(WATCHED);
+        watched.slept.push((slept() - before.0) as f64 / seconds);
+        let spent = cpu() - before.1;
+        watched.cpu.push(spent.as_secs_f64() * 1e3 / seconds);
     }
+    watched
 }
 
 /// How often the threads of this process went to sleep, the supervisor's own one included.
