@@ -11,6 +11,8 @@ use contenders::{Contender, Place, Took};
 /// The most that start, stop and bytes may be of what they are bare.
 const START_STOP_LIMIT: f64 = 1.3;
 const BYTES_LIMIT: f64 = 1.5;
+/// The peers are to be beaten.
+const PEERS_LIMIT: Limit = Limit::Below(1.0);
 /// How many components, and how many rounds with as many.
 const SIZES: [(usize, usize); 3] = [(1_000, 101), (10_000, 101), (100_000, 15)];
 const WARM_UP: usize = 2;
@@ -25,15 +27,16 @@ pub(crate) fn measure(lines: &mut Lines) {
             let took = by_turns::<_, 4>(WARM_UP, rounds, |who| {
                 Contender::ALL[who].run(&runtime, place, components, || {})
             });
-            // Of few components the fixed costs show.
-            let limit = match components {
-                ..10_000 => Limit::None,
-                _ => Limit::AtMost(START_STOP_LIMIT),
+            // Of few components the fixed costs show, as that of a thread where the run is spawned.
+            let (bare, peers) = match (components, place) {
+                (..10_000, Place::Worker) => (Limit::None, Limit::None),
+                (..10_000, Place::Main(_)) => (Limit::None, PEERS_LIMIT),
+                _ => (Limit::AtMost(START_STOP_LIMIT), PEERS_LIMIT),
             };
             for (what, of) in PARTS {
                 let times = took.each_ref().map(|took| took.iter().map(of).collect());
                 let what = format!("shell: {what} of {components}{where_}");
-                compare(lines, &what, times, limit, "ms");
+                compare(lines, &what, times, (bare, peers), "ms");
             }
         }
     }
@@ -42,7 +45,8 @@ pub(crate) fn measure(lines: &mut Lines) {
             held(&runtime, &main, Contender::ALL[who], components)
         });
         let what = format!("shell: bytes of each of {components}");
-        compare(lines, &what, held, Limit::AtMost(BYTES_LIMIT), "bytes");
+        let limits = (Limit::AtMost(BYTES_LIMIT), PEERS_LIMIT);
+        compare(lines, &what, held, limits, "bytes");
     }
 }
 
@@ -60,13 +64,19 @@ pub(crate) fn runtime() -> Runtime {
     builder.build().expect("a runtime")
 }
 
-/// One line for each of the others. The limit is that of bare; the peers are to be beaten.
-fn compare(lines: &mut Lines, what: &str, all: [Vec<f64>; 4], limit: Limit, unit: &str) {
+/// One line for each of the others. The limits are that of bare and that of the peers.
+fn compare(
+    lines: &mut Lines,
+    what: &str,
+    all: [Vec<f64>; 4],
+    (bare, peers): (Limit, Limit),
+    unit: &str,
+) {
     let [ours, others @ ..] = &all;
     for (who, theirs) in Contender::ALL[1..].iter().zip(others) {
         let limit = match who {
-            Contender::Bare => limit,
-            _ => Limit::Below(1.0),
+            Contender::Bare => bare,
+            _ => peers,
         };
         let what = format!("{what} / {}", who.name());
         let more = format!("{:.2} / {:.2} {unit}", median(ours), median(theirs));

@@ -25,6 +25,9 @@ use super::{Context, Failure};
 /// | goes on past the stop deadline | it is aborted: its future is dropped at the next await |
 /// | blocks its thread past the abort deadline | it is *wedged*: the others are stopped, and the run ends with an error, because only the end of the process ends it |
 ///
+/// A component that is told to stop before `run` was called, as one of many thousands may be, counts
+/// as stopped, and `run` is not called in that epoch.
+///
 /// ```
 /// use overwatch::{Component, Context, Failure};
 ///

@@ -126,6 +126,10 @@ impl Overwatch {
 
     /// Runs until a future completes, then shuts down in order. See [`run`](Self::run).
     ///
+    /// That future is awaited where this is, also where the run has a thread of its own: in a task of
+    /// workers that components keep busy it is seen to complete only when that has its turn.
+    /// [`Handle::shutdown`] does not wait for it.
+    ///
     /// # Errors
     ///
     /// See [`run`](Self::run).
