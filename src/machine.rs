@@ -249,7 +249,7 @@ fn dispatch(state: &mut State, core: &mut Core, input: &Input, cx: &mut Cx<'_>) 
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use core::time::Duration;
 
     use super::*;
     use crate::explore::Explorer;
