@@ -251,9 +251,12 @@ fn dispatch(state: &mut State, core: &mut Core, input: &Input, cx: &mut Cx<'_>) 
 mod tests {
     use core::time::Duration;
 
-    use super::*;
+    use statig::blocking::StateExt;
+
+    use super::core::Cx;
+    use super::{Effect, Input, Machine, Step, dispatch};
     use crate::explore::Explorer;
-    use crate::policy::{Layout, Policy, Tuning};
+    use crate::policy::{Layout, Plan, Policy, Tuning};
 
     /// Hands an input on in both ways, and then as it should be.
     fn in_both_ways(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
