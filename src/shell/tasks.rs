@@ -177,9 +177,11 @@ mod tests {
     use super::*;
     use crate::machine::How;
     use crate::policy::{ComponentId, Layout, Plan, Policy};
+    use crate::shell::Context;
     use crate::shell::component::Task;
     use crate::shell::mailbox::{Answer, Who};
-    use crate::shell::{Context, Shared, StageRun};
+    use crate::shell::shared::Shared;
+    use crate::shell::stage::StageRun;
 
     #[tokio::test]
     async fn who_was_aborted_before_it_begins_is_gone_and_never_begins() {

@@ -79,7 +79,7 @@ impl Supervisor {
         {
             self.watch_fence(Some(fence.ttl()));
         }
-        // The last one, since all of a stage are started in one step.
+        // With the last of them: one step starts all of a stage.
         if let Some(stage) = &self.stages[stage]
             && components.end == component.0 + 1
         {
