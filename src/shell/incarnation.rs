@@ -324,6 +324,10 @@ impl MainTask {
     #[allow(clippy::manual_async_fn, reason = "see above")]
     fn run<B: Body>(self, body: Arc<B>) -> impl Future<Output = ()> + Send {
         async move {
+            if self.0.stage().shared.is_abandoned() {
+                // The run was dropped amid the step that starts this.
+                return;
+            }
             let ctx = Context::new(self.0.clone());
             // A closure may panic before it has made its future.
             let begun = catch_unwind(AssertUnwindSafe(|| body.run(ctx)));

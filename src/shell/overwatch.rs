@@ -95,9 +95,12 @@ impl Overwatch {
     where
         F: Future<Output = Result<(), RunError>> + Send + 'static,
     {
-        // "Not ready" is published as soon as this is dropped, whatever that thread does.
-        let _published = Published(Arc::clone(&self.published.0));
-        match own_thread(run(self)).await {
+        let shared = Arc::clone(&self.published.0);
+        let run = pin!(own_thread(run(self)));
+        // Below the run, so that "not ready" is published before that is dropped, which may have to
+        // wait for its thread.
+        let _published = Published(shared);
+        match run.await {
             Ok(ended) => ended,
             Err(error) => Err(cannot_run("the run has no thread of its own", error)),
         }

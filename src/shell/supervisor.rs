@@ -321,6 +321,7 @@ impl Supervisor {
     /// In observe-only the real machine is told that all is well whenever it waits for that.
     fn reassure(&mut self) {
         while self.observed.is_some()
+            && !self.shared.is_abandoned()
             && self.machine.phase() == Phase::Monitoring
             && !self.machine.is_armed(Timer::HoldOff)
             && let Some(session) = self.machine.session()

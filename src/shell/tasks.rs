@@ -54,7 +54,7 @@ impl Tasks {
         for place in self.blocks[number].places() {
             let one = self.incarnation(place);
             let component = &components[one.component().index()];
-            if one.stage().told().is_some() {
+            if one.stage().told().is_some() || one.stage().shared.is_abandoned() {
                 // Nobody needs it any more.
                 one.never_begins();
             }

@@ -1,10 +1,11 @@
 //! Large stages on several threads: a worker begins them. In real time, as in `spawned`.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use overwatch::machine::{Effect, Input, Phase, Slot};
+use overwatch::policy::{Layout, Plan};
 use overwatch::test_util::Dependency;
 use overwatch::{Builder, Overwatch, Policy};
 use tokio::runtime::Runtime;
@@ -14,7 +15,7 @@ use tracing::subscriber::with_default;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use super::spawned::{one_worker, until};
-use super::support::judged;
+use super::support::judged_in_real_time;
 
 const MANY: usize = 1_200;
 
@@ -24,8 +25,8 @@ fn many(builder: Builder) -> (Builder, Arc<AtomicUsize>) {
     let service = (0..MANY).fold(builder, |builder, number| {
         let begun = Arc::clone(&begun);
         builder.task(format!("{number}"), |ctx| async move {
-            begun.fetch_add(1, Ordering::Relaxed);
             ctx.ready();
+            begun.fetch_add(1, Ordering::Relaxed);
             ctx.stopping().await;
             Ok(())
         })
@@ -39,7 +40,9 @@ fn they_start_and_stop_and_start_again_under_the_laws() {
     let dependency = Dependency::new();
     let (builder, begun) = many(Overwatch::watching(dependency.probe()));
     let policy = Policy::builder().window(Duration::from_millis(100));
-    let (builder, judged) = judged(builder, policy.build().unwrap(), &[MANY]);
+    let policy = policy.build().unwrap();
+    let plan = Plan::new(policy.clone(), Layout::new(&[MANY]).unwrap()).unwrap();
+    let (builder, judged) = judged_in_real_time(builder.policy(policy), plan);
     let service = builder.build().unwrap();
     let handle = service.handle();
     let run = runtime.spawn(service.run());
@@ -126,26 +129,52 @@ fn who_has_not_begun_when_it_is_told_to_stop_never_does() {
 }
 
 #[test]
+fn nobody_begins_once_the_run_was_dropped_amid_the_step_that_starts() {
+    let runtime = one_worker();
+    let (tell, told) = mpsc::channel();
+    let (go_on, wait) = mpsc::channel::<()>();
+    let (builder, begun) = many(Overwatch::watching(Dependency::new().probe()));
+    let builder = builder.on_step(move |step| {
+        let starts = |effect: &Effect| matches!(effect, Effect::Start { .. });
+        if step.effects.iter().any(starts) {
+            let _ = tell.send(());
+            let _ = wait.recv();
+        }
+    });
+    let service = builder.build().unwrap();
+    let handle = service.handle();
+    let run = runtime.spawn(service.run());
+    told.recv().unwrap();
+    run.abort();
+    assert!(runtime.block_on(run).unwrap_err().is_cancelled());
+    drop(go_on);
+    until("nothing is left of it", || {
+        runtime.metrics().num_alive_tasks() == 0 && Arc::strong_count(&begun) == 1
+    });
+    assert_eq!(begun.load(Ordering::Relaxed), 0);
+    assert_eq!(handle.status().phase, Phase::Halted);
+}
+
+#[test]
 fn no_step_is_taken_once_it_was_dropped_amid_one() {
     let runtime = one_worker();
     let (tell, told) = mpsc::channel();
     let (go_on, wait) = mpsc::channel::<()>();
     let steps = Arc::new(AtomicUsize::new(0));
-    let (builder, _) = many(Overwatch::watching(Dependency::new().probe()));
-    let next = Arc::new(AtomicBool::new(false));
-    let second = Arc::clone(&next);
-    let builder = builder.then().task("of the second stage", |_| async move {
-        second.store(true, Ordering::Relaxed);
-        Ok(())
-    });
+    let (builder, up) = many(Overwatch::watching(Dependency::new().probe()));
     let builder = builder.on_step({
         let steps = Arc::clone(&steps);
+        let mut answers = 0;
         move |step| {
             steps.fetch_add(1, Ordering::Relaxed);
-            // Hundreds more have answered by then.
-            if matches!(step.input, Some(Input::Up { .. })) {
-                let _ = tell.send(());
-                let _ = wait.recv();
+            if let Some(Input::Up { .. }) = step.input {
+                answers += 1;
+                // All answer, so that those that are taken next are hundreds.
+                until("all are up", || up.load(Ordering::Relaxed) == MANY);
+                if answers == MANY / 2 + 100 {
+                    let _ = tell.send(());
+                    let _ = wait.recv();
+                }
             }
         }
     });
@@ -157,7 +186,6 @@ fn no_step_is_taken_once_it_was_dropped_amid_one() {
     drop(go_on);
     until("the step is done", || Arc::strong_count(&steps) == 1);
     assert_eq!(steps.load(Ordering::Relaxed), so_far);
-    assert!(!next.load(Ordering::Relaxed));
 }
 
 /// Of a component that blocks its thread the others must not have to wait for their begin.

@@ -64,9 +64,17 @@ pub(crate) fn judged(builder: Builder, policy: Policy, stages: &[usize]) -> (Bui
 }
 
 pub(crate) fn judged_by(builder: Builder, plan: Plan) -> (Builder, Judged) {
+    read_along(builder, Monitor::new(plan, Some(GRANULARITY)))
+}
+
+/// The same in real time, in which a timer may be late on a busy machine.
+pub(crate) fn judged_in_real_time(builder: Builder, plan: Plan) -> (Builder, Judged) {
+    read_along(builder, Monitor::new(plan, None))
+}
+
+fn read_along(builder: Builder, mut monitor: Monitor) -> (Builder, Judged) {
     let judged = Judged::default();
     let sink = judged.clone();
-    let mut monitor = Monitor::new(plan, Some(GRANULARITY));
     let mut last = Duration::ZERO;
     let builder = builder.on_step(move |step| {
         let elapsed = step.at - last;
