@@ -1,7 +1,8 @@
 //! Large stages on several threads: a worker begins them. In real time, as in `spawned`.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use overwatch::machine::{Effect, Input, Phase, Slot};
@@ -10,6 +11,7 @@ use overwatch::test_util::Dependency;
 use overwatch::{Builder, Overwatch, Policy};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+use tracing::instrument::WithSubscriber;
 use tracing::span::{Attributes, Id};
 use tracing::subscriber::with_default;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -19,19 +21,23 @@ use super::support::judged_in_real_time;
 
 const MANY: usize = 1_200;
 
-/// A service of many that count how many of them there are, and the handle of the count.
-fn many(builder: Builder) -> (Builder, Arc<AtomicUsize>) {
-    let begun = Arc::new(AtomicUsize::new(0));
-    let service = (0..MANY).fold(builder, |builder, number| {
-        let begun = Arc::clone(&begun);
+/// Adds so many that count themselves when they begin.
+fn count_begun(builder: Builder, components: usize, begun: &Arc<AtomicUsize>) -> Builder {
+    (0..components).fold(builder, |builder, number| {
+        let begun = Arc::clone(begun);
         builder.task(format!("{number}"), |ctx| async move {
             ctx.ready();
             begun.fetch_add(1, Ordering::Relaxed);
             ctx.stopping().await;
             Ok(())
         })
-    });
-    (service, begun)
+    })
+}
+
+/// Adds many, and the count of those that have begun.
+fn many(builder: Builder) -> (Builder, Arc<AtomicUsize>) {
+    let begun = Arc::new(AtomicUsize::new(0));
+    (count_begun(builder, MANY, &begun), begun)
 }
 
 #[test]
@@ -128,12 +134,25 @@ fn who_has_not_begun_when_it_is_told_to_stop_never_does() {
     assert_eq!(begun.load(Ordering::Relaxed), 0);
 }
 
+/// Takes its time with each event, once it is told to.
+#[derive(Clone, Default)]
+struct SlowLog(Arc<AtomicBool>);
+
+impl<S: tracing::Subscriber> Layer<S> for SlowLog {
+    fn on_event(&self, _: &tracing::Event<'_>, _: Context<'_, S>) {
+        if self.0.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
 #[test]
 fn nobody_begins_once_the_run_was_dropped_amid_the_step_that_starts() {
     let runtime = one_worker();
     let (tell, told) = mpsc::channel();
     let (go_on, wait) = mpsc::channel::<()>();
-    let (builder, begun) = many(Overwatch::watching(Dependency::new().probe()));
+    let begun = Arc::new(AtomicUsize::new(0));
+    let builder = count_begun(Overwatch::watching(Dependency::new().probe()), 3, &begun);
     let builder = builder.on_step(move |step| {
         let starts = |effect: &Effect| matches!(effect, Effect::Start { .. });
         if step.effects.iter().any(starts) {
@@ -143,10 +162,14 @@ fn nobody_begins_once_the_run_was_dropped_amid_the_step_that_starts() {
     });
     let service = builder.build().unwrap();
     let handle = service.handle();
-    let run = runtime.spawn(service.run());
+    let log = SlowLog::default();
+    let subscriber = tracing_subscriber::registry().with(log.clone());
+    let run = runtime.spawn(service.run().with_subscriber(subscriber));
     told.recv().unwrap();
     run.abort();
     assert!(runtime.block_on(run).unwrap_err().is_cancelled());
+    // Between the start and the end of the step there is time enough to begin.
+    log.0.store(true, Ordering::Relaxed);
     drop(go_on);
     until("nothing is left of it", || {
         runtime.metrics().num_alive_tasks() == 0 && Arc::strong_count(&begun) == 1
