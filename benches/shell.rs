@@ -27,16 +27,15 @@ pub(crate) fn measure(lines: &mut Lines) {
             let took = by_turns::<_, 4>(WARM_UP, rounds, |who| {
                 Contender::ALL[who].run(&runtime, place, components, || {})
             });
-            // Of few components the fixed costs show, as that of a thread where the run is spawned.
-            let (bare, peers) = match (components, place) {
-                (..10_000, Place::Worker) => (Limit::None, Limit::None),
-                (..10_000, Place::Main(_)) => (Limit::None, PEERS_LIMIT),
-                _ => (Limit::AtMost(START_STOP_LIMIT), PEERS_LIMIT),
+            // Of few components the fixed costs show, as a wake-up of a thread.
+            let bare = match components {
+                ..10_000 => Limit::None,
+                _ => Limit::AtMost(START_STOP_LIMIT),
             };
             for (what, of) in PARTS {
                 let times = took.each_ref().map(|took| took.iter().map(of).collect());
                 let what = format!("shell: {what} of {components}{where_}");
-                compare(lines, &what, times, (bare, peers), "ms");
+                compare(lines, &what, times, bare, "ms");
             }
         }
     }
@@ -45,8 +44,7 @@ pub(crate) fn measure(lines: &mut Lines) {
             held(&runtime, &main, Contender::ALL[who], components)
         });
         let what = format!("shell: bytes of each of {components}");
-        let limits = (Limit::AtMost(BYTES_LIMIT), PEERS_LIMIT);
-        compare(lines, &what, held, limits, "bytes");
+        compare(lines, &what, held, Limit::AtMost(BYTES_LIMIT), "bytes");
     }
 }
 
@@ -64,19 +62,13 @@ pub(crate) fn runtime() -> Runtime {
     builder.build().expect("a runtime")
 }
 
-/// One line for each of the others. The limits are that of bare and that of the peers.
-fn compare(
-    lines: &mut Lines,
-    what: &str,
-    all: [Vec<f64>; 4],
-    (bare, peers): (Limit, Limit),
-    unit: &str,
-) {
+/// One line for each of the others. The limit is that of bare.
+fn compare(lines: &mut Lines, what: &str, all: [Vec<f64>; 4], bare: Limit, unit: &str) {
     let [ours, others @ ..] = &all;
     for (who, theirs) in Contender::ALL[1..].iter().zip(others) {
         let limit = match who {
             Contender::Bare => bare,
-            _ => peers,
+            _ => PEERS_LIMIT,
         };
         let what = format!("{what} / {}", who.name());
         let more = format!("{:.2} / {:.2} {unit}", median(ours), median(theirs));

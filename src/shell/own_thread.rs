@@ -1,12 +1,14 @@
 //! Where a run goes on that was spawned as a task: on a thread of its own.
 //!
 //! A task stands in the queue of the workers. Behind components that keep these busy it would be
-//! told of a trip only after each of them has had its turn. A run that is awaited in `main` has the
-//! thread of `main`.
+//! told of a trip only after each of them has had its turn. So a thread takes the run over as soon as
+//! it has begun. A run that is awaited in `main` has the thread of `main`.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::resume_unwind;
-use std::sync::mpsc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::Poll;
 use std::time::Duration;
 use std::{io, thread};
 
@@ -15,11 +17,14 @@ use tokio::sync::oneshot;
 use tracing::subscriber::NoSubscriber;
 use tracing::{Dispatch, Span, dispatcher};
 
+use super::lock;
+
 /// How long a task that is dropped waits for its run.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Awaits a run, on a thread of its own if this is a task of workers. What it logs goes where it
-/// would have gone from here, a panic goes on here, and when this is dropped, so is the run.
+/// Awaits a run, on a thread of its own if this is a task of workers; here until that has begun. What
+/// it logs goes where it would have gone from here, a panic goes on here, and when this is dropped, so
+/// is the run.
 ///
 /// # Errors
 ///
@@ -35,7 +40,7 @@ where
     if tokio::task::try_id().is_none() || runtime.runtime_flavor() != RuntimeFlavor::MultiThread {
         return Ok(run.await);
     }
-    let (tell, told) = oneshot::channel();
+    let (tell, mut told) = oneshot::channel();
     let (here, lost) = oneshot::channel::<()>();
     let (running, over) = mpsc::channel();
     let _dropped = Dropped {
@@ -43,7 +48,11 @@ where
         over,
     };
     let log = Log::here();
+    let waiting = Arc::new(Mutex::new(Some(run)));
+    let taken = Arc::clone(&waiting);
     let work = move || {
+        // None if it was over, or panicked, before.
+        let run = lock(&taken).take()?;
         let until_lost = async {
             tokio::select! {
                 biased;
@@ -63,6 +72,17 @@ where
                 let _ = tell.send(output);
             }
         })?;
+    // A thread takes as long to begin as hundreds of components do: meanwhile the run goes on here.
+    let told = poll_fn(|cx| {
+        let mut waiting = lock(&waiting);
+        if let Some(mut run) = waiting.take() {
+            if let Poll::Ready(output) = run.as_mut().poll(cx) {
+                return Poll::Ready(Ok(output));
+            }
+            *waiting = Some(run);
+        }
+        Pin::new(&mut told).poll(cx)
+    });
     match told.await {
         Ok(output) => Ok(output),
         // It panicked, and so it is over, or about to be.
@@ -111,6 +131,19 @@ impl Log {
         match subscriber {
             Some(subscriber) => dispatcher::with_default(&subscriber, run),
             None => run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn what_is_over_before_its_thread_has_begun_is_over() {
+        for _ in 0..100 {
+            let over = tokio::spawn(own_thread(async { 7 })).await;
+            assert_eq!(over.unwrap().unwrap(), 7);
         }
     }
 }

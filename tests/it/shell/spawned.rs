@@ -1,13 +1,16 @@
 //! A run that was spawned on workers, and on which thread it goes on. In real time: a paused clock
 //! has one thread only.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use overwatch::machine::{Effect, Phase};
 use overwatch::test_util::Dependency;
-use overwatch::{Handle, Overwatch};
+use overwatch::{Handle, Overwatch, RunError, StepRecord};
 use tokio::runtime::{Builder, Runtime};
 use tracing::Instrument;
 use tracing::instrument::WithSubscriber;
@@ -24,6 +27,47 @@ fn service(mut on_step: impl FnMut() + Send + 'static) -> (Handle, Overwatch) {
         .build()
         .unwrap();
     (service.handle(), service)
+}
+
+/// A spawned run goes on where it was spawned until its thread has begun. For tests of what it does
+/// apart from the workers: the dependency gives no answer before that.
+pub(crate) struct Apart {
+    dependency: Dependency,
+    taken: Arc<AtomicBool>,
+}
+
+impl Apart {
+    pub(crate) fn new() -> (Self, overwatch::Builder) {
+        let dependency = Dependency::new();
+        dependency.hang();
+        let builder = Overwatch::watching(dependency.probe());
+        let taken = Arc::default();
+        (Self { dependency, taken }, builder)
+    }
+
+    /// What to call with each step, and that calls this.
+    pub(crate) fn on_step(
+        &self,
+        mut each: impl FnMut(StepRecord<'_>) + Send + 'static,
+    ) -> impl FnMut(StepRecord<'_>) + Send + 'static {
+        let taken = Arc::clone(&self.taken);
+        move |step| {
+            if tokio::task::try_id().is_none() {
+                taken.store(true, Ordering::Relaxed);
+            }
+            each(step);
+        }
+    }
+
+    /// Waits until the run has its thread, and lets it start.
+    pub(crate) fn start(&self, handle: &Handle) {
+        until("the run has its thread", || {
+            // Whatever makes it take a step.
+            handle.reset().unwrap();
+            self.taken.load(Ordering::Relaxed)
+        });
+        self.dependency.recover();
+    }
 }
 
 pub(crate) fn one_worker() -> Runtime {
@@ -63,57 +107,84 @@ fn a_trip_does_not_wait_until_a_worker_is_free() {
     runtime.block_on(run).unwrap().unwrap();
 }
 
-/// A service that is shut down when it is up; on which thread all its steps were taken.
-fn thread_of(run: impl FnOnce(Overwatch)) -> Thread {
-    let seen = Arc::new(Mutex::new(Vec::<Thread>::new()));
-    let (handle, service) = service({
-        let seen = Arc::clone(&seen);
-        move || {
-            let this = thread::current();
-            let mut seen = seen.lock().unwrap();
-            if seen.iter().all(|other| other.id() != this.id()) {
-                seen.push(this);
-            }
+/// On which threads steps were taken, one after the other.
+#[derive(Clone, Default)]
+struct Threads(Arc<Mutex<Vec<Thread>>>);
+
+impl Threads {
+    fn note(&self) {
+        let this = thread::current();
+        let mut seen = self.0.lock().unwrap();
+        if seen.last().map(Thread::id) != Some(this.id()) {
+            seen.push(this);
         }
-    });
-    let shuts_down = thread::spawn(move || {
+    }
+
+    fn seen(&self) -> Vec<Thread> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+type Run = Pin<Box<dyn Future<Output = Result<(), RunError>> + Send>>;
+
+#[test]
+fn a_task_of_workers_takes_a_thread_and_never_goes_back() {
+    let runtime = one_worker();
+    let runs: [fn(Overwatch) -> Run; 2] = [
+        |service| Box::pin(service.run()),
+        |service| Box::pin(service.run_until_signal()),
+    ];
+    for run in runs {
+        let (apart, builder) = Apart::new();
+        let threads = Threads::default();
+        let note = threads.clone();
+        let service = builder
+            .component("a", worker(&Notes::default(), "a"))
+            .on_step(apart.on_step(move |_| note.note()))
+            .build()
+            .unwrap();
+        let handle = service.handle();
+        let run = runtime.spawn(run(service));
+        apart.start(&handle);
         until("it is up", || handle.is_ready());
         handle.shutdown();
-    });
-    run(service);
-    shuts_down.join().unwrap();
-    let mut seen = seen.lock().unwrap();
-    assert_eq!(seen.len(), 1, "{seen:?}");
-    seen.remove(0)
+        runtime.block_on(run).unwrap().unwrap();
+        let mut seen = threads.seen();
+        assert_eq!(seen.pop().unwrap().name(), Some("overwatch"));
+        assert!(seen.len() <= 1, "{seen:?}");
+    }
 }
 
 #[test]
-fn a_task_of_workers_takes_a_thread_and_nothing_else_does() {
+fn nothing_else_takes_a_thread() {
     let workers = one_worker();
     let alone = || Builder::new_current_thread().enable_all().build().unwrap();
+    // That of a service that is shut down when it is up.
+    let thread_of = |run: &dyn Fn(Overwatch)| {
+        let threads = Threads::default();
+        let note = threads.clone();
+        let (handle, service) = service(move || note.note());
+        let shuts_down = thread::spawn(move || {
+            until("it is up", || handle.is_ready());
+            handle.shutdown();
+        });
+        run(service);
+        shuts_down.join().unwrap();
+        let seen = threads.seen();
+        assert_eq!(seen.len(), 1, "{seen:?}");
+        seen[0].id()
+    };
     let here = thread::current().id();
-
-    let spawned = thread_of(|service| {
-        let run = workers.spawn(service.run());
-        workers.block_on(run).unwrap().unwrap();
-    });
-    assert_eq!(spawned.name(), Some("overwatch"));
-    let spawned = thread_of(|service| {
-        let run = workers.spawn(service.run_until_signal());
-        workers.block_on(run).unwrap().unwrap();
-    });
-    assert_eq!(spawned.name(), Some("overwatch"));
-
-    let awaited = thread_of(|service| workers.block_on(service.run()).unwrap());
-    assert_eq!(awaited.id(), here);
-    let awaited = thread_of(|service| alone().block_on(service.run()).unwrap());
-    assert_eq!(awaited.id(), here);
-    let spawned = thread_of(|service| {
+    let awaited = thread_of(&|service| workers.block_on(service.run()).unwrap());
+    assert_eq!(awaited, here);
+    let awaited = thread_of(&|service| alone().block_on(service.run()).unwrap());
+    assert_eq!(awaited, here);
+    let spawned = thread_of(&|service| {
         let alone = alone();
         let run = alone.spawn(service.run());
         alone.block_on(run).unwrap().unwrap();
     });
-    assert_eq!(spawned.id(), here);
+    assert_eq!(spawned, here);
 }
 
 #[test]
@@ -140,23 +211,26 @@ fn nothing_is_published_once_it_was_dropped_amid_a_step() {
     let (tell, told) = mpsc::channel();
     let (go_on, wait) = mpsc::channel::<()>();
     let held = Arc::new(());
-    let service = Overwatch::watching(Dependency::new().probe())
-        .component("a", worker(&Notes::default(), "a"))
-        .on_step({
-            let held = Arc::clone(&held);
-            move |step| {
-                let _ = &held;
-                if step.effects.contains(&Effect::Ready(true)) {
-                    tell.send(()).unwrap();
-                    let _ = wait.recv();
-                }
+    let (apart, builder) = Apart::new();
+    let on_step = apart.on_step({
+        let held = Arc::clone(&held);
+        move |step| {
+            let _ = &held;
+            if step.effects.contains(&Effect::Ready(true)) {
+                tell.send(()).unwrap();
+                let _ = wait.recv();
             }
-        })
+        }
+    });
+    let service = builder
+        .component("a", worker(&Notes::default(), "a"))
+        .on_step(on_step)
         .build()
         .unwrap();
     let handle = service.handle();
     let mut transitions = handle.transitions();
     let run = runtime.spawn(service.run());
+    apart.start(&handle);
     told.recv().unwrap();
     run.abort();
     assert!(runtime.block_on(run).unwrap_err().is_cancelled());

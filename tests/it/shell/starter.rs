@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use overwatch::machine::{Effect, Input, Phase, Slot};
+use overwatch::machine::{Effect, Input, Phase, Slot, Why};
 use overwatch::policy::{Layout, Plan};
 use overwatch::test_util::Dependency;
-use overwatch::{Builder, Overwatch, Policy};
+use overwatch::{Builder, Overwatch, Policy, StepRecord};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tracing::instrument::WithSubscriber;
@@ -16,7 +16,7 @@ use tracing::span::{Attributes, Id};
 use tracing::subscriber::with_default;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
-use super::spawned::{one_worker, until};
+use super::spawned::{Apart, one_worker, until};
 use super::support::judged_in_real_time;
 
 const MANY: usize = 1_200;
@@ -65,16 +65,18 @@ fn they_start_and_stop_and_start_again_under_the_laws() {
 }
 
 /// Holds up the only worker before it can begin any, until what this returns is dropped; and then,
-/// in the same step, does this.
+/// in the same step, does this. For a run that is not on that worker.
 fn held_up(
     runtime: &Runtime,
-    builder: Builder,
     and: impl FnOnce() + Send + 'static,
-) -> (Builder, mpsc::Sender<()>) {
+) -> (
+    impl FnMut(StepRecord<'_>) + Send + 'static,
+    mpsc::Sender<()>,
+) {
     let (free, busy) = mpsc::channel::<()>();
     let workers = runtime.handle().clone();
     let mut once = Some((busy, and));
-    let builder = builder.on_step(move |step| {
+    let on_step = move |step: StepRecord<'_>| {
         let starts = |effect: &Effect| matches!(effect, Effect::Start { .. });
         if step.effects.iter().any(starts)
             && let Some((busy, and)) = once.take()
@@ -87,8 +89,8 @@ fn held_up(
             is_busy.recv().unwrap();
             and();
         }
-    });
-    (builder, free)
+    };
+    (on_step, free)
 }
 
 #[test]
@@ -96,8 +98,8 @@ fn who_has_not_begun_when_the_run_is_dropped_never_does() {
     let runtime = one_worker();
     let (tell, drop_it) = oneshot::channel();
     let (builder, begun) = many(Overwatch::watching(Dependency::new().probe()));
-    let (builder, free) = held_up(&runtime, builder, || tell.send(()).unwrap());
-    let service = builder.build().unwrap();
+    let (on_step, free) = held_up(&runtime, || tell.send(()).unwrap());
+    let service = builder.on_step(on_step).build().unwrap();
     let handle = service.handle();
     runtime.block_on(async {
         tokio::select! {
@@ -118,11 +120,13 @@ fn who_has_not_begun_when_the_run_is_dropped_never_does() {
 fn who_has_not_begun_when_it_is_told_to_stop_never_does() {
     let runtime = one_worker();
     let (tell, is_held_up) = mpsc::channel();
-    let (builder, begun) = many(Overwatch::watching(Dependency::new().probe()));
-    let (builder, free) = held_up(&runtime, builder, move || tell.send(()).unwrap());
-    let service = builder.build().unwrap();
+    let (apart, builder) = Apart::new();
+    let (builder, begun) = many(builder);
+    let (on_step, free) = held_up(&runtime, move || tell.send(()).unwrap());
+    let service = builder.on_step(apart.on_step(on_step)).build().unwrap();
     let handle = service.handle();
     let run = runtime.spawn(service.run());
+    apart.start(&handle);
     is_held_up.recv().unwrap();
     handle.shutdown();
     until("they are told", || {
@@ -132,6 +136,82 @@ fn who_has_not_begun_when_it_is_told_to_stop_never_does() {
     drop(free);
     runtime.block_on(run).unwrap().unwrap();
     assert_eq!(begun.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn who_has_not_begun_when_the_runtime_is_dropped_never_does() {
+    let runtime = one_worker();
+    let (tell, is_held_up) = mpsc::channel();
+    let (apart, builder) = Apart::new();
+    let (builder, begun) = many(builder);
+    let (on_step, free) = held_up(&runtime, move || tell.send(()).unwrap());
+    let service = builder.on_step(apart.on_step(on_step)).build().unwrap();
+    let handle = service.handle();
+    runtime.spawn(service.run());
+    apart.start(&handle);
+    is_held_up.recv().unwrap();
+    until("they are to begin", || {
+        let last = handle.components().pop().unwrap();
+        last.slot == Slot::Starting
+    });
+    runtime.shutdown_background();
+    drop(free);
+    until("nothing is left of them", || Arc::strong_count(&begun) == 1);
+    // A worker that shuts down takes some turns more.
+    let begun = begun.load(Ordering::Relaxed);
+    assert!(begun < MANY, "{begun}");
+    assert_eq!(handle.status().phase, Phase::Halted);
+}
+
+#[test]
+fn of_many_one_is_deaf_and_aborted_and_one_blocks_a_worker_and_is_wedged() {
+    const DEAF: usize = 7;
+    const BLOCKS: usize = 1_100;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let (free, busy) = mpsc::channel::<()>();
+    let busy = Arc::new(Mutex::new(busy));
+    let builder = Overwatch::watching(Dependency::new().probe());
+    let builder = (0..MANY).fold(builder, |builder, number| {
+        let busy = Arc::clone(&busy);
+        builder.task(format!("{number}"), move |ctx| async move {
+            ctx.ready();
+            ctx.stopping().await;
+            match number {
+                DEAF => std::future::pending().await,
+                BLOCKS => drop(busy.lock().unwrap().recv()),
+                _ => {}
+            }
+            Ok(())
+        })
+    });
+    let policy = Policy::builder()
+        .stop_deadline(Duration::from_secs(1))
+        .abort_deadline(Duration::from_secs(1));
+    let policy = policy.build().unwrap();
+    let plan = Plan::new(policy.clone(), Layout::new(&[MANY]).unwrap()).unwrap();
+    let (builder, judged) = judged_in_real_time(builder.policy(policy), plan);
+    let service = builder.build().unwrap();
+    let handle = service.handle();
+    let run = runtime.spawn(service.run());
+    until("it is up", || handle.is_ready());
+    handle.shutdown();
+    // Also by somebody who awaits it on the very worker that is blocked.
+    until("it is over", || handle.status().phase == Phase::Halted);
+    drop(free);
+    let error = runtime.block_on(run).unwrap().unwrap_err();
+    let wedged: Vec<_> = error.wedged().iter().map(|name| &**name).collect();
+    let names = [BLOCKS.to_string()];
+    assert_eq!(
+        (error.why(), wedged),
+        (Why::Wedged, names.iter().map(|name| &**name).collect())
+    );
+    let deaf = format!("Gone {{ component: ComponentId({DEAF}), epoch: 1, how: Aborted }}");
+    assert!(judged.trace().iter().any(|step| step.contains(&deaf)));
+    judged.acquit();
 }
 
 /// Takes its time with each event, once it is told to.
@@ -152,19 +232,21 @@ fn nobody_begins_once_the_run_was_dropped_amid_the_step_that_starts() {
     let (tell, told) = mpsc::channel();
     let (go_on, wait) = mpsc::channel::<()>();
     let begun = Arc::new(AtomicUsize::new(0));
-    let builder = count_begun(Overwatch::watching(Dependency::new().probe()), 3, &begun);
-    let builder = builder.on_step(move |step| {
+    let (apart, builder) = Apart::new();
+    let builder = count_begun(builder, 3, &begun);
+    let on_step = apart.on_step(move |step| {
         let starts = |effect: &Effect| matches!(effect, Effect::Start { .. });
         if step.effects.iter().any(starts) {
             let _ = tell.send(());
             let _ = wait.recv();
         }
     });
-    let service = builder.build().unwrap();
+    let service = builder.on_step(on_step).build().unwrap();
     let handle = service.handle();
     let log = SlowLog::default();
     let subscriber = tracing_subscriber::registry().with(log.clone());
     let run = runtime.spawn(service.run().with_subscriber(subscriber));
+    apart.start(&handle);
     told.recv().unwrap();
     run.abort();
     assert!(runtime.block_on(run).unwrap_err().is_cancelled());
@@ -184,8 +266,9 @@ fn no_step_is_taken_once_it_was_dropped_amid_one() {
     let (tell, told) = mpsc::channel();
     let (go_on, wait) = mpsc::channel::<()>();
     let steps = Arc::new(AtomicUsize::new(0));
-    let (builder, up) = many(Overwatch::watching(Dependency::new().probe()));
-    let builder = builder.on_step({
+    let (apart, builder) = Apart::new();
+    let (builder, up) = many(builder);
+    let on_step = apart.on_step({
         let steps = Arc::clone(&steps);
         let mut answers = 0;
         move |step| {
@@ -201,7 +284,10 @@ fn no_step_is_taken_once_it_was_dropped_amid_one() {
             }
         }
     });
-    let run = runtime.spawn(builder.build().unwrap().run());
+    let service = builder.on_step(on_step).build().unwrap();
+    let handle = service.handle();
+    let run = runtime.spawn(service.run());
+    apart.start(&handle);
     told.recv().unwrap();
     run.abort();
     assert!(runtime.block_on(run).unwrap_err().is_cancelled());
