@@ -21,11 +21,11 @@ const COMPONENTS: usize = 10_000;
 /// What a component does in one poll.
 const WORK: Duration = Duration::from_millis(1);
 /// How long all work before the trip.
-const A_WHILE: Duration = Duration::from_millis(50);
+const A_WHILE: Duration = Duration::from_millis(10);
 const WARM_UP: usize = 2;
 /// How many rounds, and of how many trips each.
 const ROUNDS: usize = 5;
-const TRIPS: usize = 20;
+const TRIPS: usize = 100;
 const LONG: Duration = Duration::from_secs(3600);
 
 /// Where the service is run.

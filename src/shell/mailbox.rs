@@ -25,6 +25,8 @@ const ANSWERS: u8 = 1;
 const LEASE: u8 = 2;
 const COMMANDS: u8 = 4;
 const REPORTS: u8 = 8;
+/// Beside that: one of them is grave.
+const GRAVE: u8 = 16;
 
 /// Where all that is left, and the supervisor is woken for it.
 #[derive(Default)]
@@ -40,7 +42,8 @@ pub(crate) struct Mailbox {
 }
 
 /// What waits for the supervisor. Each queue is bounded: a component answers at most three times in
-/// an epoch, a source of reports is queued once however many it gathers, a lease is one slot.
+/// an epoch, a source of reports is queued once for each class however many it gathers, a lease is
+/// one slot.
 #[derive(Default)]
 struct Inbox {
     answers: VecDeque<Answer>,
@@ -126,11 +129,12 @@ impl Mailbox {
         }
     }
 
-    pub(super) fn reported(&self, source: Arc<Source>) {
+    pub(super) fn reported(&self, source: Arc<Source>, grave: bool) {
         let mut inbox = lock(&self.inbox);
         if !inbox.closed {
             inbox.reports.push_back(source);
-            self.inside.fetch_or(REPORTS, Ordering::Release);
+            let what = if grave { REPORTS | GRAVE } else { REPORTS };
+            self.inside.fetch_or(what, Ordering::Release);
         }
         drop(inbox);
         self.wake.notify_one();
@@ -223,13 +227,17 @@ impl Mailbox {
         self.is_inside(REPORTS)
     }
 
+    pub(super) fn has_grave_reports(&self) -> bool {
+        self.is_inside(GRAVE)
+    }
+
     /// All sources that have reports.
     pub(super) fn take_reports(&self) -> VecDeque<Arc<Source>> {
         if !self.is_inside(REPORTS) {
             return VecDeque::new();
         }
         let mut inbox = lock(&self.inbox);
-        self.inside.fetch_and(!REPORTS, Ordering::Relaxed);
+        self.inside.fetch_and(!(REPORTS | GRAVE), Ordering::Relaxed);
         mem::take(&mut inbox.reports)
     }
 

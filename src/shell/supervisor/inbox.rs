@@ -308,7 +308,7 @@ impl Supervisor {
 
     /// Reports, a few times a second in a storm: what comes in between is coalesced where it is sent.
     fn reported(&mut self) -> Option<Event> {
-        if self.reports.is_empty() && self.reports_due <= Instant::now() {
+        if self.shared.mailbox.has_reports() && self.may_take_reports() {
             for source in self.shared.mailbox.take_reports() {
                 self.reports.extend(source.take());
             }
@@ -318,6 +318,18 @@ impl Supervisor {
             self.reports_due = Instant::now() + REPORT_PACE;
         }
         self.next_batch()
+    }
+
+    /// Not too soon after the last ones; but what is grave and trips, once, waits for nobody. A timer
+    /// would be late where components keep the workers busy.
+    fn may_take_reports(&self) -> bool {
+        let phase = match &self.observed {
+            Some(observed) => observed.phase(),
+            None => self.machine.phase(),
+        };
+        let trips = matches!(phase, Phase::Running | Phase::Restarting);
+        (trips && self.shared.mailbox.has_grave_reports())
+            || (self.reports.is_empty() && self.reports_due <= Instant::now())
     }
 
     fn next_batch(&mut self) -> Option<Event> {

@@ -1,10 +1,12 @@
 //! Reports: from anywhere, however many, none lost.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use overwatch::machine::Class;
 use overwatch::test_util::Detached;
 use overwatch::{Component, Context, Failure, task};
+use tokio::time::Instant;
 
 use super::support::{policy, start, worker};
 
@@ -91,6 +93,73 @@ async fn critical_trips_at_once_and_fatal_ends_the_run() {
         .report(Failure::new("wrong database").fatal());
     let (ended, _) = running.end().await;
     assert_eq!(ended.unwrap_err().to_string(), "halted: wrong database");
+}
+
+/// A timer is late where components keep the workers busy, so nothing that trips waits for one.
+#[tokio::test(start_paused = true)]
+async fn the_first_report_is_taken_at_once_whatever_was_done_just_before() {
+    let running = start(&[1], policy().build().unwrap(), |builder, notes| {
+        builder.component("a", worker(notes, "a"))
+    });
+    running.until_ready(1).await;
+    assert!(running.handle.is_responsive(Duration::from_secs(1)).await);
+    let reported = Instant::now();
+    running.handle.reporter().report(Failure::new("lost"));
+    running.until(|status| !status.ready).await;
+    assert_eq!(reported.elapsed(), Duration::ZERO);
+    running.until_ready(2).await;
+    running.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_critical_report_does_not_wait_with_the_milder_ones() {
+    let policy = policy().trip_threshold(100).build().unwrap();
+    let running = start(&[1], policy, |builder, notes| {
+        builder.component("a", worker(notes, "a"))
+    });
+    running.until_ready(1).await;
+    let reporter = running.handle.reporter();
+    for _ in 0..2 {
+        // The first is taken, the second waits.
+        reporter.report(Failure::new("mild"));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let reported = Instant::now();
+    reporter.report(Failure::new("lease lost").critical());
+    running.until(|status| !status.ready).await;
+    assert_eq!(reported.elapsed(), Duration::ZERO);
+    running.until_ready(2).await;
+    let record = running.handle.outages()[1].record;
+    assert_eq!((record.reports, record.stale_reports), (3, 0));
+    running.shut_down().await;
+}
+
+/// Whoever was left behind by an earlier incarnation and goes on to report is not heard each time.
+#[tokio::test(start_paused = true)]
+async fn a_storm_that_is_stale_is_coalesced_however_grave() {
+    let left = Arc::new(Mutex::new(None));
+    let running = start(&[1], policy().build().unwrap(), |builder, _| {
+        let left = Arc::clone(&left);
+        builder.task("a", move |ctx: Context| async move {
+            left.lock().unwrap().get_or_insert_with(|| ctx.reporter());
+            ctx.ready();
+            ctx.stopping().await;
+            Ok(())
+        })
+    });
+    running.until_ready(1).await;
+    running.handle.trip().unwrap();
+    running.until_ready(2).await;
+    let left = left.lock().unwrap().take().unwrap();
+    for _ in 0..100 {
+        left.report(Failure::new("lease lost").critical());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(running.handle.is_ready());
+    let trace = running.shut_down().await;
+    let heard = trace.iter().filter(|step| step.contains("Report {"));
+    let heard = heard.count();
+    assert!((1..=12).contains(&heard), "{heard}");
 }
 
 #[tokio::test(start_paused = true)]
