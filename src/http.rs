@@ -11,7 +11,8 @@
 //! Serve them beside the run, not as one of its components: a component is stopped in an outage,
 //! which is just when the endpoints are asked.
 //!
-//! The body of `/status/check` and `/readyz` is a [`HealthBody`] as JSON:
+//! The body of `/status/check` and `/readyz` is a [`HealthBody`] as JSON. While nothing new is
+//! published its texts, not its readiness, may be a tenth of a second old.
 //!
 //! ```json
 //! {
@@ -41,24 +42,30 @@
 //! # }
 //! ```
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use axum::body::{Bytes, to_bytes};
+use axum::Router;
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use serde::Serialize;
+use tokio::time::Instant;
 
+use crate::shell::{News, lock};
 use crate::{Handle, Status};
 
 /// How long the supervisor may take to answer `/livez`.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// A health answer is about now: nobody may keep it.
-const NO_STORE: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
+const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
+
+/// How long the texts of an answer are told again while nothing new is published: what is counted
+/// down in them is told to a tenth of a second.
+const A_MOMENT: Duration = Duration::from_millis(100);
 
 /// The body of `/status/check` and `/readyz`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -101,23 +108,16 @@ pub fn router<S: Clone + Send + Sync + 'static>(handle: Handle) -> Router<S> {
         .route("/status/check", get(ready))
         .route("/readyz", get(ready))
         .route("/livez", get(live))
-        .with_state(Health {
-            handle,
-            said: Arc::default(),
-        })
+        .with_state(Arc::new(Health::new(handle)))
 }
 
 /// What `/status/check` answers now.
 pub fn health(handle: &Handle) -> (StatusCode, HealthBody) {
-    health_of(handle.status())
-}
-
-fn health_of(status: Status) -> (StatusCode, HealthBody) {
-    let since = since(&status);
+    let status = handle.status();
     let body = HealthBody {
         ready: status.ready,
         state: status.phase.as_str(),
-        since: humantime::format_rfc3339_millis(since).to_string(),
+        since: humantime::format_rfc3339_millis(since(&status)).to_string(),
         epoch: status.epoch,
         reason: status.reason.to_string(),
         awaited: status.awaited,
@@ -139,74 +139,67 @@ fn since(status: &Status) -> SystemTime {
 }
 
 /// What the endpoints share.
-#[derive(Clone)]
 struct Health {
     handle: Handle,
-    said: Arc<Mutex<Option<Said>>>,
+    said: Mutex<Said>,
 }
 
-/// An answer that is good until the status changes, or somebody sets the clock.
+/// The last answer, which is good for a moment unless something new is published.
 struct Said {
-    /// Without its `since`, which grows all the time.
-    status: Status,
-    since: SystemTime,
+    news: News,
+    /// The flag that it went by.
+    flag: bool,
+    code: StatusCode,
     body: Bytes,
+    /// `None` before the first answer.
+    until: Option<Instant>,
 }
 
-impl Said {
-    fn answers(&self, status: &Status, since: SystemTime) -> bool {
-        let apart = match since.duration_since(self.since) {
-            Ok(later) => later,
-            Err(earlier) => earlier.duration(),
+impl Health {
+    fn new(handle: Handle) -> Self {
+        let said = Said {
+            news: handle.news(),
+            flag: false,
+            code: StatusCode::SERVICE_UNAVAILABLE,
+            body: Bytes::new(),
+            until: None,
         };
-        apart < ABOUT && self.status == *status
+        Self {
+            handle,
+            said: Mutex::new(said),
+        }
+    }
+
+    /// What to answer now. Readiness itself is never that of a moment ago.
+    fn says(&self) -> (StatusCode, Bytes) {
+        let mut said = lock(&self.said);
+        let flag = self.handle.is_ready();
+        let good = said.until.is_some_and(|until| Instant::now() < until);
+        if said.news.any() || said.flag != flag || !good {
+            let (code, body) = health(&self.handle);
+            (said.flag, said.code) = (flag, code);
+            // Strings and numbers always fit into JSON.
+            said.body = serde_json::to_vec(&body).unwrap_or_default().into();
+            said.until = Some(Instant::now() + A_MOMENT);
+        }
+        (said.code, said.body.clone())
     }
 }
 
-/// What is computed twice from two clocks is never quite the same.
-const ABOUT: Duration = Duration::from_millis(100);
-
-async fn ready(State(health): State<Health>) -> Response {
-    let mut status = health.handle.status();
-    let code = code(status.ready);
-    let since = since(&status);
-    let passed = std::mem::take(&mut status.since);
-    let lock = || health.said.lock().unwrap_or_else(PoisonError::into_inner);
-    let said = match &*lock() {
-        Some(said) if said.answers(&status, since) => Some(said.body.clone()),
-        _ => None,
-    };
-    let said = match said {
-        Some(said) => said,
-        None => {
-            let (_, body) = health_of(Status {
-                since: passed,
-                ..status.clone()
-            });
-            let body = Json(body).into_response().into_body();
-            let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
-            *lock() = Some(Said {
-                status,
-                since,
-                body: body.clone(),
-            });
-            body
-        }
-    };
-    let json = [(header::CONTENT_TYPE, "application/json")];
-    (code, NO_STORE, json, said).into_response()
+async fn ready(State(health): State<Arc<Health>>) -> Response {
+    let (code, body) = health.says();
+    let json = (header::CONTENT_TYPE, "application/json");
+    (code, [json, NO_STORE], body).into_response()
 }
 
-async fn live(
-    State(health): State<Health>,
-) -> (StatusCode, [(HeaderName, &'static str); 1], &'static str) {
+async fn live(State(health): State<Arc<Health>>) -> Response {
     let alive = health.handle.is_responsive(ANSWER_WITHIN).await;
     let says = if alive {
         "alive\n"
     } else {
         "the supervisor does not answer\n"
     };
-    (self::code(alive), NO_STORE, says)
+    (code(alive), [NO_STORE], says).into_response()
 }
 
 fn code(good: bool) -> StatusCode {

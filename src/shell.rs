@@ -43,6 +43,8 @@ pub use probe::{All, Feed, FeedProbe, Observation, Polled, Probe, all, feed, pol
 pub use reporter::Reporter;
 pub use status::{ComponentStatus, Sight, Status};
 
+#[cfg(feature = "http")]
+pub(crate) use handle::News;
 #[cfg(feature = "etcd")]
 pub(crate) use incarnation::unwinding;
 #[cfg(feature = "test-util")]

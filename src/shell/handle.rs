@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+#[cfg(feature = "http")]
+use tokio::sync::watch;
+
 use super::Reporter;
 use super::journal::{Outage, Transitions};
 use super::mailbox::Command;
@@ -90,6 +93,12 @@ impl Handle {
         }
     }
 
+    /// What tells whether anything was published since it was asked before.
+    #[cfg(feature = "http")]
+    pub(crate) fn news(&self) -> News {
+        News(self.0.summary.subscribe())
+    }
+
     /// The transitions from now on, none of them lost. Asked for before the run, it gives all.
     pub fn transitions(&self) -> Transitions {
         Transitions::new(Arc::clone(&self.0))
@@ -163,6 +172,22 @@ impl Handle {
         } else {
             Err(CommandError::TooMany)
         }
+    }
+}
+
+/// See [`Handle::news`].
+#[cfg(feature = "http")]
+pub(crate) struct News(watch::Receiver<Summary>);
+
+#[cfg(feature = "http")]
+impl News {
+    pub(crate) fn any(&mut self) -> bool {
+        // It has a sender as long as there is a handle.
+        let any = self.0.has_changed().unwrap_or(true);
+        if any {
+            self.0.mark_unchanged();
+        }
+        any
     }
 }
 

@@ -1,15 +1,23 @@
 //! The health endpoints, asked as an orchestrator asks them.
 
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
-use overwatch::Observation;
 use overwatch::http::router;
-use overwatch::machine::Phase;
+use overwatch::machine::{Effect, Phase};
+use overwatch::test_util::Dependency;
+use overwatch::{Observation, Overwatch, Status};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tower::ServiceExt;
 
-use super::support::{bounded, policy, start, worker};
+use super::support::{Notes, bounded, policy, start, worker};
 use super::trace::watch_in_turn;
 
 async fn get(app: &Router, path: &str) -> (StatusCode, String) {
@@ -124,10 +132,84 @@ async fn status_check_tells_the_class_of_a_failing_dependency() {
     bounded(run).await.unwrap().unwrap();
 }
 
+/// An answer is told again only while nothing new is published, and not for long.
+#[tokio::test(start_paused = true)]
+async fn status_check_tells_what_is_so_now() {
+    let running = start(&[1], policy().build().unwrap(), |builder, notes| {
+        builder.component("a", worker(notes, "a"))
+    });
+    let app: Router = router(running.handle.clone());
+    running.until_ready(1).await;
+    assert_eq!(check(&app).await.0, StatusCode::OK);
+    running.handle.trip().unwrap();
+    running.until(|status| !status.ready).await;
+    assert_eq!(check(&app).await.0, StatusCode::SERVICE_UNAVAILABLE);
+
+    let began = Instant::now();
+    for reason in ["connection refused", "no route"] {
+        running.dependency.fail(reason);
+        let seen = |status: &Status| status.dependency.as_ref().map(|sight| sight.what.clone());
+        running
+            .until(|status| seen(status).as_deref() == Some(reason))
+            .await;
+        assert_eq!(check(&app).await.1["dependency"]["what"], reason);
+    }
+    assert!(began.elapsed() < Duration::from_millis(100));
+
+    running.dependency.recover();
+    running
+        .until(|status| status.dependency.as_ref().is_some_and(|sight| sight.alive))
+        .await;
+    let awaited = check(&app).await.1["awaited"].take();
+    let counts_down = "the dependency to stay alive for another ";
+    assert!(awaited.as_str().unwrap().starts_with(counts_down));
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    let later = check(&app).await.1["awaited"].take();
+    assert!(later.as_str().unwrap().starts_with(counts_down));
+    assert_ne!(awaited, later);
+    running.shut_down().await;
+}
+
+/// Readiness is off before anything else: also here, where all else is still to be told.
+#[tokio::test(start_paused = true)]
+async fn status_check_is_503_amid_the_step_that_trips() {
+    let app: Arc<OnceLock<Router>> = Arc::default();
+    let amid = Arc::new(Mutex::new(None));
+    let service = Overwatch::watching(Dependency::new().probe())
+        .component("a", worker(&Notes::default(), "a"))
+        .on_step({
+            let (app, amid) = (Arc::clone(&app), Arc::clone(&amid));
+            move |step| {
+                if step.effects.first() == Some(&Effect::Ready(false)) {
+                    let answer = get(app.get().unwrap(), "/status/check");
+                    let answer = pin!(answer).poll(&mut Context::from_waker(Waker::noop()));
+                    *amid.lock().unwrap() = Some(answer);
+                }
+            }
+        })
+        .build()
+        .unwrap();
+    let handle = service.handle();
+    let app = app.get_or_init(|| router(handle.clone()));
+    let run = tokio::spawn(service.run());
+    bounded(handle.wait_until_ready()).await.unwrap();
+    assert_eq!(check(app).await.0, StatusCode::OK);
+    handle.trip().unwrap();
+    bounded(handle.wait_for(|status| !status.ready))
+        .await
+        .unwrap();
+    let Some(Poll::Ready((code, _))) = amid.lock().unwrap().take() else {
+        panic!("it is not answered at once");
+    };
+    assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE);
+    handle.shutdown();
+    bounded(run).await.unwrap().unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn before_the_run_nothing_is_ready_or_alive() {
     let (_, probe) = overwatch::feed();
-    let service = overwatch::Overwatch::watching(probe)
+    let service = Overwatch::watching(probe)
         .task("a", |_| async { Ok(()) })
         .build()
         .unwrap();
