@@ -323,11 +323,9 @@ impl Supervisor {
     /// Not too soon after the last ones; but what is grave and trips, once, waits for nobody. A timer
     /// would be late where components keep the workers busy.
     fn may_take_reports(&self) -> bool {
-        let phase = match &self.observed {
-            Some(observed) => observed.phase(),
-            None => self.machine.phase(),
-        };
-        let trips = matches!(phase, Phase::Running | Phase::Restarting);
+        let trips = |phase| matches!(phase, Phase::Running | Phase::Restarting);
+        let observed = self.observed.as_ref().map(Observed::phase);
+        let trips = trips(self.machine.phase()) && observed.is_none_or(trips);
         (trips && self.shared.mailbox.has_grave_reports())
             || (self.reports.is_empty() && self.reports_due <= Instant::now())
     }
