@@ -64,7 +64,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
 
 /// How long the texts of an answer are told again while nothing new is published: what is counted
-/// down in them is told to a tenth of a second.
+/// down in them is told to a tenth of a second, and to name who is awaited all components are looked at.
 const A_MOMENT: Duration = Duration::from_millis(100);
 
 /// The body of `/status/check` and `/readyz`.
@@ -133,9 +133,11 @@ pub fn health(handle: &Handle) -> (StatusCode, HealthBody) {
 
 /// When the present state was entered, by the clock of the system.
 fn since(status: &Status) -> SystemTime {
-    // A clock that was never set may be nearer to its epoch than that.
     let since = SystemTime::now().checked_sub(status.since);
-    since.unwrap_or(SystemTime::UNIX_EPOCH)
+    // A clock that was never set may be nearer to its epoch than that.
+    since.map_or(SystemTime::UNIX_EPOCH, |since| {
+        since.max(SystemTime::UNIX_EPOCH)
+    })
 }
 
 /// What the endpoints share.

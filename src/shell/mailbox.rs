@@ -25,8 +25,8 @@ const ANSWERS: u8 = 1;
 const LEASE: u8 = 2;
 const COMMANDS: u8 = 4;
 const REPORTS: u8 = 8;
-/// Beside that: one of them is grave.
-const GRAVE: u8 = 16;
+/// Beside that: one of them is of the present epoch.
+const PRESENT: u8 = 16;
 
 /// Where all that is left, and the supervisor is woken for it.
 #[derive(Default)]
@@ -42,8 +42,7 @@ pub(crate) struct Mailbox {
 }
 
 /// What waits for the supervisor. Each queue is bounded: a component answers at most three times in
-/// an epoch, a source of reports is queued once for each class however many it gathers, a lease is
-/// one slot.
+/// an epoch, a source of reports is queued once however many it gathers, a lease is one slot.
 #[derive(Default)]
 struct Inbox {
     answers: VecDeque<Answer>,
@@ -129,11 +128,11 @@ impl Mailbox {
         }
     }
 
-    pub(super) fn reported(&self, source: Arc<Source>, grave: bool) {
+    pub(super) fn reported(&self, source: Arc<Source>, present: bool) {
         let mut inbox = lock(&self.inbox);
         if !inbox.closed {
             inbox.reports.push_back(source);
-            let what = if grave { REPORTS | GRAVE } else { REPORTS };
+            let what = if present { REPORTS | PRESENT } else { REPORTS };
             self.inside.fetch_or(what, Ordering::Release);
         }
         drop(inbox);
@@ -227,8 +226,8 @@ impl Mailbox {
         self.is_inside(REPORTS)
     }
 
-    pub(super) fn has_grave_reports(&self) -> bool {
-        self.is_inside(GRAVE)
+    pub(super) fn has_present_reports(&self) -> bool {
+        self.is_inside(PRESENT)
     }
 
     /// All sources that have reports.
@@ -237,7 +236,8 @@ impl Mailbox {
             return VecDeque::new();
         }
         let mut inbox = lock(&self.inbox);
-        self.inside.fetch_and(!(REPORTS | GRAVE), Ordering::Relaxed);
+        self.inside
+            .fetch_and(!(REPORTS | PRESENT), Ordering::Relaxed);
         mem::take(&mut inbox.reports)
     }
 

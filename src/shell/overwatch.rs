@@ -76,7 +76,8 @@ impl Overwatch {
     /// Runs until a shutdown is asked for by a [`Handle`].
     ///
     /// Await it in `main`. Spawned as a task of the multi-thread runtime it takes a thread of its own,
-    /// since in the queue of the workers it would wait behind components that keep these busy.
+    /// since in the queue of the workers it would wait behind components that keep these busy. Until
+    /// that thread has begun it goes on in the task.
     ///
     /// # Errors
     ///

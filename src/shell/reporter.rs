@@ -14,8 +14,8 @@ use crate::policy::ComponentId;
 /// supervisor.
 ///
 /// A storm of reports is coalesced into a count with the first and the last reason, so it takes
-/// constant memory. The supervisor takes reports every 10 ms at most, but while components run or
-/// start one that is critical or fatal is taken at once. A report carries the epoch in which it was
+/// constant memory. While components run or start, where it brings a trip nearer, a report is taken
+/// at once; else they are taken once in 10 ms at most. A report carries the epoch in which it was
 /// sent: one that arrives after its component is gone is counted as stale and changes nothing.
 #[derive(Clone)]
 pub struct Reporter {
@@ -31,11 +31,10 @@ impl Reporter {
     /// Reports a failure.
     pub fn report(&self, failure: impl Into<Failure>) {
         // Converted first: it is the user's code.
-        let failure = failure.into();
-        let grave = failure.class() >= Class::Critical && self.source.is_of(&self.shared.epoch);
-        if self.source.add(&self.shared.epoch, failure) {
+        if self.source.add(&self.shared.epoch, failure.into()) {
+            let present = self.source.is_of(&self.shared.epoch);
             let source = Arc::clone(&self.source);
-            self.shared.mailbox.reported(source, grave);
+            self.shared.mailbox.reported(source, present);
         }
     }
 }
@@ -87,13 +86,13 @@ impl Source {
         }
     }
 
-    /// Whether what is reported now counts now.
+    /// Whether what is reported there now is of the present epoch.
     fn is_of(&self, current: &AtomicU64) -> bool {
         self.of
             .is_none_or(|(_, epoch)| epoch == current.load(Ordering::Acquire))
     }
 
-    /// Adds a report. `true` if there was none waiting, or none as grave: the supervisor is to be told.
+    /// Adds a report. `true` if there was none waiting, so that the supervisor is to be told.
     fn add(&self, current: &AtomicU64, failure: Failure) -> bool {
         let class = failure.class();
         let mut batches = lock(&self.batches);
@@ -120,7 +119,7 @@ impl Source {
                 (first, batch.last.take())
             }
             None => {
-                let news = batches[class as usize..].iter().all(Option::is_none);
+                let is_first = batches.iter().all(Option::is_none);
                 batches[class as usize] = Some(Batch {
                     component: self.of.map(|(component, _)| component),
                     epoch,
@@ -130,7 +129,7 @@ impl Source {
                     first: failure,
                     last: None,
                 });
-                return news;
+                return is_first;
             }
         };
         drop(batches);

@@ -306,27 +306,32 @@ impl Supervisor {
         self.dependency = Some(sight);
     }
 
-    /// Reports, a few times a second in a storm: what comes in between is coalesced where it is sent.
+    /// Reports; those of a storm come together, and what comes in between is coalesced where it is
+    /// sent.
     fn reported(&mut self) -> Option<Event> {
         if self.shared.mailbox.has_reports() && self.may_take_reports() {
+            let before = self.reports.len();
             for source in self.shared.mailbox.take_reports() {
                 self.reports.extend(source.take());
+            }
+            if self.reports.len() > before {
+                self.reports_due = Instant::now() + REPORT_PACE;
             }
             // Whoever it comes from, what is grave goes first.
             let waiting = self.reports.make_contiguous();
             waiting.sort_by_key(|batch| Reverse(batch.class));
-            self.reports_due = Instant::now() + REPORT_PACE;
         }
         self.next_batch()
     }
 
-    /// Not too soon after the last ones; but what is grave and trips, once, waits for nobody. A timer
-    /// would be late where components keep the workers busy.
+    /// Not too soon after the last ones; but what brings a trip nearer waits for nobody. There are no
+    /// more of these than the threshold, and a timer would be late where components keep the workers
+    /// busy.
     fn may_take_reports(&self) -> bool {
         let trips = |phase| matches!(phase, Phase::Running | Phase::Restarting);
         let observed = self.observed.as_ref().map(Observed::phase);
         let trips = trips(self.machine.phase()) && observed.is_none_or(trips);
-        (trips && self.shared.mailbox.has_grave_reports())
+        (trips && self.shared.mailbox.has_present_reports())
             || (self.reports.is_empty() && self.reports_due <= Instant::now())
     }
 

@@ -1,14 +1,15 @@
 //! Reports: from anywhere, however many, none lost.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use overwatch::machine::Class;
-use overwatch::test_util::Detached;
-use overwatch::{Component, Context, Failure, task};
+use overwatch::machine::{Class, Input};
+use overwatch::test_util::{Dependency, Detached};
+use overwatch::{Component, Context, Failure, Overwatch, task};
 use tokio::time::Instant;
 
-use super::support::{policy, start, worker};
+use super::support::{bounded, policy, start, worker};
 
 #[tokio::test(start_paused = true)]
 async fn a_storm_is_one_trip_and_an_exact_count() {
@@ -112,26 +113,60 @@ async fn the_first_report_is_taken_at_once_whatever_was_done_just_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_critical_report_does_not_wait_with_the_milder_ones() {
-    let policy = policy().trip_threshold(100).build().unwrap();
-    let running = start(&[1], policy, |builder, notes| {
-        builder.component("a", worker(notes, "a"))
-    });
-    running.until_ready(1).await;
-    let reporter = running.handle.reporter();
-    for _ in 0..2 {
-        // The first is taken, the second waits.
-        reporter.report(Failure::new("mild"));
+async fn what_brings_a_trip_nearer_does_not_wait_with_what_came_before() {
+    for grave in [false, true] {
+        let policy = policy().trip_threshold(if grave { 100 } else { 3 });
+        let running = start(&[1], policy.build().unwrap(), |builder, notes| {
+            builder.component("a", worker(notes, "a"))
+        });
+        running.until_ready(1).await;
+        let reporter = running.handle.reporter();
+        for _ in 0..2 {
+            reporter.report(Failure::new("mild"));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let reported = Instant::now();
+        let failure = Failure::new("lease lost");
+        reporter.report(if grave { failure.critical() } else { failure });
+        running.until(|status| !status.ready).await;
+        assert_eq!(reported.elapsed(), Duration::ZERO);
+        running.until_ready(2).await;
+        let record = running.handle.outages()[1].record;
+        assert_eq!(record.stale_reports, 0);
+        running.shut_down().await;
+    }
+}
+
+/// In observe-only what is fatal goes past the shadow, which would go on as if it could trip.
+#[tokio::test(start_paused = true)]
+async fn a_storm_of_what_is_fatal_is_coalesced_while_all_stop() {
+    let steps = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&steps);
+    let service = Overwatch::watching(Dependency::new().probe())
+        .task("slow", |ctx: Context| async move {
+            ctx.ready();
+            ctx.stopping().await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            Ok(())
+        })
+        .observe_only()
+        .on_step(move |step| {
+            if let Some(Input::Report { .. }) = step.input {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+        .build()
+        .unwrap();
+    let handle = service.handle();
+    let run = tokio::spawn(service.run());
+    bounded(handle.wait_until_ready()).await.unwrap();
+    while !run.is_finished() {
+        handle.reporter().report(Failure::new("wrong").fatal());
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    let reported = Instant::now();
-    reporter.report(Failure::new("lease lost").critical());
-    running.until(|status| !status.ready).await;
-    assert_eq!(reported.elapsed(), Duration::ZERO);
-    running.until_ready(2).await;
-    let record = running.handle.outages()[1].record;
-    assert_eq!((record.reports, record.stale_reports), (3, 0));
-    running.shut_down().await;
+    bounded(run).await.unwrap().unwrap_err();
+    let steps = steps.load(Ordering::Relaxed);
+    assert!((1..=25).contains(&steps), "{steps}");
 }
 
 /// Whoever was left behind by an earlier incarnation and goes on to report is not heard each time.

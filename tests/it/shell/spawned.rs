@@ -277,6 +277,28 @@ fn it_panics_where_it_was_spawned() {
     assert!(!handle.is_ready());
 }
 
+#[test]
+fn it_panics_there_also_when_it_has_its_thread() {
+    let runtime = one_worker();
+    let (apart, builder) = Apart::new();
+    let on_step = apart.on_step(|step| {
+        if step.effects.contains(&Effect::Ready(true)) {
+            std::panic::panic_any("on its thread");
+        }
+    });
+    let service = builder
+        .component("a", worker(&Notes::default(), "a"))
+        .on_step(on_step)
+        .build()
+        .unwrap();
+    let handle = service.handle();
+    let run = runtime.spawn(service.run());
+    apart.start(&handle);
+    let panic = runtime.block_on(run).unwrap_err().into_panic();
+    assert_eq!(panic.downcast_ref(), Some(&"on its thread"));
+    assert!(!handle.is_ready());
+}
+
 /// What was logged about the run itself: each target, and the outermost span around it.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<Logged>>>);
