@@ -45,6 +45,17 @@ impl Apart {
         (Self { dependency, taken }, builder)
     }
 
+    /// A service that calls this with each step.
+    fn service(each: impl FnMut(StepRecord<'_>) + Send + 'static) -> (Self, Handle, Overwatch) {
+        let (apart, builder) = Self::new();
+        let service = builder
+            .component("a", worker(&Notes::default(), "a"))
+            .on_step(apart.on_step(each))
+            .build()
+            .unwrap();
+        (apart, service.handle(), service)
+    }
+
     /// What to call with each step, and that calls this.
     pub(crate) fn on_step(
         &self,
@@ -135,15 +146,9 @@ fn a_task_of_workers_takes_a_thread_and_never_goes_back() {
         |service| Box::pin(service.run_until_signal()),
     ];
     for run in runs {
-        let (apart, builder) = Apart::new();
         let threads = Threads::default();
         let note = threads.clone();
-        let service = builder
-            .component("a", worker(&Notes::default(), "a"))
-            .on_step(apart.on_step(move |_| note.note()))
-            .build()
-            .unwrap();
-        let handle = service.handle();
+        let (apart, handle, service) = Apart::service(move |_| note.note());
         let run = runtime.spawn(run(service));
         apart.start(&handle);
         until("it is up", || handle.is_ready());
@@ -211,8 +216,7 @@ fn nothing_is_published_once_it_was_dropped_amid_a_step() {
     let (tell, told) = mpsc::channel();
     let (go_on, wait) = mpsc::channel::<()>();
     let held = Arc::new(());
-    let (apart, builder) = Apart::new();
-    let on_step = apart.on_step({
+    let (apart, handle, service) = Apart::service({
         let held = Arc::clone(&held);
         move |step| {
             let _ = &held;
@@ -222,12 +226,6 @@ fn nothing_is_published_once_it_was_dropped_amid_a_step() {
             }
         }
     });
-    let service = builder
-        .component("a", worker(&Notes::default(), "a"))
-        .on_step(on_step)
-        .build()
-        .unwrap();
-    let handle = service.handle();
     let mut transitions = handle.transitions();
     let run = runtime.spawn(service.run());
     apart.start(&handle);
@@ -280,18 +278,11 @@ fn it_panics_where_it_was_spawned() {
 #[test]
 fn it_panics_there_also_when_it_has_its_thread() {
     let runtime = one_worker();
-    let (apart, builder) = Apart::new();
-    let on_step = apart.on_step(|step| {
+    let (apart, handle, service) = Apart::service(|step| {
         if step.effects.contains(&Effect::Ready(true)) {
             std::panic::panic_any("on its thread");
         }
     });
-    let service = builder
-        .component("a", worker(&Notes::default(), "a"))
-        .on_step(on_step)
-        .build()
-        .unwrap();
-    let handle = service.handle();
     let run = runtime.spawn(service.run());
     apart.start(&handle);
     let panic = runtime.block_on(run).unwrap_err().into_panic();
