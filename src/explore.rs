@@ -26,6 +26,7 @@
 //! - an alive or a failing observation;
 //! - a renewal of the lease for a whole TTL, at the last moment, or too late;
 //! - every command of an operator;
+//! - that the runtime is frozen;
 //! - any of that once more, or from an epoch or session that is over or has not begun (reports one at
 //!   a time), or from a component that does not exist;
 //! - the firing of any timer, armed or not. On a [clock](Explorer::on_a_clock) an armed timer fires
@@ -43,7 +44,7 @@
 //!
 //! | law | from every state in which | if only | and these are bound to happen | the end is |
 //! | --- | --- | --- | --- | --- |
-//! | L6 | nothing is wedged and nobody wants it stopped | components do what they were told, the dependency is seen alive, the lease is renewed | each of these; the hold-off and the unready delay pass | Running |
+//! | L6 | nothing is wedged and nobody wants it stopped | components do what they were told, the dependency is seen alive, the lease is renewed, the runtime does not freeze | each of these; the hold-off and the unready delay pass | Running |
 //! | L7 | a shutdown is wanted | anything at all happens | the deadlines pass | Ended |
 //! | L12 | anything is alive | nothing happens any more | armed timers fire | everything stopped |
 //!

@@ -12,7 +12,7 @@
 //! | L1 ready means running | ready only while every component is up in the current epoch |
 //! | L2 health first | on leaving Running, ready off is the first effect |
 //! | L3 one incarnation | a component is started only when its earlier incarnation is confirmed gone |
-//! | L4 proven recovery | components are started only at the end of a clean run (alive observations of one session, no failing one, no silence) as long as the hold-off demands, and only if nobody wants them stopped |
+//! | L4 proven recovery | components are started only at the end of a clean run (alive observations of one session, no failing one, no silence, no freeze of the runtime) as long as the hold-off demands, and only if nobody wants them stopped |
 //! | L5 stale is inert | stale input has no effect and leaves the machine equal to what it was |
 //! | L6 recovery is inevitable | from every reachable state but Ended, Drained, a stop that leads there, or a wedge: if the dependency stays alive and components answer, Running is reached (a property of the whole graph; the monitor sees to it that the dependency is observed, anew after a silence, and that a hold-off is not longer than the policy says, nor begun anew in the middle of a clean run) |
 //! | L7 shutdown is inevitable | from every reachable state, shutdown leads to Ended within the summed deadlines, even if nothing ever answers |
@@ -27,7 +27,7 @@
 //! | L16 no delay | a condition that must trip, unwind, go on with the stop or open the gate to a start takes effect in the same step |
 //! | L17 no trip without cause | readiness is never lost, and nothing stopped, without a cause that the policy names; suspicion is forgotten in time, and what was just observed or renewed counts in full |
 //! | L18 honest end | Stopped only if asked; Halted only if wedged, fatal, or given up by policy |
-//! | L19 fresh evidence | never ready for longer than the silence limit without a positive observation |
+//! | L19 fresh evidence | never ready for longer than the silence limit without a positive observation; a freeze of the runtime never puts off the silence |
 //! | L20 honest trace | what a step tells of its transitions is where it was, where it is and why: each leads from one state to another, by a cause that names the input or the end of a stop |
 
 mod agree;

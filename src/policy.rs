@@ -28,7 +28,7 @@ pub const MAX_COUNT: u32 = 1_000_000;
 /// Who is to blame for an outage: it decides how long the dependency must prove itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Blame {
-    /// Only components failed; the probe saw nothing wrong.
+    /// Only components failed, or their runtime froze; the probe saw nothing wrong.
     Component,
     /// The dependency had a part in it: a failing observation, a silence, or a report that says so.
     Dependency,

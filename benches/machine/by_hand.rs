@@ -149,6 +149,16 @@ impl ByHand {
                 }
                 _ => self.trouble(true, out),
             },
+            Input::Frozen => match self.state {
+                State::Running { .. } | State::Restarting { .. } => {
+                    self.fail(false, Cause::Frozen, out)
+                }
+                State::Monitoring { .. } => {
+                    self.level = self.level.max(1);
+                    self.forget(out);
+                }
+                _ => self.trouble(false, out),
+            },
             Input::Reset => match &mut self.state {
                 State::Running { suspicion } => {
                     *suspicion = 0;

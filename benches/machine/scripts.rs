@@ -270,6 +270,7 @@ fn noisy_life(seed: u64) -> Script {
                 remaining: TTL.mul_f64(pick(11) as f64 / 10.0),
             },
             15..=25 => Input::Alive { session },
+            26 => Input::Frozen,
             _ => {
                 recorder.answer();
                 continue;

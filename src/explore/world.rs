@@ -212,6 +212,7 @@ fn moves(plan: &Plan, tick: Option<Duration>) -> Vec<Move> {
         Input::Resume,
         Input::Trip,
         Input::Reset,
+        Input::Frozen,
     ]);
     let inputs = inputs.into_iter().map(Move::Tell);
     tick.map(Move::Tick).into_iter().chain(inputs).collect()

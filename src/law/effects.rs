@@ -282,12 +282,15 @@ impl Monitor {
                 demand(L19, after <= limit, || {
                     format!("silence is noticed after {after:?}, not {limit:?}")
                 })?;
-                // In Monitoring it may be armed anew without evidence: the clean run is void then.
+                // In Monitoring it may be armed anew without evidence: the clean run is void then. Not
+                // by a freeze, though, which is news of the runtime and not of the dependency.
                 let at_rest = known.mode != Mode::Ready && !anything_live;
                 demand(L6, !at_rest || after == limit, || {
                     format!("at rest silence is noticed after {after:?}, before {limit:?} are over")
                 })?;
-                let evidence = at_rest || matches!(step.input, Some(Input::Alive { .. }));
+                let freeze = known.mode == Mode::Idle && step.input == Some(Input::Frozen);
+                let evidence =
+                    at_rest && !freeze || matches!(step.input, Some(Input::Alive { .. }));
                 demand(L19, evidence, || format!("{:?} is no evidence", step.input))?;
             }
             Timer::Fence => {

@@ -135,13 +135,14 @@ impl Monitor {
             known.wish = known.wish.max(Then::Halt(Why::Fatal));
         }
         let ended = matches!(input, Input::Exited { .. } | Input::Gone { .. });
-        if !up && (matches!(input, Input::Report { .. } | Input::Trip) || ended && !asked) {
+        let troubled = matches!(input, Input::Report { .. } | Input::Trip | Input::Frozen);
+        if !up && (troubled || ended && !asked) {
             known.level = known.level.max(1).min(cap);
         }
         let longer = (known.level, known.blame) != demanded;
         let voids = match input {
             Input::Failing { .. } | Input::Fired(Timer::Silence) => true,
-            Input::Trip => !up,
+            Input::Trip | Input::Frozen => !up,
             Input::Report { .. } => !up && longer,
             _ => false,
         };
@@ -167,7 +168,7 @@ impl Monitor {
         let broken = is_fatal(input)
             || matches!(
                 input,
-                Input::Exited { .. } | Input::Gone { .. } | Input::Trip
+                Input::Exited { .. } | Input::Gone { .. } | Input::Trip | Input::Frozen
             )
             || matches!(
                 input,

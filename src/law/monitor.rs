@@ -287,7 +287,12 @@ impl Monitor {
                 let owner = self.plan.layout().lease_owner();
                 epoch != known.epoch || owner.is_none_or(|owner| self.part(owner) == Part::Down)
             }
-            Input::Shutdown | Input::Drain | Input::Resume | Input::Trip | Input::Reset => false,
+            Input::Shutdown
+            | Input::Drain
+            | Input::Resume
+            | Input::Trip
+            | Input::Reset
+            | Input::Frozen => false,
         }
     }
 

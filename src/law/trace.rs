@@ -74,6 +74,7 @@ fn names(hop: Transition, input: Input, before: &Machine) -> bool {
         Input::Drain => Cause::Drain,
         Input::Resume => Cause::Resume,
         Input::Trip => Cause::Trip,
+        Input::Frozen => Cause::Frozen,
         Input::Fired(Timer::HoldOff | Timer::Decay | Timer::Stable) | Input::Reset => return false,
     };
     hop.cause == expected

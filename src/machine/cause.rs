@@ -38,6 +38,8 @@ pub enum Cause {
     Silence,
     /// The lease would run out before everything could be stopped.
     Fence,
+    /// The runtime that components run on polled nothing any more.
+    Frozen,
     /// An operator tripped it.
     Trip,
     /// An operator drained it.
@@ -72,6 +74,7 @@ impl Cause {
             Self::Failing => "failing",
             Self::Silence => "silence",
             Self::Fence => "fence",
+            Self::Frozen => "frozen",
             Self::Trip => "trip",
             Self::Drain => "drain",
             Self::Resume => "resume",

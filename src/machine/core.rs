@@ -281,7 +281,12 @@ impl Core {
                 let owner = self.plan.layout().lease_owner();
                 self.alive(owner.ok_or(Ignored::NotHandled)?, epoch)?;
             }
-            Input::Shutdown | Input::Drain | Input::Resume | Input::Trip | Input::Reset => {}
+            Input::Shutdown
+            | Input::Drain
+            | Input::Resume
+            | Input::Trip
+            | Input::Reset
+            | Input::Frozen => {}
         }
         Ok(Slot::Down)
     }

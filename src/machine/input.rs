@@ -131,4 +131,10 @@ pub enum Input {
     Trip,
     /// An operator's pardon: forget suspicion and, in Running, the level.
     Reset,
+    /// The runtime that components run on polls nothing any more: whatever runs on it stands still.
+    ///
+    /// It stops the world, but says nothing of the dependency: the blame stays where it was, the session
+    /// stays open, and the backoff is enough. A freeze is no sign of life, either, so nothing is started
+    /// on the strength of what was seen before it. A start that it cuts short has failed.
+    Frozen,
 }

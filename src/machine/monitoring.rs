@@ -55,6 +55,12 @@ pub(super) fn handle(
             void(evidence, done, core, cx);
             core.arm_silence(cx);
         }
+        Input::Frozen => {
+            // Nothing must be started on a runtime that stands still. A freeze is no sign of life, so
+            // the silence goes on counting.
+            core.level_at_least_one();
+            void(evidence, done, core, cx);
+        }
         Input::Report { .. } => {
             let before = (core.level, core.blame);
             core.blame_if_dependency(input);

@@ -184,5 +184,6 @@ pub(super) fn cause_of(input: &Input, cx: &Cx<'_>) -> Cause {
         Input::Drain => Cause::Drain,
         Input::Resume => Cause::Resume,
         Input::Trip | Input::Reset => Cause::Trip,
+        Input::Frozen => Cause::Frozen,
     }
 }

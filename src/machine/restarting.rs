@@ -48,7 +48,8 @@ pub(super) fn handle(
         | Input::Report { .. }
         | Input::Failing { .. }
         | Input::Fired(Timer::Silence | Timer::Stage | Timer::Fence)
-        | Input::Trip => Outcome::Transition(core.trip(input, cx)),
+        | Input::Trip
+        | Input::Frozen => Outcome::Transition(core.trip(input, cx)),
         _ => Outcome::Super,
     }
 }

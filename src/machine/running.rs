@@ -40,7 +40,8 @@ pub(super) fn handle(
         | Input::Exited { .. }
         | Input::Gone { .. }
         | Input::Fired(Timer::Silence | Timer::Fence)
-        | Input::Trip => Outcome::Transition(core.trip(input, cx)),
+        | Input::Trip
+        | Input::Frozen => Outcome::Transition(core.trip(input, cx)),
         Input::Report { count, .. } => suspect(suspicion, count.max(1), core, input, cx),
         Input::Failing { .. } => suspect(suspicion, 1, core, input, cx),
         Input::LeaseRenewed { remaining, .. } => {

@@ -9,9 +9,9 @@ use crate::policy::Plan;
 /// A machine whose components answer at once and whose effects on them are not carried out: it
 /// shows what would happen to a service that is only being observed.
 ///
-/// Feed it the observations, the reports, the renewals of the lease, the operator's commands and its
-/// own timers. Reports and renewals are taken for its own epoch, since it counts epochs apart from
-/// the service that really runs.
+/// Feed it the observations, the reports, the renewals of the lease, the operator's commands, the
+/// freezes of the runtime, and its own timers. Reports and renewals are taken for its own epoch, since
+/// it counts epochs apart from the service that really runs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Shadow {
     machine: Machine,

@@ -37,7 +37,11 @@ pub(super) fn handle(
         Input::Shutdown => *then = (*then).max(Then::Stop),
         Input::Drain => *then = (*then).max(Then::Drain),
         Input::Resume if *then == Then::Drain => *then = Then::Monitor,
-        Input::Gone { .. } | Input::Exited { .. } | Input::Report { .. } | Input::Trip => {
+        Input::Gone { .. }
+        | Input::Exited { .. }
+        | Input::Report { .. }
+        | Input::Trip
+        | Input::Frozen => {
             // An error after a stop was asked for is logged, and counts as stopped.
             let asked = matches!(cx.was, Slot::Stopping | Slot::Aborting | Slot::Wedged);
             if !asked {

@@ -4,7 +4,7 @@
 //! Supervising                              handles Shutdown, Drain and what is fatal
 //! ├── Serving              ready
 //! │   └── Running          below the trip threshold; suspicion decays
-//! └── Suspended            not ready; a report or a trip raises the level to at least 1
+//! └── Suspended            not ready; a report, a trip or a freeze raises the level to at least 1
 //!     ├── ShuttingDown     stop stage by stage; abort what overruns
 //!     ├── Monitoring       the hold-off runs only on positive evidence
 //!     ├── Restarting       start stage by stage; any failure unwinds

@@ -30,7 +30,7 @@ pub(super) fn supervising(core: &mut Core, input: &Input, cx: &mut Cx<'_>) -> Ou
 pub(super) fn suspended(core: &mut Core, input: &Input) -> Outcome<State> {
     match input {
         Input::Reset => core.level = core.level.min(1),
-        Input::Trip | Input::Report { .. } if !input.is_fatal() => {
+        Input::Trip | Input::Frozen | Input::Report { .. } if !input.is_fatal() => {
             core.blame_if_dependency(input);
             core.level_at_least_one();
         }

@@ -11,8 +11,9 @@ use super::error::{PolicyError, in_range};
 /// the machine has halted, a `margin` before the lease can expire on the server.
 ///
 /// This holds for a process that runs. One that was frozen (stopped, swapped out, a suspended
-/// virtual machine) for longer than the margin wakes up after the fact; only a fencing token that
-/// the written-to store checks can stop it.
+/// virtual machine) for longer than the margin wakes up after the fact. The shell's watchdog then
+/// aborts it at once, where the clock went on meanwhile; what it does in that instant only a fencing
+/// token that the written-to store checks can stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fence {
     ttl: Duration,

@@ -50,7 +50,7 @@ impl Default for Tuning {
 }
 
 impl Tuning {
-    /// The hold-off after an outage in which only components failed. Default 1 s.
+    /// The hold-off after an outage in which only components failed or their runtime froze. Default 1 s.
     pub fn backoff(mut self, backoff: Duration) -> Self {
         self.backoff = backoff;
         self

@@ -57,6 +57,7 @@ fn all_inputs(plan: &Plan) -> HashSet<Input> {
         Input::Resume,
         Input::Trip,
         Input::Reset,
+        Input::Frozen,
     ]);
     inputs.extend(Timer::ALL.map(Input::Fired));
     for number in 0..=2 {

@@ -20,6 +20,7 @@
 //!   hold-off of some length has passed since the last start (L4).
 
 mod ancestor;
+mod frozen;
 mod restart;
 mod stop;
 mod told;
@@ -142,6 +143,11 @@ fn brief() -> Arc<Plan> {
     plan(one_level(tiny_tuning()), &[1])
 }
 
+/// Gives up with the first start that fails.
+fn hasty() -> Arc<Plan> {
+    plan(one_level(tiny_tuning()).give_up_after(1), &[1])
+}
+
 /// Works under a lease.
 fn leased() -> Arc<Plan> {
     let fence = Fence::new(ms(6), ms(1)).with_margin(ms(1));
@@ -203,6 +209,7 @@ fn exhibits() -> impl Iterator<Item = &'static Exhibit> {
         stop::EXHIBITS,
         restart::EXHIBITS,
         told::EXHIBITS,
+        frozen::EXHIBITS,
         ancestor::EXHIBITS,
     ]
     .into_iter()

@@ -193,7 +193,12 @@ impl Reference {
                 }
             }
             Input::Fired(timer) => (!self.is_armed(timer)).then_some(Ignored::NotArmed),
-            Input::Shutdown | Input::Drain | Input::Resume | Input::Trip | Input::Reset => None,
+            Input::Shutdown
+            | Input::Drain
+            | Input::Resume
+            | Input::Trip
+            | Input::Reset
+            | Input::Frozen => None,
         }
     }
 
@@ -270,6 +275,11 @@ impl Reference {
                     self.now.blame = Blame::Dependency;
                     self.arm_silence();
                 }
+                // Says nothing of the dependency: neither blame, nor a sign of life.
+                Input::Frozen => {
+                    self.raise_level_to_one();
+                    self.void_clean_run();
+                }
                 Input::Reset => self.lower_level_to_one(),
                 Input::Drain => self.drain(Cause::Drain),
                 Input::Shutdown => self.end(End::Stopped, Cause::Shutdown),
@@ -322,6 +332,7 @@ impl Reference {
                 Input::Fired(Timer::Stage) => self.unwind(Cause::StartOverdue),
                 Input::Fired(Timer::Fence) => self.unwind(Cause::Fence),
                 Input::Trip => self.unwind(Cause::Trip),
+                Input::Frozen => self.unwind(Cause::Frozen),
                 Input::Reset => self.lower_level_to_one(),
                 Input::Drain => self.wind_down(Cause::Drain, Then::Drain),
                 Input::Shutdown => self.wind_down(Cause::Shutdown, Then::Stop),
@@ -372,6 +383,7 @@ impl Reference {
                 Input::Fired(Timer::Silence) => self.trip(Cause::Silence),
                 Input::Fired(Timer::Fence) => self.trip(Cause::Fence),
                 Input::Trip => self.trip(Cause::Trip),
+                Input::Frozen => self.trip(Cause::Frozen),
                 Input::Fired(Timer::Decay) => {
                     let suspicion = suspicion.saturating_sub(1);
                     self.now.state = State::Running { suspicion };
@@ -430,6 +442,12 @@ impl Reference {
                 Input::Trip => {
                     self.raise_level_to_one();
                     self.blame(true);
+                    if step == StopStep::Delaying {
+                        self.stop_next_stage();
+                    }
+                }
+                Input::Frozen => {
+                    self.raise_level_to_one();
                     if step == StopStep::Delaying {
                         self.stop_next_stage();
                     }
@@ -494,6 +512,7 @@ impl Reference {
                     self.raise_level_to_one();
                     self.blame(true);
                 }
+                Input::Frozen => self.raise_level_to_one(),
                 Input::Reset => self.lower_level_to_one(),
                 _ => return false,
             },

@@ -219,7 +219,7 @@ fn any_noise() -> impl Strategy<Value = AnyInput> {
     ];
     let off_by = prop_oneof![8 => Just(0_i8), 1 => Just(-1), 1 => Just(1)];
     (
-        0_u8..32,
+        0_u8..33,
         0_u32..9,
         class,
         0_u8..6,
@@ -283,6 +283,7 @@ impl AnyInput {
             28 => Input::Resume,
             29 => Input::Trip,
             30 => Input::Reset,
+            31 => Input::Frozen,
             // One that ends the run is rare.
             _ if self.remaining == 0 => Input::Shutdown,
             _ => Input::Resume,

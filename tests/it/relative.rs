@@ -83,7 +83,8 @@ impl Numbers {
             | Input::Drain
             | Input::Resume
             | Input::Trip
-            | Input::Reset => {}
+            | Input::Reset
+            | Input::Frozen => {}
         }
         input
     }

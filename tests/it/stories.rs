@@ -699,6 +699,7 @@ fn what_would_have_tripped_cuts_the_delay_short() -> Told {
         report(Class::Critical),
         report(Class::Fatal),
         Input::Trip,
+        Input::Frozen,
         Input::Gone {
             component,
             epoch,
@@ -731,6 +732,84 @@ fn neither_a_fence_nor_a_trip_allows_a_delay() -> Told {
     let mut world = World::running(plan(delay(), &[1]))?;
     world.input(Input::Trip)?;
     assert_eq!(world.machine().slot(ComponentId(0)), Slot::Stopping);
+    Ok(())
+}
+
+// A frozen runtime.
+
+/// The runtime of the components freezes twice, and the dependency is fine all along.
+#[test]
+fn a_frozen_runtime_stops_the_world_and_blames_nobody() -> Told {
+    let mut world = World::running(plan(small_policy().trip_threshold(3), &[1]))?;
+    world.stay_alive(4)?;
+    world.input(Input::Frozen)?;
+    assert_eq!(world.effects[0], Effect::Ready(false));
+    assert_eq!(world.machine().slot(ComponentId(0)), Slot::Stopping);
+    // It thaws within the stop deadline.
+    world.wait(Some(3))?;
+    world.answer_all()?;
+    assert_eq!(world.machine().session(), Some(1), "the evidence stands");
+    world.act(Action::Alive)?;
+    world.wait(Some(3))?;
+    world.input(Input::Frozen)?;
+    let timer = Timer::HoldOff;
+    assert_eq!(world.effects, [Effect::Disarm { timer }]);
+    let silence = world.checked.monitor().left(Timer::Silence);
+    assert_eq!(silence, Some(ms(5)), "a freeze is no sign of life");
+    // The backoff, counted from the second freeze, and not the window.
+    assert_eq!(world.recover()?, Some(ms(4)));
+    check(
+        &world,
+        expect![[r#"
+        0ns Restarting (recovered)
+        0ns Running (all_up)
+        4ms ShuttingDown (frozen)
+        7ms Monitoring (all_gone)
+        14ms Restarting (recovered)
+        14ms Running (all_up)
+    "#]],
+    );
+    Ok(())
+}
+
+/// A start that a freeze undid is a failed one, and what does not thaw in time is wedged.
+#[test]
+fn a_runtime_that_freezes_during_starts_ends_the_run() -> Told {
+    let starting = |limit| -> Result<World, Violation> {
+        let policy = small_policy().give_up_after(limit);
+        let mut world = World::new(plan(policy, &[1]), true)?;
+        world.act(Action::Alive)?;
+        world.input(Input::Frozen)?;
+        assert_eq!(world.phase(), Phase::ShuttingDown);
+        Ok(world)
+    };
+    let mut gives_up = starting(1)?;
+    gives_up.answer_all()?;
+    let halted = |why| Some(Effect::Ended(End::Halted(why)));
+    assert_eq!(gives_up.effects.last().copied(), halted(Why::GaveUp));
+    assert_eq!(gives_up.records()[0].failed_starts, 1);
+    let mut wedged = starting(2)?;
+    wedged.wait(Some(15))?;
+    assert_eq!(wedged.effects.last().copied(), halted(Why::Wedged));
+    Ok(())
+}
+
+/// A freeze that comes while everything is stopped is not forgotten when a drain is taken back.
+#[test]
+fn a_freeze_during_a_drain_is_held_off_when_the_drain_is_taken_back() -> Told {
+    for drained in [true, false] {
+        let mut world = World::running(plan(small_policy(), &[1]))?;
+        world.input(Input::Drain)?;
+        if drained {
+            world.answer_all()?;
+            assert_eq!(world.phase(), Phase::Drained);
+        }
+        world.input(Input::Frozen)?;
+        assert_eq!(world.effects, []);
+        world.answer_all()?;
+        world.input(Input::Resume)?;
+        assert_eq!(world.recover()?, Some(ms(4)));
+    }
     Ok(())
 }
 
@@ -954,6 +1033,16 @@ fn a_shadow_starts_and_stops_at_once_in_its_own_mind() {
     observed.tell(Input::Alive { session: 1 });
     assert!(observed.machine().is_ready());
     assert_eq!(observed.machine().epoch(), 2);
+}
+
+#[test]
+fn a_shadow_is_tripped_by_a_frozen_runtime() {
+    let mut observed = Observed::new(plan(small_policy(), &[1]));
+    observed.tell(Input::Alive { session: 1 });
+    assert!(observed.machine().is_ready());
+    observed.tell(Input::Frozen);
+    assert_eq!(observed.machine().phase(), Phase::Monitoring);
+    assert_eq!(observed.machine().blame(), Blame::Component);
 }
 
 #[test]

@@ -433,6 +433,7 @@ fn inputs() -> Vec<(String, Input)> {
     add("resume".into(), Input::Resume);
     add("trip".into(), Input::Trip);
     add("reset".into(), Input::Reset);
+    add("frozen".into(), Input::Frozen);
     inputs
 }
 

@@ -27,7 +27,7 @@ pub(crate) const IGNORED: [Ignored; 6] = [
 ];
 
 /// Every cause by its name, since causes carry data. The first is that of boot, which no input has.
-pub(crate) const CAUSES: [&str; 18] = [
+pub(crate) const CAUSES: [&str; 19] = [
     "boot",
     "report",
     "exited",
@@ -36,6 +36,7 @@ pub(crate) const CAUSES: [&str; 18] = [
     "failing",
     "silence",
     "fence",
+    "frozen",
     "trip",
     "drain",
     "resume",
@@ -204,7 +205,7 @@ pub(crate) struct Noise {
 pub(crate) fn any_action() -> impl Strategy<Value = Action> {
     let number = prop_oneof![8 => Just(0_i8), 1 => Just(-1), 1 => Just(1)];
     let noise =
-        (0_u8..9, 0_u32..9, 0_u32..64, number).prop_map(|(kind, component, detail, number)| {
+        (0_u8..10, 0_u32..9, 0_u32..64, number).prop_map(|(kind, component, detail, number)| {
             Noise {
                 kind,
                 component,
@@ -489,6 +490,7 @@ impl World {
             5 => Input::Failing {
                 session: near(self.machine().session().unwrap_or_default()),
             },
+            9 => Input::Frozen,
             6 if !self.timed => Input::Fired(Timer::ALL[noise.detail as usize % Timer::ALL.len()]),
             _ => Input::LeaseRenewed {
                 epoch,

@@ -19,6 +19,10 @@ fn l4_proven_recovery() {
     life.bites(Law::L4, |tape| {
         tape.insert_before(fired(Timer::HoldOff), Input::Trip, &[]);
     });
+    // A freeze of the runtime in the middle of it.
+    life.bites(Law::L4, |tape| {
+        tape.insert_before(fired(Timer::HoldOff), Input::Frozen, &[]);
+    });
     // A gap that no timer told of.
     life.bites(Law::L4, |tape| {
         let in_session = |turn: &Turn| turn.input == Some(Input::Alive { session: 2 });
@@ -162,6 +166,15 @@ fn l19_fresh_evidence() {
             &[Effect::Disarm {
                 timer: Timer::Silence,
             }],
+        );
+    });
+    // Watched anew at rest, by what is no news of the dependency.
+    life.bites(Law::L19, |tape| {
+        let (timer, anew) = (Timer::HoldOff, arm(Timer::Silence, 8));
+        tape.insert_before(
+            fired(timer),
+            Input::Frozen,
+            &[Effect::Disarm { timer }, anew],
         );
     });
     // Time passes, and nothing is seen.

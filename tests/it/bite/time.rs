@@ -121,6 +121,7 @@ fn l15_one_deadline_a_phase() {
         Input::Shutdown,
         Input::Drain,
         Input::Trip,
+        Input::Frozen,
     ] {
         life.bites(Law::L15, |tape| {
             let aborts = turn_with(|effect| matches!(effect, Effect::Abort { .. }));
@@ -142,6 +143,12 @@ fn l16_no_delay() {
         };
         tape.insert_before(turn_with(ready_off), gone, &[]);
     });
+    // It stays ready, or goes on with a start, on a runtime that is frozen.
+    for goes_on in [ready_off, ready_on] {
+        life.bites(Law::L16, |tape| {
+            tape.insert_before(turn_with(goes_on), Input::Frozen, &[]);
+        });
+    }
     life.bites(Law::L16, |tape| {
         // The second suspicion is one too many.
         tape.insert_before(

@@ -141,7 +141,8 @@ impl<'a> Walk<'a> {
             }
             210..=212 => self.input(Input::Drain),
             213..=216 => self.input(Input::Resume),
-            217..=219 => self.input(Input::Trip),
+            217..=218 => self.input(Input::Trip),
+            219 => self.input(Input::Frozen),
             220..=221 => self.input(Input::Reset),
             222 => self.input(Input::Shutdown),
             223..=229 => {

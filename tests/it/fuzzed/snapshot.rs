@@ -241,6 +241,7 @@ fn every_input(machine: &Machine) -> Vec<Input> {
         Input::Resume,
         Input::Trip,
         Input::Reset,
+        Input::Frozen,
     ];
     inputs.extend(Timer::ALL.map(Input::Fired));
     let plan = machine.plan();

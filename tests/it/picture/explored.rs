@@ -42,7 +42,8 @@ impl Group {
             | Cause::StartOverdue
             | Cause::Failing
             | Cause::Silence
-            | Cause::Fence => Self::Failure,
+            | Cause::Fence
+            | Cause::Frozen => Self::Failure,
             Cause::Trip | Cause::Drain | Cause::Resume | Cause::Shutdown => Self::Command,
             Cause::Wedged | Cause::GaveUp | Cause::Fatal => Self::End,
         }
@@ -65,6 +66,7 @@ pub(super) enum Kind {
     Resume,
     Trip,
     Reset,
+    Frozen,
     Stale,
 }
 
@@ -93,6 +95,7 @@ impl Kind {
             Input::Resume => Self::Resume,
             Input::Trip => Self::Trip,
             Input::Reset => Self::Reset,
+            Input::Frozen => Self::Frozen,
         }
     }
 }
@@ -125,7 +128,12 @@ fn is_stale(input: Input, machine: &Machine) -> bool {
             let owner = machine.plan().layout().lease_owner();
             other(epoch) || owner.is_none_or(|owner| slot(owner) == Slot::Down)
         }
-        Input::Shutdown | Input::Drain | Input::Resume | Input::Trip | Input::Reset => false,
+        Input::Shutdown
+        | Input::Drain
+        | Input::Resume
+        | Input::Trip
+        | Input::Reset
+        | Input::Frozen => false,
     }
 }
 
@@ -148,6 +156,7 @@ impl fmt::Display for Kind {
             Self::Resume => f.write_str("resume"),
             Self::Trip => f.write_str("trip"),
             Self::Reset => f.write_str("reset"),
+            Self::Frozen => f.write_str("frozen"),
             Self::Stale => f.write_str("stale input"),
         }
     }
