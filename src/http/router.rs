@@ -1,0 +1,167 @@
+//! The endpoints as an axum router, and the body of a health answer.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::live::Live;
+use crate::shell::{News, lock};
+use crate::{Handle, Status};
+
+/// A health answer is about now: nobody may keep it.
+const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
+
+/// How long the texts of an answer are told again while nothing new is published: what is counted
+/// down in them is told to a tenth of a second, and to name who is awaited all components are looked at.
+const A_MOMENT: Duration = Duration::from_millis(100);
+
+/// The body of `/status/check` and `/readyz`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct HealthBody {
+    /// Whether the service is ready.
+    pub ready: bool,
+    /// The state's name: `Running`, `ShuttingDown`, `Monitoring`, `Restarting`, `Drained`,
+    /// `Stopped` or `Halted`.
+    pub state: &'static str,
+    /// Since when it has been in this state: RFC 3339, UTC, in milliseconds.
+    pub since: String,
+    /// The number of the current incarnation, or of the last one; 0 before the first start.
+    pub epoch: u64,
+    /// Why it is in this state, in words.
+    pub reason: String,
+    /// What must happen for it to be ready again; `null` while it is.
+    pub awaited: Option<String>,
+    /// The number of the present outage, or of the last one. Boot is outage 0.
+    pub outage: u64,
+    /// What was last seen of the dependency; `null` before the first observation.
+    pub dependency: Option<DependencyBody>,
+}
+
+/// The dependency in a [`HealthBody`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct DependencyBody {
+    /// Whether it was alive.
+    pub alive: bool,
+    /// The kind of failure, if it fails and the probe told one.
+    pub class: Option<&'static str>,
+    /// The evidence, or why it fails and what to do.
+    pub what: String,
+}
+
+/// `/status/check`, `/readyz` and `/livez`, for any router.
+pub fn router<S: Clone + Send + Sync + 'static>(handle: Handle) -> Router<S> {
+    Router::new()
+        .route("/status/check", get(ready))
+        .route("/readyz", get(ready))
+        .route("/livez", get(live))
+        .with_state(Arc::new(Health::new(handle)))
+}
+
+/// What `/status/check` answers now.
+pub fn health(handle: &Handle) -> (StatusCode, HealthBody) {
+    let status = handle.status();
+    let body = HealthBody {
+        ready: status.ready,
+        state: status.phase.as_str(),
+        since: humantime::format_rfc3339_millis(since(&status)).to_string(),
+        epoch: status.epoch,
+        reason: status.reason.to_string(),
+        awaited: status.awaited,
+        outage: status.outage,
+        dependency: status.dependency.map(|sight| DependencyBody {
+            alive: sight.alive,
+            class: sight.class,
+            what: sight.what.to_string(),
+        }),
+    };
+    (code(body.ready), body)
+}
+
+/// When the present state was entered, by the clock of the system.
+fn since(status: &Status) -> SystemTime {
+    let since = SystemTime::now().checked_sub(status.since);
+    // A clock that was never set may be nearer to its epoch than that.
+    since.map_or(SystemTime::UNIX_EPOCH, |since| {
+        since.max(SystemTime::UNIX_EPOCH)
+    })
+}
+
+/// What the endpoints share.
+struct Health {
+    handle: Handle,
+    said: Mutex<Said>,
+    live: Live,
+}
+
+/// The last answer, which is good for a moment unless something new is published.
+struct Said {
+    news: News,
+    /// The flag that it went by.
+    flag: bool,
+    code: StatusCode,
+    body: Bytes,
+    /// `None` before the first answer.
+    until: Option<Instant>,
+}
+
+impl Health {
+    fn new(handle: Handle) -> Self {
+        let said = Said {
+            news: handle.news(),
+            flag: false,
+            code: StatusCode::SERVICE_UNAVAILABLE,
+            body: Bytes::new(),
+            until: None,
+        };
+        Self {
+            handle,
+            said: Mutex::new(said),
+            live: Live::default(),
+        }
+    }
+
+    /// What to answer now. Readiness itself is never that of a moment ago.
+    fn says(&self) -> (StatusCode, Bytes) {
+        let mut said = lock(&self.said);
+        let flag = self.handle.is_ready();
+        let good = said.until.is_some_and(|until| Instant::now() < until);
+        if said.news.any() || said.flag != flag || !good {
+            let (code, body) = health(&self.handle);
+            (said.flag, said.code) = (flag, code);
+            // Strings and numbers always fit into JSON.
+            said.body = serde_json::to_vec(&body).unwrap_or_default().into();
+            said.until = Some(Instant::now() + A_MOMENT);
+        }
+        (said.code, said.body.clone())
+    }
+}
+
+async fn ready(State(health): State<Arc<Health>>) -> Response {
+    let (code, body) = health.says();
+    let json = (header::CONTENT_TYPE, "application/json");
+    (code, [json, NO_STORE], body).into_response()
+}
+
+async fn live(State(health): State<Arc<Health>>) -> Response {
+    let alive = health.live.check(&health.handle).await;
+    let says = alive.err().unwrap_or("alive\n");
+    (code(alive.is_ok()), [NO_STORE], says).into_response()
+}
+
+fn code(good: bool) -> StatusCode {
+    if good {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
+}
