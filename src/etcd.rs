@@ -80,6 +80,35 @@
 //! every 2 s at least, by a read for which etcd looks at all keys of that work. Each change of who runs
 //! what is one transaction for up to 100 shards.
 //!
+//! # Threads
+//!
+//! Where the run has a [thread of its own](crate::Builder::control_thread), the clients share no thread with
+//! the service either. Two threads serve all probes, memberships and shards of the process; they are started
+//! when they are first needed and end with the process. There are two, because a copy of many keys takes
+//! long to read, and no renewal is to wait for it:
+//!
+//! | thread | what runs there |
+//! | --- | --- |
+//! | `overwatch-etcd` | the probe; leases: grants, renewals, registration, revocation |
+//! | `overwatch-keys` | copies of the members and the claims; claims and releases |
+//!
+//! So a lease is renewed and etcd is observed in time while the service's tasks keep all workers busy,
+//! or block them. What users write is never called, polled or dropped there: the functions of shards run
+//! on the service's runtime, as components do, and so does the planning of who runs what. A log
+//! subscriber is the user's code as well: what the clients log is written by the log's thread of the run;
+//! what the libraries below log on these threads is lost.
+//!
+//! In place the clients' tasks are tasks of the runtime that awaits the run, and one that blocks its thread
+//! blocks them too; names are looked up by that runtime's blocking threads, and its drop waits for a
+//! resolver that hangs.
+//!
+//! An endpoint's name is looked up on a thread of its own (`overwatch-name`), one for each name at most
+//! and 32 for the process, before a client is made. A resolver that never answers holds up nothing: a
+//! look-up ends for its caller with the connect timeout (for leases and claims: with half of the time
+//! between two renewals, 3 s at most), and neither the end of a run nor that of the process waits for it.
+//! The library looks a name up again when it connects, on 8 threads (`overwatch-etcd-b`,
+//! `overwatch-keys-b`) at most.
+//!
 //! # Building
 //!
 //! etcd-client compiles etcd's protocol files, so this feature needs `protoc` and protobuf's own
@@ -94,6 +123,7 @@ mod endpoint;
 mod error;
 mod fault;
 mod hash;
+mod home;
 mod judge;
 mod keys;
 mod lane;
@@ -102,6 +132,7 @@ mod line;
 mod membership;
 mod memory;
 mod mirror;
+mod names;
 mod probe;
 mod seat;
 mod shards;

@@ -6,6 +6,7 @@ mod balance;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -222,15 +223,24 @@ impl Cluster {
         Found::of(&trails, now())
     }
 
-    /// Reads the records, and shows what has changed. A node that has ended by itself is an error.
+    /// Reads the records, and shows what has changed. A node that has ended by itself is an error, but
+    /// for one that stood still beyond its lease: its watchdog aborts it when it goes on. It is started
+    /// again at once, as an orchestrator would.
     pub(crate) fn look(&mut self) -> Result<(), String> {
         for node in self.all() {
             if self.nodes[node].process.is_some() {
                 self.with(node, Process::read)?;
                 if let Some(status) = self.with(node, Process::ended)? {
+                    let process = &self.processes[self.process(node)?];
+                    let stale = process.stood_still(self.wanted.ttl);
                     self.kill(node)?;
                     let id = self.id(node);
-                    return Err(format!("{id} has ended by itself: {status}"));
+                    if !stale || status.signal() != Some(Signal::ABORT.as_raw()) {
+                        return Err(format!("{id} has ended by itself: {status}"));
+                    }
+                    let what = "was aborted by its watchdog, and is started again";
+                    self.screen.say(id, what);
+                    self.launch(node)?;
                 }
             }
             self.show(node);

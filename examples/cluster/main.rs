@@ -19,7 +19,8 @@
 //! **How it is judged**: not by etcd, nor by what the nodes believe. Each job writes down when it
 //! starts, begins and ends a unit of work, and stops, in a file of its process, by a clock that all
 //! processes share; the judge reads these files and nothing else. (A process that was frozen beyond its
-//! time to live may end what it had begun; it must begin nothing more.)
+//! time to live may end what it had begun; it must begin nothing more. Its watchdog aborts it when it goes
+//! on, and it is started again.)
 //!
 //! A node is in `node.rs`: it is what a service of yours would look like. `--help` says what else can be
 //! asked for. It ends with a table of the jobs and one of the faults, and with 1 if a promise was

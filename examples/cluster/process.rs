@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -97,6 +98,13 @@ impl Process {
             spell.until = Some(now());
         }
         self.signal(Signal::CONT)
+    }
+
+    /// Whether it stood still for so long, and goes on.
+    pub(crate) fn stood_still(&self, time: Duration) -> bool {
+        let length = |spell: &Spell| spell.until.map(|until| until - spell.from);
+        let longest = self.trail.frozen.iter().filter_map(length).max();
+        longest.is_some_and(|nanos| Duration::from_nanos(nanos) >= time)
     }
 
     /// Reads what has been written down since the last time.

@@ -6,6 +6,7 @@ use std::io;
 use etcd_client::Error;
 
 use super::fault::Fault;
+use crate::shell::place::Gone;
 
 /// Why a connection, or a question on one, failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +116,12 @@ impl From<Error> for Cause {
             Error::TransportError(error) => tls(&deepest(&error)),
             other => Self::passing(Fault::Unreachable, shorten(&other.to_string())),
         }
+    }
+}
+
+impl From<Gone> for Cause {
+    fn from(_: Gone) -> Self {
+        Self::passing(Fault::Unreachable, "the thread of etcd's clients has ended")
     }
 }
 

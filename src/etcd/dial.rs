@@ -4,6 +4,8 @@ use etcd_client::{Client, ConnectOptions, Error};
 
 use super::cause::is_auth_disabled;
 use super::config::{EtcdConfig, Pace};
+use super::names::{NAMES, name_of};
+use crate::shell::place::Mode;
 
 /// Opens a client for one member. The simulation has one of its own.
 #[async_trait::async_trait]
@@ -17,6 +19,12 @@ pub(super) struct Tcp;
 #[async_trait::async_trait]
 impl Dial for Tcp {
     async fn dial(&self, url: &str, config: &EtcdConfig) -> Result<Client, Error> {
+        // The caller limits the time of it. In place there is no other thread.
+        if Mode::current() == Mode::Apart
+            && let Some(name) = name_of(url)
+        {
+            NAMES.look_up(&name).await?;
+        }
         let url = [url];
         let Some((name, password)) = &config.user else {
             return Client::connect(url, Some(options(config))).await;

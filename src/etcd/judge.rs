@@ -5,6 +5,7 @@ mod telling;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Level;
 
 use super::cause::Cause;
 use super::config::{EtcdConfig, Pace};
@@ -15,6 +16,7 @@ use super::memory::{Finding, Mark, Memory};
 use super::seat::Seat;
 use crate::Observation;
 use crate::policy::Tuning;
+use crate::shell::log;
 
 /// Judges what the answers of all members amount to.
 pub(super) struct Judge {
@@ -385,7 +387,9 @@ impl Judge {
                 self.seats[index].read(store, Some(store.term));
                 let why = format!("{}: {why}", self.seats[index].url());
                 if self.config.verdict_of(Fault::StoreReset) == Verdict::Transient {
-                    tracing::warn!(target: "overwatch::etcd", "{}: {why}", Fault::StoreReset);
+                    log(Level::WARN, move |at_ms| {
+                        tracing::warn!(target: "overwatch::etcd", at_ms, "{}: {why}", Fault::StoreReset);
+                    });
                     return true;
                 }
                 // Said once, and then every layer must prove itself anew.
@@ -411,13 +415,15 @@ impl Judge {
             return;
         }
         if !self.unchecked_said {
-            tracing::warn!(
-                target: "overwatch::etcd",
-                "{}: this user may not ask for etcd's alarms ({}), so the write path, the space and \
-                 corruption are not checked",
-                self.seats[index].url(),
-                cause.text
-            );
+            let (url, why) = (self.seats[index].url().to_owned(), cause.text.clone());
+            log(Level::WARN, move |at_ms| {
+                tracing::warn!(
+                    target: "overwatch::etcd",
+                    at_ms,
+                    "{url}: this user may not ask for etcd's alarms ({why}), so the write path, the \
+                     space and corruption are not checked"
+                );
+            });
         }
         self.unchecked = true;
         self.unchecked_said = true;

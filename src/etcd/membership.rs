@@ -19,8 +19,12 @@ pub(super) use node::{Node, failure};
 pub(super) use session::Session;
 
 use super::config::EtcdConfig;
+use super::home::{CLIENTS, KEYS};
+use crate::machine::Class;
+use crate::shell::place::Mode;
+use crate::shell::text_of;
 use crate::{Component, Context, Failure, Fence};
-use node::{Only, Times};
+use node::{Only, SOON_GONE, Times};
 use session::Running;
 
 /// Makes the node a member of its cluster: a [`Component`], and a handle to ask. Clones are the same
@@ -34,7 +38,7 @@ use session::Running;
 /// use overwatch::etcd::{EtcdConfig, EtcdProbe, Membership, Shard, Shards};
 /// use overwatch::{Overwatch, Policy};
 ///
-/// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let etcd = EtcdConfig::new(["http://127.0.0.1:2379"])?;
 /// let membership = Membership::builder(etcd.clone(), "checker", "node-1")
 ///     .metadata("10.0.0.1:8080")
@@ -60,6 +64,7 @@ use session::Running;
 ///     .then()
 ///     .component("checks", checks)
 ///     .build()?;
+/// service.run_or_exit().await;
 /// # Ok(())
 /// # }
 /// ```
@@ -92,6 +97,13 @@ use session::Running;
 /// live by default). A process' clock is `CLOCK_MONOTONIC` on Linux, which goes on while the process is
 /// stopped (SIGSTOP, a cgroup freezer) but not while the whole machine is suspended: after that, nothing
 /// but a [fencing token](super::Shard::token) helps.
+///
+/// **A job that blocks its thread for good** ends only with the process. Run the service by
+/// [`run_or_exit`](crate::Overwatch::run_or_exit), which leaves the process when the job has survived its
+/// abort, and the membership has waited for it in vain, for another stop deadline. And leave the
+/// [fence watchdog](crate::Builder::fence_watchdog) on, which aborts the process before the lease can
+/// expire; also one that was stopped (SIGSTOP) for longer than that, as soon as it goes on. Let an
+/// orchestrator start it again.
 #[derive(Clone)]
 pub struct Membership(Arc<Node>);
 
@@ -154,8 +166,29 @@ impl Membership {
 #[async_trait::async_trait]
 impl Component for Membership {
     async fn run(&self, ctx: Context) -> Result<(), Failure> {
-        let node = &*self.0;
-        let Some(_only) = Only::one(&node.running) else {
+        // Where the client's thread has the lease in hand still, this incarnation is not gone.
+        let hold = ctx.hold();
+        let node = Arc::clone(&self.0);
+        let part = ctx.clone();
+        let live = part.as_part_of_run(CLIENTS.run(async move {
+            let _hold = hold;
+            node.live(&ctx).await
+        }));
+        let lived = tokio::select! {
+            biased;
+            lived = live => lived,
+            never = self.0.publish_members() => match never {},
+        };
+        self.0.publish_newest();
+        lived.unwrap_or_else(|gone| Err(failure("the lease is in nobody's hands", &gone.into())))
+    }
+}
+
+impl Node {
+    /// One incarnation of the membership. Its renewals are to wait for no task of the service's.
+    async fn live(self: Arc<Self>, ctx: &Context) -> Result<(), Failure> {
+        let node = &*self;
+        let Some(_only) = Only::within(SOON_GONE, &node.running).await else {
             let text = "this membership runs twice: add it to one service, once";
             return Err(Failure::new(text).fatal());
         };
@@ -164,33 +197,45 @@ impl Component for Membership {
         }
         node.line.reopen();
         node.lease_line.reopen();
-        let Some(granted) = ctx.until_stopping(node.grant(&ctx)).await else {
+        let Some(granted) = ctx.until_stopping(node.grant(ctx)).await else {
             return Ok(());
         };
         let session = granted?;
         node.remember(session.lease);
         let running = Running::publish(Arc::clone(&session), &node.session);
         let life = async {
-            node.register(&session, &ctx).await?;
+            node.register(&session, ctx).await?;
             // Whatever happens from here on, the others tell.
             std::future::pending().await
         };
+        let following = KEYS.run({
+            let (node, session) = (Arc::clone(&self), Arc::clone(&session));
+            async move { node.follow(&session).await }
+        });
         let ended = tokio::select! {
             biased;
             () = ctx.stopping() => Ok(()),
-            lost = node.renew(&session, &ctx) => Err(lost),
+            lost = node.renew(&session, ctx) => Err(lost),
             refused = life => refused,
-            lost = node.follow(&session) => Err(lost),
+            lost = following => Err(lost.unwrap_or_else(|gone| {
+                failure("the members are not followed", &gone.into())
+            })),
         };
         match &ended {
             Ok(()) => {
                 // Nothing more is begun under it; what goes on is allowed while it stops.
                 node.session.send_replace(None);
-                node.leave(&ctx).await;
+                node.leave(ctx).await;
             }
             // Whatever works under it is ended before anything else is done. What may be left in etcd
             // is removed at the next start.
-            Err(_) => session.end(),
+            Err(failure) => {
+                session.end();
+                // The component's task, which is to return it, may be far from its turn.
+                if failure.class() == Class::Critical && Mode::current() == Mode::Apart {
+                    ctx.report(Failure::new(text_of(failure)).critical());
+                }
+            }
         }
         drop(running);
         ended

@@ -15,10 +15,12 @@ use etcd_client::{
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
+use tracing::Level;
 
 use super::cause::{Cause, shorten};
 use super::connection::next;
 use super::line::{Line, PAUSE, TARGET};
+use crate::shell::log;
 
 /// One key as etcd has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,10 +43,12 @@ impl Strange {
     }
 
     /// What follows from it is told along.
-    pub(super) fn seen(&mut self, key: &[u8], what: &str) {
+    pub(super) fn seen(&mut self, key: &[u8], what: &'static str) {
         if self.0.len() < MOST_WARNINGS && self.0.insert(key.to_owned()) {
             let key = shorten(&String::from_utf8_lossy(key));
-            tracing::warn!(target: TARGET, key, "nothing that a node wrote: {what}");
+            log(Level::WARN, move |at_ms| {
+                tracing::warn!(target: TARGET, at_ms, key, "nothing that a node wrote: {what}");
+            });
         }
     }
 }
@@ -150,8 +154,11 @@ impl Mirror {
                     }
                     Err(cause) => {
                         if !std::mem::replace(&mut self.failing, true) {
-                            let (prefix, fault, why) = (&self.prefix, cause.fault, &cause.text);
-                            tracing::warn!(target: TARGET, prefix, %fault, why, "cannot follow what is below the prefix");
+                            let (prefix, fault, why) =
+                                (self.prefix.clone(), cause.fault, cause.text);
+                            log(Level::WARN, move |at_ms| {
+                                tracing::warn!(target: TARGET, at_ms, prefix, %fault, why, "cannot follow what is below the prefix");
+                            });
                         }
                         self.rest_until = Instant::now() + PAUSE;
                         continue;
@@ -172,8 +179,10 @@ impl Mirror {
                         return News::Changed;
                     },
                     Err(cause) => {
-                        let prefix = &self.prefix;
-                        tracing::debug!(target: TARGET, prefix, fault = %cause.fault, why = cause.text, "the watch ended");
+                        let (prefix, fault, why) = (self.prefix.clone(), cause.fault, cause.text);
+                        log(Level::DEBUG, move |at_ms| {
+                            tracing::debug!(target: TARGET, at_ms, prefix, %fault, why, "the watch ended");
+                        });
                         self.watch = None;
                         self.rest_until = self.begun + SHORTEST_WATCH;
                     }
@@ -278,7 +287,10 @@ impl Mirror {
         // A change that is under way will have come when it is asked again; after that the watch is
         // deaf.
         if self.doubt == Some(self.revision) {
-            tracing::debug!(target: TARGET, prefix = self.prefix, "the watch does not tell what is read");
+            let prefix = self.prefix.clone();
+            log(Level::DEBUG, move |at_ms| {
+                tracing::debug!(target: TARGET, at_ms, prefix, "the watch does not tell what is read");
+            });
             self.watch = None;
         }
         self.doubt = Some(self.revision);

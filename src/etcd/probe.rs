@@ -7,14 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
+use tokio::runtime::{Handle, Id};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep_until};
 
+use super::cause::Cause;
 use super::config::EtcdConfig;
 use super::connection::Answer;
 use super::dial::{Dial, Tcp};
 use super::error::EtcdConfigError;
 use super::fault::{Fault, Verdict};
+use super::home::CLIENTS;
 use super::judge::Judge;
 use super::lane::{Event, Lane};
 use super::layer::Kind;
@@ -27,6 +30,9 @@ use crate::{Observation, Probe};
 /// All work is done inside [`observe`](Probe::observe). Dropping a pending call closes the
 /// connections, and the next call opens new ones; so does a long pause between calls. Calls that
 /// overlap take turns.
+///
+/// Where the service has a multi-thread runtime, the probe is polled on a thread of its own, which it
+/// shares with the renewals of leases: see the [module](crate::etcd).
 ///
 /// ```no_run
 /// use overwatch::etcd::{EtcdConfig, EtcdProbe};
@@ -42,7 +48,9 @@ use crate::{Observation, Probe};
 /// # Ok(())
 /// # }
 /// ```
-pub struct EtcdProbe {
+pub struct EtcdProbe(Arc<Inner>);
+
+struct Inner {
     config: Arc<EtcdConfig>,
     vigil: Mutex<Vigil>,
     hurry: Notify,
@@ -77,27 +85,27 @@ impl EtcdProbe {
             lanes: Vec::new(),
             asked_last: [0; 3],
             sights: Arc::clone(&sights),
-            returned_at: None,
+            returned: None,
         });
-        Ok(Self {
+        Ok(Self(Arc::new(Inner {
             config,
             vigil,
             hurry: Notify::new(),
             proving: AtomicBool::new(false),
             sights,
-        })
+        })))
     }
 
     /// What was last seen of each endpoint, in the order in which they were given.
     pub fn endpoints(&self) -> Vec<EndpointSight> {
-        self.sights.get()
+        self.0.sights.get()
     }
 }
 
 impl fmt::Debug for EtcdProbe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EtcdProbe")
-            .field("config", &self.config)
+            .field("config", &self.0.config)
             .finish_non_exhaustive()
     }
 }
@@ -105,21 +113,19 @@ impl fmt::Debug for EtcdProbe {
 #[async_trait::async_trait]
 impl Probe for EtcdProbe {
     async fn observe(&self) -> Observation {
-        let mut vigil = self.vigil.lock().await;
-        vigil.resume(Instant::now());
-        let mut watched = Watched {
-            vigil: &mut vigil,
-            finished: false,
-        };
-        let observation = watched.vigil.observe(&self.hurry, &self.proving).await;
-        watched.finished = true;
-        observation
+        let inner = Arc::clone(&self.0);
+        let observed = CLIENTS.run(async move { inner.observe().await }).await;
+        observed.unwrap_or_else(|gone| {
+            let Cause { fault, text, .. } = gone.into();
+            Observation::failing(format!("{fault}: {text}")).classed(fault.as_str())
+        })
     }
 
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
-        let (gap, limit) = (self.config.pace.longest_gap(), policy.silence_limit());
+        let config = &self.0.config;
+        let (gap, limit) = (config.pace.longest_gap(), policy.silence_limit());
         let threshold = policy.trip_threshold();
-        if threshold > 1 && self.config.verdict_of(Fault::StoreReset) == Verdict::Certain {
+        if threshold > 1 && config.verdict_of(Fault::StoreReset) == Verdict::Certain {
             return Err(PolicyError::new(
                 "trip_threshold",
                 threshold.to_string(),
@@ -143,11 +149,29 @@ impl Probe for EtcdProbe {
 
     fn hurry(&self) {
         // If no call waits now, the next one does: no observation before this is good enough.
-        self.hurry.notify_one();
+        self.0.hurry.notify_one();
     }
 
     fn proving(&self, on: bool) {
-        self.proving.store(on, Ordering::Relaxed);
+        self.0.proving.store(on, Ordering::Relaxed);
+    }
+
+    fn home(&self) -> Option<Handle> {
+        CLIENTS.handle()
+    }
+}
+
+impl Inner {
+    async fn observe(&self) -> Observation {
+        let mut vigil = self.vigil.lock().await;
+        vigil.resume(Instant::now());
+        let mut watched = Watched {
+            vigil: &mut vigil,
+            finished: false,
+        };
+        let observation = watched.vigil.observe(&self.hurry, &self.proving).await;
+        watched.finished = true;
+        observation
     }
 }
 
@@ -160,16 +184,18 @@ struct Vigil {
     /// The lane that each layer was last asked on.
     asked_last: [usize; 3],
     sights: Arc<Sights>,
-    /// When the last call returned; none if it was dropped.
-    returned_at: Option<Instant>,
+    /// When the last call returned, and on which runtime; none if it was dropped.
+    returned: Option<(Instant, Option<Id>)>,
 }
 
 impl Vigil {
     /// Goes on from the last call, or begins anew if that is too long ago: what was heard then says
-    /// nothing about the time between.
+    /// nothing about the time between. So it does on another runtime than that of the connections, which
+    /// may have ended.
     fn resume(&mut self, now: Instant) {
-        if let Some(at) = self.returned_at.take()
+        if let Some((at, runtime)) = self.returned.take()
             && now < at + self.config.pace.longest_gap()
+            && runtime == runtime_id()
         {
             // Nobody listened in between.
             self.judge.excuse(now - at, now);
@@ -196,7 +222,7 @@ impl Vigil {
             }
             self.judge.prove(proving.load(Ordering::Relaxed));
             if let Some(observation) = self.judge.next(now) {
-                self.returned_at = Some(now);
+                self.returned = Some((now, runtime_id()));
                 self.sights.publish(self.judge.seats(), &observation);
                 return observation;
             }
@@ -325,6 +351,10 @@ impl Vigil {
             }
         }
     }
+}
+
+fn runtime_id() -> Option<Id> {
+    Handle::try_current().ok().map(|runtime| runtime.id())
 }
 
 /// The next thing that happens on any lane.

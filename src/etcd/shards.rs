@@ -193,10 +193,10 @@ impl Component for Shards {
         let Some(session) = ctx.until_stopping(self.node.session()).await else {
             return Ok(());
         };
-        let node = Arc::clone(&self.node);
-        Worker::new(node, Arc::clone(&self.work), session, ctx)
-            .run()
-            .await
+        let (node, work) = (Arc::clone(&self.node), Arc::clone(&self.work));
+        let part = ctx.clone();
+        let worker = Worker::new(node, work, session, ctx);
+        part.as_part_of_run(worker.run()).await
     }
 }
 

@@ -3,11 +3,13 @@
 use std::fmt::Write;
 use std::sync::Mutex;
 
+use tracing::Level;
+
 use super::config::EtcdConfig;
 use super::fault::Fault;
 use super::seat::Seat;
 use crate::Observation;
-use crate::shell::lock;
+use crate::shell::{lock, log};
 
 /// What was last seen of one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,9 +69,11 @@ impl Sights {
         if !alive || known.logged == usable {
             return;
         }
-        known.logged = usable;
+        known.logged.clone_from(&usable);
         drop(known);
-        log(&sights);
+        let all = usable.iter().all(|&usable| usable);
+        let level = if all { Level::INFO } else { Level::WARN };
+        log(level, move |at_ms| describe(&sights, at_ms));
     }
 }
 
@@ -84,7 +88,7 @@ fn sight(seat: &Seat) -> EndpointSight {
     }
 }
 
-fn log(sights: &[EndpointSight]) {
+fn describe(sights: &[EndpointSight], at_ms: u64) {
     let mut text = String::new();
     for EndpointSight {
         url,
@@ -102,8 +106,8 @@ fn log(sights: &[EndpointSight]) {
         let _ = write!(text, "{separator}{url}: {is}");
     }
     if sights.iter().all(|sight| sight.usable) {
-        tracing::info!(target: "overwatch::etcd", "every endpoint is usable: {text}");
+        tracing::info!(target: "overwatch::etcd", at_ms, "every endpoint is usable: {text}");
     } else {
-        tracing::warn!(target: "overwatch::etcd", "not every endpoint is usable: {text}");
+        tracing::warn!(target: "overwatch::etcd", at_ms, "not every endpoint is usable: {text}");
     }
 }

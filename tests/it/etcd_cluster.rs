@@ -1,9 +1,12 @@
 //! Membership and shards against a real etcd, in real time: several nodes of one process.
 
+mod blocked;
 mod bounds;
+mod busy;
 mod faults;
 mod nodes;
 mod record;
+mod threads;
 mod work;
 
 use std::time::Duration;

@@ -12,6 +12,36 @@
 #[path = "../../src"]
 pub mod source {
     pub mod etcd;
+    pub mod shell {
+        /// Everything is in place here, and logged at once.
+        pub mod log {
+            #[derive(Clone)]
+            pub struct Log;
+
+            impl Log {
+                pub fn of_the_process() -> Self {
+                    Self
+                }
+
+                pub fn guard_thread<T>(&self, work: impl FnOnce() -> T) -> T {
+                    work()
+                }
+
+                pub async fn scope_task<F: Future>(self, work: F) -> F::Output {
+                    work.await
+                }
+            }
+
+            pub fn current() -> Option<Log> {
+                None
+            }
+
+            pub fn log(_: tracing::Level, write: impl FnOnce(u64) + Send + 'static) {
+                write(0);
+            }
+        }
+        pub mod place;
+    }
 }
 mod fake;
 mod judged;
@@ -36,6 +66,8 @@ mod shell {
     use std::sync::{Mutex, MutexGuard, PoisonError};
 
     use overwatch::Failure;
+
+    pub(crate) use crate::source::shell::{log::log, place};
 
     pub(crate) async fn unwinding<T>(
         work: impl Future<Output = Result<T, Failure>> + Unpin,

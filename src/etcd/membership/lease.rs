@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use etcd_client::{Client, Error};
 use tokio::time::{Instant, sleep, sleep_until};
+use tracing::Level;
 
 use super::node::{Node, failure};
 use super::session::Session;
 use crate::etcd::cause::{Cause, is_lease_gone};
 use crate::etcd::line::{PAUSE, TARGET};
+use crate::shell::log;
 use crate::{Context, Failure};
 
 /// What came of one renewal.
@@ -37,10 +39,12 @@ impl Node {
                 Ok(granted) => {
                     if granted.ttl() > seconds {
                         // Safe, since work ends by the shorter one; but others take over later.
-                        tracing::warn!(
-                            target: TARGET, id = self.id, asked = seconds, granted = granted.ttl(),
-                            "etcd grants no lease this short: its election timeout asks for a longer one"
-                        );
+                        let (id, granted) = (self.id.clone(), granted.ttl());
+                        log(Level::WARN, move |at_ms| {
+                            tracing::warn!(target: TARGET, at_ms, id, asked = seconds, granted,
+                                "etcd grants no lease this short: its election timeout asks for a longer one"
+                            );
+                        });
                     }
                     let session = Arc::new(Session::new(granted.id(), sent));
                     self.renewed(&session, sent, ctx);
@@ -51,7 +55,11 @@ impl Node {
             if cause.is_refusal() {
                 return Err(failure("no lease", &cause));
             }
-            tracing::debug!(target: TARGET, id = self.id, why = cause.text, "no lease yet");
+            let (id, why) = (self.id.clone(), cause.text);
+            log(
+                Level::DEBUG,
+                move |at_ms| tracing::debug!(target: TARGET, at_ms, id, why, "no lease yet"),
+            );
             sleep(PAUSE).await;
         }
     }
@@ -73,8 +81,10 @@ impl Node {
                 Ok(Renewal::Unsure) => at = Instant::now() + PAUSE,
                 Err(cause) => {
                     if !failing {
-                        let (fault, why) = (cause.fault.as_str(), &cause.text);
-                        tracing::warn!(target: TARGET, id = self.id, fault, why, "the lease was not renewed");
+                        let (id, fault, why) = (self.id.clone(), cause.fault.as_str(), cause.text);
+                        log(Level::WARN, move |at_ms| {
+                            tracing::warn!(target: TARGET, at_ms, id, fault, why, "the lease was not renewed");
+                        });
                     }
                     failing = true;
                     at = Instant::now() + PAUSE;
@@ -112,7 +122,9 @@ impl Node {
         })
     }
 
+    /// Nothing is allowed under the lease from here on, whoever is to be told of it later.
     pub(super) fn lost(&self, session: &Session, why: &str) -> Failure {
+        session.end();
         let (id, lease) = (&self.id, session.lease);
         let text =
             format!("the lease {lease:x} of {id} is lost: {why}; other nodes may do its work now");

@@ -1,12 +1,15 @@
 //! What this node is in etcd, and what it leaves to its next epoch.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use etcd_client::{Client, Error};
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout_at};
+use tracing::Level;
 
 use super::lease::UNREGISTERED;
 use super::members::Members;
@@ -14,10 +17,11 @@ use super::session::Session;
 use crate::etcd::cause::Cause;
 use crate::etcd::config::EtcdConfig;
 use crate::etcd::hash::named;
+use crate::etcd::home::KEYS;
 use crate::etcd::keys::Prefix;
 use crate::etcd::line::{Line, PAUSE, TARGET};
 use crate::etcd::mirror::{Mirror, Strange};
-use crate::shell::lock;
+use crate::shell::{lock, log};
 use crate::{Context, Failure};
 
 /// One node. Everything in it outlives the epochs.
@@ -31,6 +35,9 @@ pub(in super::super) struct Node {
     pub(super) times: Times,
     pub(super) session: watch::Sender<Option<Arc<Session>>>,
     pub(super) members: watch::Sender<Members>,
+    /// The newest that is not published yet.
+    seen: Mutex<Option<Members>>,
+    newly_seen: Notify,
     /// Whoever works under the lease holds a receiver.
     work: watch::Sender<()>,
     /// The present lease, and those of earlier epochs that were not revoked, oldest first.
@@ -75,6 +82,8 @@ impl Node {
             times,
             session: watch::Sender::default(),
             members: watch::Sender::default(),
+            seen: Mutex::default(),
+            newly_seen: Notify::new(),
             work: watch::Sender::default(),
             leases: Mutex::default(),
             running: AtomicBool::new(false),
@@ -93,6 +102,18 @@ impl Node {
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    /// One question on the line, asked on the thread for keys.
+    pub(in super::super) async fn ask<T, F, Fut>(self: &Arc<Self>, question: F) -> Result<T, Cause>
+    where
+        T: Send + 'static,
+        F: FnOnce(Client) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let node = Arc::clone(self);
+        let asked = KEYS.run(async move { node.line.ask(question).await });
+        asked.await.unwrap_or_else(|gone| Err(gone.into()))
     }
 
     /// Keeps the lease from being revoked while it is held.
@@ -136,6 +157,24 @@ impl Node {
         self.times.renew_every
     }
 
+    /// Publishes what is seen of the members while they are followed.
+    ///
+    /// To be awaited on the service's runtime: who looks at what is published may do so for long, and
+    /// until then nothing else can be published.
+    pub(super) async fn publish_members(&self) -> Infallible {
+        loop {
+            self.newly_seen.notified().await;
+            self.publish_newest();
+        }
+    }
+
+    pub(super) fn publish_newest(&self) {
+        let newest = lock(&self.seen).take();
+        if let Some(members) = newest {
+            self.members.send_replace(members);
+        }
+    }
+
     /// Follows the members until this node is no longer among them.
     pub(super) async fn follow(&self, session: &Session) -> Failure {
         let every = self.times.renew_every;
@@ -147,7 +186,8 @@ impl Node {
             mirror.next().await;
             drop(mirror.take_removed());
             let members = Members::read(&prefix, &mirror, &mut strange);
-            self.members.send_replace(members);
+            *lock(&self.seen) = Some(members);
+            self.newly_seen.notify_one();
             let lease = mirror.entries().get(&own).map(|entry| entry.lease);
             let registered = session.registered_at();
             if registered.is_some_and(|revision| revision <= mirror.revision())
@@ -176,17 +216,23 @@ impl Node {
                 match self.revoke(lease).await {
                     Ok(()) => self.forget(lease),
                     Err(cause) => {
-                        tracing::debug!(target: TARGET, id = self.id, why = cause.text, "not left yet");
+                        let (id, why) = (self.id.clone(), cause.text);
+                        log(
+                            Level::DEBUG,
+                            move |at_ms| tracing::debug!(target: TARGET, at_ms, id, why, "not left yet"),
+                        );
                         sleep(PAUSE).await;
                     }
                 }
             }
         });
         if left.await.is_err() {
-            tracing::warn!(
-                target: TARGET, id = self.id,
-                "left without a word: there was still work, or etcd did not answer; the lease runs out"
-            );
+            let id = self.id.clone();
+            log(Level::WARN, move |at_ms| {
+                tracing::warn!(target: TARGET, at_ms, id,
+                    "left without a word: there was still work, or etcd did not answer; the lease runs out"
+                );
+            });
         }
     }
 }
@@ -195,8 +241,19 @@ impl Node {
 pub(super) struct Only<'a>(&'a AtomicBool);
 
 impl<'a> Only<'a> {
-    pub(super) fn one(running: &'a AtomicBool) -> Option<Self> {
-        (!running.swap(true, Ordering::AcqRel)).then_some(Self(running))
+    /// The only one, once another that is about to be gone is gone: it may have been dropped just now
+    /// where this is awaited, and still be aborted on the clients' thread.
+    pub(super) async fn within(time: Duration, running: &'a AtomicBool) -> Option<Self> {
+        let until = Instant::now() + time;
+        loop {
+            if !running.swap(true, Ordering::AcqRel) {
+                return Some(Self(running));
+            }
+            if Instant::now() >= until {
+                return None;
+            }
+            sleep(PAUSE).await;
+        }
     }
 }
 
@@ -222,6 +279,8 @@ pub(in super::super) fn failure(what: &str, cause: &Cause) -> Failure {
 
 /// No lease of etcd's has this id.
 pub(super) const NO_LEASE: i64 = -1;
+/// How long the abort of one that was dropped may take.
+pub(super) const SOON_GONE: Duration = Duration::from_secs(1);
 const MOST_LEASES: usize = 8;
 const LONGEST_PATIENCE: Duration = Duration::from_secs(3);
 

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn, TxnOp};
 use tokio::time::{Instant, sleep};
+use tracing::Level;
 
 use super::node::{NO_LEASE, Node, failure};
 use super::session::Session;
 use crate::etcd::cause::Cause;
 use crate::etcd::line::{PAUSE, TARGET};
+use crate::shell::log;
 use crate::{Context, Failure};
 
 /// Who is registered.
@@ -124,10 +126,12 @@ impl Node {
                 }
             }
             _ => {
-                tracing::info!(
-                    target: TARGET, id, lease = format!("{lease:x}"), seconds = left,
-                    "the id is still registered: waiting for that lease to run out"
-                );
+                let id = id.clone();
+                log(Level::INFO, move |at_ms| {
+                    tracing::info!(target: TARGET, at_ms, id, lease = format!("{lease:x}"), seconds = left,
+                        "the id is still registered: waiting for that lease to run out"
+                    );
+                });
                 let at = Instant::now();
                 *other = Some(Other { lease, left, at });
             }
@@ -145,7 +149,11 @@ impl Node {
         if cause.is_refusal() {
             return Err(failure("not registered", cause));
         }
-        tracing::debug!(target: TARGET, id = self.id, why = cause.text, "not registered yet");
+        let (id, why) = (self.id.clone(), cause.text.clone());
+        log(
+            Level::DEBUG,
+            move |at_ms| tracing::debug!(target: TARGET, at_ms, id, why, "not registered yet"),
+        );
         sleep(PAUSE).await;
         Ok(())
     }

@@ -7,17 +7,19 @@ use std::time::Duration;
 use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn, TxnOp};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tracing::Level;
 
 use super::Work;
 use super::claims::{Claim, Follower, REMEMBERED, View};
 use super::job::{Outcome, Shard};
 use crate::etcd::cause::Cause;
+use crate::etcd::home::KEYS;
 use crate::etcd::keys::WorkKeys;
 use crate::etcd::line::{PAUSE, TARGET};
 use crate::etcd::membership::{Membership, Node, Session, failure};
-use crate::etcd::mirror::Mirror;
+use crate::etcd::mirror::{Mirror, News};
 use crate::machine::Class;
-use crate::shell::text_of;
+use crate::shell::{log, text_of};
 use crate::{Context, Failure};
 
 pub(super) struct Worker {
@@ -176,7 +178,7 @@ impl Worker {
         let key = self.own_key();
         let options = PutOptions::new().with_lease(self.session.lease);
         let ask = |mut client: Client| async move { client.put(key, "", Some(options)).await };
-        let answer = self.node.line.ask(ask).await?;
+        let answer = self.node.ask(ask).await?;
         Ok(answer
             .header()
             .ok_or_else(Cause::without_header)?
@@ -187,7 +189,8 @@ impl Worker {
         self.keys.on(&self.node.id, self.session.lease)
     }
 
-    /// Follows etcd's records in a task of its own, so that nothing keeps it from it.
+    /// Follows etcd's records in a task of its own, so that nothing keeps it from it. A view has a claim
+    /// for each shard, so it is made on the thread for keys.
     fn follow(&self) -> watch::Receiver<Option<Arc<View>>> {
         let every = self.node.check_every();
         let mut mirror = Mirror::new(Arc::clone(&self.node.line), self.keys.all(), every);
@@ -198,17 +201,40 @@ impl Worker {
             Membership::GRACE,
         );
         let (tell, told) = watch::channel(None);
-        self.ctx.spawn(async move {
+        let following = KEYS.run(async move {
             loop {
-                tokio::select! {
+                let mut news = tokio::select! {
                     biased;
-                    () = tell.closed() => return Ok(()),
-                    news = mirror.next() => {
-                        let view = follower.view(&mut mirror, news, Instant::now());
-                        tell.send_replace(Some(Arc::new(view)));
+                    () = tell.closed() => return,
+                    news = mirror.next() => news,
+                };
+                // What has come by now goes into the same view.
+                for _ in 0..MOST_IN_ONE_VIEW {
+                    let more = tokio::select! {
+                        biased;
+                        more = mirror.next() => more,
+                        () = std::future::ready(()) => break,
+                    };
+                    if more == News::Anew {
+                        news = more;
                     }
                 }
+                let begun = Instant::now();
+                let view = follower.view(&mut mirror, news, begun);
+                tell.send_replace(Some(Arc::new(view)));
+                // Of a hundred thousand shards that takes long, and claims share the thread.
+                let rest = begun.elapsed() * REST;
+                tokio::select! {
+                    biased;
+                    () = tell.closed() => return,
+                    () = sleep(rest) => {}
+                }
             }
+        });
+        let following = self.ctx.as_part_of_run(following);
+        self.ctx.spawn(async move {
+            let followed = following.await;
+            followed.map_err(|gone| failure("the claims are not followed", &gone.into()))
         });
         told
     }
@@ -234,8 +260,10 @@ impl Worker {
             Err(cause) if cause.is_refusal() => return Err(failure("claims are refused", &cause)),
             Err(cause) => {
                 if !std::mem::replace(&mut self.failing, true) {
-                    let (work, fault, why) = (&self.work.name, cause.fault, &cause.text);
-                    tracing::warn!(target: TARGET, work, %fault, why, "claims are not settled");
+                    let (work, fault, why) = (self.work.name.clone(), cause.fault, cause.text);
+                    log(Level::WARN, move |at_ms| {
+                        tracing::warn!(target: TARGET, at_ms, work, %fault, why, "claims are not settled");
+                    });
                 }
                 todo.look_again(Instant::now() + PAUSE);
             }
@@ -338,11 +366,14 @@ impl Worker {
         let Outcome::Ended(ended) = outcome else {
             return;
         };
-        let (work, shard) = (&self.work.name, job.shard.name());
+        let (work, shard) = (self.work.name.clone(), job.shard.name().to_owned());
         if job.shard.is_stopping() {
             self.backoffs.remove(&place);
             if let Err(failure) = ended {
-                tracing::warn!(target: TARGET, work, shard, failure = text_of(&failure), "a shard failed while it stopped");
+                let text = text_of(&failure);
+                log(Level::WARN, move |at_ms| {
+                    tracing::warn!(target: TARGET, at_ms, work, shard, failure = text, "a shard failed while it stopped");
+                });
                 if failure.class() == Class::Fatal {
                     self.ctx.report(failure);
                 }
@@ -361,7 +392,9 @@ impl Worker {
             Err(failure) => failure,
         };
         let text = text_of(&failure);
-        tracing::warn!(target: TARGET, work, shard, failure = text, again_in = ?pause, "a shard failed");
+        log(Level::WARN, move |at_ms| {
+            tracing::warn!(target: TARGET, at_ms, work, shard, failure = text, again_in = ?pause, "a shard failed");
+        });
         if failure.class() != Class::Component {
             self.ctx.report(failure);
         }
@@ -430,7 +463,7 @@ impl Worker {
             let is_member = Compare::lease(member, CompareOp::Equal, self.session.lease);
             let txn = Txn::new().when([is_member]).and_then(operations);
             let ask = |mut client: Client| async move { client.txn(txn).await };
-            let answer = self.node.line.ask(ask).await?;
+            let answer = self.node.ask(ask).await?;
             revision = answer
                 .header()
                 .ok_or_else(Cause::without_header)?
@@ -447,7 +480,7 @@ impl Worker {
         let on = self.own_key();
         let ask = |mut client: Client| async move { client.delete(on, None).await };
         // Not for long, because jobs may have stopped meanwhile.
-        let left = timeout(LEAVE, self.node.line.ask(ask)).await;
+        let left = timeout(LEAVE, self.node.ask(ask)).await;
         let mut answering = matches!(left, Ok(Ok(_)));
         let mut stopped: Vec<Release> = Vec::new();
         for (place, claim) in view.iter().flat_map(|view| view.claims.iter().enumerate()) {
@@ -498,6 +531,10 @@ impl Worker {
 const BATCH: usize = 100;
 /// Before etcd is told again what is not seen.
 const REPEAT: Duration = Duration::from_millis(500);
+/// How many changes go into one view, at most.
+const MOST_IN_ONE_VIEW: usize = 1_000;
+/// For how many times as long as a view took to be made none is made.
+const REST: u32 = 3;
 /// How long etcd may take to note that this node takes no part any more.
 const LEAVE: Duration = Duration::from_millis(300);
 const BACKOFF: Duration = Duration::from_secs(1);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use etcd_client::GetOptions;
 use overwatch::etcd::{EtcdConfig, Membership, MembershipBuilder, Shard, Shards};
-use overwatch::{Failure, Handle, Overwatch, Policy, RunError, Tuning, polled};
+use overwatch::{Failure, Handle, Overwatch, Policy, Probe, RunError, Tuning, polled};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -99,6 +99,26 @@ impl Setup {
         F: FnOnce(Shard) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Failure>> + Send + 'static,
     {
+        let every = Duration::from_millis(100);
+        // Nothing here depends on what the probe says: what is shown, the fence does alone.
+        self.start_all(id, polled(every, 10 * every, || async { Ok(()) }), job)
+    }
+
+    /// A node that depends on what this probe says.
+    pub(super) fn observed_by(&self, id: &str, probe: impl Probe) -> Node {
+        self.start_all(id, probe, |shard: Shard| async move {
+            while shard.sleep(Duration::from_millis(20)).await {
+                shard.check()?;
+            }
+            Ok(())
+        })
+    }
+
+    fn start_all<F, Fut>(&self, id: &str, probe: impl Probe, job: F) -> Node
+    where
+        F: FnOnce(Shard) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
         let membership = self.membership(id).build().expect("a valid membership");
         let shards = Shards::new(&membership, WORK, self.shards, job).expect("valid shards");
         let policy = Policy::builder()
@@ -110,9 +130,7 @@ impl Setup {
             .tuning(Tuning::default().backoff(Duration::from_millis(200)))
             .build()
             .expect("a valid policy");
-        let every = Duration::from_millis(100);
-        // Nothing here depends on what the probe says: what is shown, the fence does alone.
-        let service = Overwatch::watching(polled(every, 10 * every, || async { Ok(()) }))
+        let service = Overwatch::watching(probe)
             .policy(policy)
             .component("membership", membership.clone())
             .lease_owner("membership")

@@ -140,7 +140,11 @@ impl<S: Subscriber> Layer<S> for Log {
             return;
         }
         let mut line = metadata.level().to_string();
-        event.record(&mut |_: &Field, value: &dyn Debug| line += &format!(" {value:?}"));
+        event.record(&mut |field: &Field, value: &dyn Debug| {
+            if field.name() == "message" {
+                line += &format!(" {value:?}");
+            }
+        });
         self.0.lock().expect("no logging panics").push(line);
     }
 }

@@ -302,7 +302,11 @@ impl Log {
 impl<S: Subscriber> tracing_subscriber::Layer<S> for Log {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut line = event.metadata().level().to_string();
-        event.record(&mut |_: &Field, value: &dyn Debug| line += &format!(" {value:?}"));
+        event.record(&mut |field: &Field, value: &dyn Debug| {
+            if field.name() == "message" {
+                line += &format!(" {value:?}");
+            }
+        });
         self.0.lock().expect("no logging panics").push(line);
     }
 }
