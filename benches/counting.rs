@@ -6,10 +6,17 @@
 )]
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::backtrace::Backtrace;
+use std::cell::Cell;
+use std::mem;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, Ordering::Relaxed};
 
-/// Off while time is measured: it is one load then, for all alike.
-static ON: AtomicBool = AtomicBool::new(false);
+/// Whose allocations are counted: nobody's, everybody's, or those of the thread with this number. Off
+/// while time is measured: it is one load then, for all alike.
+static COUNTED: AtomicI32 = AtomicI32::new(OFF);
+const OFF: i32 = 0;
+const ALL: i32 = -1;
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 /// Bytes asked for and not given back since the begin of the count.
 static HELD: AtomicI64 = AtomicI64::new(0);
@@ -30,12 +37,12 @@ pub(crate) fn begin() {
         count.store(0, Relaxed);
     }
     ALLOCATIONS.store(0, Relaxed);
-    ON.store(true, Relaxed);
+    COUNTED.store(ALL, Relaxed);
 }
 
 /// Counts no more.
 pub(crate) fn end() -> Counted {
-    ON.store(false, Relaxed);
+    COUNTED.store(OFF, Relaxed);
     so_far()
 }
 
@@ -47,21 +54,79 @@ pub(crate) fn so_far() -> Counted {
     }
 }
 
+/// How many traces are kept of where one thread allocates.
+const TRACES: usize = 64;
+static TRACED: Mutex<Vec<Backtrace>> = Mutex::new(Vec::new());
+
+thread_local! {
+    /// The number that the system gave to this thread, once it was asked for.
+    static NUMBER: Cell<i32> = const { Cell::new(OFF) };
+    /// Whether this thread takes a trace, for which it allocates.
+    static TRACES_NOW: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Counts the allocations of one thread from now on, from zero, by the number that the system gave to it.
+pub(crate) fn begin_of(thread: i32) {
+    assert!(thread > 0, "no thread has this number");
+    ALLOCATIONS.store(0, Relaxed);
+    COUNTED.store(thread, Relaxed);
+}
+
+/// Whether the allocations of the present thread are the ones that are counted.
+pub(crate) fn is_counted() -> bool {
+    COUNTED.load(Relaxed) == number()
+}
+
+/// Counts no more, and says where that thread allocated.
+pub(crate) fn end_of() -> (u64, Vec<Backtrace>) {
+    COUNTED.store(OFF, Relaxed);
+    let traces = mem::take(&mut *TRACED.lock().expect("it does not panic"));
+    (ALLOCATIONS.load(Relaxed), traces)
+}
+
+fn number() -> i32 {
+    NUMBER.with(|number| {
+        if number.get() == OFF {
+            number.set(rustix::thread::gettid().as_raw_nonzero().get());
+        }
+        number.get()
+    })
+}
+
+/// One more allocation of the thread that is counted.
+fn trace() {
+    if TRACES_NOW.replace(true) {
+        return;
+    }
+    ALLOCATIONS.fetch_add(1, Relaxed);
+    if let Ok(mut traced) = TRACED.lock()
+        && traced.len() < TRACES
+    {
+        traced.push(Backtrace::force_capture());
+    }
+    TRACES_NOW.set(false);
+}
+
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
 struct Counting;
 
 fn took(bytes: usize) {
-    if ON.load(Relaxed) {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        let held = HELD.fetch_add(bytes as i64, Relaxed) + bytes as i64;
-        PEAK.fetch_max(held, Relaxed);
+    match COUNTED.load(Relaxed) {
+        OFF => {}
+        ALL => {
+            ALLOCATIONS.fetch_add(1, Relaxed);
+            let held = HELD.fetch_add(bytes as i64, Relaxed) + bytes as i64;
+            PEAK.fetch_max(held, Relaxed);
+        }
+        thread if thread == number() => trace(),
+        _ => {}
     }
 }
 
 fn gave_back(bytes: usize) {
-    if ON.load(Relaxed) {
+    if COUNTED.load(Relaxed) == ALL {
         HELD.fetch_sub(bytes as i64, Relaxed);
     }
 }

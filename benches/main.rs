@@ -4,9 +4,13 @@
 //! what, the figure, its spread, its limit, and whether that is kept. Names as arguments choose
 //! among [`BENCHES`]. It exits with 1 if a limit is not kept.
 
+mod allocations;
 mod counting;
 mod explore;
+mod flood;
+mod guard;
 mod idle;
+mod lease;
 mod lines;
 mod machine;
 mod report;
@@ -21,13 +25,17 @@ use lines::Lines;
 type Measure = fn(&mut Lines);
 
 /// What is measured, in this order.
-const BENCHES: [(&str, Measure); 7] = [
+const BENCHES: [(&str, Measure); 11] = [
     ("machine", machine::measure),
     ("explore", explore::measure),
     ("shell", shell::measure),
+    ("allocations", allocations::measure),
+    ("guard", guard::measure),
     ("trip", trip::measure),
+    ("flood", flood::measure),
     ("report", report::measure),
     ("status", status::measure),
+    ("lease", lease::measure),
     ("idle", idle::measure),
 ];
 

@@ -1,13 +1,21 @@
 //! How late a trip is seen: ten thousand components that are always at work, a millisecond at a
 //! time, on two workers; beside as many tasks and a bare token.
+//!
+//! There are two bare tokens. One is cancelled on the spot, by a thread that has a core. The other
+//! one by a thread that does nothing else and has to be woken for it, as the thread that supervises
+//! has to be: it is parked in the driver of a runtime of its own. Two busy workers hold both cores
+//! then, and until the scheduler gives one of them away some milliseconds may pass. That is no matter of
+//! what the woken thread does, so the slowest trips (p99) have a limit beside the second token only.
+//! Most trips (p50) are to keep up with both.
 
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use overwatch::{Context, Failure, Overwatch, Policy};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::lines::{Limit, Lines, by_turns, median, percentile, ratios};
 use crate::shell::runtime;
 
-/// The most that it may be of what a bare token takes.
+/// The most that it may be of what a bare token takes. See above for which.
 const LIMIT: f64 = 1.2;
 const COMPONENTS: usize = 10_000;
 /// What a component does in one poll.
@@ -46,6 +54,15 @@ enum From {
     Outside,
 }
 
+/// Who cancels a bare token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// Whoever trips.
+    Itself,
+    /// A thread that is woken for it.
+    Woken,
+}
+
 pub(crate) fn measure(lines: &mut Lines) {
     let runtime = runtime();
     for (from, place, name) in [
@@ -54,14 +71,16 @@ pub(crate) fn measure(lines: &mut Lines) {
         (From::Outside, Place::Main, "from outside"),
         (From::Outside, Place::Worker, "from outside, spawned"),
     ] {
-        let [ours, bare] = by_turns::<_, 2>(WARM_UP, ROUNDS * TRIPS, |who| match who {
+        let [ours, bare, woken] = by_turns::<_, 3>(WARM_UP, ROUNDS * TRIPS, |who| match who {
             0 => supervised(&runtime, place, from),
-            _ => unsupervised(&runtime, from),
+            1 => unsupervised(&runtime, from, By::Itself),
+            _ => unsupervised(&runtime, from, By::Woken),
         });
-        for (what, seen, part) in [
-            ("by the last, p50", LAST, 50),
-            ("by the last, p99", LAST, 99),
-            ("by half of them, p50", LAST / 2, 50),
+        let limit = Limit::AtMost(LIMIT);
+        for (what, seen, part, bare_limit) in [
+            ("by the last, p50", LAST, 50, limit),
+            ("by the last, p99", LAST, 99, Limit::None),
+            ("by half, p50", LAST / 2, 50, limit),
         ] {
             // Of the trips of each round.
             let of = |all: &[Vec<f64>]| -> Vec<f64> {
@@ -70,14 +89,17 @@ pub(crate) fn measure(lines: &mut Lines) {
                 seen.map(|times: Vec<f64>| percentile(&times, part))
                     .collect()
             };
-            let (ours, bare) = (of(&ours), of(&bare));
-            let what = format!("trip: {name}, seen {what} / bare");
-            let more = format!(
-                "of {TRIPS} trips; {:.2} / {:.2} ms",
-                median(&ours) * 1e3,
-                median(&bare) * 1e3
-            );
-            lines.rounds(&what, &ratios(&ours, &bare), Limit::AtMost(LIMIT), more);
+            let ours = of(&ours);
+            for (theirs, who, limit) in [(&woken, "woken", limit), (&bare, "bare", bare_limit)] {
+                let theirs = of(theirs);
+                let what = format!("trip: {name}, {what} / {who}");
+                let more = format!(
+                    "of {TRIPS} trips; {:.2} / {:.2} ms",
+                    median(&ours) * 1e3,
+                    median(&theirs) * 1e3
+                );
+                lines.rounds(&what, &ratios(&ours, &theirs), limit, more);
+            }
         }
     }
 }
@@ -155,7 +177,7 @@ impl Busy {
     fn work_and(&self, from: From, trip: impl FnOnce()) {
         self.since.get_or_init(Instant::now);
         self.work.notify_waiters();
-        std::thread::sleep(A_WHILE);
+        thread::sleep(A_WHILE);
         if from == From::Outside && self.trip() {
             trip();
         }
@@ -187,7 +209,7 @@ fn supervised(runtime: &Runtime, place: Place, from: From) -> Vec<f64> {
     let service = builder.build().expect("it can be built");
     let handle = service.handle();
     feed.alive("at boot");
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let run = scope.spawn(|| match place {
             Place::Main => runtime.block_on(service.run()),
             Place::Worker => {
@@ -208,19 +230,26 @@ fn supervised(runtime: &Runtime, place: Place, from: From) -> Vec<f64> {
     busy.seen()
 }
 
-fn unsupervised(runtime: &Runtime, from: From) -> Vec<f64> {
+fn unsupervised(runtime: &Runtime, from: From, by: By) -> Vec<f64> {
     let busy = Busy::new();
+    let token = CancellationToken::new();
+    let woken = (by == By::Woken).then(|| Woken::new(token.clone()));
     runtime.block_on(async {
-        let token = CancellationToken::new();
+        let wake = woken.as_ref().map(|woken| Arc::clone(&woken.wake));
+        let cancel = move |token: &CancellationToken| match &wake {
+            Some(wake) => wake.notify_one(),
+            None => token.cancel(),
+        };
         let up = Arc::new(AtomicUsize::new(0));
         let mut tasks = JoinSet::new();
         for number in 0..COMPONENTS {
             let (busy, token, up) = (Arc::clone(&busy), token.clone(), Arc::clone(&up));
+            let cancel = cancel.clone();
             tasks.spawn(async move {
                 up.fetch_add(1, Ordering::AcqRel);
                 while token.run_until_cancelled(busy.turn()).await.is_some() {
                     if from == From::Component && busy.is_to_trip() {
-                        token.cancel();
+                        cancel(&token);
                     }
                 }
                 busy.sees(number);
@@ -229,8 +258,33 @@ fn unsupervised(runtime: &Runtime, from: From) -> Vec<f64> {
         while up.load(Ordering::Acquire) < COMPONENTS {
             tokio::task::yield_now().await;
         }
-        busy.work_and(from, || token.cancel());
+        busy.work_and(from, || cancel(&token));
         while tasks.join_next().await.is_some() {}
     });
+    if let Some(woken) = woken {
+        woken.thread.join().expect("it does not panic");
+    }
     busy.seen()
+}
+
+/// A thread that cancels a token as soon as it is woken.
+struct Woken {
+    wake: Arc<Notify>,
+    thread: JoinHandle<()>,
+}
+
+impl Woken {
+    fn new(token: CancellationToken) -> Self {
+        let wake = Arc::new(Notify::new());
+        let thread = thread::spawn({
+            let wake = Arc::clone(&wake);
+            move || {
+                let mut runtime = Builder::new_current_thread();
+                let runtime = runtime.enable_all().build().expect("a runtime");
+                runtime.block_on(wake.notified());
+                token.cancel();
+            }
+        });
+        Self { wake, thread }
+    }
 }
