@@ -52,8 +52,8 @@
 //! | report | a component's failure report; its class says whose trouble it is |
 //! | trip | the decision to stop the world |
 //! | outage | from a trip to the next Running; boot is outage 0 |
-//! | clean run | alive observations with no failing one and no silence between them |
-//! | hold-off | how long a clean run must last before anything is started: the *window* if the dependency was to blame, the shorter *backoff* if only components failed |
+//! | clean run | alive observations with no failing one, no silence and no freeze between them |
+//! | hold-off | how long a clean run must last before anything is started: the *window* if the dependency was to blame, the shorter *backoff* if only components failed or their runtime froze |
 //! | level | how often it relapsed lately; the hold-off grows with it |
 //! | fence | the instant by which work must have stopped because the lease that allowed it runs out |
 //! | wedged | what survived its abort: only the end of the process ends it |
@@ -63,7 +63,7 @@
 //! <!-- states: written from the machine by a test, not by hand -->
 //! ```text
 //! [*]          ──▶ Monitoring    boot
-//! Running      ──▶ ShuttingDown  exited, failing, fence, report, silence
+//! Running      ──▶ ShuttingDown  exited, failing, fence, frozen, report, silence
 //!                                drain, shutdown, trip
 //! ShuttingDown ──▶ Monitoring    all_gone
 //!              ──▶ Drained       all_gone
@@ -74,7 +74,7 @@
 //!              ──▶ Stopped       shutdown
 //!              ──▶ Halted        report fatal
 //! Restarting   ──▶ Running       all_up
-//!              ──▶ ShuttingDown  exited, failing, fence, report, silence, start_failed, start_overdue
+//!              ──▶ ShuttingDown  exited, failing, fence, frozen, report, silence, start_failed, start_overdue
 //!                                drain, shutdown, trip
 //! Drained      ──▶ Monitoring    resume
 //!              ──▶ Stopped       shutdown
@@ -100,8 +100,8 @@
 //! The machine is small enough to be visited whole. [`explore`] drives the real one, not a model of
 //! it, through everything that a hostile world can do in every state it can get to: answers that are
 //! lost, late, repeated, out of order or of another epoch; timers that fire at any moment, or on a
-//! clock; reports, observations and commands at any moment. The [laws](law) judge every step, effects
-//! included. You can do the same with your own policy, in your own tests.
+//! clock; reports, observations, commands and freezes of the runtime at any moment. The [laws](law)
+//! judge every step, effects included. You can do the same with your own policy, in your own tests.
 //!
 //! **Proved**: the laws on every edge. And of each whole graph, not of paths up to some length: that
 //! recovery (L6), the end after a shutdown (L7) and rest when nothing answers (L12) are inevitable
@@ -118,7 +118,7 @@
 //!
 //! The switches are suspicion (a threshold above 1), the unready delay, giving up, growing hold-offs
 //! with longer aborts and more evidence, and a lease. A test run takes 44 plans, 409,118 states and
-//! 101.8 million edges; the large size
+//! 102.2 million edges; the large size
 //! 231 plans, 5.4 million states and 1.7 billion edges.
 //!
 //! On a clock the longest is measured too, and it is never more than the deadlines on the way: for a
@@ -131,7 +131,7 @@
 //!
 //! | it could be that | but |
 //! | --- | --- |
-//! | a law never bites | a gallery of 73 broken machines is explored in the tests; each law is the first to catch one of them, and what is asked of the whole graph is shown to bite where the laws on single steps are waived |
+//! | a law never bites | a gallery of 82 broken machines is explored in the tests; each law is the first to catch one of them, and what is asked of the whole graph is shown to bite where the laws on single steps are waived |
 //! | the explorer misses states | the plainest search there is finds as many, without a clock and with one; its compact states are read back and compared |
 //! | what is made relative (epochs, sessions, outages, counts) mattered | a property test runs a machine in which it is made relative after every step beside one in which it never is |
 //! | the search for endless paths is wrong | it is compared with the definition on 20,000 random graphs |
@@ -141,7 +141,7 @@
 //! **Assumed.** For safety nothing: the world may do what it likes. For what is inevitable, weak
 //! fairness: what could happen at every moment does happen at last. For recovery besides: components
 //! do what they are told within their deadlines, the dependency is seen alive within every silence
-//! limit and never failing, and the lease is renewed in time.
+//! limit and never failing, the lease is renewed in time, and the runtime does not freeze.
 //!
 //! **Not proved**
 //!
@@ -162,12 +162,76 @@
 //! - Every number, its default and its bounds: [`Policy`] and [`Tuning`].
 //! - How to test your own components through an outage, without waiting: `test_util` (feature
 //!   `test-util`).
-//! - Health endpoints: `http` (feature `http`). A probe for etcd, and work that is
+//! - Health endpoints: `http` (feature `http`; `http-server` to answer from a thread of their own). A probe for etcd, and work that is
 //!   shared among nodes: `etcd` (feature `etcd`).
 //!
-//! Components run on a tokio runtime. With `current_thread` one blocking component freezes them all
-//! and the supervisor too; prefer the multi-thread runtime, and with a lease the
-//! [watchdog](Builder::fence_watchdog).
+//! # Threads
+//!
+//! On the multi-thread runtime a run is supervised *apart*: the guard shares neither threads nor timers
+//! nor the log with the service that it guards.
+//!
+//! | thread | made by | what runs there |
+//! | --- | --- | --- |
+//! | `overwatch` | each run | the supervisor: every decision, its timers, signals, the end of the process; no user code, but for wakers of executors that are not tokio's |
+//! | `overwatch-log` | each run, when there is something to log; the process, for an `EtcdProbe` without a run | the `tracing` subscriber, the hook of [`Builder::on_step`], and drops of errors and of other values that are the user's |
+//! | `overwatch-words`, `overwatch-exit` | a process that is about to be left | the last words; exit handlers |
+//! | `overwatch-fence` | a run with a fence | the [watchdog](Builder::fence_watchdog) |
+//! | `overwatch-etcd` | the process, when etcd is first used (feature `etcd`) | etcd's clients: the probe, renewals of leases |
+//! | `overwatch-keys` | the process, with the first membership | copies of etcd's keys, which take long where there are many, and claims |
+//! | `overwatch-http` | `http::serve` (feature `http-server`) | health answers |
+//! | `overwatch-name`, `overwatch-etcd-b`, `overwatch-keys-b` | the process (feature `etcd`) | look-ups of names: 32 and twice 8 at most |
+//! | `overwatch-probe` | each [`isolated`] probe | that probe |
+//! | those of your runtime | you | components, sub-tasks, jobs, all other probes; the drops of all of these |
+//! | the one that awaits the run | you | the drop of components and probe after the end |
+//!
+//! The text of an error (its `Display`) is made by the thread that reports it or ends with it, after the
+//! supervisor was woken: it waits 50 ms at most for a text before it publishes a transition, and readiness
+//! is off and components are told to stop before that.
+//!
+//! **What freezes what**
+//!
+//! | what | what follows |
+//! | --- | --- |
+//! | a component blocks its thread | that component alone. If its thread was the one that turns the timers of the runtime, another one takes that over within half of the silence limit, and 4 s at most |
+//! | components block *all* threads of the runtime | the runtime is frozen: `Cause::Frozen`, see below. Timers, signals, `/livez` of `http::serve` and the fence go on |
+//! | tasks keep all threads busy | observations and stops of components are late; [`Status::poll_delay`] says by how much, and a warning is logged from a tenth of the silence limit on. It trips nothing |
+//! | the subscriber is slow, or blocks for good | events wait in a queue of 1,024, and what does not fit is counted and logged; transitions are the last to be lost. At the end the queue is waited for, 1 s at most |
+//! | `on_step` is slow | 65,536 steps wait; how many are missing is told in [`StepRecord::missed`] |
+//! | the process or its machine is stopped (SIGSTOP, a debugger, a paused virtual machine) | no freeze, and no silence of the dependency: the supervisor sees that it was late itself, and waits for a sign of life as long as if it had not been stopped. A ready service is ready again at once. The fence, whose lease went on running out, is not excused |
+//! | a waker of yours blocks | the supervisor, which wakes whoever waits for a status, a transition or a stop; with etcd the renewals too. tokio's own never do |
+//!
+//! **A frozen runtime.** Unless one of its workers has parked since the last look, the supervisor spawns a
+//! task from outside, four to eight times in the silence limit and every 2 s at least, and sees it polled. The
+//! runtime is frozen if that task waits for the whole silence limit, no metric of any worker moved, and the
+//! supervisor itself was on time; or for a quarter of it when a probe that is polled there falls silent:
+//! that silence says nothing of the dependency.
+//! That trips with [`Cause::Frozen`](machine::Cause::Frozen), which blames no dependency. What thaws within
+//! the stop and abort deadlines restarts like any outage; what does not is wedged, and the run is halted.
+//! tokio publishes the metrics of a worker when it parks and every 61 polls. So tasks that hold *every*
+//! worker for longer than a 61st of the silence limit in each of their polls look frozen too (where a probe
+//! falls silent beside them: a 244th).
+//!
+//! **Only the end of the process ends** a thread that blocks for good. `run_or_exit` leaves the process
+//! then, and the watchdog does so before a lease can run out.
+//!
+//! **In place.** On a runtime of one thread (`#[tokio::test]`, a paused clock, a simulated network, a small
+//! tool), or with [`Builder::control_thread`]`(false)`, everything runs where the run is awaited: no thread
+//! is made and no clock but tokio's is read. One component that blocks then freezes all of it, the
+//! subscriber is called by the supervisor, after the effects of a step, and neither freezes nor pauses are
+//! detected. With a lease, ask for a thread or for the watchdog.
+//!
+//! # How the process ends
+//!
+//! | what | exit |
+//! | --- | --- |
+//! | [`run_until_signal`](Overwatch::run_until_signal) and the first SIGTERM or SIGINT | an ordered stop, and it returns |
+//! | the second signal, and each that comes after the run | at once, by the signal handler: 143 after SIGTERM, 130 after SIGINT |
+//! | [`run_or_exit`](Overwatch::run_or_exit), and the run is halted | 1, within 2 s |
+//! | the fence passes and components are alive (on unless [switched off](Builder::fence_watchdog)) | SIGABRT, within 0.1 s |
+//!
+//! Leaving needs no reader of stderr, stdout or the log, and no drop of anything. A thread that is blocked
+//! for good ends only with the process, and the drop of a tokio runtime waits for it: with a lease use
+//! `run_or_exit`.
 //!
 //! # The trace
 //!
@@ -178,13 +242,14 @@
 //! | field | type | meaning |
 //! | --- | --- | --- |
 //! | `from`, `to` | string | the states: `Running`, `ShuttingDown`, `Monitoring`, `Restarting`, `Drained`, `Stopped`, `Halted` |
-//! | `cause` | string | `boot`, `report`, `exited`, `start_failed`, `start_overdue`, `failing`, `silence`, `fence`, `trip`, `drain`, `resume`, `shutdown`, `recovered`, `all_up`, `all_gone`, `wedged`, `gave_up` or `fatal` |
+//! | `cause` | string | `boot`, `report`, `exited`, `start_failed`, `start_overdue`, `failing`, `silence`, `fence`, `frozen`, `trip`, `drain`, `resume`, `shutdown`, `recovered`, `all_up`, `all_gone`, `wedged`, `gave_up` or `fatal` |
 //! | `reason` | string | the cause in words, with the error or the observation that led to it |
 //! | `component`, `class` | string, optional | whose failure it was, and its class: `component`, `dependency`, `critical` or `fatal` |
 //! | `epoch` | integer | the epoch, after the transition |
 //! | `outage` | integer | the number of the present outage, or of the last one |
 //! | `spent_ms` | integer | how long the state that was left had lasted, in milliseconds |
 //! | `observe_only` | bool | whether it only would have happened ([`Builder::observe_only`]) |
+//! | `at_ms` | integer | when it happened, in milliseconds since the run began; it may be written later. All events of this crate have it |
 //!
 //! Further targets:
 //!
@@ -195,6 +260,8 @@
 //! | `overwatch::component` | warn | a component ended with a failure: `component`, `failure`, `stopping`; also the span of each component: `name`, `epoch` |
 //! | `overwatch::probe` | info, warn | the dependency turned alive or failing, or fails in another way: `alive`, `class` |
 //! | `overwatch::etcd` | info, warn | which of etcd's endpoints can be used, when that changes; what a user may not check; what becomes of a membership, and of shards that fail |
+//! | `overwatch::runtime` | warn | the service's runtime is busy (`delay_ms`), or polls again after it was frozen; the process did not run for a while (`stopped_ms`) |
+//! | `overwatch::log` | warn | events were lost, because the subscriber is too slow: `lost`, and how many of them were `transitions` |
 //! | `overwatch::end` | error | the process is being left |
 //! | `overwatch::effect`, `overwatch::ignored` | debug | each effect; each input that was ignored, and `why` |
 //!

@@ -1,31 +1,37 @@
-//! The async shell: one task feeds the [machine](crate::machine) and carries out its effects.
+//! The async shell: one loop feeds the [machine](crate::machine) and carries out its effects.
 //!
-//! It takes no decision. It uses tokio's clock only, so it runs unchanged under
-//! `tokio::time::pause`.
+//! It uses tokio's clock only, so it runs unchanged under `tokio::time::pause`.
 
 mod builder;
 mod component;
 mod context;
+mod control;
 mod describe;
 mod end;
 mod failure;
 mod handle;
 mod incarnation;
 mod journal;
+mod leave;
+mod log;
 mod mailbox;
 mod observe;
 mod overwatch;
-mod own_thread;
+pub(crate) mod place;
 mod probe;
 mod reporter;
+mod service_watch;
 mod session;
 mod shared;
+mod signals;
 mod stage;
 mod status;
 mod supervisor;
 mod tasks;
 mod timers;
+mod told;
 mod trace;
+mod unwind;
 mod watchdog;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -39,16 +45,20 @@ pub use handle::{CommandError, Ended, Handle};
 pub use incarnation::Hold;
 pub use journal::{Lagged, Outage, Transitioned, Transitions};
 pub use overwatch::{Overwatch, StepRecord};
-pub use probe::{All, Feed, FeedProbe, Observation, Polled, Probe, all, feed, polled};
+pub use probe::{
+    All, Feed, FeedProbe, Isolated, Observation, Polled, Probe, all, feed, isolated, polled,
+};
 pub use reporter::Reporter;
 pub use status::{ComponentStatus, Sight, Status};
 
 #[cfg(feature = "http")]
 pub(crate) use handle::News;
-#[cfg(feature = "etcd")]
-pub(crate) use incarnation::unwinding;
 #[cfg(feature = "test-util")]
-pub(crate) use {incarnation::Incarnation, reporter::Batch, shared::Shared, stage::StageRun};
+pub(crate) use {
+    incarnation::Incarnation, log::Log, reporter::Batch, shared::Shared, stage::StageRun,
+};
+#[cfg(feature = "etcd")]
+pub(crate) use {log::log, unwind::unwinding};
 
 /// What a failure says, for adapters.
 #[cfg(feature = "etcd")]

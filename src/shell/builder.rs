@@ -23,7 +23,8 @@ pub struct Builder {
     stages: Vec<usize>,
     lease_owner: Option<String>,
     observe_only: bool,
-    watchdog: bool,
+    watchdog: Option<bool>,
+    control_thread: Option<bool>,
     on_step: Option<Hook>,
 }
 
@@ -36,7 +37,8 @@ impl Builder {
             stages: vec![0],
             lease_owner: None,
             observe_only: false,
-            watchdog: false,
+            watchdog: None,
+            control_thread: None,
             on_step: None,
         }
     }
@@ -108,11 +110,34 @@ impl Builder {
         self
     }
 
-    /// Aborts the process, from a thread of its own, if the fence passes and not all components are
-    /// gone: the last resort for a runtime that is blocked as a whole. It needs a
-    /// [fence](crate::policy::PolicyBuilder::fence).
-    pub fn fence_watchdog(mut self) -> Self {
-        self.watchdog = true;
+    /// Switches the fence watchdog on or off: a thread of its own that aborts the process when the
+    /// [fence](crate::policy::PolicyBuilder::fence) passes and not all components are gone. It is the last
+    /// resort for threads that are blocked for good, which nothing but the end of the process ends.
+    ///
+    /// Default: on if the policy has a fence and the run has a [thread of its own](Self::control_thread).
+    /// In place, where the clock may be paused, it is on only if it is asked for here. It is off where nothing
+    /// is done ([`observe_only`](Self::observe_only)).
+    ///
+    /// It aborts half of the fence's margin before the lease can expire. It outlives the run as long as
+    /// components do. A process that was stopped (SIGSTOP) beyond that instant is aborted as soon as it
+    /// goes on: its lease is gone, its work is alive, and another node may be doing the same. The last
+    /// words go to stderr, for 100 ms or a quarter of the margin at most.
+    ///
+    /// Switched off, a service whose threads block goes on working after its lease has expired.
+    pub fn fence_watchdog(mut self, on: bool) -> Self {
+        self.watchdog = Some(on);
+        self
+    }
+
+    /// Whether the run is supervised by a thread of its own. By default it is, unless the runtime has one
+    /// thread only.
+    ///
+    /// Without one it is supervised *in place*, where it is awaited: no thread is made, and no clock is
+    /// read but tokio's, so that a clock that is paused, or a simulated network, sees all of it. The cost:
+    /// whatever holds up that task or its runtime holds up the supervisor, and so does a subscriber of
+    /// `tracing`.
+    pub fn control_thread(mut self, on: bool) -> Self {
+        self.control_thread = Some(on);
         self
     }
 
@@ -126,9 +151,13 @@ impl Builder {
         self
     }
 
-    /// Calls this with each step of the machine, in order, before its effects are carried out. For
-    /// recorders, and for tests that let a [`Monitor`](crate::law::Monitor) read along. It must not
-    /// block, and a panic in it ends the run.
+    /// Calls this with each step of the machine, in order, after its effects are carried out. For
+    /// recorders, and for tests that let a [`Monitor`](crate::law::Monitor) read along.
+    ///
+    /// Where the run has a [thread of its own](Self::control_thread) it is called by another one, which
+    /// logs as well, and may block: up to 65,536 steps wait for it, and how many are
+    /// [missing](StepRecord::missed) is told. A panic in it ends the run, and goes on where that is
+    /// awaited.
     pub fn on_step(mut self, each: impl FnMut(StepRecord<'_>) + Send + 'static) -> Self {
         self.on_step = Some(Box::new(each));
         self
@@ -168,7 +197,7 @@ impl Builder {
             };
             layout = layout.with_lease_owner(ComponentId(place as u32));
         }
-        if self.watchdog && self.policy.fence().is_none() {
+        if self.watchdog == Some(true) && self.policy.fence().is_none() {
             return Err(BuildError::WatchdogWithoutFence);
         }
         let plan = Plan::new(self.policy, layout)?;
@@ -179,7 +208,8 @@ impl Builder {
             components,
             probe: self.probe,
             observe_only: self.observe_only,
-            watchdog: self.watchdog && !self.observe_only,
+            watchdog: self.watchdog,
+            control_thread: self.control_thread,
             on_step: self.on_step,
         })
     }

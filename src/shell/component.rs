@@ -4,9 +4,11 @@ use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use super::incarnation::{Incarnation, unwinding};
+use super::incarnation::Incarnation;
+use super::unwind::unwinding;
 use super::{Context, Failure};
 
 /// Something that the service starts and stops: a scheduler, a pool, a cluster membership.
@@ -146,12 +148,12 @@ impl<C: Component> Body for Boxed<C> {
 
 /// What the supervisor has of a component: it can begin an incarnation of it.
 pub(super) trait Begin: Send + Sync {
-    /// Begins the main task. What it returns aborts that.
-    fn begin(self: Arc<Self>, incarnation: Incarnation) -> JoinHandle<()>;
+    /// Begins the main task on this runtime. What it returns aborts that.
+    fn begin(self: Arc<Self>, incarnation: Incarnation, runtime: &Handle) -> JoinHandle<()>;
 }
 
 impl<B: Body> Begin for B {
-    fn begin(self: Arc<Self>, incarnation: Incarnation) -> JoinHandle<()> {
-        incarnation.begin(self)
+    fn begin(self: Arc<Self>, incarnation: Incarnation, runtime: &Handle) -> JoinHandle<()> {
+        incarnation.begin(self, runtime)
     }
 }

@@ -11,8 +11,11 @@ use pin_project_lite::pin_project;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::incarnation::{Hold, Incarnation, unwinding};
+use super::incarnation::{Hold, Incarnation};
 use super::mailbox::Lease;
+#[cfg(feature = "etcd")]
+use super::place::Mode;
+use super::unwind::unwinding;
 use super::{Failure, Reporter};
 use crate::machine::Cause;
 use crate::policy::MAX_DURATION;
@@ -143,6 +146,24 @@ impl Context {
     /// One that is never dropped wedges the component.
     pub fn hold(&self) -> Option<Hold> {
         Hold::of(&self.0)
+    }
+
+    /// Work of an adapter as part of the run: it knows whether it may use threads that are not the
+    /// service's, and logs where the run logs.
+    // The simulated network compiles the sources of an adapter apart from the crate.
+    #[cfg(feature = "etcd")]
+    #[doc(hidden)]
+    pub fn as_part_of_run<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+        let shared = &self.0.stage().shared;
+        // Boxed at once: it may be large, and would be kept several times.
+        let work = Mode::of(shared.is_apart()).scope(Box::pin(work));
+        let log = shared.log().cloned();
+        async move {
+            match log {
+                Some(log) => log.scope_task(work).await,
+                None => work.await,
+            }
+        }
     }
 
     /// Tells that the lease which this component owns was renewed, and renews the

@@ -33,6 +33,10 @@ pub(super) fn describe(cause: Cause, detail: Option<&str>, shared: &Shared) -> S
             policy.silence_limit()
         ),
         Cause::Fence => "the lease would run out before everything could be stopped".into(),
+        Cause::Frozen => format!(
+            "the service's runtime is frozen: no task of it was polled for {:?}",
+            policy.silence_limit()
+        ),
         Cause::Trip => "an operator tripped it".into(),
         Cause::Drain => "an operator drained it".into(),
         Cause::Resume => "an operator resumed it".into(),

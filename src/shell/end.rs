@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Failure;
+use super::told::Told;
 use crate::machine::Why;
 
 /// The run could not go on safely. The process should exit, so that an orchestrator takes over.
@@ -13,7 +14,7 @@ use crate::machine::Why;
 pub struct RunError {
     pub(super) why: Why,
     pub(super) reason: Arc<str>,
-    pub(super) failure: Option<(Option<Arc<str>>, Failure)>,
+    pub(super) failure: Option<(Option<Arc<str>>, Arc<Told>)>,
     pub(super) wedged: Vec<Arc<str>>,
 }
 
@@ -25,7 +26,7 @@ impl RunError {
 
     /// The fatal failure that ended the run, if one did.
     pub fn failure(&self) -> Option<&Failure> {
-        self.failure.as_ref().map(|(_, failure)| failure)
+        self.failure.as_ref().map(|(_, told)| told.failure())
     }
 
     /// The name of the component that failed fatally, if one did.
@@ -33,8 +34,8 @@ impl RunError {
         self.failure.as_ref()?.0.as_deref()
     }
 
-    /// The components that survived their abort. Their threads keep the process alive: leave it by
-    /// `std::process::exit`, as [`Overwatch::run_or_exit`](super::Overwatch::run_or_exit) does.
+    /// The components that survived their abort. Their threads keep the process alive, and go on with
+    /// their work: [`Overwatch::run_or_exit`](super::Overwatch::run_or_exit) leaves it.
     pub fn wedged(&self) -> &[Arc<str>] {
         &self.wedged
     }
@@ -43,8 +44,10 @@ impl RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.failure {
-            Some((Some(name), failure)) => write!(f, "halted: {name:?} failed fatally: {failure}")?,
-            Some((None, failure)) => write!(f, "halted: {failure}")?,
+            Some((Some(name), told)) => {
+                write!(f, "halted: {name:?} failed fatally: {}", told.failure())?;
+            }
+            Some((None, told)) => write!(f, "halted: {}", told.failure())?,
             None => write!(f, "halted: {}", self.reason)?,
         }
         if !self.wedged.is_empty() {

@@ -1,10 +1,13 @@
 //! The one failure type.
 
+use std::any::Any;
 use std::error::Error;
 use std::fmt::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
 use std::{iter, mem};
 
+use super::log::discard;
 use crate::machine::Class;
 
 /// The longest text that is kept of a failure, in bytes.
@@ -101,7 +104,7 @@ impl Failure {
     }
 
     /// What a panic says.
-    pub(crate) fn from_panic(payload: Box<dyn std::any::Any + Send>) -> Self {
+    pub(crate) fn from_panic(payload: Box<dyn Any + Send>) -> Self {
         let message = match (
             payload.downcast_ref::<&str>(),
             payload.downcast_ref::<String>(),
@@ -110,12 +113,15 @@ impl Failure {
             (_, Some(message)) => format!("panicked: {message}"),
             _ => "panicked".to_owned(),
         };
-        discard(payload);
-        Self::new(message)
+        // What was thrown is dropped with the failure: its drop is the user's code.
+        Self::new(Thrown {
+            message,
+            _payload: Mutex::new(payload),
+        })
     }
 }
 
-/// Dropping an error is the user's code too.
+/// Dropping an error is the user's code too: see `discard`.
 impl Drop for Failure {
     fn drop(&mut self) {
         let error = mem::replace(&mut self.error, Box::new(Gone));
@@ -123,13 +129,26 @@ impl Drop for Failure {
     }
 }
 
-/// Drops what may panic when it is dropped. What that panic throws is dropped with less care: it is
-/// leaked, since it may go on like that.
-fn discard<T>(value: T) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        mem::forget(panic);
+/// A panic as an error.
+struct Thrown {
+    message: String,
+    /// Nobody looks at it; a lock makes it `Sync`.
+    _payload: Mutex<Box<dyn Any + Send>>,
+}
+
+impl fmt::Debug for Thrown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Thrown").field(&self.message).finish()
     }
 }
+
+impl fmt::Display for Thrown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Thrown {}
 
 /// Stands where an error was.
 #[derive(Debug)]

@@ -27,6 +27,15 @@ impl Handle {
         self.0.ready.load(Ordering::Acquire)
     }
 
+    /// Whether the service's runtime is frozen, e.g. since each of its threads is blocked: it polls
+    /// nothing any more, neither components nor probes. One atomic load.
+    ///
+    /// A run that shares its thread with the components cannot see that, and says `false`.
+    #[inline]
+    pub fn is_frozen(&self) -> bool {
+        self.0.frozen.load(Ordering::Acquire)
+    }
+
     /// What the service is doing, and why.
     pub fn status(&self) -> Status {
         let summary = self.0.summary.borrow().clone();
@@ -50,8 +59,8 @@ impl Handle {
         self.0.journal.outages()
     }
 
-    /// Waits until the status is as wanted. It is looked at now, and whenever it has changed; of
-    /// changes that follow at once upon each other only the last may be seen.
+    /// Waits until the status is as wanted. It is looked at now, and whenever it has changed and the
+    /// reason is known; of changes that follow at once upon each other only the last may be seen.
     /// [`transitions`](Self::transitions) misses none.
     ///
     /// # Errors
@@ -84,7 +93,10 @@ impl Handle {
         loop {
             // A copy: who reads at leisure must not hold up the supervisor, which writes there.
             let now = summary.borrow_and_update().clone();
-            if let Some(found) = found(&now) {
+            // In this order: it may cease to be settled at any moment.
+            if let Some(found) = found(&now)
+                && now.is_settled(&self.0)
+            {
                 return Ok(found);
             }
             if now.over || summary.changed().await.is_err() {
@@ -152,19 +164,44 @@ impl Handle {
     }
 
     /// Whether the supervisor itself is alive: it is asked, and must answer in time. An outage of
-    /// the dependency has no influence on it. `false` before and after the run.
+    /// the dependency has no influence on it. `false` before the run, and at once after it.
+    ///
+    /// However many ask, the supervisor is woken once for all whose question it has not taken yet.
     pub async fn is_responsive(&self, within: Duration) -> bool {
         let mut pulse = self.0.pulse.subscribe();
         pulse.mark_unchanged();
         self.0.mailbox.ping();
-        matches!(
-            tokio::time::timeout(within, pulse.changed()).await,
-            Ok(Ok(()))
-        )
+        let answered = async {
+            tokio::select! {
+                biased;
+                answered = pulse.changed() => answered.is_ok(),
+                _ = self.wait(|_| None::<()>) => false,
+            }
+        };
+        tokio::time::timeout(within, answered)
+            .await
+            .unwrap_or(false)
+    }
+
+    /// Whether the run is over.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.summary.borrow().over
+    }
+
+    /// Stands in for the supervisor.
+    #[cfg(all(test, feature = "http"))]
+    pub(crate) fn set_frozen(&self, frozen: bool) {
+        self.0.set_frozen(frozen);
+    }
+
+    /// How many questions the supervisor has answered.
+    #[cfg(all(test, feature = "http"))]
+    pub(crate) fn answered(&self) -> u64 {
+        *self.0.pulse.borrow()
     }
 
     fn command(&self, command: Command) -> Result<(), CommandError> {
-        if self.0.summary.borrow().over {
+        if self.is_over() {
             return Err(CommandError::Ended);
         }
         if self.0.mailbox.command(command) {

@@ -5,17 +5,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::task::{Context as Poller, Poll};
 
-use pin_project_lite::pin_project;
 use tokio::runtime;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle};
 use tracing::Instrument;
 
 use super::component::Body;
+use super::log::discard;
 use super::mailbox::{Answer, Who};
 use super::reporter::{Batch, Source};
 use super::stage::{Block, Stage};
+use super::told::Told;
+use super::unwind::Unwinding;
 use super::{Context, Failure, lock};
 use crate::machine::How;
 use crate::policy::ComponentId;
@@ -46,30 +47,31 @@ struct Extras {
     reports: Arc<Source>,
     sub_tasks: Mutex<SubTasks>,
     /// What its main task ended with.
-    failure: Mutex<Option<Failure>>,
+    failure: Mutex<Option<Arc<Told>>>,
 }
 
 impl Extras {
     /// Aborts all sub-tasks, and lets no new ones begin.
-    fn abort_sub_tasks(&self) {
+    fn abort_sub_tasks(&self, runtime: &runtime::Handle) {
         let mut tasks = lock(&self.sub_tasks);
         tasks.closed = true;
-        if let Some(set) = &mut tasks.set {
-            set.abort_all();
-        }
+        let spawned = std::mem::take(&mut tasks.spawned);
         let queued = std::mem::take(&mut tasks.queued);
         drop(tasks);
-        for queued in queued {
-            let never = lock(&queued).take();
-            drop(never);
+        spawned.iter().for_each(AbortHandle::abort);
+        if queued.is_empty() {
+            return;
         }
+        let never = Never(queued);
+        // What it holds is the user's, and is dropped where the user's tasks are.
+        runtime.spawn(async move { drop(never) });
     }
 }
 
 /// How the main task of a component ended.
 pub(super) struct Ending {
     pub(super) how: How,
-    pub(super) failure: Option<Failure>,
+    pub(super) failure: Option<Arc<Told>>,
 }
 
 impl Ending {
@@ -82,11 +84,27 @@ impl Ending {
 
 #[derive(Default)]
 struct SubTasks {
-    /// Made when the first is spawned.
-    set: Option<JoinSet<()>>,
+    /// What aborts those that are spawned.
+    spawned: Vec<AbortHandle>,
     /// Blocking work that may not have begun.
     queued: Vec<Arc<Mutex<Option<Queued>>>>,
     closed: bool,
+}
+
+/// Blocking work that will never begin.
+struct Never(Vec<Arc<Mutex<Option<Queued>>>>);
+
+impl Drop for Never {
+    fn drop(&mut self) {
+        for queued in std::mem::take(&mut self.0) {
+            let never = lock(&queued).take();
+            if let Some(Queued { work, hold }) = never {
+                // On the supervisor's thread, where the runtime is gone, it is dropped elsewhere.
+                discard(work);
+                drop(hold);
+            }
+        }
+    }
 }
 
 /// Blocking work that waits for a thread.
@@ -116,10 +134,10 @@ impl Run {
         })
     }
 
-    /// The reports that wait, if there were any. Called when it has ended: its last words count.
-    pub(super) fn take_reports(&self) -> Vec<Batch> {
-        let extras = self.extras.get();
-        extras.map_or_else(Vec::new, |extras| extras.reports.take())
+    /// Takes the reports that wait. Called when it has ended: its last words count.
+    pub(super) fn take_reports(&self) -> impl Iterator<Item = Batch> + use<> {
+        let said = self.extras.get().map(|extras| extras.reports.take());
+        said.into_iter().flatten()
     }
 
     /// How its main task ended, if that is all there is to say of it.
@@ -130,6 +148,12 @@ impl Run {
     /// How its main task ended.
     pub(super) fn how(&self) -> How {
         self.ended.get().copied().unwrap_or(How::Aborted)
+    }
+
+    /// What its main task ended with, unless that was taken.
+    fn failure(&self) -> Option<Arc<Told>> {
+        let extras = self.extras.get()?;
+        lock(&extras.failure).clone()
     }
 
     /// How it ended, for whoever is told. The failure is taken, so only the first call has it.
@@ -179,9 +203,13 @@ impl Incarnation {
         tracing::info_span!(target: "overwatch::component", "component", name = %self.name(), epoch = self.stage().epoch)
     }
 
-    /// The same for its main task, which is made by the supervisor: it has nothing around it.
+    /// The same for its main task, where the run logs: it has nothing around it.
     fn main_span(&self) -> tracing::Span {
-        tracing::info_span!(target: "overwatch::component", parent: None, "component", name = %self.name(), epoch = self.stage().epoch)
+        let span = || tracing::info_span!(target: "overwatch::component", parent: None, "component", name = %self.name(), epoch = self.stage().epoch);
+        match self.stage().shared.log() {
+            Some(log) => log.span(tracing::Level::INFO, span),
+            None => span(),
+        }
     }
 
     fn extras(&self) -> &Extras {
@@ -209,15 +237,9 @@ impl Incarnation {
     }
 
     /// Begins its main task. What it returns aborts that.
-    pub(super) fn begin<B: Body>(self, body: Arc<B>) -> JoinHandle<()> {
-        let span = self.main_span();
-        let work = MainTask(self).run(body);
-        if span.is_disabled() {
-            return tokio::spawn(work);
-        }
-        // Boxed, so that whoever wants no spans does not pay for their room.
-        let work: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(work);
-        tokio::spawn(work.instrument(span))
+    pub(super) fn begin<B: Body>(self, body: Arc<B>, runtime: &runtime::Handle) -> JoinHandle<()> {
+        // If the runtime is gone, so is the task, and what it has is let go of.
+        runtime.spawn(MainTask(self).run(body))
     }
 
     /// It is over before it has begun, unless it was already.
@@ -229,7 +251,9 @@ impl Incarnation {
 
     /// Aborts its sub-tasks; no new ones begin.
     pub(super) fn abort_sub_tasks(&self) {
-        self.extras().abort_sub_tasks();
+        if let Some(runtime) = self.stage().shared.runtime() {
+            self.extras().abort_sub_tasks(runtime);
+        }
     }
 
     pub(super) fn is_gone(&self) -> bool {
@@ -242,7 +266,7 @@ impl Incarnation {
             Ok(()) => How::Returned,
             Err(failure) => {
                 let how = How::Failed(failure.class());
-                *lock(&self.extras().failure) = Some(failure);
+                *lock(&self.extras().failure) = Some(Told::new(failure));
                 how
             }
         };
@@ -251,46 +275,59 @@ impl Incarnation {
 
     /// Spawns a task that belongs to this incarnation, unless that is over.
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.with_sub_tasks(|tasks, runtime, hold| {
-            // What has ended needs no handle any more; so the set holds no more than is alive.
-            let set = tasks.set.get_or_insert_default();
-            while set.try_join_next().is_some() {}
-            set.spawn_on(
-                async move {
-                    work.await;
-                    drop(hold);
-                }
-                .instrument(self.span()),
-                runtime,
-            );
-        });
+        let Some((runtime, hold)) = self.may_spawn() else {
+            return;
+        };
+        let work = async move {
+            work.await;
+            drop(hold);
+        };
+        // Without the lock of the sub-tasks, which the supervisor takes: the subscriber is the user's
+        // code, and so is the drop of what cannot be spawned.
+        let task = runtime.spawn(work.instrument(self.span())).abort_handle();
+        let mut tasks = lock(&self.extras().sub_tasks);
+        if tasks.closed {
+            drop(tasks);
+            return task.abort();
+        }
+        // What has ended needs no handle any more; so there are no more of these than are alive.
+        tasks.spawned.retain(|task| !task.is_finished());
+        tasks.spawned.push(task);
     }
 
     /// The same for work that blocks. What has not begun when the others are aborted never will.
     pub(super) fn spawn_blocking(&self, work: impl FnOnce() + Send + 'static) {
+        let Some((runtime, hold)) = self.may_spawn() else {
+            return;
+        };
         let span = self.span();
-        self.with_sub_tasks(|tasks, runtime, hold| {
-            let work = Box::new(move || span.in_scope(work));
-            let queued = Arc::new(Mutex::new(Some(Queued { work, hold })));
-            tasks.queued.retain(|queued| lock(queued).is_some());
-            tasks.queued.push(Arc::clone(&queued));
-            runtime.spawn_blocking(move || {
-                let begun = lock(&queued).take();
-                if let Some(Queued { work, hold }) = begun {
-                    work();
-                    drop(hold);
-                }
-            });
+        let work = Box::new(move || span.in_scope(work));
+        let queued = Arc::new(Mutex::new(Some(Queued { work, hold })));
+        {
+            let mut tasks = lock(&self.extras().sub_tasks);
+            if !tasks.closed {
+                tasks.queued.retain(|queued| lock(queued).is_some());
+                tasks.queued.push(Arc::clone(&queued));
+            } else {
+                drop(tasks);
+                return drop(queued);
+            }
+        }
+        runtime.spawn_blocking(move || {
+            let begun = lock(&queued).take();
+            if let Some(Queued { work, hold }) = begun {
+                work();
+                drop(hold);
+            }
         });
     }
 
-    fn with_sub_tasks(&self, spawn: impl FnOnce(&mut SubTasks, &runtime::Handle, Hold)) {
-        let mut tasks = lock(&self.extras().sub_tasks);
-        if let (false, Some(runtime), Some(hold)) =
-            (tasks.closed, self.stage().shared.runtime(), Hold::of(self))
-        {
-            spawn(&mut tasks, &runtime, hold);
+    /// Where sub-tasks run, and a hold for one more; nothing if there are to be none any more.
+    fn may_spawn(&self) -> Option<(&runtime::Handle, Hold)> {
+        if lock(&self.extras().sub_tasks).closed {
+            return None;
         }
+        Some((self.stage().shared.runtime()?, Hold::of(self)?))
     }
 
     fn who(&self) -> Who {
@@ -329,14 +366,39 @@ impl MainTask {
                 return;
             }
             let ctx = Context::new(self.0.clone());
-            // A closure may panic before it has made its future.
-            let begun = catch_unwind(AssertUnwindSafe(|| body.run(ctx)));
-            let begun = begun.map_err(|panic| self.0.end(Err(Failure::from_panic(panic))));
-            let result = Unwinding { work: begun.ok() }.await;
-            if self.0.run().ended.get().is_none() {
-                self.0.end(result);
+            // The subscriber is the user's code, so the span is made here. A closure may panic before
+            // it has made its future.
+            let begun = catch_unwind(AssertUnwindSafe(|| {
+                let span = self.0.main_span();
+                let work = span.in_scope(|| body.run(ctx));
+                (work, (!span.is_disabled()).then_some(span))
+            }));
+            match begun {
+                Ok((work, None)) => {
+                    let result = Unwinding { work: Some(work) }.await;
+                    self.end(result);
+                }
+                Ok((work, Some(span))) => {
+                    // Boxed, so that whoever wants no spans does not pay for their room. It ends within
+                    // its span: what the subscriber does when that is left comes after the news.
+                    let work: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(async move {
+                        let result = Unwinding { work: Some(work) }.await;
+                        self.end(result);
+                        Ok(())
+                    });
+                    let work = Some(work.instrument(span));
+                    let _: Result<(), Failure> = Unwinding { work }.await;
+                }
+                Err(panic) => self.end(Err(Failure::from_panic(panic))),
             }
         }
+    }
+}
+
+impl MainTask {
+    /// Notes how it ended, and says that it has.
+    fn end(self, result: Result<(), Failure>) {
+        self.0.end(result);
     }
 }
 
@@ -344,12 +406,17 @@ impl Drop for MainTask {
     fn drop(&mut self) {
         let Self(incarnation) = self;
         let ended = incarnation.run().ended.get().is_some();
+        let failure = incarnation.run().failure();
         // What it leaves behind must not hide that it is no longer at work. Decided by the release
         // itself: a hold may be taken at any moment. After Gone this is stale and harmless.
         let was_last = incarnation.let_go();
         if ended && !was_last && incarnation.stage().told().is_none() {
             let exited = Answer::Exited(incarnation.who());
             incarnation.stage().shared.mailbox.answer(exited, true);
+        }
+        // Only now, when the end is told: it is the user's code.
+        if let Some(told) = failure {
+            incarnation.stage().shared.make_text(&told);
         }
     }
 }
@@ -383,42 +450,5 @@ impl Drop for Hold {
 impl std::fmt::Debug for Hold {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Hold").field(&self.0.name()).finish()
-    }
-}
-
-/// Runs user code to its end, and turns a panic into a failure. The future is dropped before this
-/// returns, and a panic in that drop counts too.
-pub(crate) async fn unwinding<T>(
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    Unwinding { work: Some(work) }.await
-}
-
-pin_project! {
-    /// The same as a struct, which takes no more room than the work itself.
-    struct Unwinding<W> {
-        #[pin]
-        work: Option<W>,
-    }
-}
-
-impl<T, W: Future<Output = Result<T, Failure>>> Future for Unwinding<W> {
-    type Output = Result<T, Failure>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Poller<'_>) -> Poll<Self::Output> {
-        let mut work = self.project().work;
-        let Some(running) = work.as_mut().as_pin_mut() else {
-            return Poll::Ready(Err(Failure::new("polled after its end")));
-        };
-        let result = match catch_unwind(AssertUnwindSafe(|| running.poll(cx))) {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(result)) => result,
-            Err(panic) => Err(Failure::from_panic(panic)),
-        };
-        let dropped = catch_unwind(AssertUnwindSafe(|| work.set(None)));
-        Poll::Ready(match dropped {
-            Ok(()) => result,
-            Err(panic) => result.and_then(|_| Err(Failure::from_panic(panic))),
-        })
     }
 }

@@ -160,13 +160,14 @@ impl Mailbox {
         self.wake.notify_one();
     }
 
+    /// Whoever finds an earlier question that was not taken yet shares its answer.
     pub(super) fn ping(&self) {
-        self.pinged.store(true, Ordering::Release);
-        self.wake.notify_one();
+        if !self.pinged.swap(true, Ordering::AcqRel) {
+            self.wake.notify_one();
+        }
     }
 
-    /// Wakes one more, for those that wait beside each other.
-    #[cfg(feature = "test-util")]
+    /// Wakes the supervisor, to look at what is not in here.
     pub(crate) fn nudge(&self) {
         self.wake.notify_one();
     }

@@ -13,7 +13,7 @@ use super::journal::Transitioned;
 use super::session::Sessions;
 use super::shared::Shared;
 use super::timers::Timers;
-use super::trace;
+use super::{log::Log, trace};
 use crate::machine::{Class, Effect, Input, Phase, Shadow, Timer};
 use crate::policy::Plan;
 
@@ -31,7 +31,7 @@ pub(super) struct Route {
 }
 
 impl Observed {
-    pub(super) fn new(plan: Arc<Plan>, sessions: &mut Sessions) -> Self {
+    pub(super) fn new(plan: Arc<Plan>, sessions: &mut Sessions, log: &Log) -> Self {
         let mut effects = Vec::new();
         let shadow = Shadow::new(plan, &mut effects);
         let mut observed = Self {
@@ -41,7 +41,7 @@ impl Observed {
             transitions: 0,
         };
         sessions.enter(observed.phase());
-        carry_out(&effects, &mut observed.timers, sessions);
+        carry_out(&effects, &mut observed.timers, sessions, log);
         observed
     }
 
@@ -64,7 +64,7 @@ impl Observed {
                 ..
             } => (Some(input), None),
             Input::Report { .. } => (None, Some(input)),
-            Input::LeaseRenewed { .. } => (None, Some(input)),
+            Input::LeaseRenewed { .. } | Input::Frozen => (None, Some(input)),
             Input::Fired(Timer::Fence) => (None, None),
             Input::Fired(Timer::Silence) => (session.map(|session| Input::Alive { session }), None),
             Input::Drain | Input::Resume | Input::Reset | Input::Trip => (Some(input), Some(input)),
@@ -82,14 +82,15 @@ impl Observed {
         &mut self,
         input: Input,
         detail: Option<&str>,
-        shared: &Shared,
+        shared: &Arc<Shared>,
         sessions: &mut Sessions,
+        log: &Log,
     ) {
         if let Input::Fired(timer) = input {
             self.timers.disarm(timer);
         }
         if input == Input::Fired(Timer::HoldOff) {
-            sessions.hurry();
+            let _ = sessions.hurry();
         }
         let (timers, entered, transitions) =
             (&mut self.timers, &mut self.entered, &mut self.transitions);
@@ -107,20 +108,19 @@ impl Observed {
                     outage: machine.outage(),
                     spent: now - *entered,
                 };
-                trace::transition(&transitioned, shared, true);
+                trace::transition(log, transitioned, shared, true);
                 *entered = now;
                 *transitions += 1;
             }
             sessions.enter(machine.phase());
-            carry_out(effects, timers, sessions);
+            carry_out(effects, timers, sessions, log);
         });
     }
 }
 
 /// Timers and sessions are real; the rest is only logged.
-fn carry_out(effects: &[Effect], timers: &mut Timers, sessions: &mut Sessions) {
+fn carry_out(effects: &[Effect], timers: &mut Timers, sessions: &mut Sessions, log: &Log) {
     for effect in effects {
-        trace::effect(effect, true);
         match *effect {
             Effect::Arm { timer, after } => {
                 timers.arm(timer, after);
@@ -131,4 +131,5 @@ fn carry_out(effects: &[Effect], timers: &mut Timers, sessions: &mut Sessions) {
             _ => {}
         }
     }
+    trace::effects(log, effects, true);
 }

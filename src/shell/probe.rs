@@ -2,12 +2,16 @@
 
 mod all;
 mod feed;
+mod isolated;
 mod polled;
 
 use std::borrow::Cow;
 
+use tokio::runtime::Handle;
+
 pub use all::{All, all};
 pub use feed::{Feed, FeedProbe, feed};
+pub use isolated::{Isolated, isolated};
 pub use polled::{Polled, polled};
 
 use crate::policy::{Policy, PolicyError};
@@ -82,7 +86,7 @@ impl Observation {
 /// | hangs | after the silence limit the dependency counts as failed, and the call is dropped and made anew |
 /// | panics | a failing observation that says so; it is called again after a second |
 /// | returns at once, again and again | it is called a hundred times a second at most |
-/// | blocks its thread | as if it hung; it is not called again until the call has returned |
+/// | blocks its thread | as if it hung; it is not called again until the call has returned. Until then one thread fewer is left to the service: [`isolated`] gives it one of its own |
 ///
 /// ```
 /// use overwatch::{Observation, Probe};
@@ -108,18 +112,25 @@ pub trait Probe: Send + Sync + 'static {
     async fn observe(&self) -> Observation;
 
     /// The supervisor waits for nothing but one more observation: make it now rather than at the
-    /// next interval. It is called when a hold-off has passed, from the supervisor's own task, so it
-    /// must not block. By default it does nothing, and the observation comes when it comes. What was
-    /// observed before this call does not open the gate.
+    /// next interval. It is called when a hold-off has passed, before a call of [`observe`](Self::observe)
+    /// or while one is pending, by the same task, so it must not block. By default it does nothing, and the
+    /// observation comes when it comes. What was observed before this call does not open the gate.
     fn hurry(&self) {}
 
     /// Tells whether a start depends on what is observed: `true` while the service is stopped or
     /// stopping, `false` while it starts or runs. A probe that forgives what passes by itself, an
     /// election for one, should forgive nothing while it is `true`: a clean run has no error. It is
-    /// called from the supervisor's own task whenever that changes, so it must not block. By default
-    /// it does nothing.
+    /// called whenever that changes, before a call of [`observe`](Self::observe) or while one is pending, by
+    /// the same task, so it must not block. By default it does nothing.
     fn proving(&self, on: bool) {
         let _ = on;
+    }
+
+    /// The runtime on which this is to be called, if it is not that of the components. Only asked for
+    /// where the run has a thread of its own.
+    #[doc(hidden)]
+    fn home(&self) -> Option<Handle> {
+        None
     }
 
     /// Whether this probe can work under a policy. It is asked when the service is built.
@@ -148,6 +159,10 @@ impl<P: Probe + ?Sized> Probe for Box<P> {
         (**self).proving(on);
     }
 
+    fn home(&self) -> Option<Handle> {
+        (**self).home()
+    }
+
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
         (**self).check(policy)
     }
@@ -165,6 +180,10 @@ impl<P: Probe + ?Sized> Probe for std::sync::Arc<P> {
 
     fn proving(&self, on: bool) {
         (**self).proving(on);
+    }
+
+    fn home(&self) -> Option<Handle> {
+        (**self).home()
     }
 
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {

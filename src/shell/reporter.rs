@@ -6,12 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::shared::Shared;
+use super::told::Told;
 use super::{Failure, lock};
 use crate::machine::Class;
 use crate::policy::ComponentId;
 
 /// Reports failures. Cheap to clone; works from any thread and any runtime, and never waits for the
 /// supervisor.
+///
+/// The text of an error (its `Display`) is made by who reports it, once the supervisor was told; of a storm
+/// not that of each.
 ///
 /// A storm of reports is coalesced into a count with the first and the last reason, so it takes
 /// constant memory. While components run or start, where it brings a trip nearer, a report is taken
@@ -31,11 +35,15 @@ impl Reporter {
     /// Reports a failure.
     pub fn report(&self, failure: impl Into<Failure>) {
         // Converted first: it is the user's code.
-        if self.source.add(&self.shared.epoch, failure.into()) {
+        let Some(added) = self.source.add(&self.shared.epoch, failure.into()) else {
+            return;
+        };
+        if added.is_first {
             let present = self.source.is_of(&self.shared.epoch);
             let source = Arc::clone(&self.source);
             self.shared.mailbox.reported(source, present);
         }
+        self.shared.make_text(&added.told);
     }
 }
 
@@ -65,8 +73,15 @@ pub(crate) struct Batch {
     pub(crate) count: u64,
     /// How many more waited so long that their epoch was over.
     pub(super) stale: u64,
-    pub(crate) first: Failure,
+    pub(crate) first: Arc<Told>,
     pub(crate) last: Option<Failure>,
+}
+
+/// What was added and is not one more of what waits already.
+struct Added {
+    /// Whether nothing waited, so that the supervisor is to be told.
+    is_first: bool,
+    told: Arc<Told>,
 }
 
 impl Source {
@@ -92,8 +107,9 @@ impl Source {
             .is_none_or(|(_, epoch)| epoch == current.load(Ordering::Acquire))
     }
 
-    /// Adds a report. `true` if there was none waiting, so that the supervisor is to be told.
-    fn add(&self, current: &AtomicU64, failure: Failure) -> bool {
+    /// Adds a report. `None` if it is one more of a kind that waits already: its text may never be
+    /// needed.
+    fn add(&self, current: &AtomicU64, failure: Failure) -> Option<Added> {
         let class = failure.class();
         let mut batches = lock(&self.batches);
         // Read under the lock, so that within a source epochs go one way.
@@ -108,38 +124,44 @@ impl Source {
                 drop(batches);
                 // Outside of the lock: dropping it is the user's code.
                 drop(last);
-                return false;
+                return None;
             }
             // Only reports from outside get here: what waits is stale by now.
             Some(batch) => {
                 batch.stale = batch.stale.saturating_add(batch.count);
                 batch.epoch = epoch;
                 batch.count = 1;
-                let first = mem::replace(&mut batch.first, failure);
-                (first, batch.last.take())
+                let told = Told::new(failure);
+                let first = mem::replace(&mut batch.first, Arc::clone(&told));
+                (told, first, batch.last.take())
             }
             None => {
                 let is_first = batches.iter().all(Option::is_none);
+                let told = Told::new(failure);
                 batches[class as usize] = Some(Batch {
                     component: self.of.map(|(component, _)| component),
                     epoch,
                     class,
                     count: 1,
                     stale: 0,
-                    first: failure,
+                    first: Arc::clone(&told),
                     last: None,
                 });
-                return is_first;
+                return Some(Added { is_first, told });
             }
         };
         drop(batches);
-        drop(superseded);
-        false
+        let (told, first, last) = superseded;
+        drop((first, last));
+        Some(Added {
+            is_first: false,
+            told,
+        })
     }
 
     /// Takes all that waits, the gravest first.
-    pub(crate) fn take(&self) -> Vec<Batch> {
+    pub(crate) fn take(&self) -> impl Iterator<Item = Batch> + use<> {
         let batches = mem::take(&mut *lock(&self.batches));
-        batches.into_iter().rev().flatten().collect()
+        batches.into_iter().rev().flatten()
     }
 }

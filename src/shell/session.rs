@@ -2,18 +2,25 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc};
+use tokio::runtime;
+use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
+use tracing::Level;
 
-use super::incarnation::unwinding;
+use super::log::{Log, log};
+use super::place::Mode;
+use super::unwind::unwinding;
 use super::{Failure, Observation, Probe};
 use crate::machine::Phase;
 
 /// The shortest time between two calls of a probe, so that one that returns at once is no hot loop.
 const PACE: Duration = Duration::from_millis(10);
+/// How long the end of a session is waited for that is not on the service's runtime.
+const ISOLATED: Duration = Duration::from_millis(100);
 /// How long a probe that panicked is left alone.
 const AFTER_PANIC: Duration = Duration::from_secs(1);
 
@@ -21,66 +28,101 @@ const AFTER_PANIC: Duration = Duration::from_secs(1);
 pub(super) struct Seen {
     pub(super) session: u64,
     pub(super) at: Instant,
+    /// How often the probe had been asked for one more observation when it made this one.
+    pub(super) hurries: u64,
     pub(super) observation: Observation,
 }
 
 /// The probe, and the task of the present session.
 pub(super) struct Sessions {
     probe: Arc<dyn Probe>,
+    /// Where the probe is called.
+    runtime: runtime::Handle,
+    /// Whether the run has a thread of its own.
+    apart: bool,
+    /// Whether the probe is called on another runtime than that of the components.
+    is_isolated: bool,
+    log: Log,
     tell: mpsc::Sender<Seen>,
     task: Option<JoinHandle<()>>,
-    /// What the probe was last told of a start that depends on it.
-    proving: Option<bool>,
+    wishes: Arc<Wishes>,
     /// Held by the session that calls the probe.
-    turn: Arc<Mutex<()>>,
+    turn: Arc<Mutex<Told>>,
+}
+
+/// What the probe is to be told. It is the user's code, so the session's task tells it, and not the
+/// supervisor.
+#[derive(Default)]
+struct Wishes {
+    /// Whether a start depends on what is observed.
+    proving: AtomicBool,
+    /// How many more observations were asked for.
+    hurries: AtomicU64,
+    changed: Notify,
+}
+
+/// What the probe was told so far.
+#[derive(Default)]
+struct Told {
+    proving: Option<bool>,
+    hurries: u64,
 }
 
 impl Sessions {
-    pub(super) fn new(probe: Arc<dyn Probe>) -> (Self, mpsc::Receiver<Seen>) {
+    pub(super) fn new(
+        probe: Arc<dyn Probe>,
+        runtime: runtime::Handle,
+        apart: bool,
+        is_isolated: bool,
+        log: Log,
+    ) -> (Self, mpsc::Receiver<Seen>) {
         // Room for one: a probe is never ahead of the supervisor by more than that.
         let (tell, seen) = mpsc::channel(1);
         let sessions = Self {
             probe,
+            runtime,
+            apart,
+            is_isolated,
+            log,
             tell,
             task: None,
-            proving: None,
+            wishes: Arc::default(),
             turn: Arc::default(),
         };
         (sessions, seen)
     }
 
     pub(super) fn open(&mut self, session: u64) {
-        let (probe, tell, turn) = (
-            Arc::clone(&self.probe),
-            self.tell.clone(),
-            Arc::clone(&self.turn),
-        );
-        self.task = Some(tokio::spawn(async move {
+        let calls = Calls {
+            probe: Arc::clone(&self.probe),
+            wishes: Arc::clone(&self.wishes),
+            session,
+            tell: self.tell.clone(),
+        };
+        let turn = Arc::clone(&self.turn);
+        let work = async move {
             // A probe that blocks its thread survives the abort of its session. Another call beside
             // it would block another thread, and in the end them all.
-            let _turn = turn.lock().await;
-            observe(probe, session, tell).await;
-        }));
+            let mut told = turn.lock().await;
+            calls.observe(&mut told).await;
+        };
+        let work = Mode::of(self.apart).scope(work);
+        self.task = Some(self.runtime.spawn(self.log.clone().scope_task(work)));
     }
 
-    /// Asks for one more observation now.
-    pub(super) fn hurry(&self) {
-        self.tell_probe("hurry", |probe| probe.hurry());
+    /// Asks for one more observation now. It is good enough if it has at least this
+    /// [number](Seen::hurries).
+    pub(super) fn hurry(&self) -> u64 {
+        let number = self.wishes.hurries.fetch_add(1, Ordering::AcqRel) + 1;
+        self.wishes.changed.notify_one();
+        number
     }
 
     /// Tells whether a start depends on what is observed in this phase.
     pub(super) fn enter(&mut self, phase: Phase) {
         let proving = !matches!(phase, Phase::Restarting | Phase::Running);
-        if self.proving.replace(proving) != Some(proving) {
-            self.tell_probe("proving", |probe| probe.proving(proving));
-        }
-    }
-
-    /// User code: what panics there must not end the supervisor.
-    fn tell_probe(&self, what: &str, tell: impl FnOnce(&dyn Probe)) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| tell(&*self.probe))) {
-            let failure = Failure::from_panic(panic);
-            tracing::error!(target: "overwatch::probe", "the probe's {what} {failure}");
+        if self.wishes.proving.swap(proving, Ordering::AcqRel) != proving {
+            self.wishes.changed.notify_one();
         }
     }
 
@@ -93,6 +135,12 @@ impl Sessions {
     /// Waits until the task of the last session is gone, for this long at most.
     pub(super) async fn join(&mut self, at_most: Duration) {
         self.close();
+        // On a runtime of its own it holds nothing of the service's, and may be blocked.
+        let at_most = if self.is_isolated {
+            at_most.min(ISOLATED)
+        } else {
+            at_most
+        };
         if let Some(task) = self.task.take() {
             let _ = tokio::time::timeout(at_most, task).await;
         }
@@ -105,26 +153,86 @@ impl Drop for Sessions {
     }
 }
 
-async fn observe(probe: Arc<dyn Probe>, session: u64, tell: mpsc::Sender<Seen>) {
-    loop {
-        let began = Instant::now();
-        let observed = unwinding(Box::pin(async { Ok(probe.observe().await) })).await;
-        let panicked = observed.is_err();
-        let observation =
-            observed.unwrap_or_else(|failure| Observation::failing(format!("the probe {failure}")));
-        let at = Instant::now();
-        let seen = Seen {
-            session,
-            at,
-            observation,
-        };
-        if tell.send(seen).await.is_err() {
-            return;
+/// How a session calls the probe.
+struct Calls {
+    probe: Arc<dyn Probe>,
+    wishes: Arc<Wishes>,
+    session: u64,
+    tell: mpsc::Sender<Seen>,
+}
+
+impl Calls {
+    async fn observe(self, told: &mut Told) {
+        loop {
+            let began = Instant::now();
+            let call = Box::pin(async { Ok(self.call(told).await) });
+            let observed = unwinding(call).await;
+            let (observation, panic) = match observed {
+                Ok(observation) => (observation, None),
+                Err(panic) => (
+                    Observation::failing(format!("the probe {panic}")),
+                    Some(panic),
+                ),
+            };
+            let seen = Seen {
+                session: self.session,
+                at: Instant::now(),
+                hurries: told.hurries,
+                observation,
+            };
+            if self.tell.send(seen).await.is_err() {
+                return;
+            }
+            if panic.is_some() {
+                // What was thrown is the user's, so it is dropped only now.
+                drop(panic);
+                sleep(AFTER_PANIC).await;
+            } else {
+                sleep_until(began + PACE).await;
+            }
         }
-        if panicked {
-            sleep(AFTER_PANIC).await;
-        } else {
-            sleep_until(began + PACE).await;
+    }
+
+    /// One call. The probe is told what there is to tell before it and during it.
+    async fn call(&self, told: &mut Told) -> Observation {
+        self.tell_probe_all(told);
+        let mut observation = self.probe.observe();
+        loop {
+            tokio::select! {
+                biased;
+                seen = &mut observation => return seen,
+                () = self.wishes.changed.notified() => self.tell_probe_all(told),
+            }
+        }
+    }
+
+    fn tell_probe_all(&self, told: &mut Told) {
+        self.tell_proving(told);
+        self.tell_hurry(told);
+    }
+
+    fn tell_proving(&self, told: &mut Told) {
+        let proving = self.wishes.proving.load(Ordering::Acquire);
+        if told.proving.replace(proving) != Some(proving) {
+            self.tell_probe("proving", |probe| probe.proving(proving));
+        }
+    }
+
+    fn tell_hurry(&self, told: &mut Told) {
+        let hurries = self.wishes.hurries.load(Ordering::Acquire);
+        if told.hurries != hurries {
+            told.hurries = hurries;
+            self.tell_probe("hurry", |probe| probe.hurry());
+        }
+    }
+
+    /// What panics there must not end the session.
+    fn tell_probe(&self, what: &'static str, tell: impl FnOnce(&dyn Probe)) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| tell(&*self.probe))) {
+            let failure = Failure::from_panic(panic);
+            log(Level::ERROR, move |at_ms| {
+                tracing::error!(target: "overwatch::probe", at_ms, "the probe's {what} {failure}");
+            });
         }
     }
 }

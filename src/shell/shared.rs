@@ -1,16 +1,19 @@
 //! What the supervisor shares with components, reporters and handles.
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::runtime;
 use tokio::sync::watch;
 
 use super::journal::Journal;
+use super::log::Log;
 use super::mailbox::{Lease, Mailbox};
 use super::reporter::Source;
 use super::status::Summary;
+use super::told::Told;
 use crate::machine::Slot;
 use crate::policy::{ComponentId, Plan};
 
@@ -20,6 +23,8 @@ pub(crate) struct Shared {
     /// What each component is doing, for status pages: a [`Slot`] as a number.
     slots: Vec<AtomicU8>,
     pub(super) ready: AtomicBool,
+    /// The service's runtime polls nothing any more.
+    pub(super) frozen: AtomicBool,
     /// Nothing supervises any more.
     abandoned: AtomicBool,
     pub(super) epoch: AtomicU64,
@@ -33,8 +38,23 @@ pub(crate) struct Shared {
     pub(crate) mailbox: Apart<Mailbox>,
     /// Grows with each answered ping.
     pub(super) pulse: watch::Sender<u64>,
-    runtime: OnceLock<runtime::Handle>,
+    service: OnceLock<Service>,
+    /// A text is waited for, and whoever makes one is to say so.
+    awaits_text: AtomicBool,
+    /// See [`Status::poll_delay`](super::Status::poll_delay), in nanoseconds; [`NO_DELAY`] if none was
+    /// measured.
+    poll_delay: AtomicU64,
 }
+
+/// Where the service runs: known once its run has begun.
+struct Service {
+    /// That of the components.
+    runtime: runtime::Handle,
+    log: Log,
+}
+
+/// No delay is this long.
+const NO_DELAY: u64 = u64::MAX;
 
 impl Shared {
     pub(crate) fn new(plan: Arc<Plan>, names: Vec<Arc<str>>) -> Self {
@@ -47,6 +67,7 @@ impl Shared {
             plan,
             names,
             ready: AtomicBool::new(false),
+            frozen: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
             epoch: AtomicU64::new(0),
             summary: watch::Sender::new(Summary::before_the_run()),
@@ -54,7 +75,9 @@ impl Shared {
             outside: Arc::new(Source::outside()),
             mailbox: Apart::default(),
             pulse: watch::Sender::new(0),
-            runtime: OnceLock::new(),
+            service: OnceLock::new(),
+            awaits_text: AtomicBool::new(false),
+            poll_delay: AtomicU64::new(NO_DELAY),
         }
     }
 
@@ -62,15 +85,52 @@ impl Shared {
         &self.names[component.index()]
     }
 
-    // The runtime that components run on: known once the run has begun.
-
-    pub(crate) fn enter(&self, runtime: runtime::Handle) {
+    /// The run begins: its components run on this runtime, and this is its log.
+    pub(crate) fn enter(&self, runtime: runtime::Handle, log: Log) {
         // A run begins once, so nothing was set before.
-        let _ = self.runtime.set(runtime);
+        let _ = self.service.set(Service { runtime, log });
     }
 
-    pub(super) fn runtime(&self) -> Option<runtime::Handle> {
-        self.runtime.get().cloned()
+    /// The runtime that components run on, once the run has begun.
+    pub(super) fn runtime(&self) -> Option<&runtime::Handle> {
+        self.service.get().map(|service| &service.runtime)
+    }
+
+    /// Where the run logs, once it has begun.
+    pub(super) fn log(&self) -> Option<&Log> {
+        self.service.get().map(|service| &service.log)
+    }
+
+    /// Whether the run has a thread of its own.
+    #[cfg(feature = "etcd")]
+    pub(super) fn is_apart(&self) -> bool {
+        self.log().is_some_and(Log::is_queued)
+    }
+
+    /// Makes the text of a failure that the supervisor was told of, and says so if that waits for it.
+    pub(super) fn make_text(&self, told: &Told) {
+        told.text();
+        // Either the text is seen by who begins to wait for it, or the wait is seen here.
+        fence(Ordering::SeqCst);
+        if self.awaits_text.swap(false, Ordering::AcqRel) {
+            self.mailbox.nudge();
+        }
+    }
+
+    /// From now on whoever makes a text says so.
+    pub(super) fn await_text(&self) {
+        self.awaits_text.store(true, Ordering::Release);
+        fence(Ordering::SeqCst);
+    }
+
+    pub(super) fn set_poll_delay(&self, delay: Duration) {
+        let nanos = u64::try_from(delay.as_nanos()).unwrap_or(NO_DELAY - 1);
+        self.poll_delay.store(nanos, Ordering::Relaxed);
+    }
+
+    pub(super) fn poll_delay(&self) -> Option<Duration> {
+        let nanos = self.poll_delay.load(Ordering::Relaxed);
+        (nanos != NO_DELAY).then(|| Duration::from_nanos(nanos))
     }
 
     /// Takes note of a renewal, if it is the owner of the lease who tells of it.
@@ -119,6 +179,11 @@ impl Shared {
         } else {
             self.ready.store(false, Ordering::Release);
         }
+    }
+
+    /// Publishes whether the service's runtime is frozen.
+    pub(super) fn set_frozen(&self, frozen: bool) {
+        self.frozen.store(frozen, Ordering::Release);
     }
 
     /// Changes what is published, unless the run is over: it may have been dropped amid a step.

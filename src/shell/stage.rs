@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::runtime;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -100,12 +101,20 @@ impl StageRun {
     }
 
     /// What begins the main tasks of all its components, which are among these.
-    pub(super) fn starter(&self, components: &Arc<[Arc<dyn Begin>]>) -> Starter {
+    pub(super) fn starter(
+        &self,
+        components: &Arc<[Arc<dyn Begin>]>,
+        runtime: &runtime::Handle,
+    ) -> Starter {
         // Also of who has still to wait for its turn: it may come at any moment.
         for id in self.components.clone() {
             self.shared.set_alive(ComponentId(id), true);
         }
-        Starter::new(Arc::clone(&self.tasks), Arc::clone(components))
+        Starter::new(
+            Arc::clone(&self.tasks),
+            Arc::clone(components),
+            runtime.clone(),
+        )
     }
 
     /// Nothing is left of a component.

@@ -10,6 +10,8 @@ use super::shared::Shared;
 use crate::machine::{Phase, Slot};
 use crate::policy::ComponentId;
 
+/// The reason between the moment in which readiness goes off and the one in which it is known why.
+const STOPPING: &str = "it is being stopped: the reason follows";
 /// How many names a text lists before it counts the rest.
 const NAMES_LISTED: usize = 3;
 
@@ -37,6 +39,10 @@ pub struct Status {
     pub level: u32,
     /// The last that is known of the dependency.
     pub dependency: Option<Sight>,
+    /// How long the service's runtime lately let a new task wait before it polled it; of one that still
+    /// waits, how long it has waited so far. `None` before it was first measured, and where the run has
+    /// no thread of its own. More than some milliseconds: its workers are busy or blocked.
+    pub poll_delay: Option<Duration>,
 }
 
 /// The last that is known of the dependency.
@@ -126,25 +132,43 @@ impl Summary {
     }
 
     pub(super) fn status(&self, shared: &Shared) -> Status {
+        // Read once: it may change at any moment.
+        let flag = shared.ready.load(Ordering::Acquire);
         Status {
             phase: self.phase,
-            ready: self.is_ready(shared),
+            ready: self.phase == Phase::Running && flag,
             epoch: self.epoch,
             since: self
                 .entered
                 .map_or(Duration::ZERO, |entered| entered.elapsed()),
-            reason: Arc::clone(&self.reason),
+            reason: if self.is_stopping(flag) {
+                STOPPING.into()
+            } else {
+                Arc::clone(&self.reason)
+            },
             awaited: self.awaited(shared),
             outage: self.outage,
             outage_open: self.outage_open,
             level: self.level,
             dependency: self.dependency.clone(),
+            poll_delay: shared.poll_delay(),
         }
     }
 
     /// The flag is read apart from the rest, so it is believed only where it fits.
     pub(super) fn is_ready(&self, shared: &Shared) -> bool {
         self.phase == Phase::Running && shared.ready.load(Ordering::Acquire)
+    }
+
+    /// Whether it was ready and is not any more, which is told at once, and why is about to be told.
+    fn is_stopping(&self, flag: bool) -> bool {
+        self.phase == Phase::Running && !self.over && !flag
+    }
+
+    /// Whether all that it says fits together: not so between the moment in which readiness goes off and
+    /// the one in which it is known why.
+    pub(super) fn is_settled(&self, shared: &Shared) -> bool {
+        !self.is_stopping(shared.ready.load(Ordering::Acquire))
     }
 
     fn awaited(&self, shared: &Shared) -> Option<String> {

@@ -1,37 +1,49 @@
 //! The one loop: take one input, hand it to the machine, carry out all its effects, then the next.
 
 mod effects;
+mod event;
 mod inbox;
+mod publish;
+mod service;
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::runtime;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
+use self::event::{Detail, Event, Fatal, RETURNED, plain_event};
+use self::publish::{Notice, UNKNOWN};
 use super::component::Begin;
-use super::mailbox::Answer;
+use super::describe::describe;
+use super::log::Log;
+use super::mailbox::{Answer, ROOM_KEPT};
 use super::observe::{Observed, Route};
-use super::overwatch::{Hook, StepRecord};
 use super::reporter::Batch;
+use super::service_watch::ServiceWatch;
 use super::session::{Seen, Sessions};
 use super::shared::Shared;
 use super::stage::StageRun;
 use super::status::Sight;
 use super::timers::Timers;
+use super::trace;
 use super::watchdog::Watchdog;
-use super::{Failure, Probe, RunError, trace};
-use crate::machine::{
-    Cause, Effect, End, How, Input, Machine, Phase, Slot, Step, Timer, Transition, Why,
-};
+use super::{Probe, RunError};
+use crate::machine::{Cause, Effect, End, Input, Machine, Phase, Slot, Step, Timer, Why};
 use crate::policy::ComponentId;
 
 /// Of a stage of up to so many each answer is taken when it comes.
 const A_FEW: usize = 64;
 /// How many plain answers are taken before anything else has its turn.
 const PLAIN_AT_ONCE: usize = 32;
+/// How long the end of the probe's last call is waited for where the run is halted.
+const HALTED_WITHIN: Duration = Duration::from_millis(100);
+/// The most effects of one step besides one for each component of a stage. See
+/// [`Machine::handle`](crate::machine::Machine::handle).
+const EFFECTS_BESIDES: usize = 8;
 
 pub(super) struct Supervisor {
     shared: Arc<Shared>,
@@ -44,7 +56,10 @@ pub(super) struct Supervisor {
     seen: mpsc::Receiver<Seen>,
     observed: Option<Observed>,
     watchdog: Option<Watchdog>,
-    on_step: Option<Hook>,
+    log: Log,
+    has_hook: bool,
+    /// Whether the runtime of the components polls them. Nobody could tell who is polled by it.
+    service: Option<ServiceWatch>,
 
     // What was taken and not handed over yet.
     answers: VecDeque<Answer>,
@@ -65,77 +80,85 @@ pub(super) struct Supervisor {
     /// The level that was published.
     level: u32,
     hold_off_due: Option<Instant>,
-    /// Since when the hold-off is over and an observation made since is waited for: then the machine
-    /// is told of both.
-    hold_off_over: Option<Instant>,
+    /// The hold-off is over, and an observation of this [number](Seen::hurries) or a later one is waited
+    /// for: then the machine is told of both.
+    hold_off_over: Option<u64>,
     stage_due: Option<Instant>,
+    /// When the lease runs out that the last renewal was about, on the watchdog's clock.
+    lease_due: Option<std::time::Instant>,
     dependency: Option<Sight>,
-    fatal: Option<(Option<Arc<str>>, Failure)>,
+    fatal: Option<Fatal>,
     ended: Option<End>,
+
+    /// What is still to be published, in order.
+    notices: VecDeque<Notice>,
+    /// Whether what is published besides is up to date.
+    is_published: bool,
 }
 
-/// An input, and what it said in words.
-struct Event {
-    input: Input,
-    detail: Option<Cow<'static, str>>,
-    /// A fatal failure that came with it.
-    fatal: Option<(Option<Arc<str>>, Failure)>,
-}
-
-impl From<Input> for Event {
-    fn from(input: Input) -> Self {
-        Self {
-            input,
-            detail: None,
-            fatal: None,
-        }
-    }
-}
-
-/// An answer without a story, with what there is to say of it.
-fn plain_event(input: Input) -> Event {
-    let returned = matches!(
-        input,
-        Input::Gone {
-            how: How::Returned,
-            ..
-        }
-    );
-    Event {
-        detail: returned.then_some("it returned".into()),
-        ..input.into()
-    }
+/// What a supervisor is made of.
+pub(super) struct Parts {
+    pub(super) shared: Arc<Shared>,
+    pub(super) components: Vec<Arc<dyn Begin>>,
+    pub(super) probe: Arc<dyn Probe>,
+    pub(super) observe_only: bool,
+    pub(super) watchdog: Option<Watchdog>,
+    /// Where components run.
+    pub(super) runtime: runtime::Handle,
+    /// Where the probe is called.
+    pub(super) probe_runtime: runtime::Handle,
+    pub(super) log: Log,
+    /// Whether the log has a hook.
+    pub(super) has_hook: bool,
+    /// Whether this has a thread of its own.
+    pub(super) apart: bool,
 }
 
 impl Supervisor {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        components: Vec<Arc<dyn Begin>>,
-        probe: Arc<dyn Probe>,
-        observe_only: bool,
-        watchdog: Option<Watchdog>,
-        on_step: Option<Hook>,
-    ) -> Self {
-        let (mut sessions, seen) = Sessions::new(probe);
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts {
+            shared,
+            components,
+            probe,
+            observe_only,
+            watchdog,
+            runtime,
+            probe_runtime,
+            log,
+            has_hook,
+            apart,
+        } = parts;
         let plan = &shared.plan;
-        let mut effects = Vec::new();
+        let probe_is_apart = probe_runtime.id() != runtime.id();
+        let (mut sessions, seen) =
+            Sessions::new(probe, probe_runtime, apart, probe_is_apart, log.clone());
+        // Room for all that one step may ask for: a stop must not wait for memory.
+        let layout = plan.layout();
+        let largest = (0..layout.stages()).map(|stage| layout.stage(stage).len());
+        let mut effects = Vec::with_capacity(largest.max().unwrap_or_default() + EFFECTS_BESIDES);
         let machine = Machine::new(Arc::clone(plan), &mut effects);
-        let observed = observe_only.then(|| Observed::new(Arc::clone(plan), &mut sessions));
+        let observed = observe_only.then(|| Observed::new(Arc::clone(plan), &mut sessions, &log));
         let now = Instant::now();
+        let service = apart.then(|| {
+            let limit = plan.policy().silence_limit();
+            ServiceWatch::new(runtime, limit, probe_is_apart)
+        });
         Self {
             machine,
-            stages: (0..plan.layout().stages()).map(|_| None).collect(),
+            stages: (0..layout.stages()).map(|_| None).collect(),
             components: components.into(),
             timers: Timers::default(),
             sessions,
             seen,
             observed,
             watchdog,
-            on_step,
+            log,
+            has_hook,
+            service,
             answers: VecDeque::new(),
             crowd: false,
             observation: None,
-            reports: VecDeque::new(),
+            reports: VecDeque::with_capacity(ROOM_KEPT),
             reports_due: now,
             last_words: None,
             effects,
@@ -147,14 +170,26 @@ impl Supervisor {
             hold_off_due: None,
             hold_off_over: None,
             stage_due: None,
+            lease_due: None,
             dependency: None,
             fatal: None,
             ended: None,
+            notices: VecDeque::new(),
+            is_published: false,
             shared,
         }
     }
 
-    pub(super) async fn run(mut self) -> Result<(), RunError> {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Supervises to the end.
+    ///
+    /// # Panics
+    ///
+    /// If the hook did.
+    pub(super) async fn run(&mut self) -> Result<(), RunError> {
         self.boot();
         while self.ended.is_none() {
             let event = self.next().await;
@@ -167,21 +202,34 @@ impl Supervisor {
                 }
             }
         }
-        let policy = self.shared.plan.policy();
-        self.sessions.join(policy.abort_deadline()).await;
+        // A process that is about to be left waits for nobody.
+        let within = match self.ended {
+            Some(End::Halted(_)) => HALTED_WITHIN,
+            _ => self.shared.plan.policy().abort_deadline(),
+        };
+        self.sessions.join(within).await;
+        while let Some(due) = self.settle() {
+            tokio::select! {
+                () = self.shared.mailbox.woken() => {}
+                () = sleep_until(due) => {}
+            }
+        }
         self.finish()
     }
 
     fn boot(&mut self) {
-        self.shared.enter(tokio::runtime::Handle::current());
         self.began = Instant::now();
         self.entered = self.began;
         let effects = mem::take(&mut self.effects);
-        self.record(None, None, &effects);
         self.tell_probe_of_phase();
-        self.carry_out(&effects, None);
+        self.carry_out(&effects);
+        self.record(None, None, &effects);
+        let outage = self.outage_of(&effects);
+        self.announce([None; 2], outage, None, Detail::Nothing);
+        trace::effects(&self.log, &effects, false);
         self.effects = effects;
-        self.publish(&[], None);
+        self.is_published = false;
+        self.settle();
         self.reassure();
     }
 
@@ -193,15 +241,25 @@ impl Supervisor {
         }
         let Route { real, shadow } = Observed::route(event.input, self.machine.session());
         if let (Some(observed), Some(input)) = (&mut self.observed, shadow) {
+            // Nothing is done in observe-only that could be late.
+            event.detail.await_text(self.service.is_none());
+            let text = event.detail.known_text();
+            let text = text.unwrap_or(Some(UNKNOWN.into()));
             observed.handle(
                 input,
-                event.detail.as_deref(),
+                text.as_deref(),
                 &self.shared,
                 &mut self.sessions,
+                &self.log,
             );
         }
-        if let Some(input) = real {
-            self.step(Event { input, ..event });
+        match real {
+            Some(input) => self.step(Event { input, ..event }),
+            None => {
+                self.tell(event.news);
+                self.note_observation(event.detail);
+                self.settle();
+            }
         }
         self.reassure();
     }
@@ -230,41 +288,78 @@ impl Supervisor {
         self.follow(event, step);
     }
 
-    /// What follows from a step.
+    /// What follows from a step: first what it asks for, then what there is to say of it. Before all is
+    /// carried out no user code runs, no text is made, and nothing waits for anybody.
     fn follow(&mut self, event: Event, step: Step) {
-        let input = event.input;
+        let Event {
+            input,
+            detail,
+            fatal,
+            news,
+        } = event;
         let effects = mem::take(&mut self.effects);
         // Before anything else, so that nobody is sent here any more.
         if let Some(Effect::Ready(false)) = effects.first() {
             self.shared.set_ready(false);
         }
-        match (step, input) {
-            (Step::Ignored(why), _) => trace::ignored(&input, why),
-            (_, Input::LeaseRenewed { remaining, .. }) => self.watch_fence(Some(remaining)),
-            _ if self.fatal.is_none() => self.fatal = event.fatal,
-            _ => {}
+        let hops = step.transitions();
+        let mut early = None;
+        for hop in hops {
+            match hop.to {
+                Phase::ShuttingDown => self.cause = hop.cause,
+                // Everything is gone, so no lease allows anything any more.
+                Phase::Monitoring | Phase::Drained => self.watch_fence(None),
+                _ => {}
+            }
+            if hop.cause == Cause::StartOverdue {
+                // Who is not up is known only until it is told to stop; and nothing was ready.
+                early = Some(describe(hop.cause, None, &self.shared));
+            }
         }
-        self.record(Some(input), Some(step), &effects);
-        self.note_slots(&input);
-        let hops: Vec<Transition> = step.transitions().collect();
-        if !hops.is_empty() {
-            self.publish(&hops, event.detail.as_deref());
+        match (step, input) {
+            (Step::Ignored(_), _) => {}
+            (_, Input::LeaseRenewed { .. }) => self.watch_fence(self.lease_due),
+            _ if self.fatal.is_none() => self.fatal = fatal,
+            _ => {}
         }
         self.tell_probe_of_phase();
         self.expect_answers(&effects);
-        self.carry_out(&effects, event.detail.as_deref());
-        let observed = matches!(input, Input::Alive { .. } | Input::Failing { .. });
-        if observed || !effects.is_empty() || self.level != self.machine.level() {
-            self.level = self.machine.level();
-            self.publish(&[], None);
+        self.carry_out(&effects);
+        self.note_slots(&input);
+
+        // All is done. From here on it is told.
+        if self.fatal.is_none() {
+            self.fatal = detail.fatal_observation();
         }
+        self.record(Some(input), Some(step), &effects);
+        if let Step::Ignored(why) = step {
+            trace::ignored(&self.log, input, why);
+        }
+        self.tell(news);
+        let is_observation = matches!(input, Input::Alive { .. } | Input::Failing { .. });
+        let level_changed = self.level != self.machine.level();
+        self.level = self.machine.level();
+        if is_observation || !effects.is_empty() || level_changed {
+            self.is_published = false;
+        }
+        let outage = self.outage_of(&effects);
+        let hops = [step.transitions().next(), step.transitions().nth(1)];
+        if hops[0].is_some() || outage.is_some() {
+            self.announce(hops, outage, early, detail);
+        } else {
+            self.note_observation(detail);
+        }
+        trace::effects(&self.log, &effects, false);
+        self.settle();
         self.effects = effects;
     }
 
     /// Makes room for what a large stage will answer: whoever answers holds up the others while it
     /// does that itself.
     fn expect_answers(&mut self, effects: &[Effect]) {
-        if effects.len() > A_FEW {
+        // Only before a start: a stop does not wait for memory.
+        let starts = |effect: &&Effect| matches!(effect, Effect::Start { .. });
+        if effects.iter().filter(starts).nth(A_FEW).is_some() {
             self.shared.mailbox.make_room(effects.len());
             self.answers.reserve(effects.len());
         }
@@ -278,13 +373,8 @@ impl Supervisor {
     }
 
     fn record(&mut self, input: Option<Input>, step: Option<Step>, effects: &[Effect]) {
-        if let Some(on_step) = &mut self.on_step {
-            on_step(StepRecord {
-                at: self.began.elapsed(),
-                input,
-                step,
-                effects,
-            });
+        if self.has_hook {
+            self.log.step(self.began.elapsed(), input, step, effects);
         }
     }
 
@@ -335,15 +425,24 @@ impl Supervisor {
             && let Some((at, timer)) = observed.timers.due()
         {
             let phase = observed.phase();
+            let mut input = Input::Fired(timer);
             if timer == Timer::Silence {
                 if self.was_heard(at, phase) {
                     return;
                 }
-                self.note_silence();
-                self.publish(&[], None);
+                if self.is_probe_frozen(at) {
+                    input = Input::Frozen;
+                } else {
+                    self.note_observation(Detail::Silence);
+                    self.settle();
+                }
             }
+            let limit = self.shared.plan.policy().silence_limit();
             if let Some(observed) = &mut self.observed {
-                observed.handle(Input::Fired(timer), None, &self.shared, &mut self.sessions);
+                if input == Input::Frozen {
+                    observed.timers.postpone(Timer::Silence, limit);
+                }
+                observed.handle(input, None, &self.shared, &mut self.sessions, &self.log);
             }
         }
     }
@@ -377,13 +476,24 @@ impl Supervisor {
     }
 }
 
-impl Drop for Supervisor {
+impl Supervisor {
     /// However the run ends, readiness is off and nothing of it goes on.
-    fn drop(&mut self) {
+    pub(super) fn abandon(&mut self) {
         self.shared.abandon();
+        self.sessions.close();
         for stage in self.stages.iter().flatten() {
-            stage.stop(self.cause, std::time::Duration::ZERO);
+            stage.stop(self.cause, Duration::ZERO);
             stage.abort_all();
         }
+        if self.service.is_none() {
+            // In place, where nothing waits to be written. The hook is the user's.
+            self.log.close(Duration::ZERO);
+        }
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.abandon();
     }
 }

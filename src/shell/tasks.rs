@@ -7,7 +7,6 @@ use std::task::Poll;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::{AbortHandle, JoinHandle};
-use tracing::instrument::WithSubscriber;
 
 use super::component::Begin;
 use super::incarnation::{Incarnation, Run};
@@ -48,7 +47,7 @@ impl Tasks {
     }
 
     /// Begins those of a block, but not who was stopped or aborted before.
-    fn begin(&self, number: usize, components: &[Arc<dyn Begin>]) {
+    fn begin(&self, number: usize, components: &[Arc<dyn Begin>], runtime: &Handle) {
         // Held while they begin: who is to be aborted has either begun or never does.
         let mut begun = lock(&self.begun[number]);
         for place in self.blocks[number].places() {
@@ -58,7 +57,7 @@ impl Tasks {
                 // Nobody needs it any more.
                 one.never_begins();
             }
-            let task = (!one.is_gone()).then(|| Arc::clone(component).begin(one));
+            let task = (!one.is_gone()).then(|| Arc::clone(component).begin(one, runtime));
             begun.push(task);
         }
     }
@@ -104,15 +103,22 @@ fn split(place: u32) -> (usize, usize) {
 pub(super) struct Starter {
     tasks: Arc<Tasks>,
     components: Arc<[Arc<dyn Begin>]>,
+    /// Where they run.
+    runtime: Handle,
     /// How many blocks have begun.
     begun: usize,
 }
 
 impl Starter {
-    pub(super) fn new(tasks: Arc<Tasks>, components: Arc<[Arc<dyn Begin>]>) -> Self {
+    pub(super) fn new(
+        tasks: Arc<Tasks>,
+        components: Arc<[Arc<dyn Begin>]>,
+        runtime: Handle,
+    ) -> Self {
         Self {
             tasks,
             components,
+            runtime,
             begun: 0,
         }
     }
@@ -120,16 +126,15 @@ impl Starter {
     pub(super) fn start(mut self) {
         let few = self.tasks.blocks.len() <= AT_ONCE;
         // A runtime of one thread has nobody else to do it.
-        if few || Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+        if few || self.runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
             while self.begin_block() {}
         } else {
-            let start = async move {
+            let runtime = self.runtime.clone();
+            runtime.spawn(async move {
                 while (0..AT_ONCE).all(|_| self.begin_block()) {
                     to_the_end_of_the_queue().await;
                 }
-            };
-            // The spans of the components go where the supervisor logs to.
-            tokio::spawn(start.with_current_subscriber());
+            });
         }
     }
 
@@ -137,7 +142,8 @@ impl Starter {
     fn begin_block(&mut self) -> bool {
         let more = self.begun < self.tasks.blocks.len();
         if more {
-            self.tasks.begin(self.begun, &self.components);
+            self.tasks
+                .begin(self.begun, &self.components, &self.runtime);
             self.begun += 1;
         }
         more
@@ -197,7 +203,10 @@ mod tests {
             }))
         };
         let stage = StageRun::new(1, 0..3, Arc::clone(&shared));
-        let starter = stage.starter(&[component(), component(), component()].into());
+        let starter = stage.starter(
+            &[component(), component(), component()].into(),
+            &Handle::current(),
+        );
         // Twice, as at a deadline and again at the end of the run.
         stage.abort(ComponentId(1));
         stage.abort(ComponentId(1));

@@ -1,16 +1,23 @@
 //! What is logged: the transition trace, at targets and with fields that do not change.
+//!
+//! `at_ms` says when it happened, in milliseconds since the run began: it may be written later.
 
-use tracing::{debug, error, info, warn};
+use std::sync::Arc;
 
+use tracing::{Level, debug, error, info, warn};
+
+use super::Failure;
 use super::journal::Transitioned;
+use super::log::Log;
 use super::shared::Shared;
 use super::status::Sight;
-use crate::machine::{Effect, Ignored, Input, Phase, Record};
+use super::told::Told;
+use crate::machine::{Class, Effect, Ignored, Input, Phase, Record};
 
 /// One event for each transition: `error` for Halted, `warn` for leaving Running or Restarting
 /// because something failed, else `info`.
 macro_rules! transition {
-    ($level:ident, $transitioned:expr, $component:expr, $observe_only:expr) => {
+    ($level:ident, $transitioned:expr, $component:expr, $observe_only:expr, $at_ms:expr) => {
         $level!(
             target: "overwatch::transition",
             from = $transitioned.from.as_str(),
@@ -23,6 +30,7 @@ macro_rules! transition {
             spent_ms = $transitioned.spent.as_millis() as u64,
             reason = &*$transitioned.reason,
             observe_only = $observe_only,
+            at_ms = $at_ms,
             "{} -> {}: {}",
             $transitioned.from,
             $transitioned.to,
@@ -31,60 +39,116 @@ macro_rules! transition {
     };
 }
 
-pub(super) fn transition(transitioned: &Transitioned, shared: &Shared, observe_only: bool) {
+/// What went wrong with a component, or was observed: logged before the transition that follows from it.
+pub(super) enum News {
+    ComponentFailed {
+        name: Arc<str>,
+        told: Arc<Told>,
+        stopping: bool,
+    },
+    Reported {
+        name: Option<Arc<str>>,
+        class: Class,
+        count: u32,
+        first: Arc<Told>,
+        last: Option<Failure>,
+    },
+    Observed(Sight),
+}
+
+pub(super) fn transition(
+    log: &Log,
+    transitioned: Transitioned,
+    shared: &Shared,
+    observe_only: bool,
+) {
     use crate::machine::Cause::{Drain, Shutdown};
-    let component = transitioned.cause.component().map(|id| &**shared.name(id));
+    let component = transitioned.cause.component();
+    let component = component.map(|id| Arc::clone(shared.name(id)));
     let failed =
         transitioned.to == Phase::ShuttingDown && !matches!(transitioned.cause, Drain | Shutdown);
-    if transitioned.to == Phase::Halted {
-        transition!(error, transitioned, component, observe_only);
-    } else if failed {
-        transition!(warn, transitioned, component, observe_only);
-    } else {
-        transition!(info, transitioned, component, observe_only);
+    let level = match (transitioned.to, failed) {
+        (Phase::Halted, _) => Level::ERROR,
+        (_, true) => Level::WARN,
+        (_, false) => Level::INFO,
+    };
+    log.transition(level, move |at_ms| {
+        let component = component.as_deref();
+        if level == Level::ERROR {
+            transition!(error, transitioned, component, observe_only, at_ms);
+        } else if level == Level::WARN {
+            transition!(warn, transitioned, component, observe_only, at_ms);
+        } else {
+            transition!(info, transitioned, component, observe_only, at_ms);
+        }
+    });
+}
+
+pub(super) fn outage_closed(log: &Log, record: Record, lasted_ms: Option<u64>) {
+    log.event(Level::INFO, move |at_ms| {
+        info!(
+            target: "overwatch::outage",
+            outage = record.outage,
+            lasted_ms,
+            reports = record.reports,
+            stale_reports = record.stale_reports,
+            failed_starts = record.failed_starts,
+            at_ms,
+            "outage {} is over",
+            record.outage
+        );
+    });
+}
+
+pub(super) fn effects(log: &Log, effects: &[Effect], observe_only: bool) {
+    if !log.wants(Level::DEBUG) {
+        return;
+    }
+    for &effect in effects {
+        log.event(Level::DEBUG, move |at_ms| {
+            debug!(target: "overwatch::effect", observe_only, at_ms, "{effect:?}");
+        });
     }
 }
 
-pub(super) fn outage_closed(record: Record, lasted_ms: Option<u64>) {
-    info!(
-        target: "overwatch::outage",
-        outage = record.outage,
-        lasted_ms,
-        reports = record.reports,
-        stale_reports = record.stale_reports,
-        failed_starts = record.failed_starts,
-        "outage {} is over",
-        record.outage
-    );
+pub(super) fn ignored(log: &Log, input: Input, why: Ignored) {
+    log.event(Level::DEBUG, move |at_ms| {
+        debug!(target: "overwatch::ignored", why = why.as_str(), at_ms, "{input:?}");
+    });
 }
 
-pub(super) fn effect(effect: &Effect, observe_only: bool) {
-    debug!(target: "overwatch::effect", observe_only, "{effect:?}");
-}
-
-pub(super) fn ignored(input: &Input, why: Ignored) {
-    debug!(target: "overwatch::ignored", why = why.as_str(), "{input:?}");
-}
-
-pub(super) fn component_failed(name: &str, failure: &str, stopping: bool) {
-    warn!(target: "overwatch::component", component = name, failure, stopping, "{name:?} failed: {failure}");
-}
-
-pub(super) fn reported(
-    name: Option<&str>,
-    class: &str,
-    count: u32,
-    first: &str,
-    last: Option<&str>,
-) {
-    warn!(target: "overwatch::report", component = name, class, count, first, last, "{count} reported: {first}");
-}
-
-pub(super) fn observed(sight: &Sight) {
-    let Sight { alive, class, what } = sight;
-    if *alive {
-        info!(target: "overwatch::probe", alive, "the dependency is alive: {what}");
-    } else {
-        warn!(target: "overwatch::probe", alive, class, "the dependency is failing: {what}");
-    }
+pub(super) fn news(log: &Log, news: News) {
+    let level = match &news {
+        News::Observed(sight) if sight.alive => Level::INFO,
+        _ => Level::WARN,
+    };
+    log.event(level, move |at_ms| match news {
+        News::ComponentFailed {
+            name,
+            told,
+            stopping,
+        } => {
+            let (name, failure) = (&*name, &**told.text());
+            warn!(target: "overwatch::component", component = name, failure, stopping, at_ms, "{name:?} failed: {failure}");
+        }
+        News::Reported {
+            name,
+            class,
+            count,
+            first,
+            last,
+        } => {
+            let last = last.map(|last| last.text());
+            let (name, class, last) = (name.as_deref(), class.as_str(), last.as_deref());
+            let first = &**first.text();
+            warn!(target: "overwatch::report", component = name, class, count, first, last, at_ms, "{count} reported: {first}");
+        }
+        News::Observed(Sight { alive, class, what }) => {
+            if alive {
+                info!(target: "overwatch::probe", alive, at_ms, "the dependency is alive: {what}");
+            } else {
+                warn!(target: "overwatch::probe", alive, class, at_ms, "the dependency is failing: {what}");
+            }
+        }
+    });
 }

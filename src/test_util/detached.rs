@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::machine::{Cause, Class};
 use crate::policy::{ComponentId, Layout, Plan, Policy};
-use crate::shell::{Batch, Context, Incarnation, Shared, StageRun};
+use crate::shell::{Batch, Context, Incarnation, Log, Shared, StageRun};
 
 /// A context without a supervisor, to test one component by itself: the test plays the supervisor.
 ///
@@ -58,7 +58,7 @@ impl Detached {
         let plan = Plan::new(Policy::default(), layout).expect("the default policy works");
         let name: Arc<str> = name.into();
         let shared = Arc::new(Shared::new(Arc::new(plan), vec![name]));
-        shared.enter(tokio::runtime::Handle::current());
+        shared.enter(tokio::runtime::Handle::current(), Log::direct(None));
         let incarnation = StageRun::new(1, 0..1, Arc::clone(&shared)).incarnation(ComponentId(0));
         Self {
             context: Context::new(incarnation.clone()),
@@ -98,7 +98,6 @@ impl Detached {
             .incarnation
             .reports()
             .take()
-            .into_iter()
             .map(Into::into)
             .collect()
     }
@@ -123,7 +122,7 @@ impl From<Batch> for Reported {
         Self {
             class: batch.class,
             count: batch.count,
-            first: batch.first.to_string(),
+            first: batch.first.failure().to_string(),
             last: batch.last.map(|last| last.to_string()),
         }
     }

@@ -5,6 +5,8 @@ mod checked;
 #[cfg(feature = "etcd")]
 mod etcd_cluster;
 #[cfg(feature = "etcd")]
+mod etcd_names;
+#[cfg(feature = "etcd")]
 mod etcd_probe;
 mod explored;
 mod fuzzed;

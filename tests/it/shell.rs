@@ -3,8 +3,11 @@
 mod commands;
 mod defects;
 mod follow;
+mod guard;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "http-server")]
+mod http_server;
 mod last_words;
 mod many;
 mod misbehaving;

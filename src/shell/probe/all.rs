@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
 use super::{Observation, Probe};
@@ -159,6 +160,15 @@ impl Probe for All {
             ));
         }
         self.probes.iter().try_for_each(|probe| probe.check(policy))
+    }
+
+    /// That of all parts, if it is the same: nothing may be called on the runtime of another one.
+    fn home(&self) -> Option<Handle> {
+        let homes: Option<Vec<Handle>> = self.probes.iter().map(|probe| probe.home()).collect();
+        let homes = homes?;
+        let first = homes.first()?;
+        let is_shared = homes.iter().all(|home| home.id() == first.id());
+        is_shared.then(|| first.clone())
     }
 }
 

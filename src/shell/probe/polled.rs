@@ -1,11 +1,12 @@
 //! A probe from a closure that is called again and again.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::{Observation, Probe};
 use crate::policy::{MIN_DURATION, Policy, PolicyError};
@@ -50,6 +51,24 @@ pub struct Polled<F> {
     hurry: Notify,
 }
 
+/// What a check answers within a time. A wake-up that comes far too late, since the process or its
+/// machine was stopped or the runtime is blocked, says nothing of the dependency: then the check is given
+/// that time once more.
+async fn answer<T>(within: Duration, check: impl Future<Output = T>) -> Option<T> {
+    let mut check = pin!(check);
+    let due = Instant::now() + within;
+    if let Ok(answer) = timeout_at(due, &mut check).await {
+        return Some(answer);
+    }
+    if due.elapsed() < LATE {
+        return None;
+    }
+    timeout(within, check).await.ok()
+}
+
+/// No timer is this late on a runtime that runs.
+const LATE: Duration = Duration::from_millis(250);
+
 #[async_trait::async_trait]
 impl<F, Fut> Probe for Polled<F>
 where
@@ -66,10 +85,10 @@ where
         }
         let began = Instant::now();
         *lock(&self.last) = Some(began);
-        match timeout(self.within, (self.check)()).await {
-            Ok(Ok(())) => Observation::alive(format!("answered in {:.1?}", began.elapsed())),
-            Ok(Err(failure)) => Observation::failing(failure.to_string()),
-            Err(_) => Observation::failing(format!("no answer within {:?}", self.within)),
+        match answer(self.within, (self.check)()).await {
+            Some(Ok(())) => Observation::alive(format!("answered in {:.1?}", began.elapsed())),
+            Some(Err(failure)) => Observation::failing(failure.to_string()),
+            None => Observation::failing(format!("no answer within {:?}", self.within)),
         }
     }
 

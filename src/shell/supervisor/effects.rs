@@ -1,23 +1,19 @@
-//! How effects are carried out, and what is published of them.
+//! How effects are carried out.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Supervisor;
-use crate::machine::{Cause, Effect, Phase, Record, Slot, Timer, Transition};
+use crate::machine::{Effect, Slot, Timer};
 use crate::policy::ComponentId;
-use crate::shell::describe::describe;
-use crate::shell::journal::{Outage, Transitioned};
+use crate::shell::log::discard;
 use crate::shell::stage::StageRun;
-use crate::shell::trace;
 
 impl Supervisor {
-    pub(super) fn carry_out(&mut self, effects: &[Effect], detail: Option<&str>) {
+    pub(super) fn carry_out(&mut self, effects: &[Effect]) {
         for effect in effects {
-            trace::effect(effect, false);
             match *effect {
                 Effect::Ready(ready) => self.shared.set_ready(ready),
                 Effect::Start { component, epoch } => self.start(component, epoch),
@@ -36,17 +32,8 @@ impl Supervisor {
                     self.timers.disarm(timer);
                     self.note_due(timer, None);
                 }
-                Effect::OutageOpened { outage, cause } => self.shared.journal.open_outage(Outage {
-                    number: outage,
-                    reason: describe(cause, detail, &self.shared).into(),
-                    began: Instant::now(),
-                    lasted: None,
-                    record: Record::default(),
-                }),
-                Effect::OutageClosed(record) => {
-                    let lasted = self.shared.journal.close_outage(record, Instant::now());
-                    trace::outage_closed(record, lasted.map(|lasted| lasted.as_millis() as u64));
-                }
+                // They are told, not done.
+                Effect::OutageOpened { .. } | Effect::OutageClosed(_) => {}
                 Effect::Ended(end) => self.ended = Some(end),
             }
         }
@@ -70,20 +57,24 @@ impl Supervisor {
         if components.start == component.0 {
             // The first of its stage.
             let run = StageRun::new(epoch, components.clone(), Arc::clone(&self.shared));
-            self.stages[stage] = Some(run);
+            if let Some(last) = self.stages[stage].replace(run) {
+                // What is left of it may be the user's.
+                discard(last);
+            }
             self.shared.epoch.store(epoch, Ordering::Release);
         }
         self.shared.set_slot(component, Slot::Starting);
         if layout.lease_owner() == Some(component)
             && let Some(fence) = self.shared.plan.policy().fence()
         {
-            self.watch_fence(Some(fence.ttl()));
+            self.watch_fence(Some(std::time::Instant::now() + fence.ttl()));
         }
         // With the last of them: one step starts all of a stage.
         if let Some(stage) = &self.stages[stage]
             && components.end == component.0 + 1
+            && let Some(runtime) = self.shared.runtime()
         {
-            stage.starter(&self.components).start();
+            stage.starter(&self.components, runtime).start();
         }
     }
 
@@ -109,69 +100,10 @@ impl Supervisor {
         }
     }
 
-    /// Tells the watchdog how long the lease is good for, or that none is held.
-    pub(super) fn watch_fence(&self, remaining: Option<Duration>) {
-        if let (Some(watchdog), Some(fence)) = (&self.watchdog, self.shared.plan.policy().fence()) {
-            // All is to be gone a margin before the lease expires. Half of the margin is left for
-            // the confirmation, the other half for the abort.
-            let left = remaining.map(|remaining| remaining.saturating_sub(fence.margin() / 2));
-            watchdog.set(left.map(|left| std::time::Instant::now() + left));
+    /// Tells the watchdog until when the lease is good, or that none is held.
+    pub(super) fn watch_fence(&self, until: Option<std::time::Instant>) {
+        if let Some(watchdog) = &self.watchdog {
+            watchdog.set(until);
         }
-    }
-
-    /// Publishes the transitions and what else changed.
-    pub(super) fn publish(&mut self, hops: &[Transition], detail: Option<&str>) {
-        let now = Instant::now();
-        for hop in hops {
-            let fatal = match &self.fatal {
-                Some((_, failure)) if hop.cause == Cause::Fatal => Some(failure.text()),
-                _ => None,
-            };
-            let detail = fatal.as_deref().or(detail);
-            let transitioned = Transitioned {
-                number: self.transitions,
-                at: now,
-                from: hop.from,
-                to: hop.to,
-                cause: hop.cause,
-                reason: describe(hop.cause, detail, &self.shared).into(),
-                epoch: hop.epoch,
-                outage: self.machine.outage(),
-                spent: now - self.entered,
-            };
-            self.entered = now;
-            self.transitions += 1;
-            match hop.to {
-                Phase::ShuttingDown => self.cause = hop.cause,
-                // Everything is gone, so no lease allows anything any more.
-                Phase::Monitoring | Phase::Drained => self.watch_fence(None),
-                _ => {}
-            }
-            trace::transition(&transitioned, &self.shared, false);
-            self.shared.publish(|summary| {
-                summary.phase = hop.to;
-                // That everything is gone is no news to who asks why; why it had to go is.
-                if hop.cause != Cause::AllGone {
-                    summary.reason = Arc::clone(&transitioned.reason);
-                }
-            });
-            self.shared.journal.push(transitioned);
-        }
-        let monitoring = self.machine.phase() == Phase::Monitoring;
-        self.shared.publish(|summary| {
-            if self.transitions == 0 {
-                summary.reason = describe(Cause::Boot, None, &self.shared).into();
-            }
-            summary.entered = Some(self.entered);
-            summary.epoch = self.machine.epoch();
-            summary.outage = self.machine.outage();
-            summary.outage_open = self.machine.outage_is_open();
-            summary.level = self.machine.level();
-            summary.dependency.clone_from(&self.dependency);
-            summary.hold_off_due = self
-                .hold_off_due
-                .filter(|_| monitoring && self.machine.is_armed(Timer::HoldOff));
-            summary.stage_due = self.stage_due;
-        });
     }
 }

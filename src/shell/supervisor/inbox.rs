@@ -12,13 +12,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{A_FEW, Event, Supervisor};
+use super::{A_FEW, Detail, Event, RETURNED, Supervisor};
 use crate::machine::{Class, How, Input, Phase, Timer};
+use crate::shell::Observation;
 use crate::shell::incarnation::Ending;
 use crate::shell::mailbox::{Answer, Command, Lease, ROOM_KEPT, Who};
 use crate::shell::observe::Observed;
+use crate::shell::service_watch::ServiceWatch;
 use crate::shell::stage::StageRun;
-use crate::shell::{Failure, Observation, Sight, trace};
+use crate::shell::trace::News;
 
 /// How long an answer of a crowd waits at most, so that status pages are true.
 const ANSWER_PACE: Duration = Duration::from_millis(10);
@@ -34,9 +36,11 @@ impl Supervisor {
                 // It is about to be dropped, and takes no step any more.
                 std::future::pending::<()>().await;
             }
+            self.end_if_hook_panicked();
             self.shared.answer_ping();
+            let text_due = self.settle();
             self.tell_shadow_of_time();
-            if let Some(event) = self.waiting() {
+            if let Some(event) = self.look_at_service().or_else(|| self.waiting()) {
                 return event;
             }
             // Of a crowd that is awaited, one more that is up or gone decides nothing: half of them
@@ -51,9 +55,8 @@ impl Supervisor {
             if !many {
                 // What a large stage needed is not held while nothing happens.
                 self.answers.shrink_to(ROOM_KEPT);
-                self.effects.clear();
-                self.effects.shrink_to(ROOM_KEPT);
             }
+            let asleep_since = Instant::now();
             tokio::select! {
                 biased;
                 () = self.shared.mailbox.woken() => {}
@@ -61,8 +64,11 @@ impl Supervisor {
                 () = sleep(ANSWER_PACE), if many => {}
                 () = wait_for_shadow(&self.observed) => {}
                 () = sleep_until(self.reports_due), if self.shared.mailbox.has_reports() => {}
+                () = wait_until(text_due) => {}
+                () = wait_until(self.service.as_ref().map(ServiceWatch::look_at)) => {}
                 Some(seen) = self.seen.recv(), if self.observation.is_none() => self.observation = Some(seen),
             }
+            self.excuse(asleep_since);
         }
     }
 
@@ -114,7 +120,10 @@ impl Supervisor {
         }
         let Some(answer) = self.answers.pop_front() else {
             let Lease { epoch, expires, .. } = self.shared.mailbox.take_lease()?;
+            // Read first: if the process stands still here, the lease does not last longer for that.
+            let now = std::time::Instant::now();
             let remaining = expires.saturating_duration_since(Instant::now());
+            self.lease_due = Some(now + remaining);
             return Some(Input::LeaseRenewed { epoch, remaining }.into());
         };
         if let Answer::Exited(who) | Answer::Gone(who, _) = answer
@@ -125,8 +134,10 @@ impl Supervisor {
             let said = run.take_reports();
             let unasked = stage.told().is_none();
             let how = run.how();
-            let gravest = said.iter().map(|batch| batch.class).max();
+            let waiting = self.reports.len();
             self.reports.extend(said);
+            let said = self.reports.iter().skip(waiting);
+            let gravest = said.map(|batch| batch.class).max();
             if !self.reports.is_empty() {
                 // A report that trips makes of the end an answer to a stop, whose class nobody asks
                 // for. So where the end was unasked and is the graver of the two, it is told first.
@@ -171,21 +182,31 @@ impl Supervisor {
                 how,
             }
         };
-        let detail = match (&failure, how) {
-            (Some(failure), _) => Some(failure.text().into()),
-            (None, How::Returned) => Some("it returned".into()),
-            (None, _) => None,
-        };
         let name = self.shared.name(component);
-        if let (Some(failure), Some(stage)) = (&failure, stage) {
-            let stopping = stage.told().is_some();
-            trace::component_failed(name, &failure.text(), stopping);
-        }
-        let fatal = failure.filter(|failure| failure.class() == Class::Fatal);
+        let detail = match (&failure, how) {
+            (Some(told), _) => Detail::Told(Arc::clone(told)),
+            (None, How::Returned) => Detail::Plain(RETURNED),
+            (None, _) => Detail::Nothing,
+        };
+        let news = failure.as_ref().map(|told| News::ComponentFailed {
+            name: Arc::clone(name),
+            told: Arc::clone(told),
+            stopping: stage.is_some_and(|stage| stage.told().is_some()),
+        });
+        let fatal = failure.filter(|told| told.class() == Class::Fatal);
         Event {
             input,
             detail,
-            fatal: fatal.map(|failure| (Some(Arc::clone(name)), failure)),
+            fatal: fatal.map(|told| (Some(Arc::clone(name)), told)),
+            news,
+        }
+    }
+
+    fn end_if_hook_panicked(&self) {
+        if self.log.hook_panicked()
+            && let Some(panic) = self.log.take_hook_panic()
+        {
+            std::panic::resume_unwind(panic);
         }
     }
 
@@ -194,19 +215,28 @@ impl Supervisor {
         if timer == Timer::Silence && self.was_heard(at, self.machine.phase()) {
             return self.observation();
         }
+        if timer == Timer::Silence && self.observed.is_none() && self.is_probe_frozen(at) {
+            let limit = self.shared.plan.policy().silence_limit();
+            self.timers.postpone(Timer::Silence, limit);
+            return Some(Input::Frozen.into());
+        }
         self.timers.disarm(timer);
         if timer == Timer::HoldOff && self.observed.is_none() {
             // What was seen before proves too little. From here on only the next observation is waited
             // for, and the machine is told when that is there.
-            self.hold_off_over = Some(Instant::now());
-            self.sessions.hurry();
+            self.hold_off_over = Some(self.sessions.hurry());
             return None;
         }
         // In observe-only the real machine hears nothing of the dependency: its silence means nothing.
-        if timer == Timer::Silence && self.observed.is_none() {
-            self.note_silence();
-        }
-        Some(Input::Fired(timer).into())
+        let detail = if timer == Timer::Silence && self.observed.is_none() {
+            Detail::Silence
+        } else {
+            Detail::Nothing
+        };
+        Some(Event {
+            detail,
+            ..Input::Fired(timer).into()
+        })
     }
 
     /// Whether an observation waits that goes before a silence which is due. In Monitoring a clean
@@ -240,7 +270,7 @@ impl Supervisor {
             Some(seen) => seen,
             None => self.seen.try_recv().ok()?,
         };
-        if self.hold_off_over.is_some_and(|over| over <= seen.at) {
+        if self.hold_off_over.is_some_and(|over| over <= seen.hurries) {
             self.hold_off_over = None;
             self.observation = Some(seen);
             return Some(Input::Fired(Timer::HoldOff).into());
@@ -251,59 +281,34 @@ impl Supervisor {
             None => self.machine.session(),
         };
         let current = current == Some(session);
-        let (input, fatal, sight) = match seen.observation {
+        let input = match &seen.observation {
             // What was seen so long ago is no sign of life any more.
             Observation::Alive { .. }
                 if seen.at.elapsed() >= self.shared.plan.policy().silence_limit() =>
             {
                 return None;
             }
-            Observation::Alive { evidence } => {
-                (Input::Alive { session }, false, Sight::alive(&evidence))
+            Observation::Alive { .. } => Input::Alive { session },
+            // In observe-only nothing that the probe says ends the run.
+            Observation::Failing { fatal: true, .. } if current && self.observed.is_none() => {
+                Input::Report {
+                    component: None,
+                    epoch: self.machine.epoch(),
+                    class: Class::Fatal,
+                    count: 1,
+                }
             }
-            Observation::Failing {
-                reason,
-                class,
-                fatal,
-            } => {
-                let sight = Sight::failing(class, &reason);
-                (Input::Failing { session }, fatal, sight)
-            }
+            Observation::Failing { .. } => Input::Failing { session },
         };
-        let what = Arc::clone(&sight.what);
-        if current {
-            self.note_dependency(sight);
-        }
-        let mut event = Event {
-            input,
-            detail: Some(what.to_string().into()),
-            fatal: None,
+        let detail = if current {
+            Detail::Observed(seen.observation)
+        } else {
+            Detail::Nothing
         };
-        // In observe-only nothing that the probe says ends the run.
-        if fatal && current && self.observed.is_none() {
-            event.input = Input::Report {
-                component: None,
-                epoch: self.machine.epoch(),
-                class: Class::Fatal,
-                count: 1,
-            };
-            event.fatal = Some((None, Failure::new(what.to_string()).fatal()));
-        }
-        Some(event)
-    }
-
-    pub(super) fn note_silence(&mut self) {
-        let limit = self.shared.plan.policy().silence_limit();
-        let text = format!("no sign of life for {limit:?}");
-        self.note_dependency(Sight::failing(None, &text));
-    }
-
-    fn note_dependency(&mut self, sight: Sight) {
-        let before = self.dependency.as_ref();
-        if before.is_none_or(|was| (was.alive, was.class) != (sight.alive, sight.class)) {
-            trace::observed(&sight);
-        }
-        self.dependency = Some(sight);
+        Some(Event {
+            detail,
+            ..input.into()
+        })
     }
 
     /// Reports; those of a storm come together, and what comes in between is coalesced where it is
@@ -344,7 +349,7 @@ impl Supervisor {
         };
         let count = u32::try_from(*waiting).unwrap_or(u32::MAX);
         *waiting -= u64::from(count);
-        let first = batch.first.text();
+        let first = Arc::clone(&batch.first);
         let mut event = Event::from(Input::Report {
             component: batch.component,
             epoch,
@@ -354,13 +359,24 @@ impl Supervisor {
         if batch.count == 0 {
             let batch = self.reports.pop_front()?;
             let name = batch.component.map(|id| Arc::clone(self.shared.name(id)));
-            let last = batch.last.as_ref().map(Failure::text);
-            let class = batch.class.as_str();
-            trace::reported(name.as_deref(), class, count, &first, last.as_deref());
+            event.news = Some(News::Reported {
+                name: name.clone(),
+                class: batch.class,
+                count,
+                first: Arc::clone(&first),
+                last: batch.last,
+            });
             event.fatal = (batch.class == Class::Fatal).then_some((name, batch.first));
         }
-        event.detail = Some(first.into());
+        event.detail = Detail::Told(first);
         Some(event)
+    }
+}
+
+async fn wait_until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -221,7 +221,7 @@ fn what_cannot_be_built_is_refused_with_what_to_do() {
             "the lease owner \"b\" is no component: name one that was added",
         ),
         (
-            refused(begin().task("a", idle).fence_watchdog()),
+            refused(begin().task("a", idle).fence_watchdog(true)),
             "a fence watchdog without a fence: set the policy's fence, or ask for no watchdog",
         ),
     ];

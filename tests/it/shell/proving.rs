@@ -2,15 +2,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Duration;
 
-use overwatch::machine::{Cause, Effect, Input, Timer};
+use overwatch::machine::Cause;
 use overwatch::{Observation, Overwatch, Probe, all};
 
 use super::support::{Notes, bounded, policy, tuning, worker};
-
-const MS: Duration = Duration::from_millis(1);
 
 /// Notes what it is told.
 #[derive(Default)]
@@ -59,6 +56,9 @@ async fn a_probe_is_told_when_a_start_depends_on_it_and_when_no_longer() {
     }
 }
 
+/// How often [`Counted`] observes.
+const EVERY: Duration = Duration::from_millis(30);
+
 /// Counts its observations, and how many there were when it was hurried.
 #[derive(Default)]
 struct Counted {
@@ -69,7 +69,7 @@ struct Counted {
 #[async_trait::async_trait]
 impl Probe for Counted {
     async fn observe(&self) -> Observation {
-        tokio::time::sleep(30 * MS).await;
+        tokio::time::sleep(EVERY).await;
         let number = self.observations.fetch_add(1, Ordering::AcqRel);
         Observation::alive(number.to_string())
     }
@@ -80,39 +80,19 @@ impl Probe for Counted {
     }
 }
 
-/// The supervisor's thread is blocked while the hold-off passes, so that what was seen before and the
-/// end of the hold-off are there together.
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+/// An observation is made at the very moment at which the hold-off is over: both are there together.
+#[tokio::test(start_paused = true)]
 async fn what_was_observed_before_the_hold_off_was_over_does_not_open_the_gate() {
     let probe = Arc::new(Counted::default());
+    let hold_off = 7 * EVERY;
     let policy = policy()
-        .window(200 * MS)
-        .tuning(tuning().backoff(200 * MS))
+        .window(hold_off)
+        .tuning(tuning().backoff(hold_off))
         .build()
         .unwrap();
-    let mut armed = false;
-    let mut alive = 0;
     let service = Overwatch::watching(Arc::clone(&probe))
         .component("a", worker(&Notes::default(), "a"))
         .policy(policy)
-        .on_step(move |step| {
-            armed |= step.effects.iter().any(|effect| {
-                matches!(
-                    effect,
-                    Effect::Arm {
-                        timer: Timer::HoldOff,
-                        ..
-                    }
-                )
-            });
-            if armed && matches!(step.input, Some(Input::Alive { .. })) {
-                alive += 1;
-                if alive == 3 {
-                    // What shares the thread with the supervisor goes on elsewhere.
-                    tokio::task::block_in_place(|| thread::sleep(400 * MS));
-                }
-            }
-        })
         .build()
         .unwrap();
     let handle = service.handle();

@@ -1,20 +1,21 @@
 //! A run that was spawned on workers, and on which thread it goes on. In real time: a paused clock
 //! has one thread only.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Wake};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use overwatch::machine::{Effect, Phase};
 use overwatch::test_util::Dependency;
-use overwatch::{Handle, Overwatch, RunError, StepRecord};
+use overwatch::{Handle, Overwatch, Probe, StepRecord};
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
 use tracing::Instrument;
 use tracing::instrument::WithSubscriber;
-use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::layer::{self, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::support::{Notes, worker};
@@ -29,26 +30,27 @@ fn service(mut on_step: impl FnMut() + Send + 'static) -> (Handle, Overwatch) {
     (service.handle(), service)
 }
 
-/// A spawned run goes on where it was spawned until its thread has begun. For tests of what it does
-/// apart from the workers: the dependency gives no answer before that.
+/// For tests that prepare something between the begin of a run and its first start: the dependency gives
+/// no answer before that.
 pub(crate) struct Apart {
     dependency: Dependency,
     taken: Arc<AtomicBool>,
 }
 
 impl Apart {
-    pub(crate) fn new() -> (Self, overwatch::Builder) {
+    /// With the probe that observes the dependency.
+    pub(crate) fn observed() -> (Self, impl Probe) {
         let dependency = Dependency::new();
         dependency.hang();
-        let builder = Overwatch::watching(dependency.probe());
+        let probe = dependency.probe();
         let taken = Arc::default();
-        (Self { dependency, taken }, builder)
+        (Self { dependency, taken }, probe)
     }
 
     /// A service that calls this with each step.
     fn service(each: impl FnMut(StepRecord<'_>) + Send + 'static) -> (Self, Handle, Overwatch) {
-        let (apart, builder) = Self::new();
-        let service = builder
+        let (apart, probe) = Self::observed();
+        let service = Overwatch::watching(probe)
             .component("a", worker(&Notes::default(), "a"))
             .on_step(apart.on_step(each))
             .build()
@@ -63,21 +65,79 @@ impl Apart {
     ) -> impl FnMut(StepRecord<'_>) + Send + 'static {
         let taken = Arc::clone(&self.taken);
         move |step| {
-            if tokio::task::try_id().is_none() {
-                taken.store(true, Ordering::Relaxed);
-            }
+            taken.store(true, Ordering::Relaxed);
             each(step);
         }
     }
 
-    /// Waits until the run has its thread, and lets it start.
+    /// Waits until the run has begun, and lets it start.
     pub(crate) fn start(&self, handle: &Handle) {
-        until("the run has its thread", || {
+        self.until_taken(handle);
+        self.recover();
+    }
+
+    pub(crate) fn until_taken(&self, handle: &Handle) {
+        until("the run has begun", || {
             // Whatever makes it take a step.
             handle.reset().unwrap();
             self.taken.load(Ordering::Relaxed)
         });
+    }
+
+    pub(crate) fn recover(&self) {
         self.dependency.recover();
+    }
+}
+
+/// Holds the supervisor amid a step, until this is dropped: somebody is told of what it publishes, and
+/// the waker of that one blocks.
+pub(crate) struct Held {
+    is_held: mpsc::Receiver<()>,
+    /// Lets it go on by its drop.
+    _go_on: mpsc::Sender<()>,
+}
+
+impl Held {
+    /// At the next thing that is published.
+    pub(crate) fn at_the_next_news(handle: &Handle) -> Self {
+        let (tell, is_held) = mpsc::channel();
+        let (go_on, wait) = mpsc::channel();
+        let waker = Arc::new(Holds(Mutex::new(Some((tell, wait))))).into();
+        let handle = handle.clone();
+        let (begin, begun) = mpsc::channel();
+        // Kept by a thread as long as it may be woken.
+        thread::spawn(move || {
+            let mut news = pin!(handle.wait_for(|_| false));
+            let mut cx = Context::from_waker(&waker);
+            assert!(news.as_mut().poll(&mut cx).is_pending());
+            begin.send(()).unwrap();
+            until("it is over", || handle.status().phase == Phase::Halted);
+        });
+        begun.recv().unwrap();
+        Self {
+            is_held,
+            _go_on: go_on,
+        }
+    }
+
+    pub(crate) fn until_held(&self) {
+        self.is_held
+            .recv_timeout(Duration::from_secs(60))
+            .expect("something is published");
+    }
+}
+
+type Hold = (mpsc::Sender<()>, mpsc::Receiver<()>);
+
+struct Holds(Mutex<Option<Hold>>);
+
+impl Wake for Holds {
+    fn wake(self: Arc<Self>) {
+        let once = self.0.lock().unwrap().take();
+        if let Some((tell, wait)) = once {
+            let _ = tell.send(());
+            let _ = wait.recv();
+        }
     }
 }
 
@@ -136,33 +196,9 @@ impl Threads {
     }
 }
 
-type Run = Pin<Box<dyn Future<Output = Result<(), RunError>> + Send>>;
-
+/// A runtime of one thread: all that a run does it does there.
 #[test]
-fn a_task_of_workers_takes_a_thread_and_never_goes_back() {
-    let runtime = one_worker();
-    let runs: [fn(Overwatch) -> Run; 2] = [
-        |service| Box::pin(service.run()),
-        |service| Box::pin(service.run_until_signal()),
-    ];
-    for run in runs {
-        let threads = Threads::default();
-        let note = threads.clone();
-        let (apart, handle, service) = Apart::service(move |_| note.note());
-        let run = runtime.spawn(run(service));
-        apart.start(&handle);
-        until("it is up", || handle.is_ready());
-        handle.shutdown();
-        runtime.block_on(run).unwrap().unwrap();
-        let mut seen = threads.seen();
-        assert_eq!(seen.pop().unwrap().name(), Some("overwatch"));
-        assert!(seen.len() <= 1, "{seen:?}");
-    }
-}
-
-#[test]
-fn nothing_else_takes_a_thread() {
-    let workers = one_worker();
+fn a_runtime_of_one_thread_needs_no_other() {
     let alone = || Builder::new_current_thread().enable_all().build().unwrap();
     // That of a service that is shut down when it is up.
     let thread_of = |run: &dyn Fn(Overwatch)| {
@@ -180,8 +216,6 @@ fn nothing_else_takes_a_thread() {
         seen[0].id()
     };
     let here = thread::current().id();
-    let awaited = thread_of(&|service| workers.block_on(service.run()).unwrap());
-    assert_eq!(awaited, here);
     let awaited = thread_of(&|service| alone().block_on(service.run()).unwrap());
     assert_eq!(awaited, here);
     let spawned = thread_of(&|service| {
@@ -213,23 +247,37 @@ fn it_is_dropped_with_the_task_that_was_spawned() {
 #[test]
 fn nothing_is_published_once_it_was_dropped_amid_a_step() {
     let runtime = one_worker();
-    let (tell, told) = mpsc::channel();
-    let (go_on, wait) = mpsc::channel::<()>();
+    let (apart, probe) = Apart::observed();
+    let (may, is_ready) = oneshot::channel();
+    let is_ready = Arc::new(Mutex::new(Some(is_ready)));
     let held = Arc::new(());
-    let (apart, handle, service) = Apart::service({
-        let held = Arc::clone(&held);
-        move |step| {
-            let _ = &held;
-            if step.effects.contains(&Effect::Ready(true)) {
-                tell.send(()).unwrap();
-                let _ = wait.recv();
+    let service = Overwatch::watching(probe)
+        .task("a", move |ctx| async move {
+            let is_ready = is_ready.lock().unwrap().take();
+            let _ = is_ready.expect("once").await;
+            ctx.ready();
+            ctx.stopping().await;
+            Ok(())
+        })
+        .on_step(apart.on_step({
+            let held = Arc::clone(&held);
+            move |_| {
+                let _ = &held;
             }
-        }
-    });
+        }))
+        .build()
+        .unwrap();
+    let handle = service.handle();
     let mut transitions = handle.transitions();
     let run = runtime.spawn(service.run());
     apart.start(&handle);
-    told.recv().unwrap();
+    until("it starts", || handle.status().phase == Phase::Restarting);
+    // All that is published of its start has been by then, and the next observation is a second away.
+    thread::sleep(Duration::from_millis(200));
+    let amid = Held::at_the_next_news(&handle);
+    may.send(()).unwrap();
+    amid.until_held();
+    assert_eq!(handle.status().phase, Phase::Running);
     run.abort();
     assert!(runtime.block_on(run).unwrap_err().is_cancelled());
     let over = |when: &str| {
@@ -239,12 +287,13 @@ fn nothing_is_published_once_it_was_dropped_amid_a_step() {
     };
     over("amid the step");
     while runtime.block_on(transitions.next()).unwrap().is_some() {}
-    go_on.send(()).unwrap();
-    until("the step is done", || {
-        // A false 200 is not there for long.
+    drop(amid);
+    let released = Instant::now();
+    while Arc::strong_count(&held) > 1 {
+        // A false 200 is not there for long, so there is no pause.
         assert!(!handle.is_ready(), "it says that it is ready");
-        Arc::strong_count(&held) == 1
-    });
+        assert!(released.elapsed() < Duration::from_secs(60));
+    }
     over("after the step");
     let more = runtime.block_on(transitions.next());
     assert_eq!(more, Ok(None), "a transition after the last one");
@@ -297,7 +346,7 @@ struct Log(Arc<Mutex<Vec<Logged>>>);
 type Logged = (String, Option<String>);
 
 impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
-    fn on_event(&self, event: &tracing::Event<'_>, ctx: Context<'_, S>) {
+    fn on_event(&self, event: &tracing::Event<'_>, ctx: layer::Context<'_, S>) {
         let outermost = ctx
             .event_scope(event)
             .and_then(|scope| scope.from_root().next());

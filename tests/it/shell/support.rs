@@ -77,6 +77,7 @@ fn read_along(builder: Builder, mut monitor: Monitor) -> (Builder, Judged) {
     let sink = judged.clone();
     let mut last = Duration::ZERO;
     let builder = builder.on_step(move |step| {
+        assert_eq!(step.missed, 0, "the monitor reads all steps");
         let elapsed = step.at - last;
         last = step.at;
         let verdict = match &step.input {

@@ -1,0 +1,289 @@
+//! Where a run is supervised: apart, on a thread of its own, or in place.
+//!
+//! **Apart.** A service may keep all threads of its runtime busy, or block them, or stop turning its
+//! timers. So the supervisor has a thread with a runtime of its own, and with it its own timers, signals
+//! and end of the process. Components are spawned on the service's runtime from there. Thread and runtime
+//! are made when the run begins, and nothing moves afterwards: a timer belongs to the runtime in whose
+//! context it was made.
+//!
+//! **In place.** On a runtime of one thread everything stays where the run is awaited: no thread, and no
+//! clock but tokio's, so that a clock that is paused, or a simulated network, sees all of it.
+//!
+//! No user code runs on the control thread. See [`Log`] for what is logged and dropped.
+
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, RuntimeFlavor};
+use tokio::sync::oneshot;
+
+use super::log::{LOGGED_WITHIN, Log, discard};
+use super::overwatch::{Overwatch, cannot_run};
+use super::shared::Shared;
+use super::signals::Signals;
+use super::supervisor::{Parts, Supervisor};
+use super::watchdog::Watchdog;
+use super::{RunError, leave};
+
+/// How long a run that is dropped is waited for: its thread may be about to carry out a step.
+const DROPPED_WITHIN: Duration = Duration::from_millis(100);
+
+/// What ends a run, besides its handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// Nothing.
+    Shutdown,
+    /// A signal.
+    Signal,
+    /// A signal; and if the run is halted, the process is left.
+    SignalOrExit,
+}
+
+/// Supervises a service to its end.
+pub(super) async fn supervise(service: Overwatch, until: Until) -> Result<(), RunError> {
+    let runtime = Handle::current();
+    let by_flavor = runtime.runtime_flavor() != RuntimeFlavor::CurrentThread;
+    if service.control_thread.unwrap_or(by_flavor) {
+        apart(service, until, runtime).await
+    } else {
+        in_place(service, until, runtime).await
+    }
+}
+
+async fn in_place(service: Overwatch, until: Until, runtime: Handle) -> Result<(), RunError> {
+    let shared = Arc::clone(&service.published.0);
+    let abandoned = Abandoned(Arc::clone(&shared));
+    let watchdog = watchdog(&service, true)?;
+    let has_hook = service.on_step.is_some();
+    let log = Log::direct(service.on_step);
+    shared.enter(runtime.clone(), log.clone());
+    let mut supervisor = Supervisor::new(Parts {
+        shared,
+        components: service.components,
+        probe: service.probe,
+        observe_only: service.observe_only,
+        watchdog,
+        probe_runtime: runtime.clone(),
+        runtime,
+        log: log.clone(),
+        has_hook,
+        apart: false,
+    });
+    let ended = run(&mut supervisor, until).await;
+    let ended = leave_if_halted(ended, until, &log);
+    drop(abandoned);
+    ended
+}
+
+async fn apart(service: Overwatch, until: Until, runtime: Handle) -> Result<(), RunError> {
+    let shared = Arc::clone(&service.published.0);
+    let watchdog = watchdog(&service, false)?;
+    let has_hook = service.on_step.is_some();
+    // Here, where the run is awaited: it logs where it would have logged from here.
+    let log = Log::queued(service.on_step);
+    shared.enter(runtime.clone(), log.clone());
+    // The log is part of what it wakes.
+    let wakes = Arc::downgrade(&shared);
+    log.on_hook_panic(move || {
+        if let Some(shared) = wakes.upgrade() {
+            shared.mailbox.nudge();
+        }
+    });
+    let parts = Parts {
+        shared: Arc::clone(&shared),
+        components: service.components,
+        // User code: it is asked here.
+        probe_runtime: service.probe.home().unwrap_or_else(|| runtime.clone()),
+        probe: service.probe,
+        observe_only: service.observe_only,
+        watchdog,
+        runtime,
+        log: log.clone(),
+        has_hook,
+        apart: true,
+    };
+    let (tell, told) = oneshot::channel();
+    let (here, dropped) = oneshot::channel::<()>();
+    let (running, over) = mpsc::channel::<()>();
+    let _awaited = Awaited {
+        shared,
+        here: Some(here),
+        over,
+    };
+    let runtime = parts.runtime.clone();
+    let control = move || {
+        log.guard_thread(|| {
+            let mut left = control(parts, until, dropped);
+            // Whoever dropped the run may go on: nothing of it is supervised any more.
+            drop::<mpsc::Sender<()>>(running);
+            if let Ended::Run(ended) = left.ended {
+                left.ended = Ended::Run(leave_if_halted(ended, until, &log));
+            }
+            log.close(LOGGED_WITHIN);
+            // At one of the last steps, which the hook reads after they are taken.
+            if let (Ended::Run(_), Some(panic)) = (&left.ended, log.take_hook_panic()) {
+                left.ended = Ended::Panicked(panic);
+            }
+            // Whoever awaits the run drops what is left of it, and if nobody does, its runtime.
+            if let Err(left) = tell.send(left) {
+                let left = Foreign(Some(left));
+                runtime.spawn(async move { drop(left) });
+            }
+        });
+    };
+    let thread = thread::Builder::new().name("overwatch".into());
+    if let Err(error) = thread.spawn(control) {
+        return Err(cannot_run("the run has no thread of its own", error));
+    }
+    let Ok(Left { ended, supervisor }) = told.await else {
+        // Its thread ends only after it has told.
+        let error = io::Error::other("it ended without a word");
+        return Err(cannot_run("the run has lost its thread", error));
+    };
+    drop(supervisor);
+    match ended {
+        Ended::Run(ended) => ended,
+        Ended::Panicked(panic) => resume_unwind(panic),
+        Ended::NotBegun(error) => Err(cannot_run("the run has no runtime of its own", error)),
+    }
+}
+
+/// Leaves the process if that is asked for and the run was halted. Before anything of it is dropped.
+fn leave_if_halted(ended: Result<(), RunError>, until: Until, log: &Log) -> Result<(), RunError> {
+    match ended {
+        Err(error) if until == Until::SignalOrExit => {
+            let error = Arc::new(error);
+            let said = Arc::clone(&error);
+            log.last_words(move |at_ms| {
+                tracing::error!(target: "overwatch::end", at_ms, "{said}");
+            });
+            leave::halted(error)
+        }
+        ended => ended,
+    }
+}
+
+/// How a run that had a thread of its own ended.
+enum Ended {
+    Run(Result<(), RunError>),
+    Panicked(Box<dyn Any + Send>),
+    NotBegun(io::Error),
+}
+
+/// What is left of it: it holds what is the user's.
+struct Left {
+    ended: Ended,
+    supervisor: Supervisor,
+}
+
+/// What is the user's, and may not be dropped by the control thread.
+struct Foreign<T: Send + 'static>(Option<T>);
+
+impl<T: Send + 'static> Drop for Foreign<T> {
+    /// If it is the control thread that does this, because the user's runtime is gone, the log does it.
+    fn drop(&mut self) {
+        discard(self.0.take());
+    }
+}
+
+/// The whole life of the control thread.
+fn control(parts: Parts, until: Until, dropped: oneshot::Receiver<()>) -> Left {
+    let mut supervisor = Supervisor::new(parts);
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            supervisor.abandon();
+            return Left {
+                ended: Ended::NotBegun(error),
+                supervisor,
+            };
+        }
+    };
+    let supervised = async {
+        tokio::select! {
+            biased;
+            _ = dropped => None,
+            ended = run(&mut supervisor, until) => Some(ended),
+        }
+    };
+    let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(supervised)));
+    // However it ended: not ready, and everything of it aborted.
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| supervisor.abandon())) {
+        discard(panic);
+    }
+    runtime.shutdown_background();
+    let ended = match ended {
+        Ok(Some(ended)) => Ended::Run(ended),
+        // Nobody is there to be told.
+        Ok(None) => Ended::Run(Ok(())),
+        Err(panic) => Ended::Panicked(panic),
+    };
+    Left { ended, supervisor }
+}
+
+/// Supervises until the run is over.
+async fn run(supervisor: &mut Supervisor, until: Until) -> Result<(), RunError> {
+    if until == Until::Shutdown {
+        return supervisor.run().await;
+    }
+    let mut signals =
+        Signals::new().map_err(|error| cannot_run("signals cannot be listened for", error))?;
+    let shared = Arc::clone(supervisor.shared());
+    let mut run = std::pin::pin!(supervisor.run());
+    tokio::select! {
+        biased;
+        ended = &mut run => return ended,
+        () = signals.next() => shared.mailbox.shut_down(),
+    }
+    tokio::select! {
+        biased;
+        ended = &mut run => ended,
+        never = signals.second() => match never {},
+    }
+}
+
+/// The fence watchdog, where there is to be one.
+fn watchdog(service: &Overwatch, in_place: bool) -> Result<Option<Watchdog>, RunError> {
+    let shared = &service.published.0;
+    let switched = service.watchdog;
+    if !Watchdog::is_on(switched, &shared.plan, service.observe_only, in_place) {
+        return Ok(None);
+    }
+    let started = Watchdog::start(Arc::clone(shared));
+    started
+        .map(Some)
+        .map_err(|error| cannot_run("the fence watchdog has no thread", error))
+}
+
+/// Publishes "not ready" when it is dropped.
+struct Abandoned(Arc<Shared>);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+/// A run that has a thread of its own, where it is awaited.
+struct Awaited {
+    shared: Arc<Shared>,
+    /// Its other end is told when this one is dropped.
+    here: Option<oneshot::Sender<()>>,
+    /// Its other end is dropped when nothing is supervised any more.
+    over: mpsc::Receiver<()>,
+}
+
+impl Drop for Awaited {
+    /// Readiness is off at once; then the thread aborts what still runs, which is waited for, but not
+    /// for long.
+    fn drop(&mut self) {
+        self.shared.set_ready(false);
+        drop(self.here.take());
+        self.shared.abandon();
+        let _ = self.over.recv_timeout(DROPPED_WITHIN);
+    }
+}

@@ -1,0 +1,215 @@
+//! What waits to be written.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::machine::{Effect, Input, Step};
+use crate::shell::overwatch::Hook;
+
+/// How many events wait at most. Transitions may fill all of it.
+const EVENTS: usize = 1024;
+/// How many events wait at most that are no transitions.
+const OTHERS: usize = 768;
+/// How many steps wait at most for the hook, and how many effects all of these have together. One step
+/// may have as many effects as a stage has components.
+const STEPS: usize = 65_536;
+const EFFECTS: usize = 1 << 20;
+/// How many values wait at most to be dropped. More are leaked: what blocks the drop of so many may
+/// block the drop of any.
+const DISCARDED: usize = 4096;
+
+/// What waits to be written, and how much of what kind.
+#[derive(Default)]
+pub(super) struct Queue {
+    pub(super) entries: VecDeque<Entry>,
+    pub(super) transitions: usize,
+    pub(super) others: usize,
+    pub(super) steps: usize,
+    pub(super) effects: usize,
+    pub(super) discarded: usize,
+    pub(super) lost: Lost,
+    pub(super) missed_steps: u64,
+    pub(super) hook: Option<Hook>,
+    pub(super) hook_panic: Option<Box<dyn Any + Send>>,
+    /// Whether there is a writer, and whether it is at work on an entry.
+    pub(super) has_writer: bool,
+    pub(super) writing: bool,
+    /// The writer is to end when nothing is left.
+    pub(super) closed: bool,
+}
+
+/// How many events did not fit.
+#[derive(Default)]
+pub(super) struct Lost {
+    pub(super) events: u64,
+    pub(super) transitions: u64,
+}
+
+/// What writes an event.
+pub(super) type Write = Box<dyn FnOnce() + Send>;
+
+pub(super) enum Entry {
+    Transition(Write),
+    Event(Write),
+    Step(Recorded),
+    Discard(Box<dyn Any + Send>),
+}
+
+/// A step that waits for the hook.
+pub(super) struct Recorded {
+    pub(super) at: Duration,
+    pub(super) input: Option<Input>,
+    pub(super) step: Option<Step>,
+    pub(super) effects: Vec<Effect>,
+    pub(super) missed: u64,
+}
+
+impl Queue {
+    /// Takes in an entry, and gives back what there is no room for: an older event where that makes room for
+    /// a transition. What is lost is counted, but for values, which are to be leaked.
+    pub(super) fn offer(&mut self, entry: Entry) -> Option<Entry> {
+        let full = self.transitions + self.others >= EVENTS;
+        let older = match &entry {
+            Entry::Transition(_) if full => match self.take_oldest_event() {
+                Some(event) => {
+                    self.lost.events += 1;
+                    Some(event)
+                }
+                None => {
+                    self.lost.transitions += 1;
+                    return Some(entry);
+                }
+            },
+            Entry::Event(_) if full || self.others >= OTHERS => {
+                self.lost.events += 1;
+                return Some(entry);
+            }
+            Entry::Discard(_) if self.discarded >= DISCARDED => return Some(entry),
+            _ => None,
+        };
+        self.push(entry);
+        older
+    }
+
+    pub(super) fn has_room_for_step(&self, effects: usize) -> bool {
+        self.steps < STEPS && self.effects + effects <= EFFECTS
+    }
+
+    pub(super) fn push(&mut self, entry: Entry) {
+        match &entry {
+            Entry::Transition(_) => self.transitions += 1,
+            Entry::Event(_) => self.others += 1,
+            Entry::Step(step) => {
+                self.steps += 1;
+                self.effects += step.effects.len();
+            }
+            Entry::Discard(_) => self.discarded += 1,
+        }
+        self.entries.push_back(entry);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Entry> {
+        let entry = self.entries.pop_front()?;
+        match &entry {
+            Entry::Transition(_) => self.transitions -= 1,
+            Entry::Event(_) => self.others -= 1,
+            Entry::Step(step) => {
+                self.steps -= 1;
+                self.effects -= step.effects.len();
+            }
+            Entry::Discard(_) => self.discarded -= 1,
+        }
+        Some(entry)
+    }
+
+    pub(super) fn take_oldest_event(&mut self) -> Option<Entry> {
+        let is_event = |entry: &Entry| matches!(entry, Entry::Event(_));
+        let place = self.entries.iter().position(is_event)?;
+        self.others -= 1;
+        self.entries.remove(place)
+    }
+}
+
+impl Lost {
+    pub(super) fn any(&self) -> bool {
+        self.events + self.transitions > 0
+    }
+
+    pub(super) fn log(&self) {
+        let Self {
+            events,
+            transitions,
+        } = self;
+        let lost = events + transitions;
+        tracing::warn!(
+            target: "overwatch::log",
+            lost,
+            transitions,
+            "{lost} events were lost, {transitions} of them transitions: the subscriber is too slow"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> Entry {
+        Entry::Event(Box::new(|| {}))
+    }
+
+    fn transition() -> Entry {
+        Entry::Transition(Box::new(|| {}))
+    }
+
+    #[test]
+    fn transitions_are_the_last_to_be_lost() {
+        let mut queue = Queue::default();
+        for _ in 0..OTHERS + 5 {
+            let _ = queue.offer(event());
+        }
+        assert_eq!((queue.others, queue.lost.events), (OTHERS, 5));
+        // There is room left that only transitions may take.
+        for _ in 0..EVENTS - OTHERS {
+            assert!(queue.offer(transition()).is_none());
+        }
+        assert!(matches!(queue.offer(event()), Some(Entry::Event(_))));
+        assert_eq!(queue.lost.events, 6);
+        // Each further one takes the place of the oldest event.
+        for lost in 1..=OTHERS {
+            assert!(matches!(queue.offer(transition()), Some(Entry::Event(_))));
+            assert_eq!(queue.lost.events, 6 + lost as u64);
+        }
+        assert_eq!((queue.transitions, queue.others), (EVENTS, 0));
+        let refused = queue.offer(transition());
+        assert!(matches!(refused, Some(Entry::Transition(_))));
+        assert_eq!(queue.lost.transitions, 1);
+        assert_eq!(queue.entries.len(), EVENTS);
+    }
+
+    #[test]
+    fn what_is_taken_makes_room_in_order() {
+        let mut queue = Queue::default();
+        assert!(queue.offer(event()).is_none());
+        assert!(queue.offer(transition()).is_none());
+        assert!(matches!(queue.pop(), Some(Entry::Event(_))));
+        assert!(matches!(queue.pop(), Some(Entry::Transition(_))));
+        assert!(queue.pop().is_none());
+        assert_eq!((queue.transitions, queue.others), (0, 0));
+    }
+
+    #[test]
+    fn steps_and_values_have_room_of_their_own() {
+        let mut queue = Queue::default();
+        for _ in 0..DISCARDED {
+            assert!(queue.offer(Entry::Discard(Box::new(()))).is_none());
+        }
+        assert!(queue.offer(Entry::Discard(Box::new(()))).is_some());
+        assert!(queue.offer(event()).is_none());
+        assert!(queue.has_room_for_step(EFFECTS));
+        assert!(!queue.has_room_for_step(EFFECTS + 1));
+        queue.steps = STEPS;
+        assert!(!queue.has_room_for_step(0));
+    }
+}
