@@ -323,8 +323,17 @@ impl Supervisor {
             _ => {}
         }
         self.tell_probe_of_phase();
-        self.expect_answers(&effects);
+        let starts = effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Start { .. }));
+        if starts {
+            self.expect_answers(&effects);
+        }
         self.carry_out(&effects);
+        if !starts {
+            // A stop does not wait for memory.
+            self.expect_answers(&effects);
+        }
         self.note_slots(&input);
 
         // All is done. From here on it is told.
@@ -357,9 +366,7 @@ impl Supervisor {
     /// Makes room for what a large stage will answer: whoever answers holds up the others while it
     /// does that itself.
     fn expect_answers(&mut self, effects: &[Effect]) {
-        // Only before a start: a stop does not wait for memory.
-        let starts = |effect: &&Effect| matches!(effect, Effect::Start { .. });
-        if effects.iter().filter(starts).nth(A_FEW).is_some() {
+        if effects.len() > A_FEW {
             self.shared.mailbox.make_room(effects.len());
             self.answers.reserve(effects.len());
         }
