@@ -99,7 +99,6 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
-    #[allow(dead_code, reason = "adapters ask")]
     pub(crate) fn of(apart: bool) -> Self {
         if apart { Self::Apart } else { Self::InPlace }
     }

@@ -341,6 +341,21 @@ fn a_component_that_cannot_be_spawned_is_gone() {
     assert_eq!(alive.components.load(Ordering::Relaxed), 0);
 }
 
+/// Awaits a run on a thread of the test's, on which its panic goes on.
+fn run_on_a_thread(
+    runtime: Runtime,
+    way: Way,
+    service: Overwatch,
+) -> JoinHandle<Result<(), RunError>> {
+    on_a_thread(move || match way {
+        Way::Main => runtime.block_on(service.run()),
+        Way::Spawned => match await_here(runtime.spawn(service.run())) {
+            Ok(ended) => ended,
+            Err(error) => panic::resume_unwind(error.into_panic()),
+        },
+    })
+}
+
 /// What panics in the hook ends the run where it is awaited.
 #[test]
 fn a_panic_in_the_hook_goes_on_in_the_awaiter() {
@@ -358,14 +373,7 @@ fn a_panic_in_the_hook_goes_on_in_the_awaiter() {
             .build()
             .unwrap();
         let handle = service.handle();
-        let runtime = workers.handle();
-        let run = on_a_thread(move || match way {
-            Way::Main => runtime.block_on(service.run()),
-            Way::Spawned => match await_here(runtime.spawn(service.run())) {
-                Ok(ended) => ended,
-                Err(error) => panic::resume_unwind(error.into_panic()),
-            },
-        });
+        let run = run_on_a_thread(workers.handle(), way, service);
         within(SOON, "it is ready", || handle.is_ready());
         handle.trip().unwrap();
         within(SOON, "it has ended", || run.is_finished());
@@ -467,14 +475,7 @@ fn a_panic_in_the_hook_at_the_last_step_goes_on_in_the_awaiter_too() {
             .build()
             .unwrap();
         let handle = service.handle();
-        let runtime = workers.handle();
-        let run = on_a_thread(move || match way {
-            Way::Main => runtime.block_on(service.run()),
-            Way::Spawned => match await_here(runtime.spawn(service.run())) {
-                Ok(ended) => ended,
-                Err(error) => panic::resume_unwind(error.into_panic()),
-            },
-        });
+        let run = run_on_a_thread(workers.handle(), way, service);
         within(SOON, "it is ready", || handle.is_ready());
         handle.shutdown();
         within(SOON, "it has ended", || run.is_finished());
