@@ -197,14 +197,15 @@
 //! | tasks keep all threads busy | observations and stops of components are late; [`Status::poll_delay`] says by how much, and a warning is logged from a tenth of the silence limit on. It trips nothing |
 //! | the subscriber is slow, or blocks for good | events wait in a queue of 1,024, and what does not fit is counted and logged; transitions are the last to be lost. At the end the queue is waited for, 1 s at most |
 //! | `on_step` is slow | 65,536 steps wait; how many are missing is told in [`StepRecord::missed`] |
-//! | the process or its machine is stopped (SIGSTOP, a debugger, a paused virtual machine) | no freeze, and no silence of the dependency: the supervisor sees that it was late itself, and waits for a sign of life as long as if it had not been stopped. A ready service is ready again at once. The fence, whose lease went on running out, is not excused |
-//! | a waker of yours blocks | the supervisor, which wakes whoever waits for a status, a transition or a stop; with etcd the renewals too. tokio's own never do |
+//! | the process or its machine is stopped (SIGSTOP, a debugger, a paused virtual machine) | no freeze, and no silence of the dependency: the supervisor sees that it was late itself, and waits for a sign of life that much longer. It can tell only by a timer of its own, so up to a quarter of the silence limit (2 s at most) and 250 ms of a stop may count as silence; leave a probe that much room. A ready service is ready again at once. The fence, whose lease went on running out, is not excused |
+//! | a waker of yours blocks, and it is no tokio task's | the supervisor, which wakes whoever waits for a status, a transition or a stop; with etcd the renewals too. tokio's own never do |
 //!
 //! **A frozen runtime.** Unless one of its workers has parked since the last look, the supervisor spawns a
 //! task from outside, four to eight times in the silence limit and every 2 s at least, and sees it polled. The
 //! runtime is frozen if that task waits for the whole silence limit, no metric of any worker moved, and the
 //! supervisor itself was on time; or for a quarter of it when a probe that is polled there falls silent:
-//! that silence says nothing of the dependency.
+//! that silence says nothing of the dependency. If the runtime polls again by then, the probe has as much
+//! more time as it was not polled.
 //! That trips with [`Cause::Frozen`](machine::Cause::Frozen), which blames no dependency. What thaws within
 //! the stop and abort deadlines restarts like any outage; what does not is wedged, and the run is halted.
 //! tokio publishes the metrics of a worker when it parks and every 61 polls. So tasks that hold *every*

@@ -3,7 +3,8 @@
 //!
 //! The client library looks a name up on a blocking thread of its runtime. It cannot be told to give
 //! up: what waits for a thread stays in a queue, and a runtime waits at its end for the threads. So a
-//! client is only made for a name that the resolver has just answered for.
+//! client is only made for a name that the resolver has just answered for. (When a client connects again,
+//! the library looks the name up itself, on the few blocking threads of our own runtimes.)
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};

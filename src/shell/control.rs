@@ -9,7 +9,8 @@
 //! **In place.** On a runtime of one thread everything stays where the run is awaited: no thread, and no
 //! clock but tokio's, so that a clock that is paused, or a simulated network, sees all of it.
 //!
-//! No user code runs on the control thread. See [`Log`] for what is logged and dropped.
+//! No user code runs on the control thread, but for a waker that is not tokio's: whoever tells of something
+//! calls the wakers of those who wait for it. See [`Log`] for what is logged and dropped.
 
 use std::any::Any;
 use std::io;
@@ -122,6 +123,12 @@ async fn apart(service: Overwatch, until: Until, runtime: Handle) -> Result<(), 
             drop::<mpsc::Sender<()>>(running);
             if let Ended::Run(ended) = left.ended {
                 left.ended = Ended::Run(leave_if_halted(ended, until, &log));
+            }
+            if tell.is_closed() {
+                // Nobody waits for its last lines, and what is left of it holds what is the user's.
+                let left = Foreign(Some(left));
+                runtime.spawn(async move { drop(left) });
+                return log.close(LOGGED_WITHIN);
             }
             log.close(LOGGED_WITHIN);
             // At one of the last steps, which the hook reads after they are taken.
@@ -285,5 +292,49 @@ impl Drop for Awaited {
         drop(self.here.take());
         self.shared.abandon();
         let _ = self.over.recv_timeout(DROPPED_WITHIN);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Context;
+
+    /// Supervisor, log and mailbox know each other, and let go of each other at the end.
+    #[test]
+    fn nothing_of_a_run_is_left_behind() {
+        for apart in [false, true] {
+            let runtime = Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build();
+            let (feed, probe) = crate::feed();
+            feed.alive("once is enough");
+            let service = Overwatch::watching(probe)
+                .control_thread(apart)
+                .on_step(|_| {})
+                .task("idle", |ctx: Context| async move {
+                    ctx.ready();
+                    ctx.stopping().await;
+                    Ok(())
+                });
+            let service = service.build().expect("a valid service");
+            let left = Arc::downgrade(&service.published.0);
+            let handle = service.handle();
+            runtime.expect("a runtime").block_on(async move {
+                let run = tokio::spawn(service.run());
+                handle.wait_until_ready().await.expect("it runs on");
+                handle.shutdown();
+                run.await.expect("no panic").expect("an orderly end");
+            });
+            // A thread of it may be about to end.
+            for _ in 0..20_000 {
+                if left.strong_count() == 0 {
+                    break;
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+            assert_eq!(left.strong_count(), 0, "apart: {apart}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Causes in words that an operator understands.
 
 use super::shared::Shared;
-use super::status::listed;
+use super::status::{Few, listed};
 use crate::machine::{Cause, Slot};
 use crate::policy::ComponentId;
 
@@ -22,11 +22,7 @@ pub(super) fn describe(cause: Cause, detail: Option<&str>, shared: &Shared) -> S
         Cause::StartFailed { component, .. } => {
             format!("{} failed to start{because}", name(component))
         }
-        Cause::StartOverdue => format!(
-            "not up within {:?}, `ready` was not called by: {}",
-            policy.start_deadline(),
-            listed(shared, &[Slot::Starting])
-        ),
+        Cause::StartOverdue => overdue(Few::doing(shared, &[Slot::Starting]), shared),
         Cause::Failing => format!("the dependency is failing{because}"),
         Cause::Silence => format!(
             "the dependency gave no sign of life for {:?}",
@@ -51,4 +47,13 @@ pub(super) fn describe(cause: Cause, detail: Option<&str>, shared: &Shared) -> S
         Cause::Fatal => format!("a failure that no restart could mend{because}"),
         Cause::GaveUp => "too many starts failed in a row".into(),
     }
+}
+
+/// Why a start is overdue, in words, and whose.
+pub(super) fn overdue(late: Few, shared: &Shared) -> String {
+    format!(
+        "not up within {:?}, `ready` was not called by: {}",
+        shared.plan.policy().start_deadline(),
+        late.names(shared)
+    )
 }

@@ -22,7 +22,8 @@ use std::{mem, thread};
 
 use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
-use tracing::{Level, Span};
+use tracing::subscriber::NoSubscriber;
+use tracing::{Level, Span, dispatcher};
 
 use self::queue::{Entry, Queue, Recorded, Write};
 use self::scope::Scope;
@@ -44,6 +45,9 @@ pub(crate) struct Log(Arc<Inner>);
 struct Inner {
     /// Whether everything is done at once by whoever asks for it.
     direct: bool,
+    /// Whether tracing had no subscriber where this was made. It may pass on what it is told to the crate
+    /// `log`, which is its feature of that name.
+    passed_on: bool,
     /// Since when `at_ms` of events counts.
     began: Instant,
     /// Given back at the end: it is the user's.
@@ -106,11 +110,6 @@ pub(crate) fn current() -> Option<Log> {
     TASK.try_with(Log::clone).ok()
 }
 
-/// Whether anybody listens to events of this level: an atomic load, and no code of the user's.
-fn is_wanted(level: Level) -> bool {
-    level <= LevelFilter::current()
-}
-
 impl Log {
     /// A log that is written at once, by whoever has something to write.
     pub(crate) fn direct(hook: Option<Hook>) -> Self {
@@ -131,6 +130,7 @@ impl Log {
     fn new(direct: bool, scope: Option<Scope>, hook: Option<Hook>) -> Self {
         Self(Arc::new(Inner {
             direct,
+            passed_on: dispatcher::get_default(|here| here.is::<NoSubscriber>()),
             began: Instant::now(),
             scope: Mutex::new(scope.map(Arc::new)),
             queue: Mutex::new(Queue {
@@ -151,7 +151,7 @@ impl Log {
 
     /// Makes a span where this is written to, by the present thread. A disabled one if nobody listens.
     pub(crate) fn span(&self, level: Level, span: impl FnOnce() -> Span) -> Span {
-        if !is_wanted(level) {
+        if level > LevelFilter::current() {
             return Span::none();
         }
         match self.scope() {
@@ -188,13 +188,13 @@ impl Log {
         self.push_event(level, write, false);
     }
 
-    /// Whether an event of this level would be logged.
+    /// Whether an event of this level would be logged, as far as is known without any code of the user's.
     pub(crate) fn wants(&self, level: Level) -> bool {
-        is_wanted(level)
+        level <= LevelFilter::current() || (self.0.passed_on && level <= Level::INFO)
     }
 
     fn push_event(&self, level: Level, write: impl FnOnce(u64) + Send + 'static, transition: bool) {
-        if !is_wanted(level) {
+        if !self.wants(level) {
             return;
         }
         let at_ms = self.0.began.elapsed().as_millis() as u64;
@@ -358,7 +358,9 @@ impl Log {
                 // What is the user's is not kept by those who keep the log.
                 let hook = queue.hook.take();
                 drop(queue);
-                drop_safely((hook, lock(&self.0.scope).take(), scope.take()));
+                // The lock is given back before anything of it is dropped.
+                let kept = lock(&self.0.scope).take();
+                drop_safely((hook, kept, scope.take()));
                 is_given_back = true;
                 queue = lock(&self.0.queue);
                 continue;

@@ -14,8 +14,10 @@ use std::thread;
 use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tracing::subscriber::NoSubscriber;
-use tracing::{Dispatch, dispatcher};
+use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::{Interest, NoSubscriber};
+use tracing::{Dispatch, Event, Metadata, Subscriber, dispatcher};
 
 use super::log::{self, Log};
 
@@ -36,9 +38,44 @@ pub(crate) struct OwnRuntime {
 pub(crate) enum Logs {
     /// Everything, to where the thread that starts it logs.
     Everything,
-    /// Nothing. A subscriber is the user's code and may block. What is to be logged is passed to
-    /// [`log::log`]; the events of libraries are lost.
+    /// Nothing, where the thread that starts it has a subscriber: that is the user's code and may block.
+    /// What is to be logged is passed to [`log::log`]; the events of libraries are lost.
     Nothing,
+}
+
+/// Listens to nothing.
+///
+/// Not tracing's own subscriber for that: tracing may ask the one of the present thread whether anybody in
+/// the process listens to an event, and remembers the answer for all threads. It asks all subscribers
+/// where it knows of several, and it knows of this one.
+struct Quiet;
+
+impl Subscriber for Quiet {
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        Interest::never()
+    }
+
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        false
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::OFF)
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &Event<'_>) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
 }
 
 impl OwnRuntime {
@@ -51,11 +88,12 @@ impl OwnRuntime {
         let (made, is_made) = sync_channel(1);
         let (alive, over) = oneshot::channel();
         let blocking = format!("{name}-b");
+        // Where nobody listens, somebody may later, to all threads.
+        let here = Some(dispatcher::get_default(Dispatch::clone))
+            .filter(|subscriber| !subscriber.is::<NoSubscriber>());
         let subscriber = match logs {
-            Logs::Nothing => Some(Dispatch::none()),
-            // Where nobody listens, somebody may later, to all threads.
-            Logs::Everything => Some(dispatcher::get_default(Dispatch::clone))
-                .filter(|subscriber| !subscriber.is::<NoSubscriber>()),
+            Logs::Nothing => here.map(|_| Dispatch::new(Quiet)),
+            Logs::Everything => here,
         };
         let serve = move || {
             let _logging = subscriber.as_ref().map(dispatcher::set_default);

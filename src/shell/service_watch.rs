@@ -111,13 +111,13 @@ impl ServiceWatch {
         look
     }
 
-    /// Whether the probe, which was last heard then, is silent because nobody polled it.
-    pub(super) fn explains_silence(&mut self, heard_at: Instant, now: Instant) -> bool {
+    /// Why the probe is silent, which was last heard then.
+    pub(super) fn why_silent(&mut self, heard_at: Instant, now: Instant) -> Silent {
+        if self.probe_is_apart {
+            return Silent::Polled;
+        }
         let (seen, answered_at) = (metrics(&self.runtime), self.answer.get());
-        !self.probe_is_apart
-            && self
-                .pulse
-                .explains_silence(heard_at, now, seen, answered_at)
+        self.pulse.why_silent(heard_at, now, seen, answered_at)
     }
 
     /// Whether it is known to be frozen.
@@ -141,6 +141,17 @@ fn metrics(runtime: &Handle) -> Metrics {
         parks: sum.parks.wrapping_add(metrics.worker_park_count(worker)),
         busy: sum.busy + metrics.worker_total_busy_duration(worker),
     })
+}
+
+/// What a probe's silence means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Silent {
+    /// It is polled: nothing is seen of the dependency.
+    Polled,
+    /// Nobody polls it.
+    Frozen,
+    /// It is polled again, and was not for so long.
+    Thawed(Duration),
 }
 
 /// What follows from a look.
@@ -172,8 +183,9 @@ struct Pulse {
     asked_at: Option<Instant>,
     /// When it was last told that it is frozen, as long as it is.
     told_at: Option<Instant>,
-    /// Until when a task last waited for so long that a probe's silence is no wonder.
-    stuck_until: Option<Instant>,
+    /// When a task was answered that had waited for so long that a probe's silence is no wonder, and for
+    /// how long it had.
+    thawed: Option<(Instant, Duration)>,
     is_busy: bool,
 }
 
@@ -198,7 +210,7 @@ impl Pulse {
             moved_at: now,
             asked_at: None,
             told_at: None,
-            stuck_until: None,
+            thawed: None,
             is_busy: false,
         }
     }
@@ -211,7 +223,7 @@ impl Pulse {
     fn take_lateness(&mut self, asleep_since: Instant, now: Instant) -> Option<Duration> {
         // What it did before it went to sleep may have taken long.
         let late = now.saturating_duration_since(self.look_at.max(asleep_since));
-        if late < LATE.max(self.every) {
+        if late < LATE {
             return None;
         }
         self.looked_at += late;
@@ -241,7 +253,7 @@ impl Pulse {
         if let Some(answered_at) = answered_at {
             let stuck_for = answered_at.saturating_duration_since(asked_at.max(before));
             if stuck_for >= self.limit / EXPLAINS {
-                self.stuck_until = Some(answered_at);
+                self.thawed = Some((answered_at, stuck_for));
             }
             return None;
         }
@@ -293,20 +305,24 @@ impl Pulse {
         look
     }
 
-    /// Whether a probe that was last heard then is silent because nobody polled it.
-    fn explains_silence(
+    /// Why a probe is silent that was last heard then. That it is polled again after it was not is told
+    /// once: the dependency has as much time to give a sign of life as it would have had.
+    fn why_silent(
         &mut self,
         heard_at: Instant,
         now: Instant,
         seen: Metrics,
         answered_at: Option<Instant>,
-    ) -> bool {
+    ) -> Silent {
         let stuck_for = self.stuck_for(now, seen, answered_at);
-        let is_stuck = stuck_for.is_some_and(|stuck_for| stuck_for >= self.limit / EXPLAINS);
-        if is_stuck {
+        if stuck_for.is_some_and(|stuck_for| stuck_for >= self.limit / EXPLAINS) {
             self.told_at = Some(now);
+            return Silent::Frozen;
         }
-        is_stuck || self.stuck_until.is_some_and(|until| until > heard_at)
+        match self.thawed.take() {
+            Some((thawed_at, stuck_for)) if thawed_at > heard_at => Silent::Thawed(stuck_for),
+            _ => Silent::Polled,
+        }
     }
 }
 
@@ -451,45 +467,66 @@ mod tests {
         let mut pulse = Watched::new().pulse;
         let due = pulse.look_at;
         let asleep_since = due - EVERY;
-        let soon = due + EVERY - Duration::from_millis(1);
+        let soon = due + LATE - Duration::from_millis(1);
         assert_eq!(pulse.take_lateness(asleep_since, soon), None);
-        let late = due + EVERY;
+        let late = due + LATE;
         assert_eq!(pulse.take_lateness(late, late), None, "it was at work");
-        assert_eq!(pulse.take_lateness(asleep_since, late), Some(EVERY));
+        assert_eq!(pulse.take_lateness(asleep_since, late), Some(LATE));
         assert_eq!(pulse.take_lateness(asleep_since, late), None, "once");
     }
 
     #[test]
-    fn silence_is_explained_by_a_quarter_of_the_limit_in_which_nothing_was_polled() {
+    fn a_probe_is_frozen_that_nobody_polls_for_a_quarter_of_the_limit() {
         let mut watched = Watched::new();
         assert!(watched.look(None).asks);
         let (seen, asked_at) = (watched.seen, watched.now);
         let (heard_at, then) = (asked_at - EVERY, asked_at + LIMIT / 4);
         let soon = then - Duration::from_millis(1);
         let pulse = &mut watched.pulse;
-        assert!(!pulse.explains_silence(heard_at, soon, seen, None));
-        assert!(
-            !pulse.explains_silence(heard_at, then, seen, Some(soon)),
+        let mut why = |now, seen, answered| pulse.why_silent(heard_at, now, seen, answered);
+        assert_eq!(why(soon, seen, None), Silent::Polled);
+        assert_eq!(
+            why(then, seen, Some(soon)),
+            Silent::Polled,
             "it was answered sooner"
         );
-        assert!(pulse.explains_silence(heard_at, then, seen, None));
+        assert_eq!(why(then, seen, None), Silent::Frozen);
         let moved = Metrics { parks: 1, ..seen };
-        assert!(
-            !pulse.explains_silence(heard_at, then, moved, None),
+        assert_eq!(
+            why(then, moved, None),
+            Silent::Polled,
             "a worker has parked"
         );
     }
 
     #[test]
-    fn so_it_is_when_that_is_over_and_the_probe_was_not_heard_since() {
-        let mut watched = Watched::new();
-        assert!(watched.look(None).asks);
-        let (seen, asked_at) = (watched.seen, watched.now);
-        let (thawed_at, due) = (asked_at + LIMIT / 4, asked_at + LIMIT);
+    fn a_probe_that_is_polled_again_has_as_much_time_as_it_lost_and_once() {
+        let stuck = || {
+            let mut watched = Watched::new();
+            assert!(watched.look(None).asks);
+            let asked_at = watched.now;
+            (watched, asked_at, asked_at + LIMIT / 4)
+        };
+        let (mut watched, asked_at, thawed_at) = stuck();
+        let (seen, due) = (watched.seen, asked_at + LIMIT);
+        let mut why = |heard_at| {
+            let pulse = &mut watched.pulse;
+            let why = pulse.why_silent(heard_at, due, seen, Some(thawed_at));
+            // The task is answered once.
+            pulse.asked_at = None;
+            why
+        };
+        assert_eq!(why(asked_at), Silent::Thawed(LIMIT / 4));
+        assert_eq!(why(asked_at), Silent::Polled, "once");
+        assert!(!watched.pulse.is_frozen());
+
+        let (mut watched, _, thawed_at) = stuck();
         let pulse = &mut watched.pulse;
-        assert!(pulse.explains_silence(asked_at, due, seen, Some(thawed_at)));
-        assert!(!pulse.is_frozen());
-        assert!(!pulse.explains_silence(thawed_at, due, seen, Some(thawed_at)));
+        assert_eq!(
+            pulse.why_silent(thawed_at, due, seen, Some(thawed_at)),
+            Silent::Polled,
+            "it was heard since"
+        );
     }
 
     #[test]

@@ -207,20 +207,42 @@ impl Summary {
 
 /// The names of the components that are doing any of these, the first few of them.
 pub(super) fn listed(shared: &Shared, slots: &[Slot]) -> String {
-    let ids = (0..shared.names.len() as u32).map(ComponentId);
-    let mut found = ids.filter(|&id| slots.contains(&shared.slot(id)));
-    let names: Vec<&str> = found
-        .by_ref()
-        .take(NAMES_LISTED)
-        .map(|id| &**shared.name(id))
-        .collect();
-    let names = if names.is_empty() {
-        "nothing".into()
-    } else {
-        names.join(", ")
-    };
-    match found.count() {
-        0 => names,
-        more => format!("{names} and {more} more"),
+    Few::doing(shared, slots).names(shared)
+}
+
+/// Some components: the first few of them, and how many there are. Takes no memory of its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Few {
+    first: [ComponentId; NAMES_LISTED],
+    count: usize,
+}
+
+impl Few {
+    /// Those that are doing any of these.
+    pub(super) fn doing(shared: &Shared, slots: &[Slot]) -> Self {
+        let mut few = Self {
+            first: [ComponentId(0); NAMES_LISTED],
+            count: 0,
+        };
+        let ids = (0..shared.names.len() as u32).map(ComponentId);
+        for id in ids.filter(|&id| slots.contains(&shared.slot(id))) {
+            if let Some(place) = few.first.get_mut(few.count) {
+                *place = id;
+            }
+            few.count += 1;
+        }
+        few
+    }
+
+    pub(super) fn names(self, shared: &Shared) -> String {
+        let first = self.first.iter().take(self.count);
+        let names: Vec<&str> = first.map(|&id| &**shared.name(id)).collect();
+        match (names.len(), self.count) {
+            (0, _) => "nothing".into(),
+            (listed, count) if listed < count => {
+                format!("{} and {} more", names.join(", "), count - listed)
+            }
+            _ => names.join(", "),
+        }
     }
 }

@@ -18,16 +18,16 @@ use tokio::time::{Instant, sleep_until};
 use self::event::{Detail, Event, Fatal, RETURNED, plain_event};
 use self::publish::{Notice, UNKNOWN};
 use super::component::Begin;
-use super::describe::describe;
+use super::describe::overdue;
 use super::log::Log;
 use super::mailbox::{Answer, ROOM_KEPT};
 use super::observe::{Observed, Route};
 use super::reporter::Batch;
-use super::service_watch::ServiceWatch;
+use super::service_watch::{ServiceWatch, Silent};
 use super::session::{Seen, Sessions};
 use super::shared::Shared;
 use super::stage::StageRun;
-use super::status::Sight;
+use super::status::{Few, Sight};
 use super::timers::Timers;
 use super::trace;
 use super::watchdog::Watchdog;
@@ -94,6 +94,7 @@ pub(super) struct Supervisor {
     notices: VecDeque<Notice>,
     /// Whether what is published besides is up to date.
     is_published: bool,
+    is_abandoned: bool,
 }
 
 /// What a supervisor is made of.
@@ -176,6 +177,7 @@ impl Supervisor {
             ended: None,
             notices: VecDeque::new(),
             is_published: false,
+            is_abandoned: false,
             shared,
         }
     }
@@ -289,7 +291,8 @@ impl Supervisor {
     }
 
     /// What follows from a step: first what it asks for, then what there is to say of it. Before all is
-    /// carried out no user code runs, no text is made, and nothing waits for anybody.
+    /// carried out no user code runs but the wakers of those who are told, no text is made, and nothing waits
+    /// for anybody.
     fn follow(&mut self, event: Event, step: Step) {
         let Event {
             input,
@@ -303,7 +306,7 @@ impl Supervisor {
             self.shared.set_ready(false);
         }
         let hops = step.transitions();
-        let mut early = None;
+        let mut late = None;
         for hop in hops {
             match hop.to {
                 Phase::ShuttingDown => self.cause = hop.cause,
@@ -312,8 +315,8 @@ impl Supervisor {
                 _ => {}
             }
             if hop.cause == Cause::StartOverdue {
-                // Who is not up is known only until it is told to stop; and nothing was ready.
-                early = Some(describe(hop.cause, None, &self.shared));
+                // Who is not up is known only until it is told to stop.
+                late = Some(Few::doing(&self.shared, &[Slot::Starting]));
             }
         }
         match (step, input) {
@@ -354,6 +357,7 @@ impl Supervisor {
         let outage = self.outage_of(&effects);
         let hops = [step.transitions().next(), step.transitions().nth(1)];
         if hops[0].is_some() || outage.is_some() {
+            let early = late.map(|late| overdue(late, &self.shared));
             self.announce(hops, outage, early, detail);
         } else {
             self.note_observation(detail);
@@ -437,18 +441,25 @@ impl Supervisor {
                 if self.was_heard(at, phase) {
                     return;
                 }
-                if self.is_probe_frozen(at) {
-                    input = Input::Frozen;
+                let postponed = match self.why_silent(at) {
+                    Silent::Polled => None,
+                    Silent::Frozen => {
+                        input = Input::Frozen;
+                        Some(self.shared.plan.policy().silence_limit())
+                    }
+                    Silent::Thawed(stuck_for) => Some(stuck_for),
+                };
+                if let (Some(observed), Some(by)) = (&mut self.observed, postponed) {
+                    observed.timers.postpone(Timer::Silence, by);
+                    if input != Input::Frozen {
+                        continue;
+                    }
                 } else {
                     self.note_observation(Detail::Silence);
                     self.settle();
                 }
             }
-            let limit = self.shared.plan.policy().silence_limit();
             if let Some(observed) = &mut self.observed {
-                if input == Input::Frozen {
-                    observed.timers.postpone(Timer::Silence, limit);
-                }
                 observed.handle(input, None, &self.shared, &mut self.sessions, &self.log);
             }
         }
@@ -486,16 +497,23 @@ impl Supervisor {
 impl Supervisor {
     /// However the run ends, readiness is off and nothing of it goes on.
     pub(super) fn abandon(&mut self) {
+        if self.is_abandoned {
+            return;
+        }
         self.shared.abandon();
         self.sessions.close();
         for stage in self.stages.iter().flatten() {
             stage.stop(self.cause, Duration::ZERO);
-            stage.abort_all();
+            // A run that ended in its own way has seen each component go, or has aborted it.
+            if self.ended.is_none() {
+                stage.abort_all();
+            }
         }
         if self.service.is_none() {
             // In place, where nothing waits to be written. The hook is the user's.
             self.log.close(Duration::ZERO);
         }
+        self.is_abandoned = true;
     }
 }
 

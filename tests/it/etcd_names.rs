@@ -128,6 +128,15 @@ fn ends_soon_after_it_has_stopped(part: &str) {
     resolver.asked();
     // From here on a thread waits for an answer, for 30 s.
     let asked = Instant::now();
+    // It does, and it is no thread of a runtime's, which that would wait for.
+    let threads = fs::read_dir(format!("/proc/{}/task", child.0.id())).expect("its threads");
+    let names = threads.filter_map(|thread| {
+        // A thread may end at any moment.
+        let name = fs::read_to_string(thread.ok()?.path().join("comm")).ok()?;
+        Some(name.trim_end().to_owned())
+    });
+    let waiting = names.filter(|name| name == "overwatch-name").count();
+    assert_eq!(waiting, 1, "one thread waits for the name");
     kill_process(Pid::from_child(&child.0), Signal::TERM).expect("it runs");
     let out = child.0.stdout.take().expect("piped");
     // Kept, so that it can say more.

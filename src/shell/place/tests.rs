@@ -170,3 +170,49 @@ async fn what_is_relocated_has_the_log_of_who_awaits_it() {
     let nobodys = async { log::current().is_some_and(|log| log.is_queued()) };
     assert_eq!(relocate(Some(home.handle()), nobodys).await, Ok(true));
 }
+
+/// Notes that something was logged.
+struct Notes(mpsc::Sender<&'static str>);
+
+impl Subscriber for Notes {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let _ = self.0.send(event.metadata().target());
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+/// A library that both have: what it logs here is not lost because it has logged there before.
+#[test]
+fn what_is_logged_there_is_lost_and_what_is_logged_here_is_not() {
+    fn logs() {
+        tracing::info!(target: "a library", "something");
+    }
+    let (note, noted) = mpsc::channel();
+    tracing::subscriber::with_default(Notes(note), || {
+        let home = start();
+        let (tell, told) = mpsc::channel();
+        home.handle().spawn(async move {
+            logs();
+            let _ = tell.send(());
+        });
+        told.recv_timeout(SOON).expect("it has logged");
+        assert_eq!(noted.try_iter().next(), None);
+        logs();
+    });
+    assert_eq!(noted.iter().next(), Some("a library"));
+}

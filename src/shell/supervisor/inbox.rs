@@ -18,7 +18,7 @@ use crate::shell::Observation;
 use crate::shell::incarnation::Ending;
 use crate::shell::mailbox::{Answer, Command, Lease, ROOM_KEPT, Who};
 use crate::shell::observe::Observed;
-use crate::shell::service_watch::ServiceWatch;
+use crate::shell::service_watch::{ServiceWatch, Silent};
 use crate::shell::stage::StageRun;
 use crate::shell::trace::News;
 
@@ -215,10 +215,19 @@ impl Supervisor {
         if timer == Timer::Silence && self.was_heard(at, self.machine.phase()) {
             return self.observation();
         }
-        if timer == Timer::Silence && self.observed.is_none() && self.is_probe_frozen(at) {
-            let limit = self.shared.plan.policy().silence_limit();
-            self.timers.postpone(Timer::Silence, limit);
-            return Some(Input::Frozen.into());
+        if timer == Timer::Silence && self.observed.is_none() {
+            match self.why_silent(at) {
+                Silent::Polled => {}
+                Silent::Frozen => {
+                    let limit = self.shared.plan.policy().silence_limit();
+                    self.timers.postpone(Timer::Silence, limit);
+                    return Some(Input::Frozen.into());
+                }
+                Silent::Thawed(stuck_for) => {
+                    self.timers.postpone(Timer::Silence, stuck_for);
+                    return None;
+                }
+            }
         }
         self.timers.disarm(timer);
         if timer == Timer::HoldOff && self.observed.is_none() {

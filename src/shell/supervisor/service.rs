@@ -5,6 +5,7 @@ use tracing::Level;
 
 use super::{Event, Supervisor};
 use crate::machine::Input;
+use crate::shell::service_watch::Silent;
 
 impl Supervisor {
     /// A run that has a thread of its own, and whose thread woke up far too late, was not running at all:
@@ -38,7 +39,8 @@ impl Supervisor {
             self.shared.set_poll_delay(delay);
         }
         self.shared.set_frozen(seen.is_frozen);
-        if let Some(busy) = seen.busy_since_now {
+        // That it is frozen is told later, and first acted upon.
+        if let Some(busy) = seen.busy_since_now.filter(|_| !seen.froze) {
             let delay_ms = busy.as_millis() as u64;
             self.log.event(Level::WARN, move |at_ms| {
                 tracing::warn!(
@@ -55,17 +57,16 @@ impl Supervisor {
         seen.froze.then(|| Input::Frozen.into())
     }
 
-    /// Whether the probe is silent because the service's runtime does not poll it: that says nothing of
-    /// the dependency.
-    pub(super) fn is_probe_frozen(&mut self, due: Instant) -> bool {
+    /// Why the probe is silent. That nobody polls it says nothing of the dependency.
+    pub(super) fn why_silent(&mut self, due: Instant) -> Silent {
         let limit = self.shared.plan.policy().silence_limit();
         let Some(service) = &mut self.service else {
-            return false;
+            return Silent::Polled;
         };
         let now = Instant::now();
         let heard_at = due.checked_sub(limit).unwrap_or(due);
-        let explains = service.explains_silence(heard_at, now);
+        let why = service.why_silent(heard_at, now);
         self.shared.set_frozen(service.is_frozen());
-        explains
+        why
     }
 }

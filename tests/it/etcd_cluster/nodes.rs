@@ -26,6 +26,8 @@ pub(super) struct Setup {
     prefix: &'static str,
     pub(super) record: Record,
     pub(super) shards: u32,
+    /// Whether a node has a thread of its own; as it is by default if none.
+    control_thread: Option<bool>,
 }
 
 /// A running node.
@@ -42,6 +44,15 @@ impl Setup {
             prefix: PREFIX,
             record: Record::default(),
             shards: SHARDS,
+            control_thread: None,
+        }
+    }
+
+    /// The same for nodes that are supervised on a thread of their own, or where they are awaited.
+    pub(super) fn control_thread(&self, on: bool) -> Self {
+        Self {
+            control_thread: Some(on),
+            ..self.clone()
         }
     }
 
@@ -130,7 +141,11 @@ impl Setup {
             .tuning(Tuning::default().backoff(Duration::from_millis(200)))
             .build()
             .expect("a valid policy");
-        let service = Overwatch::watching(probe)
+        let mut service = Overwatch::watching(probe);
+        if let Some(on) = self.control_thread {
+            service = service.control_thread(on);
+        }
+        let service = service
             .policy(policy)
             .component("membership", membership.clone())
             .lease_owner("membership")

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Poll};
 use std::thread;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use overwatch::etcd::{EtcdConfig, EtcdProbe, Shard};
 use overwatch::machine::Cause;
 use overwatch::{Failure, Observation, Overwatch, Policy, Probe, isolated};
+use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep};
 use tracing::field::Field;
 use tracing::{Event, Subscriber};
@@ -53,7 +54,7 @@ impl Drop for Noted {
 
 #[test]
 fn what_users_write_never_runs_on_the_threads_of_the_clients() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let runtime = Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("service")
         .enable_all()
@@ -125,6 +126,35 @@ fn what_users_write_never_runs_on_the_threads_of_the_clients() {
     for (what, threads) in &seen {
         let mut others = threads.iter().filter(|name| name.starts_with("overwatch"));
         assert_eq!(others.next(), None, "{what}: {threads:?}");
+    }
+}
+
+/// Where a run is supervised can be chosen, and its membership goes there with it.
+#[test]
+fn a_membership_is_apart_or_in_place_as_its_run_is() {
+    let two = || {
+        Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+    };
+    let one = || Builder::new_current_thread().enable_all().build();
+    for (apart, runtime) in [(false, two()), (true, one()), (false, one())] {
+        let runtime = runtime.expect("a runtime");
+        runtime.block_on(async {
+            let etcd = Etcd::start().await;
+            let setup = Setup::new(&etcd).control_thread(apart);
+            let (a, b) = (setup.node("a").await, setup.node("b").await);
+            setup.balanced(&["a", "b"]).await;
+            // Longer than a lease lives without renewals.
+            sleep(TTL + SECOND).await;
+            for node in [a, b] {
+                assert!(node.handle.is_ready(), "{apart}: {}", node.why());
+                assert_eq!(node.handle.outages().len(), 1, "{apart}: {}", node.why());
+                node.stop().await;
+            }
+            setup.record.judge();
+        });
     }
 }
 
@@ -242,6 +272,72 @@ async fn an_isolated_probe_that_blocks_is_silent_and_holds_up_nothing_else() {
     setup.record.judge();
 }
 
+/// The lease is in the hands of threads that no task of the service can block.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_that_is_revoked_while_all_workers_are_blocked_is_noticed() {
+    let etcd = Etcd::start().await;
+    let setup = Setup::new(&etcd);
+    for workers in [2, 4, 8] {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(workers)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let (gate, blocked) = (Gate::default(), Arc::new(AtomicUsize::new(0)));
+        let held = Arc::new(AtomicBool::new(true));
+        let node = {
+            let (gate, blocked, held) = (gate.clone(), Arc::clone(&blocked), Arc::clone(&held));
+            let _service = runtime.enter();
+            setup.start_with("a", move |shard: Shard| async move {
+                while held.load(Ordering::Acquire) && shard.sleep(SECOND / 2).await {
+                    blocked.fetch_add(1, Ordering::AcqRel);
+                    gate.block();
+                    blocked.fetch_sub(1, Ordering::AcqRel);
+                }
+                shard.stopping().await;
+                Ok(())
+            })
+        };
+        let read = async {
+            let mut client = etcd.client().await;
+            let key = format!("{PREFIX}members/a");
+            loop {
+                let read = client.get(&*key, None).await.expect("etcd answers");
+                if let Some(member) = read.kvs().first() {
+                    return (client, member.lease());
+                }
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let (mut client, lease) = within(2 * TTL, "it is a member", read).await;
+        within(2 * TTL, "all are blocked", async {
+            while blocked.load(Ordering::Acquire) < workers {
+                sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+        assert!(node.handle.is_ready());
+        client.lease_revoke(lease).await.expect("it was there");
+        let noticed = within(BUSY, "not ready", async {
+            while node.handle.is_ready() {
+                sleep(Duration::from_millis(1)).await;
+            }
+        });
+        noticed.await;
+        assert_eq!(blocked.load(Ordering::Acquire), workers, "all still are");
+        held.store(false, Ordering::Release);
+        gate.open();
+        within(4 * TTL, "back", node.handle.wait_until_ready())
+            .await
+            .expect("it runs on");
+        let outages = node.handle.outages();
+        let reason = &outages.last().expect("there was one").reason;
+        assert!(reason.contains("is lost"), "{reason}");
+        node.stop().await;
+        runtime.shutdown_background();
+    }
+}
+
 fn etcd_config(etcd: &Etcd) -> EtcdConfig {
     EtcdConfig::new([etcd.url()]).expect("a valid endpoint")
 }
@@ -272,7 +368,7 @@ fn a_log_that_is_stuck_holds_up_neither_renewals_nor_the_probe() {
     let log = Stuck::default();
     let subscriber = tracing::Dispatch::new(tracing_subscriber::registry().with(log.clone()));
     let own = subscriber.clone();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let runtime = Builder::new_multi_thread()
         .worker_threads(3)
         .enable_all()
         // As a subscriber for all threads is; but other tests may have one too.

@@ -105,6 +105,8 @@ fn one_blocked_thread_does_not_hold_up_the_timers_of_others() {
         let mut run = Run::start(&workers, way, service.build().unwrap());
         within(SOON, "its thread is blocked", || gate.waiting() == 1);
         let before = count.load(Ordering::Relaxed);
+        #[cfg(feature = "http-server")]
+        assert_eq!(livez(&run.handle), 200);
         within(Duration::from_secs(12), "40 more ticks of 100 ms", || {
             count.load(Ordering::Relaxed) >= before + 40
         });
@@ -142,7 +144,7 @@ fn a_runtime_that_stays_frozen_ends_wedged() {
         let (_workers, mut run) = all_blocked(case, &gate, quick().build().unwrap());
         within(DUE, "not ready", || !run.handle.is_ready());
         within(DUE, "wedged", || run.phase() == Phase::Halted);
-        let seen = run.seen();
+        let seen = run.seen_up_to(Phase::Halted);
         assert_eq!(trips(&seen), ["frozen"], "{seen:?}");
         let last = seen.last().map(|seen| seen.cause.as_str());
         assert_eq!(last, Some("wedged"), "{seen:?}");
@@ -173,7 +175,7 @@ fn a_runtime_that_thaws_in_time_starts_again() {
         within(SOON, "it is alive", || livez(&run.handle) == 200);
         within(SOON, "ready again", || run.handle.is_ready());
         assert_eq!(run.handle.status().epoch, 2);
-        let seen = run.seen();
+        let seen = run.seen_up_to(Phase::Running);
         assert_eq!(trips(&seen), ["frozen"], "{seen:?}");
         run.shut_down().unwrap();
     });
@@ -308,7 +310,8 @@ pub(super) fn blocked_child(how: &str) {
         within(SOON, "its thread is blocked", || gate.waiting() == 1);
         println!("blocked");
     });
-    let workers = Workers::new(2);
+    let (workers, how) = how.split_once(' ').expect("how many workers, and how");
+    let workers = Workers::new(workers.parse().expect("a number"));
     let runtime = workers.handle();
     match how {
         "until signal" => {
@@ -322,14 +325,16 @@ pub(super) fn blocked_child(how: &str) {
 
 #[test]
 fn a_signal_is_seen_beside_a_blocked_thread() {
-    for (how, code) in [("until signal", 3), ("or exit", 1)] {
-        let mut child = play(&format!("blocked {how}"));
+    let ends = [("until signal", 3), ("or exit", 1)];
+    let all = [2, 4, 8].map(|workers| ends.map(|(how, code)| (workers, how, code)));
+    in_each(all.as_flattened(), |(workers, how, code)| {
+        let mut child = play(&format!("blocked {workers} {how}"));
         child.until(SOON, "blocked");
         // By now the worker that turned the driver is blocked, and the others are asleep.
         thread::sleep(ms(300));
         child.signal(Signal::TERM);
-        assert_eq!(child.end(DUE).code(), Some(code), "{how}");
-    }
+        assert_eq!(child.end(DUE).code(), Some(code));
+    });
 }
 
 /// A service in a child process that is paused by its parent. It says what it does.

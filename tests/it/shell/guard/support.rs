@@ -205,6 +205,17 @@ impl Run {
         drain(&mut self.transitions)
     }
 
+    /// The transitions that were not read yet, up to one that leads there. A transition is told after
+    /// all that it does, so what it does may be seen first.
+    pub(super) fn seen_up_to(&mut self, phase: Phase) -> Vec<Transitioned> {
+        let mut seen = Vec::new();
+        within(Duration::from_secs(20), "the transition is told", || {
+            seen.append(&mut drain(&mut self.transitions));
+            seen.last().is_some_and(|last| last.to == phase)
+        });
+        seen
+    }
+
     /// What `run` returned, if it has.
     pub(super) fn take_result(&self) -> Option<Result<(), RunError>> {
         lock(&self.ended.0).take()
