@@ -173,7 +173,7 @@
 //! | thread | made by | what runs there |
 //! | --- | --- | --- |
 //! | `overwatch` | each run | the supervisor: every decision, its timers, signals, the end of the process; no user code, but for wakers of executors that are not tokio's |
-//! | `overwatch-log` | each run, when there is something to log; the process, for an `EtcdProbe` without a run | the `tracing` subscriber, the hook of [`Builder::on_step`], and drops of errors and of other values that are the user's |
+//! | `overwatch-log` | each run, when there is something to log; the process, for an `EtcdProbe` without a run | the `tracing` subscriber, the hook of [`Builder::on_step`], texts of errors that are to be logged and are not made yet, and drops of errors and of other values that are the user's |
 //! | `overwatch-words`, `overwatch-exit` | a process that is about to be left | the last words; exit handlers |
 //! | `overwatch-fence` | a run with a fence | the [watchdog](Builder::fence_watchdog) |
 //! | `overwatch-etcd` | the process, when etcd is first used (feature `etcd`) | etcd's clients: the probe, renewals of leases |

@@ -200,7 +200,12 @@ impl<T: Send + 'static> Drop for Foreign<T> {
 /// The whole life of the control thread.
 fn control(parts: Parts, until: Until, dropped: oneshot::Receiver<()>) -> Left {
     let mut supervisor = Supervisor::new(parts);
-    let runtime = match Builder::new_current_thread().enable_all().build() {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        // All its I/O is signals, and room for more than these is memory of each run.
+        .max_io_events_per_tick(16)
+        .build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
             supervisor.abandon();

@@ -5,7 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context as Poller, Poll, ready};
 
+use pin_project_lite::pin_project;
 use tokio::runtime;
 use tokio::task::{AbortHandle, JoinHandle};
 use tracing::Instrument;
@@ -357,48 +359,108 @@ struct MainTask(Incarnation);
 
 impl MainTask {
     /// The whole of the main task.
-    // No `async fn`: that would keep its arguments twice, in every component.
-    #[allow(clippy::manual_async_fn, reason = "see above")]
     fn run<B: Body>(self, body: Arc<B>) -> impl Future<Output = ()> + Send {
-        async move {
-            if self.0.stage().shared.is_abandoned() {
-                // The run was dropped amid the step that starts this.
-                return;
+        Main::of(self, body, B::run)
+    }
+
+    /// Begins the work, or ends if that is not to be.
+    fn begin<B, F, W>(self, body: Arc<B>, run: F) -> Option<Main<B, F, W>>
+    where
+        F: FnOnce(Arc<B>, Context) -> W,
+        W: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        if self.0.stage().shared.is_abandoned() {
+            // The run was dropped amid the step that starts this.
+            return None;
+        }
+        let ctx = Context::new(self.0.clone());
+        // The subscriber is the user's code, so the span is made here. A closure may panic before it has
+        // made its future.
+        let begun = catch_unwind(AssertUnwindSafe(|| {
+            let span = self.0.main_span();
+            let work = span.in_scope(|| run(body, ctx));
+            (Unwinding { work: Some(work) }, span)
+        }));
+        match begun {
+            Ok((work, span)) if span.is_disabled() => Some(Main::Works {
+                work,
+                main: Some(self),
+            }),
+            Ok((work, span)) => {
+                // It ends within its span: what the subscriber does when that is left comes after the
+                // news.
+                let work: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(async move {
+                    self.end(work.await);
+                    Ok(())
+                });
+                let work = Some(work.instrument(span));
+                let within = Box::pin(Unwinding { work });
+                Some(Main::WorksWithin { within })
             }
-            let ctx = Context::new(self.0.clone());
-            // The subscriber is the user's code, so the span is made here. A closure may panic before
-            // it has made its future.
-            let begun = catch_unwind(AssertUnwindSafe(|| {
-                let span = self.0.main_span();
-                let work = span.in_scope(|| body.run(ctx));
-                (work, (!span.is_disabled()).then_some(span))
-            }));
-            match begun {
-                Ok((work, None)) => {
-                    let result = Unwinding { work: Some(work) }.await;
-                    self.end(result);
-                }
-                Ok((work, Some(span))) => {
-                    // Boxed, so that whoever wants no spans does not pay for their room. It ends within
-                    // its span: what the subscriber does when that is left comes after the news.
-                    let work: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(async move {
-                        let result = Unwinding { work: Some(work) }.await;
-                        self.end(result);
-                        Ok(())
-                    });
-                    let work = Some(work.instrument(span));
-                    let _: Result<(), Failure> = Unwinding { work }.await;
-                }
-                Err(panic) => self.end(Err(Failure::from_panic(panic))),
+            Err(panic) => {
+                self.end(Err(Failure::from_panic(panic)));
+                None
             }
         }
     }
-}
 
-impl MainTask {
     /// Notes how it ended, and says that it has.
     fn end(self, result: Result<(), Failure>) {
         self.0.end(result);
+    }
+}
+
+pin_project! {
+    /// The main task from its begin to its end.
+    ///
+    /// No `async fn`, which would keep some of this twice, in every component.
+    #[project = At]
+    enum Main<B, F, W> {
+        Begins { main: Option<(MainTask, Arc<B>, F)> },
+        // In this order, in which they are dropped: it is gone when its work is.
+        Works { #[pin] work: Unwinding<W>, main: Option<MainTask> },
+        // Boxed, so that whoever wants no spans does not pay for their room.
+        WorksWithin { within: Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> },
+    }
+}
+
+impl<B, F, W> Main<B, F, W>
+where
+    F: FnOnce(Arc<B>, Context) -> W,
+{
+    fn of(main: MainTask, body: Arc<B>, run: F) -> Self {
+        let main = Some((main, body, run));
+        Self::Begins { main }
+    }
+}
+
+impl<B, F, W> Future for Main<B, F, W>
+where
+    F: FnOnce(Arc<B>, Context) -> W,
+    W: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Poller<'_>) -> Poll<()> {
+        loop {
+            match self.as_mut().project() {
+                At::Begins { main } => {
+                    let begun = main.take().map(|(main, body, run)| main.begin(body, run));
+                    match begun.flatten() {
+                        Some(begun) => self.set(begun),
+                        None => return Poll::Ready(()),
+                    }
+                }
+                At::Works { work, main } => {
+                    let result = ready!(work.poll(cx));
+                    if let Some(main) = main.take() {
+                        main.end(result);
+                    }
+                    return Poll::Ready(());
+                }
+                At::WorksWithin { within } => return within.as_mut().poll(cx).map(|_| ()),
+            }
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use self::publish::{Notice, UNKNOWN};
 use super::component::Begin;
 use super::describe::overdue;
 use super::log::Log;
-use super::mailbox::{Answer, ROOM_KEPT};
+use super::mailbox::Answer;
 use super::observe::{Observed, Route};
 use super::reporter::Batch;
 use super::service_watch::{ServiceWatch, Silent};
@@ -39,6 +39,8 @@ use crate::policy::ComponentId;
 const A_FEW: usize = 64;
 /// How many plain answers are taken before anything else has its turn.
 const PLAIN_AT_ONCE: usize = 32;
+/// For how many reports there is room from the begin: what one of them asks for waits for no memory.
+const A_FEW_REPORTS: usize = 8;
 /// How long the end of the probe's last call is waited for where the run is halted.
 const HALTED_WITHIN: Duration = Duration::from_millis(100);
 /// The most effects of one step besides one for each component of a stage. See
@@ -159,7 +161,7 @@ impl Supervisor {
             answers: VecDeque::new(),
             crowd: false,
             observation: None,
-            reports: VecDeque::with_capacity(ROOM_KEPT),
+            reports: VecDeque::with_capacity(A_FEW_REPORTS),
             reports_due: now,
             last_words: None,
             effects,

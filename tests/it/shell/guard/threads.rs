@@ -72,8 +72,10 @@ impl Seen {
             .iter()
             .map(|(what, seen)| {
                 let elsewhere = seen.iter().filter(|(name, _)| {
-                    // An error goes to the log, which has the last word on it.
-                    let by_log = **what == *"drop of an error" && name == LOG;
+                    // An error goes to the log, which has the last word on it, and may want its text
+                    // before that is made.
+                    let of_log = ["drop of an error", "text of an error"];
+                    let by_log = of_log.contains(what) && name == LOG;
                     !name.starts_with(USER) && !by_log
                 });
                 (what, elsewhere.collect())
