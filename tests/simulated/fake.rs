@@ -12,8 +12,8 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 use turmoil::net::TcpListener;
 
+use crate::lock;
 use crate::net::{Accepted, Chance, Traffic, clock};
-use crate::shell::lock;
 
 pub(crate) const PORT: u16 = 2379;
 const CLUSTER: u64 = 0xc1;

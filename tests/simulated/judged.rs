@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::Observation;
+use overwatch::Observation;
+
 use crate::net::Traffic;
 use crate::scenario::{Episode, Scenario, Scene};
 
@@ -61,7 +62,7 @@ fn recovers_within(episode: Episode) -> Duration {
 /// How much later than the limit anything may be: the ticks and the latency of the simulated network.
 const GRAIN: Duration = Duration::from_millis(100);
 
-/// The longest time between two observations, as [`EtcdConfig`](crate::etcd::EtcdConfig) promises it.
+/// The longest time between two observations, as [`EtcdConfig`](overwatch::etcd::EtcdConfig) promises it.
 const LONGEST_GAP: Duration = Duration::from_millis(4_750);
 /// The same while some member answers at once: a period, and the latency budget until it is asked.
 const LONGEST_GAP_IN_CALM: Duration = Duration::from_millis(2_400);

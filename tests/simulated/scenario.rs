@@ -3,14 +3,14 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use overwatch::Probe;
+use overwatch::etcd::{EtcdConfig, EtcdProbe};
 use tokio::time::Instant;
 
-use crate::Probe;
-use crate::etcd::{EtcdConfig, EtcdProbe};
 use crate::fake::{Condition, LATE_WAY, Member, PORT, Whom, World};
 use crate::judged::{Told, judge};
+use crate::lock;
 use crate::net::{Chance, HOST, Simulated, Traffic};
-use crate::shell::lock;
 
 /// Something that happens to the cluster or to the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,13 +228,15 @@ pub fn simulate(scenario: &Scenario) -> Result<Outcome, String> {
         };
         sim.host(host, move || member.clone().serve());
     }
-    let (told, config) = (Arc::clone(&trace), config(scenario));
-    let dial = Arc::new(Simulated {
-        traffic: Arc::clone(&traffic),
-    });
+    let (told, config) = (
+        Arc::clone(&trace),
+        config(scenario).dialing(Arc::new(Simulated {
+            traffic: Arc::clone(&traffic),
+        })),
+    );
     let end = scenario.end();
     sim.client("probe", async move {
-        let probe = EtcdProbe::dialing(config, dial)?;
+        let probe = EtcdProbe::new(config)?;
         let began = Instant::now();
         while began.elapsed() < end {
             if let Ok(observation) =
