@@ -192,8 +192,9 @@ fn most(episode: Episode) -> (usize, usize) {
         Episode::Silent | Episode::CutFromMembers | Episode::Crash => (6, 24),
         // Reads every 500 ms, and the member itself.
         Episode::Denied => (1, 52),
-        // All layers every 500 ms, and the member itself.
-        Episode::NoLeader => (1, 76),
+        // After 3 s the member ends the watch and takes no other: the longest pause is one of 300 ms. All
+        // layers every 500 ms, and the member itself.
+        Episode::NoLeader => (36, 76),
         Episode::Stalled | Episode::Slow => (1, 52),
         // An alarm takes three questions.
         Episode::NoSpace | Episode::Corrupt => (1, 100),

@@ -4,7 +4,7 @@
 //! [`Scenario::of`] makes a scenario of a seed, and [`simulate`] judges what the probe told: the same
 //! seed gives the same trace.
 
-mod fake;
+mod etcd;
 mod judged;
 mod net;
 mod scenario;

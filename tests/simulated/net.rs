@@ -25,7 +25,7 @@ pub struct Traffic {
     pub attempts: Vec<(Duration, usize)>,
     /// Questions that arrived, calls and what was sent on open streams: when, and at which member.
     pub requests: Vec<(Duration, usize)>,
-    /// Reads that were answered before one that had arrived earlier.
+    /// Reads that were answered after one of a later revision.
     pub overtakings: usize,
     /// Replies that were sent, and that arrive after the request timeout.
     pub late: usize,
