@@ -247,7 +247,7 @@ fn bounded(scenario: &Scenario, traffic: &Traffic) -> Result<(), String> {
 }
 
 /// How often something happened to a member, counted from each time that it did.
-fn in_ten_seconds(
+pub(crate) fn in_ten_seconds(
     times: &[(Duration, usize)],
     member: usize,
 ) -> impl Iterator<Item = (Duration, usize)> {

@@ -201,10 +201,8 @@ fn changed_keys(operations: &[PbTxnRequestOp]) -> Result<BTreeSet<&[u8]>, Status
     let (mut puts, mut deletes) = (BTreeSet::new(), Vec::new());
     for operation in operations {
         match &operation.request {
-            Some(PbTxnOpRequest::RequestPut(put)) => {
-                if !puts.insert(&*put.key) {
-                    return Err(twice());
-                }
+            Some(PbTxnOpRequest::RequestPut(put)) if !puts.insert(&*put.key) => {
+                return Err(twice());
             }
             Some(PbTxnOpRequest::RequestDeleteRange(delete)) => {
                 deletes.push(Keys::new(&delete.key, &delete.range_end));
