@@ -77,6 +77,8 @@ impl Record {
         running
     }
 
+    /// Judges all runs so far.
+    ///
     /// # Errors
     ///
     /// When two nodes ever ran one shard together, or a later owner had no higher token.
