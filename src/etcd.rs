@@ -121,7 +121,7 @@ mod backoff;
 mod cause;
 mod config;
 mod connection;
-pub(crate) mod dial;
+mod dial;
 mod endpoint;
 mod error;
 mod fault;
@@ -143,6 +143,9 @@ mod sight;
 mod tls;
 
 pub use config::EtcdConfig;
+#[cfg(feature = "test-util")]
+#[doc(hidden)]
+pub use dial::Dial;
 pub use error::EtcdConfigError;
 pub use fault::{Fault, Verdict};
 pub use membership::{Member, Members, Membership, MembershipBuilder};

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 pub(super) use pace::{Layer, Pace};
 
+use etcd_client::{Client, Error};
+
+use super::dial::Way;
 use super::endpoint::Endpoint;
 use super::error::EtcdConfigError;
 use super::fault::{Fault, Verdict};
@@ -66,6 +69,7 @@ pub struct EtcdConfig {
     pub(super) sentinel_key: String,
     pub(super) pace: Pace,
     pub(super) jitter_seed: Option<u64>,
+    way: Way,
     /// What was decided otherwise than by default.
     verdicts: BTreeMap<Fault, Verdict>,
 }
@@ -106,6 +110,7 @@ impl EtcdConfig {
             sentinel_key: SENTINEL_KEY.to_owned(),
             pace: Pace::DEFAULT,
             jitter_seed: None,
+            way: Way::over_the_network(),
             verdicts: BTreeMap::new(),
         })
     }
@@ -290,6 +295,21 @@ impl EtcdConfig {
     pub fn jitter_seed(mut self, seed: u64) -> Self {
         self.jitter_seed = Some(seed);
         self
+    }
+
+    /// Makes everything that is built from this connect in this way, and not over the network of the
+    /// operating system. For tests on a simulated network.
+    #[cfg(feature = "test-util")]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn dialing(mut self, dial: std::sync::Arc<dyn super::dial::Dial>) -> Self {
+        self.way = Way::by(dial);
+        self
+    }
+
+    /// A client for the member at this URL. The caller limits the time of it.
+    pub(super) async fn dial(&self, url: &str) -> Result<Client, Error> {
+        self.way.dial(url, self).await
     }
 
     pub(super) fn verdict_of(&self, fault: Fault) -> Verdict {

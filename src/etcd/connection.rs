@@ -8,7 +8,6 @@ use tokio::time::timeout;
 
 use super::cause::Cause;
 use super::config::EtcdConfig;
-use super::dial::Dial;
 use super::endpoint::Endpoint;
 use super::fault::Fault;
 
@@ -51,14 +50,10 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Opens TCP, TLS, authentication and the watch within the connect timeout.
-    pub(super) async fn open(
-        dial: &dyn Dial,
-        endpoint: &Endpoint,
-        config: &EtcdConfig,
-    ) -> Result<Self, Cause> {
+    pub(super) async fn open(endpoint: &Endpoint, config: &EtcdConfig) -> Result<Self, Cause> {
         let opened = timeout(config.pace.connect_timeout, async {
             // It does I/O only to authenticate; the connection itself is made by the first call.
-            let mut client = dial.dial(endpoint.url(), config).await?;
+            let mut client = config.dial(endpoint.url()).await?;
             // A start revision of 0 means now. Newer servers answer no progress request for a watch
             // that starts in the future.
             let mut watch = client.watch(config.sentinel_key.as_str(), None).await?;

@@ -1,5 +1,9 @@
 //! How a client for one member is opened.
 
+use std::hash::{Hash, Hasher};
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::Arc;
+
 use etcd_client::{Client, ConnectOptions, Error};
 
 use super::cause::is_auth_disabled;
@@ -7,19 +11,67 @@ use super::config::{EtcdConfig, Pace};
 use super::names::{NAMES, name_of};
 use crate::shell::place::Mode;
 
-/// Opens a client for one member. The simulation has one of its own.
+/// Opens clients. Tests on a simulated network have one of their own.
 #[async_trait::async_trait]
-pub(crate) trait Dial: Send + Sync + 'static {
+#[cfg_attr(
+    not(feature = "test-util"),
+    allow(unreachable_pub, reason = "only tests reach it from outside")
+)]
+pub trait Dial: Send + Sync + 'static {
+    /// A client for the member at this URL. The caller limits the time of it.
+    ///
+    /// # Errors
+    ///
+    /// What the client library says.
     async fn dial(&self, url: &str, config: &EtcdConfig) -> Result<Client, Error>;
 }
 
+/// The way to connect that a configuration holds.
+///
+/// Any two are equal: a configuration says where etcd is and how it is to be asked, and that is compared.
+#[derive(Clone)]
+pub(super) struct Way(Arc<dyn Dial>);
+
+impl Way {
+    pub(super) fn over_the_network() -> Self {
+        Self(Arc::new(Tcp))
+    }
+
+    #[cfg(feature = "test-util")]
+    pub(super) fn by(dial: Arc<dyn Dial>) -> Self {
+        Self(dial)
+    }
+
+    /// A client for the member at this URL.
+    pub(super) async fn dial(&self, url: &str, config: &EtcdConfig) -> Result<Client, Error> {
+        self.0.dial(url, config).await
+    }
+}
+
+// A configuration is plain data to its users, whatever a test puts in here.
+impl UnwindSafe for Way {}
+
+impl RefUnwindSafe for Way {}
+
+impl PartialEq for Way {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Way {}
+
+impl Hash for Way {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
 /// Over the network.
-pub(super) struct Tcp;
+struct Tcp;
 
 #[async_trait::async_trait]
 impl Dial for Tcp {
     async fn dial(&self, url: &str, config: &EtcdConfig) -> Result<Client, Error> {
-        // The caller limits the time of it. In place there is no other thread.
+        // In place there is no other thread.
         if Mode::current() == Mode::Apart
             && let Some(name) = name_of(url)
         {
@@ -54,5 +106,22 @@ fn options(config: &EtcdConfig) -> ConnectOptions {
     match &config.tls {
         Some(tls) => options.with_tls(tls.options().timeout(connect_timeout)),
         None => options,
+    }
+}
+
+#[cfg(all(test, feature = "test-util"))]
+mod tests {
+    use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
+    use super::*;
+
+    #[test]
+    fn how_a_client_is_opened_is_no_part_of_what_a_configuration_says() {
+        let config = |port| EtcdConfig::new([format!("http://127.0.0.1:{port}")]).expect("valid");
+        let other = config(2379).dialing(Arc::new(Tcp));
+        assert_eq!(config(2379), other);
+        assert_ne!(config(2380), other);
+        let hash = |config| BuildHasherDefault::<DefaultHasher>::default().hash_one(config);
+        assert_eq!(hash(config(2379)), hash(other));
     }
 }

@@ -12,7 +12,6 @@ use super::backoff::pause;
 use super::cause::Cause;
 use super::config::EtcdConfig;
 use super::connection::{Answer, Call, Connection};
-use super::dial::Dial;
 use super::endpoint::Endpoint;
 use super::fault::Fault;
 use super::judge::Asked;
@@ -32,7 +31,6 @@ pub(super) enum Event {
 pub(super) struct Lane {
     endpoint: Endpoint,
     config: Arc<EtcdConfig>,
-    dial: Arc<dyn Dial>,
     state: State,
     questions: Vec<Question>,
     /// The progress that the watch owes.
@@ -79,16 +77,10 @@ struct Progress {
 }
 
 impl Lane {
-    pub(super) fn new(
-        endpoint: Endpoint,
-        config: Arc<EtcdConfig>,
-        dial: Arc<dyn Dial>,
-        now: Instant,
-    ) -> Self {
+    pub(super) fn new(endpoint: Endpoint, config: Arc<EtcdConfig>, now: Instant) -> Self {
         Self {
             endpoint,
             config,
-            dial,
             state: State::Closed,
             questions: Vec::new(),
             progress: None,
@@ -109,14 +101,10 @@ impl Lane {
         if !matches!(self.state, State::Closed) || now < self.next_at {
             return;
         }
-        let (dial, endpoint, config) = (
-            Arc::clone(&self.dial),
-            self.endpoint.clone(),
-            Arc::clone(&self.config),
-        );
+        let (endpoint, config) = (self.endpoint.clone(), Arc::clone(&self.config));
         self.opened_at = now;
         self.state = State::Opening(Box::pin(async move {
-            Connection::open(&*dial, &endpoint, &config).await
+            Connection::open(&endpoint, &config).await
         }));
     }
 

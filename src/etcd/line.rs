@@ -11,7 +11,6 @@ use tokio::time::timeout;
 
 use super::cause::Cause;
 use super::config::EtcdConfig;
-use super::dial::{Dial, Tcp};
 use super::fault::Fault;
 use crate::shell::lock;
 
@@ -90,7 +89,7 @@ impl Line {
         };
         let endpoint = &self.config.endpoints[turn % self.config.endpoints.len()];
         // It does I/O only to authenticate; the connection itself is made by the first question.
-        let dialed = timeout(self.patience, Tcp.dial(endpoint.url(), &self.config)).await;
+        let dialed = timeout(self.patience, self.config.dial(endpoint.url())).await;
         let dialed =
             dialed.unwrap_or_else(|_| Err(std::io::Error::from(ErrorKind::TimedOut).into()));
         match dialed {

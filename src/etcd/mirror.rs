@@ -78,6 +78,8 @@ pub(super) struct Mirror {
     watch: Option<WatchStream>,
     as_of: Option<Instant>,
     check_at: Instant,
+    /// When it was last checked, or begun to be.
+    checked_at: Instant,
     checking: Option<Checking>,
     /// Another member answers than the one that is watched.
     moved: watch::Receiver<()>,
@@ -113,6 +115,7 @@ impl Mirror {
             watch: None,
             as_of: None,
             check_at: now,
+            checked_at: now,
             checking: None,
             begun: now,
             rest_until: now,
@@ -187,9 +190,16 @@ impl Mirror {
                         self.rest_until = self.begun + SHORTEST_WATCH;
                     }
                 },
-                Ok(()) = self.moved.changed() => self.check_at = Instant::now(),
+                // A check that fails moves on itself. Where every member refuses at once, checks would
+                // follow each other without a pause.
+                Ok(()) = self.moved.changed() => {
+                    self.check_at = Instant::now().max(self.checked_at + PAUSE);
+                }
                 checked = check => match checked {
-                    None => self.checking = Some(digest(&self.line, &self.prefix)),
+                    None => {
+                        self.checked_at = Instant::now();
+                        self.checking = Some(digest(&self.line, &self.prefix));
+                    }
                     Some(told) => {
                         self.checking = None;
                         if self.judge(told) {

@@ -14,7 +14,6 @@ use tokio::time::{Instant, sleep_until};
 use super::cause::Cause;
 use super::config::EtcdConfig;
 use super::connection::Answer;
-use super::dial::{Dial, Tcp};
 use super::error::EtcdConfigError;
 use super::fault::{Fault, Verdict};
 use super::home::CLIENTS;
@@ -65,13 +64,6 @@ impl EtcdProbe {
     ///
     /// When a number is out of its bounds, or user, TLS and endpoints do not fit together.
     pub fn new(config: EtcdConfig) -> Result<Self, EtcdConfigError> {
-        Self::dialing(config, Arc::new(Tcp))
-    }
-
-    pub(crate) fn dialing(
-        config: EtcdConfig,
-        dial: Arc<dyn Dial>,
-    ) -> Result<Self, EtcdConfigError> {
         config.check()?;
         let config = Arc::new(config);
         // Each process has a random state of its own.
@@ -80,7 +72,6 @@ impl EtcdProbe {
         let sights = Arc::new(Sights::new(&config));
         let vigil = Mutex::new(Vigil {
             config: Arc::clone(&config),
-            dial,
             judge: Judge::new(Arc::clone(&config), seed, Instant::now()),
             lanes: Vec::new(),
             asked_last: [0; 3],
@@ -178,7 +169,6 @@ impl Inner {
 /// All state of the probe.
 struct Vigil {
     config: Arc<EtcdConfig>,
-    dial: Arc<dyn Dial>,
     judge: Judge,
     lanes: Vec<Lane>,
     /// The lane that each layer was last asked on.
@@ -202,10 +192,7 @@ impl Vigil {
             return;
         }
         self.judge.restart(now);
-        let lane = |endpoint: &_| {
-            let (config, dial) = (Arc::clone(&self.config), Arc::clone(&self.dial));
-            Lane::new(Clone::clone(endpoint), config, dial, now)
-        };
+        let lane = |endpoint: &_| Lane::new(Clone::clone(endpoint), Arc::clone(&self.config), now);
         self.lanes = self.config.endpoints.iter().map(lane).collect();
     }
 

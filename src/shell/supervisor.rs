@@ -214,6 +214,7 @@ impl Supervisor {
         self.sessions.join(within).await;
         while let Some(due) = self.settle() {
             tokio::select! {
+                biased;
                 () = self.shared.mailbox.woken() => {}
                 () = sleep_until(due) => {}
             }

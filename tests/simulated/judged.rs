@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::Observation;
+use overwatch::Observation;
+
 use crate::net::Traffic;
 use crate::scenario::{Episode, Scenario, Scene};
 
@@ -61,7 +62,7 @@ fn recovers_within(episode: Episode) -> Duration {
 /// How much later than the limit anything may be: the ticks and the latency of the simulated network.
 const GRAIN: Duration = Duration::from_millis(100);
 
-/// The longest time between two observations, as [`EtcdConfig`](crate::etcd::EtcdConfig) promises it.
+/// The longest time between two observations, as [`EtcdConfig`](overwatch::etcd::EtcdConfig) promises it.
 const LONGEST_GAP: Duration = Duration::from_millis(4_750);
 /// The same while some member answers at once: a period, and the latency budget until it is asked.
 const LONGEST_GAP_IN_CALM: Duration = Duration::from_millis(2_400);
@@ -191,8 +192,9 @@ fn most(episode: Episode) -> (usize, usize) {
         Episode::Silent | Episode::CutFromMembers | Episode::Crash => (6, 24),
         // Reads every 500 ms, and the member itself.
         Episode::Denied => (1, 52),
-        // All layers every 500 ms, and the member itself.
-        Episode::NoLeader => (1, 76),
+        // After 3 s the member ends the watch and takes no other: the longest pause is one of 300 ms. All
+        // layers every 500 ms, and the member itself.
+        Episode::NoLeader => (36, 76),
         Episode::Stalled | Episode::Slow => (1, 52),
         // An alarm takes three questions.
         Episode::NoSpace | Episode::Corrupt => (1, 100),
@@ -245,7 +247,7 @@ fn bounded(scenario: &Scenario, traffic: &Traffic) -> Result<(), String> {
 }
 
 /// How often something happened to a member, counted from each time that it did.
-fn in_ten_seconds(
+pub(crate) fn in_ten_seconds(
     times: &[(Duration, usize)],
     member: usize,
 ) -> impl Iterator<Item = (Duration, usize)> {

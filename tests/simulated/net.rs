@@ -9,15 +9,14 @@ use std::time::Duration;
 
 use etcd_client::{Channel, Client, ConnectOptions, Error};
 use hyper_util::rt::TokioIo;
+use overwatch::etcd::{Dial, EtcdConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 use tonic::transport::Endpoint;
 use tonic::transport::server::Connected;
 use turmoil::net::TcpStream;
 
-use crate::etcd::EtcdConfig;
-use crate::etcd::dial::Dial;
-use crate::shell::lock;
+use crate::lock;
 
 /// What went over the network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,7 +25,7 @@ pub struct Traffic {
     pub attempts: Vec<(Duration, usize)>,
     /// Questions that arrived, calls and what was sent on open streams: when, and at which member.
     pub requests: Vec<(Duration, usize)>,
-    /// Reads that were answered before one that had arrived earlier.
+    /// Reads that were answered after one of a later revision.
     pub overtakings: usize,
     /// Replies that were sent, and that arrive after the request timeout.
     pub late: usize,

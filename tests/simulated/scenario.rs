@@ -3,14 +3,14 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use overwatch::Probe;
+use overwatch::etcd::{EtcdConfig, EtcdProbe};
 use tokio::time::Instant;
 
-use crate::Probe;
-use crate::etcd::{EtcdConfig, EtcdProbe};
-use crate::fake::{Condition, LATE_WAY, Member, PORT, Whom, World};
+use crate::etcd::{Cluster, Condition, LATE_WAY, Member, PORT, Settings, Whom};
 use crate::judged::{Told, judge};
+use crate::lock;
 use crate::net::{Chance, HOST, Simulated, Traffic};
-use crate::shell::lock;
 
 /// Something that happens to the cluster or to the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,7 +211,8 @@ pub struct Outcome {
 /// What is not as it must be, with the scenario and the trace.
 pub fn simulate(scenario: &Scenario) -> Result<Outcome, String> {
     let traffic: Arc<Mutex<Traffic>> = Arc::default();
-    let world = Arc::new(World::new(scenario.seed, Arc::clone(&traffic)));
+    let cluster = Cluster::new(Settings::default(), scenario.seed, Arc::clone(&traffic));
+    let cluster = Arc::new(cluster);
     let trace: Arc<Mutex<Vec<Told>>> = Arc::default();
     let mut sim = turmoil::Builder::new()
         .rng_seed(scenario.seed)
@@ -223,18 +224,22 @@ pub fn simulate(scenario: &Scenario) -> Result<Outcome, String> {
         .build();
     for (index, host) in scenario.hosts().into_iter().enumerate() {
         let member = Member {
-            world: Arc::clone(&world),
+            cluster: Arc::clone(&cluster),
             index,
         };
         sim.host(host, move || member.clone().serve());
     }
-    let (told, config) = (Arc::clone(&trace), config(scenario));
-    let dial = Arc::new(Simulated {
-        traffic: Arc::clone(&traffic),
-    });
+    let leader = Arc::clone(&cluster);
+    sim.host("leader", move || Arc::clone(&leader).lead());
+    let (told, config) = (
+        Arc::clone(&trace),
+        config(scenario).dialing(Arc::new(Simulated {
+            traffic: Arc::clone(&traffic),
+        })),
+    );
     let end = scenario.end();
     sim.client("probe", async move {
-        let probe = EtcdProbe::dialing(config, dial)?;
+        let probe = EtcdProbe::new(config)?;
         let began = Instant::now();
         while began.elapsed() < end {
             if let Ok(observation) =
@@ -248,7 +253,7 @@ pub fn simulate(scenario: &Scenario) -> Result<Outcome, String> {
     let mut turns = scenario.turns().into_iter().peekable();
     loop {
         while let Some((_, scene, begins)) = turns.next_if(|(at, ..)| sim.elapsed() >= *at) {
-            turn(&mut sim, scenario, &world, scene, begins);
+            turn(&mut sim, scenario, &cluster, scene, begins);
         }
         match sim.step() {
             Ok(true) => break,
@@ -296,18 +301,19 @@ impl Scenario {
 fn turn(
     sim: &mut turmoil::Sim<'_>,
     scenario: &Scenario,
-    world: &World,
+    cluster: &Cluster,
     scene: Scene,
     begins: bool,
 ) {
     let hosts = scenario.hosts();
     let one = &*hosts[scene.member];
+    let at = sim.elapsed();
     let condition = |change: &dyn Fn(&mut Condition)| {
         let mut now = Condition::GOOD;
         if begins {
             change(&mut now);
         }
-        world.set(now);
+        cluster.set(now, at);
     };
     match (scene.episode, begins) {
         (Episode::CutToMembers, true) => hosts
@@ -351,7 +357,7 @@ fn turn(
             // Both ways, so that the reply is on its way when the probe gives up.
             sim.set_link_latency("probe", one, way);
         }
-        (Episode::Wiped, true) => world.wipe(),
+        (Episode::Wiped, true) => cluster.wipe(),
         (Episode::Wiped, false) => {}
         (Episode::Silent | Episode::Pause, _) => condition(&|condition| condition.speaks = false),
         (Episode::NoLeader | Episode::Election, _) => {

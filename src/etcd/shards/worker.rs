@@ -1,6 +1,6 @@
 //! One incarnation of the work: claims what should be here, runs it, and gives up what should not.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,12 +28,13 @@ pub(super) struct Worker {
     keys: WorkKeys,
     session: Arc<Session>,
     ctx: Context,
-    jobs: HashMap<usize, Job>,
+    /// In order, as everything here is, so that a run in place is the same each time.
+    jobs: BTreeMap<usize, Job>,
     /// Shards whose function failed.
-    backoffs: HashMap<usize, Backoff>,
+    backoffs: BTreeMap<usize, Backoff>,
     /// The claims that were given up. A view may be older than that, so such a claim is never worked
     /// under again, even if the plan turns back.
-    released: HashMap<usize, Released>,
+    released: BTreeMap<usize, Released>,
     /// What was claimed and is not yet seen.
     unseen: Unseen,
     /// The revision from which on every view shows that this node takes part.
@@ -103,9 +104,9 @@ impl Worker {
             work,
             session,
             ctx,
-            jobs: HashMap::new(),
-            backoffs: HashMap::new(),
-            released: HashMap::new(),
+            jobs: BTreeMap::new(),
+            backoffs: BTreeMap::new(),
+            released: BTreeMap::new(),
             unseen: Unseen::default(),
             taking_part: 0,
             failing: false,

@@ -79,8 +79,9 @@ where
         let last = *lock(&self.last);
         if let Some(last) = last {
             tokio::select! {
-                () = sleep_until(last + self.every) => {}
+                biased;
                 () = self.hurry.notified() => {}
+                () = sleep_until(last + self.every) => {}
             }
         }
         let began = Instant::now();

@@ -1,0 +1,210 @@
+//! What the members of one cluster share.
+
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use etcd_client::proto::{PbPutRequest, PbResponseHeader};
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+
+use super::faults::Condition;
+use super::store::Store;
+use crate::lock;
+use crate::net::{Chance, Traffic, clock};
+
+/// What is different from one cluster to another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) id: u64,
+    /// In seconds. A lease that is asked to be shorter is this long.
+    pub(crate) shortest_ttl: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            id: 0xc1,
+            // That of a server with an election timeout of a second.
+            shortest_ttl: 2,
+        }
+    }
+}
+
+/// A cluster: its store, and how it is. There may be several.
+pub(crate) struct Cluster {
+    id: u64,
+    condition: Mutex<Condition>,
+    /// The condition changed. Wakes in the order of waiting, as tokio's watch channel does not.
+    changed: Notify,
+    store: Mutex<Store>,
+    /// The store changed. Likewise.
+    written: Notify,
+    chance: Mutex<Chance>,
+    /// Of the reads that were answered.
+    newest_answer: Mutex<i64>,
+    pub(super) traffic: Arc<Mutex<Traffic>>,
+}
+
+impl Cluster {
+    pub(crate) fn new(settings: Settings, seed: u64, traffic: Arc<Mutex<Traffic>>) -> Self {
+        let Settings { id, shortest_ttl } = settings;
+        // Leases of two clusters have no ids in common, as etcd's are drawn at random.
+        let lease_ids = (id << 32) as i64;
+        Self {
+            id,
+            condition: Mutex::new(Condition::GOOD),
+            changed: Notify::new(),
+            store: Mutex::new(Store::new(REVISION, lease_ids, shortest_ttl)),
+            written: Notify::new(),
+            chance: Mutex::new(Chance(seed ^ 0xfa4e ^ id)),
+            newest_answer: Mutex::new(0),
+            traffic,
+        }
+    }
+
+    /// To be called between two steps of the simulation, and so told the time. A leader after a time
+    /// without one is a new one.
+    pub(crate) fn set(&self, condition: Condition, now: Duration) {
+        let before = std::mem::replace(&mut *lock(&self.condition), condition);
+        if condition.leader && !before.leader {
+            self.store().begin_term(now);
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// All data is lost.
+    pub(crate) fn wipe(&self) {
+        self.store().wipe();
+        *lock(&self.newest_answer) = 0;
+        self.written.notify_waiters();
+    }
+
+    /// Revokes a lease as an operator would, by hand: that of this key. Whether there was one.
+    pub(crate) fn revoke_lease_of(&self, key: &str) -> bool {
+        let mut store = self.store();
+        let revoked = match store.lease_of(key) {
+            0 => false,
+            lease => store.revoke(lease).is_ok(),
+        };
+        drop(store);
+        self.written.notify_waiters();
+        revoked
+    }
+
+    /// What goes on without being asked: leases run out where that can be committed, and somebody else
+    /// writes, so that the revision moves on.
+    pub(crate) async fn lead(self: Arc<Self>) -> Result<(), Box<dyn std::error::Error>> {
+        let somebody = PbPutRequest {
+            key: b"somebody/else".to_vec(),
+            ..PbPutRequest::default()
+        };
+        for turn in 0_u32.. {
+            sleep(BETWEEN_WRITES).await;
+            let now = self.now();
+            if !now.leader || !now.commits {
+                continue;
+            }
+            {
+                let mut store = self.store();
+                if turn % WRITES_FOR_EACH_LOOK == 0 {
+                    store.expire(clock());
+                }
+                if !now.is_full() && !now.is_corrupt() {
+                    // Without a lease there is nothing to refuse.
+                    let _ = store.put(&somebody);
+                }
+            }
+            self.written.notify_waiters();
+        }
+        Ok(())
+    }
+
+    pub(super) fn now(&self) -> Condition {
+        *lock(&self.condition)
+    }
+
+    pub(super) fn store(&self) -> MutexGuard<'_, Store> {
+        lock(&self.store)
+    }
+
+    /// Changes the store, and wakes who watches it.
+    pub(super) fn write<T>(&self, change: impl FnOnce(&mut Store) -> T) -> T {
+        let changed = change(&mut self.store());
+        self.written.notify_waiters();
+        changed
+    }
+
+    /// What the store was changed by since this was polled first or enabled.
+    pub(super) fn written(&self) -> &Notify {
+        &self.written
+    }
+
+    pub(super) fn header(&self, member: u64, store: &Store) -> PbResponseHeader {
+        PbResponseHeader {
+            cluster_id: self.id,
+            member_id: member,
+            revision: store.revision(),
+            raft_term: store.term(),
+        }
+    }
+
+    /// Waits until somebody speaks, and this holds.
+    pub(super) async fn when(&self, ready: impl Fn(&Condition) -> bool) {
+        self.once(|now| now.speaks && ready(now)).await;
+    }
+
+    /// Waits until there was no leader for so long that a member ends the streams that require one.
+    pub(super) async fn leaderless(&self) {
+        loop {
+            self.once(|now| !now.leader).await;
+            if timeout(STREAMS_END, self.once(|now| now.leader))
+                .await
+                .is_err()
+            {
+                return self.when(|_| true).await;
+            }
+        }
+    }
+
+    async fn once(&self, ready: impl Fn(&Condition) -> bool) {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if ready(&self.now()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// A read of this revision was answered.
+    pub(super) fn answered(&self, revision: i64) {
+        let mut newest = lock(&self.newest_answer);
+        if revision < *newest {
+            lock(&self.traffic).overtakings += 1;
+        }
+        *newest = revision.max(*newest);
+    }
+
+    /// Any time below this one.
+    pub(super) fn below(&self, bound: Duration) -> Duration {
+        match bound.as_millis() as u64 {
+            0 => Duration::ZERO,
+            bound => lock(&self.chance).ms(0, bound),
+        }
+    }
+
+    pub(super) fn either(&self) -> bool {
+        lock(&self.chance).below(2) == 0
+    }
+}
+
+/// That of a store which is in use for some time.
+const REVISION: i64 = 1_000;
+/// Seldom are two reads of one state of the store, so an answer that is overtaken is an older one.
+const BETWEEN_WRITES: Duration = Duration::from_millis(50);
+/// etcd looks twice a second what has run out.
+const WRITES_FOR_EACH_LOOK: u32 = 10;
+/// A member looks once a second whether it has a leader, and does this the third time.
+const STREAMS_END: Duration = Duration::from_secs(3);

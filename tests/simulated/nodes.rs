@@ -1,0 +1,220 @@
+//! Nodes that share work, on the simulated network: each a service with a probe, a membership and shards.
+//!
+//! [`Scenario::of`] makes a scenario of a seed, and [`simulate`] judges who ran which shard when. The same
+//! seed gives the same trace.
+
+mod node;
+mod record;
+mod scenario;
+mod trace;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::etcd::{Cluster, Condition, Member, Settings};
+use crate::judged::in_ten_seconds;
+use crate::net::{HOST, Traffic};
+pub use record::{Record, Run};
+pub use scenario::{Episode, Scenario, Scene};
+
+use node::Node;
+use trace::Trace;
+
+/// How many nodes there are.
+pub const NODES: usize = 3;
+/// How many shards they share.
+pub const SHARDS: u32 = 12;
+
+/// What came of a scenario.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What the nodes did and what their probes told, line by line.
+    pub trace: String,
+    /// What went over the network.
+    pub traffic: Traffic,
+    /// Who ran which shard when.
+    pub runs: Vec<Run>,
+}
+
+/// Runs a scenario and judges it.
+///
+/// # Errors
+///
+/// What is not as it must be, with the scenario and the trace.
+pub fn simulate(scenario: &Scenario) -> Result<Outcome, String> {
+    let traffic: Arc<Mutex<Traffic>> = Arc::default();
+    let cluster = Cluster::new(Settings::default(), scenario.seed, Arc::clone(&traffic));
+    let cluster = Arc::new(cluster);
+    let (record, trace) = (Record::default(), Trace::default());
+    let mut sim = turmoil::Builder::new()
+        .rng_seed(scenario.seed)
+        .simulation_duration(scenario.end() + Duration::from_secs(5))
+        .tick_duration(Duration::from_millis(10))
+        .min_message_latency(scenario.latency / 2)
+        .max_message_latency(scenario.latency)
+        .tcp_capacity(4096)
+        .build();
+    for (index, host) in scenario.members().into_iter().enumerate() {
+        let member = Member {
+            cluster: Arc::clone(&cluster),
+            index,
+        };
+        sim.host(host, move || member.clone().serve());
+    }
+    let leader = Arc::clone(&cluster);
+    sim.host("leader", move || Arc::clone(&leader).lead());
+    let nodes: Vec<Node> = (0..NODES)
+        .map(|index| Node::new(index, scenario, &record, &trace, &traffic))
+        .collect();
+    for node in &nodes {
+        let software = node.clone();
+        sim.host(node.id(), move || software.clone().live());
+    }
+    let end = scenario.end();
+    sim.client("end", async move {
+        tokio::time::sleep(end).await;
+        Ok(())
+    });
+    let mut turns = scenario.turns().into_iter().peekable();
+    loop {
+        let now = sim.elapsed();
+        record.at(now);
+        while let Some((_, scene, begins)) = turns.next_if(|(at, ..)| now >= *at) {
+            trace.add(now, format_args!("{scene:?} begins: {begins}"));
+            turn(&mut sim, scenario, &cluster, &nodes, scene, begins);
+        }
+        match sim.step() {
+            Ok(true) => break,
+            Ok(false) => {}
+            Err(error) => return Err(format!("{scenario:?}: {error}")),
+        }
+    }
+    let judged = record.judge().and_then(|()| at_rest(&record, &nodes));
+    let running = record.running();
+    // What still runs ends with this, and is no end that the nodes know of.
+    drop(sim);
+    let traffic = std::mem::take(&mut *crate::lock(&traffic));
+    let outcome = Outcome {
+        trace: trace.lines(),
+        traffic,
+        runs: record.runs(),
+    };
+    match judged.and_then(|()| no_storm(scenario, &outcome.traffic)) {
+        Ok(()) => Ok(outcome),
+        Err(wrong) => {
+            let Outcome { trace, runs, .. } = outcome;
+            let runs: Vec<String> = runs.iter().map(|run| format!("{run:?}")).collect();
+            let runs = runs.join("\n");
+            Err(format!(
+                "{wrong}\n{scenario:?}\n{trace}\n{runs}\nrunning at the end: {running:?}"
+            ))
+        }
+    }
+}
+
+/// At the end all is well for long enough: all nodes are ready, and each shard runs at one of them, none
+/// of which has more than one above another.
+fn at_rest(record: &Record, nodes: &[Node]) -> Result<(), String> {
+    if let Some(node) = nodes.iter().find(|node| !node.is_ready()) {
+        return Err(format!("{} is not ready at the end", node.id()));
+    }
+    let running = record.running();
+    let counts = nodes.iter().map(|node| running.get(&node.id()).copied());
+    let counts: Vec<usize> = counts.map(Option::unwrap_or_default).collect();
+    let fair = counts.iter().max() <= counts.iter().min().map(|least| least + 1).as_ref();
+    if counts.iter().sum::<usize>() != SHARDS as usize || !fair {
+        return Err(format!("at the end the nodes run {running:?}"));
+    }
+    Ok(())
+}
+
+/// Connections are tried again at a bounded pace, whatever refuses them.
+fn no_storm(scenario: &Scenario, traffic: &Traffic) -> Result<(), String> {
+    for member in 0..scenario.members {
+        let most = in_ten_seconds(&traffic.attempts, member).max_by_key(|(_, count)| *count);
+        match most {
+            Some((from, count)) if count > MOST_CONNECTIONS => {
+                return Err(format!(
+                    "{count} connections with member {member} in the ten seconds from {from:?}"
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Begins or ends a scene.
+fn turn(
+    sim: &mut turmoil::Sim<'_>,
+    scenario: &Scenario,
+    cluster: &Cluster,
+    nodes: &[Node],
+    scene: Scene,
+    begins: bool,
+) {
+    let now = sim.elapsed();
+    let members = scenario.members();
+    let node = &nodes[scene.node];
+    let id = node.id();
+    let condition = |change: &dyn Fn(&mut Condition)| {
+        let mut condition = Condition::GOOD;
+        if begins {
+            change(&mut condition);
+        }
+        cluster.set(condition, now);
+    };
+    match (scene.episode, begins) {
+        (Episode::Silent, _) => condition(&|condition| condition.speaks = false),
+        (Episode::NoLeader, _) => condition(&|condition| condition.leader = false),
+        (Episode::Stalled, _) => condition(&|condition| condition.commits = false),
+        (Episode::Slow, _) => condition(&|condition| condition.slower = scene.slower),
+        (Episode::NodeCutOff, true) => members.iter().for_each(|host| sim.partition(&*id, &**host)),
+        (Episode::NodeCutOff, false) => members.iter().for_each(|host| sim.repair(&*id, &**host)),
+        (Episode::NodeCutTo, true) => members
+            .iter()
+            .for_each(|host| sim.partition_oneway(&*id, &**host)),
+        (Episode::NodeCutTo, false) => members
+            .iter()
+            .for_each(|host| sim.repair_oneway(&*id, &**host)),
+        (Episode::NodeCutFrom, true) => members
+            .iter()
+            .for_each(|host| sim.partition_oneway(&**host, &*id)),
+        (Episode::NodeCutFrom, false) => members
+            .iter()
+            .for_each(|host| sim.repair_oneway(&**host, &*id)),
+        (Episode::MemberCrashed, _) => {
+            let host = &*members[scene.member];
+            if begins {
+                sim.crash(host);
+            } else {
+                sim.bounce(host);
+            }
+            // That of a single member: nobody is left who could lead.
+            if members.len() == 1 {
+                condition(&|condition| condition.leader = false);
+            }
+        }
+        (Episode::Revoked, _) => {
+            let way = if begins { scene.far } else { scenario.latency };
+            for host in &members {
+                sim.set_link_latency(&*id, &**host, way);
+            }
+            if begins {
+                cluster.revoke_lease_of(&node.registration());
+            }
+        }
+        (Episode::NodeStopped, _) => node.want(!begins),
+        (Episode::NodeKilled, true) => sim.crash(&*id),
+        (Episode::NodeKilled, false) => sim.bounce(&*id),
+    }
+}
+
+/// With one member in ten seconds. A node has a probe, a lease, copies of two prefixes and claims; each asks
+/// again 100 ms after a failure at the earliest, and most of the time waits for an answer first.
+const MOST_CONNECTIONS: usize = 250;
+
+/// The hosts of so many members.
+fn hosts(members: usize) -> Vec<String> {
+    (0..members).map(|index| format!("{HOST}{index}")).collect()
+}
