@@ -2,6 +2,7 @@
 
 mod claims;
 mod job;
+mod jobs;
 mod plan;
 mod worker;
 

@@ -66,8 +66,9 @@ impl Shard {
     ///
     /// # Errors
     ///
-    /// [`Lost`] when the claim or the lease is gone, or may run out within the margin. Return it: the
-    /// function is dropped anyway at its next await.
+    /// [`Lost`] when the claim or the lease is gone, or may run out within the margin; and for whoever has
+    /// kept the shard, as soon as the function has ended. Return it: the function is dropped anyway at its
+    /// next await.
     pub fn check(&self) -> Result<(), Lost> {
         if self.0.lost.is_cancelled() || !self.0.session.allows() {
             return Err(Lost {
@@ -116,6 +117,9 @@ impl Shard {
     /// Runs the function to its end, or until the shard is lost.
     pub(super) async fn run(self, begin: impl FnOnce(Self) -> Running + Send) -> Outcome {
         let (session, lost) = (Arc::clone(&self.0.session), self.0.lost.clone());
+        // The shard is given up when the function has ended, however that comes: whatever of it goes on
+        // elsewhere, in blocking work or in a task, has no part in it any more.
+        let _given_up = lost.clone().drop_guard();
         let fenced = Fenced {
             session: &session,
             lost: Box::pin(lost.cancelled()),
@@ -189,7 +193,7 @@ impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "shard {} is lost: its claim is gone, or the lease was not renewed in time",
+            "shard {} is lost: its claim is gone, its function has ended, or the lease was not renewed in time",
             self.shard
         )
     }

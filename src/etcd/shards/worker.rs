@@ -12,6 +12,7 @@ use tracing::Level;
 use super::Work;
 use super::claims::{Claim, Follower, REMEMBERED, View};
 use super::job::{Outcome, Shard};
+use super::jobs::{Job, Jobs};
 use crate::etcd::cause::Cause;
 use crate::etcd::home::KEYS;
 use crate::etcd::keys::WorkKeys;
@@ -28,9 +29,9 @@ pub(super) struct Worker {
     keys: WorkKeys,
     session: Arc<Session>,
     ctx: Context,
-    /// In order, as everything here is, so that a run in place is the same each time.
-    jobs: BTreeMap<usize, Job>,
-    /// Shards whose function failed.
+    jobs: Jobs,
+    /// Shards whose function failed. In order, as everything here is, so that a run in place is the same
+    /// each time.
     backoffs: BTreeMap<usize, Backoff>,
     /// The claims that were given up. A view may be older than that, so such a claim is never worked
     /// under again, even if the plan turns back.
@@ -43,12 +44,6 @@ pub(super) struct Worker {
     failing: bool,
     tell: mpsc::Sender<(usize, Outcome)>,
     ended: mpsc::Receiver<(usize, Outcome)>,
-}
-
-/// A shard that runs.
-struct Job {
-    shard: Shard,
-    begun: Instant,
 }
 
 struct Backoff {
@@ -102,9 +97,9 @@ impl Worker {
             keys: node.prefix.work(&work.name),
             node,
             work,
+            jobs: Jobs::new(session.lease),
             session,
             ctx,
-            jobs: BTreeMap::new(),
             backoffs: BTreeMap::new(),
             released: BTreeMap::new(),
             unseen: Unseen::default(),
@@ -145,18 +140,20 @@ impl Worker {
                 self.note(place, outcome);
             }
             if !self.session.allows() {
-                self.jobs.values().for_each(|job| job.shard.lose());
+                self.jobs.all().values().for_each(Shard::lose);
                 let text =
                     "the lease is lost, or was not renewed in time: all work under it is dropped";
                 return Err(Failure::new(text).critical());
             }
             let Some(view) = &view else { continue };
-            match ctx.until_stopping(self.act(view)).await {
+            match ctx.until_stopping(self.act(view, &views)).await {
                 Some(next) => again = next?,
                 None => break,
             }
         }
+        // Until it is over the views go on, and end what is no longer here.
         self.hand_over(view.as_deref()).await;
+        drop(views);
         drop(at_work);
         Ok(())
     }
@@ -202,6 +199,7 @@ impl Worker {
             Membership::GRACE,
         );
         let (tell, told) = watch::channel(None);
+        let jobs = self.jobs.clone();
         let following = KEYS.run(async move {
             loop {
                 let mut news = tokio::select! {
@@ -221,8 +219,9 @@ impl Worker {
                     }
                 }
                 let begun = Instant::now();
-                let view = follower.view(&mut mirror, news, begun);
-                tell.send_replace(Some(Arc::new(view)));
+                let view = Arc::new(follower.view(&mut mirror, news, begun));
+                tell.send_replace(Some(Arc::clone(&view)));
+                jobs.check(&view);
                 // Of a hundred thousand shards that takes long, and claims share the thread.
                 let rest = begun.elapsed() * REST;
                 tokio::select! {
@@ -245,9 +244,18 @@ impl Worker {
     /// # Errors
     ///
     /// When etcd refuses it for good.
-    async fn act(&mut self, view: &View) -> Result<Option<Instant>, Failure> {
+    async fn act(
+        &mut self,
+        view: &View,
+        views: &watch::Receiver<Option<Arc<View>>>,
+    ) -> Result<Option<Instant>, Failure> {
         let now = Instant::now();
         let mut todo = self.decide(view, now);
+        // There may be a newer one, which what was begun just now was not looked for in.
+        let newest = views.borrow().clone();
+        if let Some(newest) = newest {
+            self.jobs.check(&newest);
+        }
         if let Some(until) = self.unseen.until {
             if view.revision < self.unseen.revision && now < until {
                 todo.claim.clear();
@@ -285,22 +293,16 @@ impl Worker {
     }
 
     fn decide(&mut self, view: &View, now: Instant) -> Todo {
+        // Somebody removed the claim, or took it.
+        self.jobs.check(view);
+        let running = self.jobs.all();
         let mut todo = Todo::default();
         let may_claim = self.session.registered_at().is_some();
         let planned = view.planned(&self.work.name, &self.node.id, now);
         for (place, (claim, planned)) in view.claims.iter().zip(planned).enumerate() {
-            let own = match *claim {
-                Claim::Held {
-                    lease, revision, ..
-                } if lease == self.session.lease => Some(revision),
-                _ => None,
-            };
-            let running = self.jobs.get(&place);
-            match (own, running) {
-                // Somebody removed the claim, or took it.
-                (own, Some(job)) if own != Some(job.shard.token()) => job.shard.lose(),
-                (Some(_), Some(job)) if !planned => job.shard.stop(),
-                (Some(_), Some(_)) => {}
+            match (self.jobs.own(claim), running.get(&place)) {
+                (own, Some(shard)) if own == Some(shard.token()) && !planned => shard.stop(),
+                (_, Some(_)) => {}
                 (Some(token), None) if !planned || self.was_released(place, token) => {
                     match self.released.get(&place) {
                         Some(Released { told, .. })
@@ -342,13 +344,11 @@ impl Worker {
     fn begin(&mut self, place: usize, token: i64, begun: Instant) {
         let name = Arc::clone(&self.work.shards[place]);
         let shard = Shard::new(place as u32, name, token, Arc::clone(&self.session));
-        self.jobs.insert(
-            place,
-            Job {
-                shard: shard.clone(),
-                begun,
-            },
-        );
+        let job = Job {
+            shard: shard.clone(),
+            begun,
+        };
+        self.jobs.begin(place, job);
         let (work, tell) = (Arc::clone(&self.work), self.tell.clone());
         let at_work = self.node.at_work();
         self.ctx.spawn(async move {
@@ -361,7 +361,7 @@ impl Worker {
 
     /// A job has ended.
     fn note(&mut self, place: usize, outcome: Outcome) {
-        let Some(job) = self.jobs.remove(&place) else {
+        let Some(job) = self.jobs.end(place) else {
             return;
         };
         let Outcome::Ended(ended) = outcome else {
@@ -476,7 +476,7 @@ impl Worker {
 
     /// Stops everything, and releases each shard when it has stopped.
     async fn hand_over(&mut self, view: Option<&View>) {
-        self.jobs.values().for_each(|job| job.shard.stop());
+        self.jobs.all().values().for_each(Shard::stop);
         // Others take over from here on. Where etcd does not answer, the lease tells them.
         let on = self.own_key();
         let ask = |mut client: Client| async move { client.delete(on, None).await };
@@ -485,20 +485,17 @@ impl Worker {
         let mut answering = matches!(left, Ok(Ok(_)));
         let mut stopped: Vec<Release> = Vec::new();
         for (place, claim) in view.iter().flat_map(|view| view.claims.iter().enumerate()) {
-            if let Claim::Held {
-                lease, revision, ..
-            } = *claim
-                && lease == self.session.lease
-                && !self.jobs.contains_key(&place)
+            if let Some(token) = self.jobs.own(claim)
+                && !self.jobs.runs(place)
             {
-                stopped.push((place, Some(revision)));
+                stopped.push((place, Some(token)));
             }
         }
         // Nothing was begun under these, if there are any.
         let unseen = self.unseen.claims.iter();
         stopped.extend(
             unseen
-                .filter(|place| !self.jobs.contains_key(place))
+                .filter(|&&place| !self.jobs.runs(place))
                 .map(|&place| (place, None)),
         );
         loop {
@@ -522,9 +519,9 @@ impl Worker {
     }
 
     fn stopped(&mut self, place: usize, outcome: Outcome) -> Option<Release> {
-        let token = self.jobs.get(&place).map(|job| job.shard.token());
+        let token = self.jobs.shard(place)?.token();
         self.note(place, outcome);
-        Some((place, Some(token?)))
+        Some((place, Some(token)))
     }
 }
 

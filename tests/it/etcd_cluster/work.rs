@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use etcd_client::DeleteOptions;
 use overwatch::etcd::{Shard, Shards};
 use overwatch::{Failure, Overwatch, polled};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
+use super::BUSY;
 use super::nodes::{PREFIX, Setup, TTL, WORK, keys, within};
 use crate::support::etcd::Etcd;
 
@@ -170,4 +172,63 @@ async fn what_is_added_twice_is_refused_in_words() {
         error.to_string().contains("this membership runs twice"),
         "{error}"
     );
+}
+
+/// Tells that a function has ended, or was dropped.
+struct Ended(mpsc::UnboundedSender<&'static str>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.send("ended");
+    }
+}
+
+/// Others take the shard over a second after that, whatever this node is waiting for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_is_removed_ends_the_work_also_while_it_drains() {
+    let etcd = Etcd::start().await;
+    let setup = Setup::new(&etcd);
+    let membership = setup.membership("a").build().expect("valid");
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let job = move |shard: Shard| async move {
+        let _ended = Ended(tell.clone());
+        let _ = tell.send("begun");
+        shard.stopping().await;
+        let _ = tell.send("drains");
+        while shard.check().is_ok() {
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    };
+    let shards = Shards::new(&membership, WORK, 2, job).expect("valid");
+    let every = Duration::from_millis(100);
+    let service = Overwatch::watching(polled(every, 10 * every, || async { Ok(()) }))
+        .component("membership", membership.clone())
+        .then()
+        .component("checks", shards)
+        .build()
+        .expect("a valid service");
+    let handle = service.handle();
+    let running = tokio::spawn(service.run());
+    let mut all = async |what: &str| {
+        for _ in 0..2 {
+            let said = within(2 * TTL, what, told.recv()).await;
+            assert_eq!(said, Some(what));
+        }
+    };
+    all("begun").await;
+    handle.shutdown();
+    all("drains").await;
+    let mut client = etcd.client().await;
+    let claims = format!("{PREFIX}work/{WORK}/shard/");
+    let options = DeleteOptions::new().with_prefix();
+    let removed = Instant::now();
+    let deleted = client.delete(claims, Some(options)).await;
+    assert_eq!(deleted.expect("etcd answers").deleted(), 2);
+    all("ended").await;
+    assert!(removed.elapsed() <= BUSY, "{:?}", removed.elapsed());
+    within(TTL, "stopped", running)
+        .await
+        .expect("no panic")
+        .expect("an orderly end");
 }

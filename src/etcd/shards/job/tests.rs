@@ -42,7 +42,7 @@ async fn work_ends_when_the_lease_does_and_goes_on_when_it_is_renewed() {
     assert_eq!(*done.lock().expect("no panic"), 5);
     assert_eq!(
         shard.check().expect_err("lost").to_string(),
-        "shard 0 is lost: its claim is gone, or the lease was not renewed in time"
+        "shard 0 is lost: its claim is gone, its function has ended, or the lease was not renewed in time"
     );
 }
 
@@ -115,4 +115,29 @@ async fn what_nothing_can_mend_is_told_even_when_the_shard_is_lost() {
         })
     });
     assert!(matches!(outcome.await, Outcome::Ended(Err(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_kept_a_shard_whose_function_has_ended_has_none() {
+    for ended in [Ok(()), Err(Failure::new("not today"))] {
+        let (_session, shard) = shard(10 * SECOND);
+        let kept = shard.clone();
+        let during = shard.clone();
+        let begin = move |_| -> Running {
+            assert!(during.check().is_ok());
+            Box::pin(async move { ended })
+        };
+        assert!(matches!(shard.run(begin).await, Outcome::Ended(_)));
+        assert!(kept.check().is_err());
+    }
+    // Dropped, as with the task that ran it.
+    let (_session, shard) = shard(10 * SECOND);
+    let kept = shard.clone();
+    let done = Arc::new(Mutex::new(0));
+    let mut running = Box::pin(shard.run(working(&done)));
+    let mut cx = Poller::from_waker(Waker::noop());
+    assert!(running.as_mut().poll(&mut cx).is_pending());
+    assert!(kept.check().is_ok());
+    drop(running);
+    assert!(kept.check().is_err());
 }

@@ -39,6 +39,11 @@ fn held(by: &str, lease: i64, revision: i64) -> Claim {
     }
 }
 
+/// That of the shard that runs.
+fn token(worker: &Worker) -> i64 {
+    worker.jobs.shard(0).expect("it runs").token()
+}
+
 /// The job has ended, and its worker has heard of it.
 async fn end(worker: &mut Worker) {
     let (place, outcome) = worker.ended.recv().await.expect("a job runs");
@@ -53,7 +58,7 @@ async fn a_claim_that_was_given_up_is_never_worked_under_again() {
     let mut worker = worker(detached.context());
     let alone = view(8, &["a"], vec![held("a", LEASE, 8)]);
     worker.decide(&alone, Instant::now());
-    assert_eq!(worker.jobs.len(), 1);
+    assert!(worker.jobs.runs(0));
     // Nobody takes part any more, this node least of all: the shortest way to a plan without it.
     let taken = view(9, &[], vec![held("a", LEASE, 8)]);
     worker.decide(&taken, Instant::now());
@@ -76,7 +81,7 @@ async fn a_claim_that_was_given_up_is_never_worked_under_again() {
     // A new claim is another matter.
     let again = view(12, &["a"], vec![held("a", LEASE, 12)]);
     assert!(worker.decide(&again, later).release.is_empty());
-    assert_eq!(worker.jobs[&0].shard.token(), 12);
+    assert_eq!(token(&worker), 12);
 }
 
 #[tokio::test(start_paused = true)]
@@ -84,16 +89,16 @@ async fn who_has_lost_a_claim_does_not_begin_before_it_has_ended() {
     let detached = Detached::new("checks");
     let mut worker = worker(detached.context());
     worker.decide(&view(8, &["a"], vec![held("a", LEASE, 8)]), Instant::now());
-    let first = worker.jobs[&0].shard.clone();
+    let first = worker.jobs.shard(0).expect("it runs");
     assert!(first.check().is_ok());
     // Removed and claimed anew, all at once.
     let anew = view(10, &["a"], vec![held("a", LEASE, 10)]);
     worker.decide(&anew, Instant::now());
     assert!(first.check().is_err());
-    assert_eq!(worker.jobs[&0].shard.token(), 8, "it may still be at work");
+    assert_eq!(token(&worker), 8, "it may still be at work");
     end(&mut worker).await;
     worker.decide(&anew, Instant::now());
-    assert_eq!(worker.jobs[&0].shard.token(), 10);
+    assert_eq!(token(&worker), 10);
     // The same id, but another lease: an earlier life of this node.
     worker.decide(&view(11, &["a"], vec![held("a", 6, 11)]), Instant::now());
     end(&mut worker).await;
@@ -119,4 +124,25 @@ async fn nothing_is_claimed_before_its_time_or_by_who_is_no_member() {
 
     worker.session.register(0);
     assert!(worker.decide(&released, now).claim.is_empty());
+}
+
+/// Whatever the worker waits for: it is not asked.
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_is_gone_ends_the_work_also_while_it_drains() {
+    let detached = Detached::new("checks");
+    for gone in [
+        Claim::Released { revision: 9 },
+        held("b", 8, 9),
+        held("a", LEASE, 9),
+    ] {
+        let mut worker = worker(detached.context());
+        let own = view(8, &["a"], vec![held("a", LEASE, 8)]);
+        worker.decide(&own, Instant::now());
+        let shard = worker.jobs.shard(0).expect("it runs");
+        shard.stop();
+        worker.jobs.check(&own);
+        assert!(shard.check().is_ok(), "it drains");
+        worker.jobs.check(&view(9, &["a"], vec![gone]));
+        assert!(shard.check().is_err());
+    }
 }
