@@ -43,7 +43,7 @@ use worker::Worker;
 /// | returns a [dependency](Failure::dependency) or [critical](Failure::critical) failure | the same, and it is reported as this component's |
 /// | returns a [fatal](Failure::fatal) failure | the run ends with it |
 /// | goes on when the shard is to move | it keeps the shard until it returns; what goes on past the stop deadline when the whole service stops is aborted |
-/// | goes on when the lease is lost or about to run out | it is dropped at its next await |
+/// | goes on when the lease is lost or about to run out, or when the claim is gone | it is dropped at its next await, also while it stops |
 ///
 /// # What the fence promises, and what it cannot
 ///
@@ -55,7 +55,7 @@ use worker::Worker;
 ///   ends late;
 /// - a machine that is suspended as a whole (see [`Membership`] for clocks);
 /// - tasks and threads that the function starts itself and does not wait for: it is to end them before
-///   it returns, and when it is dropped;
+///   it returns, and when it is dropped (from then on [`Shard::check`] tells them that the shard is lost);
 /// - a lease that is revoked by hand while the node cannot notice it within a second.
 ///
 /// A store that refuses a stale [`token`](Shard::token) sees these too.
