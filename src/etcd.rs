@@ -96,10 +96,10 @@
 //! or block them. What users write is never called, polled or dropped there: the functions of shards run
 //! on the service's runtime, as components do, and so does the planning of who runs what. A log
 //! subscriber is the user's code as well: what the clients log is written by the log's thread of the run.
-//! What the libraries below tell `tracing` on these threads is lost, if there was a subscriber when the
-//! threads were started; a subscriber's `register_callsite` may be called there, so it must not block. What
-//! they tell the crate `log` (as rustls does at debug level) goes to its logger, which must not block
-//! either.
+//! What the libraries below tell `tracing` on these threads is lost where there is a subscriber. (tracing
+//! then knows of two, yours and one that listens to nothing: it asks yours event by event whether it is
+//! enabled, and may call its `register_callsite` on these threads, so that must not block.) What they tell
+//! the crate `log` (as rustls does at debug level) goes to its logger, which must not block either.
 //!
 //! In place the clients' tasks are tasks of the runtime that awaits the run, and one that blocks its thread
 //! blocks them too; names are looked up by that runtime's blocking threads, and its drop waits for a

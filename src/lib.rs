@@ -204,8 +204,8 @@
 //! task from outside, four to eight times in the silence limit and every 2 s at least, and sees it polled. The
 //! runtime is frozen if that task waits for the whole silence limit, no metric of any worker moved, and the
 //! supervisor itself was on time; or for a quarter of it when a probe that is polled there falls silent:
-//! that silence says nothing of the dependency. If the runtime polls again by then, the probe has as much
-//! more time as it was not polled.
+//! that silence says nothing of the dependency. If the runtime polls again by then, the probe has about
+//! as much more time as it was not polled.
 //! That trips with [`Cause::Frozen`](machine::Cause::Frozen), which blames no dependency. What thaws within
 //! the stop and abort deadlines restarts like any outage; what does not is wedged, and the run is halted.
 //! tokio publishes the metrics of a worker when it parks and every 61 polls. So tasks that hold *every*

@@ -39,6 +39,8 @@ impl Home {
     /// The runtime. None if the operating system gives no thread: then all is done on the service's.
     pub(super) fn handle(&self) -> Option<Handle> {
         if let Some(runtime) = self.runtime.get() {
+            // There may be a subscriber by now.
+            runtime.hush();
             return Some(runtime.handle().clone());
         }
         let mut warned = lock(&self.warned);

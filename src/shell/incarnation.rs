@@ -390,7 +390,9 @@ impl MainTask {
                 // It ends within its span: what the subscriber does when that is left comes after the
                 // news.
                 let work: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(async move {
-                    self.end(work.await);
+                    // Mentioned first, so that it is dropped first, also if it never begins.
+                    let result = work.await;
+                    self.end(result);
                     Ok(())
                 });
                 let work = Some(work.instrument(span));

@@ -8,6 +8,7 @@
 use std::future::Future;
 use std::io;
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
@@ -28,6 +29,8 @@ use super::log::{self, Log};
 #[derive(Debug)]
 pub(crate) struct OwnRuntime {
     handle: Handle,
+    /// Whether the thread has a subscriber of its own.
+    subscribes: AtomicBool,
     /// The thread ends when this is dropped.
     _alive: oneshot::Sender<()>,
 }
@@ -38,9 +41,15 @@ pub(crate) struct OwnRuntime {
 pub(crate) enum Logs {
     /// Everything, to where the thread that starts it logs.
     Everything,
-    /// Nothing, where the thread that starts it has a subscriber: that is the user's code and may block.
-    /// What is to be logged is passed to [`log::log`]; the events of libraries are lost.
+    /// Nothing, once there is a subscriber: that is the user's code and may block. What is to be logged is
+    /// passed to [`log::log`]; the events of libraries are lost.
     Nothing,
+}
+
+/// The subscriber of the present thread, if it has one.
+fn subscriber_here() -> Option<Dispatch> {
+    Some(dispatcher::get_default(Dispatch::clone))
+        .filter(|subscriber| !subscriber.is::<NoSubscriber>())
 }
 
 /// Listens to nothing.
@@ -88,12 +97,10 @@ impl OwnRuntime {
         let (made, is_made) = sync_channel(1);
         let (alive, over) = oneshot::channel();
         let blocking = format!("{name}-b");
-        // Where nobody listens, somebody may later, to all threads.
-        let here = Some(dispatcher::get_default(Dispatch::clone))
-            .filter(|subscriber| !subscriber.is::<NoSubscriber>());
         let subscriber = match logs {
-            Logs::Nothing => here.map(|_| Dispatch::new(Quiet)),
-            Logs::Everything => here,
+            // That is seen to below.
+            Logs::Nothing => None,
+            Logs::Everything => subscriber_here(),
         };
         let serve = move || {
             let _logging = subscriber.as_ref().map(dispatcher::set_default);
@@ -118,10 +125,32 @@ impl OwnRuntime {
         };
         thread::Builder::new().name(name.into()).spawn(run)?;
         let handle = is_made.recv().map_err(io::Error::other)??;
-        Ok(Self {
+        let own = Self {
             handle,
+            subscribes: AtomicBool::new(logs == Logs::Everything),
             _alive: alive,
-        })
+        };
+        own.hush();
+        Ok(own)
+    }
+
+    /// If there is a subscriber here by now, the thread no longer has the same one.
+    ///
+    /// Not before: as long as there is none in the whole process, tracing may pass on what it is told to the
+    /// crate `log`, and does not once any thread has one.
+    pub(crate) fn hush(&self) {
+        if self.subscribes.load(Ordering::Relaxed)
+            || subscriber_here().is_none()
+            || self.subscribes.swap(true, Ordering::Relaxed)
+        {
+            return;
+        }
+        // Made here: tracing asks all subscribers about all events then.
+        let quiet = Dispatch::new(Quiet);
+        self.handle.spawn(async move {
+            // For as long as the thread lives, on which all tasks of this runtime are polled.
+            std::mem::forget(dispatcher::set_default(&quiet));
+        });
     }
 
     pub(crate) fn handle(&self) -> &Handle {

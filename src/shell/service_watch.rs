@@ -24,7 +24,8 @@ const MANY_LOOKS: u32 = 8;
 const SELDOM: Duration = Duration::from_millis(1_100);
 /// How long at most between two looks.
 const LONGEST: Duration = Duration::from_secs(2);
-/// The control thread is never this late on a machine that runs.
+/// A control thread that is this late did not run: its process or its machine was stopped, or far too busy
+/// to give it a core.
 const LATE: Duration = Duration::from_millis(250);
 /// A probe's silence is explained by this part of the limit in which nothing was polled.
 const EXPLAINS: u32 = 4;
@@ -186,6 +187,8 @@ struct Pulse {
     /// When a task was answered that had waited for so long that a probe's silence is no wonder, and for
     /// how long it had.
     thawed: Option<(Instant, Duration)>,
+    /// The last of these answers that a probe was given time for.
+    made_good: Option<Instant>,
     is_busy: bool,
 }
 
@@ -211,6 +214,7 @@ impl Pulse {
             asked_at: None,
             told_at: None,
             thawed: None,
+            made_good: None,
             is_busy: false,
         }
     }
@@ -235,6 +239,9 @@ impl Pulse {
         {
             *at += late;
         }
+        if let Some((thawed_at, _)) = &mut self.thawed {
+            *thawed_at += late;
+        }
         Some(late)
     }
 
@@ -252,7 +259,7 @@ impl Pulse {
         let asked_at = self.asked_at?;
         if let Some(answered_at) = answered_at {
             let stuck_for = answered_at.saturating_duration_since(asked_at.max(before));
-            if stuck_for >= self.limit / EXPLAINS {
+            if stuck_for >= self.limit / EXPLAINS && self.made_good != Some(answered_at) {
                 self.thawed = Some((answered_at, stuck_for));
             }
             return None;
@@ -320,7 +327,10 @@ impl Pulse {
             return Silent::Frozen;
         }
         match self.thawed.take() {
-            Some((thawed_at, stuck_for)) if thawed_at > heard_at => Silent::Thawed(stuck_for),
+            Some((thawed_at, stuck_for)) if thawed_at > heard_at => {
+                self.made_good = Some(thawed_at);
+                Silent::Thawed(stuck_for)
+            }
             _ => Silent::Polled,
         }
     }
@@ -511,10 +521,7 @@ mod tests {
         let (seen, due) = (watched.seen, asked_at + LIMIT);
         let mut why = |heard_at| {
             let pulse = &mut watched.pulse;
-            let why = pulse.why_silent(heard_at, due, seen, Some(thawed_at));
-            // The task is answered once.
-            pulse.asked_at = None;
-            why
+            pulse.why_silent(heard_at, due, seen, Some(thawed_at))
         };
         assert_eq!(why(asked_at), Silent::Thawed(LIMIT / 4));
         assert_eq!(why(asked_at), Silent::Polled, "once");

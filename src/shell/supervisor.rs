@@ -450,7 +450,13 @@ impl Supervisor {
                         input = Input::Frozen;
                         Some(self.shared.plan.policy().silence_limit())
                     }
-                    Silent::Thawed(stuck_for) => Some(stuck_for),
+                    Silent::Thawed(stuck_for) => {
+                        // A clean run has no gap, whatever it comes from.
+                        if phase == Phase::Monitoring {
+                            input = Input::Frozen;
+                        }
+                        Some(stuck_for)
+                    }
                 };
                 if let (Some(observed), Some(by)) = (&mut self.observed, postponed) {
                     observed.timers.postpone(Timer::Silence, by);

@@ -1,4 +1,4 @@
-//! A thousand seeds in a release build; an eighth of them in a debug build, which is some fifteen
+//! A thousand seeds in a release build; a sixteenth of them in a debug build, which is some thirty
 //! times slower.
 
 use std::ops::Range;
@@ -7,7 +7,7 @@ use overwatch_simulated::{Episode, Scenario, Traffic, simulate};
 
 /// As many of these as the build can do.
 fn share(seeds: Range<u64>) -> Range<u64> {
-    let share = if cfg!(debug_assertions) { 8 } else { 1 };
+    let share = if cfg!(debug_assertions) { 16 } else { 1 };
     seeds.start..seeds.start + (seeds.end - seeds.start) / share
 }
 

@@ -9,7 +9,7 @@ use std::task::{Context as Poller, Poll};
 use std::time::Duration;
 
 use tokio::time::{Sleep, sleep_until};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFuture};
 
 use super::Running;
 use crate::Failure;
@@ -28,6 +28,8 @@ struct State {
     session: Arc<Session>,
     stop: CancellationToken,
     lost: CancellationToken,
+    /// The function has ended, or is being dropped.
+    given_up: CancellationToken,
 }
 
 impl Shard {
@@ -40,6 +42,7 @@ impl Shard {
             session,
             stop: CancellationToken::new(),
             lost,
+            given_up: CancellationToken::new(),
         }))
     }
 
@@ -70,7 +73,8 @@ impl Shard {
     /// kept the shard, as soon as the function has ended. Return it: the function is dropped anyway at its
     /// next await.
     pub fn check(&self) -> Result<(), Lost> {
-        if self.0.lost.is_cancelled() || !self.0.session.allows() {
+        let State { lost, given_up, .. } = &*self.0;
+        if lost.is_cancelled() || given_up.is_cancelled() || !self.0.session.allows() {
             return Err(Lost {
                 shard: Arc::clone(&self.0.name),
             });
@@ -117,10 +121,8 @@ impl Shard {
     /// Runs the function to its end, or until the shard is lost.
     pub(super) async fn run(self, begin: impl FnOnce(Self) -> Running + Send) -> Outcome {
         let (session, lost) = (Arc::clone(&self.0.session), self.0.lost.clone());
-        // The shard is given up when the function has ended, however that comes: whatever of it goes on
-        // elsewhere, in blocking work or in a task, has no part in it any more.
-        let _given_up = lost.clone().drop_guard();
         let fenced = Fenced {
+            _given_up: self.0.given_up.clone().drop_guard(),
             session: &session,
             lost: Box::pin(lost.cancelled()),
             end: Box::pin(sleep_until(session.until())),
@@ -156,6 +158,9 @@ pub(super) enum Outcome {
 /// Polls the work only while the lease allows it: a process that was frozen goes no further than to
 /// the next await. Ends, and so drops the work, as soon as the shard is lost or the lease runs out.
 struct Fenced<'a, F> {
+    /// Dropped first: whatever of the work goes on elsewhere, in blocking work or in a task, has no part in
+    /// the shard from then on, and a drop that waits for it comes to an end.
+    _given_up: DropGuard,
     session: &'a Session,
     lost: Pin<Box<WaitForCancellationFuture<'a>>>,
     /// When the lease ran out as it was last looked at. It was renewed since, most times.

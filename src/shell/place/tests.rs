@@ -216,3 +216,21 @@ fn what_is_logged_there_is_lost_and_what_is_logged_here_is_not() {
     });
     assert_eq!(noted.iter().next(), Some("a library"));
 }
+
+/// A program may set its subscriber up after the thread was started.
+#[test]
+fn a_subscriber_that_comes_later_is_not_called_there_either() {
+    let home = start();
+    let is_quiet = || {
+        let (tell, told) = mpsc::channel();
+        home.handle().spawn(async move {
+            let _ = tell.send(dispatcher::get_default(|there| there.is::<Quiet>()));
+        });
+        told.recv_timeout(SOON).expect("it goes on")
+    };
+    home.hush();
+    assert!(!is_quiet(), "there is none");
+    let (note, _noted) = mpsc::channel();
+    tracing::subscriber::with_default(Notes(note), || home.hush());
+    assert!(is_quiet());
+}

@@ -225,7 +225,9 @@ impl Supervisor {
                 }
                 Silent::Thawed(stuck_for) => {
                     self.timers.postpone(Timer::Silence, stuck_for);
-                    return None;
+                    // A clean run has no gap, whatever it comes from.
+                    let voids = self.machine.phase() == Phase::Monitoring;
+                    return voids.then(|| Input::Frozen.into());
                 }
             }
         }

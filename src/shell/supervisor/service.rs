@@ -67,6 +67,15 @@ impl Supervisor {
         let heard_at = due.checked_sub(limit).unwrap_or(due);
         let why = service.why_silent(heard_at, now);
         self.shared.set_frozen(service.is_frozen());
+        if let Silent::Thawed(stuck_for) = why {
+            let ms = stuck_for.as_millis() as u64;
+            self.log.event(Level::WARN, move |at_ms| {
+                tracing::warn!(
+                    target: "overwatch::runtime", at_ms, delay_ms = ms,
+                    "the service's runtime did not poll the probe for {ms} ms: it has as much more time"
+                );
+            });
+        }
         why
     }
 }

@@ -71,6 +71,7 @@ async fn the_clock_decides_and_not_the_timer() {
     let (session, _) = shard(Duration::ZERO);
     let lost = CancellationToken::new();
     let mut fenced = Fenced {
+        _given_up: CancellationToken::new().drop_guard(),
         session: &session,
         lost: Box::pin(lost.cancelled()),
         // As if the runtime had not got to it.
@@ -131,13 +132,29 @@ async fn who_has_kept_a_shard_whose_function_has_ended_has_none() {
         assert!(kept.check().is_err());
     }
     // Dropped, as with the task that ran it.
+    struct Dropped(Shard, Arc<Mutex<Option<bool>>>);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            *self.1.lock().expect("no panic") = Some(self.0.check().is_ok());
+        }
+    }
     let (_session, shard) = shard(10 * SECOND);
     let kept = shard.clone();
-    let done = Arc::new(Mutex::new(0));
-    let mut running = Box::pin(shard.run(working(&done)));
+    let seen = Arc::default();
+    let dropped = Dropped(shard.clone(), Arc::clone(&seen));
+    let begin = move |_| -> Running {
+        Box::pin(async move {
+            std::future::pending::<()>().await;
+            drop(dropped);
+            Ok(())
+        })
+    };
+    let mut running = Box::pin(shard.run(begin));
     let mut cx = Poller::from_waker(Waker::noop());
     assert!(running.as_mut().poll(&mut cx).is_pending());
     assert!(kept.check().is_ok());
     drop(running);
     assert!(kept.check().is_err());
+    let seen = *seen.lock().expect("no panic");
+    assert_eq!(seen, Some(false), "what its drop waits for was told before");
 }
