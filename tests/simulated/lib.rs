@@ -1,8 +1,8 @@
 //! etcd's clients of the crate on a simulated network and with simulated members: for what signals and
 //! proxies cannot do one and the same way twice.
 //!
-//! [`Scenario::of`] makes a scenario of a seed, and [`simulate`] judges what the probe told; [`nodes`] does
-//! the same for nodes that share work. The same seed gives the same trace.
+//! [`Scenario::of`] makes a scenario of a seed, and [`simulate`] judges what the probe told: the same seed
+//! gives the same trace. [`nodes`] does the same for nodes that share work, where it mostly does.
 
 mod etcd;
 mod judged;

@@ -1,7 +1,6 @@
 //! Nodes that share work, on the simulated network: each a service with a probe, a membership and shards.
 //!
-//! [`Scenario::of`] makes a scenario of a seed, and [`simulate`] judges who ran which shard when. The same
-//! seed gives the same trace.
+//! [`Scenario::of`] makes a scenario of a seed, and [`simulate`] judges who ran which shard when.
 
 mod node;
 mod record;
