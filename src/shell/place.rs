@@ -36,7 +36,10 @@ pub(crate) struct OwnRuntime {
 }
 
 /// What a thread of ours logs directly.
-#[allow(dead_code, reason = "the clients of adapters log nothing")]
+#[cfg_attr(
+    not(feature = "etcd"),
+    allow(dead_code, reason = "the clients of adapters log nothing")
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Logs {
     /// Everything, to where the thread that starts it logs.
