@@ -12,7 +12,8 @@
 //! | key | value | there as long as |
 //! | --- | --- | --- |
 //! | `{prefix}members/{id}` | the metadata | the node is a member |
-//! | `{prefix}work/{work}/on/{id}/{lease}` | | the node takes part in this work |
+//! | `{prefix}work/{work}/on/{id}/{lease}` | which list of shards the node has: how many they are, and for named jobs a hash | the node takes part in this work |
+//! | `{prefix}work/{work}/list/{hash}` | a list of named jobs: 8 bytes for each name, a hash of it | some node with that list takes part |
 //! | `{prefix}work/{work}/shard/{shard}` | the id of who has claimed it; empty when that one has released it and nobody has claimed it since | the lease of who wrote it lives |
 //!
 //! Every key is bound to the lease of its writer. What else is found there is left alone.
@@ -117,8 +118,10 @@
 //! etcd-client compiles etcd's protocol files, so this feature needs `protoc` and protobuf's own
 //! include files (`protobuf-compiler` and `libprotobuf-dev` on Debian).
 
+mod aside;
 mod backoff;
 mod cause;
+mod clusters;
 mod config;
 mod connection;
 mod dial;
@@ -140,7 +143,9 @@ mod probe;
 mod seat;
 mod shards;
 mod sight;
+mod suspension;
 mod tls;
+mod token;
 
 pub use config::EtcdConfig;
 #[cfg(feature = "test-util")]
@@ -150,6 +155,6 @@ pub use error::EtcdConfigError;
 pub use fault::{Fault, Verdict};
 pub use membership::{Member, Members, Membership, MembershipBuilder};
 pub use probe::EtcdProbe;
-pub use shards::{Lost, Shard, Shards};
+pub use shards::{Lost, Owner, Owners, Shard, Shards};
 pub use sight::EndpointSight;
 pub use tls::Tls;

@@ -58,6 +58,13 @@ impl Cause {
         )
     }
 
+    /// An answer for another cluster than the one that is meant. The next member may be of that one.
+    pub(super) fn of_another_cluster(url: &str, cluster: u64, meant: u64) -> Self {
+        let text =
+            format!("{url} is of cluster {cluster:x}, and the lease is of cluster {meant:x}");
+        Self::passing(Fault::Misdirected, text)
+    }
+
     /// An alarm that these members raise.
     pub(super) fn alarm(fault: Fault, members: &[u64]) -> Self {
         let members: Vec<String> = members.iter().map(|id| format!("{id:x}")).collect();

@@ -4,16 +4,21 @@ mod pace;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) use pace::{Layer, Pace};
 
 use etcd_client::{Client, Error};
+use tokio::time::Instant;
 
-use super::dial::Way;
+use super::aside::Aside;
+use super::clusters::Clusters;
+use super::dial::{Way, over_the_network};
 use super::endpoint::Endpoint;
 use super::error::EtcdConfigError;
 use super::fault::{Fault, Verdict};
+use super::suspension::{Suspended, by_the_system};
 use super::tls::Tls;
 
 /// Where etcd is, how to get in, and how patient to be.
@@ -70,6 +75,12 @@ pub struct EtcdConfig {
     pub(super) pace: Pace,
     pub(super) jitter_seed: Option<u64>,
     way: Way,
+    /// The cluster that is meant, if that was said.
+    expected: Option<u64>,
+    /// How long the machine was suspended.
+    pub(super) suspended: Suspended,
+    /// What was seen of the endpoints by whoever is built from this or a clone of it.
+    pub(super) clusters: Aside<Arc<Clusters>>,
     /// What was decided otherwise than by default.
     verdicts: BTreeMap<Fault, Verdict>,
 }
@@ -103,6 +114,7 @@ impl EtcdConfig {
         if checked.is_empty() {
             return Err(EtcdConfigError::NoEndpoints);
         }
+        let clusters = Aside(Arc::new(Clusters::new(checked.len())));
         Ok(Self {
             endpoints: checked,
             user: None,
@@ -110,9 +122,28 @@ impl EtcdConfig {
             sentinel_key: SENTINEL_KEY.to_owned(),
             pace: Pace::DEFAULT,
             jitter_seed: None,
-            way: Way::over_the_network(),
+            way: over_the_network(),
+            expected: None,
+            suspended: by_the_system(),
+            clusters,
             verdicts: BTreeMap::new(),
         })
+    }
+
+    /// The id of the cluster that is meant. Whatever answers for another one is
+    /// [`misdirected`](Fault::Misdirected), also if all endpoints agree on it.
+    ///
+    /// The id is the same as long as the cluster is: it is made of what the cluster was started with, so one
+    /// that is built anew, or restored from a backup, may have another. In hexadecimal it is in each
+    /// member's log, and in what [`EtcdProbe`](super::EtcdProbe) tells of clusters that do not agree; as a
+    /// number it is what `etcdctl endpoint status -w json` calls `cluster_id`.
+    ///
+    /// Without it the cluster is whichever the endpoints are of, if they agree. See the
+    /// [module](crate::etcd) for what that leaves open.
+    #[must_use]
+    pub fn expect_cluster(mut self, id: u64) -> Self {
+        self.expected = Some(id);
+        self
     }
 
     /// Authenticates with a name and a password. On a cluster whose authentication is not enabled
@@ -302,14 +333,37 @@ impl EtcdConfig {
     #[cfg(feature = "test-util")]
     #[doc(hidden)]
     #[must_use]
-    pub fn dialing(mut self, dial: std::sync::Arc<dyn super::dial::Dial>) -> Self {
-        self.way = Way::by(dial);
+    pub fn dialing(mut self, dial: Arc<dyn super::dial::Dial>) -> Self {
+        self.way = Aside(dial);
+        self
+    }
+
+    /// Makes memberships that are built from this take the machine to have been suspended for as long as this
+    /// tells, in all. For tests: a machine that runs them is not to be suspended.
+    #[cfg(feature = "test-util")]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn suspended_by(mut self, suspended: Arc<dyn Fn() -> Duration + Send + Sync>) -> Self {
+        self.suspended = Aside(suspended);
         self
     }
 
     /// A client for the member at this URL. The caller limits the time of it.
     pub(super) async fn dial(&self, url: &str) -> Result<Client, Error> {
         self.way.dial(url, self).await
+    }
+
+    /// In words, if what answers at the endpoints is not one cluster, or not the one that is meant.
+    pub(super) fn split(&self, now: Instant) -> Option<String> {
+        let lately = self.lately();
+        self.clusters
+            .split(&self.endpoints, self.expected, lately, now)
+    }
+
+    /// For how long what an endpoint has shown is held against the others. A probe shows again what it
+    /// knows more often than that.
+    pub(super) fn lately(&self) -> Duration {
+        LATELY + 2 * self.pace.shortest_every()
     }
 
     pub(super) fn verdict_of(&self, fault: Fault) -> Verdict {
@@ -364,11 +418,14 @@ impl fmt::Debug for EtcdConfig {
             .field("tls", &self.tls)
             .field("sentinel_key", &self.sentinel_key)
             .field("pace", &self.pace)
+            .field("expected", &self.expected)
             .field("verdicts", &self.verdicts)
             .finish()
     }
 }
 
 const SENTINEL_KEY: &str = "overwatch/probe/never-written";
+/// Longer than a connection takes to be made again.
+const LATELY: Duration = Duration::from_secs(10);
 /// Members beyond that are no quorum of etcd's any more, but a list gone wrong.
 const MAX_ENDPOINTS: usize = 32;

@@ -3,7 +3,7 @@
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use etcd_client::{AlarmAction, AlarmType, Client, WatchStream};
+use etcd_client::{AlarmAction, AlarmType, Client, ResponseHeader, WatchStream};
 use tokio::time::timeout;
 
 use super::cause::Cause;
@@ -46,6 +46,8 @@ pub(super) type Call = Pin<Box<dyn Future<Output = Result<Answer, Cause>> + Send
 pub(super) struct Connection {
     client: Client,
     watch: WatchStream,
+    /// The cluster that it leads to, as the member said when it began to watch.
+    cluster_id: Option<u64>,
 }
 
 impl Connection {
@@ -60,7 +62,11 @@ impl Connection {
             loop {
                 let message = next(&mut watch).await?;
                 if message.created() {
-                    return Ok(Self { client, watch });
+                    return Ok(Self {
+                        client,
+                        watch,
+                        cluster_id: message.header().map(ResponseHeader::cluster_id),
+                    });
                 }
             }
         });
@@ -69,6 +75,10 @@ impl Connection {
             Some(tls) => tls.explain(cause),
             None => cause,
         })
+    }
+
+    pub(super) fn cluster_id(&self) -> Option<u64> {
+        self.cluster_id
     }
 
     /// A linearizable read. (Serializable reads are answered for ever by a member that has lost its

@@ -1,11 +1,10 @@
 //! How a client for one member is opened.
 
-use std::hash::{Hash, Hasher};
-use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 use etcd_client::{Client, ConnectOptions, Error};
 
+use super::aside::Aside;
 use super::cause::is_auth_disabled;
 use super::config::{EtcdConfig, Pace};
 use super::names::{NAMES, name_of};
@@ -27,42 +26,10 @@ pub trait Dial: Send + Sync + 'static {
 }
 
 /// The way to connect that a configuration holds.
-///
-/// Any two are equal: a configuration says where etcd is and how it is to be asked, and that is compared.
-#[derive(Clone)]
-pub(super) struct Way(Arc<dyn Dial>);
+pub(super) type Way = Aside<Arc<dyn Dial>>;
 
-impl Way {
-    pub(super) fn over_the_network() -> Self {
-        Self(Arc::new(Tcp))
-    }
-
-    #[cfg(feature = "test-util")]
-    pub(super) fn by(dial: Arc<dyn Dial>) -> Self {
-        Self(dial)
-    }
-
-    /// A client for the member at this URL.
-    pub(super) async fn dial(&self, url: &str, config: &EtcdConfig) -> Result<Client, Error> {
-        self.0.dial(url, config).await
-    }
-}
-
-// A configuration is plain data to its users, whatever a test puts in here.
-impl UnwindSafe for Way {}
-
-impl RefUnwindSafe for Way {}
-
-impl PartialEq for Way {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Way {}
-
-impl Hash for Way {
-    fn hash<H: Hasher>(&self, _: &mut H) {}
+pub(super) fn over_the_network() -> Way {
+    Aside(Arc::new(Tcp))
 }
 
 /// Over the network.

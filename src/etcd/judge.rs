@@ -41,6 +41,12 @@ pub(super) struct Judge {
     /// How long this process did not run in all.
     excused: Duration,
     pending: Option<Observation>,
+    /// Since when the endpoints are of more than one cluster.
+    split_since: Option<Instant>,
+    /// When all that is open was last shown.
+    shown_at: Instant,
+    /// The cluster under which a start was proved last.
+    accepted: Option<u64>,
 }
 
 /// The last observation that was given out.
@@ -91,6 +97,9 @@ impl Judge {
             news: false,
             excused: Duration::ZERO,
             pending: None,
+            split_since: None,
+            shown_at: now,
+            accepted: None,
             config,
         }
     }
@@ -138,7 +147,27 @@ impl Judge {
             // What was forgiven before stays so.
             self.layers.iter_mut().for_each(Layer::forgive);
         }
+        if self.proving && !proving {
+            self.accept();
+        }
         self.proving = proving;
+    }
+
+    /// A start was proved: the cluster that it was proved of is the one that is meant.
+    fn accept(&mut self) {
+        let Some(cluster) = self.memory.cluster_id() else {
+            return;
+        };
+        if let Some(before) = self.accepted.replace(cluster).filter(|&it| it != cluster) {
+            log(Level::WARN, move |at_ms| {
+                tracing::warn!(
+                    target: "overwatch::etcd", at_ms,
+                    cluster = format!("{cluster:x}"), before = format!("{before:x}"),
+                    "another cluster is there in the place of the one before, and is taken for the one \
+                     that is meant, since all endpoints that answer agree on it"
+                );
+            });
+        }
     }
 
     /// On a clean run that a start depends on nothing is forgiven.
@@ -229,13 +258,33 @@ impl Judge {
             .is_some_and(|since| now >= since + budget)
     }
 
-    /// A member was reached, or lost.
-    pub(super) fn opened(&mut self, index: usize, now: Instant) {
-        self.seats[index].opened();
+    /// A member of this cluster was reached, or a member lost.
+    pub(super) fn opened(&mut self, index: usize, cluster_id: Option<u64>, now: Instant) {
+        self.seats[index].opened(cluster_id);
+        self.show(index, now);
         self.ask_debtors(now);
     }
 
+    /// What an endpoint leads to is held against what all others do.
+    fn show(&mut self, index: usize, now: Instant) {
+        if let Some(cluster) = self.seats[index].cluster_id() {
+            self.config.clusters.saw(index, cluster, now);
+        }
+    }
+
+    /// What is open goes on leading there.
+    fn show_all(&mut self, now: Instant) {
+        if now < self.shown_at + self.config.lately() / 4 {
+            return;
+        }
+        self.shown_at = now;
+        for index in 0..self.seats.len() {
+            self.show(index, now);
+        }
+    }
+
     pub(super) fn lost(&mut self, index: usize, cause: Cause, now: Instant) {
+        self.config.clusters.lost(index);
         self.doubt_others(index);
         self.seats[index].lost(cause);
         self.ask_debtors(now);
@@ -282,8 +331,8 @@ impl Judge {
                 }
                 Kind::Read
             }
-            // Another cluster is no evidence for this one.
-            _ if self.seats[index].foreign() => return,
+            // Of two clusters nobody knows which one this is evidence of.
+            _ if self.config.split(now).is_some() => return,
             Answer::Progress => Kind::Progress,
             Answer::Write => {
                 self.writes += 1;
@@ -328,9 +377,6 @@ impl Judge {
             ..
         } = asked;
         let recheck = self.config.pace.recheck;
-        if kind == Kind::Write && self.seats[index].foreign() {
-            return;
-        }
         if kind == Kind::Write && self.seats[index].usable() && is_refusal(&cause) {
             return self.refused(index, asked_at, &cause, now);
         }
@@ -371,16 +417,16 @@ impl Judge {
 
     /// Holds a read against what is remembered. `false` if it is no evidence.
     fn remember(&mut self, index: usize, mark: Mark, store: Store, now: Instant) -> bool {
-        let belonged = self.seats[index].cluster_id();
-        match self.memory.read(mark, store, belonged) {
+        self.config.clusters.saw(index, store.cluster_id, now);
+        if self.config.split(now).is_some() {
+            self.seats[index].read(store, None);
+            return false;
+        }
+        match self.memory.read(mark, store) {
             Finding::Same => {
                 let term = self.memory.is_current(mark).then_some(store.term);
                 self.seats[index].read(store, term);
                 true
-            }
-            Finding::Foreign(why) => {
-                self.seats[index].turned_away(Cause::sure(Fault::Misdirected, why));
-                false
             }
             Finding::Reset(why) => {
                 self.seats.iter_mut().for_each(Seat::forget_term);

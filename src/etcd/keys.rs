@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! {prefix}members/{id}                   a member: its metadata
-//! {prefix}work/{work}/on/{id}/{lease}    takes part in this work
+//! {prefix}work/{work}/on/{id}/{lease}    takes part in this work: with which list of shards
+//! {prefix}work/{work}/list/{hash}        a list of shards with names: a number for each of them
 //! {prefix}work/{work}/shard/{shard}      the claim on a shard: its owner's id; empty when released
 //! ```
 
@@ -42,6 +43,8 @@ pub(super) struct WorkKeys(String);
 pub(super) enum WorkKey<'a> {
     /// A node takes part.
     On { id: &'a str, lease: i64 },
+    /// A list of shards, by its hash.
+    List { hash: u64 },
     /// The claim on a shard.
     Shard { name: &'a str },
 }
@@ -56,6 +59,11 @@ impl WorkKeys {
         format!("{}on/{id}/{lease:x}", self.0)
     }
 
+    /// A list by the name of its record.
+    pub(super) fn list(&self, name: &str) -> String {
+        format!("{}list/{name}", self.0)
+    }
+
     pub(super) fn shard(&self, name: &str) -> String {
         format!("{}shard/{name}", self.0)
     }
@@ -65,6 +73,10 @@ impl WorkKeys {
         let rest = key.strip_prefix(&self.0)?;
         if let Some(name) = rest.strip_prefix("shard/") {
             return Some(WorkKey::Shard { name });
+        }
+        if let Some(hash) = rest.strip_prefix("list/") {
+            let hash = u64::from_str_radix(hash, 16).ok()?;
+            return Some(WorkKey::List { hash });
         }
         let (id, lease) = rest.strip_prefix("on/")?.split_once('/')?;
         let lease = i64::from_str_radix(lease, 16).ok()?;
@@ -124,6 +136,8 @@ mod tests {
         assert_eq!(keys.parse(&on), Some(WorkKey::On { id, lease }));
         let shard = keys.shard("17");
         assert_eq!(keys.parse(&shard), Some(WorkKey::Shard { name: "17" }));
+        let list = keys.list("00000000000000ff");
+        assert_eq!(keys.parse(&list), Some(WorkKey::List { hash: 0xff }));
     }
 
     #[test]
@@ -134,6 +148,8 @@ mod tests {
             "checks/work/http/on/node-1",
             "checks/work/http/on/node-1/xyz",
             "checks/work/http/on//7f",
+            "checks/work/http/list/",
+            "checks/work/http/list/x",
             "checks/work/http/off/node-1/7f",
             "checks/work/httpx/shard/1",
             "other/work/http/shard/1",

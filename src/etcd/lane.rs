@@ -20,8 +20,8 @@ use super::layer::Kind;
 /// What happens on a lane.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// A connection was opened.
-    Opened,
+    /// A connection was opened, with a member of this cluster.
+    Opened(Option<u64>),
     /// There is no connection: it broke, or could not be opened.
     Lost(Cause),
     Answered(Asked, Answer),
@@ -197,9 +197,10 @@ impl Lane {
             State::Opening(opening) => match opening.as_mut().poll(cx) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Ok(connection)) => {
+                    let cluster_id = connection.cluster_id();
                     self.state = State::Open(Box::new(connection));
                     self.failures = 0;
-                    Poll::Ready(Event::Opened)
+                    Poll::Ready(Event::Opened(cluster_id))
                 }
                 Poll::Ready(Err(cause)) => Poll::Ready(self.not_opened(cause, calm)),
             },
@@ -319,21 +320,6 @@ impl Lane {
         let cause = self.close(cause);
         self.failed = Some(Event::Lost(cause.clone()));
         Event::Failed(asked, cause)
-    }
-
-    /// Gives up the connection because what answers on it is not what is meant. That may change, but
-    /// seldom does.
-    pub(super) fn turn_away(&mut self, now: Instant) {
-        self.state = State::Closed;
-        self.questions.clear();
-        self.progress = None;
-        self.urgent_at = now + self.config.pace.read.every;
-        self.next_at = now
-            + self
-                .config
-                .pace
-                .spare_reconnect
-                .max(self.config.pace.read.every);
     }
 
     fn broken(&mut self, cause: Cause) -> Event {

@@ -2,12 +2,17 @@
 
 use std::future::Future;
 use std::io::ErrorKind;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use etcd_client::{Client, Error};
-use tokio::sync::watch;
-use tokio::time::timeout;
+use etcd_client::{
+    Client, DeleteResponse, Error, GetResponse, LeaseGrantResponse, LeaseKeepAliveResponse,
+    LeaseRevokeResponse, LeaseTimeToLiveResponse, PutResponse, ResponseHeader, StatusResponse,
+    TxnResponse, WatchResponse,
+};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
 
 use super::cause::Cause;
 use super::config::EtcdConfig;
@@ -25,7 +30,67 @@ pub(super) struct Line {
     /// How long one question may take, on one member.
     patience: Duration,
     at: Mutex<At>,
-    moved: watch::Sender<()>,
+    /// Wakes in the order of waiting, as tokio's watch channel does not.
+    moved: Notify,
+}
+
+/// Whose answers are believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Of {
+    /// Those of any cluster.
+    Any,
+    /// Those of the cluster with this id.
+    Cluster(u64),
+}
+
+impl Of {
+    /// A message of a watch, if it is of the cluster that is meant.
+    pub(super) fn believe(self, message: WatchResponse) -> Result<WatchResponse, Cause> {
+        let cluster = message.header().map(ResponseHeader::cluster_id);
+        match self {
+            Self::Cluster(meant) if cluster != Some(meant) => Err(Cause::of_another_cluster(
+                "what is watched",
+                cluster.unwrap_or_default(),
+                meant,
+            )),
+            _ => Ok(message),
+        }
+    }
+}
+
+/// What etcd answers: it always names its cluster.
+pub(super) trait Headed {
+    fn headed(&self) -> Option<&ResponseHeader>;
+}
+
+macro_rules! headed {
+    ($($response:ty),* $(,)?) => {
+        $(impl Headed for $response {
+            fn headed(&self) -> Option<&ResponseHeader> {
+                self.header()
+            }
+        })*
+    };
+}
+
+headed!(
+    DeleteResponse,
+    GetResponse,
+    LeaseGrantResponse,
+    LeaseKeepAliveResponse,
+    LeaseRevokeResponse,
+    LeaseTimeToLiveResponse,
+    PutResponse,
+    StatusResponse,
+    TxnResponse,
+    WatchResponse,
+);
+
+/// With what came along.
+impl<T, H: Headed> Headed for (T, H) {
+    fn headed(&self) -> Option<&ResponseHeader> {
+        self.1.headed()
+    }
 }
 
 #[derive(Default)]
@@ -41,25 +106,48 @@ impl Line {
             config,
             patience,
             at: Mutex::default(),
-            moved: watch::Sender::default(),
+            moved: Notify::new(),
         }
     }
 
-    /// Changes when another member is asked than before.
-    pub(super) fn moved(&self) -> watch::Receiver<()> {
-        self.moved.subscribe()
+    /// The endpoint that is asked next.
+    pub(super) fn index(&self) -> usize {
+        self.turn() % self.config.endpoints.len()
+    }
+
+    /// Counts how often another member is asked than before.
+    pub(super) fn turn(&self) -> usize {
+        self.at().turn
+    }
+
+    /// Waits until another member is asked than in this turn.
+    pub(super) async fn moved(&self, turn: usize) {
+        loop {
+            let mut moved = pin!(self.moved.notified());
+            moved.as_mut().enable();
+            if self.turn() != turn {
+                return;
+            }
+            moved.await;
+        }
     }
 
     /// One question, within the patience. After a failure the next one goes to the next member.
-    pub(super) async fn ask<T, F, Fut>(&self, question: F) -> Result<T, Cause>
+    ///
+    /// An answer for another cluster is a failure, too: what it says is not about what was asked for.
+    pub(super) async fn ask<T, F, Fut>(&self, of: Of, question: F) -> Result<T, Cause>
     where
+        T: Headed,
         F: FnOnce(Client) -> Fut,
         Fut: Future<Output = Result<T, Error>>,
     {
         let (turn, client) = self.client().await?;
         let asked = timeout(self.patience, question(client)).await;
         let cause = match asked {
-            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Ok(answer)) => match self.believed(of, turn, answer.headed()) {
+                Ok(()) => return Ok(answer),
+                Err(cause) => cause,
+            },
             Ok(Err(error)) => Cause::from(error),
             Err(_) => Cause::silent(),
         };
@@ -72,6 +160,22 @@ impl Line {
             self.move_on(turn);
         }
         Err(self.explained(cause))
+    }
+
+    /// Whether an answer is of the cluster that is meant.
+    fn believed(&self, of: Of, turn: usize, header: Option<&ResponseHeader>) -> Result<(), Cause> {
+        let header = header.ok_or_else(Cause::without_header)?;
+        let index = turn % self.config.endpoints.len();
+        let cluster = header.cluster_id();
+        self.config.clusters.saw(index, cluster, Instant::now());
+        match of {
+            Of::Cluster(meant) if meant != cluster => Err(Cause::of_another_cluster(
+                self.config.endpoints[index].url(),
+                cluster,
+                meant,
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Begins afresh: an old client's connection may be dead, or its token expired.
@@ -113,7 +217,7 @@ impl Line {
             at.turn = turn.wrapping_add(1);
             at.client = None;
             drop(at);
-            self.moved.send_replace(());
+            self.moved.notify_waiters();
         }
     }
 

@@ -1,6 +1,7 @@
 //! A node among nodes.
 
 mod builder;
+mod census;
 mod lease;
 mod members;
 mod node;
@@ -16,6 +17,8 @@ use tokio::sync::watch;
 pub use builder::MembershipBuilder;
 pub use members::{Member, Members};
 pub(super) use node::{Node, failure};
+#[cfg(test)]
+pub(super) use session::Lease;
 pub(super) use session::Session;
 
 use super::config::EtcdConfig;
@@ -215,6 +218,7 @@ impl Node {
         let ended = tokio::select! {
             biased;
             () = ctx.stopping() => Ok(()),
+            lost = node.outlive_suspensions(&session, ctx) => Err(lost),
             lost = node.renew(&session, ctx) => Err(lost),
             refused = life => refused,
             lost = following => Err(lost.unwrap_or_else(|gone| {

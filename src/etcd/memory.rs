@@ -34,8 +34,6 @@ pub(super) enum Finding {
     Same,
     /// Another store in the place of the known one.
     Reset(String),
-    /// Another cluster, seen through an endpoint that never showed the known one.
-    Foreign(String),
 }
 
 impl Memory {
@@ -59,8 +57,13 @@ impl Memory {
         self.known.map_or(0, |known| known.revision)
     }
 
-    /// Takes a read that began at `mark`. `belonged` is the cluster that the endpoint showed before.
-    pub(super) fn read(&mut self, mark: Mark, store: Store, belonged: Option<u64>) -> Finding {
+    /// The id of the cluster; none before anything was read.
+    pub(super) fn cluster_id(&self) -> Option<u64> {
+        self.known.map(|known| known.cluster_id)
+    }
+
+    /// Takes a read that began at `mark`, at a time when all endpoints that answer are of one cluster.
+    pub(super) fn read(&mut self, mark: Mark, store: Store) -> Finding {
         let generation = self.generation;
         let Some(known) = &mut self.known else {
             self.learn(store);
@@ -73,15 +76,10 @@ impl Memory {
             member_id,
         } = store;
         if cluster_id != known.cluster_id {
-            if belonged != Some(known.cluster_id) {
-                let expected = known.cluster_id;
-                return Finding::Foreign(format!(
-                    "belongs to another cluster ({cluster_id:x}, expected {expected:x})"
-                ));
-            }
+            let before = known.cluster_id;
             return self.reset(
                 store,
-                format!("the cluster is another one ({cluster_id:x})"),
+                format!("the cluster is another one ({cluster_id:x}, and was {before:x})"),
             );
         }
         // Compared with what was known when the read began: another member's later read may have
@@ -130,7 +128,7 @@ mod tests {
         assert_eq!((mark(&memory, 0).revision, memory.revision()), (0, 0));
         let mut before = 0;
         for (revision, term) in [(7, 2), (7, 2), (8, 2), (8, 5), (100, 6)] {
-            let found = memory.read(mark(&memory, before), store(1, revision, term), None);
+            let found = memory.read(mark(&memory, before), store(1, revision, term));
             assert_eq!(found, Finding::Same);
             assert_eq!(memory.revision(), revision);
             before = term;
@@ -146,10 +144,10 @@ mod tests {
             (store(1, 1_000, 1), "raft term went back from 2 to 1"),
         ] {
             let mut memory = knowing(store(1, 7, 2));
-            let reset = memory.read(mark(&memory, 2), back, Some(1));
+            let reset = memory.read(mark(&memory, 2), back);
             assert_eq!(reset, Finding::Reset(why.to_owned()));
             assert_eq!(memory.revision(), back.revision);
-            let again = memory.read(mark(&memory, 0), back, Some(1));
+            let again = memory.read(mark(&memory, 0), back);
             assert_eq!(again, Finding::Same, "told once");
         }
     }
@@ -158,7 +156,7 @@ mod tests {
     fn a_member_that_lags_behind_in_its_term_is_no_reset() {
         let mut memory = knowing(store(1, 7, 5));
         for asked in [None, Some(11)] {
-            let lagging = memory.read(memory.mark(asked, 5), store(1, 7, 2), None);
+            let lagging = memory.read(memory.mark(asked, 5), store(1, 7, 2));
             assert_eq!(lagging, Finding::Same, "asked of {asked:?}");
         }
     }
@@ -167,10 +165,10 @@ mod tests {
     fn an_answer_is_held_to_what_was_known_when_it_was_asked_for() {
         let mut memory = knowing(store(1, 7, 2));
         let before = mark(&memory, 2);
-        assert_eq!(memory.read(before, store(1, 9, 4), None), Finding::Same);
-        assert_eq!(memory.read(before, store(1, 8, 3), None), Finding::Same);
+        assert_eq!(memory.read(before, store(1, 9, 4)), Finding::Same);
+        assert_eq!(memory.read(before, store(1, 8, 3)), Finding::Same);
         assert_eq!(memory.revision(), 9);
-        let reset = memory.read(mark(&memory, 4), store(1, 8, 4), None);
+        let reset = memory.read(mark(&memory, 4), store(1, 8, 4));
         assert!(matches!(reset, Finding::Reset(_)), "{reset:?}");
     }
 
@@ -178,36 +176,28 @@ mod tests {
     fn an_answer_about_the_store_before_a_reset_says_nothing() {
         let mut memory = knowing(store(1, 7, 2));
         let before = mark(&memory, 2);
-        let reset = memory.read(before, store(1, 3, 2), None);
+        let reset = memory.read(before, store(1, 3, 2));
         assert!(matches!(reset, Finding::Reset(_)), "{reset:?}");
         for late in [store(1, 2, 1), store(1, 900, 90)] {
-            assert_eq!(memory.read(before, late, None), Finding::Same);
+            assert_eq!(memory.read(before, late), Finding::Same);
             assert_eq!(memory.revision(), 3);
         }
     }
 
     #[test]
-    fn another_cluster_is_a_reset_only_where_the_known_one_was() {
-        for belonged in [None, Some(2), Some(3)] {
-            let mut memory = knowing(store(1, 7, 2));
-            let foreign = memory.read(mark(&memory, 2), store(0x2f, 9, 2), belonged);
-            let why = "belongs to another cluster (2f, expected 1)";
-            assert_eq!(foreign, Finding::Foreign(why.to_owned()));
-            assert_eq!(memory.revision(), 7);
-        }
+    fn another_cluster_is_a_reset() {
         let mut memory = knowing(store(1, 7, 2));
-        let reset = memory.read(mark(&memory, 2), store(0x2f, 9, 2), Some(1));
-        let why = "the cluster is another one (2f)";
+        let reset = memory.read(mark(&memory, 2), store(0x2f, 9, 2));
+        let why = "the cluster is another one (2f, and was 1)";
         assert_eq!(reset, Finding::Reset(why.to_owned()));
-        assert_eq!(memory.revision(), 9);
-        // The first one, which comes back late, is foreign now.
-        let late = memory.read(mark(&memory, 2), store(1, 8, 2), None);
-        assert!(matches!(late, Finding::Foreign(_)), "{late:?}");
+        assert_eq!((memory.revision(), memory.cluster_id()), (9, Some(0x2f)));
+        let same = memory.read(mark(&memory, 2), store(0x2f, 9, 2));
+        assert_eq!(same, Finding::Same, "told once");
     }
 
     fn knowing(store: Store) -> Memory {
         let mut memory = Memory::default();
-        assert_eq!(memory.read(mark(&memory, 0), store, None), Finding::Same);
+        assert_eq!(memory.read(mark(&memory, 0), store), Finding::Same);
         memory
     }
 

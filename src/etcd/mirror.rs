@@ -11,15 +11,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use etcd_client::{
-    Client, GetOptions, KeyValue, SortOrder, SortTarget, WatchOptions, WatchResponse, WatchStream,
+    Client, Error, GetOptions, KeyValue, SortOrder, SortTarget, WatchOptions, WatchResponse,
+    WatchStream,
 };
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::Level;
 
 use super::cause::{Cause, shorten};
 use super::connection::next;
-use super::line::{Line, PAUSE, TARGET};
+use super::line::{Line, Of, PAUSE, TARGET};
 use crate::shell::log;
 
 /// One key as etcd has it.
@@ -67,6 +67,8 @@ pub(super) enum News {
 /// The copy, and what keeps it up. All is done within [`next`](Self::next), which may be dropped.
 pub(super) struct Mirror {
     line: Arc<Line>,
+    /// The cluster whose keys these are.
+    of: Of,
     prefix: String,
     /// How often it is checked.
     every: Duration,
@@ -81,8 +83,9 @@ pub(super) struct Mirror {
     /// When it was last checked, or begun to be.
     checked_at: Instant,
     checking: Option<Checking>,
-    /// Another member answers than the one that is watched.
-    moved: watch::Receiver<()>,
+    /// The turn of the line when that was last looked at. In a later one another member answers than the one
+    /// that is watched.
+    turn: usize,
     /// When the watch was begun, or another is to be at the earliest.
     begun: Instant,
     rest_until: Instant,
@@ -102,11 +105,18 @@ struct Digest {
 }
 
 impl Mirror {
-    pub(super) fn new(line: Arc<Line>, prefix: impl Into<String>, every: Duration) -> Self {
+    /// Of the keys that this cluster has below the prefix.
+    pub(super) fn new(
+        line: Arc<Line>,
+        cluster: u64,
+        prefix: impl Into<String>,
+        every: Duration,
+    ) -> Self {
         let now = Instant::now();
         Self {
-            moved: line.moved(),
+            turn: line.turn(),
             line,
+            of: Of::Cluster(cluster),
             prefix: prefix.into(),
             every: every.min(LONGEST_UNCHECKED),
             entries: BTreeMap::new(),
@@ -177,7 +187,7 @@ impl Mirror {
             };
             tokio::select! {
                 biased;
-                message = next(watch) => match message {
+                message = next(watch) => match message.and_then(|message| self.of.believe(message)) {
                     Ok(message) => if self.take(&message) {
                         return News::Changed;
                     },
@@ -192,13 +202,14 @@ impl Mirror {
                 },
                 // A check that fails moves on itself. Where every member refuses at once, checks would
                 // follow each other without a pause.
-                Ok(()) = self.moved.changed() => {
+                () = self.line.moved(self.turn) => {
+                    self.turn = self.line.turn();
                     self.check_at = Instant::now().max(self.checked_at + PAUSE);
                 }
                 checked = check => match checked {
                     None => {
                         self.checked_at = Instant::now();
-                        self.checking = Some(digest(&self.line, &self.prefix));
+                        self.checking = Some(digest(&self.line, self.of, &self.prefix));
                     }
                     Some(told) => {
                         self.checking = None;
@@ -229,7 +240,7 @@ impl Mirror {
                 let mut client = client.max_decoding_message_size(LARGEST_PAGE);
                 client.get(key, Some(options)).await
             };
-            let page = self.line.ask(ask).await?;
+            let page = self.line.ask(self.of, ask).await?;
             let header = page.header().ok_or_else(Cause::without_header)?;
             // The first page says of which revision the others must be.
             if revision == 0 {
@@ -245,14 +256,19 @@ impl Mirror {
             .with_range(end)
             .with_start_revision(revision.saturating_add(1));
         let prefix = self.prefix.clone();
-        let watch = self
-            .line
-            .ask(|client| async move {
-                let client = client.watch_client();
-                let mut client = client.max_decoding_message_size(LARGEST_PAGE);
-                client.watch(prefix, Some(options)).await
-            })
-            .await?;
+        let ask = |client: Client| async move {
+            let client = client.watch_client();
+            let mut client = client.max_decoding_message_size(LARGEST_PAGE);
+            let mut watch = client.watch(prefix, Some(options)).await?;
+            let message = watch.message().await?;
+            let begun =
+                message.ok_or_else(|| Error::WatchError("the server ended the watch".into()))?;
+            Ok((watch, begun))
+        };
+        let (watch, begun) = self.line.ask(self.of, ask).await?;
+        if begun.canceled() {
+            return Err(Cause::of_canceled_watch(begun.cancel_reason()));
+        }
         self.watch = Some(watch);
         self.entries = entries;
         self.removed.clear();
@@ -318,7 +334,7 @@ fn entry(kv: &KeyValue) -> (Vec<u8>, Entry) {
     (kv.key().to_owned(), entry)
 }
 
-fn digest(line: &Arc<Line>, prefix: &str) -> Checking {
+fn digest(line: &Arc<Line>, of: Of, prefix: &str) -> Checking {
     let (line, prefix) = (Arc::clone(line), prefix.to_owned());
     Box::pin(async move {
         let sent = Instant::now();
@@ -328,7 +344,7 @@ fn digest(line: &Arc<Line>, prefix: &str) -> Checking {
             .with_limit(1)
             .with_keys_only();
         let ask = |mut client: Client| async move { client.get(prefix, Some(options)).await };
-        let answer = line.ask(ask).await?;
+        let answer = line.ask(of, ask).await?;
         let newest = answer.kvs().first().map(KeyValue::mod_revision);
         Ok(Digest {
             sent,

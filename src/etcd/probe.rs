@@ -13,7 +13,6 @@ use tokio::time::{Instant, sleep_until};
 
 use super::cause::Cause;
 use super::config::EtcdConfig;
-use super::connection::Answer;
 use super::error::EtcdConfigError;
 use super::fault::{Fault, Verdict};
 use super::home::CLIENTS;
@@ -227,6 +226,7 @@ impl Vigil {
                     None
                 }
                 event = next(&mut self.lanes, calm) => Some(event),
+                () = self.config.clusters.changed() => None,
                 () = sleep_until(wake_at) => None,
             };
             // Woken far too late: the process was frozen or starved, and an answer that nobody could
@@ -293,7 +293,7 @@ impl Vigil {
             let seat = &self.judge.seats()[index];
             let refuses = kind == Kind::Write && seat.refuses();
             let fails = (!seat.usable(), seat.surely_lost());
-            (!seat.foreign()).then_some((refuses, load, fails, index))
+            Some((refuses, load, fails, index))
         })
         .min_by_key(|&(refuses, load, fails, _)| (refuses, load, fails))
         .map(|(.., index)| index)
@@ -302,8 +302,8 @@ impl Vigil {
     fn take(&mut self, index: usize, event: Event) {
         let now = Instant::now();
         match event {
-            Event::Opened => {
-                self.judge.opened(index, now);
+            Event::Opened(cluster_id) => {
+                self.judge.opened(index, cluster_id, now);
                 // A member that is asked nothing must still be known to work.
                 self.judge.looked(now);
                 let asked = self.judge.question(index, Kind::Read, true, now);
@@ -313,13 +313,7 @@ impl Vigil {
                 self.hurry_if_worked(index);
                 self.judge.lost(index, cause, now);
             }
-            Event::Answered(asked, answer) => {
-                let is_read = matches!(answer, Answer::Read(_));
-                self.judge.answered(index, asked, answer, now);
-                if is_read && self.judge.seats()[index].foreign() {
-                    self.lanes[index].turn_away(now);
-                }
-            }
+            Event::Answered(asked, answer) => self.judge.answered(index, asked, answer, now),
             Event::Failed(asked, cause) => {
                 self.hurry_if_worked(index);
                 self.judge.failed(index, asked, cause, now);

@@ -17,10 +17,10 @@ pub(super) struct Seat {
     /// What the member says of its leader; none if it did not say.
     leader: Option<bool>,
     member_id: Option<u64>,
-    /// The cluster it gave evidence for.
+    /// The cluster that the present connection leads to.
     cluster_id: Option<u64>,
-    /// Whether it was last seen to belong to another cluster.
-    foreign: bool,
+    /// Whether it ever answered a read.
+    has_worked: bool,
     /// Whether it refuses to make proposals for this user, though it answers reads.
     refuses: bool,
     /// The highest term that it has shown of the present store.
@@ -37,7 +37,7 @@ impl Seat {
             leader: None,
             member_id: None,
             cluster_id: None,
-            foreign: false,
+            has_worked: false,
             refuses: false,
             term: 0,
         }
@@ -47,15 +47,16 @@ impl Seat {
     pub(super) fn begin(&mut self) {
         *self = Self {
             member_id: self.member_id,
-            cluster_id: self.cluster_id,
-            foreign: self.foreign,
+            has_worked: self.has_worked,
             term: self.term,
             ..Self::new(&self.endpoint)
         };
     }
 
-    pub(super) fn opened(&mut self) {
+    /// A connection is open, with a member of this cluster.
+    pub(super) fn opened(&mut self, cluster_id: Option<u64>) {
         self.open = true;
+        self.cluster_id = cluster_id;
         // What a server said stands until it says otherwise.
         if self.fault() == Some(Fault::Unreachable) {
             self.cause = None;
@@ -71,6 +72,7 @@ impl Seat {
         self.open = false;
         self.works = false;
         self.leader = None;
+        self.cluster_id = None;
         self.cause = Some(self.guess(cause));
     }
 
@@ -79,19 +81,13 @@ impl Seat {
         self.works = true;
         self.cause = None;
         self.leader = None;
-        self.foreign = false;
+        self.has_worked = true;
         if self.member_id != Some(store.member_id) {
             self.member_id = Some(store.member_id);
             self.term = 0;
         }
         self.term = self.term.max(term.unwrap_or_default());
         self.cluster_id = Some(store.cluster_id);
-    }
-
-    /// It belongs to another cluster.
-    pub(super) fn turned_away(&mut self, cause: Cause) {
-        self.lost(cause);
-        self.foreign = true;
     }
 
     /// The store is another one, so its terms are others.
@@ -132,10 +128,6 @@ impl Seat {
         })
     }
 
-    pub(super) fn foreign(&self) -> bool {
-        self.foreign
-    }
-
     pub(super) fn refuses(&self) -> bool {
         self.refuses
     }
@@ -162,8 +154,9 @@ impl Seat {
         self.endpoint.url()
     }
 
+    /// The cluster that is reached there now.
     pub(super) fn cluster_id(&self) -> Option<u64> {
-        self.cluster_id
+        self.cluster_id.filter(|_| self.open)
     }
 
     pub(super) fn member_id(&self) -> Option<u64> {
@@ -201,7 +194,7 @@ impl Seat {
         if !cause.closed {
             return cause;
         }
-        let never_worked = self.cluster_id.is_none();
+        let never_worked = !self.has_worked;
         if self.endpoint.tls() {
             if never_worked {
                 cause.fault = Fault::Tls;

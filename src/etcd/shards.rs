@@ -3,7 +3,10 @@
 mod claims;
 mod job;
 mod jobs;
+mod list;
+mod owners;
 mod plan;
+mod telling;
 mod worker;
 
 use std::collections::BTreeSet;
@@ -13,11 +16,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub use job::{Lost, Shard};
+pub use owners::{Owner, Owners};
+
+use tokio::sync::watch;
 
 use super::error::EtcdConfigError;
 use super::keys::check_name;
 use super::membership::{Membership, Node};
 use crate::{Component, Context, Failure};
+use list::List;
 use worker::Worker;
 
 /// Spreads a fixed number of shards, or named jobs, over the members: a [`Component`] for a stage after
@@ -66,12 +73,14 @@ use worker::Worker;
 pub struct Shards {
     node: Arc<Node>,
     work: Arc<Work>,
+    most_moving: usize,
+    owners: watch::Sender<Owners>,
 }
 
 /// What there is to do.
 pub(super) struct Work {
     pub(super) name: String,
-    pub(super) shards: Vec<Arc<str>>,
+    list: List,
     job: Box<Job>,
 }
 
@@ -100,12 +109,7 @@ impl Shards {
     {
         // Before the names are made.
         check_count(count as usize)?;
-        Self::build(
-            membership,
-            work.into(),
-            (0..count).map(|shard| shard.to_string()),
-            job,
-        )
+        Self::build(membership, work.into(), || List::numbered(count), job)
     }
 
     /// Named jobs, one shard each. They are numbered in the order of their names.
@@ -138,7 +142,7 @@ impl Shards {
         F: FnOnce(Shard) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Failure>> + Send + 'static,
     {
-        // Sorted, so that all nodes number them alike; and no more than is allowed are taken.
+        // No more than is allowed are taken.
         let names: Vec<String> = names
             .into_iter()
             .take(MAX_SHARDS + 1)
@@ -156,13 +160,13 @@ impl Shards {
             }
             sorted.insert(name);
         }
-        Self::build(membership, work.into(), sorted.into_iter(), job)
+        Self::build(membership, work.into(), || List::named(&sorted), job)
     }
 
     fn build<F, Fut>(
         membership: &Membership,
         work: String,
-        names: impl Iterator<Item = String>,
+        list: impl FnOnce() -> List,
         job: F,
     ) -> Result<Self, EtcdConfigError>
     where
@@ -175,10 +179,54 @@ impl Shards {
             node: Arc::clone(membership.node()),
             work: Arc::new(Work {
                 name: work,
-                shards: names.map(Into::into).collect(),
+                list: list(),
                 job: Box::new(job),
             }),
+            most_moving: usize::MAX,
+            owners: watch::Sender::default(),
         })
+    }
+
+    /// How many shards this node gives up at once for the sake of balance: when another node comes, or takes
+    /// part again. The next one is told to stop when one has stopped. By default all that are to move are told
+    /// together.
+    ///
+    /// It delays neither a stop of the service, nor the taking over of what has no owner.
+    ///
+    /// # Errors
+    ///
+    /// When it is none: then nothing would ever move.
+    pub fn moving_at_most(mut self, shards: u32) -> Result<Self, EtcdConfigError> {
+        if shards == 0 {
+            let problem = "is 0, so that a node which comes never gets a shard: give at least 1";
+            return Err(bad("moving_at_most", problem.to_owned()));
+        }
+        self.most_moving = shards as usize;
+        Ok(self)
+    }
+
+    /// Who owns which shard, as it changes: at most some times a second where there are many. To be taken
+    /// before this is added to a service.
+    ///
+    /// ```
+    /// # use overwatch::etcd::{EtcdConfigError, Membership, Owner, Shard, Shards};
+    /// # fn example(membership: Membership) -> Result<(), EtcdConfigError> {
+    /// # let shards = Shards::new(&membership, "checks", 8, |shard: Shard| async move {
+    /// #     shard.stopping().await;
+    /// #     Ok(())
+    /// # })?;
+    /// let owners = shards.owners();
+    /// for (shard, owner) in owners.borrow().iter() {
+    ///     match owner {
+    ///         Owner::Node(id) => println!("{shard} is at {id}"),
+    ///         Owner::Nobody { since } => println!("{shard} runs nowhere for {:?}", since.elapsed()),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn owners(&self) -> watch::Receiver<Owners> {
+        self.owners.subscribe()
     }
 }
 
@@ -196,7 +244,10 @@ impl Component for Shards {
         };
         let (node, work) = (Arc::clone(&self.node), Arc::clone(&self.work));
         let part = ctx.clone();
-        let worker = Worker::new(node, work, session, ctx);
+        let owners = self.owners.clone();
+        let worker = Worker::new(node, work, session, ctx)
+            .moving_at_most(self.most_moving)
+            .telling(owners);
         part.as_part_of_run(worker.run()).await
     }
 }
@@ -205,7 +256,7 @@ impl fmt::Debug for Shards {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shards")
             .field("work", &self.work.name)
-            .field("shards", &self.work.shards.len())
+            .field("shards", &self.work.list.len())
             .finish_non_exhaustive()
     }
 }

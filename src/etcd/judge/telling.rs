@@ -1,5 +1,7 @@
 //! What is told: alive or failing, of which class, and why.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::{Judge, Told};
@@ -15,7 +17,19 @@ impl Judge {
             return Some(observation);
         }
         let every = self.config.pace.shortest_every();
-        let failing = self.failing(now);
+        self.show_all(now);
+        let split = self.config.split(now);
+        self.split_since = self.split_since.filter(|_| split.is_some());
+        if split.is_some() {
+            self.split_since.get_or_insert(now);
+            // Whatever was heard is evidence of nobody knows which of them.
+            self.layers
+                .iter_mut()
+                .for_each(|layer| layer.proved = false);
+        }
+        let failing = self
+            .misdirected(split.as_deref(), now)
+            .or_else(|| self.failing(now));
         if let Told::Failing(at) = self.told
             && now < at + every
             && (failing.is_some() || !self.proved())
@@ -27,13 +41,27 @@ impl Judge {
         }
         // Each layer, and each of several members, gives evidence; so many observations are enough.
         let recent = matches!(self.told, Told::Alive(at) if now < at + every.mul_f32(0.5));
-        let alive = self.news && self.proved() && !self.owes(now);
+        let alive = self.news && self.proved() && !self.owes(now) && split.is_none();
         (alive && !recent).then(|| {
             self.told = Told::Alive(now);
             self.clean = true;
             self.news = false;
+            self.accepted = self.accepted.or(self.memory.cluster_id());
             Observation::alive(self.evidence())
         })
+    }
+
+    /// The endpoints are of more than one cluster.
+    fn misdirected(&self, split: Option<&str>, now: Instant) -> Option<(Fault, String)> {
+        let patience = match self.config.verdict_of(Fault::Misdirected) {
+            Verdict::Transient => self.config.pace.read.patience,
+            Verdict::Certain | Verdict::Fatal => Duration::ZERO,
+        };
+        let is_told = self
+            .split_since
+            .is_some_and(|since| now >= since + patience);
+        let told = split.filter(|_| is_told);
+        told.map(|why| (Fault::Misdirected, why.to_owned()))
     }
 
     /// Every layer has given a good answer since judging began or since it failed.

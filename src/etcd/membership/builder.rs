@@ -8,6 +8,7 @@ use super::node::{Node, Times};
 use crate::etcd::config::EtcdConfig;
 use crate::etcd::error::EtcdConfigError;
 use crate::etcd::keys::{Prefix, check_name};
+use crate::etcd::token::Generation;
 use crate::policy::MAX_DURATION;
 
 /// Puts a [`Membership`] together. Begun by [`Membership::builder`].
@@ -19,6 +20,7 @@ use crate::policy::MAX_DURATION;
 /// | [`ttl`](Self::ttl) | 15 s | 4 s to a day, whole seconds; the lease in etcd is a second shorter |
 /// | [`margin`](Self::margin) | a tenth of the lease | 100 ms to half of the lease |
 /// | [`metadata`](Self::metadata) | empty | up to 64 KiB |
+/// | [`token_generation`](Self::token_generation) | 0 | up to 32,767 |
 /// | [`rejoin_jitter`](Self::rejoin_jitter) | 500 ms | up to the time to live; it counts against the start deadline |
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build` is called"]
@@ -30,6 +32,7 @@ pub struct MembershipBuilder {
     ttl: Duration,
     margin: Option<Duration>,
     rejoin_jitter: Duration,
+    token_generation: u16,
 }
 
 impl MembershipBuilder {
@@ -42,6 +45,7 @@ impl MembershipBuilder {
             ttl: Duration::from_secs(15),
             margin: None,
             rejoin_jitter: Duration::from_millis(500),
+            token_generation: 0,
         }
     }
 
@@ -69,6 +73,23 @@ impl MembershipBuilder {
     /// own, by its id and epoch. Zero switches it off.
     pub fn rejoin_jitter(mut self, most: Duration) -> Self {
         self.rejoin_jitter = most;
+        self
+    }
+
+    /// What the [tokens](super::Shard::token) of this node's shards begin with: those of a higher generation
+    /// are higher than all of a lower one.
+    ///
+    /// **After etcd was restored from a backup, or built anew, raise it by one on all nodes.** A token is made
+    /// of etcd's revision, and that is then a lower one than before. A store that remembers the highest token
+    /// would refuse every owner, until the revision has grown beyond the one of before. So keep the number
+    /// where the configuration of the service is, and not in etcd. (There is no need if revisions do
+    /// not go back: from 3.4.27 and 3.5.10 on, `snapshot restore --bump-revision 1000000000 --mark-compacted`
+    /// lets them go on beyond those of before; see [etcd#16029](https://github.com/etcd-io/etcd/pull/16029).)
+    ///
+    /// While some nodes have the new number and others the old one, work goes on safely: whoever has the old
+    /// one is refused by the store as soon as somebody with the new one has written there.
+    pub fn token_generation(mut self, generation: u16) -> Self {
+        self.token_generation = generation;
         self
     }
 
@@ -119,13 +140,23 @@ impl MembershipBuilder {
                 ),
             });
         }
+        let Some(generation) = Generation::new(self.token_generation) else {
+            return Err(EtcdConfigError::BadSetting {
+                knob: "token_generation",
+                problem: format!(
+                    "is {}, but may be {} at most: it is to grow by one with each restore of etcd",
+                    self.token_generation,
+                    Generation::MAX
+                ),
+            });
+        };
         let times = Times {
             lease,
             margin,
             renew_every: lease / RENEWALS,
             rejoin_jitter: self.rejoin_jitter,
         };
-        let node = Node::new(self.etcd, prefix, self.id, self.metadata, times);
+        let node = Node::new(self.etcd, prefix, self.id, self.metadata, times, generation);
         Ok(Membership(Arc::new(node)))
     }
 }

@@ -1,16 +1,23 @@
 //! A lease: taken, renewed, given back.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
-use etcd_client::{Client, Error};
+use etcd_client::{
+    Client, Error, LeaseKeepAliveResponse, LeaseRevokeResponse, LeaseTimeToLiveResponse,
+    ResponseHeader,
+};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::Level;
 
+use super::Membership;
 use super::node::{Node, failure};
-use super::session::Session;
+use super::session::{Lease, Session};
 use crate::etcd::cause::{Cause, is_lease_gone};
-use crate::etcd::line::{PAUSE, TARGET};
+use crate::etcd::fault::Fault;
+use crate::etcd::line::{Headed, Of, PAUSE, TARGET};
+use crate::etcd::suspension::{Moment, suspended_since};
 use crate::shell::log;
 use crate::{Context, Failure};
 
@@ -28,25 +35,25 @@ impl Node {
     pub(super) async fn grant(&self, ctx: &Context) -> Result<Arc<Session>, Failure> {
         let seconds = self.times.lease.as_secs() as i64;
         loop {
-            let sent = Instant::now();
+            let sent = Moment::now(&self.config.suspended);
             let ask = |mut client: Client| async move { client.lease_grant(seconds, None).await };
-            let cause = match self.lease_line.ask(ask).await {
-                Ok(granted) if granted.ttl() < seconds => {
-                    let text =
-                        format!("etcd grants {} s for a lease of {seconds} s", granted.ttl());
-                    return Err(Failure::new(text));
-                }
+            let (granted, ()) = tokio::join! {
+                biased;
+                self.lease_line.ask(Of::Any, ask),
+                self.ask_around(),
+            };
+            let cause = match granted {
                 Ok(granted) => {
-                    if granted.ttl() > seconds {
-                        // Safe, since work ends by the shorter one; but others take over later.
-                        let (id, granted) = (self.id.clone(), granted.ttl());
-                        log(Level::WARN, move |at_ms| {
-                            tracing::warn!(target: TARGET, at_ms, id, asked = seconds, granted,
-                                "etcd grants no lease this short: its election timeout asks for a longer one"
-                            );
-                        });
+                    let cluster = granted.header().map_or(0, ResponseHeader::cluster_id);
+                    let id = granted.id();
+                    let lease = Lease { id, cluster };
+                    if let Err(refused) = self.is_as_promised(granted.ttl(), seconds) {
+                        // As if it had never been there. If that fails, the lease runs out.
+                        let _ = self.revoke(lease).await;
+                        return Err(refused);
                     }
-                    let session = Arc::new(Session::new(granted.id(), sent));
+                    let session =
+                        Arc::new(Session::new(lease, sent, self.config.suspended.clone()));
                     self.renewed(&session, sent, ctx);
                     return Ok(session);
                 }
@@ -64,17 +71,45 @@ impl Node {
         }
     }
 
+    /// Whether a lease that was granted just now can be worked under.
+    fn is_as_promised(&self, granted: i64, seconds: i64) -> Result<(), Failure> {
+        if let Some(split) = self.config.split(Instant::now()) {
+            let cause = Cause::sure(Fault::Misdirected, split);
+            return Err(failure("no lease", &cause));
+        }
+        match granted.cmp(&seconds) {
+            Ordering::Equal => Ok(()),
+            Ordering::Less => {
+                let text = format!("etcd grants {granted} s for a lease of {seconds} s");
+                Err(Failure::new(text))
+            }
+            // Nobody else would work meanwhile, but others would take over later than is promised.
+            Ordering::Greater => {
+                let ttl = Duration::from_secs(granted.unsigned_abs()) + Membership::GRACE;
+                Err(Failure::new(format!(
+                    "etcd grants no lease of {seconds} s, but one of {granted} s (by its election timeout): \
+                     give the membership a ttl of {ttl:?}, or etcd a shorter --election-timeout"
+                )))
+            }
+        }
+    }
+
     /// Renews the lease until it is lost, and tells why.
     pub(super) async fn renew(&self, session: &Session, ctx: &Context) -> Failure {
         let mut at = Instant::now() + self.times.renew_every;
         let mut failing = false;
         loop {
-            sleep_until(at).await;
-            let sent = Instant::now();
+            tokio::select! {
+                biased;
+                // What is left of the lease is less than it seemed.
+                () = self.hurry.notified() => {}
+                () = sleep_until(at) => {}
+            }
+            let sent = Moment::now(&self.config.suspended);
             match self.renewal(session).await {
                 Ok(Renewal::Confirmed) => {
                     self.renewed(session, sent, ctx);
-                    at = sent + self.times.renew_every;
+                    at = sent.at + self.times.renew_every;
                     failing = false;
                 }
                 Ok(Renewal::Gone(why)) => return self.lost(session, why),
@@ -94,19 +129,20 @@ impl Node {
     }
 
     async fn renewal(&self, session: &Session) -> Result<Renewal, Cause> {
-        let lease = session.lease;
-        let term = self
+        let (of, lease) = (session.lease.of(), session.lease.id);
+        let kept = self
             .lease_line
-            .ask(|client| keep_alive(client, lease))
+            .ask(of, |client| keep_alive(client, lease))
             .await?;
-        let Some(term) = term else {
+        let Kept::Alive(kept) = kept else {
             return Ok(Renewal::Gone("etcd does not know it any more"));
         };
+        let term = kept.header().map_or(0, ResponseHeader::raft_term);
         // A leader that was replaced and does not know it yet renews what runs out elsewhere. So a
         // quorum has to confirm its term, to a question that is asked after the renewal.
         let key = self.prefix.member(&self.id);
         let ask = |mut client: Client| async move { client.get(key, None).await };
-        let read = self.lease_line.ask(ask).await?;
+        let read = self.lease_line.ask(of, ask).await?;
         let header = read.header().ok_or_else(Cause::without_header)?;
         let registered = session.registered_at();
         if registered.is_some_and(|revision| revision <= header.revision()) {
@@ -125,65 +161,133 @@ impl Node {
     /// Nothing is allowed under the lease from here on, whoever is to be told of it later.
     pub(super) fn lost(&self, session: &Session, why: &str) -> Failure {
         session.end();
-        let (id, lease) = (&self.id, session.lease);
+        let (id, lease) = (&self.id, session.lease.id);
         let text =
             format!("the lease {lease:x} of {id} is lost: {why}; other nodes may do its work now");
         Failure::new(text).critical()
     }
 
     /// Both work and fence count from when it was sent.
-    fn renewed(&self, session: &Session, sent: Instant, ctx: &Context) {
+    fn renewed(&self, session: &Session, sent: Moment, ctx: &Context) {
         let lease: Duration = self.times.lease;
         session.allow(sent, lease - self.times.margin);
-        ctx.lease_renewed(sent, lease);
+        ctx.lease_renewed(sent.at, lease);
+    }
+
+    /// Takes into account that the machine may be suspended, until that has cost the lease.
+    ///
+    /// Work under the lease goes by the clock that runs on, and no further. The fence does not, so it is told
+    /// what is left.
+    pub(super) async fn outlive_suspensions(&self, session: &Session, ctx: &Context) -> Failure {
+        let suspended = &self.config.suspended;
+        loop {
+            let before = Moment::now(suspended);
+            let time = suspended_since(before, suspended).await;
+            let left = session.left();
+            let id = self.id.clone();
+            log(Level::WARN, move |at_ms| {
+                tracing::warn!(target: TARGET, at_ms, id, suspended_for = ?time, lease_left = ?left,
+                    "the machine was suspended, while the lease ran on"
+                );
+            });
+            if left.is_zero() {
+                let why = format!("the machine was suspended for {time:.1?}");
+                return self.lost(session, &why);
+            }
+            ctx.lease_renewed(Instant::now(), left + self.times.margin);
+            self.hurry.notify_one();
+        }
     }
 
     /// Ends a lease, and everything under it. Fine if it is gone already.
-    pub(super) async fn revoke(&self, lease: i64) -> Result<(), Cause> {
-        self.lease_line
-            .ask(|mut client| async move {
-                match client.lease_revoke(lease).await {
-                    Err(error) if !is_lease_gone(&error) => Err(error),
-                    _ => Ok(()),
-                }
-            })
-            .await
+    pub(super) async fn revoke(&self, lease: Lease) -> Result<(), Cause> {
+        let id = lease.id;
+        let ask = |mut client: Client| async move {
+            match client.lease_revoke(id).await {
+                Ok(revoked) => Ok(Revoked::Now(revoked)),
+                Err(error) => not_there(client, id, error).await.map(Revoked::Before),
+            }
+        };
+        self.lease_line.ask(lease.of(), ask).await?;
+        Ok(())
     }
 
     /// How much longer a lease lives, and how much it was granted, in seconds; `None` if it is gone.
-    pub(super) async fn time_to_live(&self, lease: i64) -> Result<Option<(i64, i64)>, Cause> {
-        self.lease_line
-            .ask(|mut client| async move {
-                match client.lease_time_to_live(lease, None).await {
-                    Ok(told) if told.ttl() >= 0 => Ok(Some((told.ttl(), told.granted_ttl()))),
-                    Err(error) if !is_lease_gone(&error) => Err(error),
-                    _ => Ok(None),
-                }
-            })
-            .await
+    pub(super) async fn time_to_live(&self, lease: Lease) -> Result<Option<(i64, i64)>, Cause> {
+        let id = lease.id;
+        let ask = |mut client: Client| async move { client.lease_time_to_live(id, None).await };
+        let told = self.lease_line.ask(lease.of(), ask).await?;
+        Ok((told.ttl() >= 0).then(|| (told.ttl(), told.granted_ttl())))
     }
 }
 
-/// Keeps a lease alive once, and tells the term of whoever did; `None` if there is no such lease.
+/// What came of keeping a lease alive.
+enum Kept {
+    Alive(LeaseKeepAliveResponse),
+    Gone(LeaseTimeToLiveResponse),
+}
+
+impl Headed for Kept {
+    fn headed(&self) -> Option<&ResponseHeader> {
+        match self {
+            Self::Alive(answer) => answer.header(),
+            Self::Gone(answer) => answer.header(),
+        }
+    }
+}
+
+/// What came of ending a lease.
+enum Revoked {
+    Now(LeaseRevokeResponse),
+    Before(LeaseTimeToLiveResponse),
+}
+
+impl Headed for Revoked {
+    fn headed(&self) -> Option<&ResponseHeader> {
+        match self {
+            Self::Now(answer) => answer.header(),
+            Self::Before(answer) => answer.header(),
+        }
+    }
+}
+
+/// Keeps a lease alive once.
 ///
 /// On a stream of its own: on a shared one, a late answer would be taken for one to a later question.
-async fn keep_alive(mut client: Client, lease: i64) -> Result<Option<u64>, Error> {
+async fn keep_alive(mut client: Client, lease: i64) -> Result<Kept, Error> {
     // The library holds back the first answer, so it is asked twice.
     let (mut keeper, mut answers) = match client.lease_keep_alive(lease).await {
         Ok(opened) => opened,
-        Err(error) if is_lease_gone(&error) => return Ok(None),
-        Err(error) => return Err(error),
+        Err(error) => return not_there(client, lease, error).await.map(Kept::Gone),
     };
     keeper.keep_alive().await?;
     match answers.message().await? {
-        Some(answer) if answer.ttl() > 0 => {
-            Ok(answer.header().map(|header| header.raft_term()).or(Some(0)))
-        }
-        Some(_) => Ok(None),
+        Some(answer) if answer.ttl() > 0 => Ok(Kept::Alive(answer)),
+        Some(_) => not_there(client, lease, gone()).await.map(Kept::Gone),
         None => Err(Error::LeaseKeepAliveError(
             "the server ended the stream".into(),
         )),
     }
+}
+
+/// Asks whether a lease is gone, as this error says: which cluster it comes from the error does not say.
+async fn not_there(
+    mut client: Client,
+    lease: i64,
+    error: Error,
+) -> Result<LeaseTimeToLiveResponse, Error> {
+    if !is_lease_gone(&error) {
+        return Err(error);
+    }
+    let told = client.lease_time_to_live(lease, None).await?;
+    match told.ttl() {
+        ..0 => Ok(told),
+        0.. => Err(error),
+    }
+}
+
+fn gone() -> Error {
+    Error::LeaseKeepAliveError("lease not found".into())
 }
 
 pub(super) const UNREGISTERED: &str = "the registration was removed, or is another's";

@@ -13,19 +13,21 @@ use tracing::Level;
 
 use super::lease::UNREGISTERED;
 use super::members::Members;
-use super::session::Session;
+use super::session::{Lease, Session};
 use crate::etcd::cause::Cause;
 use crate::etcd::config::EtcdConfig;
 use crate::etcd::hash::named;
 use crate::etcd::home::KEYS;
 use crate::etcd::keys::Prefix;
-use crate::etcd::line::{Line, PAUSE, TARGET};
+use crate::etcd::line::{Headed, Line, Of, PAUSE, TARGET};
 use crate::etcd::mirror::{Mirror, Strange};
+use crate::etcd::token::Generation;
 use crate::shell::{lock, log};
 use crate::{Context, Failure};
 
 /// One node. Everything in it outlives the epochs.
 pub(in super::super) struct Node {
+    pub(super) config: Arc<EtcdConfig>,
     pub(in super::super) line: Arc<Line>,
     /// For the lease alone: nothing that is large or slow may keep a renewal waiting.
     pub(super) lease_line: Line,
@@ -33,6 +35,10 @@ pub(in super::super) struct Node {
     pub(in super::super) id: String,
     pub(super) metadata: Vec<u8>,
     pub(super) times: Times,
+    /// The lease is to be renewed now.
+    pub(super) hurry: Notify,
+    /// What the tokens of its shards begin with.
+    pub(in super::super) generation: Generation,
     pub(super) session: watch::Sender<Option<Arc<Session>>>,
     pub(super) members: watch::Sender<Members>,
     /// The newest that is not published yet.
@@ -41,7 +47,7 @@ pub(in super::super) struct Node {
     /// Whoever works under the lease holds a receiver.
     work: watch::Sender<()>,
     /// The present lease, and those of earlier epochs that were not revoked, oldest first.
-    leases: Mutex<Vec<i64>>,
+    leases: Mutex<Vec<Lease>>,
     pub(super) running: AtomicBool,
     /// The names of the works that run.
     works: Mutex<BTreeSet<String>>,
@@ -71,15 +77,19 @@ impl Node {
         id: String,
         metadata: Vec<u8>,
         times: Times,
+        generation: Generation,
     ) -> Self {
         let config = Arc::new(config);
         Self {
             line: Arc::new(Line::new(Arc::clone(&config), times.patience())),
-            lease_line: Line::new(config, times.patience()),
+            lease_line: Line::new(Arc::clone(&config), times.patience()),
+            config,
             prefix,
             id,
             metadata,
             times,
+            hurry: Notify::new(),
+            generation,
             session: watch::Sender::default(),
             members: watch::Sender::default(),
             seen: Mutex::default(),
@@ -105,14 +115,18 @@ impl Node {
     }
 
     /// One question on the line, asked on the thread for keys.
-    pub(in super::super) async fn ask<T, F, Fut>(self: &Arc<Self>, question: F) -> Result<T, Cause>
+    pub(in super::super) async fn ask<T, F, Fut>(
+        self: &Arc<Self>,
+        of: Of,
+        question: F,
+    ) -> Result<T, Cause>
     where
-        T: Send + 'static,
+        T: Headed + Send + 'static,
         F: FnOnce(Client) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T, Error>> + Send + 'static,
     {
         let node = Arc::clone(self);
-        let asked = KEYS.run(async move { node.line.ask(question).await });
+        let asked = KEYS.run(async move { node.line.ask(of, question).await });
         asked.await.unwrap_or_else(|gone| Err(gone.into()))
     }
 
@@ -132,14 +146,14 @@ impl Node {
         Err(Failure::new(text).fatal())
     }
 
-    pub(super) fn earlier_lease(&self, present: i64) -> Option<i64> {
-        lock(&self.leases)
-            .iter()
-            .copied()
-            .find(|&lease| lease != present)
+    /// One that was not given back yet, other than the present one.
+    pub(super) fn earlier_lease(&self, present: Option<Lease>) -> Option<Lease> {
+        let leases = lock(&self.leases);
+        let mut leases = leases.iter().copied();
+        leases.find(|&lease| Some(lease) != present)
     }
 
-    pub(super) fn remember(&self, lease: i64) {
+    pub(super) fn remember(&self, lease: Lease) {
         let mut leases = lock(&self.leases);
         // Those that are dropped run out by themselves, at last.
         if leases.len() == MOST_LEASES {
@@ -148,7 +162,7 @@ impl Node {
         leases.push(lease);
     }
 
-    pub(super) fn forget(&self, lease: i64) {
+    pub(super) fn forget(&self, lease: Lease) {
         lock(&self.leases).retain(|&other| other != lease);
     }
 
@@ -180,7 +194,8 @@ impl Node {
         let every = self.times.renew_every;
         let prefix = self.prefix.members();
         let own = self.prefix.member(&self.id).into_bytes();
-        let mut mirror = Mirror::new(Arc::clone(&self.line), prefix.clone(), every);
+        let cluster = session.lease.cluster;
+        let mut mirror = Mirror::new(Arc::clone(&self.line), cluster, prefix.clone(), every);
         let mut strange = Strange::default();
         loop {
             mirror.next().await;
@@ -191,7 +206,7 @@ impl Node {
             let lease = mirror.entries().get(&own).map(|entry| entry.lease);
             let registered = session.registered_at();
             if registered.is_some_and(|revision| revision <= mirror.revision())
-                && lease != Some(session.lease)
+                && lease != Some(session.lease.id)
             {
                 return self.lost(session, UNREGISTERED);
             }
@@ -212,7 +227,7 @@ impl Node {
         let deadline = ctx.stop_deadline().unwrap_or_else(Instant::now) - PAUSE;
         let left = timeout_at(deadline, async {
             self.work.closed().await;
-            while let Some(lease) = self.earlier_lease(NO_LEASE) {
+            while let Some(lease) = self.earlier_lease(None) {
                 match self.revoke(lease).await {
                     Ok(()) => self.forget(lease),
                     Err(cause) => {

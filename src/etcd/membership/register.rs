@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use tracing::Level;
 
 use super::node::{NO_LEASE, Node, failure};
-use super::session::Session;
+use super::session::{Lease, Session};
 use crate::etcd::cause::Cause;
 use crate::etcd::line::{PAUSE, TARGET};
 use crate::shell::log;
@@ -47,7 +47,12 @@ impl Node {
     /// When another node lives under the id, or something that is no node.
     pub(super) async fn register(&self, session: &Session, ctx: &Context) -> Result<(), Failure> {
         // Those of earlier epochs of this process, whose work is gone.
-        while let Some(earlier) = self.earlier_lease(session.lease) {
+        while let Some(earlier) = self.earlier_lease(Some(session.lease)) {
+            if earlier.cluster != session.lease.cluster {
+                // It runs out where it was taken; nothing here is bound to it.
+                self.forget(earlier);
+                continue;
+            }
             match self.revoke(earlier).await {
                 Ok(()) => self.forget(earlier),
                 Err(cause) => self.not_yet(&cause).await?,
@@ -57,7 +62,9 @@ impl Node {
         let revision = loop {
             match self.try_to_register(session.lease).await {
                 Ok(Registered::At(revision)) => break revision,
-                Ok(Registered::Other(lease)) => {
+                Ok(Registered::Other(id)) => {
+                    let cluster = session.lease.cluster;
+                    let lease = Lease { id, cluster };
                     if let Err(refused) = self.wait_for(lease, &mut other, ctx).await {
                         // As if it had never been there. If that fails, the lease runs out.
                         let _ = self.revoke(session.lease).await;
@@ -72,19 +79,20 @@ impl Node {
         Ok(())
     }
 
-    async fn try_to_register(&self, lease: i64) -> Result<Registered, Cause> {
+    async fn try_to_register(&self, lease: Lease) -> Result<Registered, Cause> {
+        let (of, lease) = (lease.of(), lease.id);
         let (key, metadata) = (self.prefix.member(&self.id), self.metadata.clone());
         let put = TxnOp::put(&*key, metadata, Some(PutOptions::new().with_lease(lease)));
         let absent = Compare::create_revision(&*key, CompareOp::Equal, 0);
         let txn = Txn::new().when([absent]).and_then([put]);
         let ask = |mut client: Client| async move { client.txn(txn).await };
-        let answer = self.lease_line.ask(ask).await?;
+        let answer = self.lease_line.ask(of, ask).await?;
         if answer.succeeded() {
             let header = answer.header().ok_or_else(Cause::without_header)?;
             return Ok(Registered::At(header.revision()));
         }
         let ask = |mut client: Client| async move { client.get(key, None).await };
-        let read = self.lease_line.ask(ask).await?;
+        let read = self.lease_line.ask(of, ask).await?;
         Ok(match read.kvs().first() {
             // The answer to an earlier try was lost.
             Some(kv) if kv.lease() == lease => Registered::At(kv.mod_revision()),
@@ -96,18 +104,19 @@ impl Node {
     /// Looks at another's registration once, and pauses.
     async fn wait_for(
         &self,
-        lease: i64,
+        theirs: Lease,
         other: &mut Option<Other>,
         ctx: &Context,
     ) -> Result<(), Failure> {
         let (id, key) = (&self.id, self.prefix.member(&self.id));
+        let lease = theirs.id;
         if lease == 0 {
             let text = format!(
                 "{key} is there without a lease, so no node wrote it: delete it, or use another prefix"
             );
             return Err(Failure::new(text));
         }
-        let (left, granted) = match self.time_to_live(lease).await {
+        let (left, granted) = match self.time_to_live(theirs).await {
             Ok(Some(told)) => told,
             Ok(None) => {
                 sleep(PAUSE).await;

@@ -8,12 +8,31 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::etcd::line::Of;
+use crate::etcd::suspension::{Moment, Suspended};
+
+/// A lease, and who granted it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Lease {
+    pub(in super::super) id: i64,
+    /// The id of the cluster: no other is believed in what is done under the lease.
+    pub(in super::super) cluster: u64,
+}
+
+impl Lease {
+    pub(in super::super) fn of(self) -> Of {
+        Of::Cluster(self.cluster)
+    }
+}
+
 /// One lease, from its grant to its end. Work under it asks it, and never etcd.
 pub(in super::super) struct Session {
-    pub(in super::super) lease: i64,
-    /// Nanoseconds from `begun` until when work is allowed.
+    pub(in super::super) lease: Lease,
+    /// Nanoseconds from `begun` until when work is allowed, by the clock that goes on while the machine is
+    /// suspended.
     until: AtomicU64,
-    begun: Instant,
+    begun: Moment,
+    suspended: Suspended,
     /// Cancelled when the lease is known to be gone.
     pub(in super::super) lost: CancellationToken,
     /// The revision at which the node was registered under this lease; 0 before that, when it may
@@ -23,11 +42,12 @@ pub(in super::super) struct Session {
 }
 
 impl Session {
-    pub(in super::super) fn new(lease: i64, begun: Instant) -> Self {
+    pub(in super::super) fn new(lease: Lease, begun: Moment, suspended: Suspended) -> Self {
         Self {
             lease,
             until: AtomicU64::new(0),
             begun,
+            suspended,
             lost: CancellationToken::new(),
             registered: watch::Sender::new(0),
             over: AtomicBool::new(false),
@@ -35,20 +55,27 @@ impl Session {
     }
 
     /// Work is allowed for this long after `sent`; never shorter than it was.
-    pub(in super::super) fn allow(&self, sent: Instant, time: Duration) {
-        let until = (sent + time).saturating_duration_since(self.begun);
-        let until = u64::try_from(until.as_nanos()).unwrap_or(u64::MAX);
+    pub(in super::super) fn allow(&self, sent: Moment, time: Duration) {
+        let sent = sent.at.saturating_duration_since(self.begun.at)
+            + sent.suspended.saturating_sub(self.begun.suspended);
+        let until = u64::try_from((sent + time).as_nanos()).unwrap_or(u64::MAX);
         self.until.fetch_max(until, Ordering::AcqRel);
     }
 
-    /// Until when work is allowed, as far as is known.
+    /// For how long work is allowed yet, as far as is known.
+    pub(in super::super) fn left(&self) -> Duration {
+        let until = Duration::from_nanos(self.until.load(Ordering::Acquire));
+        until.saturating_sub(self.begun.elapsed(&self.suspended))
+    }
+
+    /// Until when work is allowed, as far as is known, if the machine is not suspended before.
     pub(in super::super) fn until(&self) -> Instant {
-        self.begun + Duration::from_nanos(self.until.load(Ordering::Acquire))
+        Instant::now() + self.left()
     }
 
     /// Whether work is allowed at this moment.
     pub(in super::super) fn allows(&self) -> bool {
-        !self.over.load(Ordering::Acquire) && Instant::now() < self.until()
+        !self.over.load(Ordering::Acquire) && !self.left().is_zero()
     }
 
     /// The lease is gone, or is not to be relied on any more.
@@ -100,19 +127,56 @@ impl Drop for Running {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU64;
+
     use super::*;
+    use crate::etcd::aside::Aside;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A session of a machine that was suspended for as many seconds as is said.
+    struct Case {
+        session: Session,
+        suspended: Suspended,
+        seconds: Arc<AtomicU64>,
+    }
+
+    impl Case {
+        fn new() -> Self {
+            let seconds = Arc::new(AtomicU64::new(7));
+            let told = Arc::clone(&seconds);
+            let suspended = move || Duration::from_secs(told.load(Ordering::Relaxed));
+            let suspended: Suspended = Aside(Arc::new(suspended));
+            let lease = Lease { id: 7, cluster: 1 };
+            let begun = Moment::now(&suspended);
+            Self {
+                session: Session::new(lease, begun, suspended.clone()),
+                suspended,
+                seconds,
+            }
+        }
+
+        fn now(&self) -> Moment {
+            Moment::now(&self.suspended)
+        }
+
+        fn suspend(&self, seconds: u64) {
+            self.seconds.fetch_add(seconds, Ordering::Relaxed);
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn work_is_allowed_until_the_newest_renewal_runs_out() {
-        let session = Session::new(7, Instant::now());
+        let case = Case::new();
+        let session = &case.session;
         assert!(!session.allows(), "nothing was renewed");
-        let (first, second) = (Instant::now(), Duration::from_secs(1));
-        session.allow(first, 5 * second);
-        tokio::time::sleep(2 * second).await;
-        session.allow(Instant::now(), 5 * second);
+        let first = case.now();
+        session.allow(first, 5 * SECOND);
+        tokio::time::sleep(2 * SECOND).await;
+        session.allow(case.now(), 5 * SECOND);
         // An answer to the earlier question that comes late.
-        session.allow(first, 5 * second);
-        tokio::time::sleep(5 * second - Duration::from_millis(1)).await;
+        session.allow(first, 5 * SECOND);
+        tokio::time::sleep(5 * SECOND - Duration::from_millis(1)).await;
         assert!(session.allows());
         tokio::time::sleep(Duration::from_millis(1)).await;
         assert!(!session.allows());
@@ -120,11 +184,32 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nothing_is_allowed_once_it_is_over() {
-        let session = Session::new(7, Instant::now());
-        session.allow(Instant::now(), Duration::from_secs(5));
+        let case = Case::new();
+        let session = &case.session;
+        session.allow(case.now(), 5 * SECOND);
         session.end();
         assert!(!session.allows() && session.lost.is_cancelled());
-        session.allow(Instant::now(), Duration::from_secs(5));
+        session.allow(case.now(), 5 * SECOND);
         assert!(!session.allows());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_lease_runs_on_while_the_machine_is_suspended() {
+        let case = Case::new();
+        let session = &case.session;
+        session.allow(case.now(), 5 * SECOND);
+        case.suspend(3);
+        assert_eq!(session.left(), 2 * SECOND);
+        assert_eq!(session.until(), Instant::now() + 2 * SECOND);
+        // A renewal after it counts from then.
+        session.allow(case.now(), 5 * SECOND);
+        assert_eq!(session.left(), 5 * SECOND);
+        case.suspend(4);
+        tokio::time::sleep(SECOND - Duration::from_millis(1)).await;
+        assert!(session.allows());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(!session.allows());
+        case.suspend(1_000_000);
+        assert!(session.left().is_zero() && !session.allows());
     }
 }

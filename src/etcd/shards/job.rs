@@ -21,10 +21,18 @@ use crate::shell::unwinding;
 #[derive(Clone)]
 pub struct Shard(Arc<State>);
 
+/// The claim under which a shard runs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claimed {
+    pub(super) revision: i64,
+    /// What its stores are told of it.
+    pub(super) token: i64,
+}
+
 struct State {
     index: u32,
     name: Arc<str>,
-    token: i64,
+    claim: Claimed,
     session: Arc<Session>,
     stop: CancellationToken,
     lost: CancellationToken,
@@ -33,12 +41,12 @@ struct State {
 }
 
 impl Shard {
-    pub(super) fn new(index: u32, name: Arc<str>, token: i64, session: Arc<Session>) -> Self {
+    pub(super) fn new(index: u32, name: Arc<str>, claim: Claimed, session: Arc<Session>) -> Self {
         let lost = session.lost.child_token();
         Self(Arc::new(State {
             index,
             name,
-            token,
+            claim,
             session,
             stop: CancellationToken::new(),
             lost,
@@ -56,12 +64,20 @@ impl Shard {
         &self.0.name
     }
 
-    /// A fencing token: higher for each new claim on this shard than for all before it, as long as
-    /// etcd's store is the same (it is the claim's revision). Send it along with each write; a store that
-    /// remembers the highest one, and refuses all that is lower, cannot be harmed by an owner that does
-    /// not know yet that it is none.
+    /// A fencing token: higher for each new claim on this shard than for all before it. Send it along with
+    /// each write; a store that remembers the highest one, and refuses all that is lower, cannot be harmed by
+    /// an owner that does not know yet that it is none.
+    ///
+    /// It is etcd's revision when the shard was claimed, below a
+    /// [generation](super::MembershipBuilder::token_generation) that is to be raised when etcd is restored from
+    /// a backup, or built anew: revisions then go back.
     pub fn token(&self) -> i64 {
-        self.0.token
+        self.0.claim.token
+    }
+
+    /// The revision of the claim.
+    pub(super) fn claim(&self) -> i64 {
+        self.0.claim.revision
     }
 
     /// Whether this node still owns the shard, as far as this process can know. To be asked before each
@@ -109,6 +125,11 @@ impl Shard {
         }
     }
 
+    /// Whether its function has ended, or is being dropped.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.0.given_up.is_cancelled()
+    }
+
     pub(super) fn stop(&self) {
         self.0.stop.cancel();
     }
@@ -143,7 +164,7 @@ impl fmt::Debug for Shard {
         f.debug_struct("Shard")
             .field("index", &self.0.index)
             .field("name", &self.0.name)
-            .field("token", &self.0.token)
+            .field("token", &self.0.claim.token)
             .finish_non_exhaustive()
     }
 }

@@ -35,7 +35,7 @@ impl Jobs {
         }
     }
 
-    /// The token of the claim under which this node has a shard.
+    /// The revision of the claim under which this node has a shard.
     pub(super) fn own(&self, claim: &Claim) -> Option<i64> {
         match *claim {
             Claim::Held {
@@ -49,7 +49,7 @@ impl Jobs {
     pub(super) fn check(&self, view: &View) {
         let is_own = |(place, job): &(&usize, &Job)| {
             let claim = view.claims.get(**place);
-            claim.and_then(|claim| self.own(claim)) == Some(job.shard.token())
+            claim.and_then(|claim| self.own(claim)) == Some(job.shard.claim())
         };
         let lost: Vec<Shard> = {
             let running = lock(&self.running);

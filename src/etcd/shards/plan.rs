@@ -16,10 +16,15 @@ use crate::etcd::hash::{mix, named as seed};
 
 /// Who should run each shard: the place in `members`, or none if there are no members.
 ///
-/// `members` are the distinct ids of those who take part, in the same order on every node. `holders`
-/// has for each shard the place of who has claimed it: none if it is free, or held by somebody who
+/// `members` are the distinct ids of those who take part, and `shards` the numbers of the shards, both in the
+/// same order on every node. `holders` has for each shard the place of who has claimed it: none if it is free, or held by somebody who
 /// does not take part. With the name of the work, one member is not preferred in all works.
-pub(super) fn plan(work: &str, members: &[&str], holders: &[Option<usize>]) -> Vec<Option<usize>> {
+pub(super) fn plan(
+    work: &str,
+    members: &[&str],
+    shards: &[u64],
+    holders: &[Option<usize>],
+) -> Vec<Option<usize>> {
     let seeds: Vec<u64> = members.iter().map(|id| seed(work, id)).collect();
     let known = |holder: &Option<usize>| holder.filter(|&place| place < members.len());
     let mut plan: Vec<Option<usize>> = holders.iter().map(known).collect();
@@ -28,8 +33,8 @@ pub(super) fn plan(work: &str, members: &[&str], holders: &[Option<usize>]) -> V
         held[place] += 1;
     }
     let quotas = quotas(&seeds, &held, plan.len());
-    let room = give_up(&mut plan, &seeds, &held, quotas);
-    hand_out(&mut plan, &seeds, &room);
+    let room = give_up(&mut plan, &seeds, shards, &held, quotas);
+    hand_out(&mut plan, &seeds, shards, &room);
     plan
 }
 
@@ -58,24 +63,25 @@ fn quotas(seeds: &[u64], held: &[usize], shards: usize) -> Vec<usize> {
 fn give_up(
     plan: &mut [Option<usize>],
     seeds: &[u64],
+    shards: &[u64],
     held: &[usize],
     quotas: Vec<usize>,
 ) -> Vec<usize> {
     let mut contested = Vec::new();
-    for (shard, holder) in plan.iter().enumerate() {
+    for (at, (holder, &shard)) in plan.iter().zip(shards).enumerate() {
         if let &Some(place) = holder
             && held[place] > quotas[place]
         {
-            contested.push((place, Reverse(shard_score(seeds[place], shard)), shard));
+            contested.push((place, Reverse(shard_score(seeds[place], shard)), at));
         }
     }
     contested.sort_unstable();
     let mut room = quotas;
-    for (place, _, shard) in contested {
+    for (place, _, at) in contested {
         if room[place] > 0 {
             room[place] -= 1;
         } else {
-            plan[shard] = None;
+            plan[at] = None;
         }
     }
     for (place, room) in room.iter_mut().enumerate() {
@@ -93,7 +99,7 @@ struct Open {
 }
 
 /// Each free shard, in order, goes to whom it suits best among those with room.
-fn hand_out(plan: &mut [Option<usize>], seeds: &[u64], room: &[usize]) {
+fn hand_out(plan: &mut [Option<usize>], seeds: &[u64], shards: &[u64], room: &[usize]) {
     let mut open: Vec<Open> = (0..seeds.len())
         .filter(|&place| room[place] > 0)
         .map(|place| Open {
@@ -102,7 +108,7 @@ fn hand_out(plan: &mut [Option<usize>], seeds: &[u64], room: &[usize]) {
             room: room[place],
         })
         .collect();
-    for (shard, holder) in plan.iter_mut().enumerate() {
+    for (holder, &shard) in plan.iter_mut().zip(shards) {
         if holder.is_some() {
             continue;
         }
@@ -118,8 +124,8 @@ fn hand_out(plan: &mut [Option<usize>], seeds: &[u64], room: &[usize]) {
 }
 
 /// How well a shard suits a member. Number 0 is for the quota.
-fn shard_score(seed: u64, shard: usize) -> u64 {
-    score(seed, (shard as u64).wrapping_add(1))
+fn shard_score(seed: u64, shard: u64) -> u64 {
+    score(seed, shard.wrapping_add(1))
 }
 
 /// What SplitMix64 gives after so many numbers.

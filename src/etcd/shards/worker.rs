@@ -11,8 +11,10 @@ use tracing::Level;
 
 use super::Work;
 use super::claims::{Claim, Follower, REMEMBERED, View};
-use super::job::{Outcome, Shard};
+use super::job::{Claimed, Outcome, Shard};
 use super::jobs::{Job, Jobs};
+use super::owners::Owners;
+use super::telling::Telling;
 use crate::etcd::cause::Cause;
 use crate::etcd::home::KEYS;
 use crate::etcd::keys::WorkKeys;
@@ -42,6 +44,10 @@ pub(super) struct Worker {
     taking_part: i64,
     /// Whether etcd did not do what it was last told.
     failing: bool,
+    /// How many shards are given up at once for the sake of balance.
+    most_moving: usize,
+    owners: watch::Sender<Owners>,
+    telling: Telling,
     tell: mpsc::Sender<(usize, Outcome)>,
     ended: mpsc::Receiver<(usize, Outcome)>,
 }
@@ -53,7 +59,7 @@ struct Backoff {
 
 struct Released {
     /// Of the claim.
-    token: i64,
+    revision: i64,
     /// When etcd was last told.
     told: Instant,
 }
@@ -66,7 +72,7 @@ struct Unseen {
     claims: Vec<usize>,
 }
 
-/// A claim that is to be released: the one with this token, or whichever this node has.
+/// A claim that is to be released: the one of this revision, or whichever this node has.
 type Release = (usize, Option<i64>);
 
 /// What is to be done in etcd, and when to look again.
@@ -92,12 +98,12 @@ impl Worker {
         ctx: Context,
     ) -> Self {
         // Each job says once that it has ended, so there is always room.
-        let (tell, ended) = mpsc::channel(work.shards.len());
+        let (tell, ended) = mpsc::channel(work.list.len());
         Self {
             keys: node.prefix.work(&work.name),
             node,
             work,
-            jobs: Jobs::new(session.lease),
+            jobs: Jobs::new(session.lease.id),
             session,
             ctx,
             backoffs: BTreeMap::new(),
@@ -105,9 +111,23 @@ impl Worker {
             unseen: Unseen::default(),
             taking_part: 0,
             failing: false,
+            most_moving: usize::MAX,
+            owners: watch::Sender::default(),
+            telling: Telling::default(),
             tell,
             ended,
         }
+    }
+
+    pub(super) fn moving_at_most(self, most_moving: usize) -> Self {
+        Self {
+            most_moving,
+            ..self
+        }
+    }
+
+    pub(super) fn telling(self, owners: watch::Sender<Owners>) -> Self {
+        Self { owners, ..self }
     }
 
     pub(super) async fn run(mut self) -> Result<(), Failure> {
@@ -131,6 +151,11 @@ impl Worker {
                 Some((place, outcome)) = self.ended.recv() => self.note(place, outcome),
                 Ok(()) = views.changed() => {
                     view.clone_from(&views.borrow_and_update());
+                    if let Some(view) = &view {
+                        let (work, view) = (Arc::clone(&self.work), Arc::clone(view));
+                        let owners = Owners::new(work, view, self.jobs.clone());
+                        self.owners.send_replace(owners);
+                    }
                     ctx.ready();
                 }
                 Ok(()) = registered.changed() => {}
@@ -173,10 +198,19 @@ impl Worker {
     }
 
     async fn try_to_take_part(&self) -> Result<i64, Cause> {
-        let key = self.own_key();
-        let options = PutOptions::new().with_lease(self.session.lease);
-        let ask = |mut client: Client| async move { client.put(key, "", Some(options)).await };
-        let answer = self.node.ask(ask).await?;
+        let list = self.work.list.identity();
+        let options = || Some(PutOptions::new().with_lease(self.session.lease.id));
+        let mut puts = vec![TxnOp::put(self.own_key(), list.to_string(), options())];
+        if let (Some(name), Some(record)) = (list.record_name(), self.work.list.record()) {
+            let key = self.keys.list(&name);
+            // One for all nodes that have this list. When the one who wrote it goes, another one does.
+            let absent = Compare::create_revision(&*key, CompareOp::Equal, 0);
+            let put = TxnOp::put(key, record, options());
+            puts.push(TxnOp::txn(Txn::new().when([absent]).and_then([put])));
+        }
+        let txn = Txn::new().and_then(puts);
+        let ask = |mut client: Client| async move { client.txn(txn).await };
+        let answer = self.node.ask(self.session.lease.of(), ask).await?;
         Ok(answer
             .header()
             .ok_or_else(Cause::without_header)?
@@ -184,14 +218,16 @@ impl Worker {
     }
 
     fn own_key(&self) -> String {
-        self.keys.on(&self.node.id, self.session.lease)
+        self.keys.on(&self.node.id, self.session.lease.id)
     }
 
     /// Follows etcd's records in a task of its own, so that nothing keeps it from it. A view has a claim
     /// for each shard, so it is made on the thread for keys.
     fn follow(&self) -> watch::Receiver<Option<Arc<View>>> {
         let every = self.node.check_every();
-        let mut mirror = Mirror::new(Arc::clone(&self.node.line), self.keys.all(), every);
+        let cluster = self.session.lease.cluster;
+        let line = Arc::clone(&self.node.line);
+        let mut mirror = Mirror::new(line, cluster, self.keys.all(), every);
         let mut follower = Follower::new(
             self.keys.clone(),
             &self.own_key(),
@@ -251,6 +287,9 @@ impl Worker {
     ) -> Result<Option<Instant>, Failure> {
         let now = Instant::now();
         let mut todo = self.decide(view, now);
+        if let Some(at) = self.telling.look(&self.work, view, now) {
+            todo.look_again(at);
+        }
         // There may be a newer one, which what was begun just now was not looked for in.
         let newest = views.borrow().clone();
         if let Some(newest) = newest {
@@ -284,8 +323,9 @@ impl Worker {
     }
 
     async fn carry_out(&mut self, todo: &Todo, view: &View) -> Result<(), Cause> {
-        if !view.taking_part && view.revision >= self.taking_part {
-            // Somebody removed the key, and the others count on this node no more.
+        if !(view.taking_part && view.list_is_there) && view.revision >= self.taking_part {
+            // Somebody removed the key, and the others count on this node no more; or who wrote down what its
+            // list is has gone.
             self.taking_part = self.try_to_take_part().await?;
         }
         self.release(&todo.release).await?;
@@ -296,26 +336,33 @@ impl Worker {
         // Somebody removed the claim, or took it.
         self.jobs.check(view);
         let running = self.jobs.all();
+        let moving = running.values().filter(|shard| shard.is_stopping()).count();
+        let mut may_move = self.most_moving.saturating_sub(moving);
         let mut todo = Todo::default();
         let may_claim = self.session.registered_at().is_some();
-        let planned = view.planned(&self.work.name, &self.node.id, now);
+        let planned = view.planned(&self.work.name, &self.work.list, &self.node.id, now);
         for (place, (claim, planned)) in view.claims.iter().zip(planned).enumerate() {
             match (self.jobs.own(claim), running.get(&place)) {
-                (own, Some(shard)) if own == Some(shard.token()) && !planned => shard.stop(),
+                (own, Some(shard)) if own == Some(shard.claim()) && !planned => {
+                    if may_move > 0 && !shard.is_stopping() {
+                        may_move -= 1;
+                        shard.stop();
+                    }
+                }
                 (_, Some(_)) => {}
-                (Some(token), None) if !planned || self.was_released(place, token) => {
+                (Some(revision), None) if !planned || self.was_released(place, revision) => {
                     match self.released.get(&place) {
                         Some(Released { told, .. })
-                            if self.was_released(place, token) && now < *told + REPEAT =>
+                            if self.was_released(place, revision) && now < *told + REPEAT =>
                         {
                             todo.look_again(*told + REPEAT);
                         }
-                        _ => todo.release.push((place, Some(token))),
+                        _ => todo.release.push((place, Some(revision))),
                     }
                 }
-                (Some(token), None) => match self.backoffs.get(&place) {
+                (Some(revision), None) => match self.backoffs.get(&place) {
                     Some(backoff) if now < backoff.until => todo.look_again(backoff.until),
-                    _ => self.begin(place, token, now),
+                    _ => self.begin(place, revision, now),
                 },
                 (None, _) if !may_claim => {}
                 (None, _) if !planned => match *claim {
@@ -336,14 +383,16 @@ impl Worker {
         todo
     }
 
-    fn was_released(&self, place: usize, token: i64) -> bool {
+    fn was_released(&self, place: usize, revision: i64) -> bool {
         let released = self.released.get(&place);
-        released.is_some_and(|released| released.token == token)
+        released.is_some_and(|released| released.revision == revision)
     }
 
-    fn begin(&mut self, place: usize, token: i64, begun: Instant) {
-        let name = Arc::clone(&self.work.shards[place]);
-        let shard = Shard::new(place as u32, name, token, Arc::clone(&self.session));
+    fn begin(&mut self, place: usize, revision: i64, begun: Instant) {
+        let name = Arc::clone(self.work.list.name(place));
+        let token = self.node.generation.token(revision);
+        let claim = Claimed { revision, token };
+        let shard = Shard::new(place as u32, name, claim, Arc::clone(&self.session));
         let job = Job {
             shard: shard.clone(),
             begun,
@@ -411,9 +460,9 @@ impl Worker {
             until: Some(Instant::now() + REPEAT),
             claims: shards.iter().map(|&(place, _)| place).collect(),
         };
-        let options = || Some(PutOptions::new().with_lease(self.session.lease));
+        let options = || Some(PutOptions::new().with_lease(self.session.lease.id));
         let claims = shards.iter().map(|&(place, released)| {
-            let key = self.keys.shard(&self.work.shards[place]);
+            let key = self.keys.shard(self.work.list.name(place));
             let free = match released {
                 None => Compare::create_revision(&*key, CompareOp::Equal, 0),
                 Some(revision) => Compare::mod_revision(&*key, CompareOp::Equal, revision),
@@ -433,16 +482,16 @@ impl Worker {
             return Ok(());
         }
         let told = Instant::now();
-        for &(place, token) in shards {
-            if let Some(token) = token {
-                self.released.insert(place, Released { token, told });
+        for &(place, revision) in shards {
+            if let Some(revision) = revision {
+                self.released.insert(place, Released { revision, told });
             }
         }
-        let lease = self.session.lease;
-        let releases = shards.iter().map(|&(place, token)| {
-            let key = self.keys.shard(&self.work.shards[place]);
-            let own = match token {
-                Some(token) => Compare::mod_revision(&*key, CompareOp::Equal, token),
+        let lease = self.session.lease.id;
+        let releases = shards.iter().map(|&(place, revision)| {
+            let key = self.keys.shard(self.work.list.name(place));
+            let own = match revision {
+                Some(revision) => Compare::mod_revision(&*key, CompareOp::Equal, revision),
                 None => Compare::lease(&*key, CompareOp::Equal, lease),
             };
             // It goes away with the lease, if nobody claims it before.
@@ -461,10 +510,10 @@ impl Worker {
         while !operations.is_empty() {
             let rest = operations.split_off(operations.len().min(BATCH));
             let member = self.node.prefix.member(&self.node.id);
-            let is_member = Compare::lease(member, CompareOp::Equal, self.session.lease);
+            let is_member = Compare::lease(member, CompareOp::Equal, self.session.lease.id);
             let txn = Txn::new().when([is_member]).and_then(operations);
             let ask = |mut client: Client| async move { client.txn(txn).await };
-            let answer = self.node.ask(ask).await?;
+            let answer = self.node.ask(self.session.lease.of(), ask).await?;
             revision = answer
                 .header()
                 .ok_or_else(Cause::without_header)?
@@ -481,14 +530,14 @@ impl Worker {
         let on = self.own_key();
         let ask = |mut client: Client| async move { client.delete(on, None).await };
         // Not for long, because jobs may have stopped meanwhile.
-        let left = timeout(LEAVE, self.node.ask(ask)).await;
+        let left = timeout(LEAVE, self.node.ask(self.session.lease.of(), ask)).await;
         let mut answering = matches!(left, Ok(Ok(_)));
         let mut stopped: Vec<Release> = Vec::new();
         for (place, claim) in view.iter().flat_map(|view| view.claims.iter().enumerate()) {
-            if let Some(token) = self.jobs.own(claim)
+            if let Some(revision) = self.jobs.own(claim)
                 && !self.jobs.runs(place)
             {
-                stopped.push((place, Some(token)));
+                stopped.push((place, Some(revision)));
             }
         }
         // Nothing was begun under these, if there are any.
@@ -519,9 +568,9 @@ impl Worker {
     }
 
     fn stopped(&mut self, place: usize, outcome: Outcome) -> Option<Release> {
-        let token = self.jobs.shard(place)?.token();
+        let revision = self.jobs.shard(place)?.claim();
         self.note(place, outcome);
-        Some((place, Some(token)))
+        Some((place, Some(revision)))
     }
 }
 

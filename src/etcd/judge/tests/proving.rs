@@ -120,7 +120,7 @@ fn while_a_start_depends_on_it_no_layer_may_be_slow_or_silent() {
 fn before_it_was_alive_patience_is_shown_also_where_a_start_depends_on_it() {
     let mut case = Case::new(config(["http://a"]));
     case.judge.prove(true);
-    case.judge.opened(0, case.t0);
+    case.judge.opened(0, Some(1), case.t0);
     case.ask(0);
     case.fail(0, Kind::Read, no_leader(), 0, 10);
     assert_eq!(case.next(3_349), None);
@@ -181,28 +181,62 @@ fn what_hangs_after_a_slow_answer_is_not_called_slow() {
 }
 
 #[test]
-fn another_cluster_gives_no_evidence_and_no_alarm() {
+fn of_two_clusters_nothing_is_evidence_and_nothing_else_is_told() {
     let mut case = Case::new(config(["http://a", "http://b"]));
-    case.judge.opened(0, case.t0);
-    case.judge.opened(1, case.t0);
+    case.judge.opened(0, Some(1), case.t0);
     case.all_from(0, 0);
     case.lives(0);
-    let asked = case.asked(Kind::Read, 1_400);
-    case.answer(1, asked, store(2, 9, 2), 1_400);
-    assert!(case.judge.seats()[1].foreign());
-    case.judge.asked(Kind::Write, case.at(8_000));
-    case.fail(
-        1,
-        Kind::Write,
-        Cause::alarm(Fault::NoSpace, &[1]),
-        8_000,
-        8_000,
+    case.judge.opened(1, Some(2), case.at(1_400));
+    let (class, text) = case.fails(1_400);
+    assert_eq!(class, "misdirected");
+    assert!(
+        text.contains("http://a:2379 is of cluster 1, http://b:2379 is of cluster 2. To do: "),
+        "{text}"
     );
-    case.read(0, 7, 8_000);
-    case.lives(8_000);
-    case.write(1, 8_000);
-    case.read(0, 7, 11_350);
-    assert_eq!(case.fails(11_350).0, "write_path", "it was never answered");
+    case.judge.asked(Kind::Write, case.at(2_000));
+    let alarm = Cause::alarm(Fault::NoSpace, &[1]);
+    case.fail(1, Kind::Write, alarm, 2_000, 2_000);
+    for at in [2_900, 4_400, 60_000] {
+        case.all_from(0, at);
+        assert_eq!(case.fails(at).0, "misdirected", "at {at}");
+    }
+    // Nobody answers for the second one any more. What was answered meanwhile is no evidence.
+    case.judge.lost(1, refused(), case.at(60_010));
+    assert_eq!(case.next(60_010), None);
+    case.all_from(0, 60_020);
+    case.lives(60_020);
+}
+
+#[test]
+fn an_endpoint_that_another_client_saw_leading_to_another_cluster_is_told() {
+    let mut case = Case::new(config(["http://a"]));
+    let clusters = Arc::clone(&case.judge.config.clusters.0);
+    case.judge.opened(0, Some(1), case.t0);
+    case.all_from(0, 0);
+    case.lives(0);
+    clusters.saw(0, 2, case.at(10));
+    let (class, text) = case.fails(10);
+    assert_eq!(class, "misdirected");
+    assert!(
+        text.contains("http://a:2379 is of cluster 2 and of cluster 1"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_cluster_that_is_not_the_expected_one_is_told() {
+    let mut case = Case::new(config(["http://a"]).expect_cluster(0x2f));
+    case.judge.opened(0, Some(1), case.t0);
+    let (class, text) = case.fails(0);
+    assert_eq!(class, "misdirected");
+    assert!(
+        text.contains("http://a:2379 is of cluster 1; expected is cluster 2f. To do: "),
+        "{text}"
+    );
+    let mut case = Case::new(config(["http://a"]).expect_cluster(1));
+    case.judge.opened(0, Some(1), case.t0);
+    case.all_from(0, 0);
+    case.lives(0);
 }
 
 #[test]

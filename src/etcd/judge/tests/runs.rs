@@ -128,7 +128,7 @@ fn a_write_path_that_is_checked_now_and_then_is_logged_once_all_the_same() {
         if round % 2 == 1 {
             run.case.judge.lost(1, refused(), run.now);
         } else if round > 0 {
-            run.case.judge.opened(1, run.now);
+            run.case.judge.opened(1, Some(1), run.now);
             run.look(1);
         }
         let told = run.until(until, |index, kind| match (index, kind) {
@@ -178,7 +178,7 @@ impl Run {
 
     fn open(&mut self) {
         for index in 0..self.case.judge.seats().len() {
-            self.case.judge.opened(index, self.now);
+            self.case.judge.opened(index, Some(1), self.now);
             self.look(index);
         }
     }

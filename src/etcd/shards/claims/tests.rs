@@ -20,9 +20,13 @@ struct Store {
 
 impl Store {
     fn new() -> Self {
+        Self::with(List::numbered(2))
+    }
+
+    fn with(list: List) -> Self {
         let work = Work {
             name: "w".to_owned(),
-            shards: ["0", "1"].map(Arc::from).to_vec(),
+            list,
             job: Box::new(|_| Box::pin(async { Ok(()) })),
         };
         let keys = Prefix::parse("p").expect("valid").work("w");
@@ -36,6 +40,10 @@ impl Store {
     }
 
     fn put(&mut self, key: &str, value: &str, lease: i64) {
+        self.put_bytes(key, value.as_bytes(), lease);
+    }
+
+    fn put_bytes(&mut self, key: &str, value: &[u8], lease: i64) {
         self.revision += 1;
         let entry = Entry {
             value: value.into(),
@@ -63,6 +71,10 @@ impl Store {
     fn view(&mut self) -> View {
         self.view_after(Duration::ZERO, false)
     }
+}
+
+fn planned(view: &View, id: &str, now: Instant) -> Vec<bool> {
+    view.planned("w", &List::numbered(2), id, now)
 }
 
 #[test]
@@ -111,21 +123,21 @@ fn a_claim_that_vanishes_is_left_alone_and_one_that_was_released_is_not() {
 #[test]
 fn who_takes_part_twice_counts_once_and_who_only_claims_does_not_count() {
     let mut store = Store::new();
-    store.put("on/a/7", "", 7);
-    store.put("on/a/8", "", 8);
-    store.put("on/b/9", "", 9);
+    store.put("on/a/7", "2", 7);
+    store.put("on/a/8", "2", 8);
+    store.put("on/b/9", "2", 9);
     store.put("shard/0", "c", 10);
     store.put("shard/1", "a", 7);
     let view = store.view();
-    assert!(view.on.iter().eq(["a", "b"]) && view.taking_part);
+    assert!(view.on.keys().eq(["a", "b"]) && view.taking_part);
     // One each: a keeps what it has, and b waits for the other until c has released it.
-    assert_eq!(view.planned("w", "a", store.now), [false, true]);
-    assert_eq!(view.planned("w", "b", store.now), [true, false]);
-    assert_eq!(view.planned("w", "c", store.now), [false, false]);
+    assert_eq!(planned(&view, "a", store.now), [false, true]);
+    assert_eq!(planned(&view, "b", store.now), [true, false]);
+    assert_eq!(planned(&view, "c", store.now), [false, false]);
     store.remove("on/a/7");
     let view = store.view();
     assert!(
-        view.on.contains("a") && !view.taking_part,
+        view.on.contains_key("a") && !view.taking_part,
         "by another lease"
     );
 }
@@ -144,8 +156,11 @@ fn what_nobody_of_ours_wrote_is_left_alone() {
     ] {
         store.put(key, "a", 7);
     }
-    store.put("on/stranger/7", "", 0);
-    store.put("on/a/8", "", 7);
+    store.put("on/stranger/7", "2", 0);
+    store.put("on/a/8", "2", 7);
+    store.put("on/a/7", "so many", 7);
+    store.put("list/xyz", "junk", 7);
+    store.put("list/00000000000000ff", "junk", 7);
     let view = store.view();
     assert_eq!((view.on, view.claims), (before.on, before.claims));
     // In the place of a claim it is in the way of one.
@@ -167,6 +182,9 @@ fn what_nobody_of_ours_wrote_is_left_alone() {
         "on//7",
         "junk",
         "on/stranger/7",
+        "on/a/7",
+        "list/xyz",
+        "list/00000000000000ff",
         "shard/0",
         "shard/1",
     ] {
@@ -182,15 +200,15 @@ fn what_nobody_of_ours_wrote_is_left_alone() {
 fn who_is_back_in_time_finds_its_shard() {
     for owner in ["a", "b"] {
         let mut store = Store::new();
-        store.put("on/a/7", "", 7);
-        store.put("on/b/8", "", 8);
-        store.put("on/c/9", "", 9);
+        store.put("on/a/7", "2", 7);
+        store.put("on/b/8", "2", 8);
+        store.put("on/c/9", "2", 9);
         store.put("shard/0", owner, 6);
         store.put("shard/1", "c", 9);
         store.view();
         store.remove("shard/0");
         let view = store.view();
-        let planned = |id, at| view.planned("w", id, at)[0];
+        let planned = |id, at| planned(&view, id, at)[0];
         let free = store.now + GRACE;
         for (id, at) in [("a", store.now), ("b", store.now), ("a", free), ("b", free)] {
             assert_eq!(planned(id, at), id == owner, "{owner} {id}");
@@ -206,10 +224,78 @@ fn who_is_back_in_time_finds_its_shard() {
 /// What a and b make of the same records without having seen what was before.
 fn fresh() -> [Vec<bool>; 2] {
     let mut store = Store::new();
-    store.put("on/a/7", "", 7);
-    store.put("on/b/8", "", 8);
-    store.put("on/c/9", "", 9);
+    store.put("on/a/7", "2", 7);
+    store.put("on/b/8", "2", 8);
+    store.put("on/c/9", "2", 9);
     store.put("shard/1", "c", 9);
     let view = store.view();
-    ["a", "b"].map(|id| view.planned("w", id, store.now))
+    ["a", "b"].map(|id| planned(&view, id, store.now))
+}
+
+#[test]
+fn what_another_list_has_is_left_to_its_nodes_and_nobody_is_warned_of_each_key() {
+    let mut store = Store::new();
+    store.put("on/a/7", "2", 7);
+    store.put("on/b/8", "4", 8);
+    store.put("shard/3", "b", 8);
+    store.put("shard/1", "b", 8);
+    let view = store.view();
+    assert!(!store.follower.strange.has(b"p/work/w/shard/3"));
+    // Both know 0 and 1.
+    let both = ["a", "b"].map(|id| planned(&view, id, store.now));
+    assert_eq!(both, [[true, false], [false, true]]);
+    // Nobody who takes part has it now.
+    store.remove("on/b/8");
+    store.view();
+    assert!(store.follower.strange.has(b"p/work/w/shard/3"));
+}
+
+/// It was started anew with another list, and its former registration is there still.
+#[test]
+fn who_takes_part_twice_has_the_list_that_it_told_last() {
+    let mut store = Store::new();
+    store.put("on/a/9", "2", 9);
+    store.put("on/a/7", "4", 7);
+    let view = store.view();
+    assert_eq!(view.on.get("a"), Some(&Identity::Numbered(4)));
+    assert!(view.lists.keys().eq([&Identity::Numbered(4)]));
+}
+
+#[test]
+fn lists_with_names_are_known_as_long_as_their_records_are_there() {
+    let jobs = |names: &[&str]| List::named(&names.iter().map(|&name| name.to_owned()).collect());
+    let (own, other) = (jobs(&["x", "y"]), jobs(&["y", "z"]));
+    let mut store = Store::with(jobs(&["x", "y"]));
+    let key = |list: &List| {
+        format!(
+            "list/{}",
+            list.identity().record_name().expect("it has names")
+        )
+    };
+    let view = store.view();
+    assert!(!view.list_is_there);
+    store.put_bytes(&key(&own), &own.record().expect("it has names"), 7);
+    store.put("on/a/7", &own.identity().to_string(), 7);
+    store.put("on/b/8", &other.identity().to_string(), 8);
+    let view = store.view();
+    assert!(view.list_is_there);
+    let here = |view: &View, id| view.planned("w", &own, id, Instant::now());
+    assert_eq!(
+        here(&view, "a"),
+        [true, true],
+        "what b has is not known yet"
+    );
+    store.put_bytes(&key(&other), &other.record().expect("it has names"), 8);
+    let view = store.view();
+    assert_eq!(
+        view.lists.get(&other.identity()),
+        Some(&parse_record(&other.record().expect("it has names")))
+    );
+    // One of the two has y, and both agree on it.
+    let (a, b) = (here(&view, "a"), other_here(&view, &other, "b"));
+    assert!(a[0] && b[1] && a[1] != b[0], "{a:?} {b:?}");
+}
+
+fn other_here(view: &View, list: &List, id: &str) -> Vec<bool> {
+    view.planned("w", list, id, Instant::now())
 }

@@ -4,13 +4,22 @@ use std::task::Waker;
 use tokio::time::{Instant, advance, sleep};
 
 use super::*;
+use crate::etcd::membership::Lease;
+use crate::etcd::suspension::{Moment, by_the_system};
 
 const SECOND: Duration = Duration::from_secs(1);
+const LEASE: Lease = Lease { id: 7, cluster: 1 };
 
 fn shard(allowed: Duration) -> (Arc<Session>, Shard) {
-    let session = Arc::new(Session::new(7, Instant::now()));
-    session.allow(Instant::now(), allowed);
-    let shard = Shard::new(0, "0".into(), 1, Arc::clone(&session));
+    let suspended = by_the_system();
+    let now = Moment::now(&suspended);
+    let session = Arc::new(Session::new(LEASE, now, suspended));
+    session.allow(now, allowed);
+    let claim = Claimed {
+        revision: 1,
+        token: 1,
+    };
+    let shard = Shard::new(0, "0".into(), claim, Arc::clone(&session));
     (session, shard)
 }
 
@@ -34,7 +43,7 @@ async fn work_ends_when_the_lease_does_and_goes_on_when_it_is_renewed() {
     let begun = Instant::now();
     let renewing = async {
         sleep(2 * SECOND).await;
-        session.allow(Instant::now(), 3 * SECOND + SECOND / 2);
+        session.allow(Moment::now(&by_the_system()), 3 * SECOND + SECOND / 2);
     };
     let (outcome, ()) = tokio::join!(shard.clone().run(working(&done)), renewing);
     assert!(matches!(outcome, Outcome::Lost));

@@ -4,6 +4,12 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Of shards with these numbers: 0, 1, and so on.
+fn plan(work: &str, members: &[&str], holders: &[Option<usize>]) -> Vec<Option<usize>> {
+    let shards: Vec<u64> = (0..).take(holders.len()).collect();
+    super::plan(work, members, &shards, holders)
+}
+
 /// Who holds what: a letter for the member at that place, a dot for nobody.
 fn planned(members: &[&str], holders: &str) -> String {
     let holders: Vec<Option<usize>> = holders.bytes().map(place_of).collect();
@@ -70,7 +76,7 @@ fn the_plan_is_the_same_everywhere_and_for_ever() {
         (3, 0x06c4_5d18_8009_454f),
     ] {
         assert_eq!(score(0, number), output);
-        assert_eq!(shard_score(0, number as usize - 1), output);
+        assert_eq!(shard_score(0, number - 1), output);
     }
     // FNV-1a of no text but the byte between, and of one with letters on both sides.
     assert_eq!(seed("", ""), mix(0xaf64_724c_8602_eb6e));
@@ -123,7 +129,7 @@ fn similar_names_and_neighbouring_shards_have_unrelated_scores() {
     let seeds: Vec<u64> = (0..MEMBERS)
         .map(|member| seed("work", &format!("node-{member}")))
         .collect();
-    let best = |shard| (0..MEMBERS).max_by_key(|&place| shard_score(seeds[place], shard));
+    let best = |shard| (0..MEMBERS).max_by_key(|&place| shard_score(seeds[place], shard as u64));
     let mut alone = [0; MEMBERS];
     let mut pairs = [[0; MEMBERS]; MEMBERS];
     for shard in 0..64_000 {
@@ -332,7 +338,7 @@ impl Case {
                 if self.holders[shard] == Some(place) {
                     let stays = *planned == Some(place);
                     let list = if stays { &mut kept } else { &mut lost };
-                    list.push(shard_score(seeds[place], shard));
+                    list.push(shard_score(seeds[place], shard as u64));
                 }
             }
             // Whoever gives something up gets nothing, and keeps what suits it best.
@@ -349,7 +355,7 @@ impl Case {
             }
             // Whom it suits better has no room left by then.
             for (place, &seed) in seeds.iter().enumerate() {
-                let better = shard_score(seed, shard) > shard_score(seeds[to], shard);
+                let better = shard_score(seed, shard as u64) > shard_score(seeds[to], shard as u64);
                 assert!(!better || has[place] == counts[place], "{self:?}");
             }
             has[to] += 1;

@@ -1,6 +1,9 @@
 #![cfg(feature = "test-util")]
 
 use super::*;
+use crate::etcd::membership::Lease;
+use crate::etcd::shards::list::Identity;
+use crate::etcd::suspension::{Moment, by_the_system};
 use crate::etcd::{EtcdConfig, Shards};
 use crate::test_util::Detached;
 
@@ -8,24 +11,40 @@ const LEASE: i64 = 7;
 
 /// A worker that decides, and is never heard of in etcd.
 fn worker(ctx: Context) -> Worker {
+    worker_of(1, ctx)
+}
+
+/// So many shards.
+fn worker_of(shards: u32, ctx: Context) -> Worker {
     let etcd = EtcdConfig::new(["http://127.0.0.1:1"]).expect("valid");
     let membership = Membership::builder(etcd, "p", "a").build().expect("valid");
     let idle = |shard: Shard| async move {
         shard.stopping().await;
         Ok(())
     };
-    let shards = Shards::new(&membership, "w", 1, idle).expect("valid");
-    let session = Session::new(LEASE, Instant::now());
-    session.allow(Instant::now(), Duration::from_secs(3_600));
+    let shards = Shards::new(&membership, "w", shards, idle).expect("valid");
+    let lease = Lease {
+        id: LEASE,
+        cluster: 1,
+    };
+    let suspended = by_the_system();
+    let now = Moment::now(&suspended);
+    let session = Session::new(lease, now, suspended);
+    session.allow(now, Duration::from_secs(3_600));
     session.register(1);
     let node = Arc::clone(membership.node());
     Worker::new(node, shards.work, Arc::new(session), ctx)
 }
 
 fn view(revision: i64, on: &[&str], claims: Vec<Claim>) -> View {
+    let list = Identity::Numbered(claims.len() as u32);
     View {
         revision,
-        on: on.iter().map(|&id| id.to_owned()).collect(),
+        on: on.iter().map(|&id| (id.to_owned(), list)).collect(),
+        lists: [(list, None)].into(),
+        list_is_there: true,
+        unowned: BTreeMap::new(),
+        as_of: None,
         taking_part: true,
         claims,
     }
@@ -40,8 +59,8 @@ fn held(by: &str, lease: i64, revision: i64) -> Claim {
 }
 
 /// That of the shard that runs.
-fn token(worker: &Worker) -> i64 {
-    worker.jobs.shard(0).expect("it runs").token()
+fn claim(worker: &Worker) -> i64 {
+    worker.jobs.shard(0).expect("it runs").claim()
 }
 
 /// The job has ended, and its worker has heard of it.
@@ -81,7 +100,7 @@ async fn a_claim_that_was_given_up_is_never_worked_under_again() {
     // A new claim is another matter.
     let again = view(12, &["a"], vec![held("a", LEASE, 12)]);
     assert!(worker.decide(&again, later).release.is_empty());
-    assert_eq!(token(&worker), 12);
+    assert_eq!(claim(&worker), 12);
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,10 +114,10 @@ async fn who_has_lost_a_claim_does_not_begin_before_it_has_ended() {
     let anew = view(10, &["a"], vec![held("a", LEASE, 10)]);
     worker.decide(&anew, Instant::now());
     assert!(first.check().is_err());
-    assert_eq!(token(&worker), 8, "it may still be at work");
+    assert_eq!(claim(&worker), 8, "it may still be at work");
     end(&mut worker).await;
     worker.decide(&anew, Instant::now());
-    assert_eq!(token(&worker), 10);
+    assert_eq!(claim(&worker), 10);
     // The same id, but another lease: an earlier life of this node.
     worker.decide(&view(11, &["a"], vec![held("a", 6, 11)]), Instant::now());
     end(&mut worker).await;
@@ -144,5 +163,27 @@ async fn a_claim_that_is_gone_ends_the_work_also_while_it_drains() {
         assert!(shard.check().is_ok(), "it drains");
         worker.jobs.check(&view(9, &["a"], vec![gone]));
         assert!(shard.check().is_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_shards_are_given_up_at_once_than_is_allowed() {
+    for (most, told) in [(1, 1), (2, 2), (3, 2)] {
+        let run = Detached::new("w");
+        let mut worker = worker_of(4, run.context()).moving_at_most(most);
+        let held_by_a = |revision| held("a", LEASE, revision);
+        let claims: Vec<Claim> = (5..9).map(held_by_a).collect();
+        worker.decide(&view(9, &["a"], claims.clone()), Instant::now());
+        let stopping = |worker: &Worker| {
+            let jobs = worker.jobs.all();
+            jobs.values().filter(|shard| shard.is_stopping()).count()
+        };
+        assert_eq!(stopping(&worker), 0);
+        // Half of them are to go to the one who came.
+        let two = view(10, &["a", "b"], claims);
+        worker.decide(&two, Instant::now());
+        assert_eq!(stopping(&worker), told, "{most} at once");
+        worker.decide(&two, Instant::now());
+        assert_eq!(stopping(&worker), told, "{most} at once, seen again");
     }
 }

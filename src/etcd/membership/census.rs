@@ -1,0 +1,57 @@
+//! Before a lease is taken: of which cluster each endpoint is.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use etcd_client::{Error, StatusResponse};
+use tokio::time::{Instant, timeout};
+
+use super::node::Node;
+use crate::etcd::line::Headed;
+
+impl Node {
+    /// Asks each endpoint that has not answered lately. A probe that is built from a clone of the same
+    /// configuration hears of all of them, so that mostly nobody is left; nor is the one that grants the lease,
+    /// which tells it anyhow.
+    pub(super) async fn ask_around(&self) {
+        let config = &self.config;
+        let unheard = config.clusters.unheard(config.lately(), Instant::now());
+        let granting = self.lease_line.index();
+        let asked = unheard.into_iter().filter(|&index| index != granting);
+        all(asked.map(|index| self.ask_for_cluster(index)).collect()).await;
+    }
+
+    async fn ask_for_cluster(&self, index: usize) {
+        let url = self.config.endpoints[index].url();
+        let asked = timeout(WITHIN, async {
+            let mut client = self.config.dial(url).await?;
+            client.status().await
+        });
+        // Who does not answer cannot grant a lease either.
+        let told: Option<Result<StatusResponse, Error>> = asked.await.ok();
+        if let Some(Ok(status)) = told
+            && let Some(header) = status.headed()
+        {
+            let cluster = header.cluster_id();
+            self.config.clusters.saw(index, cluster, Instant::now());
+        }
+    }
+}
+
+/// Awaits all of them together.
+async fn all(futures: Vec<impl Future<Output = ()>>) {
+    let mut left: Vec<Pin<Box<_>>> = futures.into_iter().map(Box::pin).collect();
+    poll_fn(|cx| {
+        left.retain_mut(|future| future.as_mut().poll(cx).is_pending());
+        match left.is_empty() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    })
+    .await;
+}
+
+/// A lease that is asked for meanwhile is not believed before, so this counts against the start deadline.
+const WITHIN: Duration = Duration::from_secs(1);
