@@ -36,12 +36,9 @@ fn no_shard_runs_twice_and_all_is_well_in_the_end_64_to_127() {
     judge(64..128);
 }
 
-/// Of one seed. Not of all: with seed 3 an observation was seen to come a tick of 10 ms later in one of two
-/// runs. The likely cause: tokio's watch channel wakes those who wait for it in an order that it draws, and a
-/// membership and its works wait together for several of these.
 #[test]
 fn a_seed_gives_the_same_trace_twice() {
-    for seed in [0] {
+    for seed in share(0..64) {
         let scenario = Scenario::of(seed);
         let outcomes = [(); 2].map(|()| simulate(&scenario).unwrap_or_else(|why| panic!("{why}")));
         let [one, other] = &outcomes;
