@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::fleet::Setup;
 use super::{NODES, hosts};
 use crate::net::Chance;
 
@@ -132,6 +133,22 @@ impl Scenario {
         last.unwrap_or_default() + CALM
     }
 
+    /// The fleet that it happens to.
+    pub(super) fn setup(&self) -> Setup {
+        Setup {
+            members: self.members,
+            spread: false,
+            starts: self.starts.to_vec(),
+            ttl: TTL,
+            margin: MARGIN,
+            drains_for: self.drains_for,
+            heeds_probes: self.heeds_probes,
+            latency: self.latency,
+            within: self.end() + Duration::from_secs(5),
+            seed: self.seed,
+        }
+    }
+
     /// The hosts of the cluster.
     pub(super) fn members(&self) -> Vec<String> {
         hosts(self.members)
@@ -144,5 +161,8 @@ impl Scenario {
     }
 }
 
+/// Of this, the lease in etcd has 5 s, and 1.5 s are the time to stop.
+const TTL: Duration = Duration::from_secs(6);
+const MARGIN: Duration = Duration::from_millis(500);
 /// A lease that runs out and is looked at late, a start that waits for it and fails, and another one.
 const CALM: Duration = Duration::from_secs(12);
