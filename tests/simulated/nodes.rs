@@ -11,7 +11,7 @@ mod record;
 mod scenario;
 mod trace;
 
-use crate::etcd::Condition;
+use crate::etcd::{Condition, Whom};
 use crate::judged::in_ten_seconds;
 use crate::net::{HOST, Traffic};
 pub use record::{Record, Run};
@@ -145,6 +145,9 @@ fn turn(fleet: &mut Fleet, scenario: &Scenario, scene: Scene, begins: bool) {
         (Episode::NoLeader, _) => condition(&|condition| condition.leader = false),
         (Episode::Stalled, _) => condition(&|condition| condition.commits = false),
         (Episode::Slow, _) => condition(&|condition| condition.slower = scene.slower),
+        (Episode::Deaf, _) => condition(&|condition| condition.deaf = Whom::All),
+        (Episode::Deposed, _) if members.len() == 1 => {}
+        (Episode::Deposed, _) => condition(&|condition| condition.deposed = Whom::One(0)),
         (Episode::NodeCutOff, true) => members.iter().for_each(|host| sim.partition(&*id, &**host)),
         (Episode::NodeCutOff, false) => members.iter().for_each(|host| sim.repair(&*id, &**host)),
         (Episode::NodeCutTo, true) => members

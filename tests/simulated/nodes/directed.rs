@@ -36,10 +36,13 @@ impl Setup {
         }
     }
 
-    /// With a lease of 15 s, which is renewed every 3 s. A question may take 1.5 s.
+    /// With a lease of 15 s, which is renewed every 3 s. A question may take 1.5 s. Functions do not stop
+    /// by themselves when the service does, which the fence of the policy sees to before the lease's
+    /// own time is over.
     fn slowly_renewed(nodes: usize) -> Self {
         Self {
             ttl: s(16.0),
+            drains_for: s(60.0),
             ..Self::of(nodes)
         }
     }

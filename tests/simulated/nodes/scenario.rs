@@ -31,10 +31,15 @@ pub enum Episode {
     NodeStopped,
     /// One node is gone from one instant to the next, and comes back.
     NodeKilled,
+    /// No watch tells what changes, and all stay open.
+    Deaf,
+    /// The member that is asked first was the leader, and does not know that there is another one: it goes
+    /// on renewing leases. A cluster of one has no other one.
+    Deposed,
 }
 
 impl Episode {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Silent,
         Self::NoLeader,
         Self::Stalled,
@@ -46,7 +51,14 @@ impl Episode {
         Self::Revoked,
         Self::NodeStopped,
         Self::NodeKilled,
+        Self::Deaf,
+        Self::Deposed,
     ];
+
+    /// Whether a node cannot ask the members meanwhile.
+    fn cuts_off(self) -> bool {
+        matches!(self, Self::NodeCutOff | Self::NodeCutTo | Self::NodeCutFrom)
+    }
 }
 
 /// An episode, and its time.
@@ -98,10 +110,16 @@ impl Scenario {
         let mut scenes = Vec::new();
         for _ in 0..2 + chance.below(2) {
             let begins = at + chance.ms(3_000, 6_000);
-            // Some are over before a lease can be lost, and some are not.
-            at = begins + chance.ms(1_000, 9_000);
+            let episode = Episode::ALL[chance.below(Episode::ALL.len() as u64) as usize];
+            // Some are over before a lease can be lost, and some are not. Of those that keep a node from
+            // the members half last longer than its lease.
+            at = begins
+                + match episode.cuts_off() && chance.below(2) == 0 {
+                    true => chance.ms(6_500, 10_000),
+                    false => chance.ms(1_000, 9_000),
+                };
             scenes.push(Scene {
-                episode: Episode::ALL[chance.below(Episode::ALL.len() as u64) as usize],
+                episode,
                 begins,
                 ends: at,
                 node: chance.below(NODES as u64) as usize,
