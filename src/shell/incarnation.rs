@@ -516,3 +516,6 @@ impl std::fmt::Debug for Hold {
         f.debug_tuple("Hold").field(&self.0.name()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

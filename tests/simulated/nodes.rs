@@ -2,22 +2,23 @@
 //!
 //! [`Scenario::of`] makes a scenario of a seed, and [`simulate`] judges who ran which shard when.
 
+#[cfg(test)]
+mod directed;
+mod fleet;
+mod lease;
 mod node;
 mod record;
 mod scenario;
 mod trace;
 
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
-use crate::etcd::{Cluster, Condition, Member, Settings};
+use crate::etcd::{Condition, Whom};
 use crate::judged::in_ten_seconds;
 use crate::net::{HOST, Traffic};
 pub use record::{Record, Run};
 pub use scenario::{Episode, Scenario, Scene};
 
+use fleet::Fleet;
 use node::Node;
-use trace::Trace;
 
 /// How many nodes there are.
 pub const NODES: usize = 3;
@@ -41,54 +42,31 @@ pub struct Outcome {
 ///
 /// What is not as it must be, with the scenario and the trace.
 pub fn simulate(scenario: &Scenario) -> Result<Outcome, String> {
-    let traffic: Arc<Mutex<Traffic>> = Arc::default();
-    let cluster = Cluster::new(Settings::default(), scenario.seed, Arc::clone(&traffic));
-    let cluster = Arc::new(cluster);
-    let (record, trace) = (Record::default(), Trace::default());
-    let mut sim = turmoil::Builder::new()
-        .rng_seed(scenario.seed)
-        .simulation_duration(scenario.end() + Duration::from_secs(5))
-        .tick_duration(Duration::from_millis(10))
-        .min_message_latency(scenario.latency / 2)
-        .max_message_latency(scenario.latency)
-        .tcp_capacity(4096)
-        .build();
-    for (index, host) in scenario.members().into_iter().enumerate() {
-        let member = Member {
-            cluster: Arc::clone(&cluster),
-            index,
-        };
-        sim.host(host, move || member.clone().serve());
-    }
-    let leader = Arc::clone(&cluster);
-    sim.host("leader", move || Arc::clone(&leader).lead());
-    let nodes: Vec<Node> = (0..NODES)
-        .map(|index| Node::new(index, scenario, &record, &trace, &traffic))
-        .collect();
-    for node in &nodes {
-        let software = node.clone();
-        sim.host(node.id(), move || software.clone().live());
-    }
-    let end = scenario.end();
-    sim.client("end", async move {
-        tokio::time::sleep(end).await;
-        Ok(())
-    });
+    let mut fleet = Fleet::new(&scenario.setup());
     let mut turns = scenario.turns().into_iter().peekable();
-    loop {
-        let now = sim.elapsed();
-        record.at(now);
+    let mut stepped = Ok(());
+    while stepped.is_ok() && fleet.sim.elapsed() < scenario.end() {
+        let now = fleet.sim.elapsed();
+        fleet.record.at(now);
         while let Some((_, scene, begins)) = turns.next_if(|(at, ..)| now >= *at) {
-            trace.add(now, format_args!("{scene:?} begins: {begins}"));
-            turn(&mut sim, scenario, &cluster, &nodes, scene, begins);
+            fleet
+                .trace
+                .add(now, format_args!("{scene:?} begins: {begins}"));
+            turn(&mut fleet, scenario, scene, begins);
         }
-        match sim.step() {
-            Ok(true) => break,
-            Ok(false) => {}
-            Err(error) => return Err(format!("{scenario:?}: {error}")),
-        }
+        stepped = fleet.step();
     }
-    let judged = record.judge().and_then(|()| at_rest(&record, &nodes));
+    let Fleet {
+        sim,
+        nodes,
+        record,
+        trace,
+        traffic,
+        ..
+    } = fleet;
+    let judged = stepped
+        .and_then(|()| record.judge())
+        .and_then(|()| at_rest(&record, &nodes));
     let running = record.running();
     // What still runs ends with this, and is no end that the nodes know of.
     drop(sim);
@@ -144,14 +122,13 @@ fn no_storm(scenario: &Scenario, traffic: &Traffic) -> Result<(), String> {
 }
 
 /// Begins or ends a scene.
-fn turn(
-    sim: &mut turmoil::Sim<'_>,
-    scenario: &Scenario,
-    cluster: &Cluster,
-    nodes: &[Node],
-    scene: Scene,
-    begins: bool,
-) {
+fn turn(fleet: &mut Fleet, scenario: &Scenario, scene: Scene, begins: bool) {
+    let Fleet {
+        sim,
+        cluster,
+        nodes,
+        ..
+    } = fleet;
     let now = sim.elapsed();
     let members = scenario.members();
     let node = &nodes[scene.node];
@@ -168,6 +145,9 @@ fn turn(
         (Episode::NoLeader, _) => condition(&|condition| condition.leader = false),
         (Episode::Stalled, _) => condition(&|condition| condition.commits = false),
         (Episode::Slow, _) => condition(&|condition| condition.slower = scene.slower),
+        (Episode::Deaf, _) => condition(&|condition| condition.deaf = Whom::All),
+        (Episode::Deposed, _) if members.len() == 1 => {}
+        (Episode::Deposed, _) => condition(&|condition| condition.deposed = Whom::One(0)),
         (Episode::NodeCutOff, true) => members.iter().for_each(|host| sim.partition(&*id, &**host)),
         (Episode::NodeCutOff, false) => members.iter().for_each(|host| sim.repair(&*id, &**host)),
         (Episode::NodeCutTo, true) => members
@@ -200,7 +180,7 @@ fn turn(
                 sim.set_link_latency(&*id, &**host, way);
             }
             if begins {
-                cluster.revoke_lease_of(&node.registration());
+                fleet.revoke_lease_of(scene.node);
             }
         }
         (Episode::NodeStopped, _) => node.want(!begins),

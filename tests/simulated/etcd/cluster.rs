@@ -8,7 +8,10 @@ use etcd_client::proto::{PbPutRequest, PbResponseHeader};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use super::faults::Condition;
+use super::faults::{Condition, Whom};
+#[cfg(test)]
+use super::gate::Hold;
+use super::gate::{Gate, Question, Side};
 use super::store::Store;
 use crate::lock;
 use crate::net::{Chance, Traffic, clock};
@@ -31,6 +34,19 @@ impl Default for Settings {
     }
 }
 
+/// One key, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(test), allow(dead_code))]
+pub(crate) struct Stored {
+    pub(crate) value: String,
+    /// Of its last change.
+    pub(crate) revision: i64,
+    /// 0 without one.
+    pub(crate) lease: i64,
+    /// When the lease runs out.
+    pub(crate) ends: Option<Duration>,
+}
+
 /// A cluster: its store, and how it is. There may be several.
 pub(crate) struct Cluster {
     id: u64,
@@ -38,6 +54,9 @@ pub(crate) struct Cluster {
     /// The condition changed. Wakes in the order of waiting, as tokio's watch channel does not.
     changed: Notify,
     store: Mutex<Store>,
+    /// As it was when a leader was deposed, who goes on from there.
+    stale: Mutex<Option<Store>>,
+    gate: Gate,
     /// The store changed. Likewise.
     written: Notify,
     chance: Mutex<Chance>,
@@ -56,6 +75,8 @@ impl Cluster {
             condition: Mutex::new(Condition::GOOD),
             changed: Notify::new(),
             store: Mutex::new(Store::new(REVISION, lease_ids, shortest_ttl)),
+            stale: Mutex::new(None),
+            gate: Gate::default(),
             written: Notify::new(),
             chance: Mutex::new(Chance(seed ^ 0xfa4e ^ id)),
             newest_answer: Mutex::new(0),
@@ -64,13 +85,20 @@ impl Cluster {
     }
 
     /// To be called between two steps of the simulation, and so told the time. A leader after a time
-    /// without one is a new one.
+    /// without one is a new one, and so is the one that another does not know of.
     pub(crate) fn set(&self, condition: Condition, now: Duration) {
         let before = std::mem::replace(&mut *lock(&self.condition), condition);
-        if condition.leader && !before.leader {
+        let is_deposed = condition.deposed != Whom::Nobody;
+        let was_deposed = before.deposed != Whom::Nobody;
+        if is_deposed != was_deposed {
+            *lock(&self.stale) = is_deposed.then(|| self.store().clone());
+        }
+        if condition.leader && !before.leader || is_deposed && !was_deposed {
             self.store().begin_term(now);
         }
         self.changed.notify_waiters();
+        // Who was deposed has missed something.
+        self.written.notify_waiters();
     }
 
     /// All data is lost.
@@ -80,16 +108,30 @@ impl Cluster {
         self.written.notify_waiters();
     }
 
-    /// Revokes a lease as an operator would, by hand: that of this key. Whether there was one.
-    pub(crate) fn revoke_lease_of(&self, key: &str) -> bool {
-        let mut store = self.store();
-        let revoked = match store.lease_of(key) {
-            0 => false,
-            lease => store.revoke(lease).is_ok(),
-        };
-        drop(store);
-        self.written.notify_waiters();
-        revoked
+    /// Revokes a lease as an operator would, by hand: that of this key. The lease, if there was one.
+    pub(crate) fn revoke_lease_of(&self, key: &str) -> Option<i64> {
+        self.write(|store| match store.lease_of(key) {
+            0 => None,
+            lease => store.revoke(lease).is_ok().then_some(lease),
+        })
+    }
+
+    /// Whether there is such a lease.
+    #[cfg(test)]
+    pub(crate) fn lives(&self, lease: i64) -> bool {
+        self.store().ends(lease).is_some()
+    }
+
+    /// What is stored under this key: of which revision, by which lease, and when that runs out.
+    pub(crate) fn stored(&self, key: &str) -> Option<Stored> {
+        let store = self.store();
+        let kv = store.get(key)?;
+        Some(Stored {
+            value: String::from_utf8_lossy(&kv.value).into_owned(),
+            revision: kv.mod_revision,
+            lease: kv.lease,
+            ends: store.ends(kv.lease),
+        })
     }
 
     /// What goes on without being asked: leases run out where that can be committed, and somebody else
@@ -128,8 +170,34 @@ impl Cluster {
         lock(&self.store)
     }
 
+    /// What a member makes of its own copy of the store.
+    pub(super) fn of_member<T>(&self, index: usize, look: impl FnOnce(&mut Store) -> T) -> T {
+        if self.now().deposed.is(index)
+            && let Some(stale) = &mut *lock(&self.stale)
+        {
+            return look(stale);
+        }
+        look(&mut self.store())
+    }
+
+    /// Holds up the next questions of this kind, so many of them.
+    #[cfg(test)]
+    pub(crate) fn hold(
+        &self,
+        side: Side,
+        count: usize,
+        which: impl Fn(Question<'_>) -> bool + Send + Sync + 'static,
+    ) -> Hold {
+        self.gate.hold(side, count, which)
+    }
+
+    /// Waits as long as the question is held up on this side.
+    pub(super) async fn pass(&self, side: Side, question: Question<'_>) {
+        self.gate.pass(side, question).await;
+    }
+
     /// Changes the store, and wakes who watches it.
-    pub(super) fn write<T>(&self, change: impl FnOnce(&mut Store) -> T) -> T {
+    pub(crate) fn write<T>(&self, change: impl FnOnce(&mut Store) -> T) -> T {
         let changed = change(&mut self.store());
         self.written.notify_waiters();
         changed

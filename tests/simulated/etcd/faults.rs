@@ -23,6 +23,10 @@ pub(crate) struct Condition {
     pub(crate) hangs_up: Whom,
     /// Who is far, and sends half of its replies so late that they arrive after their time.
     pub(crate) late: Whom,
+    /// Whose watches stay open and tell no changes. What changes meanwhile they never tell.
+    pub(crate) deaf: Whom,
+    /// Who was the leader, and does not know yet that there is another one since this began.
+    pub(crate) deposed: Whom,
 }
 
 /// Whom something happens to.
@@ -55,7 +59,14 @@ impl Condition {
         shows_alarms: true,
         hangs_up: Whom::Nobody,
         late: Whom::Nobody,
+        deaf: Whom::Nobody,
+        deposed: Whom::Nobody,
     };
+
+    /// Whether a member can have a quorum confirm what it says.
+    pub(super) fn leads(&self, index: usize) -> bool {
+        self.leader && !self.deposed.is(index)
+    }
 
     /// Whether writes are refused for want of space.
     pub(super) fn is_full(&self) -> bool {

@@ -4,6 +4,7 @@ use etcd_client::proto::*;
 use tonic::{Request, Response, Status};
 
 use super::faults::Condition;
+use super::gate::{Question, Side};
 use super::member::{Member, Replies, Reply, unused};
 
 #[tonic::async_trait]
@@ -12,16 +13,19 @@ impl PbKvService for Member {
         let range = request.into_inner();
         // What a member has itself it tells without asking anybody.
         let is_local = range.serializable;
-        let asked = self.asked(|now| is_local || now.leader).await;
+        let ready = |now: &Condition| is_local || now.leads(self.index);
+        let asked = self.asked(ready).await;
+        let question = Question::Read(&range);
+        self.cluster.pass(Side::Before, question).await;
         permitted(&self.cluster.now())?;
         // The revision is that of the read; the reply may be late.
-        let response = {
-            let store = self.cluster.store();
+        let response = self.of_own_store(|store| {
             let mut response = store.range(&range)?;
-            response.header = self.header(&store);
-            response
-        };
+            response.header = self.header(store);
+            Ok::<_, Status>(response)
+        })?;
         let revision = response.header.as_ref().map_or(0, |header| header.revision);
+        self.cluster.pass(Side::After, question).await;
         self.reply(asked).await;
         self.cluster.answered(revision);
         Ok(Response::new(response))
@@ -59,8 +63,13 @@ impl PbKvService for Member {
 
     async fn txn(&self, request: Request<PbTxnRequest>) -> Reply<PbTxnResponse> {
         let txn = request.into_inner();
+        let (member, held) = (self.clone(), txn.clone());
+        let held = async move {
+            let question = Question::Transaction(&held);
+            member.cluster.pass(Side::Before, question).await;
+        };
         let (asked, response) = self
-            .propose(move |member, store| {
+            .propose_after(held, move |member, store| {
                 let now = member.cluster.now();
                 if puts(&txn) {
                     writable(&now)?;

@@ -6,6 +6,7 @@ use etcd_client::proto::*;
 use tokio_stream::StreamExt;
 use tonic::{Request, Response, Streaming};
 
+use super::gate::{Question, Side};
 use super::kv::{has_space, sound};
 use super::member::{Member, Replies, Reply};
 use super::store::Renewal;
@@ -28,6 +29,7 @@ impl PbLeaseService for Member {
                 Ok(response)
             })
             .await?;
+        self.cluster.pass(Side::After, Question::Grant).await;
         self.reply(asked).await;
         Ok(Response::new(response))
     }
@@ -60,6 +62,7 @@ impl PbLeaseService for Member {
                 // The leader alone renews: nothing is committed.
                 let asked = member.asked(|now| now.leader).await;
                 let renewed = member.renewed(id).await;
+                member.cluster.pass(Side::After, Question::Renewal).await;
                 member.reply(asked).await;
                 if tell.send(Ok(renewed)).await.is_err() {
                     return;
@@ -73,24 +76,22 @@ impl PbLeaseService for Member {
         request: Request<PbLeaseTimeToLiveRequest>,
     ) -> Reply<PbLeaseTimeToLiveResponse> {
         let asked = self.asked(|now| now.leader).await;
-        let response = {
-            let store = self.cluster.store();
+        let response = self.of_own_store(|store| {
             let mut response = store.time_to_live(request.get_ref(), clock());
-            response.header = self.header(&store);
+            response.header = self.header(store);
             response
-        };
+        });
         self.reply(asked).await;
         Ok(Response::new(response))
     }
 
     async fn lease_leases(&self, _: Request<PbLeaseLeasesRequest>) -> Reply<PbLeaseLeasesResponse> {
         let asked = self.asked(|_| true).await;
-        let response = {
-            let store = self.cluster.store();
+        let response = self.of_own_store(|store| {
             let mut response = store.leases();
-            response.header = self.header(&store);
+            response.header = self.header(store);
             response
-        };
+        });
         self.reply(asked).await;
         Ok(Response::new(response))
     }
@@ -103,11 +104,10 @@ impl Member {
         loop {
             let mut written = pin!(self.cluster.written().notified());
             written.as_mut().enable();
-            let (renewal, header) = {
-                let mut store = self.cluster.store();
+            let (renewal, header) = self.of_own_store(|store| {
                 let renewal = store.renew(id, clock());
-                (renewal, self.header(&store))
-            };
+                (renewal, self.header(store))
+            });
             let ttl = match renewal {
                 Renewal::Renewed(ttl) => ttl,
                 Renewal::Gone => 0,

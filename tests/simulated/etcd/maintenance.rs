@@ -9,7 +9,7 @@ use super::member::{Member, Replies, Reply, unused};
 #[tonic::async_trait]
 impl PbMaintenanceService for Member {
     async fn alarm(&self, request: Request<PbAlarmRequest>) -> Reply<PbAlarmResponse> {
-        let asked = self.asked(|now| now.leader && now.commits).await;
+        let asked = self.asked(|now| now.leads(self.index) && now.commits).await;
         self.reply(asked).await;
         let Condition {
             alarm,

@@ -77,9 +77,14 @@ impl Member {
         Some(self.cluster.header(self.id(), store))
     }
 
+    /// What it makes of its own copy of the store.
+    pub(super) fn of_own_store<T>(&self, look: impl FnOnce(&mut Store) -> T) -> T {
+        self.cluster.of_member(self.index, look)
+    }
+
     /// A header of this moment.
     pub(super) fn header_now(&self) -> Option<PbResponseHeader> {
-        self.header(&self.cluster.store())
+        self.of_own_store(|store| self.header(store))
     }
 
     /// Takes a question, once it can be answered.
@@ -104,11 +109,26 @@ impl Member {
         F: FnOnce(&Self, &mut Store) -> Result<T, Status> + Send + 'static,
         T: Send + 'static,
     {
-        let asked = self.asked(|now| now.leader).await;
+        self.propose_after(std::future::ready(()), propose).await
+    }
+
+    /// The same, for a proposal that is held up first.
+    pub(super) async fn propose_after<T, F>(
+        &self,
+        held: impl Future<Output = ()> + Send + 'static,
+        propose: F,
+    ) -> Result<(Asked, T), Status>
+    where
+        F: FnOnce(&Self, &mut Store) -> Result<T, Status> + Send + 'static,
+        T: Send + 'static,
+    {
+        let asked = self.asked(|now| now.leads(self.index)).await;
         let member = self.clone();
         let (tell, told) = oneshot::channel();
         tokio::spawn(async move {
-            member.cluster.when(|now| now.leader && now.commits).await;
+            held.await;
+            let commits = |now: &Condition| now.leads(member.index) && now.commits;
+            member.cluster.when(commits).await;
             let done = member.cluster.write(|store| propose(&member, store));
             let _ = tell.send(done);
         });

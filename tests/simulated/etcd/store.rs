@@ -17,6 +17,7 @@ pub(crate) use lease::Renewal;
 pub(crate) use range::Keys;
 
 /// The store of one cluster, as far as it was committed.
+#[derive(Clone)]
 pub(crate) struct Store {
     keys: BTreeMap<Vec<u8>, PbKeyValue>,
     /// Every change, oldest first. All changes of one transaction have one revision.
@@ -91,7 +92,11 @@ impl Store {
 
     /// The lease that this key is bound to; 0 without one.
     pub(crate) fn lease_of(&self, key: &str) -> i64 {
-        self.keys.get(key.as_bytes()).map_or(0, |kv| kv.lease)
+        self.get(key).map_or(0, |kv| kv.lease)
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<&PbKeyValue> {
+        self.keys.get(key.as_bytes())
     }
 
     /// The changes of these keys from this revision on, up to now.

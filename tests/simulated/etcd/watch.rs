@@ -148,25 +148,29 @@ impl WatchStream {
     /// their order. Whether anything had.
     async fn tell_changes(&mut self) -> Result<bool, Closed> {
         let mut messages = Vec::new();
-        {
-            let store = self.member.cluster.store();
-            for (&watch_id, watch) in &mut self.watches {
+        let Self {
+            member, watches, ..
+        } = self;
+        let is_deaf = member.cluster.now().deaf.is(member.index);
+        member.of_own_store(|store| {
+            for (&watch_id, watch) in watches {
                 let mut events = store.changes(&watch.keys, watch.next);
                 watch.next = watch.next.max(store.revision() + 1);
+                events.retain(|_| !is_deaf);
                 events.retain(|event| !watch.filters.contains(&event.r#type));
                 if !watch.with_previous {
                     events.iter_mut().for_each(|event| event.prev_kv = None);
                 }
                 if !events.is_empty() {
                     messages.push(PbWatchResponse {
-                        header: self.member.header(&store),
+                        header: member.header(store),
                         watch_id,
                         events,
                         ..PbWatchResponse::default()
                     });
                 }
             }
-        }
+        });
         if messages.is_empty() {
             return Ok(false);
         }

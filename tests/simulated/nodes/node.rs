@@ -9,18 +9,21 @@ use overwatch::{BuildError, Handle, Observation, Overwatch, Policy, PolicyError,
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use super::SHARDS;
+use super::fleet::Setup;
 use super::record::Record;
-use super::scenario::Scenario;
 use super::trace::Trace;
+use super::{SHARDS, hosts};
 use crate::etcd::PORT;
 use crate::lock;
 use crate::net::{Simulated, Traffic, clock};
 
 const PREFIX: &str = "nodes/";
 const WORK: &str = "checks";
-/// Of this, the lease in etcd has 5 s; 0.5 s are the margin, and 1.5 s the time to stop.
-const TTL: Duration = Duration::from_secs(6);
+
+/// The key of the claim on a shard.
+pub(super) fn claim_on(shard: u32) -> String {
+    format!("{PREFIX}work/{WORK}/shard/{shard}")
+}
 
 /// A node. Clones are the same one.
 #[derive(Clone)]
@@ -29,9 +32,8 @@ pub(super) struct Node(Arc<State>);
 struct State {
     id: String,
     etcd: EtcdConfig,
+    setup: Setup,
     starts: Duration,
-    drains_for: Duration,
-    heeds_probe: bool,
     record: Record,
     trace: Trace,
     wanted: Mutex<bool>,
@@ -42,26 +44,28 @@ struct State {
 impl Node {
     pub(super) fn new(
         index: usize,
-        scenario: &Scenario,
+        setup: &Setup,
         record: &Record,
         trace: &Trace,
         traffic: &Arc<Mutex<Traffic>>,
     ) -> Self {
-        let members = scenario.members();
+        let mut members = hosts(setup.members);
+        if setup.spread {
+            members.rotate_left(index % setup.members);
+        }
         let urls = members.iter().map(|host| format!("http://{host}:{PORT}"));
         let dial = Simulated {
             traffic: Arc::clone(traffic),
         };
         let etcd = EtcdConfig::new(urls)
             .expect("valid endpoints")
-            .jitter_seed(scenario.seed.wrapping_mul(8) + index as u64)
+            .jitter_seed(setup.seed.wrapping_mul(8) + index as u64)
             .dialing(Arc::new(dial));
         Self(Arc::new(State {
             id: format!("node-{index}"),
             etcd,
-            starts: scenario.starts[index],
-            drains_for: scenario.drains_for,
-            heeds_probe: scenario.heeds_probes,
+            setup: setup.clone(),
+            starts: setup.starts[index],
             record: record.clone(),
             trace: trace.clone(),
             wanted: Mutex::new(true),
@@ -122,10 +126,13 @@ impl Node {
     }
 
     fn service(&self) -> Result<Overwatch, Box<dyn std::error::Error>> {
-        let State { id, etcd, .. } = &*self.0;
+        let State {
+            id, etcd, setup, ..
+        } = &*self.0;
         let membership = Membership::builder(etcd.clone(), PREFIX, id)
             .metadata(format!("metadata of {id}"))
-            .ttl(TTL)
+            .ttl(setup.ttl)
+            .margin(setup.margin)
             .rejoin_jitter(Duration::from_millis(100))
             .build()?;
         let node = self.clone();
@@ -136,7 +143,7 @@ impl Node {
             }
             // It takes its time, and asks on: the shard may be lost meanwhile.
             let stopping = Instant::now();
-            while stopping.elapsed() < node.0.drains_for {
+            while stopping.elapsed() < node.0.setup.drains_for {
                 shard.check()?;
                 sleep(EVERY).await;
             }
@@ -190,7 +197,7 @@ impl Probe for Heard {
     async fn observe(&self) -> Observation {
         let observation = self.probe.observe().await;
         self.node.note(format_args!("{observation:?}"));
-        if self.node.0.heeds_probe {
+        if self.node.0.setup.heeds_probes {
             observation
         } else {
             Observation::alive("whatever it is")

@@ -77,6 +77,13 @@ impl Record {
         running
     }
 
+    /// The runs that go on.
+    pub(super) fn unfinished(&self) -> Vec<Run> {
+        let runs = lock(&self.0);
+        let unfinished = runs.all.iter().filter(|run| run.ended.is_none());
+        unfinished.cloned().collect()
+    }
+
     /// Judges all runs so far.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::fleet::Setup;
 use super::{NODES, hosts};
 use crate::net::Chance;
 
@@ -30,10 +31,15 @@ pub enum Episode {
     NodeStopped,
     /// One node is gone from one instant to the next, and comes back.
     NodeKilled,
+    /// No watch tells what changes, and all stay open.
+    Deaf,
+    /// The member that is asked first was the leader, and does not know that there is another one: it goes
+    /// on renewing leases. A cluster of one has no other one.
+    Deposed,
 }
 
 impl Episode {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Silent,
         Self::NoLeader,
         Self::Stalled,
@@ -45,7 +51,14 @@ impl Episode {
         Self::Revoked,
         Self::NodeStopped,
         Self::NodeKilled,
+        Self::Deaf,
+        Self::Deposed,
     ];
+
+    /// Whether a node cannot ask the members meanwhile.
+    fn cuts_off(self) -> bool {
+        matches!(self, Self::NodeCutOff | Self::NodeCutTo | Self::NodeCutFrom)
+    }
 }
 
 /// An episode, and its time.
@@ -97,10 +110,16 @@ impl Scenario {
         let mut scenes = Vec::new();
         for _ in 0..2 + chance.below(2) {
             let begins = at + chance.ms(3_000, 6_000);
-            // Some are over before a lease can be lost, and some are not.
-            at = begins + chance.ms(1_000, 9_000);
+            let episode = Episode::ALL[chance.below(Episode::ALL.len() as u64) as usize];
+            // Some are over before a lease can be lost, and some are not. Of those that keep a node from
+            // the members half last longer than its lease.
+            at = begins
+                + match episode.cuts_off() && chance.below(2) == 0 {
+                    true => chance.ms(6_500, 10_000),
+                    false => chance.ms(1_000, 9_000),
+                };
             scenes.push(Scene {
-                episode: Episode::ALL[chance.below(Episode::ALL.len() as u64) as usize],
+                episode,
                 begins,
                 ends: at,
                 node: chance.below(NODES as u64) as usize,
@@ -132,6 +151,22 @@ impl Scenario {
         last.unwrap_or_default() + CALM
     }
 
+    /// The fleet that it happens to.
+    pub(super) fn setup(&self) -> Setup {
+        Setup {
+            members: self.members,
+            spread: false,
+            starts: self.starts.to_vec(),
+            ttl: TTL,
+            margin: MARGIN,
+            drains_for: self.drains_for,
+            heeds_probes: self.heeds_probes,
+            latency: self.latency,
+            within: self.end() + Duration::from_secs(5),
+            seed: self.seed,
+        }
+    }
+
     /// The hosts of the cluster.
     pub(super) fn members(&self) -> Vec<String> {
         hosts(self.members)
@@ -144,5 +179,8 @@ impl Scenario {
     }
 }
 
+/// Of this, the lease in etcd has 5 s, and 1.5 s are the time to stop.
+const TTL: Duration = Duration::from_secs(6);
+const MARGIN: Duration = Duration::from_millis(500);
 /// A lease that runs out and is looked at late, a start that waits for it and fails, and another one.
 const CALM: Duration = Duration::from_secs(12);

@@ -1,3 +1,5 @@
+mod lost;
+
 use std::sync::Mutex;
 use std::task::Waker;
 

@@ -4,13 +4,13 @@
 //! task that this worker was woken for blocks its thread, no other worker takes the driver over, and
 //! every timer and socket of the runtime stands still until a call from outside wakes a worker.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use overwatch::machine::{Phase, Why};
-use overwatch::{Builder, Context, Failure, Overwatch, RunError, polled};
+use overwatch::machine::{Input, Phase, Timer, Why};
+use overwatch::{Builder, Context, Failure, Feed, Overwatch, RunError, feed, polled};
 use rustix::process::Signal;
 
 use super::child::play;
@@ -179,6 +179,71 @@ fn a_runtime_that_thaws_in_time_starts_again() {
         assert_eq!(trips(&seen), ["frozen"], "{seen:?}");
         run.shut_down().unwrap();
     });
+}
+
+/// A service that waits for a clean run of its dependency, on a runtime that nobody else uses, and what
+/// its machine is told.
+fn monitoring() -> (Feed, Run, Workers, Arc<Mutex<Vec<Input>>>) {
+    let (feed, probe) = feed();
+    let told: Arc<Mutex<Vec<Input>>> = Arc::default();
+    let policy = quick()
+        .silence_limit(Duration::from_secs(4))
+        // It is not over in this test.
+        .window(Duration::from_secs(60));
+    let note = Arc::clone(&told);
+    let service = Overwatch::watching(probe)
+        .policy(policy.build().unwrap())
+        .task("idle", |ctx: Context| async move {
+            ctx.ready();
+            ctx.stopping().await;
+            Ok(())
+        })
+        .on_step(move |step| note.lock().unwrap().extend(step.input));
+    let workers = Workers::new(1);
+    let run = Run::start(&workers, Way::Main, service.build().unwrap());
+    feed.alive("it answers");
+    run.until_ready();
+    feed.failing("no route");
+    within(SOON, "all has stopped", || run.phase() == Phase::Monitoring);
+    told.lock().unwrap().clear();
+    feed.alive("it answers again");
+    within(SOON, "the clean run has begun", || {
+        let told = told.lock().unwrap();
+        told.iter()
+            .any(|input| matches!(input, Input::Alive { .. }))
+    });
+    (feed, run, workers, told)
+}
+
+/// The probe is not polled for a while and then again, and has not been heard since: a clean run has no
+/// gap, whatever it comes from. A machine that was too busy to see the pause shows the silence instead,
+/// so it is tried again.
+#[test]
+fn a_runtime_that_thaws_while_the_dependency_is_watched_voids_the_clean_run() {
+    for _ in 0..3 {
+        let (_feed, run, workers, told) = monitoring();
+        let (gate, _opens) = Gate::closed();
+        let blocked = gate.clone();
+        workers.handle().spawn(async move { blocked.pass() });
+        within(SOON, "its thread is blocked", || gate.waiting() == 1);
+        // Shorter than the silence limit, but long enough to explain that nothing is heard.
+        thread::sleep(Duration::from_secs(3));
+        gate.open();
+        let mut end = None;
+        within(SOON, "the silence is told of", || {
+            let told = told.lock().unwrap();
+            let ends =
+                |input: &&Input| matches!(input, Input::Frozen | Input::Fired(Timer::Silence));
+            end = told.iter().find(ends).copied();
+            end.is_some()
+        });
+        assert_eq!(run.phase(), Phase::Monitoring);
+        run.shut_down().unwrap();
+        if end == Some(Input::Frozen) {
+            return;
+        }
+    }
+    panic!("the silence was told, and not the pause");
 }
 
 /// What `/livez` answers, from a thread of its own.

@@ -10,6 +10,7 @@ use super::Store;
 use super::range::Keys;
 
 /// All leases of a cluster.
+#[derive(Clone)]
 pub(super) struct Leases {
     all: BTreeMap<i64, Lease>,
     last_id: i64,
@@ -17,6 +18,7 @@ pub(super) struct Leases {
     shortest_ttl: i64,
 }
 
+#[derive(Clone)]
 struct Lease {
     /// In seconds, as it was granted.
     ttl: i64,
@@ -131,6 +133,11 @@ impl Store {
                 Renewal::Renewed(lease.ttl)
             }
         }
+    }
+
+    /// When a lease runs out, unless it is renewed until then; none if there is no such lease.
+    pub(crate) fn ends(&self, id: i64) -> Option<Duration> {
+        self.leases.all.get(&id).map(|lease| lease.ends)
     }
 
     /// Revokes what has run out. Whether anything had.

@@ -1,0 +1,73 @@
+//! The law of leases: whoever works has a claim in the store, by a lease that lives for the margin at least.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use overwatch::etcd::Membership;
+
+use super::node::claim_on;
+use super::record::{Record, Run};
+use crate::etcd::Cluster;
+
+/// Looks at each step whether the law is kept.
+pub(super) struct Leases {
+    margin: Duration,
+    /// Of the claims that were seen, by their tokens.
+    of: BTreeMap<i64, i64>,
+    /// Those that were revoked by hand, and when.
+    revoked: BTreeMap<i64, Duration>,
+}
+
+impl Leases {
+    pub(super) fn new(margin: Duration) -> Self {
+        Self {
+            margin,
+            of: BTreeMap::new(),
+            revoked: BTreeMap::new(),
+        }
+    }
+
+    /// A lease was revoked behind the back of its node.
+    pub(super) fn revoked(&mut self, lease: i64, now: Duration) {
+        self.revoked.insert(lease, now);
+    }
+
+    /// Judges what goes on at this moment.
+    ///
+    /// # Errors
+    ///
+    /// When somebody works without a claim, or when its lease may run out within the margin.
+    pub(super) fn judge(
+        &mut self,
+        now: Duration,
+        record: &Record,
+        cluster: &Cluster,
+    ) -> Result<(), String> {
+        for run in record.unfinished() {
+            self.judge_run(now, &run, cluster)?;
+        }
+        Ok(())
+    }
+
+    fn judge_run(&mut self, now: Duration, run: &Run, cluster: &Cluster) -> Result<(), String> {
+        let stored = cluster.stored(&claim_on(run.shard));
+        let Some(claim) = stored.filter(|stored| stored.revision == run.token) else {
+            let lease = self.of.get(&run.token);
+            let revoked = lease.and_then(|lease| self.revoked.get(lease));
+            return match revoked {
+                Some(&at) if now < at + Membership::GRACE => Ok(()),
+                _ => Err(format!("at {now:?} there is no claim for {run:?}")),
+            };
+        };
+        self.of.insert(run.token, claim.lease);
+        match claim.ends {
+            Some(ends) if ends + LATE >= now + self.margin => Ok(()),
+            ends => Err(format!(
+                "at {now:?} the lease ends at {ends:?}, sooner than the margin allows to {run:?}"
+            )),
+        }
+    }
+}
+
+/// How late a host may look at its clock: it has its turn once in a step.
+const LATE: Duration = Duration::from_millis(20);
