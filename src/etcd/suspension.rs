@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::aside::Aside;
 
@@ -57,6 +57,12 @@ impl Moment {
         }
     }
 
+    /// For how long the machine was suspended since, if it was.
+    pub(super) fn suspended_for(self, suspended: &Suspended) -> Option<Duration> {
+        let time = suspended().saturating_sub(self.suspended);
+        (time >= NOTICED).then_some(time)
+    }
+
     /// How long ago that was, by the clock that ran on.
     pub(super) fn elapsed(self, suspended: &Suspended) -> Duration {
         self.at.elapsed() + suspended().saturating_sub(self.suspended)
@@ -65,16 +71,21 @@ impl Moment {
 
 /// Waits until the machine was suspended since this moment, and tells for how long.
 ///
-/// No timer can tell it. It is looked at whenever the task is polled, for whatever reason.
-pub(super) async fn suspended_since(moment: Moment, suspended: &Suspended) -> Duration {
-    poll_fn(|_| {
-        let time = suspended().saturating_sub(moment.suspended);
-        match time >= NOTICED {
-            true => Poll::Ready(time),
-            false => Poll::Pending,
+/// No timer can tell it. It is looked at whenever the task is polled, for whatever reason, and this often.
+pub(super) async fn suspended_since(
+    moment: Moment,
+    suspended: &Suspended,
+    every: Duration,
+) -> Duration {
+    loop {
+        let look = poll_fn(|_| match moment.suspended_for(suspended) {
+            Some(time) => Poll::Ready(time),
+            None => Poll::Pending,
+        });
+        if let Ok(time) = timeout(every, look).await {
+            return time;
         }
-    })
-    .await
+    }
 }
 
 /// More than two clocks differ if they are read one after the other; less than a suspension takes.

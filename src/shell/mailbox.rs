@@ -115,11 +115,12 @@ impl Mailbox {
         }
     }
 
-    /// Takes note of a renewal, unless a later one is known: answers may overtake each other.
+    /// Takes note of a renewal, unless a later one is known: answers may overtake each other. Of two that were
+    /// sent at one moment the one that is told later counts.
     pub(super) fn lease_renewed(&self, lease: Lease) {
         let mut inbox = lock(&self.inbox);
         let newest = (lease.epoch, lease.sent);
-        if inbox.renewed.is_none_or(|renewed| renewed < newest) {
+        if inbox.renewed.is_none_or(|renewed| renewed <= newest) {
             inbox.renewed = Some(newest);
             inbox.lease = Some(lease);
             self.inside.fetch_or(LEASE, Ordering::Release);

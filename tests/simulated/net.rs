@@ -46,17 +46,40 @@ pub(crate) fn clock() -> Duration {
 /// What the name of a member's host begins with; its index follows.
 pub(crate) const HOST: &str = "etcd-";
 
+/// A name that leads to several hosts, in turn: a load balancer.
+pub(crate) const BALANCED: &str = "balanced";
+
 /// Dials over the simulated network, and counts.
 pub(crate) struct Simulated {
-    pub(crate) traffic: Arc<Mutex<Traffic>>,
+    traffic: Arc<Mutex<Traffic>>,
+    /// Where the balancer leads to, and how often it was asked.
+    behind: Vec<String>,
+    turn: Arc<Mutex<usize>>,
+}
+
+impl Simulated {
+    /// With these hosts behind the balancer, if it is asked for.
+    pub(crate) fn new(traffic: Arc<Mutex<Traffic>>, behind: &[String]) -> Self {
+        Self {
+            traffic,
+            behind: behind.to_vec(),
+            turn: Arc::default(),
+        }
+    }
 }
 
 #[async_trait::async_trait]
 impl Dial for Simulated {
     async fn dial(&self, url: &str, _: &EtcdConfig) -> Result<Client, Error> {
-        let traffic = Arc::clone(&self.traffic);
+        let (traffic, turn) = (Arc::clone(&self.traffic), Arc::clone(&self.turn));
+        let behind = self.behind.clone();
         let connector = tower::service_fn(move |uri: http::Uri| {
-            let host = uri.host().unwrap_or_default().to_owned();
+            let mut host = uri.host().unwrap_or_default().to_owned();
+            if host == BALANCED {
+                let mut turn = lock(&turn);
+                *turn += 1;
+                host.clone_from(&behind[*turn % behind.len()]);
+            }
             let index = host.strip_prefix(HOST).and_then(|index| index.parse().ok());
             let index = index.expect("a member's host");
             lock(&traffic).attempts.push((clock(), index));

@@ -174,13 +174,17 @@ fn turn(fleet: &mut Fleet, scenario: &Scenario, scene: Scene, begins: bool) {
                 condition(&|condition| condition.leader = false);
             }
         }
-        (Episode::Revoked, _) => {
+        (Episode::Revoked | Episode::AllRevoked, _) => {
             let way = if begins { scene.far } else { scenario.latency };
             for host in &members {
                 sim.set_link_latency(&*id, &**host, way);
             }
-            if begins {
-                fleet.revoke_lease_of(scene.node);
+            match (begins, scene.episode) {
+                (true, Episode::AllRevoked) => fleet.revoke_all(),
+                (true, _) => {
+                    fleet.revoke_lease_of(scene.node);
+                }
+                (false, _) => {}
             }
         }
         (Episode::NodeStopped, _) => node.want(!begins),

@@ -233,9 +233,7 @@ pub fn simulate(scenario: &Scenario) -> Result<Outcome, String> {
     sim.host("leader", move || Arc::clone(&leader).lead());
     let (told, config) = (
         Arc::clone(&trace),
-        config(scenario).dialing(Arc::new(Simulated {
-            traffic: Arc::clone(&traffic),
-        })),
+        config(scenario).dialing(Arc::new(Simulated::new(Arc::clone(&traffic), &[]))),
     );
     let end = scenario.end();
     sim.client("probe", async move {

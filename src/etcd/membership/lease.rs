@@ -180,9 +180,10 @@ impl Node {
     /// what is left.
     pub(super) async fn outlive_suspensions(&self, session: &Session, ctx: &Context) -> Failure {
         let suspended = &self.config.suspended;
+        let every = (self.times.renew_every / 4).min(LONGEST_UNNOTICED);
         loop {
             let before = Moment::now(suspended);
-            let time = suspended_since(before, suspended).await;
+            let time = suspended_since(before, suspended, every).await;
             let left = session.left();
             let id = self.id.clone();
             log(Level::WARN, move |at_ms| {
@@ -290,4 +291,6 @@ fn gone() -> Error {
     Error::LeaseKeepAliveError("lease not found".into())
 }
 
+/// How long it may be before the fence is told that the machine was suspended.
+const LONGEST_UNNOTICED: Duration = Duration::from_secs(1);
 pub(super) const UNREGISTERED: &str = "the registration was removed, or is another's";

@@ -73,6 +73,11 @@ impl Session {
         Instant::now() + self.left()
     }
 
+    /// For how long the machine was suspended since the lease was granted, if it was.
+    pub(in super::super) fn suspended_for(&self) -> Option<Duration> {
+        self.begun.suspended_for(&self.suspended)
+    }
+
     /// Whether work is allowed at this moment.
     pub(in super::super) fn allows(&self) -> bool {
         !self.over.load(Ordering::Acquire) && !self.left().is_zero()

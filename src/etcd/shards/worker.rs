@@ -166,9 +166,7 @@ impl Worker {
             }
             if !self.session.allows() {
                 self.jobs.all().values().for_each(Shard::lose);
-                let text =
-                    "the lease is lost, or was not renewed in time: all work under it is dropped";
-                return Err(Failure::new(text).critical());
+                return Err(self.dropped());
             }
             let Some(view) = &view else { continue };
             match ctx.until_stopping(self.act(view, &views)).await {
@@ -181,6 +179,17 @@ impl Worker {
         drop(views);
         drop(at_work);
         Ok(())
+    }
+
+    /// Why all work ends.
+    fn dropped(&self) -> Failure {
+        let mut text =
+            "the lease is lost, or was not renewed in time: all work under it is dropped"
+                .to_owned();
+        if let Some(time) = self.session.suspended_for() {
+            text += &format!(" (the machine was suspended for {time:.1?})");
+        }
+        Failure::new(text).critical()
     }
 
     /// From here on the others count on this node: from the revision that is returned.

@@ -116,6 +116,28 @@ impl Cluster {
         })
     }
 
+    /// A lease has run on for so long, from one moment to the next. Whether that was its end.
+    #[cfg(test)]
+    pub(crate) fn age(&self, lease: i64, time: Duration, now: Duration) -> bool {
+        self.write(|store| store.age(lease, time, now))
+    }
+
+    /// All that is stored, as a backup has it.
+    #[cfg(test)]
+    pub(crate) fn backup(&self) -> Store {
+        self.store().clone()
+    }
+
+    /// A backup takes the place of what is stored. The members are to be down.
+    #[cfg(test)]
+    pub(crate) fn restore(&self, backup: &Store, now: Duration) {
+        let mut store = self.store();
+        store.clone_from(backup);
+        // The next leader gives each lease its whole time.
+        store.begin_term(now);
+        *lock(&self.newest_answer) = 0;
+    }
+
     /// Whether there is such a lease.
     #[cfg(test)]
     pub(crate) fn lives(&self, lease: i64) -> bool {

@@ -2,10 +2,16 @@
 //! what would go wrong if it were not so. The laws of leases and of shards hold all the time.
 
 mod claims;
+mod clusters;
 mod grace;
+mod lists;
+mod promises;
 mod registration;
 mod releases;
 mod renewals;
+mod restored;
+mod revoked;
+mod suspended;
 mod watches;
 
 use std::time::Duration;
@@ -23,6 +29,9 @@ impl Setup {
     fn of(nodes: usize) -> Self {
         Self {
             members: 1,
+            clusters: 1,
+            nodes: Vec::new(),
+            shortest_ttl: 2,
             spread: true,
             starts: vec![Duration::ZERO; nodes],
             ttl: s(6.0),
@@ -185,6 +194,20 @@ impl Fleet {
                 store.put(&put).expect("a fair put");
             }
         });
+    }
+}
+
+impl Fleet {
+    /// Puts a key as no node does: without a lease.
+    fn put_by_hand(&mut self, key: &str) {
+        let put = PbPutRequest {
+            key: key.into(),
+            value: b"somebody else".to_vec(),
+            ..PbPutRequest::default()
+        };
+        self.cluster
+            .write(|store| store.put(&put))
+            .expect("a fair put");
     }
 }
 

@@ -3,19 +3,25 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::hosts;
 use super::lease::Leases;
 use super::node::Node;
 use super::record::Record;
 use super::trace::Trace;
+use super::{SHARDS, hosts};
 use crate::etcd::{Cluster, Member, Settings};
 use crate::net::Traffic;
 
 /// What a fleet is like.
 #[derive(Clone, Debug)]
 pub(super) struct Setup {
-    /// How many members the cluster has.
+    /// How many members a cluster has.
     pub(super) members: usize,
+    /// How many clusters there are. The hosts of one follow those of another.
+    pub(super) clusters: usize,
+    /// What each node is like; the usual for those that are not in there.
+    pub(super) nodes: Vec<Told>,
+    /// In seconds. A lease that is asked to be shorter is this long.
+    pub(super) shortest_ttl: i64,
     /// Whether each node asks another member first.
     pub(super) spread: bool,
     /// When each node is started.
@@ -34,11 +40,38 @@ pub(super) struct Setup {
     pub(super) seed: u64,
 }
 
+/// What is different from one node to another.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    /// The numbers of its endpoints' hosts, in their order; those of the first cluster if there is none.
+    pub(super) endpoints: Vec<usize>,
+    /// One URL that leads to these, in turn, connection by connection, and no other endpoint.
+    pub(super) is_balanced: bool,
+    pub(super) expects: Option<u64>,
+    /// How many shards its list has.
+    pub(super) shards: u32,
+    pub(super) moving_at_most: Option<u32>,
+}
+
+impl Told {
+    pub(super) fn usual() -> Self {
+        Self {
+            endpoints: Vec::new(),
+            is_balanced: false,
+            expects: None,
+            shards: SHARDS,
+            moving_at_most: None,
+        }
+    }
+}
+
 /// The simulation.
 pub(super) struct Fleet {
     pub(super) sim: turmoil::Sim<'static>,
+    /// The first one.
     pub(super) cluster: Arc<Cluster>,
-    /// How many the cluster has.
+    pub(super) clusters: Vec<Arc<Cluster>>,
+    /// How many a cluster has.
     #[cfg(test)]
     pub(super) members: usize,
     pub(super) nodes: Vec<Node>,
@@ -51,8 +84,14 @@ pub(super) struct Fleet {
 impl Fleet {
     pub(super) fn new(setup: &Setup) -> Self {
         let traffic: Arc<Mutex<Traffic>> = Arc::default();
-        let cluster = Cluster::new(Settings::default(), setup.seed, Arc::clone(&traffic));
-        let cluster = Arc::new(cluster);
+        let cluster = |number| {
+            let settings = Settings {
+                id: Settings::default().id + number as u64,
+                shortest_ttl: setup.shortest_ttl,
+            };
+            Arc::new(Cluster::new(settings, setup.seed, Arc::clone(&traffic)))
+        };
+        let clusters: Vec<Arc<Cluster>> = (0..setup.clusters).map(cluster).collect();
         let (record, trace) = (Record::default(), Trace::default());
         let mut sim = turmoil::Builder::new()
             .rng_seed(setup.seed)
@@ -62,15 +101,20 @@ impl Fleet {
             .max_message_latency(setup.latency)
             .tcp_capacity(4096)
             .build();
-        for (index, host) in hosts(setup.members).into_iter().enumerate() {
+        let all = hosts(setup.members * setup.clusters).into_iter();
+        for (index, host) in all.enumerate() {
             let member = Member {
-                cluster: Arc::clone(&cluster),
+                cluster: Arc::clone(&clusters[index / setup.members]),
                 index,
             };
             sim.host(host, move || member.clone().serve());
         }
-        let leader = Arc::clone(&cluster);
-        sim.host("leader", move || Arc::clone(&leader).lead());
+        for (number, cluster) in clusters.iter().enumerate() {
+            let leader = Arc::clone(cluster);
+            sim.host(format!("leader-{number}"), move || {
+                Arc::clone(&leader).lead()
+            });
+        }
         let nodes: Vec<Node> = (0..setup.starts.len())
             .map(|index| Node::new(index, setup, &record, &trace, &traffic))
             .collect();
@@ -80,7 +124,8 @@ impl Fleet {
         }
         Self {
             sim,
-            cluster,
+            cluster: Arc::clone(&clusters[0]),
+            clusters,
             #[cfg(test)]
             members: setup.members,
             nodes,
@@ -100,7 +145,26 @@ impl Fleet {
         self.record.at(self.sim.elapsed());
         self.sim.step().map_err(|error| error.to_string())?;
         let now = self.sim.elapsed();
-        self.leases.judge(now, &self.record, &self.cluster)
+        self.leases.judge(now, &self.record, &self.clusters)
+    }
+
+    /// etcd itself revokes the leases of all nodes, as a leader does that was stopped for longer than they
+    /// live and does not know yet that another one has renewed them.
+    pub(super) fn revoke_all(&mut self) {
+        (0..self.nodes.len()).for_each(|node| self.revoke_lease_of(node));
+    }
+
+    /// A node's machine was suspended for so long, from its own view: leases have run on meanwhile.
+    #[cfg(test)]
+    pub(super) fn suspend(&mut self, node: usize, time: Duration) {
+        let now = self.sim.elapsed();
+        let registered = self.cluster.stored(&self.nodes[node].registration());
+        if let Some(registered) = registered
+            && self.cluster.age(registered.lease, time, now)
+        {
+            self.leases.revoked(registered.lease, now);
+        }
+        self.nodes[node].suspend(time);
     }
 
     /// Revokes the lease of a node by hand.

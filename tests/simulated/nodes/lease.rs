@@ -1,6 +1,7 @@
 //! The law of leases: whoever works has a claim in the store, by a lease that lives for the margin at least.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::etcd::Membership;
@@ -41,17 +42,24 @@ impl Leases {
         &mut self,
         now: Duration,
         record: &Record,
-        cluster: &Cluster,
+        clusters: &[Arc<Cluster>],
     ) -> Result<(), String> {
         for run in record.unfinished() {
-            self.judge_run(now, &run, cluster)?;
+            self.judge_run(now, &run, clusters)?;
         }
         Ok(())
     }
 
-    fn judge_run(&mut self, now: Duration, run: &Run, cluster: &Cluster) -> Result<(), String> {
-        let stored = cluster.stored(&claim_on(run.shard));
-        let Some(claim) = stored.filter(|stored| stored.revision == run.token) else {
+    fn judge_run(
+        &mut self,
+        now: Duration,
+        run: &Run,
+        clusters: &[Arc<Cluster>],
+    ) -> Result<(), String> {
+        let key = claim_on(run.shard);
+        let stored = clusters.iter().filter_map(|cluster| cluster.stored(&key));
+        let mut claims = stored.filter(|stored| stored.revision == run.revision());
+        let Some(claim) = claims.next() else {
             let lease = self.of.get(&run.token);
             let revoked = lease.and_then(|lease| self.revoked.get(lease));
             return match revoked {

@@ -4,18 +4,18 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use overwatch::etcd::{EtcdConfig, EtcdProbe, Membership, Shard, Shards};
+use overwatch::etcd::{EtcdConfig, EtcdProbe, Membership, Owners, Shard, Shards};
 use overwatch::{BuildError, Handle, Observation, Overwatch, Policy, PolicyError, Probe, Tuning};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
-use super::fleet::Setup;
+use super::fleet::{Setup, Told};
+use super::hosts;
 use super::record::Record;
 use super::trace::Trace;
-use super::{SHARDS, hosts};
 use crate::etcd::PORT;
 use crate::lock;
-use crate::net::{Simulated, Traffic, clock};
+use crate::net::{BALANCED, Simulated, Traffic, clock};
 
 const PREFIX: &str = "nodes/";
 const WORK: &str = "checks";
@@ -33,6 +33,13 @@ struct State {
     id: String,
     etcd: EtcdConfig,
     setup: Setup,
+    told: Told,
+    /// How long its machine was suspended.
+    #[cfg_attr(not(test), allow(dead_code))]
+    suspended: Arc<Mutex<Duration>>,
+    /// Of tokens, from its next start on.
+    generation: Mutex<u16>,
+    owners: Mutex<Option<watch::Receiver<Owners>>>,
     starts: Duration,
     record: Record,
     trace: Trace,
@@ -49,22 +56,42 @@ impl Node {
         trace: &Trace,
         traffic: &Arc<Mutex<Traffic>>,
     ) -> Self {
+        let told = setup.nodes.get(index).cloned();
+        let told = told.unwrap_or_else(Told::usual);
         let mut members = hosts(setup.members);
         if setup.spread {
             members.rotate_left(index % setup.members);
         }
+        if !told.endpoints.is_empty() {
+            let all = hosts(setup.members * setup.clusters);
+            members = told.endpoints.iter().map(|&at| all[at].clone()).collect();
+        }
+        let dial = Simulated::new(Arc::clone(traffic), &members);
+        if told.is_balanced {
+            members = vec![BALANCED.to_owned()];
+        }
         let urls = members.iter().map(|host| format!("http://{host}:{PORT}"));
-        let dial = Simulated {
-            traffic: Arc::clone(traffic),
-        };
+        let suspended: Arc<Mutex<Duration>> = Arc::default();
         let etcd = EtcdConfig::new(urls)
             .expect("valid endpoints")
             .jitter_seed(setup.seed.wrapping_mul(8) + index as u64)
+            .suspended_by({
+                let suspended = Arc::clone(&suspended);
+                Arc::new(move || *lock(&suspended))
+            })
             .dialing(Arc::new(dial));
+        let etcd = match told.expects {
+            Some(id) => etcd.expect_cluster(id),
+            None => etcd,
+        };
         Self(Arc::new(State {
             id: format!("node-{index}"),
             etcd,
             setup: setup.clone(),
+            told,
+            suspended,
+            generation: Mutex::default(),
+            owners: Mutex::default(),
             starts: setup.starts[index],
             record: record.clone(),
             trace: trace.clone(),
@@ -92,6 +119,34 @@ impl Node {
     pub(super) fn want(&self, wanted: bool) {
         *lock(&self.0.wanted) = wanted;
         self.0.changed.notify_one();
+    }
+
+    /// The machine was suspended for so long.
+    #[cfg(test)]
+    pub(super) fn suspend(&self, time: Duration) {
+        *lock(&self.0.suspended) += time;
+    }
+
+    /// What its tokens begin with, once it is started again.
+    #[cfg(test)]
+    pub(super) fn set_generation(&self, generation: u16) {
+        *lock(&self.0.generation) = generation;
+    }
+
+    /// Who owns what, as it sees it.
+    #[cfg(test)]
+    pub(super) fn owners(&self) -> Owners {
+        let owners = lock(&self.0.owners);
+        let owners = owners.as_ref().map(|owners| owners.borrow().clone());
+        owners.unwrap_or_default()
+    }
+
+    /// Why it is not ready, or in what state.
+    #[cfg(test)]
+    pub(super) fn reason(&self) -> String {
+        let handle = lock(&self.0.handle);
+        let reason = handle.as_ref().map(|handle| handle.status().reason);
+        reason.map(|reason| reason.to_string()).unwrap_or_default()
     }
 
     /// What the host runs.
@@ -127,13 +182,18 @@ impl Node {
 
     fn service(&self) -> Result<Overwatch, Box<dyn std::error::Error>> {
         let State {
-            id, etcd, setup, ..
+            id,
+            etcd,
+            setup,
+            told,
+            ..
         } = &*self.0;
         let membership = Membership::builder(etcd.clone(), PREFIX, id)
             .metadata(format!("metadata of {id}"))
             .ttl(setup.ttl)
             .margin(setup.margin)
             .rejoin_jitter(Duration::from_millis(100))
+            .token_generation(*lock(&self.0.generation))
             .build()?;
         let node = self.clone();
         let job = move |shard: Shard| async move {
@@ -149,7 +209,11 @@ impl Node {
             }
             Ok(())
         };
-        let shards = Shards::new(&membership, WORK, SHARDS, job)?;
+        let mut shards = Shards::new(&membership, WORK, told.shards, job)?;
+        if let Some(most) = told.moving_at_most {
+            shards = shards.moving_at_most(most)?;
+        }
+        *lock(&self.0.owners) = Some(shards.owners());
         let policy = Policy::builder()
             .fence(membership.fence())
             .window(Duration::from_millis(500))

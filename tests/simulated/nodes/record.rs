@@ -35,6 +35,13 @@ pub struct Run {
     pub ended: Option<Duration>,
 }
 
+impl Run {
+    /// That of the claim: a token is it, below a generation.
+    pub fn revision(&self) -> i64 {
+        self.token & ((1 << 48) - 1)
+    }
+}
+
 /// Ends the run when it is dropped, as the function is.
 pub(super) struct Working {
     record: Record,

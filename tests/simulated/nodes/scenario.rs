@@ -27,6 +27,9 @@ pub enum Episode {
     MemberCrashed,
     /// The lease of one node is revoked by hand, and that node is far: it hears of it after the others.
     Revoked,
+    /// etcd itself revokes the leases of all nodes, as a leader of 3.4 does that was stopped for long; and one
+    /// node is far.
+    AllRevoked,
     /// One node is shut down in order, and comes back.
     NodeStopped,
     /// One node is gone from one instant to the next, and comes back.
@@ -39,7 +42,7 @@ pub enum Episode {
 }
 
 impl Episode {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Silent,
         Self::NoLeader,
         Self::Stalled,
@@ -49,6 +52,7 @@ impl Episode {
         Self::NodeCutFrom,
         Self::MemberCrashed,
         Self::Revoked,
+        Self::AllRevoked,
         Self::NodeStopped,
         Self::NodeKilled,
         Self::Deaf,
@@ -155,6 +159,9 @@ impl Scenario {
     pub(super) fn setup(&self) -> Setup {
         Setup {
             members: self.members,
+            clusters: 1,
+            nodes: Vec::new(),
+            shortest_ttl: 2,
             spread: false,
             starts: self.starts.to_vec(),
             ttl: TTL,
