@@ -43,10 +43,7 @@ impl Leases {
         record: &Record,
         cluster: &Cluster,
     ) -> Result<(), String> {
-        for run in record.unfinished() {
-            self.judge_run(now, &run, cluster)?;
-        }
-        Ok(())
+        record.judge_unfinished(|run| self.judge_run(now, run, cluster))
     }
 
     fn judge_run(&mut self, now: Duration, run: &Run, cluster: &Cluster) -> Result<(), String> {
