@@ -44,10 +44,7 @@ impl Leases {
         record: &Record,
         clusters: &[Arc<Cluster>],
     ) -> Result<(), String> {
-        for run in record.unfinished() {
-            self.judge_run(now, &run, clusters)?;
-        }
-        Ok(())
+        record.judge_unfinished(|run| self.judge_run(now, run, clusters))
     }
 
     fn judge_run(

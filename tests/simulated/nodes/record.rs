@@ -84,11 +84,25 @@ impl Record {
         running
     }
 
-    /// The runs that go on.
-    pub(super) fn unfinished(&self) -> Vec<Run> {
+    /// Judges each run that goes on.
+    ///
+    /// # Errors
+    ///
+    /// That of the first which is not as it must be.
+    pub(super) fn judge_unfinished(
+        &self,
+        judge: impl FnMut(&Run) -> Result<(), String>,
+    ) -> Result<(), String> {
         let runs = lock(&self.0);
-        let unfinished = runs.all.iter().filter(|run| run.ended.is_none());
-        unfinished.cloned().collect()
+        let mut unfinished = runs.all.iter().filter(|run| run.ended.is_none());
+        unfinished.try_for_each(judge)
+    }
+
+    /// The runs that go on.
+    #[cfg(test)]
+    pub(super) fn unfinished(&self) -> Vec<Run> {
+        let all = self.runs().into_iter();
+        all.filter(|run| run.ended.is_none()).collect()
     }
 
     /// Judges all runs so far.
