@@ -15,6 +15,7 @@ mod journal;
 mod leave;
 mod log;
 mod mailbox;
+mod notes;
 mod observe;
 mod overwatch;
 pub(crate) mod place;

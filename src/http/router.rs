@@ -1,5 +1,6 @@
 //! The endpoints as an axum router, and the body of a health answer.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -44,6 +45,9 @@ pub struct HealthBody {
     pub outage: u64,
     /// What was last seen of the dependency; `null` before the first observation.
     pub dependency: Option<DependencyBody>,
+    /// What components have to say of themselves, by their names; left out where none has.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub notes: BTreeMap<String, String>,
 }
 
 /// The dependency in a [`HealthBody`].
@@ -83,6 +87,7 @@ pub fn health(handle: &Handle) -> (StatusCode, HealthBody) {
             class: sight.class,
             what: sight.what.to_string(),
         }),
+        notes: handle.notes(),
     };
     (code(body.ready), body)
 }

@@ -1,5 +1,7 @@
 //! How the rest of the program follows and steers a run.
 
+#[cfg(feature = "http")]
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -45,13 +47,25 @@ impl Handle {
     /// What each component is doing, in the order of the stages.
     pub fn components(&self) -> Vec<ComponentStatus> {
         let layout = self.0.plan.layout();
+        let epoch = self.0.epoch.load(Ordering::Acquire);
         let ids = (0..self.0.names.len() as u32).map(ComponentId);
         ids.map(|id| ComponentStatus {
             name: Arc::clone(self.0.name(id)),
             stage: layout.stage_of(id).unwrap_or_default(),
             slot: self.0.slot(id),
+            note: self.0.notes.get(id, epoch),
         })
         .collect()
+    }
+
+    /// What components have to say of themselves.
+    #[cfg(feature = "http")]
+    pub(crate) fn notes(&self) -> BTreeMap<String, String> {
+        self.0
+            .notes
+            .all(self.0.epoch.load(Ordering::Acquire), |id| {
+                self.0.name(id).to_string()
+            })
     }
 
     /// The last 256 outages, oldest first; the first one of a run is its boot.

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::journal::Journal;
 use super::log::Log;
 use super::mailbox::{Lease, Mailbox};
+use super::notes::Notes;
 use super::reporter::Source;
 use super::status::Summary;
 use super::told::Told;
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     alive: Vec<AtomicBool>,
     pub(super) summary: watch::Sender<Summary>,
     pub(super) journal: Journal,
+    pub(super) notes: Notes,
     /// Reports from outside of any component.
     pub(super) outside: Arc<Source>,
     pub(crate) mailbox: Apart<Mailbox>,
@@ -72,6 +74,7 @@ impl Shared {
             epoch: AtomicU64::new(0),
             summary: watch::Sender::new(Summary::before_the_run()),
             journal: Journal::default(),
+            notes: Notes::default(),
             outside: Arc::new(Source::outside()),
             mailbox: Apart::default(),
             pulse: watch::Sender::new(0),

@@ -85,6 +85,8 @@ pub struct ComponentStatus {
     pub stage: usize,
     /// What it is doing.
     pub slot: Slot,
+    /// What it has to say of itself, if anything: see [`Context::note`](super::Context::note).
+    pub note: Option<Arc<str>>,
 }
 
 /// What the supervisor publishes; [`Status`] is made of it on demand.

@@ -77,8 +77,12 @@ impl Jobs {
         lock(&self.running).contains_key(&place)
     }
 
+    pub(super) fn count(&self) -> usize {
+        lock(&self.running).len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        lock(&self.running).is_empty()
+        self.count() == 0
     }
 
     /// All that run now, by their places.

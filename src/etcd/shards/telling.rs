@@ -1,4 +1,5 @@
-//! What is told of a work as a whole: that nodes have several lists of shards, and that nobody owns some.
+//! What is told of a work as a whole: how much of it runs here, that nodes have several lists of shards, and
+//! that nobody owns some.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -10,12 +11,14 @@ use tracing::Level;
 use super::Work;
 use super::claims::View;
 use super::list::Identity;
+use crate::Context;
 use crate::etcd::line::TARGET;
 use crate::shell::log;
 
 /// What was told last.
 #[derive(Default)]
 pub(super) struct Telling {
+    note: String,
     /// The lists of others.
     lists: BTreeSet<Identity>,
     /// Whether shards have no owner for long.
@@ -23,10 +26,33 @@ pub(super) struct Telling {
 }
 
 impl Telling {
-    /// Logs what is new, and tells when there may be something new without another view.
-    pub(super) fn look(&mut self, work: &Work, view: &View, now: Instant) -> Option<Instant> {
+    /// Tells what is new, and returns when there may be something new without another view. So many shards run
+    /// here.
+    pub(super) fn look(
+        &mut self,
+        ctx: &Context,
+        work: &Work,
+        view: &View,
+        here: usize,
+        now: Instant,
+    ) -> Option<Instant> {
+        self.note(ctx, work, view, here, now);
         self.tell_lists(work, view);
         self.tell_unowned(work, view, now)
+    }
+
+    /// For status pages.
+    fn note(&mut self, ctx: &Context, work: &Work, view: &View, here: usize, now: Instant) {
+        let mut note = format!("runs {here} of {} shards", work.list.len());
+        if !view.unowned.is_empty() {
+            let unowned = view.unowned.iter().map(|(&place, &since)| (place, since));
+            let (count, what) = (view.unowned.len(), describe(work, unowned, now));
+            let _ = write!(note, "; {count} have no owner: {what}");
+        }
+        if note != self.note {
+            ctx.note(&note);
+            self.note = note;
+        }
     }
 
     fn tell_lists(&mut self, work: &Work, view: &View) {
@@ -37,18 +63,12 @@ impl Telling {
             if self.lists.contains(list) {
                 continue;
             }
-            let (id, work) = ((*id).clone(), work.name.clone());
-            let which = match list.count() == own.count() {
-                true => ", which are not the same",
-                false => "",
-            };
-            let (theirs, ours) = (list.count(), own.count());
-            log(Level::WARN, move |at_ms| {
-                tracing::warn!(target: TARGET, at_ms, work,
-                    "{id} runs this work with {theirs} shards, this node with {ours}{which}. Each shard runs at \
-                     a node that knows it; give all nodes the same shards"
-                );
-            });
+            let text = differing(id, *list, own);
+            let work = work.name.clone();
+            log(
+                Level::WARN,
+                move |at_ms| tracing::warn!(target: TARGET, at_ms, work, "{text}"),
+            );
         }
         if others.is_empty() && !self.lists.is_empty() {
             let work = work.name.clone();
@@ -64,11 +84,11 @@ impl Telling {
         let unowned = view.unowned.iter().filter(|(_, since)| for_long(**since));
         let unowned: Vec<(usize, Instant)> = unowned.map(|(&at, &since)| (at, since)).collect();
         if !unowned.is_empty() && !self.unowned {
-            let (of, name) = (work.list.len(), work.name.clone());
-            let what = describe(work, &unowned, now);
-            let count = unowned.len();
+            let (count, of) = (unowned.len(), work.list.len());
+            let what = describe(work, unowned.iter().copied(), now);
+            let work = work.name.clone();
             log(Level::WARN, move |at_ms| {
-                tracing::warn!(target: TARGET, at_ms, work = name,
+                tracing::warn!(target: TARGET, at_ms, work,
                     "{count} of {of} shards have no owner, and run nowhere: {what}"
                 );
             });
@@ -85,19 +105,34 @@ impl Telling {
     }
 }
 
+/// That a node has another list than this one.
+fn differing(id: &str, theirs: Identity, ours: Identity) -> String {
+    let (theirs, ours) = (theirs.count(), ours.count());
+    let which = match theirs == ours {
+        true => ", which are not the same",
+        false => "",
+    };
+    format!(
+        "{id} runs this work with {theirs} shards, this node with {ours}{which}. Each shard runs at a node \
+         that knows it; give all nodes the same shards"
+    )
+}
+
 /// Some of them, and for how long nobody has had each.
-pub(super) fn describe(work: &Work, unowned: &[(usize, Instant)], now: Instant) -> String {
+fn describe(
+    work: &Work,
+    mut unowned: impl Iterator<Item = (usize, Instant)>,
+    now: Instant,
+) -> String {
     let mut text = String::new();
-    for &(place, since) in unowned.iter().take(MOST_NAMES) {
+    for (place, since) in unowned.by_ref().take(MOST_NAMES) {
         let separator = if text.is_empty() { "" } else { ", " };
         let seconds = now.saturating_duration_since(since).as_secs();
-        let _ = write!(text, "{separator}{} for {seconds} s", work.list.name(place));
+        let name = work.list.name(place);
+        let _ = write!(text, "{separator}{name} for {seconds} s");
     }
-    if let Some(more) = unowned
-        .len()
-        .checked_sub(MOST_NAMES)
-        .filter(|&more| more > 0)
-    {
+    let more = unowned.count();
+    if more > 0 {
         let _ = write!(text, ", and {more} more");
     }
     text
@@ -106,3 +141,6 @@ pub(super) fn describe(work: &Work, unowned: &[(usize, Instant)], now: Instant) 
 const MOST_NAMES: usize = 3;
 /// A node that dies leaves its shards without an owner for a second and as long as a claim takes.
 const FOR_LONG: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

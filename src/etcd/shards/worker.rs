@@ -296,7 +296,9 @@ impl Worker {
     ) -> Result<Option<Instant>, Failure> {
         let now = Instant::now();
         let mut todo = self.decide(view, now);
-        if let Some(at) = self.telling.look(&self.work, view, now) {
+        let here = self.jobs.count();
+        let later = self.telling.look(&self.ctx, &self.work, view, here, now);
+        if let Some(at) = later {
             todo.look_again(at);
         }
         // There may be a newer one, which what was begun just now was not looked for in.
