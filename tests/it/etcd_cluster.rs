@@ -5,6 +5,7 @@ mod bounds;
 mod busy;
 mod faults;
 mod nodes;
+mod odd;
 mod record;
 mod threads;
 mod work;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use etcd_client::GetOptions;
@@ -29,6 +30,8 @@ pub(super) struct Setup {
     /// Whether a node has a thread of its own; as it is by default if none.
     control_thread: Option<bool>,
 }
+
+type BoxFuture = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
 
 /// A running node.
 pub(super) struct Node {
@@ -58,9 +61,21 @@ impl Setup {
 
     /// The same for a node that reaches etcd in another way.
     pub(super) fn through(&self, url: String) -> Self {
-        let etcd = EtcdConfig::new([url]).expect("a valid endpoint");
+        self.by(EtcdConfig::new([url]).expect("a valid endpoint"))
+    }
+
+    /// The same for a node that is configured in another way.
+    pub(super) fn by(&self, etcd: EtcdConfig) -> Self {
         Self {
             etcd,
+            ..self.clone()
+        }
+    }
+
+    /// The same for a node with another number of shards.
+    pub(super) fn with_shards(&self, shards: u32) -> Self {
+        Self {
+            shards,
             ..self.clone()
         }
     }
@@ -91,18 +106,24 @@ impl Setup {
     }
 
     pub(super) fn start(&self, id: &str) -> Node {
-        let record = self.record.clone();
-        let name = id.to_owned();
-        self.start_with(id, move |shard: Shard| {
-            let (record, name) = (record.clone(), name.clone());
-            async move {
+        // Nothing here depends on what the probe says: what is shown, the fence does alone.
+        let every = Duration::from_millis(100);
+        let probe = polled(every, 10 * every, || async { Ok(()) });
+        self.start_all(id, probe, self.recorded(id))
+    }
+
+    /// A function that notes when it runs, and asks all the time.
+    fn recorded(&self, id: &str) -> impl FnOnce(Shard) -> BoxFuture + Clone + Send + Sync + use<> {
+        let (record, name) = (self.record.clone(), id.to_owned());
+        move |shard: Shard| {
+            Box::pin(async move {
                 let _working = record.begin(&name, &shard);
                 while shard.sleep(Duration::from_millis(20)).await {
                     shard.check()?;
                 }
                 Ok(())
-            }
-        })
+            })
+        }
     }
 
     pub(super) fn start_with<F, Fut>(&self, id: &str, job: F) -> Node
@@ -117,12 +138,7 @@ impl Setup {
 
     /// A node that depends on what this probe says.
     pub(super) fn observed_by(&self, id: &str, probe: impl Probe) -> Node {
-        self.start_all(id, probe, |shard: Shard| async move {
-            while shard.sleep(Duration::from_millis(20)).await {
-                shard.check()?;
-            }
-            Ok(())
-        })
+        self.start_all(id, probe, self.recorded(id))
     }
 
     fn start_all<F, Fut>(&self, id: &str, probe: impl Probe, job: F) -> Node

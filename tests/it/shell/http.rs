@@ -98,6 +98,36 @@ async fn status_check_is_200_when_ready_and_503_otherwise_and_livez_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_components_have_to_say_is_told_as_long_as_they_are_the_present_ones() {
+    let running = start(&[1, 1], policy().build().unwrap(), |builder, notes| {
+        let says = |ctx: overwatch::Context| async move {
+            ctx.ready();
+            ctx.note(&format!("epoch {}", ctx.epoch()));
+            ctx.stopping().await;
+            Ok(())
+        };
+        builder
+            .component("silent", worker(notes, "silent"))
+            .then()
+            .task("says", says)
+    });
+    let app: Router = router(running.handle.clone());
+    for epoch in [1, 2] {
+        running.until_ready(epoch).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let told = json!({"says": format!("epoch {epoch}")});
+        assert_eq!(check(&app).await.1["notes"], told);
+        let components = running.handle.components();
+        let notes: Vec<_> = components.iter().map(|it| it.note.as_deref()).collect();
+        assert_eq!(notes, [None, Some(&*format!("epoch {epoch}"))]);
+        running.dependency.fail("down");
+        running.until_phase(Phase::Monitoring).await;
+        running.dependency.recover();
+    }
+    running.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn status_check_tells_the_class_of_a_failing_dependency() {
     let observed = [
         Observation::alive("fine"),
