@@ -11,6 +11,13 @@ use crate::process::Process;
 const BLOCKED_WITHIN: Duration = Duration::from_secs(2);
 
 impl Cluster {
+    /// This node, or the next one that has a job.
+    pub(crate) fn busy_from(&self, node: usize) -> usize {
+        let count = self.nodes.len();
+        let mut nodes = (node..node + count).map(|node| node % count);
+        nodes.find(|&node| self.load(node) > 0).unwrap_or(node)
+    }
+
     /// Has one job of a node block, and returns its shard.
     pub(crate) async fn block(&mut self, node: usize) -> Result<u32, String> {
         self.with(node, Process::block)?;

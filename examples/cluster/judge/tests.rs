@@ -115,7 +115,7 @@ fn tokens_begin_anew_when_the_store_is_restored() {
     };
     assert_eq!(backwards(&[]), [40, 60]);
     assert_eq!(backwards(&[35]), [60]);
-    assert_eq!(backwards(&[35, 55]), []);
+    assert!(backwards(&[35, 55]).is_empty());
 
     // What was begun before has its token from before, however long it lasts.
     let one = trail(0, &["10 0 0 5 start", "39 0 0 5 begin", "39 0 0 5 stop"]);

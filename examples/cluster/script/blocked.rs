@@ -19,6 +19,7 @@ pub(super) async fn cut_off(
     node: usize,
     made: &mut Made,
 ) -> Result<(), String> {
+    let node = cluster.busy_from(node);
     let (id, process) = (cluster.id(node).to_owned(), cluster.process(node)?);
     let shard = cluster.block(node).await?;
     let from = now();
@@ -39,6 +40,7 @@ pub(super) async fn leaves(
     node: usize,
     made: &mut Made,
 ) -> Result<(), String> {
+    let node = cluster.busy_from(node);
     let (id, process) = (cluster.id(node).to_owned(), cluster.process(node)?);
     let shard = cluster.block(node).await?;
     let from = now();

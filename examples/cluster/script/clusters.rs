@@ -35,7 +35,7 @@ pub(super) async fn strike(
     }
     cluster.pause(APART).await?;
     // One of either order.
-    for one in [node, usize::from(node % 2 == 0)] {
+    for one in [node, usize::from(node.is_multiple_of(2))] {
         let what = format!("{} cannot connect to the first etcd", cluster.id(one));
         screen.say("script", &what);
         cluster.close_to_first(one);

@@ -9,6 +9,8 @@ use crate::cluster::Cluster;
 use crate::record::now;
 use crate::verdict::Made;
 
+const MOST_MORE: u32 = 50;
+
 pub(super) async fn strike(
     cluster: &mut Cluster,
     node: usize,
@@ -16,7 +18,9 @@ pub(super) async fn strike(
 ) -> Result<(), String> {
     let usual = cluster.wanted.shards;
     let id = cluster.id(node).to_owned();
-    for shards in [3 * usual, (usual / 3).max(1)] {
+    // Many more would measure this machine.
+    let more = usual + (2 * usual).min(MOST_MORE);
+    for shards in [more, (usual / 3).max(1)] {
         let what = format!("{id} is started anew, and knows {shards} shards instead of {usual}");
         cluster.screen.say("script", &what);
         cluster.leave(&[node]).await?;
