@@ -45,26 +45,31 @@ pub(super) async fn strike(
     }
     cluster.pause(cluster.wanted.ttl + SECOND).await?;
 
+    let mut well = true;
     for (one, process) in processes {
         let (id, jobs) = (cluster.id(one), cluster.started_by(process));
         let said = cluster.said(one)?;
         if said.ready || said.trips > 0 || jobs > 0 {
+            well = false;
             made.broken.push(format!(
                 "{id} was ready and began {jobs} jobs, with endpoints of two etcds"
             ));
-        } else {
-            made.notes
-                .push(format!("{id} was not ready: {}", said.reason));
         }
     }
     let (first, second) = (cluster.keys().await?, cluster.keys_of_second().await?);
     for (which, keys) in [("first", first.all), ("second", second.all)] {
         if !keys.is_empty() {
+            well = false;
             made.broken.push(format!(
                 "nodes with endpoints of two etcds have written {} keys to the {which}",
                 keys.len()
             ));
         }
+    }
+
+    if well {
+        made.notes
+            .push("no node was ready, nor wrote anything to either etcd".into());
     }
 
     screen.say(
