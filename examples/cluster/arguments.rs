@@ -21,9 +21,16 @@ judges from what the jobs wrote down whether one of them ever ran twice, or paus
 Faults, all but the last one by default; those with a * need three members:
 
   node-leaves  node-killed  node-back-within-ttl  node-hung  node-cut-off  lease-revoked
-  etcd-killed  etcd-hung  *quorum-lost  *etcd-leader-killed  three-in-a-row
-  redistribution   a node is killed; how long until all its shards run elsewhere, and what that
-                   costs etcd. Alone, the jobs do nothing: cluster --shards 1000 redistribution";
+  etcd-killed  etcd-hung  *quorum-lost  *etcd-leader-killed  *etcd-leader-hung  three-in-a-row
+  claims-removed       claims are deleted by hand while their node drains
+  blocked-and-cut-off  a job blocks its thread for good, and its node is cut off from etcd
+  blocked-and-leaves   the same, and its node is told to stop
+  etcd-restored        etcd is put back to an earlier state, while no node runs
+  etcd-restored-in-use the same, while all nodes run
+  two-lists            nodes know different numbers of jobs, as in a rolling deployment
+  two-clusters         nodes have endpoints of two etcds that know nothing of each other
+  redistribution       a node is killed; how long until all its shards run elsewhere, and what that
+                       costs etcd. Alone, the jobs do nothing: cluster --shards 1000 redistribution";
 
 /// Jobs that ask something twenty times a second: more of them would measure this machine.
 const MOST_BUSY: u32 = 200;

@@ -2,6 +2,12 @@
 //! the world at will.
 
 mod balance;
+mod blocking;
+mod orders;
+mod second;
+mod traces;
+
+pub(crate) use orders::{Endpoints, Orders};
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -21,7 +27,7 @@ use tokio::time::{Instant, sleep};
 use crate::arguments::Wanted;
 use crate::etcd::{self, Keys, Member};
 use crate::judge::{Found, Trail};
-use crate::node::{PREFIX, Told, WORK};
+use crate::node::{PREFIX, WORK};
 use crate::process::Process;
 use crate::proxy::{Mode, Proxy};
 use crate::record::now;
@@ -40,6 +46,11 @@ pub(crate) struct Cluster {
     /// Every process that a node ever was.
     processes: Vec<Process>,
     pub(crate) members: Vec<Member>,
+    /// The members of another etcd, which has nothing to do with the first.
+    second: Vec<Member>,
+    /// When the store was put back to an earlier state, and tokens went back with it.
+    pub(crate) restored: Vec<u64>,
+    binary: OsString,
     target: Endpoint,
     serving: JoinHandle<io::Result<()>>,
     dir: TempDir,
@@ -49,6 +60,9 @@ struct Node {
     id: String,
     /// To each member of etcd one.
     proxies: Vec<Proxy>,
+    /// To each member of the second etcd one, while there is a second.
+    to_second: Vec<Proxy>,
+    orders: Orders,
     /// The process that it is, if any.
     process: Option<usize>,
     shown: Shown,
@@ -82,6 +96,8 @@ impl Cluster {
             nodes.push(Node {
                 id: format!("node-{number}"),
                 proxies,
+                to_second: Vec::new(),
+                orders: Orders::usual(&wanted),
                 process: None,
                 shown: Shown::default(),
             });
@@ -92,6 +108,9 @@ impl Cluster {
             nodes,
             processes: Vec::new(),
             members,
+            second: Vec::new(),
+            restored: Vec::new(),
+            binary,
             target,
             serving: serve(listener, checked),
             dir,
@@ -119,14 +138,7 @@ impl Cluster {
         let number = self.processes.len();
         let id = self.nodes[node].id.clone();
         let record = self.dir.path().join(format!("{id}.{number}.record"));
-        let told = Told {
-            id: id.clone(),
-            etcd: self.nodes[node].proxies.iter().map(Proxy::url).collect(),
-            shards: self.wanted.shards,
-            ttl: self.wanted.ttl,
-            target: (!self.wanted.idle()).then_some(self.target),
-            record,
-        };
+        let told = self.told(node, record);
         let log = self.dir.path().join(format!("{id}.log"));
         let started = Process::start(&told, node, &log, self.screen);
         let process = started.map_err(|error| format!("{id} cannot be started: {error}"))?;
@@ -142,11 +154,21 @@ impl Cluster {
         Ok(())
     }
 
+    /// SIGTERM.
+    pub(crate) fn tell_to_stop(&mut self, node: usize) -> Result<(), String> {
+        self.with(node, |process| process.signal(Signal::TERM))
+    }
+
     /// SIGTERM; returns when the processes have ended, which must be well.
     pub(crate) async fn leave(&mut self, nodes: &[usize]) -> Result<(), String> {
         for &node in nodes {
-            self.with(node, |process| process.signal(Signal::TERM))?;
+            self.tell_to_stop(node)?;
         }
+        self.left(nodes).await
+    }
+
+    /// Returns when processes that were told to stop have ended, which must be well.
+    pub(crate) async fn left(&mut self, nodes: &[usize]) -> Result<(), String> {
         let deadline = Instant::now() + LEAVE_WITHIN;
         for &node in nodes {
             let status = loop {
@@ -220,21 +242,25 @@ impl Cluster {
     /// What is in the records so far.
     pub(crate) fn found(&self) -> Found {
         let trails: Vec<&Trail> = self.processes.iter().map(|one| &one.trail).collect();
-        Found::of(&trails, now())
+        Found::of(&trails, &self.restored, now())
     }
 
     /// Reads the records, and shows what has changed. A node that has ended by itself is an error, but
-    /// for one that stood still beyond its lease: its watchdog aborts it when it goes on. It is started
-    /// again at once, as an orchestrator would.
+    /// for one with a job that blocks, and for one that stood still beyond its lease: its watchdog
+    /// aborts it when it goes on. That one is started again at once, as an orchestrator would.
     pub(crate) fn look(&mut self) -> Result<(), String> {
         for node in self.all() {
             if self.nodes[node].process.is_some() {
                 self.with(node, Process::read)?;
                 if let Some(status) = self.with(node, Process::ended)? {
                     let process = &self.processes[self.process(node)?];
-                    let stale = process.stood_still(self.wanted.ttl);
+                    let (stale, blocked) = (process.stood_still(self.wanted.ttl), process.blocked);
                     self.kill(node)?;
                     let id = self.id(node);
+                    if blocked && !status.success() {
+                        self.screen.say(id, &format!("has ended: {status}"));
+                        continue;
+                    }
                     if !stale || status.signal() != Some(Signal::ABORT.as_raw()) {
                         return Err(format!("{id} has ended by itself: {status}"));
                     }
@@ -293,6 +319,14 @@ impl Cluster {
     /// What is in etcd.
     pub(crate) async fn keys(&self) -> Result<Keys, String> {
         Keys::read(&self.members, PREFIX, WORK).await
+    }
+
+    /// Deletes the claims on these shards.
+    pub(crate) async fn delete_claims(&self, shards: &[u32]) -> Result<(), String> {
+        let keys = shards
+            .iter()
+            .map(|shard| format!("{PREFIX}work/{WORK}/shard/{shard}"));
+        etcd::delete(&self.members, &keys.collect::<Vec<_>>()).await
     }
 
     /// Takes away the lease of a node.

@@ -1,5 +1,11 @@
 //! The members of an etcd of our own, what is in it, and what it has counted.
 
+mod backup;
+mod vanished;
+
+pub(crate) use backup::Backup;
+pub(crate) use vanished::Vanished;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -8,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use etcd_client::{Client, ConnectOptions, GetOptions};
+use etcd_client::{Client, ConnectOptions, GetOptions, Txn, TxnOp};
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -131,6 +137,11 @@ impl Member {
         Ok(())
     }
 
+    /// Where its data is.
+    fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
     fn spawn(&self) -> std::io::Result<Leashed> {
         let path = self.dir.join("log");
         let log = File::options().create(true).append(true).open(path)?;
@@ -148,7 +159,7 @@ impl Member {
         .flatten()
         .map(OsString::from)
         .collect();
-        arguments.extend(["--data-dir".into(), self.dir.join("data").into()]);
+        arguments.extend(["--data-dir".into(), self.data().into()]);
         Leashed::start(&self.binary, &arguments, &log, false)
     }
 
@@ -266,6 +277,15 @@ impl Keys {
 pub(crate) async fn revoke(members: &[Member], lease: i64) -> Result<(), String> {
     let member = members.first().ok_or("no etcd")?;
     let asked = async { member.client().await?.lease_revoke(lease).await };
+    within(asked).await.map(drop)
+}
+
+/// Deletes keys, all at once.
+pub(crate) async fn delete(members: &[Member], keys: &[String]) -> Result<(), String> {
+    let member = members.first().ok_or("no etcd")?;
+    let deletes = keys.iter().map(|key| TxnOp::delete(&**key, None));
+    let txn = Txn::new().and_then(deletes.collect::<Vec<_>>());
+    let asked = async { member.client().await?.txn(txn).await };
     within(asked).await.map(drop)
 }
 

@@ -18,12 +18,20 @@ pub(crate) enum Fault {
     EtcdHung,
     QuorumLost,
     LeaderKilled,
+    LeaderHung,
     ThreeInARow,
+    ClaimsRemoved,
+    BlockedCutOff,
+    BlockedLeaves,
+    EtcdRestored,
+    EtcdRestoredInUse,
+    TwoLists,
+    TwoClusters,
     Redistribution,
 }
 
 impl Fault {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 20] = [
         Self::NodeLeaves,
         Self::NodeKilled,
         Self::NodeBack,
@@ -34,7 +42,15 @@ impl Fault {
         Self::EtcdHung,
         Self::QuorumLost,
         Self::LeaderKilled,
+        Self::LeaderHung,
         Self::ThreeInARow,
+        Self::ClaimsRemoved,
+        Self::BlockedCutOff,
+        Self::BlockedLeaves,
+        Self::EtcdRestored,
+        Self::EtcdRestoredInUse,
+        Self::TwoLists,
+        Self::TwoClusters,
         Self::Redistribution,
     ];
 
@@ -50,7 +66,15 @@ impl Fault {
             Self::EtcdHung => "etcd hung",
             Self::QuorumLost => "quorum lost",
             Self::LeaderKilled => "etcd leader killed",
+            Self::LeaderHung => "etcd leader hung",
             Self::ThreeInARow => "three in a row",
+            Self::ClaimsRemoved => "claims removed",
+            Self::BlockedCutOff => "blocked and cut off",
+            Self::BlockedLeaves => "blocked and leaves",
+            Self::EtcdRestored => "etcd restored",
+            Self::EtcdRestoredInUse => "etcd restored in use",
+            Self::TwoLists => "two lists",
+            Self::TwoClusters => "two clusters",
             Self::Redistribution => "redistribution",
         }
     }
@@ -71,7 +95,7 @@ impl Fault {
     /// How many members of etcd it needs.
     pub(crate) fn needs_members(self) -> u32 {
         match self {
-            Self::QuorumLost | Self::LeaderKilled => 3,
+            Self::QuorumLost | Self::LeaderKilled | Self::LeaderHung => 3,
             _ => 1,
         }
     }
@@ -80,15 +104,25 @@ impl Fault {
     pub(crate) fn allowed(self, ttl: Duration) -> Allowed {
         let (struck, other) = match self {
             Self::NodeLeaves | Self::LeaderKilled => (Some(SECOND), Some(SECOND)),
-            Self::NodeKilled | Self::NodeBack | Self::NodeHung | Self::NodeCutOff => {
-                (Some(ttl + SECOND), Some(SECOND))
-            }
+            Self::NodeKilled
+            | Self::NodeBack
+            | Self::NodeHung
+            | Self::NodeCutOff
+            | Self::BlockedCutOff
+            | Self::BlockedLeaves => (Some(ttl + SECOND), Some(SECOND)),
+            // A claim that has vanished is left alone for a second.
+            Self::ClaimsRemoved => (Some(2 * SECOND), Some(SECOND)),
             Self::Redistribution => (Some(ttl + 3 * SECOND), Some(SECOND)),
             Self::LeaseRevoked
             | Self::EtcdKilled
             | Self::EtcdHung
             | Self::QuorumLost
-            | Self::ThreeInARow => (None, None),
+            | Self::LeaderHung
+            | Self::ThreeInARow
+            | Self::EtcdRestored
+            | Self::EtcdRestoredInUse
+            | Self::TwoLists
+            | Self::TwoClusters => (None, None),
         };
         Allowed { struck, other }
     }

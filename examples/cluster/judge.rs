@@ -80,7 +80,10 @@ pub(crate) struct Found {
 
 impl Found {
     /// All that there is in the trails. A job that has not stopped is active until `now`.
-    pub(crate) fn of(trails: &[&Trail], now: u64) -> Self {
+    ///
+    /// When etcd's store is put back to an earlier state, tokens may go back with it: they are revisions of
+    /// that store. So at each of the moments in `restored` they begin anew.
+    pub(crate) fn of(trails: &[&Trail], restored: &[u64], now: u64) -> Self {
         let mut shards: BTreeMap<u32, Vec<Run>> = BTreeMap::new();
         for (number, trail) in trails.iter().enumerate() {
             for run in runs(number, trail, now) {
@@ -91,7 +94,7 @@ impl Found {
         for runs in shards.values_mut() {
             runs.sort_by_key(|run| run.from);
             found.neighbours(trails, runs);
-            found.backwards(trails, runs);
+            found.backwards(trails, runs, restored);
         }
         found
     }
@@ -155,22 +158,21 @@ impl Found {
         }
     }
 
-    /// Holds each sign of work against the highest token before it.
-    fn backwards(&mut self, trails: &[&Trail], runs: &[Run]) {
+    /// Holds each sign of work against the highest token before it, of the same state of the store. What
+    /// goes on from before a restore has its token from the state before.
+    fn backwards(&mut self, trails: &[&Trail], runs: &[Run], restored: &[u64]) {
         let mut work: Vec<(u64, &Run)> = runs
             .iter()
             .flat_map(|run| run.work.iter().map(move |&at| (at, run)))
             .collect();
         work.sort_by_key(|(at, _)| *at);
-        let mut highest: Option<&Run> = None;
+        let mut highest: BTreeMap<usize, &Run> = BTreeMap::new();
         let mut told = BTreeSet::new();
         for (at, run) in work {
-            let Some(other) = highest else {
-                highest = Some(run);
-                continue;
-            };
+            let state = restored.partition_point(|&restored| restored <= run.from);
+            let other = *highest.entry(state).or_insert(run);
             if run.token > other.token {
-                highest = Some(run);
+                highest.insert(state, run);
             } else if (run.trail, run.token) != (other.trail, other.token)
                 && told.insert((run.trail, run.run))
             {

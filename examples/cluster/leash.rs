@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
@@ -65,6 +65,13 @@ impl Leashed {
     /// What it says, once.
     pub(crate) fn said(&mut self) -> Option<ChildStdout> {
         self.0.stdout.take()
+    }
+
+    /// Writes a line to its standard input.
+    pub(crate) fn tell(&mut self, line: &str) -> io::Result<()> {
+        let input = self.0.stdin.as_mut();
+        let input = input.ok_or_else(|| io::Error::other("it cannot be told anything"))?;
+        input.write_all(format!("{line}\n").as_bytes())
     }
 
     /// How it ended, if it has.

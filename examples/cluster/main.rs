@@ -5,8 +5,14 @@
 //! It needs an etcd on the path, and starts everything else itself: that etcd, three nodes, each a
 //! process of its own that reaches etcd through proxies of its own, and a web server, which the nodes'
 //! 24 jobs check twenty times a second each. It shows live which node runs which jobs. Then it makes one
-//! fault after the other: nodes leave, are killed, hang, are cut off; etcd is killed, hangs, loses its
-//! quorum (with `--members 3`), takes a lease away.
+//! fault after the other:
+//!
+//! - Nodes leave, are killed, hang, are cut off. A job blocks its thread for good while its node is cut off or
+//!   is to leave. Claims are deleted by hand while their node drains.
+//! - etcd is killed, hangs, takes a lease away, is restored from a backup. With `--members 3` it loses its
+//!   quorum, and its leader is killed, or hangs and goes on.
+//! - Operators deploy nodes with another number of jobs, or with endpoints of two etcds that know nothing of
+//!   each other.
 //!
 //! **What is promised**, and judged here:
 //!
@@ -15,12 +21,17 @@
 //!   latest; when it leaves in order, or jobs move for the sake of balance, within a second: *gaps*.
 //! - After each fault all nodes are ready again, no node has more jobs than its share, and etcd holds
 //!   their records and no others. After the end it holds none.
+//! - While nodes know different jobs, each job that any of them knows runs somewhere. While endpoints belong
+//!   to two etcds, no node is ready, and none takes a lease.
+//! - Fencing tokens rise from owner to owner, as long as etcd's store is the same one. (They are its
+//!   revisions, which go back when it is restored from a backup: then they begin anew, unless the nodes are
+//!   told of it.)
 //!
 //! **How it is judged**: not by etcd, nor by what the nodes believe. Each job writes down when it
 //! starts, begins and ends a unit of work, and stops, in a file of its process, by a clock that all
 //! processes share; the judge reads these files and nothing else. (A process that was frozen beyond its
 //! time to live may end what it had begun; it must begin nothing more. Its watchdog aborts it when it goes
-//! on, and it is started again.)
+//! on, and it is started again. A job that blocks counts as active until its process has ended.)
 //!
 //! A node is in `node.rs`: it is what a service of yours would look like. `--help` says what else can be
 //! asked for. It ends with a table of the jobs and one of the faults, and with 1 if a promise was

@@ -1,19 +1,23 @@
 //! One node: a process that takes its share of the work. It is what a service of yours would be.
 
+mod job;
+
 use std::error::Error;
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use overwatch::etcd::{EtcdConfig, EtcdProbe, Membership, Shard, Shards};
 use overwatch::machine::Phase;
-use overwatch::{Failure, Handle, Overwatch, Policy, Tuning};
+use overwatch::{Handle, Overwatch, Policy, Tuning};
 use overwatch_examples::endpoint::Endpoint;
 
-use crate::record::{Kind, Recorder};
+use crate::record::Recorder;
+use job::Job;
 
 /// The word by which this program is told to be a node.
 pub(crate) const NODE: &str = "node";
@@ -24,15 +28,21 @@ pub(crate) const WORK: &str = "checks";
 /// How a node says that it is ready, or not.
 pub(crate) const READY: &str = "ready";
 pub(crate) const NOT_READY: &str = "not ready: ";
+/// The line on its standard input by which a node is told that one of its jobs is to block, for good.
+pub(crate) const BLOCK: &str = "block";
+/// How a node says which job blocks.
+pub(crate) const BLOCKED: &str = "blocked: shard ";
+/// Whether a higher [`generation`](Told::generation) makes for higher tokens. While it does not, tokens go
+/// back when etcd's store does.
+pub(crate) const GENERATIONS_COUNT: bool = false;
 
 /// How long etcd must prove itself after an outage.
 const WINDOW: Duration = Duration::from_secs(3);
 /// How long a stage may take to stop, and then to be aborted.
 const STOP: Duration = Duration::from_secs(1);
 const ABORT: Duration = Duration::from_millis(500);
-/// How long a job pauses between two checks, and how long it waits for an answer.
-const CHECK_EVERY: Duration = Duration::from_millis(50);
-const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+/// How much longer than its jobs a node that drains may take to stop.
+const DRAINED_WITHIN: Duration = Duration::from_millis(200);
 
 /// What a node is told when it is started.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +56,10 @@ pub(crate) struct Told {
     pub(crate) target: Option<Endpoint>,
     /// Where they write down what they do.
     pub(crate) record: PathBuf,
+    /// How long its jobs go on with their work when they are told to stop.
+    pub(crate) drain: Duration,
+    /// How often etcd's store was put back to an earlier state, and the nodes started again after it.
+    pub(crate) generation: u16,
 }
 
 impl Told {
@@ -59,13 +73,16 @@ impl Told {
             self.ttl.as_secs().to_string().into(),
             target.into(),
             self.record.clone().into(),
+            self.drain.as_millis().to_string().into(),
+            self.generation.to_string().into(),
         ]
     }
 
     /// From what follows [`NODE`].
     pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Option<Self> {
         let arguments: Vec<OsString> = arguments.collect();
-        let [id, etcd, shards, ttl, target, record] = arguments.try_into().ok()?;
+        let [id, etcd, shards, ttl, target, record, drain, generation] =
+            arguments.try_into().ok()?;
         let target = match target.to_str()? {
             "-" => None,
             address => Some(Endpoint(address.parse().ok()?)),
@@ -77,15 +94,30 @@ impl Told {
             ttl: Duration::from_secs(ttl.to_str()?.parse().ok()?),
             target,
             record: record.into(),
+            drain: Duration::from_millis(drain.to_str()?.parse().ok()?),
+            generation: generation.to_str()?.parse().ok()?,
         })
+    }
+
+    /// How long a stage may take to stop.
+    fn stop_deadline(&self) -> Duration {
+        if self.drain.is_zero() {
+            STOP
+        } else {
+            STOP.max(self.drain + DRAINED_WITHIN)
+        }
     }
 }
 
 /// Is a node, until it is told to stop or nobody holds the other end of its standard input.
 #[tokio::main]
 pub(crate) async fn run(told: Told) -> ExitCode {
-    std::thread::spawn(leave_with_the_parent);
-    let service = match service(&told) {
+    let block = Arc::new(AtomicBool::new(false));
+    std::thread::spawn({
+        let block = Arc::clone(&block);
+        move || obey_the_parent(&block)
+    });
+    let service = match service(&told, block) {
         Ok(service) => service,
         Err(error) => return failed(&*error),
     };
@@ -101,22 +133,26 @@ fn failed(error: &dyn Error) -> ExitCode {
 }
 
 /// A service whose jobs run on one node at a time.
-fn service(told: &Told) -> Result<Overwatch, Box<dyn Error>> {
+fn service(told: &Told, block: Arc<AtomicBool>) -> Result<Overwatch, Box<dyn Error>> {
     let etcd = EtcdConfig::new(&told.etcd)?;
     let membership = Membership::builder(etcd.clone(), PREFIX, &told.id)
         .metadata(format!("process {}", std::process::id()))
         .ttl(told.ttl)
         .build()?;
-    let recorder = Recorder::create(&told.record)?;
-    let target = told.target;
+    let job = Arc::new(Job {
+        recorder: Recorder::create(&told.record)?,
+        target: told.target,
+        drain: told.drain,
+        block,
+    });
     let shards = Shards::new(&membership, WORK, told.shards, move |shard: Shard| {
-        job(shard, Arc::clone(&recorder), target)
+        Arc::clone(&job).run(shard)
     })?;
     let policy = Policy::builder()
         .window(WINDOW)
         .fence(membership.fence())
-        .start_deadline(start_deadline(told.ttl))
-        .stop_deadline(STOP)
+        .start_deadline(start_deadline(told.ttl, told.stop_deadline()))
+        .stop_deadline(told.stop_deadline())
         .abort_deadline(ABORT)
         .tuning(
             Tuning::default()
@@ -139,35 +175,11 @@ fn service(told: &Told) -> Result<Overwatch, Box<dyn Error>> {
 /// What the lease leaves for a start. The server gives it a second less than the time to live; from
 /// that go a tenth, or a second, for clocks that drift, and the time to stop two stages. Half a
 /// second more is for the lease's owner, who cannot renew it all the time.
-fn start_deadline(ttl: Duration) -> Duration {
+fn start_deadline(ttl: Duration, stop: Duration) -> Duration {
     let second = Duration::from_secs(1);
     let margin = second.max(ttl / 10);
-    let left = ttl.saturating_sub(second + margin + 2 * (STOP + ABORT) + second / 2);
+    let left = ttl.saturating_sub(second + margin + 2 * (stop + ABORT) + second / 2);
     left.min(10 * second)
-}
-
-/// One job: checks a target over and over, as long as the shard is this node's.
-async fn job(
-    shard: Shard,
-    recorder: Arc<Recorder>,
-    target: Option<Endpoint>,
-) -> Result<(), Failure> {
-    let running = recorder.start(shard.index(), shard.token())?;
-    let Some(target) = target else {
-        shard.stopping().await;
-        return Ok(());
-    };
-    let path = format!("/checked/{}", shard.name());
-    while shard.sleep(CHECK_EVERY).await {
-        // It asks nobody, and says whether another node may be doing this by now.
-        shard.check()?;
-        running.note(Kind::Begin)?;
-        let checked = tokio::time::timeout(ANSWER_WITHIN, target.get(&path));
-        // That the target is down would be what this job is there to find out, and no failure of it.
-        let _ = shard.until_stopping(checked).await;
-        running.note(Kind::End)?;
-    }
-    Ok(())
 }
 
 /// Says what becomes of the node.
@@ -211,8 +223,13 @@ fn say(line: &str) {
 }
 
 /// Standard input ends when the parent does.
-fn leave_with_the_parent() {
-    let mut input = io::stdin();
-    while input.read(&mut [0; 64]).is_ok_and(|read| read > 0) {}
+fn obey_the_parent(block: &AtomicBool) {
+    for line in io::stdin().lock().lines() {
+        match line {
+            Ok(line) if line == BLOCK => block.store(true, Ordering::Relaxed),
+            Ok(_) => {}
+            Err(_) => break,
+        }
+    }
     std::process::exit(1);
 }

@@ -14,7 +14,7 @@ use tokio::process::ChildStdout;
 
 use crate::judge::{Spell, Trail};
 use crate::leash::Leashed;
-use crate::node::{NOT_READY, READY, Told};
+use crate::node::{BLOCK, BLOCKED, NOT_READY, READY, Told};
 use crate::record::{Kind, Reader, now};
 use crate::screen::Screen;
 
@@ -25,6 +25,10 @@ pub(crate) struct Process {
     pub(crate) trail: Trail,
     /// The jobs that run: which run it is, and the shard.
     pub(crate) jobs: BTreeMap<u32, u32>,
+    /// How many shards it was told that there are.
+    pub(crate) shards: u32,
+    /// Whether one of its jobs was told to block, so that it has to end by itself.
+    pub(crate) blocked: bool,
     said: Arc<Mutex<Said>>,
 }
 
@@ -36,6 +40,10 @@ pub(crate) struct Said {
     pub(crate) reason: String,
     /// How often it was ready, and then was not.
     pub(crate) trips: u32,
+    /// When it was last not ready any more.
+    pub(crate) tripped: u64,
+    /// The shard whose job blocks.
+    pub(crate) blocked: Option<u32>,
 }
 
 impl Process {
@@ -58,6 +66,8 @@ impl Process {
                 ..Trail::default()
             },
             jobs: BTreeMap::new(),
+            shards: told.shards,
+            blocked: false,
             said,
         })
     }
@@ -80,6 +90,14 @@ impl Process {
     pub(crate) fn signal(&mut self, signal: Signal) -> io::Result<()> {
         let leash = self.leash.as_mut();
         leash.map_or(Ok(()), |leash| leash.signal(signal))
+    }
+
+    /// Has one of its jobs block.
+    pub(crate) fn block(&mut self) -> io::Result<()> {
+        let leash = self.leash.as_mut();
+        leash.map_or(Ok(()), |leash| leash.tell(BLOCK))?;
+        self.blocked = true;
+        Ok(())
     }
 
     /// SIGSTOP.
@@ -153,7 +171,11 @@ async fn hear(
             let mut said = lock(&said);
             said.ready = false;
             said.trips += 1;
+            said.tripped = now();
             reason.clone_into(&mut said.reason);
+        } else if let Some(shard) = line.strip_prefix(BLOCKED) {
+            screen.say(&id, &line);
+            lock(&said).blocked = shard.parse().ok();
         }
     }
 }

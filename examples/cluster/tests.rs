@@ -30,9 +30,9 @@ fn arguments_that_make_sense() {
     let usual = wanted("");
     assert_eq!((usual.members, usual.nodes, usual.shards), (1, 3, 24));
     assert_eq!((usual.ttl, usual.share()), (Duration::from_secs(10), 8));
-    assert_eq!(usual.faults.len(), 9);
+    assert_eq!(usual.faults.len(), 16);
     assert!(!usual.faults.contains(&Fault::QuorumLost));
-    assert_eq!(wanted("--members 3").faults.len(), 11);
+    assert_eq!(wanted("--members 3").faults.len(), 19);
 
     let some = wanted("--nodes 5 --shards 7 --etcd /x/etcd node-hung etcd-killed");
     assert_eq!(some.etcd, Some("/x/etcd".into()));
@@ -71,6 +71,8 @@ fn a_node_understands_what_it_is_told() {
         ttl: Duration::from_secs(10),
         target: Some(Endpoint(([127, 0, 0, 1], 3).into())),
         record: "node-1.record".into(),
+        drain: Duration::from_millis(1_400),
+        generation: 2,
     };
     let idle = Told {
         target: None,

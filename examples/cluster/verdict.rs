@@ -69,6 +69,8 @@ pub(crate) struct Made {
     /// How many moves there must be at least, where that can be told.
     pub(crate) least: Option<usize>,
     pub(crate) notes: Vec<String>,
+    /// Promises that were broken, besides those that the records tell of.
+    pub(crate) broken: Vec<String>,
 }
 
 /// What became of one fault.
@@ -103,7 +105,7 @@ pub(crate) fn row(
         allowed.other.is_none() || struck.is_some_and(|struck| struck.has_made(gap))
     };
     let (struck, other): (Vec<&Gap>, Vec<&Gap>) = found.gaps.iter().partition(is_struck);
-    let mut broken = Vec::new();
+    let mut broken = made.broken.clone();
     for (gaps, allowed) in [(&struck, allowed.struck), (&other, allowed.other)] {
         let Some(allowed) = allowed else { continue };
         for gap in gaps.iter().filter(|gap| gap.length() > allowed) {

@@ -53,6 +53,42 @@ impl Cluster {
         }
     }
 
+    /// Waits until a node is ready.
+    pub(crate) async fn ready(&mut self, node: usize, within: Duration) -> Result<(), String> {
+        let deadline = Instant::now() + within;
+        loop {
+            self.look()?;
+            let Said { ready, reason, .. } = self.said(node)?;
+            if ready {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let id = self.id(node);
+                return Err(format!("waited {within:?} for {id} to be ready: {reason}"));
+            }
+            sleep(LOOK_EVERY / 10).await;
+        }
+    }
+
+    /// Waits until each shard runs somewhere and goes on to do so, whoever has it, and returns when that
+    /// began.
+    pub(crate) async fn covered_steadily(&mut self, within: Duration) -> Result<u64, String> {
+        let deadline = Instant::now() + within;
+        let mut since = self.covered(within).await?;
+        loop {
+            sleep(LOOK_EVERY / 10).await;
+            self.look()?;
+            match self.owners() {
+                Ok(_) if Duration::from_nanos(now() - since) >= STEADY_FOR => return Ok(since),
+                Ok(_) => {}
+                Err(_) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    since = self.covered(left).await?;
+                }
+            }
+        }
+    }
+
     /// Which node runs each shard; an error if one runs nowhere, or twice.
     fn owners(&self) -> Result<BTreeMap<u32, usize>, String> {
         let mut owners = BTreeMap::new();
@@ -65,11 +101,18 @@ impl Cluster {
                 }
             }
         }
-        let mut shards = 0..self.wanted.shards;
+        let mut shards = 0..self.known_shards();
         match shards.find(|shard| !owners.contains_key(shard)) {
             Some(shard) => Err(format!("shard {shard} runs nowhere")),
             None => Ok(owners),
         }
+    }
+
+    /// How many shards there are, for the node that knows most of them.
+    fn known_shards(&self) -> u32 {
+        let known = |node: &Node| node.process.map(|number| self.processes[number].shards);
+        let known = self.nodes.iter().filter_map(known).max();
+        known.unwrap_or(self.wanted.shards)
     }
 
     /// Waits until each node is ready and has its share, and returns when that was.

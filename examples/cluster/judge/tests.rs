@@ -3,7 +3,11 @@
 use super::*;
 
 fn judged(trails: &[Trail]) -> Found {
-    Found::of(&trails.iter().collect::<Vec<_>>(), NOW)
+    judged_with(trails, &[])
+}
+
+fn judged_with(trails: &[Trail], restored: &[u64]) -> Found {
+    Found::of(&trails.iter().collect::<Vec<_>>(), restored, NOW)
 }
 
 const NOW: u64 = 1_000;
@@ -94,6 +98,29 @@ fn a_token_that_does_not_rise_is_an_overlap() {
     let found = judged(&[again]);
     assert_eq!(found.overlaps, []);
     assert_eq!((found.gaps.len(), found.moves()), (1, 0));
+}
+
+#[test]
+fn tokens_begin_anew_when_the_store_is_restored() {
+    let one = trail(0, &["10 0 0 5 start", "30 0 0 5 stop"]);
+    let other = trail(1, &["40 0 0 3 start", "50 0 0 3 stop"]);
+    let third = trail(1, &["60 0 0 2 start", "70 0 0 2 stop"]);
+    let trails = [one, other, third];
+    let backwards = |restored: &[u64]| {
+        let overlaps = judged_with(&trails, restored).overlaps;
+        overlaps
+            .iter()
+            .map(|overlap| overlap.at)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(backwards(&[]), [40, 60]);
+    assert_eq!(backwards(&[35]), [60]);
+    assert!(backwards(&[35, 55]).is_empty());
+
+    // What was begun before has its token from before, however long it lasts.
+    let one = trail(0, &["10 0 0 5 start", "39 0 0 5 begin", "39 0 0 5 stop"]);
+    let [_, other, _] = trails;
+    assert_eq!(judged_with(&[one, other], &[35]).overlaps, []);
 }
 
 #[test]
