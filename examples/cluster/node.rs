@@ -32,9 +32,6 @@ pub(crate) const NOT_READY: &str = "not ready: ";
 pub(crate) const BLOCK: &str = "block";
 /// How a node says which job blocks.
 pub(crate) const BLOCKED: &str = "blocked: shard ";
-/// Whether a higher [`generation`](Told::generation) makes for higher tokens. While it does not, tokens go
-/// back when etcd's store does.
-pub(crate) const GENERATIONS_COUNT: bool = false;
 
 /// How long etcd must prove itself after an outage.
 const WINDOW: Duration = Duration::from_secs(3);
@@ -138,6 +135,7 @@ fn service(told: &Told, block: Arc<AtomicBool>) -> Result<Overwatch, Box<dyn Err
     let membership = Membership::builder(etcd.clone(), PREFIX, &told.id)
         .metadata(format!("process {}", std::process::id()))
         .ttl(told.ttl)
+        .token_generation(told.generation)
         .build()?;
     let job = Arc::new(Job {
         recorder: Recorder::create(&told.record)?,

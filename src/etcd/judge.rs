@@ -15,7 +15,7 @@ use super::layer::{Kind, Layer};
 use super::memory::{Finding, Mark, Memory};
 use super::seat::Seat;
 use crate::Observation;
-use crate::policy::Tuning;
+use crate::policy::{Policy, Tuning};
 use crate::shell::log;
 
 /// Judges what the answers of all members amount to.
@@ -41,8 +41,11 @@ pub(super) struct Judge {
     /// How long this process did not run in all.
     excused: Duration,
     pending: Option<Observation>,
-    /// Since when the endpoints are of more than one cluster.
+    /// Since when the endpoints are of more than one cluster, and until when they were.
     split_since: Option<Instant>,
+    split_until: Option<Instant>,
+    /// For how long etcd must prove itself after an outage, which it is the supervisor's business to see to.
+    window: Duration,
     /// When all that is open was last shown.
     shown_at: Instant,
     /// The cluster under which a start was proved last.
@@ -98,6 +101,8 @@ impl Judge {
             excused: Duration::ZERO,
             pending: None,
             split_since: None,
+            split_until: None,
+            window: Policy::default().window(),
             shown_at: now,
             accepted: None,
             config,
@@ -139,6 +144,11 @@ impl Judge {
         if let Told::Alive(at) = &mut self.told {
             *at = now.min(*at + time);
         }
+    }
+
+    /// For how long etcd must prove itself after an outage.
+    pub(super) fn set_window(&mut self, window: Duration) {
+        self.window = window;
     }
 
     /// From now on a start depends on what is told, or does not.

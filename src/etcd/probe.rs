@@ -3,9 +3,10 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
+use std::time::Duration;
 
 use tokio::runtime::{Handle, Id};
 use tokio::sync::{Mutex, Notify};
@@ -53,6 +54,8 @@ struct Inner {
     vigil: Mutex<Vigil>,
     hurry: Notify,
     proving: AtomicBool,
+    /// That of the policy, once it is known.
+    window: OnceLock<Duration>,
     sights: Arc<Sights>,
 }
 
@@ -82,6 +85,7 @@ impl EtcdProbe {
             vigil,
             hurry: Notify::new(),
             proving: AtomicBool::new(false),
+            window: OnceLock::new(),
             sights,
         })))
     }
@@ -112,6 +116,8 @@ impl Probe for EtcdProbe {
     }
 
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
+        // Whoever is asked for several policies goes by the first.
+        let _ = self.0.window.set(policy.window());
         let config = &self.0.config;
         let (gap, limit) = (config.pace.longest_gap(), policy.silence_limit());
         let threshold = policy.trip_threshold();
@@ -155,6 +161,9 @@ impl Inner {
     async fn observe(&self) -> Observation {
         let mut vigil = self.vigil.lock().await;
         vigil.resume(Instant::now());
+        if let Some(&window) = self.window.get() {
+            vigil.judge.set_window(window);
+        }
         let mut watched = Watched {
             vigil: &mut vigil,
             finished: false,

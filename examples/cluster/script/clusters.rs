@@ -9,8 +9,9 @@ use super::{APART, SECOND, heal};
 use crate::cluster::{Cluster, Endpoints};
 use crate::verdict::Made;
 
-/// For how long a node sees the second etcd alone: longer than etcd must prove itself after an outage.
-const CLOSED_FOR: Duration = Duration::from_secs(6);
+/// For how long a node sees the second etcd alone: not as long as one etcd must be alone to be taken for the one
+/// that is meant, which is the window.
+const CLOSED_FOR: Duration = Duration::from_secs(2);
 
 pub(super) async fn strike(
     cluster: &mut Cluster,

@@ -4,12 +4,11 @@
 use super::{APART, heal, within};
 use crate::cluster::Cluster;
 use crate::etcd::{self, Backup, Member};
-use crate::node::GENERATIONS_COUNT;
 use crate::record::now;
 use crate::verdict::Made;
 
 /// In order: all nodes leave before, and are started again after it, each told that the store is another
-/// one. Then tokens must not go back, as soon as nodes heed what they are told.
+/// one: a higher generation. Then tokens must not go back.
 pub(super) async fn between_nodes(
     cluster: &mut Cluster,
     node: usize,
@@ -20,11 +19,7 @@ pub(super) async fn between_nodes(
     screen.say("script", "all nodes leave; etcd is put back to the copy");
     let all = cluster.all();
     cluster.leave(&all).await?;
-    put_back(cluster, copy, !GENERATIONS_COUNT).await?;
-    if !GENERATIONS_COUNT {
-        made.notes
-            .push("tokens may have gone back with etcd, which was not judged".into());
-    }
+    put_back(cluster, copy).await?;
     heal(made, None);
     screen.say("script", "etcd is back, and the nodes are started again");
     for node in all {
@@ -47,7 +42,8 @@ pub(super) async fn in_use(
         "script",
         "etcd is put back to the copy, under the nodes that run",
     );
-    put_back(cluster, copy, true).await?;
+    cluster.restored.push(now());
+    put_back(cluster, copy).await?;
     let note = "tokens went back with etcd, as nodes were not told; that was not judged";
     made.notes.push(note.into());
     heal(made, None);
@@ -68,11 +64,8 @@ async fn copy_and_go_on(cluster: &mut Cluster, node: usize) -> Result<Backup, St
     Ok(copy)
 }
 
-async fn put_back(cluster: &mut Cluster, copy: Backup, tokens_go_back: bool) -> Result<(), String> {
+async fn put_back(cluster: &mut Cluster, copy: Backup) -> Result<(), String> {
     cluster.members.iter_mut().for_each(Member::kill);
     copy.put_back(&cluster.members)?;
-    if tokens_go_back {
-        cluster.restored.push(now());
-    }
     etcd::launch(&mut cluster.members).await
 }

@@ -22,6 +22,7 @@ impl Judge {
         self.split_since = self.split_since.filter(|_| split.is_some());
         if split.is_some() {
             self.split_since.get_or_insert(now);
+            self.split_until = Some(now);
             // Whatever was heard is evidence of nobody knows which of them.
             self.layers
                 .iter_mut()
@@ -29,6 +30,7 @@ impl Judge {
         }
         let failing = self
             .misdirected(split.as_deref(), now)
+            .or_else(|| self.was_misdirected(now))
             .or_else(|| self.failing(now));
         if let Told::Failing(at) = self.told
             && now < at + every
@@ -62,6 +64,20 @@ impl Judge {
             .is_some_and(|since| now >= since + patience);
         let told = split.filter(|_| is_told);
         told.map(|why| (Fault::Misdirected, why.to_owned()))
+    }
+
+    /// They were, and that some of them do not answer any more tells nobody which one is meant. At boot the
+    /// supervisor lets the first good observation do; after an outage it sees to the window itself.
+    fn was_misdirected(&self, now: Instant) -> Option<(Fault, String)> {
+        let until = self.split_until? + self.window;
+        let is_boot = self.accepted.is_none();
+        (is_boot && now < until).then(|| {
+            let why = format!(
+                "the endpoints were of more than one cluster, and those that answer have not agreed for {:?} yet",
+                self.window
+            );
+            (Fault::Misdirected, why)
+        })
     }
 
     /// Every layer has given a good answer since judging began or since it failed.

@@ -1,5 +1,6 @@
 //! A lease: taken, renewed, given back.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +26,7 @@ use crate::{Context, Failure};
 enum Renewal {
     Confirmed,
     /// In words: how it is known.
-    Gone(&'static str),
+    Gone(Cow<'static, str>),
     /// Another leader meanwhile: who knows which of them renewed it.
     Unsure,
 }
@@ -112,7 +113,7 @@ impl Node {
                     at = sent.at + self.times.renew_every;
                     failing = false;
                 }
-                Ok(Renewal::Gone(why)) => return self.lost(session, why),
+                Ok(Renewal::Gone(why)) => return self.lost(session, &why),
                 Ok(Renewal::Unsure) => at = Instant::now() + PAUSE,
                 Err(cause) => {
                     if !failing {
@@ -135,20 +136,30 @@ impl Node {
             .ask(of, |client| keep_alive(client, lease))
             .await?;
         let Kept::Alive(kept) = kept else {
-            return Ok(Renewal::Gone("etcd does not know it any more"));
+            return Ok(Renewal::Gone("etcd does not know it any more".into()));
         };
         let term = kept.header().map_or(0, ResponseHeader::raft_term);
         // A leader that was replaced and does not know it yet renews what runs out elsewhere. So a
         // quorum has to confirm its term, to a question that is asked after the renewal.
         let key = self.prefix.member(&self.id);
+        let seen = session.seen();
         let ask = |mut client: Client| async move { client.get(key, None).await };
         let read = self.lease_line.ask(of, ask).await?;
         let header = read.header().ok_or_else(Cause::without_header)?;
+        let revision = header.revision();
+        if revision < seen {
+            // The lease may be in the backup, but what was done since is not.
+            let why = format!(
+                "etcd's revision went back from {seen} to {revision}, so it was wiped, or restored from a backup"
+            );
+            return Ok(Renewal::Gone(why.into()));
+        }
+        session.see(revision);
         let registered = session.registered_at();
         if registered.is_some_and(|revision| revision <= header.revision()) {
             let owner = read.kvs().first().map(|kv| kv.lease());
             if owner != Some(lease) {
-                return Ok(Renewal::Gone(UNREGISTERED));
+                return Ok(Renewal::Gone(UNREGISTERED.into()));
             }
         }
         Ok(if header.raft_term() == term {

@@ -1,7 +1,7 @@
 //! What one lease allows, and until when.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -38,6 +38,8 @@ pub(in super::super) struct Session {
     /// The revision at which the node was registered under this lease; 0 before that, when it may
     /// claim nothing.
     registered: watch::Sender<i64>,
+    /// The highest revision that a renewal has read.
+    seen: AtomicI64,
     over: AtomicBool,
 }
 
@@ -50,6 +52,7 @@ impl Session {
             suspended,
             lost: CancellationToken::new(),
             registered: watch::Sender::new(0),
+            seen: AtomicI64::new(0),
             over: AtomicBool::new(false),
         }
     }
@@ -87,6 +90,14 @@ impl Session {
     pub(in super::super) fn end(&self) {
         self.over.store(true, Ordering::Release);
         self.lost.cancel();
+    }
+
+    pub(super) fn seen(&self) -> i64 {
+        self.seen.load(Ordering::Acquire)
+    }
+
+    pub(super) fn see(&self, revision: i64) {
+        self.seen.fetch_max(revision, Ordering::AcqRel);
     }
 
     pub(in super::super) fn register(&self, revision: i64) {

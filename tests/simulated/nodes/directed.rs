@@ -32,6 +32,7 @@ impl Setup {
             clusters: 1,
             nodes: Vec::new(),
             shortest_ttl: 2,
+            window: s(0.5),
             spread: true,
             starts: vec![Duration::ZERO; nodes],
             ttl: s(6.0),

@@ -216,7 +216,7 @@ impl Node {
         *lock(&self.0.owners) = Some(shards.owners());
         let policy = Policy::builder()
             .fence(membership.fence())
-            .window(Duration::from_millis(500))
+            .window(setup.window)
             .start_deadline(Duration::from_millis(2_500))
             .stop_deadline(Duration::from_millis(500))
             .abort_deadline(Duration::from_millis(250))

@@ -162,6 +162,7 @@ impl Scenario {
             clusters: 1,
             nodes: Vec::new(),
             shortest_ttl: 2,
+            window: Duration::from_millis(500),
             spread: false,
             starts: self.starts.to_vec(),
             ttl: TTL,

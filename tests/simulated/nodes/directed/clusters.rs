@@ -65,21 +65,46 @@ fn while_endpoints_are_of_two_clusters_nothing_is_begun() {
 }
 
 /// The connections of one node with the first cluster are closed for three seconds, so that its clients go on
-/// to the other one.
+/// to the other one. That is shorter than a window.
 #[test]
 fn a_node_that_cannot_reach_one_cluster_for_a_while_does_no_work_in_the_other() {
-    let mut fleet = Fleet::new(&two_clusters([&[0, 1], &[0, 1]]));
-    fleet.run_for(s(5.0));
-    fleet.cut(0, 0);
-    fleet.run_for(s(3.0));
-    fleet.join(0, 0);
-    fleet.run_for(s(30.0));
-    let by_both = ["node-0", "node-1"].map(|id| {
-        let runs = fleet.record.runs();
-        runs.iter().filter(|run| run.node == id).count()
+    for boots in [0.0, 5.0] {
+        let mut fleet = Fleet::new(&Setup {
+            window: s(5.0),
+            ..two_clusters([&[0, 1], &[0, 1]])
+        });
+        fleet.run_for(s(0.5 + boots));
+        fleet.cut(0, 0);
+        fleet.run_for(s(3.0));
+        fleet.join(0, 0);
+        fleet.run_for(s(20.0));
+        assert_eq!(fleet.runs(), 0);
+    }
+}
+
+/// The other nodes work in the first cluster, and so did this one, which cannot reach it any more.
+#[test]
+fn a_node_that_works_does_not_go_on_in_another_cluster() {
+    let mut fleet = Fleet::new(&Setup {
+        window: s(5.0),
+        ..two_clusters([&[0, 1], &[0]])
     });
-    // What the one that reached only the second one may have done there is over, and the other did nothing.
-    assert_eq!((by_both[1], fleet.record.unfinished().len()), (0, 0));
+    fleet.cut(0, 1);
+    fleet.until_spread_over(2);
+    fleet.cut(0, 0);
+    fleet.join(0, 1);
+    let mut longest = 0;
+    for _ in 0..400 {
+        fleet.go_on();
+        longest = longest.max(fleet.clusters[1].backup().leases().leases.len());
+    }
+    fleet.join(0, 0);
+    fleet.run_for(s(20.0));
+    assert_eq!(
+        longest, 0,
+        "no lease was taken in the other one within the window"
+    );
+    assert_eq!(fleet.runs_of(1).len(), SHARDS as usize);
 }
 
 /// The second cluster is there only later. Whoever works already stops.
