@@ -59,6 +59,27 @@
 //! or one that is slow would keep the service down.) And at the end of the window the supervisor asks
 //! for one more observation, for which every layer is asked again.
 //!
+//! # One cluster
+//!
+//! Every answer of etcd names its cluster. All that is built from clones of one [`EtcdConfig`] tells each other
+//! which cluster each endpoint has shown, since each client picks its server by itself, and one URL may lead to
+//! several. While any endpoint shows another cluster than the others, or one of them shows two, the probe is failing
+//! (`misdirected`, with the ids of both), and no membership takes a lease. What was seen counts as long as the
+//! connection is open, and for 10 s and twice the shortest `every` where somebody else has seen it.
+//!
+//! - **The cluster belongs to the lease.** What etcd says to a renewal, a registration, a claim or a release, and
+//!   every copy of its keys, is believed only if it comes from the cluster that granted the lease.
+//! - **Before a lease is taken** each endpoint that has not answered lately is asked which cluster it is of, for a
+//!   second at most.
+//! - **After an outage** another cluster in the place of the known one is accepted when all endpoints that answer
+//!   agree on it for the whole window. The first time is a `store_reset`, and that it is accepted is logged. At boot
+//!   there is no window; if the endpoints have shown two clusters then, the probe waits for one by itself.
+//! - [`EtcdConfig::expect_cluster`] names the one that is meant, and nothing else is taken for it.
+//!
+//! What stays possible where none is named: one node reaches only the endpoints of one cluster, from the beginning
+//! or for a whole window, and another node only those of the other. Each of them sees one cluster, and both do the
+//! work. So name the cluster if endpoints have ever been moved, and do not put two clusters behind one name.
+//!
 //! # A user with few rights
 //!
 //! The user needs to read the sentinel key, no more; choose one below a prefix that it may read. Where
@@ -69,8 +90,7 @@
 //!
 //! - A store that was wiped and has already grown to the revision last seen, or beyond, in the same
 //!   term.
-//! - Which of two clusters is meant, if the endpoints belong to two: the first that answers counts, and
-//!   the others are `misdirected`.
+//! - That it was led to another cluster than other nodes, if all that it reaches is of that one: see below.
 //! - A write that is refused for its own sake: for a key, by a quota of yours, by rights.
 //! - What is slow within the latency budget.
 //!

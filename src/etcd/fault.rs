@@ -16,7 +16,7 @@ use std::fmt;
 /// | `permission` | the sentinel key may not be read | certain | let the user read it, or name another |
 /// | `too_slow` | so many answers in a row took longer than the latency budget | transient | look at network, disk and load |
 /// | `tls` | no TLS: an authority that is not trusted, a certificate that has expired, none of one's own | certain | mend the certificates |
-/// | `misdirected` | something else than etcd, or another cluster, answers | certain | mend the endpoints |
+/// | `misdirected` | something else than etcd answers; or the endpoints are of more than one cluster, or not of the expected one | certain | mend the endpoints, or name the cluster with [`EtcdConfig::expect_cluster`](super::EtcdConfig::expect_cluster) |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Fault {
@@ -107,7 +107,10 @@ impl Fault {
             }
             Self::TooSlow => "look at etcd's network, disk and load",
             Self::Tls => "mend the certificates of EtcdConfig::tls or of the servers",
-            Self::Misdirected => "mend the endpoints",
+            Self::Misdirected => {
+                "mend the endpoints, so that each leads to a member of one and the same etcd; \
+                 EtcdConfig::expect_cluster names the one that is meant"
+            }
         }
     }
 

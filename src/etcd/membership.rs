@@ -83,12 +83,29 @@ use session::Running;
 ///
 /// **Renewals** count from when they were sent, and only when a quorum has confirmed, in the same term,
 /// a read that was asked after them: a leader whose disk stalls goes on renewing leases while another
-/// one lets them run out ([etcd#15247](https://github.com/etcd-io/etcd/issues/15247)).
+/// one lets them run out ([etcd#15247](https://github.com/etcd-io/etcd/issues/15247)). (The order matters where
+/// etcd is told to keep checkpoints of leases: then a new leader does not begin them anew.) If that read is of an
+/// earlier revision than one before, the store was wiped or restored from a backup, and the lease counts as lost.
+///
+/// **The cluster** belongs to the lease: only what the cluster says that granted it is believed, and none is taken
+/// while the endpoints are of more than one. See the [module](crate::etcd).
 ///
 /// **The time to live** is a promise to the other nodes: one second after it at the latest they have
 /// taken over the work of a node that died. (A new leader of etcd's begins all leases anew.) The lease in
 /// etcd is [a second](Self::GRACE) shorter; that second is for a node whose lease was revoked behind its
-/// back to notice.
+/// back to notice. A server that grants a longer lease than was asked for, because its election timeout is long,
+/// could not keep that promise: the start fails, with the time to live that it takes.
+///
+/// **A lease that is revoked**, by hand or by etcd itself, is gone for all nodes at one moment: that of one entry in
+/// etcd's log. (A leader that was stopped for little longer than a lease may revoke leases, when it goes on, that
+/// were renewed at its successor. It did so in 9 of 30 such resumes, with 3.4.23 and with 3.5.1, for two of three
+/// nodes each time.) Each member tells it to those who watch it when it has applied that entry. The next owner claims a shard [a second](Self::GRACE) after it has heard
+/// of it, and works one transaction later. So the former owner is late only if its member applies that entry more
+/// than a second later than another one, while its watch stays open; and then its next renewal, after a fifth of the
+/// lease, finds out, since a member that lags behind answers no linearizable read before it has caught up. Measured
+/// was: the last sign of work 22 ms after the registration had vanished, and the next owner's first a second later.
+/// If a watch is late by more than the second, two nodes may work for that much, and only a
+/// [fencing token](super::Shard::token) helps.
 ///
 /// **A second node under the same id** is refused, in words: the first one is seen to renew its lease.
 /// A registration that nobody renews, of a process that died, is waited for. As soon as a renewal of it
@@ -98,8 +115,11 @@ use session::Running;
 /// **Clocks.** Only spans of time are measured, each by one clock: nodes and servers need not agree on
 /// the time of day. Their clocks must run equally fast, to within the margin (a tenth of the time to
 /// live by default). A process' clock is `CLOCK_MONOTONIC` on Linux, which goes on while the process is
-/// stopped (SIGSTOP, a cgroup freezer) but not while the whole machine is suspended: after that, nothing
-/// but a [fencing token](super::Shard::token) helps.
+/// stopped (SIGSTOP, a cgroup freezer) but not while the whole machine is suspended. So the lease is counted by
+/// `CLOCK_BOOTTIME`, which does: work under a lease that ran out meanwhile goes no further than to its next await,
+/// and [`Shard::check`](super::Shard::check) says so at once. The fence is told within a second at most. A
+/// hypervisor may stop a guest and all of its clocks; then, and on other systems, nothing but a
+/// [fencing token](super::Shard::token) helps.
 ///
 /// **A job that blocks its thread for good** ends only with the process. Run the service by
 /// [`run_or_exit`](crate::Overwatch::run_or_exit), which leaves the process when the job has survived its

@@ -59,17 +59,31 @@ use worker::Worker;
 /// to ask [`Shard::check`] before each unit of work. Beyond any check that is made here are
 ///
 /// - a process that is frozen between the check and the deed, and what is begun within the margin and
-///   ends late;
-/// - a machine that is suspended as a whole (see [`Membership`] for clocks);
+///   ends late; likewise a machine that is suspended there, or whose clocks are all stopped (see [`Membership`]);
 /// - tasks and threads that the function starts itself and does not wait for: it is to end them before
 ///   it returns, and when it is dropped (from then on [`Shard::check`] tells them that the shard is lost);
-/// - a lease that is revoked by hand while the node cannot notice it within a second.
+/// - a lease that is revoked by hand, or by etcd itself, while the node cannot notice it within a second;
+/// - nodes that are led to two clusters, each of them to one (see the [module](crate::etcd)).
 ///
-/// A store that refuses a stale [`token`](Shard::token) sees these too.
+/// A store that refuses a stale [`token`](Shard::token) sees these too (but for the last: tokens of two clusters
+/// have nothing to do with each other).
 ///
-/// All nodes must be given the same shards. Claims on shards that a node does not know are left alone,
-/// with a warning that names the key, as is anything else among the keys of the members and of this work
-/// that no node wrote.
+/// # Several lists
+///
+/// While one version of a service takes the place of another, nodes may have different shards. Each node tells which
+/// list it has, and a shard is planned over all nodes that know it: none rests because another list is there, and
+/// what only nodes know that have left runs nowhere. That nodes differ is a warning, one for each list that others
+/// have. The shares are even among the shards that the same nodes know, and so not over all of them: of two nodes with
+/// 8 shards and one with 24, the last has its own 16 and a third of the rest. Shards are told apart by their names; those that are
+/// numbered have their numbers for names.
+///
+/// # Who owns what
+///
+/// [`owners`](Self::owners) tells who owns which shard, which have no owner, and since when. The log warns of those
+/// that have none for five seconds, and the health endpoints say how many run here.
+///
+/// Anything that no node wrote among the keys of the members and of this work is left alone, with a warning that
+/// names the key. In the place of a claim it keeps the shard from having an owner.
 pub struct Shards {
     node: Arc<Node>,
     work: Arc<Work>,

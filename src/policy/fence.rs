@@ -13,7 +13,8 @@ use super::error::{PolicyError, in_range};
 /// This holds for a process that runs. One that was frozen (stopped, swapped out, a suspended
 /// virtual machine) for longer than the margin wakes up after the fact. The shell's watchdog then
 /// aborts it at once, where the clock went on meanwhile; what it does in that instant only a fencing
-/// token that the written-to store checks can stop.
+/// token that the written-to store checks can stop. (The membership of the feature `etcd` counts a lease by a clock
+/// that goes on while a machine is suspended, where there is one.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fence {
     ttl: Duration,

@@ -76,7 +76,7 @@ impl MembershipBuilder {
         self
     }
 
-    /// What the [tokens](super::Shard::token) of this node's shards begin with: those of a higher generation
+    /// What the [tokens](crate::etcd::Shard::token) of this node's shards begin with: those of a higher generation
     /// are higher than all of a lower one.
     ///
     /// **After etcd was restored from a backup, or built anew, raise it by one on all nodes.** A token is made

@@ -69,7 +69,7 @@ impl Shard {
     /// an owner that does not know yet that it is none.
     ///
     /// It is etcd's revision when the shard was claimed, below a
-    /// [generation](super::MembershipBuilder::token_generation) that is to be raised when etcd is restored from
+    /// [generation](crate::etcd::MembershipBuilder::token_generation) that is to be raised when etcd is restored from
     /// a backup, or built anew: revisions then go back.
     pub fn token(&self) -> i64 {
         self.0.claim.token
