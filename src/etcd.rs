@@ -153,6 +153,7 @@ mod home;
 mod judge;
 mod keys;
 mod lane;
+mod latest;
 mod layer;
 mod line;
 mod membership;

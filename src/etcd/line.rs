@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io::ErrorKind;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -11,12 +10,12 @@ use etcd_client::{
     LeaseRevokeResponse, LeaseTimeToLiveResponse, PutResponse, ResponseHeader, StatusResponse,
     TxnResponse, WatchResponse,
 };
-use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::cause::Cause;
 use super::config::EtcdConfig;
 use super::fault::Fault;
+use super::latest::Latest;
 use crate::shell::lock;
 
 /// Where membership and shards are logged.
@@ -30,8 +29,8 @@ pub(super) struct Line {
     /// How long one question may take, on one member.
     patience: Duration,
     at: Mutex<At>,
-    /// Wakes in the order of waiting, as tokio's watch channel does not.
-    moved: Notify,
+    /// The turn, for who waits for another one.
+    moved: Latest<usize>,
 }
 
 /// Whose answers are believed.
@@ -106,7 +105,7 @@ impl Line {
             config,
             patience,
             at: Mutex::default(),
-            moved: Notify::new(),
+            moved: Latest::new(0),
         }
     }
 
@@ -117,19 +116,14 @@ impl Line {
 
     /// Counts how often another member is asked than before.
     pub(super) fn turn(&self) -> usize {
-        self.at().turn
+        self.moved.get()
     }
 
     /// Waits until another member is asked than in this turn.
     pub(super) async fn moved(&self, turn: usize) {
-        loop {
-            let mut moved = pin!(self.moved.notified());
-            moved.as_mut().enable();
-            if self.turn() != turn {
-                return;
-            }
-            moved.await;
-        }
+        self.moved
+            .wait_for(|&now| (now != turn).then_some(()))
+            .await;
     }
 
     /// One question, within the patience. After a failure the next one goes to the next member.
@@ -216,8 +210,7 @@ impl Line {
         if at.turn == turn {
             at.turn = turn.wrapping_add(1);
             at.client = None;
-            drop(at);
-            self.moved.notify_waiters();
+            self.moved.set(at.turn);
         }
     }
 

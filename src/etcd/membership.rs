@@ -248,7 +248,7 @@ impl Node {
         match &ended {
             Ok(()) => {
                 // Nothing more is begun under it; what goes on is allowed while it stops.
-                node.session.send_replace(None);
+                node.session.set(None);
                 node.leave(ctx).await;
             }
             // Whatever works under it is ended before anything else is done. What may be left in etcd

@@ -29,6 +29,8 @@ enum What {
     LeaderMoves,
     LeaderDies,
     LeaderHangs,
+    /// For longer than a lease lives, by default.
+    LeaderHangsForLong,
     LeadersDiskStalls,
     FollowerDies,
     FollowerHangs,
@@ -53,10 +55,11 @@ const fn calm(name: &'static str, members: usize, rounds: u32, what: What) -> Ca
 }
 
 /// All of them, for each version.
-pub const CALM: [Calm; 20] = [
+pub const CALM: [Calm; 21] = [
     calm("leader moved", 3, 20, What::LeaderMoves),
     calm("leader killed and restarted", 3, 20, What::LeaderDies),
     calm("leader hung for 6 s", 3, 5, What::LeaderHangs),
+    calm("leader hung for 15 s", 3, 3, What::LeaderHangsForLong),
     calm(
         "leader's disk stalled for 10 s",
         3,
@@ -160,10 +163,14 @@ impl Calm {
                 cluster.members[leader].restart().await;
                 sleep(2 * second).await;
             }
-            What::LeaderHangs => {
+            What::LeaderHangs | What::LeaderHangsForLong => {
                 let leader = cluster.leader().await;
                 cluster.members[leader].hang();
-                sleep(6 * second).await;
+                let hangs_for = match self.what {
+                    What::LeaderHangsForLong => 15,
+                    _ => 6,
+                };
+                sleep(hangs_for * second).await;
                 cluster.members[leader].resume();
                 sleep(3 * second).await;
             }

@@ -19,6 +19,7 @@ use crate::etcd::config::EtcdConfig;
 use crate::etcd::hash::named;
 use crate::etcd::home::KEYS;
 use crate::etcd::keys::Prefix;
+use crate::etcd::latest::Latest;
 use crate::etcd::line::{Headed, Line, Of, PAUSE, TARGET};
 use crate::etcd::mirror::{Mirror, Strange};
 use crate::etcd::token::Generation;
@@ -39,7 +40,7 @@ pub(in super::super) struct Node {
     pub(super) hurry: Notify,
     /// What the tokens of its shards begin with.
     pub(in super::super) generation: Generation,
-    pub(super) session: watch::Sender<Option<Arc<Session>>>,
+    pub(super) session: Arc<Latest<Option<Arc<Session>>>>,
     pub(super) members: watch::Sender<Members>,
     /// The newest that is not published yet.
     seen: Mutex<Option<Members>>,
@@ -90,7 +91,7 @@ impl Node {
             times,
             hurry: Notify::new(),
             generation,
-            session: watch::Sender::default(),
+            session: Arc::new(Latest::new(None)),
             members: watch::Sender::default(),
             seen: Mutex::default(),
             newly_seen: Notify::new(),
@@ -103,15 +104,7 @@ impl Node {
 
     /// The session once there is one.
     pub(in super::super) async fn session(&self) -> Arc<Session> {
-        let mut published = self.session.subscribe();
-        loop {
-            if let Some(session) = &*published.borrow_and_update() {
-                return Arc::clone(session);
-            }
-            if published.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
+        self.session.wait_for(Clone::clone).await
     }
 
     /// One question on the line, asked on the thread for keys.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::etcd::latest::Latest;
 use crate::etcd::line::Of;
 use crate::etcd::suspension::{Moment, Suspended};
 
@@ -37,7 +37,7 @@ pub(in super::super) struct Session {
     pub(in super::super) lost: CancellationToken,
     /// The revision at which the node was registered under this lease; 0 before that, when it may
     /// claim nothing.
-    registered: watch::Sender<i64>,
+    registered: Latest<i64>,
     /// The highest revision that a renewal has read.
     seen: AtomicI64,
     over: AtomicBool,
@@ -51,7 +51,7 @@ impl Session {
             begun,
             suspended,
             lost: CancellationToken::new(),
-            registered: watch::Sender::new(0),
+            registered: Latest::new(0),
             seen: AtomicI64::new(0),
             over: AtomicBool::new(false),
         }
@@ -101,42 +101,44 @@ impl Session {
     }
 
     pub(in super::super) fn register(&self, revision: i64) {
-        self.registered.send_replace(revision);
+        self.registered.set(revision);
     }
 
-    pub(in super::super) fn registered(&self) -> watch::Receiver<i64> {
-        self.registered.subscribe()
+    /// Waits until the node is registered; returns at once if it is, and never twice for one who tells.
+    pub(in super::super) async fn registered(&self, told: &mut bool) {
+        self.registered.changed(u64::from(*told)).await;
+        *told = true;
     }
 
     /// The revision from which on every state of the store shows the registration; none before there
     /// is one.
     pub(in super::super) fn registered_at(&self) -> Option<i64> {
-        Some(*self.registered.borrow()).filter(|&revision| revision > 0)
+        Some(self.registered.get()).filter(|&revision| revision > 0)
     }
 }
 
 /// Ends the session when its owner is gone, however that comes.
 pub(super) struct Running {
     pub(super) session: Arc<Session>,
-    pub(super) published: watch::Sender<Option<Arc<Session>>>,
+    pub(super) published: Arc<Latest<Option<Arc<Session>>>>,
 }
 
 impl Running {
     pub(super) fn publish(
         session: Arc<Session>,
-        published: &watch::Sender<Option<Arc<Session>>>,
+        published: &Arc<Latest<Option<Arc<Session>>>>,
     ) -> Self {
-        published.send_replace(Some(Arc::clone(&session)));
+        published.set(Some(Arc::clone(&session)));
         Self {
             session,
-            published: published.clone(),
+            published: Arc::clone(published),
         }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.published.send_replace(None);
+        self.published.set(None);
         self.session.end();
     }
 }

@@ -139,7 +139,7 @@ impl Worker {
             None => return Ok(()),
         }
         let mut views = self.follow();
-        let (mut view, mut registered) = (None, self.session.registered());
+        let (mut view, mut registered) = (None, false);
         let mut again = None;
         loop {
             let until = self.session.until();
@@ -158,7 +158,7 @@ impl Worker {
                     }
                     ctx.ready();
                 }
-                Ok(()) = registered.changed() => {}
+                () = self.session.registered(&mut registered) => {}
                 () = sleep_until(wake) => {}
             }
             while let Ok((place, outcome)) = self.ended.try_recv() {
