@@ -140,6 +140,7 @@
 
 mod aside;
 mod backoff;
+mod belief;
 mod cause;
 mod clusters;
 mod config;

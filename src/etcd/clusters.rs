@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::endpoint::Endpoint;
+use super::latest::Latest;
 use crate::shell::lock;
 
 /// What each endpoint has shown.
@@ -21,12 +21,12 @@ pub(super) struct Clusters {
     /// The only cluster that is in there; [`NONE`] or [`SEVERAL`]. Mostly this is all that is looked at.
     only: AtomicU64,
     /// An endpoint has shown another cluster than before.
-    changed: Notify,
+    changed: Latest<()>,
 }
 
 /// No cluster has this id: it is what an answer without one has.
 const NONE: u64 = 0;
-/// Nor this one, which would be the one of 2^64 that is drawn by chance.
+/// Nor this one: an id is a hash, and one in 2^64 is this.
 const SEVERAL: u64 = u64::MAX;
 
 /// What one endpoint has shown.
@@ -67,7 +67,7 @@ impl Clusters {
         Self {
             endpoints: Mutex::new(vec![Shown::default(); count]),
             only: AtomicU64::new(NONE),
-            changed: Notify::new(),
+            changed: Latest::new(()),
         }
     }
 
@@ -82,11 +82,18 @@ impl Clusters {
         };
         let before = shown.last.replace(Sight { cluster, at: now });
         let was_gone = std::mem::replace(&mut shown.gone, false);
-        if before.is_some_and(|before| before.cluster == cluster) {
-            return;
-        }
-        if !was_gone {
+        let is_news = before.is_none_or(|before| before.cluster != cluster);
+        if is_news && !was_gone {
             shown.other = before.map(|before| Sight { at: now, ..before });
+        }
+        let is_over = shown
+            .other
+            .is_some_and(|other| !other.is_recent(FORGOTTEN, now));
+        if is_over {
+            shown.other = None;
+        }
+        if !is_news && !is_over {
+            return;
         }
         let sights = endpoints.iter().flat_map(|shown| [shown.last, shown.other]);
         let mut clusters = sights.flatten().map(|sight| sight.cluster);
@@ -94,19 +101,34 @@ impl Clusters {
         let only = if are_one { cluster } else { SEVERAL };
         self.only.store(only, Ordering::Release);
         drop(endpoints);
-        self.changed.notify_waiters();
-    }
-
-    /// Nobody answers at this endpoint.
-    pub(super) fn lost(&self, index: usize) {
-        if let Some(shown) = self.lock().get_mut(index) {
-            shown.gone = true;
+        if is_news {
+            self.changed.set(());
         }
     }
 
-    /// Waits until an endpoint shows another cluster than before.
-    pub(super) async fn changed(&self) {
-        self.changed.notified().await;
+    /// A connection with this cluster is lost, and no other one leads there yet.
+    pub(super) fn lost(&self, index: usize, cluster: u64) {
+        let mut endpoints = self.lock();
+        let Some(shown) = endpoints.get_mut(index) else {
+            return;
+        };
+        let is_of = |sight: Option<Sight>| sight.is_some_and(|sight| sight.cluster == cluster);
+        if is_of(shown.last) {
+            shown.gone = true;
+        }
+        if is_of(shown.other) {
+            shown.other = None;
+        }
+    }
+
+    /// How often an endpoint has shown another cluster than before.
+    pub(super) fn changes(&self) -> u64 {
+        self.changed.version()
+    }
+
+    /// Waits until that was more often.
+    pub(super) async fn changed(&self, since: u64) {
+        self.changed.changed(since).await;
     }
 
     /// The endpoints that have not answered lately.
@@ -117,24 +139,25 @@ impl Clusters {
         all.map(|(index, _)| index).collect()
     }
 
-    /// In words, if the endpoints that have answered lately are not of one cluster, or not of the expected
-    /// one.
+    /// In words, if the endpoints that have answered lately are not of one cluster, or not of the one that is
+    /// meant.
     pub(super) fn split(
         &self,
         endpoints: &[Endpoint],
-        expected: Option<u64>,
+        meant: impl IntoIterator<Item = u64>,
         within: Duration,
         now: Instant,
     ) -> Option<String> {
+        let meant: Vec<u64> = meant.into_iter().collect();
         match self.only.load(Ordering::Acquire) {
             NONE => return None,
             SEVERAL => {}
-            only if expected.is_none_or(|expected| expected == only) => return None,
+            only if meant.iter().all(|&meant| meant == only) => return None,
             _ => {}
         }
         let shown = self.lock();
         let recent = shown.iter().flat_map(|shown| shown.recent(within, now));
-        let mut all = recent.chain(expected);
+        let mut all = recent.chain(meant.iter().copied());
         let first = all.next()?;
         if all.all(|cluster| cluster == first) {
             return None;
@@ -155,8 +178,8 @@ impl Clusters {
                 let _ = write!(text, " and of cluster {other:x}");
             }
         }
-        if let Some(expected) = expected {
-            let _ = write!(text, "; expected is cluster {expected:x}");
+        for meant in meant {
+            let _ = write!(text, "; expected is cluster {meant:x}");
         }
         Some(text)
     }
@@ -165,6 +188,9 @@ impl Clusters {
         lock(&self.endpoints)
     }
 }
+
+/// What an endpoint has shown beside something else counts for nothing after that, whoever asks.
+const FORGOTTEN: Duration = Duration::from_secs(3_600);
 
 #[cfg(test)]
 mod tests {
@@ -235,16 +261,31 @@ mod tests {
         let case = Case::new();
         case.saw(0, 0xa, 0);
         case.saw(1, 0xa, 0);
-        case.clusters.lost(0);
+        case.clusters.lost(0, 0xa);
         case.saw(0, 0xb, 1);
         assert!(
             case.split(None, 1).is_some(),
             "the other one is there still"
         );
-        case.clusters.lost(1);
+        case.clusters.lost(1, 0xa);
         assert_eq!(case.split(None, 1), None);
         case.saw(1, 0xb, 2);
         assert_eq!(case.split(None, 2), None);
+    }
+
+    #[test]
+    fn what_is_lost_is_what_the_connection_led_to() {
+        let case = Case::new();
+        case.saw(0, 0xa, 0);
+        // Somebody else was led to another one, which alone is left.
+        case.saw(0, 0xb, 1);
+        case.clusters.lost(0, 0xa);
+        assert_eq!(case.split(None, 1), None);
+        assert_eq!(case.clusters.unheard(WITHIN, case.at(1)), [1]);
+        case.clusters.lost(0, 0xc);
+        assert_eq!(case.clusters.unheard(WITHIN, case.at(1)), [1]);
+        case.clusters.lost(0, 0xb);
+        assert_eq!(case.clusters.unheard(WITHIN, case.at(1)), [0, 1]);
     }
 
     #[test]

@@ -138,6 +138,9 @@ impl EtcdConfig {
     /// member's log, and in what [`EtcdProbe`](super::EtcdProbe) tells of clusters that do not agree; as a
     /// number it is what `etcdctl endpoint status -w json` calls `cluster_id`.
     ///
+    /// Two clusters that were started with the same `--initial-cluster` and `--initial-cluster-token`, as with all
+    /// defaults, have the same id, and nothing tells them apart. Give each a token of its own.
+    ///
     /// Without it the cluster is whichever the endpoints are of, if they agree. See the
     /// [module](crate::etcd) for what that leaves open.
     #[must_use]
@@ -360,6 +363,22 @@ impl EtcdConfig {
             .split(&self.endpoints, self.expected, lately, now)
     }
 
+    /// The same, if this cluster is meant. It is 0 if what stands between names none.
+    pub(super) fn split_from(&self, cluster: u64, now: Instant) -> Option<String> {
+        match (cluster, self.expected) {
+            (0, None) => return self.split(now),
+            (0, Some(expected)) => {
+                return Some(format!(
+                    "what answers names no cluster; expected is cluster {expected:x}"
+                ));
+            }
+            _ => {}
+        }
+        let meant = [cluster].into_iter().chain(self.expected);
+        let lately = self.lately();
+        self.clusters.split(&self.endpoints, meant, lately, now)
+    }
+
     /// For how long what an endpoint has shown is held against the others. A probe shows again what it
     /// knows more often than that.
     pub(super) fn lately(&self) -> Duration {
@@ -386,6 +405,12 @@ impl EtcdConfig {
             return bad(
                 "sentinel_key",
                 "is empty: etcd has no such key; leave it out to use the default".into(),
+            );
+        }
+        if self.expected == Some(0) {
+            return bad(
+                "expect_cluster",
+                "is 0, which no cluster has: leave it out if it is not known".into(),
             );
         }
         if let Some(tls) = &self.tls {

@@ -294,7 +294,9 @@ impl Judge {
     }
 
     pub(super) fn lost(&mut self, index: usize, cause: Cause, now: Instant) {
-        self.config.clusters.lost(index);
+        if let Some(cluster) = self.seats[index].cluster_id() {
+            self.config.clusters.lost(index, cluster);
+        }
         self.doubt_others(index);
         self.seats[index].lost(cause);
         self.ask_debtors(now);

@@ -75,12 +75,15 @@ impl WorkKeys {
             return Some(WorkKey::Shard { name });
         }
         if let Some(hash) = rest.strip_prefix("list/") {
-            let hash = u64::from_str_radix(hash, 16).ok()?;
-            return Some(WorkKey::List { hash });
+            let parsed = u64::from_str_radix(hash, 16).ok()?;
+            // As it is written, or two keys would be one list.
+            let is_written_so = format!("{parsed:016x}") == hash;
+            return is_written_so.then_some(WorkKey::List { hash: parsed });
         }
         let (id, lease) = rest.strip_prefix("on/")?.split_once('/')?;
-        let lease = i64::from_str_radix(lease, 16).ok()?;
-        (!id.is_empty()).then_some(WorkKey::On { id, lease })
+        let parsed = i64::from_str_radix(lease, 16).ok()?;
+        let is_written_so = format!("{parsed:x}") == lease;
+        (is_written_so && !id.is_empty()).then_some(WorkKey::On { id, lease: parsed })
     }
 }
 
@@ -150,6 +153,9 @@ mod tests {
             "checks/work/http/on//7f",
             "checks/work/http/list/",
             "checks/work/http/list/x",
+            "checks/work/http/list/ff",
+            "checks/work/http/list/+0000000000000ff",
+            "checks/work/http/on/node-1/07f",
             "checks/work/http/off/node-1/7f",
             "checks/work/httpx/shard/1",
             "other/work/http/shard/1",

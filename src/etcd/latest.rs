@@ -41,10 +41,15 @@ impl<T: Clone> Latest<T> {
         lock(&self.state).value.clone()
     }
 
-    /// Waits until it was changed more often than that.
-    pub(super) async fn changed(&self, since: u64) {
-        self.wait(|state| (state.version > since).then_some(()))
-            .await;
+    /// How often it was changed.
+    pub(super) fn version(&self) -> u64 {
+        lock(&self.state).version
+    }
+
+    /// Waits until it was changed more often than that, and tells how often it was.
+    pub(super) async fn changed(&self, since: u64) -> u64 {
+        self.wait(|state| (state.version > since).then_some(state.version))
+            .await
     }
 
     /// Waits until there is something in it.
@@ -92,14 +97,14 @@ mod tests {
             waits.await.expect("no panic");
         }
         assert_eq!(*lock(&woken), (0..20).collect::<Vec<i32>>());
-        assert_eq!(latest.get(), 7);
+        assert_eq!((latest.get(), latest.version()), (7, 1));
     }
 
     #[tokio::test]
     async fn what_is_there_already_is_not_waited_for() {
         let latest = Latest::new(None);
         latest.set(Some(3));
-        latest.changed(0).await;
+        assert_eq!(latest.changed(0).await, 1);
         assert_eq!(latest.wait_for(|value| *value).await, 3);
     }
 }

@@ -5,13 +5,10 @@ use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use etcd_client::{
-    Client, DeleteResponse, Error, GetResponse, LeaseGrantResponse, LeaseKeepAliveResponse,
-    LeaseRevokeResponse, LeaseTimeToLiveResponse, PutResponse, ResponseHeader, StatusResponse,
-    TxnResponse, WatchResponse,
-};
+use etcd_client::{Client, Error, ResponseHeader};
 use tokio::time::{Instant, timeout};
 
+use super::belief::{Headed, Of};
 use super::cause::Cause;
 use super::config::EtcdConfig;
 use super::fault::Fault;
@@ -31,65 +28,6 @@ pub(super) struct Line {
     at: Mutex<At>,
     /// The turn, for who waits for another one.
     moved: Latest<usize>,
-}
-
-/// Whose answers are believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Of {
-    /// Those of any cluster.
-    Any,
-    /// Those of the cluster with this id.
-    Cluster(u64),
-}
-
-impl Of {
-    /// A message of a watch, if it is of the cluster that is meant.
-    pub(super) fn believe(self, message: WatchResponse) -> Result<WatchResponse, Cause> {
-        let cluster = message.header().map(ResponseHeader::cluster_id);
-        match self {
-            Self::Cluster(meant) if cluster != Some(meant) => Err(Cause::of_another_cluster(
-                "what is watched",
-                cluster.unwrap_or_default(),
-                meant,
-            )),
-            _ => Ok(message),
-        }
-    }
-}
-
-/// What etcd answers: it always names its cluster.
-pub(super) trait Headed {
-    fn headed(&self) -> Option<&ResponseHeader>;
-}
-
-macro_rules! headed {
-    ($($response:ty),* $(,)?) => {
-        $(impl Headed for $response {
-            fn headed(&self) -> Option<&ResponseHeader> {
-                self.header()
-            }
-        })*
-    };
-}
-
-headed!(
-    DeleteResponse,
-    GetResponse,
-    LeaseGrantResponse,
-    LeaseKeepAliveResponse,
-    LeaseRevokeResponse,
-    LeaseTimeToLiveResponse,
-    PutResponse,
-    StatusResponse,
-    TxnResponse,
-    WatchResponse,
-);
-
-/// With what came along.
-impl<T, H: Headed> Headed for (T, H) {
-    fn headed(&self) -> Option<&ResponseHeader> {
-        self.1.headed()
-    }
 }
 
 #[derive(Default)]
@@ -162,14 +100,10 @@ impl Line {
         let index = turn % self.config.endpoints.len();
         let cluster = header.cluster_id();
         self.config.clusters.saw(index, cluster, Instant::now());
-        match of {
-            Of::Cluster(meant) if meant != cluster => Err(Cause::of_another_cluster(
-                self.config.endpoints[index].url(),
-                cluster,
-                meant,
-            )),
-            _ => Ok(()),
-        }
+        of.believes(cluster).map_err(|meant| {
+            let url = self.config.endpoints[index].url();
+            Cause::of_another_cluster(url, cluster, meant)
+        })
     }
 
     /// Begins afresh: an old client's connection may be dead, or its token expired.

@@ -224,7 +224,6 @@ impl Node {
             return Ok(());
         };
         let session = granted?;
-        node.remember(session.lease);
         let running = Running::publish(Arc::clone(&session), &node.session);
         let life = async {
             node.register(&session, ctx).await?;

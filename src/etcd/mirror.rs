@@ -17,9 +17,10 @@ use etcd_client::{
 use tokio::time::{Instant, sleep_until};
 use tracing::Level;
 
+use super::belief::Of;
 use super::cause::{Cause, shorten};
 use super::connection::next;
-use super::line::{Line, Of, PAUSE, TARGET};
+use super::line::{Line, PAUSE, TARGET};
 use crate::shell::log;
 
 /// One key as etcd has it.
@@ -204,7 +205,7 @@ impl Mirror {
                 // follow each other without a pause.
                 () = self.line.moved(self.turn) => {
                     self.turn = self.line.turn();
-                    self.check_at = Instant::now().max(self.checked_at + PAUSE);
+                    self.check_at = Instant::now().max(self.checked_at + DOUBT);
                 }
                 checked = check => match checked {
                     None => {
@@ -278,6 +279,8 @@ impl Mirror {
         self.check_at = self.begun + self.every;
         self.checking = None;
         self.doubt = None;
+        // Whoever was asked last, this is newer.
+        self.turn = self.line.turn();
         Ok(())
     }
 

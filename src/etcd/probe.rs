@@ -216,6 +216,8 @@ impl Vigil {
                 () = std::future::ready(()) => {}
             }
             self.judge.prove(proving.load(Ordering::Relaxed));
+            // Before it is looked at what they are.
+            let changes = self.config.clusters.changes();
             if let Some(observation) = self.judge.next(now) {
                 self.returned = Some((now, runtime_id()));
                 self.sights.publish(self.judge.seats(), &observation);
@@ -235,7 +237,7 @@ impl Vigil {
                     None
                 }
                 event = next(&mut self.lanes, calm) => Some(event),
-                () = self.config.clusters.changed() => None,
+                () = self.config.clusters.changed(changes) => None,
                 () = sleep_until(wake_at) => None,
             };
             // Woken far too late: the process was frozen or starved, and an answer that nobody could

@@ -1,6 +1,7 @@
 //! Work that is spread over the members, each part of it at one member at a time.
 
 mod claims;
+mod follower;
 mod job;
 mod jobs;
 mod list;
@@ -22,6 +23,7 @@ use tokio::sync::watch;
 
 use super::error::EtcdConfigError;
 use super::keys::check_name;
+use super::latest::Latest;
 use super::membership::{Membership, Node};
 use crate::{Component, Context, Failure};
 use list::List;
@@ -230,7 +232,8 @@ impl Shards {
     /// #     Ok(())
     /// # })?;
     /// let owners = shards.owners();
-    /// for (shard, owner) in owners.borrow().iter() {
+    /// let now = owners.borrow().clone(); // so that nothing waits while this is looked at
+    /// for (shard, owner) in &now {
     ///     match owner {
     ///         Owner::Node(id) => println!("{shard} is at {id}"),
     ///         Owner::Nobody { since } => println!("{shard} runs nowhere for {:?}", since.elapsed()),
@@ -250,6 +253,29 @@ impl Work {
     }
 }
 
+impl Shards {
+    /// What is set in the one that is returned is published by a task of its own: who looks at what is published
+    /// may do so for long, and until then nothing else can be published.
+    fn publish(&self, ctx: &Context) -> Arc<Latest<Owners>> {
+        let latest = Arc::new(Latest::new(Owners::default()));
+        let (owners, newest, told_to_stop) =
+            (self.owners.clone(), Arc::clone(&latest), ctx.stopping());
+        ctx.spawn(async move {
+            let mut told_to_stop = std::pin::pin!(told_to_stop);
+            let mut version = 0;
+            loop {
+                tokio::select! {
+                    biased;
+                    () = &mut told_to_stop => return Ok(()),
+                    newer = newest.changed(version) => version = newer,
+                }
+                owners.send_replace(newest.get());
+            }
+        });
+        latest
+    }
+}
+
 #[async_trait::async_trait]
 impl Component for Shards {
     async fn run(&self, ctx: Context) -> Result<(), Failure> {
@@ -258,10 +284,10 @@ impl Component for Shards {
         };
         let (node, work) = (Arc::clone(&self.node), Arc::clone(&self.work));
         let part = ctx.clone();
-        let owners = self.owners.clone();
+        let latest = self.publish(&ctx);
         let worker = Worker::new(node, work, session, ctx)
             .moving_at_most(self.most_moving)
-            .telling(owners);
+            .publishing_to(latest);
         part.as_part_of_run(worker.run()).await
     }
 }

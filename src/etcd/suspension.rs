@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::aside::Aside;
 
-/// Tells how long the machine was suspended in all.
+/// Tells how long the machine was suspended in all, up to a constant.
 pub(super) type Suspended = Aside<Arc<dyn Fn() -> Duration + Send + Sync>>;
 
 /// As the operating system tells it.
@@ -25,16 +25,21 @@ pub(super) fn by_the_system() -> Suspended {
 fn system() -> Duration {
     use rustix::time::{ClockId, clock_gettime};
 
-    let since_boot = |clock| {
-        let time = clock_gettime(clock);
-        // Both count from the boot of the machine, so neither part is negative.
+    let clock = |id| {
+        let time = clock_gettime(id);
         let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
         Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
     };
     // In this order: what passes in between is not taken for a suspension.
-    let with = since_boot(ClockId::Boottime);
-    with.saturating_sub(since_boot(ClockId::Monotonic))
+    let with = clock(ClockId::Boottime);
+    // In a time namespace either of them may have been set, so the difference alone tells nothing, and may be
+    // negative; but it grows by each suspension.
+    (with + FAR).saturating_sub(clock(ClockId::Monotonic))
 }
+
+/// Longer than any clock is set back: 272 years.
+#[cfg(target_os = "linux")]
+const FAR: Duration = Duration::from_secs(1 << 33);
 
 #[cfg(not(target_os = "linux"))]
 fn system() -> Duration {
@@ -65,7 +70,8 @@ impl Moment {
 
     /// How long ago that was, by the clock that ran on.
     pub(super) fn elapsed(self, suspended: &Suspended) -> Duration {
-        self.at.elapsed() + suspended().saturating_sub(self.suspended)
+        // What is too short to be one is noise: two clocks that are read one after the other.
+        self.at.elapsed() + self.suspended_for(suspended).unwrap_or_default()
     }
 }
 
@@ -91,31 +97,35 @@ pub(super) async fn suspended_since(
 /// More than two clocks differ if they are read one after the other; less than a suspension takes.
 const NOTICED: Duration = Duration::from_millis(10);
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use rustix::time::{ClockId, clock_gettime};
+
     use super::*;
 
-    /// It can be told of a machine that was suspended, too: it is less than what it was told before by no
-    /// more than the two clocks are read apart.
-    #[cfg(target_os = "linux")]
+    /// The kernel tells the clock that runs on in another way, too, if only to a hundredth of a second.
     #[test]
-    fn the_clocks_of_the_system_go_on_together_while_it_is_not_suspended() {
-        let (first, begun) = (system(), std::time::Instant::now());
-        let mut last = first;
-        while begun.elapsed() < Duration::from_millis(50) {
-            last = system();
-        }
-        let apart = last.abs_diff(first);
-        assert!(apart < begun.elapsed(), "{first:?} {last:?}");
-        let uptime = std::fs::read_to_string("/proc/uptime").expect("Linux has it");
-        let uptime: f64 = uptime
+    fn the_system_tells_what_the_clock_that_runs_on_is_ahead() {
+        let text = std::fs::read_to_string("/proc/uptime").expect("Linux has it");
+        let uptime: f64 = text
             .split(' ')
             .next()
             .and_then(|it| it.parse().ok())
             .expect("seconds");
+        let monotonic = clock_gettime(ClockId::Monotonic).tv_sec as f64;
+        let ahead = system().as_secs_f64() - FAR.as_secs_f64();
         assert!(
-            first.as_secs_f64() <= uptime,
-            "it is no longer than the machine is up"
+            (ahead - (uptime - monotonic)).abs() < 60.0,
+            "{ahead} {uptime} {monotonic}"
         );
+    }
+
+    #[test]
+    fn what_was_not_suspended_is_not_taken_for_it() {
+        let suspended = by_the_system();
+        let before = Moment::now(&suspended);
+        for _ in 0..100_000 {
+            assert_eq!(before.suspended_for(&suspended), None);
+        }
     }
 }

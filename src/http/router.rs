@@ -24,6 +24,9 @@ const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
 /// down in them is told to a tenth of a second, and to name who is awaited all components are looked at.
 const A_MOMENT: Duration = Duration::from_millis(100);
 
+/// How many notes an answer has, which is made anew that often.
+const MOST_NOTES: usize = 100;
+
 /// The body of `/status/check` and `/readyz`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -45,9 +48,16 @@ pub struct HealthBody {
     pub outage: u64,
     /// What was last seen of the dependency; `null` before the first observation.
     pub dependency: Option<DependencyBody>,
-    /// What components have to say of themselves, by their names; left out where none has.
+    /// What components have to say of themselves, by their names: of 100 at most. Left out where none has.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub notes: BTreeMap<String, String>,
+    /// How many more have; left out where none is left out.
+    #[serde(skip_serializing_if = "is_none_left")]
+    pub more_notes: usize,
+}
+
+fn is_none_left(count: &usize) -> bool {
+    *count == 0
 }
 
 /// The dependency in a [`HealthBody`].
@@ -74,6 +84,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(handle: Handle) -> Router<S> {
 /// What `/status/check` answers now.
 pub fn health(handle: &Handle) -> (StatusCode, HealthBody) {
     let status = handle.status();
+    let (notes, more_notes) = handle.notes(MOST_NOTES);
     let body = HealthBody {
         ready: status.ready,
         state: status.phase.as_str(),
@@ -87,7 +98,8 @@ pub fn health(handle: &Handle) -> (StatusCode, HealthBody) {
             class: sight.class,
             what: sight.what.to_string(),
         }),
-        notes: handle.notes(),
+        notes,
+        more_notes,
     };
     (code(body.ready), body)
 }

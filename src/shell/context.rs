@@ -63,9 +63,8 @@ impl Context {
     }
 
     /// What is worth knowing of the component, for status pages: one line of at most 500 characters, which
-    /// replaces the last one. An empty one takes it back. It is told as long as this incarnation is the
-    /// present one, or the last: in [`Handle::components`](super::Handle::components), and by the health
-    /// endpoints.
+    /// replaces the last one. An empty one takes it back. It is told as long as this incarnation is not gone:
+    /// in [`Handle::components`](super::Handle::components), and by the health endpoints.
     ///
     /// ```
     /// # fn example(ctx: overwatch::Context, waiting: usize) {
@@ -75,7 +74,7 @@ impl Context {
     pub fn note(&self, text: &str) {
         let stage = self.0.stage();
         let notes = &stage.shared.notes;
-        notes.take(self.0.component(), stage.epoch, text);
+        notes.set(self.0.component(), stage.epoch, text);
     }
 
     /// Completes when the component is told to stop. It borrows nothing, so it fits where servers

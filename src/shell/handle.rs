@@ -47,25 +47,26 @@ impl Handle {
     /// What each component is doing, in the order of the stages.
     pub fn components(&self) -> Vec<ComponentStatus> {
         let layout = self.0.plan.layout();
-        let epoch = self.0.epoch.load(Ordering::Acquire);
+        let mut notes = self.0.notes();
         let ids = (0..self.0.names.len() as u32).map(ComponentId);
         ids.map(|id| ComponentStatus {
             name: Arc::clone(self.0.name(id)),
             stage: layout.stage_of(id).unwrap_or_default(),
             slot: self.0.slot(id),
-            note: self.0.notes.get(id, epoch),
+            note: notes.remove(&id),
         })
         .collect()
     }
 
-    /// What components have to say of themselves.
+    /// What the first of the components that have something to say say of themselves, by their names, and how many
+    /// more there are.
     #[cfg(feature = "http")]
-    pub(crate) fn notes(&self) -> BTreeMap<String, String> {
-        self.0
-            .notes
-            .all(self.0.epoch.load(Ordering::Acquire), |id| {
-                self.0.name(id).to_string()
-            })
+    pub(crate) fn notes(&self, most: usize) -> (BTreeMap<String, String>, usize) {
+        let notes = self.0.notes();
+        let more = notes.len().saturating_sub(most);
+        let told = notes.into_iter().take(most);
+        let told = told.map(|(id, text)| (self.0.name(id).to_string(), text.to_string()));
+        (told.collect(), more)
     }
 
     /// The last 256 outages, oldest first; the first one of a run is its boot.

@@ -17,7 +17,7 @@ struct Note {
 
 impl Notes {
     /// An empty text takes the last one back.
-    pub(super) fn take(&self, component: ComponentId, epoch: u64, text: &str) {
+    pub(super) fn set(&self, component: ComponentId, epoch: u64, text: &str) {
         let mut notes = lock(&self.0);
         // Who has been replaced has nothing more to say.
         if notes.get(&component).is_some_and(|note| note.epoch > epoch) {
@@ -27,29 +27,14 @@ impl Notes {
         notes.insert(component, Note { epoch, text });
     }
 
-    /// What a component has said in this epoch.
-    pub(super) fn get(&self, component: ComponentId, epoch: u64) -> Option<Arc<str>> {
-        let notes = lock(&self.0);
-        let note = notes.get(&component).filter(|note| note.epoch == epoch);
-        note.map(|note| Arc::clone(&note.text))
-            .filter(|text| !text.is_empty())
-    }
-}
-
-impl Notes {
-    /// All of this epoch.
-    #[cfg(feature = "http")]
-    pub(super) fn all(
-        &self,
-        epoch: u64,
-        name: impl Fn(ComponentId) -> String,
-    ) -> BTreeMap<String, String> {
+    /// What components have said in this epoch.
+    pub(super) fn all(&self, epoch: u64) -> BTreeMap<ComponentId, Arc<str>> {
         let notes = lock(&self.0);
         let present = notes
             .iter()
             .filter(|(_, note)| note.epoch == epoch && !note.text.is_empty());
         present
-            .map(|(&id, note)| (name(id), note.text.to_string()))
+            .map(|(&id, note)| (id, Arc::clone(&note.text)))
             .collect()
     }
 }
@@ -69,18 +54,19 @@ mod tests {
     #[test]
     fn the_last_word_of_the_present_incarnation_is_told() {
         let (notes, one) = (Notes::default(), ComponentId(1));
-        assert_eq!(notes.get(one, 1), None);
-        notes.take(one, 1, "first");
-        notes.take(one, 1, "second\nline");
-        assert_eq!(notes.get(one, 1).as_deref(), Some("second line"));
-        assert_eq!(notes.get(ComponentId(0), 1), None);
-        assert_eq!(notes.get(one, 2), None, "that was of an earlier one");
-        notes.take(one, 2, "third");
-        notes.take(one, 1, "late");
-        assert_eq!(notes.get(one, 2).as_deref(), Some("third"));
-        notes.take(one, 2, "");
-        assert_eq!(notes.get(one, 2), None);
-        notes.take(one, 2, &"x".repeat(1_000));
-        assert_eq!(notes.get(one, 2).map(|text| text.len()), Some(LONGEST));
+        let get = |id, epoch| notes.all(epoch).get(&id).cloned();
+        assert_eq!(get(one, 1), None);
+        notes.set(one, 1, "first");
+        notes.set(one, 1, "second\nline");
+        assert_eq!(get(one, 1).as_deref(), Some("second line"));
+        assert_eq!(get(ComponentId(0), 1), None);
+        assert_eq!(get(one, 2), None, "that was of an earlier one");
+        notes.set(one, 2, "third");
+        notes.set(one, 1, "late");
+        assert_eq!(get(one, 2).as_deref(), Some("third"));
+        notes.set(one, 2, "");
+        assert_eq!(get(one, 2), None);
+        notes.set(one, 2, &"x".repeat(1_000));
+        assert_eq!(get(one, 2).map(|text| text.len()), Some(LONGEST));
     }
 }

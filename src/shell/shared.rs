@@ -1,5 +1,6 @@
 //! What the supervisor shares with components, reporters and handles.
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
@@ -151,6 +152,13 @@ impl Shared {
 
     pub(super) fn set_alive(&self, component: ComponentId, alive: bool) {
         self.alive[component.index()].store(alive, Ordering::Release);
+    }
+
+    /// What the components say of themselves that are not gone.
+    pub(super) fn notes(&self) -> BTreeMap<ComponentId, Arc<str>> {
+        let mut notes = self.notes.all(self.epoch.load(Ordering::Acquire));
+        notes.retain(|id, _| self.alive[id.index()].load(Ordering::Acquire));
+        notes
     }
 
     /// Whether any incarnation is not gone yet.

@@ -66,7 +66,7 @@ pub fn simulate(scenario: &Scenario) -> Result<Outcome, String> {
     } = fleet;
     let judged = stepped
         .and_then(|()| record.judge())
-        .and_then(|()| at_rest(&record, &nodes));
+        .and_then(|()| at_rest(scenario, &record, &nodes));
     let running = record.running();
     // What still runs ends with this, and is no end that the nodes know of.
     drop(sim);
@@ -91,7 +91,7 @@ pub fn simulate(scenario: &Scenario) -> Result<Outcome, String> {
 
 /// At the end all is well for long enough: all nodes are ready, and each shard runs at one of them, none
 /// of which has more than one above another.
-fn at_rest(record: &Record, nodes: &[Node]) -> Result<(), String> {
+fn at_rest(scenario: &Scenario, record: &Record, nodes: &[Node]) -> Result<(), String> {
     if let Some(node) = nodes.iter().find(|node| !node.is_ready()) {
         return Err(format!("{} is not ready at the end", node.id()));
     }
@@ -99,6 +99,8 @@ fn at_rest(record: &Record, nodes: &[Node]) -> Result<(), String> {
     let counts = nodes.iter().map(|node| running.get(&node.id()).copied());
     let counts: Vec<usize> = counts.map(Option::unwrap_or_default).collect();
     let fair = counts.iter().max() <= counts.iter().min().map(|least| least + 1).as_ref();
+    // Of several lists each has its own shares.
+    let fair = fair || scenario.lists != [SHARDS; NODES];
     if counts.iter().sum::<usize>() != SHARDS as usize || !fair {
         return Err(format!("at the end the nodes run {running:?}"));
     }
@@ -187,6 +189,10 @@ fn turn(fleet: &mut Fleet, scenario: &Scenario, scene: Scene, begins: bool) {
                 (false, _) => {}
             }
         }
+        (Episode::ClaimsRemoved, true) => fleet.remove_claims_of(scene.node),
+        // In the time that goes on for the others.
+        (Episode::Suspended, true) => fleet.suspend(scene.node, scene.far * 30),
+        (Episode::ClaimsRemoved | Episode::Suspended, false) => {}
         (Episode::NodeStopped, _) => node.want(!begins),
         (Episode::NodeKilled, true) => sim.crash(&*id),
         (Episode::NodeKilled, false) => sim.bounce(&*id),

@@ -24,9 +24,10 @@ impl Judge {
             self.split_since.get_or_insert(now);
             self.split_until = Some(now);
             // Whatever was heard is evidence of nobody knows which of them.
-            self.layers
-                .iter_mut()
-                .for_each(|layer| layer.proved = false);
+            for layer in self.layers.iter_mut().filter(|layer| layer.proved) {
+                layer.proved = false;
+                layer.due_at = layer.due_at.min(now);
+            }
         }
         let failing = self
             .misdirected(split.as_deref(), now)

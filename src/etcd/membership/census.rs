@@ -1,4 +1,4 @@
-//! Before a lease is taken: of which cluster each endpoint is.
+//! Before a lease is asked for: of which cluster each endpoint is.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -9,12 +9,12 @@ use etcd_client::{Error, StatusResponse};
 use tokio::time::{Instant, timeout};
 
 use super::node::Node;
-use crate::etcd::line::Headed;
+use crate::etcd::belief::Headed;
 
 impl Node {
     /// Asks each endpoint that has not answered lately. A probe that is built from a clone of the same
-    /// configuration hears of all of them, so that mostly nobody is left; nor is the one that grants the lease,
-    /// which tells it anyhow.
+    /// configuration hears of all of them, or knows that nobody answers there, so that mostly nobody is left; nor is
+    /// the one that is to grant the lease, which tells it anyhow.
     pub(super) async fn ask_around(&self) {
         let config = &self.config;
         let unheard = config.clusters.unheard(config.lately(), Instant::now());
@@ -25,7 +25,7 @@ impl Node {
 
     async fn ask_for_cluster(&self, index: usize) {
         let url = self.config.endpoints[index].url();
-        let asked = timeout(WITHIN, async {
+        let asked = timeout(WITHIN.min(self.times.patience()), async {
             let mut client = self.config.dial(url).await?;
             client.status().await
         });
@@ -53,5 +53,5 @@ async fn all(futures: Vec<impl Future<Output = ()>>) {
     .await;
 }
 
-/// A lease that is asked for meanwhile is not believed before, so this counts against the start deadline.
+/// At most. It counts against the start deadline.
 const WITHIN: Duration = Duration::from_secs(1);

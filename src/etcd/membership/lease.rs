@@ -15,9 +15,10 @@ use tracing::Level;
 use super::Membership;
 use super::node::{Node, failure};
 use super::session::{Lease, Session};
+use crate::etcd::belief::{Headed, Of};
 use crate::etcd::cause::{Cause, is_lease_gone};
 use crate::etcd::fault::Fault;
-use crate::etcd::line::{Headed, Of, PAUSE, TARGET};
+use crate::etcd::line::{PAUSE, TARGET};
 use crate::etcd::suspension::{Moment, suspended_since};
 use crate::shell::log;
 use crate::{Context, Failure};
@@ -34,27 +35,26 @@ enum Renewal {
 impl Node {
     /// A new lease, and with it a session. Tried until etcd answers, or says that it will not.
     pub(super) async fn grant(&self, ctx: &Context) -> Result<Arc<Session>, Failure> {
-        let seconds = self.times.lease.as_secs() as i64;
+        // Once: who did not answer may not do so for long.
+        self.ask_around().await;
         loop {
+            self.is_one_cluster(None)?;
             let sent = Moment::now(&self.config.suspended);
-            let ask = |mut client: Client| async move { client.lease_grant(seconds, None).await };
-            let (granted, ()) = tokio::join! {
-                biased;
-                self.lease_line.ask(Of::Any, ask),
-                self.ask_around(),
-            };
-            let cause = match granted {
+            let cause = match self.try_to_grant().await {
                 Ok(granted) => {
-                    let cluster = granted.header().map_or(0, ResponseHeader::cluster_id);
-                    let id = granted.id();
-                    let lease = Lease { id, cluster };
-                    if let Err(refused) = self.is_as_promised(granted.ttl(), seconds) {
-                        // As if it had never been there. If that fails, the lease runs out.
-                        let _ = self.revoke(lease).await;
+                    let lease = granted.lease;
+                    // From now on it is given back, however this ends.
+                    self.remember(lease);
+                    let promised = self.is_one_cluster(Some(lease));
+                    if let Err(refused) = promised.and_then(|()| self.is_as_long(granted.ttl)) {
+                        // As if it had never been there. If that fails, it is tried again at the next start.
+                        if self.revoke(lease).await.is_ok() {
+                            self.forget(lease);
+                        }
                         return Err(refused);
                     }
-                    let session =
-                        Arc::new(Session::new(lease, sent, self.config.suspended.clone()));
+                    let suspended = self.config.suspended.clone();
+                    let session = Arc::new(Session::new(lease, sent, suspended));
                     self.renewed(&session, sent, ctx);
                     return Ok(session);
                 }
@@ -72,23 +72,54 @@ impl Node {
         }
     }
 
-    /// Whether a lease that was granted just now can be worked under.
-    fn is_as_promised(&self, granted: i64, seconds: i64) -> Result<(), Failure> {
-        if let Some(split) = self.config.split(Instant::now()) {
-            let cause = Cause::sure(Fault::Misdirected, split);
-            return Err(failure("no lease", &cause));
+    async fn try_to_grant(&self) -> Result<Granted, Cause> {
+        let seconds = self.seconds();
+        let ask = |mut client: Client| async move { client.lease_grant(seconds, None).await };
+        let granted = self.lease_line.ask(Of::Any, ask).await?;
+        let header = granted.header().ok_or_else(Cause::without_header)?;
+        Ok(Granted {
+            lease: Lease {
+                id: granted.id(),
+                cluster: header.cluster_id(),
+            },
+            ttl: granted.ttl(),
+        })
+    }
+
+    fn seconds(&self) -> i64 {
+        self.times.lease.as_secs() as i64
+    }
+
+    /// Whether the endpoints are of one cluster, and this lease is of that one, too.
+    fn is_one_cluster(&self, lease: Option<Lease>) -> Result<(), Failure> {
+        let now = Instant::now();
+        let split = match lease {
+            Some(lease) => self.config.split_from(lease.cluster, now),
+            None => self.config.split(now),
+        };
+        match split {
+            None => Ok(()),
+            Some(split) => {
+                let cause = Cause::sure(Fault::Misdirected, split);
+                Err(failure("no lease", &cause))
+            }
         }
-        match granted.cmp(&seconds) {
+    }
+
+    /// Whether a lease lives as long as it was asked for.
+    fn is_as_long(&self, granted: i64) -> Result<(), Failure> {
+        let asked = self.seconds();
+        match granted.cmp(&asked) {
             Ordering::Equal => Ok(()),
             Ordering::Less => {
-                let text = format!("etcd grants {granted} s for a lease of {seconds} s");
+                let text = format!("etcd grants {granted} s for a lease of {asked} s");
                 Err(Failure::new(text))
             }
             // Nobody else would work meanwhile, but others would take over later than is promised.
             Ordering::Greater => {
                 let ttl = Duration::from_secs(granted.unsigned_abs()) + Membership::GRACE;
                 Err(Failure::new(format!(
-                    "etcd grants no lease of {seconds} s, but one of {granted} s (by its election timeout): \
+                    "etcd grants no lease of {asked} s, but one of {granted} s (by its election timeout): \
                      give the membership a ttl of {ttl:?}, or etcd a shorter --election-timeout"
                 )))
             }
@@ -182,7 +213,9 @@ impl Node {
     fn renewed(&self, session: &Session, sent: Moment, ctx: &Context) {
         let lease: Duration = self.times.lease;
         session.allow(sent, lease - self.times.margin);
-        ctx.lease_renewed(sent.at, lease);
+        // The fence goes by the clock that stood still meanwhile, if the machine was suspended.
+        let stood_still = (self.config.suspended)().saturating_sub(sent.suspended);
+        ctx.lease_renewed(sent.at, lease.saturating_sub(stood_still));
     }
 
     /// Takes into account that the machine may be suspended, until that has cost the lease.
@@ -192,9 +225,33 @@ impl Node {
     pub(super) async fn outlive_suspensions(&self, session: &Session, ctx: &Context) -> Failure {
         let suspended = &self.config.suspended;
         let every = (self.times.renew_every / 4).min(LONGEST_UNNOTICED);
+        // What waits for the end of the lease does so by the clock that stood still. After a suspension it is ended
+        // here, in time.
+        let mut ends = None;
         loop {
             let before = Moment::now(suspended);
-            let time = suspended_since(before, suspended, every).await;
+            let end = async {
+                match ends {
+                    Some(_) => sleep_until(session.until()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let time = tokio::select! {
+                biased;
+                time = suspended_since(before, suspended, every) => time,
+                () = end => match session.left().is_zero() {
+                    true => {
+                        let why = "it was not renewed in time after the machine was suspended";
+                        return self.lost(session, why);
+                    }
+                    // It was renewed meanwhile.
+                    false => {
+                        ends = None;
+                        continue;
+                    }
+                },
+            };
+            ends = Some(());
             let left = session.left();
             let id = self.id.clone();
             log(Level::WARN, move |at_ms| {
@@ -231,6 +288,12 @@ impl Node {
         let told = self.lease_line.ask(lease.of(), ask).await?;
         Ok((told.ttl() >= 0).then(|| (told.ttl(), told.granted_ttl())))
     }
+}
+
+/// A lease, and for how many seconds it was granted.
+struct Granted {
+    lease: Lease,
+    ttl: i64,
 }
 
 /// What came of keeping a lease alive.

@@ -14,13 +14,14 @@ use tracing::Level;
 use super::lease::UNREGISTERED;
 use super::members::Members;
 use super::session::{Lease, Session};
+use crate::etcd::belief::{Headed, Of};
 use crate::etcd::cause::Cause;
 use crate::etcd::config::EtcdConfig;
 use crate::etcd::hash::named;
 use crate::etcd::home::KEYS;
 use crate::etcd::keys::Prefix;
 use crate::etcd::latest::Latest;
-use crate::etcd::line::{Headed, Line, Of, PAUSE, TARGET};
+use crate::etcd::line::{Line, PAUSE, TARGET};
 use crate::etcd::mirror::{Mirror, Strange};
 use crate::etcd::token::Generation;
 use crate::shell::{lock, log};
@@ -66,7 +67,7 @@ pub(super) struct Times {
 
 impl Times {
     /// How long one question may take, so that another one fits between two renewals.
-    fn patience(&self) -> Duration {
+    pub(super) fn patience(&self) -> Duration {
         self.renew_every.mul_f32(0.5).min(LONGEST_PATIENCE)
     }
 }
@@ -140,10 +141,9 @@ impl Node {
     }
 
     /// One that was not given back yet, other than the present one.
-    pub(super) fn earlier_lease(&self, present: Option<Lease>) -> Option<Lease> {
+    pub(super) fn earlier_lease(&self, present: Lease) -> Option<Lease> {
         let leases = lock(&self.leases);
-        let mut leases = leases.iter().copied();
-        leases.find(|&lease| Some(lease) != present)
+        leases.iter().copied().find(|&lease| lease != present)
     }
 
     pub(super) fn remember(&self, lease: Lease) {
@@ -220,18 +220,13 @@ impl Node {
         let deadline = ctx.stop_deadline().unwrap_or_else(Instant::now) - PAUSE;
         let left = timeout_at(deadline, async {
             self.work.closed().await;
-            while let Some(lease) = self.earlier_lease(None) {
-                match self.revoke(lease).await {
-                    Ok(()) => self.forget(lease),
-                    Err(cause) => {
-                        let (id, why) = (self.id.clone(), cause.text);
-                        log(
-                            Level::DEBUG,
-                            move |at_ms| tracing::debug!(target: TARGET, at_ms, id, why, "not left yet"),
-                        );
-                        sleep(PAUSE).await;
-                    }
-                }
+            while let Err(cause) = self.revoke_all().await {
+                let (id, why) = (self.id.clone(), cause.text);
+                log(
+                    Level::DEBUG,
+                    move |at_ms| tracing::debug!(target: TARGET, at_ms, id, why, "not left yet"),
+                );
+                sleep(PAUSE).await;
             }
         });
         if left.await.is_err() {
@@ -242,6 +237,23 @@ impl Node {
                 );
             });
         }
+    }
+}
+
+impl Node {
+    /// Gives all leases back, the newest first. One that cannot be, of a cluster that is gone for one, is in the way
+    /// of no other.
+    async fn revoke_all(&self) -> Result<(), Cause> {
+        let mut leases = lock(&self.leases).clone();
+        leases.reverse();
+        let mut failed = Ok(());
+        for lease in leases {
+            match self.revoke(lease).await {
+                Ok(()) => self.forget(lease),
+                Err(cause) => failed = Err(cause),
+            }
+        }
+        failed
     }
 }
 

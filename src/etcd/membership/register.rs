@@ -47,7 +47,7 @@ impl Node {
     /// When another node lives under the id, or something that is no node.
     pub(super) async fn register(&self, session: &Session, ctx: &Context) -> Result<(), Failure> {
         // Those of earlier epochs of this process, whose work is gone.
-        while let Some(earlier) = self.earlier_lease(Some(session.lease)) {
+        while let Some(earlier) = self.earlier_lease(session.lease) {
             if earlier.cluster != session.lease.cluster {
                 // It runs out where it was taken; nothing here is bound to it.
                 self.forget(earlier);

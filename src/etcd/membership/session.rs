@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::etcd::belief::Of;
 use crate::etcd::latest::Latest;
-use crate::etcd::line::Of;
 use crate::etcd::suspension::{Moment, Suspended};
 
 /// A lease, and who granted it.
@@ -32,6 +32,8 @@ pub(in super::super) struct Session {
     /// suspended.
     until: AtomicU64,
     begun: Moment,
+    /// Nanoseconds for which the machine had been suspended when the newest renewal was sent.
+    suspended_before: AtomicU64,
     suspended: Suspended,
     /// Cancelled when the lease is known to be gone.
     pub(in super::super) lost: CancellationToken,
@@ -49,6 +51,7 @@ impl Session {
             lease,
             until: AtomicU64::new(0),
             begun,
+            suspended_before: AtomicU64::new(0),
             suspended,
             lost: CancellationToken::new(),
             registered: Latest::new(0),
@@ -59,10 +62,12 @@ impl Session {
 
     /// Work is allowed for this long after `sent`; never shorter than it was.
     pub(in super::super) fn allow(&self, sent: Moment, time: Duration) {
-        let sent = sent.at.saturating_duration_since(self.begun.at)
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let after = sent.at.saturating_duration_since(self.begun.at)
             + sent.suspended.saturating_sub(self.begun.suspended);
-        let until = u64::try_from((sent + time).as_nanos()).unwrap_or(u64::MAX);
-        self.until.fetch_max(until, Ordering::AcqRel);
+        self.until.fetch_max(nanos(after + time), Ordering::AcqRel);
+        let before = nanos(sent.suspended);
+        self.suspended_before.fetch_max(before, Ordering::AcqRel);
     }
 
     /// For how long work is allowed yet, as far as is known.
@@ -76,9 +81,14 @@ impl Session {
         Instant::now() + self.left()
     }
 
-    /// For how long the machine was suspended since the lease was granted, if it was.
+    /// For how long the machine was suspended since the lease was renewed, if it was.
     pub(in super::super) fn suspended_for(&self) -> Option<Duration> {
-        self.begun.suspended_for(&self.suspended)
+        let before = Duration::from_nanos(self.suspended_before.load(Ordering::Acquire));
+        let since = Moment {
+            suspended: before,
+            ..self.begun
+        };
+        since.suspended_for(&self.suspended)
     }
 
     /// Whether work is allowed at this moment.
@@ -101,13 +111,13 @@ impl Session {
     }
 
     pub(in super::super) fn register(&self, revision: i64) {
+        self.see(revision);
         self.registered.set(revision);
     }
 
-    /// Waits until the node is registered; returns at once if it is, and never twice for one who tells.
-    pub(in super::super) async fn registered(&self, told: &mut bool) {
-        self.registered.changed(u64::from(*told)).await;
-        *told = true;
+    /// Waits until the node is registered since this was told last: 0 at first.
+    pub(in super::super) async fn registered(&self, told: &mut u64) {
+        *told = self.registered.changed(*told).await;
     }
 
     /// The revision from which on every state of the store shows the registration; none before there

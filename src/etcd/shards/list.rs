@@ -4,13 +4,16 @@
 //! is, the record says by which a node takes part. So a shard is planned over all nodes that know it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
+use super::Work;
 use crate::etcd::hash::named;
+use crate::etcd::mirror::Entry;
 
 /// The shards of a work, as this node was given them. A shard has a *place* in the list, and a *number* that
 /// is the same on all nodes.
+#[derive(Debug)]
 pub(super) struct List {
     names: Vec<Arc<str>>,
     numbers: Vec<u64>,
@@ -32,12 +35,26 @@ pub(super) enum Identity {
 pub(super) type Others = BTreeMap<Identity, Option<Arc<[u64]>>>;
 
 /// The shards that the same nodes know.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Group {
     /// In the order of their numbers.
     pub(super) places: Vec<usize>,
     /// The lists that have them.
     pub(super) lists: BTreeSet<Identity>,
+}
+
+impl Group {
+    /// What the plan of these shards is seeded with. It follows from the group alone, so that all who know it plan
+    /// alike, and is another one for each group: or one member would be preferred in all of them.
+    pub(super) fn seed(&self, work: &str) -> String {
+        let mut seed = work.to_owned();
+        if self.lists.len() > 1 {
+            for list in &self.lists {
+                let _ = write!(seed, " {list}");
+            }
+        }
+        seed
+    }
 }
 
 impl List {
@@ -146,6 +163,67 @@ impl List {
     }
 }
 
+/// The lists that nodes have, as far as their records tell.
+pub(super) struct Lists {
+    work: Arc<Work>,
+    /// The numbers of lists with names, each with the revision of its record.
+    records: BTreeMap<u64, (i64, Arc<[u64]>)>,
+    /// The lists that the groups are of.
+    known: Others,
+    groups: Arc<[Group]>,
+}
+
+impl Lists {
+    /// Those that others have besides the list of this work.
+    pub(super) fn new(work: &Arc<Work>) -> Self {
+        let known = Others::new();
+        Self {
+            groups: work.list.groups(&known).into(),
+            known,
+            work: Arc::clone(work),
+            records: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a record. `false` if no node wrote that.
+    pub(super) fn take(&mut self, hash: u64, entry: &Entry) -> bool {
+        let known = self.records.get(&hash);
+        if known.is_some_and(|(revision, _)| *revision == entry.revision) {
+            return true;
+        }
+        let Some(numbers) = parse_record(&entry.value) else {
+            return false;
+        };
+        self.records.insert(hash, (entry.revision, numbers));
+        true
+    }
+
+    /// The shards by who knows them, where nodes have these lists. What a list has is known as long as one of them
+    /// has it, also while its record is not there.
+    pub(super) fn groups(&mut self, lists: impl Iterator<Item = Identity>) -> Arc<[Group]> {
+        let mut known = Others::new();
+        let mut records = BTreeMap::new();
+        for list in lists {
+            let record = match list {
+                Identity::Named { hash, .. } => self.records.remove_entry(&hash),
+                Identity::Numbered(_) => None,
+            };
+            if let Some((hash, record)) = record {
+                known.insert(list, Some(Arc::clone(&record.1)));
+                records.insert(hash, record);
+            } else {
+                known.entry(list).or_insert(None);
+            }
+        }
+        self.records = records;
+        if known != self.known {
+            self.groups = self.work.list.groups(&known).into();
+            self.known = known;
+        }
+        Arc::clone(&self.groups)
+    }
+}
+
 /// What the record of a list with names holds: their numbers, sorted. `None` if no node wrote that.
 pub(super) fn parse_record(value: &[u8]) -> Option<Arc<[u64]>> {
     let (numbers, []) = value.as_chunks::<8>() else {
@@ -203,149 +281,4 @@ fn number(name: &str) -> u64 {
 const MOST_LISTS: usize = 63;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn names(names: &[&str]) -> List {
-        List::named(&names.iter().map(|&name| name.to_owned()).collect())
-    }
-
-    fn others(lists: &[&List]) -> Others {
-        let known = |list: &&List| {
-            let record = list.record();
-            (
-                list.identity(),
-                record.and_then(|record| parse_record(&record)),
-            )
-        };
-        lists.iter().map(known).collect()
-    }
-
-    /// The names that each group has, and how many lists know them.
-    fn grouped(list: &List, others: &Others) -> Vec<(Vec<String>, usize)> {
-        let groups = list.groups(others).into_iter();
-        let mut groups: Vec<_> = groups
-            .map(|Group { places, lists }| {
-                let names = places.iter().map(|&place| list.name(place).to_string());
-                let mut names: Vec<String> = names.collect();
-                names.sort();
-                (names, lists.len())
-            })
-            .collect();
-        groups.sort();
-        groups
-    }
-
-    fn group(names: &[&str], lists: usize) -> (Vec<String>, usize) {
-        (names.iter().map(|&name| name.to_owned()).collect(), lists)
-    }
-
-    #[test]
-    fn a_list_alone_is_one_group() {
-        let (three, letters) = (List::numbered(3), names(&["a", "b"]));
-        assert_eq!(
-            grouped(&three, &Others::new()),
-            [group(&["0", "1", "2"], 1)]
-        );
-        assert_eq!(
-            grouped(&three, &others(&[&three])),
-            [group(&["0", "1", "2"], 1)]
-        );
-        assert_eq!(
-            grouped(&letters, &others(&[&letters])),
-            [group(&["a", "b"], 1)]
-        );
-    }
-
-    #[test]
-    fn what_several_lists_know_is_a_group_of_its_own() {
-        let (two, four) = (List::numbered(2), List::numbered(4));
-        let both = others(&[&two, &four]);
-        assert_eq!(grouped(&two, &both), [group(&["0", "1"], 2)]);
-        let halves = [group(&["0", "1"], 2), group(&["2", "3"], 1)];
-        assert_eq!(grouped(&four, &both), halves);
-
-        let (old, new) = (names(&["a", "b", "c"]), names(&["b", "c", "d"]));
-        let both = others(&[&old, &new]);
-        assert_eq!(
-            grouped(&old, &both),
-            [group(&["a"], 1), group(&["b", "c"], 2)]
-        );
-        assert_eq!(
-            grouped(&new, &both),
-            [group(&["b", "c"], 2), group(&["d"], 1)]
-        );
-
-        // One that has names, and one that has numbers; "01" is no number of a shard.
-        let mixed = names(&["01", "1", "7"]);
-        let both = others(&[&mixed, &four]);
-        assert_eq!(
-            grouped(&mixed, &both),
-            [group(&["01", "7"], 1), group(&["1"], 2)]
-        );
-        assert_eq!(
-            grouped(&four, &both),
-            [group(&["0", "2", "3"], 1), group(&["1"], 2)]
-        );
-    }
-
-    #[test]
-    fn all_who_know_a_group_see_it_in_one_order_and_with_the_same_lists() {
-        let (old, new) = (names(&["a", "b", "c", "x"]), names(&["b", "c", "d", "x"]));
-        let both = others(&[&old, &new]);
-        let shared = |list: &List| {
-            let groups = list.groups(&both).into_iter();
-            let mut shared = groups.filter(|group| group.lists.len() == 2);
-            let Group { places, lists } = shared.next().expect("they share some");
-            let names: Vec<Arc<str>> = places.iter().map(|&at| list.name(at).clone()).collect();
-            (names, list.numbers(&places).collect::<Vec<u64>>(), lists)
-        };
-        assert_eq!(shared(&old), shared(&new));
-    }
-
-    #[test]
-    fn a_list_whose_names_are_not_known_yet_counts_for_nothing() {
-        let (old, new) = (names(&["a", "b"]), names(&["b", "c"]));
-        let unknown = Others::from([(new.identity(), None)]);
-        assert_eq!(grouped(&old, &unknown), [group(&["a", "b"], 1)]);
-    }
-
-    #[test]
-    fn records_are_read_as_they_were_written_and_nothing_else_is() {
-        for list in [List::numbered(7), names(&["a", "b"]), names(&["ab"])] {
-            let written = list.identity().to_string();
-            assert_eq!(Identity::parse(&written), Some(list.identity()));
-        }
-        for junk in [
-            "",
-            "x",
-            "-1",
-            "+1",
-            "01",
-            "1/",
-            "1/x",
-            "1/ff",
-            "1/0/0",
-            "4294967296",
-        ] {
-            assert_eq!(Identity::parse(junk), None, "{junk}");
-        }
-        assert_ne!(
-            names(&["a", "bc"]).identity(),
-            names(&["ab", "c"]).identity()
-        );
-        assert_ne!(names(&["0", "1"]).identity(), List::numbered(2).identity());
-        assert_eq!(parse_record(&[0; 9]), None);
-        assert_eq!(parse_record(&[[0xff; 8], [0; 8]].concat()), None);
-    }
-
-    /// Nodes of several versions plan together.
-    #[test]
-    fn numbers_are_the_same_for_ever() {
-        assert_eq!(number("0"), NUMBER_OF_0);
-        assert_eq!(names(&["a", "b"]).identity().to_string(), IDENTITY_OF_A_B);
-    }
-
-    const NUMBER_OF_0: u64 = 17_780_328_861_165_268_161;
-    const IDENTITY_OF_A_B: &str = "2/38c74b3922549f95";
-}
+mod tests;

@@ -23,7 +23,8 @@ struct Seen {
     jobs: Jobs,
 }
 
-/// Who owns a shard: who has claimed it. Its function may run there, drain, or wait after a failure.
+/// Who owns a shard: who has claimed it. Its function may run there, drain, or wait after a failure. There is
+/// nothing else that could own it, so a `match` on this stays complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner<'a> {
     /// The node with this id.
@@ -50,10 +51,16 @@ impl Owners {
     /// All shards of this node's list, in their order, each by its name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Owner<'_>)> {
         self.0.iter().flat_map(|seen| {
-            let names = seen.work.list.names().iter().map(|name| &**name);
-            let owners = seen.view.claims.iter().enumerate();
-            names.zip(owners.map(|(place, claim)| seen.view.owner(place, claim)))
+            let names = seen.work.list.names().iter().enumerate();
+            names.map(|(place, name)| (&**name, seen.view.owner(place)))
         })
+    }
+
+    /// Who owns the shard of this name; `None` if this node's list has none.
+    pub fn get(&self, name: &str) -> Option<Owner<'_>> {
+        self.iter()
+            .find(|(shard, _)| *shard == name)
+            .map(|(_, owner)| owner)
     }
 
     /// The shards that nobody owns, and since when. Where all is well a shard has no owner for a second or two
@@ -72,19 +79,33 @@ impl Owners {
     }
 }
 
+impl<'a> IntoIterator for &'a Owners {
+    type Item = (&'a str, Owner<'a>);
+    type IntoIter = Box<dyn Iterator<Item = Self::Item> + 'a>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        Box::new(self.iter())
+    }
+}
+
 impl fmt::Debug for Owners {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter()).finish()
+        // There may be very many.
+        f.debug_struct("Owners")
+            .field("shards", &self.iter().count())
+            .field("unowned", &self.unowned().count())
+            .field("as_of", &self.as_of())
+            .finish_non_exhaustive()
     }
 }
 
 impl View {
-    fn owner<'a>(&self, place: usize, claim: &'a Claim) -> Owner<'a> {
-        match (claim, self.unowned.get(&place)) {
-            (Claim::Held { by, .. }, None) => Owner::Node(by),
-            (_, since) => Owner::Nobody {
-                // It is there for all that nobody holds.
-                since: since.copied().unwrap_or_else(Instant::now),
+    fn owner(&self, place: usize) -> Owner<'_> {
+        match &self.claims[place] {
+            Claim::Held { by, .. } if !by.is_empty() => Owner::Node(by),
+            _ => Owner::Nobody {
+                // It is there for all that nobody can run.
+                since: self.unowned[place].unwrap_or_else(Instant::now),
             },
         }
     }

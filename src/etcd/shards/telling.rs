@@ -44,9 +44,9 @@ impl Telling {
     /// For status pages.
     fn note(&mut self, ctx: &Context, work: &Work, view: &View, here: usize, now: Instant) {
         let mut note = format!("runs {here} of {} shards", work.list.len());
-        if !view.unowned.is_empty() {
-            let unowned = view.unowned.iter().map(|(&place, &since)| (place, since));
-            let (count, what) = (view.unowned.len(), describe(work, unowned, now));
+        let count = view.unowned().count();
+        if count > 0 {
+            let what = describe(work, view.unowned(), now);
             let _ = write!(note, "; {count} have no owner: {what}");
         }
         if note != self.note {
@@ -81,11 +81,11 @@ impl Telling {
 
     fn tell_unowned(&mut self, work: &Work, view: &View, now: Instant) -> Option<Instant> {
         let for_long = |since: Instant| now >= since + FOR_LONG;
-        let unowned = view.unowned.iter().filter(|(_, since)| for_long(**since));
-        let unowned: Vec<(usize, Instant)> = unowned.map(|(&at, &since)| (at, since)).collect();
-        if !unowned.is_empty() && !self.unowned {
-            let (count, of) = (unowned.len(), work.list.len());
-            let what = describe(work, unowned.iter().copied(), now);
+        let unowned = || view.unowned().filter(|&(_, since)| for_long(since));
+        let count = unowned().count();
+        if count > 0 && !self.unowned {
+            let of = work.list.len();
+            let what = describe(work, unowned(), now);
             let work = work.name.clone();
             log(Level::WARN, move |at_ms| {
                 tracing::warn!(target: TARGET, at_ms, work,
@@ -93,15 +93,15 @@ impl Telling {
                 );
             });
         }
-        if unowned.is_empty() && self.unowned {
+        if count == 0 && self.unowned {
             let work = work.name.clone();
             log(Level::INFO, move |at_ms| {
                 tracing::info!(target: TARGET, at_ms, work, "all shards have an owner again");
             });
         }
-        self.unowned = !unowned.is_empty();
-        let later = view.unowned.values().filter(|since| !for_long(**since));
-        later.min().map(|&since| since + FOR_LONG)
+        self.unowned = count > 0;
+        let later = view.unowned().filter(|&(_, since)| !for_long(since));
+        later.map(|(_, since)| since + FOR_LONG).min()
     }
 }
 
@@ -129,7 +129,7 @@ fn describe(
         let separator = if text.is_empty() { "" } else { ", " };
         let seconds = now.saturating_duration_since(since).as_secs();
         let name = work.list.name(place);
-        let _ = write!(text, "{separator}{name} for {seconds} s");
+        let _ = write!(text, "{separator}shard {name} ({seconds} s)");
     }
     let more = unowned.count();
     if more > 0 {

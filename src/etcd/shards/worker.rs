@@ -10,14 +10,17 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::Level;
 
 use super::Work;
-use super::claims::{Claim, Follower, REMEMBERED, View};
+use super::claims::{Claim, REMEMBERED, View};
+use super::follower::Follower;
 use super::job::{Claimed, Outcome, Shard};
 use super::jobs::{Job, Jobs};
 use super::owners::Owners;
 use super::telling::Telling;
 use crate::etcd::cause::Cause;
+use crate::etcd::hash::named;
 use crate::etcd::home::KEYS;
 use crate::etcd::keys::WorkKeys;
+use crate::etcd::latest::Latest;
 use crate::etcd::line::{PAUSE, TARGET};
 use crate::etcd::membership::{Membership, Node, Session, failure};
 use crate::etcd::mirror::{Mirror, News};
@@ -42,11 +45,13 @@ pub(super) struct Worker {
     unseen: Unseen,
     /// The revision from which on every view shows that this node takes part.
     taking_part: i64,
+    /// Since when nobody has written down what this node's list is.
+    list_missing: Option<Instant>,
     /// Whether etcd did not do what it was last told.
     failing: bool,
     /// How many shards are given up at once for the sake of balance.
     most_moving: usize,
-    owners: watch::Sender<Owners>,
+    owners: Arc<Latest<Owners>>,
     telling: Telling,
     tell: mpsc::Sender<(usize, Outcome)>,
     ended: mpsc::Receiver<(usize, Outcome)>,
@@ -110,9 +115,10 @@ impl Worker {
             released: BTreeMap::new(),
             unseen: Unseen::default(),
             taking_part: 0,
+            list_missing: None,
             failing: false,
             most_moving: usize::MAX,
-            owners: watch::Sender::default(),
+            owners: Arc::new(Latest::new(Owners::default())),
             telling: Telling::default(),
             tell,
             ended,
@@ -126,7 +132,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn telling(self, owners: watch::Sender<Owners>) -> Self {
+    pub(super) fn publishing_to(self, owners: Arc<Latest<Owners>>) -> Self {
         Self { owners, ..self }
     }
 
@@ -139,7 +145,7 @@ impl Worker {
             None => return Ok(()),
         }
         let mut views = self.follow();
-        let (mut view, mut registered) = (None, false);
+        let (mut view, mut registered) = (None, 0);
         let mut again = None;
         loop {
             let until = self.session.until();
@@ -148,13 +154,13 @@ impl Worker {
                 biased;
                 () = ctx.stopping() => break,
                 () = self.session.lost.cancelled() => {}
-                Some((place, outcome)) = self.ended.recv() => self.note(place, outcome),
+                Some((place, outcome)) = self.ended.recv() => self.job_ended(place, outcome),
                 Ok(()) = views.changed() => {
                     view.clone_from(&views.borrow_and_update());
                     if let Some(view) = &view {
                         let (work, view) = (Arc::clone(&self.work), Arc::clone(view));
                         let owners = Owners::new(work, view, self.jobs.clone());
-                        self.owners.send_replace(owners);
+                        self.owners.set(owners);
                     }
                     ctx.ready();
                 }
@@ -162,7 +168,7 @@ impl Worker {
                 () = sleep_until(wake) => {}
             }
             while let Ok((place, outcome)) = self.ended.try_recv() {
-                self.note(place, outcome);
+                self.job_ended(place, outcome);
             }
             if !self.session.allows() {
                 self.jobs.all().values().for_each(Shard::lose);
@@ -207,23 +213,47 @@ impl Worker {
     }
 
     async fn try_to_take_part(&self) -> Result<i64, Cause> {
-        let list = self.work.list.identity();
-        let options = || Some(PutOptions::new().with_lease(self.session.lease.id));
-        let mut puts = vec![TxnOp::put(self.own_key(), list.to_string(), options())];
-        if let (Some(name), Some(record)) = (list.record_name(), self.work.list.record()) {
-            let key = self.keys.list(&name);
-            // One for all nodes that have this list. When the one who wrote it goes, another one does.
-            let absent = Compare::create_revision(&*key, CompareOp::Equal, 0);
-            let put = TxnOp::put(key, record, options());
-            puts.push(TxnOp::txn(Txn::new().when([absent]).and_then([put])));
-        }
-        let txn = Txn::new().and_then(puts);
+        let list = self.work.list.identity().to_string();
+        let options = PutOptions::new().with_lease(self.session.lease.id);
+        let mut puts = self.list_puts();
+        puts.push(TxnOp::put(self.own_key(), list, Some(options)));
+        self.commit(puts).await
+    }
+
+    /// Writes down what this node's list is, unless another node has done so.
+    fn list_puts(&self) -> Vec<TxnOp> {
+        let list = &self.work.list;
+        let (Some(name), Some(record)) = (list.identity().record_name(), list.record()) else {
+            return Vec::new();
+        };
+        let key = self.keys.list(&name);
+        let absent = Compare::create_revision(&*key, CompareOp::Equal, 0);
+        let options = PutOptions::new().with_lease(self.session.lease.id);
+        let put = TxnOp::put(key, record, Some(options));
+        vec![TxnOp::txn(Txn::new().when([absent]).and_then([put]))]
+    }
+
+    /// Returns the revision at which it is in the store.
+    async fn commit(&self, operations: Vec<TxnOp>) -> Result<i64, Cause> {
+        let txn = Txn::new().and_then(operations);
         let ask = |mut client: Client| async move { client.txn(txn).await };
         let answer = self.node.ask(self.session.lease.of(), ask).await?;
         Ok(answer
             .header()
             .ok_or_else(Cause::without_header)?
             .revision())
+    }
+
+    /// Whoever wrote down what the list is has gone. All who have it see that at one moment, so each waits for a
+    /// time of its own.
+    fn is_to_write_list(&mut self, view: &View) -> bool {
+        if view.list_is_there {
+            self.list_missing = None;
+            return false;
+        }
+        let since = *self.list_missing.get_or_insert_with(Instant::now);
+        let own = named(&self.node.id, &self.work.name) % LIST_WITHIN.as_millis() as u64;
+        Instant::now() >= since + Duration::from_millis(own)
     }
 
     fn own_key(&self) -> String {
@@ -330,14 +360,20 @@ impl Worker {
         if let Some(until) = self.unseen.until {
             todo.look_again(until);
         }
+        if let Some(since) = self.list_missing {
+            todo.look_again(since + LIST_WITHIN);
+        }
         Ok(todo.again)
     }
 
     async fn carry_out(&mut self, todo: &Todo, view: &View) -> Result<(), Cause> {
-        if !(view.taking_part && view.list_is_there) && view.revision >= self.taking_part {
-            // Somebody removed the key, and the others count on this node no more; or who wrote down what its
-            // list is has gone.
-            self.taking_part = self.try_to_take_part().await?;
+        if view.revision >= self.taking_part {
+            // Somebody removed the key, and the others count on this node no more.
+            if !view.taking_part {
+                self.taking_part = self.try_to_take_part().await?;
+            } else if self.is_to_write_list(view) {
+                self.taking_part = self.commit(self.list_puts()).await?;
+            }
         }
         self.release(&todo.release).await?;
         self.claim(&todo.claim).await
@@ -347,11 +383,10 @@ impl Worker {
         // Somebody removed the claim, or took it.
         self.jobs.check(view);
         let running = self.jobs.all();
-        let moving = running.values().filter(|shard| shard.is_stopping()).count();
-        let mut may_move = self.most_moving.saturating_sub(moving);
         let mut todo = Todo::default();
         let may_claim = self.session.registered_at().is_some();
         let planned = view.planned(&self.work.name, &self.work.list, &self.node.id, now);
+        let mut may_move = self.may_move(view, &planned, &running);
         for (place, (claim, planned)) in view.claims.iter().zip(planned).enumerate() {
             match (self.jobs.own(claim), running.get(&place)) {
                 (own, Some(shard)) if own == Some(shard.claim()) && !planned => {
@@ -394,6 +429,23 @@ impl Worker {
         todo
     }
 
+    /// How many more shards may be told to move. Those count that stop, and those that have stopped and are not
+    /// claimed by others yet.
+    fn may_move(&self, view: &View, planned: &[bool], running: &BTreeMap<usize, Shard>) -> usize {
+        if self.most_moving == usize::MAX {
+            return usize::MAX;
+        }
+        let is_on_its_way = |(place, claim): &(usize, &Claim)| match running.get(place) {
+            Some(shard) => shard.is_stopping(),
+            None => match claim {
+                Claim::Released { .. } => self.released.contains_key(place),
+                claim => self.jobs.own(claim).is_some() && !planned[*place],
+            },
+        };
+        let moving = view.claims.iter().enumerate().filter(is_on_its_way);
+        self.most_moving.saturating_sub(moving.count())
+    }
+
     fn was_released(&self, place: usize, revision: i64) -> bool {
         let released = self.released.get(&place);
         released.is_some_and(|released| released.revision == revision)
@@ -420,7 +472,7 @@ impl Worker {
     }
 
     /// A job has ended.
-    fn note(&mut self, place: usize, outcome: Outcome) {
+    fn job_ended(&mut self, place: usize, outcome: Outcome) {
         let Some(job) = self.jobs.end(place) else {
             return;
         };
@@ -580,7 +632,7 @@ impl Worker {
 
     fn stopped(&mut self, place: usize, outcome: Outcome) -> Option<Release> {
         let revision = self.jobs.shard(place)?.claim();
-        self.note(place, outcome);
+        self.job_ended(place, outcome);
         Some((place, Some(revision)))
     }
 }
@@ -595,6 +647,8 @@ const MOST_IN_ONE_VIEW: usize = 1_000;
 const REST: u32 = 3;
 /// How long etcd may take to note that this node takes no part any more.
 const LEAVE: Duration = Duration::from_millis(300);
+/// How long it takes at most until somebody writes down what a list is.
+const LIST_WITHIN: Duration = Duration::from_millis(500);
 const BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use etcd_client::proto::{PbPutRequest, PbResponseHeader};
+use etcd_client::proto::{PbDeleteRequest, PbPutRequest, PbResponseHeader};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
@@ -117,9 +117,18 @@ impl Cluster {
     }
 
     /// A lease has run on for so long, from one moment to the next. Whether that was its end.
-    #[cfg(test)]
     pub(crate) fn age(&self, lease: i64, time: Duration, now: Duration) -> bool {
         self.write(|store| store.age(lease, time, now))
+    }
+
+    /// Deletes a key by hand.
+    pub(crate) fn remove(&self, key: &str) {
+        let delete = PbDeleteRequest {
+            key: key.into(),
+            ..PbDeleteRequest::default()
+        };
+        // A key that is none is refused, and nothing else can go wrong.
+        let _ = self.write(|store| store.delete_range(&delete));
     }
 
     /// All that is stored, as a backup has it.

@@ -24,7 +24,17 @@ use super::node::claim_on;
 use super::record::Run;
 use crate::etcd::{Condition, Hold, Question, Side, Stored};
 
+/// Does it with many seeds: of each, messages take other times.
+fn many(test: impl Fn(u64)) {
+    let seeds = if cfg!(debug_assertions) { 2 } else { 32 };
+    (1..=seeds).for_each(test);
+}
+
 impl Setup {
+    fn seeded(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
     /// So many nodes that all start at once, and one member.
     fn of(nodes: usize) -> Self {
         Self {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::lease::Leases;
-use super::node::Node;
+use super::node::{Node, claim_on};
 use super::record::Record;
 use super::trace::Trace;
 use super::{SHARDS, hosts};
@@ -69,6 +69,8 @@ pub(super) struct Told {
     /// How many shards its list has.
     pub(super) shards: u32,
     pub(super) moving_at_most: Option<u32>,
+    /// Whether the functions of its shards wait for something that never comes, and ask nothing.
+    pub(super) asks_never: bool,
 }
 
 impl Told {
@@ -79,6 +81,7 @@ impl Told {
             expects: None,
             shards: SHARDS,
             moving_at_most: None,
+            asks_never: false,
         }
     }
 }
@@ -174,7 +177,6 @@ impl Fleet {
     }
 
     /// A node's machine was suspended for so long, from its own view: leases have run on meanwhile.
-    #[cfg(test)]
     pub(super) fn suspend(&mut self, node: usize, time: Duration) {
         let now = self.sim.elapsed();
         let registered = self.cluster.stored(&self.nodes[node].registration());
@@ -184,6 +186,19 @@ impl Fleet {
             self.leases.revoked(registered.lease, now);
         }
         self.nodes[node].suspend(time);
+    }
+
+    /// Deletes the claims of a node on every other shard by hand.
+    pub(super) fn remove_claims_of(&mut self, node: usize) {
+        let (id, now) = (self.nodes[node].id(), self.sim.elapsed());
+        for shard in (0..SHARDS).step_by(2) {
+            let key = claim_on(shard);
+            let claim = self.cluster.stored(&key).filter(|claim| claim.value == id);
+            if let Some(claim) = claim {
+                self.cluster.remove(&key);
+                self.leases.removed(claim.revision, now);
+            }
+        }
     }
 
     /// Revokes the lease of a node by hand.

@@ -17,6 +17,8 @@ pub(super) struct Leases {
     of: BTreeMap<i64, i64>,
     /// Those that were revoked by hand, and when.
     revoked: BTreeMap<i64, Duration>,
+    /// The claims that were removed by hand, by their tokens, and when.
+    removed: BTreeMap<i64, Duration>,
 }
 
 impl Leases {
@@ -25,12 +27,18 @@ impl Leases {
             margin,
             of: BTreeMap::new(),
             revoked: BTreeMap::new(),
+            removed: BTreeMap::new(),
         }
     }
 
     /// A lease was revoked behind the back of its node.
     pub(super) fn revoked(&mut self, lease: i64, now: Duration) {
         self.revoked.insert(lease, now);
+    }
+
+    /// A claim was removed behind the back of its node.
+    pub(super) fn removed(&mut self, token: i64, now: Duration) {
+        self.removed.insert(token, now);
     }
 
     /// Judges what goes on at this moment.
@@ -59,7 +67,7 @@ impl Leases {
         let Some(claim) = claims.next() else {
             let lease = self.of.get(&run.token);
             let revoked = lease.and_then(|lease| self.revoked.get(lease));
-            return match revoked {
+            return match revoked.or_else(|| self.removed.get(&run.revision())) {
                 Some(&at) if now < at + Membership::GRACE => Ok(()),
                 _ => Err(format!("at {now:?} there is no claim for {run:?}")),
             };

@@ -35,7 +35,6 @@ struct State {
     setup: Setup,
     told: Told,
     /// How long its machine was suspended.
-    #[cfg_attr(not(test), allow(dead_code))]
     suspended: Arc<Mutex<Duration>>,
     /// Of tokens, from its next start on.
     generation: Mutex<u16>,
@@ -122,7 +121,6 @@ impl Node {
     }
 
     /// The machine was suspended for so long.
-    #[cfg(test)]
     pub(super) fn suspend(&self, time: Duration) {
         *lock(&self.0.suspended) += time;
     }
@@ -197,7 +195,11 @@ impl Node {
             .build()?;
         let node = self.clone();
         let job = move |shard: Shard| async move {
-            let _working = node.0.record.begin(&node.0.id, &shard);
+            let working = node.0.record.begin(&node.0.id, &shard);
+            tokio::spawn(keep(node.0.record.clone(), working.place(), shard.clone()));
+            if node.0.told.asks_never {
+                std::future::pending::<()>().await;
+            }
             while shard.sleep(EVERY).await {
                 shard.check()?;
             }
@@ -278,6 +280,17 @@ impl Probe for Heard {
 
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
         self.probe.check(policy)
+    }
+}
+
+/// Work that outlives the function of a shard, and asks on.
+async fn keep(record: Record, place: usize, shard: Shard) {
+    while record.ask(place, &shard) {
+        sleep(EVERY).await;
+    }
+    for _ in 0..10 {
+        sleep(EVERY).await;
+        record.ask(place, &shard);
     }
 }
 

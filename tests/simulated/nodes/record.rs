@@ -18,6 +18,8 @@ struct Runs {
     all: Vec<Run>,
     /// The time where no host runs, and so none tells it.
     now: Duration,
+    /// Of a run that had ended, and whose shard said that all is well.
+    kept: Option<Run>,
 }
 
 /// One incarnation of a shard.
@@ -70,6 +72,17 @@ impl Record {
         }
     }
 
+    /// Somebody who has kept the shard of a run asks whether it is still this node's. Whether the run goes on.
+    pub(super) fn ask(&self, place: usize, shard: &Shard) -> bool {
+        let mut runs = lock(&self.0);
+        let run = runs.all[place].clone();
+        let goes_on = run.ended.is_none();
+        if !goes_on && shard.check().is_ok() {
+            runs.kept.get_or_insert(run);
+        }
+        goes_on
+    }
+
     /// All runs, in the order in which they began.
     pub fn runs(&self) -> Vec<Run> {
         lock(&self.0).all.clone()
@@ -109,8 +122,14 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// When two nodes ever ran one shard together, or a later owner had no higher token.
+    /// When two nodes ever ran one shard together, a later owner had no higher token, or a shard said that all is
+    /// well after its function had ended.
     pub fn judge(&self) -> Result<(), String> {
+        if let Some(run) = &lock(&self.0).kept {
+            return Err(format!(
+                "who has kept the shard was told that all is well, after {run:?}"
+            ));
+        }
         never_twice(&self.runs())
     }
 }
@@ -147,6 +166,12 @@ fn never_twice(runs: &[Run]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+impl Working {
+    pub(super) fn place(&self) -> usize {
+        self.place
+    }
 }
 
 impl Runs {

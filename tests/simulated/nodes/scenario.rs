@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::fleet::Setup;
-use super::{NODES, hosts};
+use super::fleet::{Setup, Told};
+use super::{NODES, SHARDS, hosts};
 use crate::net::Chance;
 
 /// Something that happens to the cluster, to a node, or between them.
@@ -30,6 +30,10 @@ pub enum Episode {
     /// etcd itself revokes the leases of all nodes, as a leader of 3.4 does that was stopped for long; and one
     /// node is far.
     AllRevoked,
+    /// Claims of one node are deleted by hand.
+    ClaimsRemoved,
+    /// The machine of one node was suspended.
+    Suspended,
     /// One node is shut down in order, and comes back.
     NodeStopped,
     /// One node is gone from one instant to the next, and comes back.
@@ -42,7 +46,7 @@ pub enum Episode {
 }
 
 impl Episode {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 16] = [
         Self::Silent,
         Self::NoLeader,
         Self::Stalled,
@@ -53,6 +57,8 @@ impl Episode {
         Self::MemberCrashed,
         Self::Revoked,
         Self::AllRevoked,
+        Self::ClaimsRemoved,
+        Self::Suspended,
         Self::NodeStopped,
         Self::NodeKilled,
         Self::Deaf,
@@ -93,6 +99,8 @@ pub struct Scenario {
     pub starts: [Duration; NODES],
     /// For how long a shard goes on when it is told to stop.
     pub drains_for: Duration,
+    /// How many shards each node knows: all of them, or some do not know the last ones.
+    pub lists: [u32; NODES],
     /// Whether the services are told when their probes see etcd fail. If not, the lease alone keeps two nodes
     /// from one shard.
     pub heeds_probes: bool,
@@ -137,6 +145,10 @@ impl Scenario {
             members,
             starts,
             drains_for: chance.ms(0, 400),
+            lists: match chance.below(4) {
+                0 => [SHARDS, SHARDS / 2, SHARDS - 1],
+                _ => [SHARDS; NODES],
+            },
             heeds_probes: chance.below(2) == 0,
             scenes,
             latency: chance.ms(2, 20),
@@ -160,7 +172,13 @@ impl Scenario {
         Setup {
             members: self.members,
             clusters: 1,
-            nodes: Vec::new(),
+            nodes: self
+                .lists
+                .map(|shards| Told {
+                    shards,
+                    ..Told::usual()
+                })
+                .to_vec(),
             shortest_ttl: 2,
             window: Duration::from_millis(500),
             spread: false,

@@ -212,8 +212,8 @@ fn of_two_clusters_nothing_is_evidence_and_nothing_else_is_told() {
 fn at_boot_one_of_two_clusters_is_accepted_when_it_was_alone_for_a_whole_window() {
     let mut case = Case::new(config(["http://a", "http://b"]));
     case.judge.set_window(ms(5_000));
-    case.judge.opened(0, Some(1), case.t0);
-    case.judge.opened(1, Some(2), case.t0);
+    case.judge.opened(0, Some(2), case.t0);
+    case.judge.opened(1, Some(1), case.t0);
     assert_eq!(case.fails(0).0, "misdirected");
     case.judge.lost(0, refused(), case.at(1_000));
     for at in (2_000..5_000).step_by(1_500) {
@@ -223,7 +223,7 @@ fn at_boot_one_of_two_clusters_is_accepted_when_it_was_alone_for_a_whole_window(
         assert!(text.contains("have not agreed for 5s yet"), "{text}");
     }
     // The other one was seen again meanwhile.
-    case.judge.opened(0, Some(1), case.at(4_900));
+    case.judge.opened(0, Some(2), case.at(4_900));
     assert_eq!(case.fails(6_400).0, "misdirected");
     case.judge.lost(0, refused(), case.at(6_500));
     case.all_from(1, 11_300);

@@ -1,6 +1,8 @@
 #![cfg(feature = "test-util")]
 
 use super::super::list::List;
+use std::sync::Arc;
+
 use super::*;
 use crate::test_util::Detached;
 
@@ -13,15 +15,21 @@ fn work(shards: u32) -> Work {
 }
 
 fn view(on: &[(&str, u32)], unowned: &[(usize, Instant)]) -> View {
+    let since = |place: usize| {
+        unowned
+            .iter()
+            .find(|(at, _)| *at == place)
+            .map(|(_, since)| *since)
+    };
     let listed = |&(id, shards): &(&str, u32)| (id.to_owned(), Identity::Numbered(shards));
     View {
         revision: 1,
         on: on.iter().map(listed).collect(),
-        lists: BTreeMap::new(),
+        groups: Arc::from([]),
         list_is_there: true,
         taking_part: true,
         claims: Vec::new(),
-        unowned: unowned.iter().copied().collect(),
+        unowned: Arc::new((0..8).map(|place| since(place)).collect()),
         as_of: None,
     }
 }
@@ -73,8 +81,8 @@ async fn what_has_no_owner_is_noted_at_once_and_warned_of_later() {
     let at = Some(begun + FOR_LONG);
     let note = |seconds: u64| {
         format!(
-            "runs 3 of 8 shards; 5 have no owner: 2 for {seconds} s, 3 for {seconds} s, 4 for {seconds} s, \
-             and 2 more"
+            "runs 3 of 8 shards; 5 have no owner: shard 2 ({seconds} s), shard 3 ({seconds} s), \
+             shard 4 ({seconds} s), and 2 more"
         )
     };
     assert_eq!(look(&unowned, 0), (note(0), false, at));

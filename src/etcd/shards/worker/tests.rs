@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::etcd::membership::Lease;
-use crate::etcd::shards::list::Identity;
+use crate::etcd::shards::list::{Identity, List, Others};
 use crate::etcd::suspension::{Moment, by_the_system};
 use crate::etcd::{EtcdConfig, Shards};
 use crate::test_util::Detached;
@@ -41,9 +41,11 @@ fn view(revision: i64, on: &[&str], claims: Vec<Claim>) -> View {
     View {
         revision,
         on: on.iter().map(|&id| (id.to_owned(), list)).collect(),
-        lists: [(list, None)].into(),
+        groups: List::numbered(claims.len() as u32)
+            .groups(&Others::new())
+            .into(),
         list_is_there: true,
-        unowned: BTreeMap::new(),
+        unowned: Arc::new(vec![None; claims.len()]),
         as_of: None,
         taking_part: true,
         claims,
@@ -66,7 +68,7 @@ fn claim(worker: &Worker) -> i64 {
 /// The job has ended, and its worker has heard of it.
 async fn end(worker: &mut Worker) {
     let (place, outcome) = worker.ended.recv().await.expect("a job runs");
-    worker.note(place, outcome);
+    worker.job_ended(place, outcome);
 }
 
 /// The plan takes the shard away, and gives it back before the release is seen. By then it may be
@@ -186,4 +188,43 @@ async fn no_more_shards_are_given_up_at_once_than_is_allowed() {
         worker.decide(&two, Instant::now());
         assert_eq!(stopping(&worker), told, "{most} at once, seen again");
     }
+}
+
+/// What was released counts as long as nobody has claimed it: or a node that takes part and claims nothing would
+/// leave all of it without an owner.
+#[tokio::test(start_paused = true)]
+async fn what_was_released_and_nobody_has_claimed_is_still_on_its_way() {
+    let run = Detached::new("w");
+    let mut worker = worker_of(4, run.context()).moving_at_most(1);
+    let claims: Vec<Claim> = (5..9).map(|revision| held("a", LEASE, revision)).collect();
+    let two = |claims: &[Claim]| view(9, &["a", "b"], claims.to_vec());
+    worker.decide(&view(9, &["a"], claims.clone()), Instant::now());
+    worker.decide(&two(&claims), Instant::now());
+    end(&mut worker).await;
+    let released = worker.decide(&two(&claims), Instant::now()).release;
+    let [(place, Some(revision))] = released[..] else {
+        panic!("one of them has ended: {released:?}")
+    };
+    worker.released.insert(
+        place,
+        Released {
+            revision,
+            told: Instant::now(),
+        },
+    );
+    let mut free = claims.clone();
+    free[place] = Claim::Released { revision: 10 };
+    let stopping = |worker: &Worker| {
+        worker
+            .jobs
+            .all()
+            .values()
+            .filter(|it| it.is_stopping())
+            .count()
+    };
+    worker.decide(&two(&free), Instant::now());
+    assert_eq!(stopping(&worker), 0, "nobody has claimed it");
+    free[place] = held("b", LEASE + 1, 11);
+    worker.decide(&two(&free), Instant::now());
+    assert_eq!(stopping(&worker), 1);
 }

@@ -137,7 +137,6 @@ impl Store {
 
     /// When a lease runs out, unless it is renewed until then; none if there is no such lease.
     /// A lease has run on for so long, from one moment to the next. Whether that was its end.
-    #[cfg(test)]
     pub(crate) fn age(&mut self, id: i64, time: Duration, now: Duration) -> bool {
         let Some(lease) = self.leases.all.get_mut(&id) else {
             return false;

@@ -25,7 +25,6 @@ fn frees_nothing(fleet: &mut Fleet, late: Hold) {
     assert_eq!(runs.len(), SHARDS as usize);
     late.let_go();
     fleet.run_for(s(1.0));
-    assert_eq!(fleet.claims().len(), claims.len());
     for (before, now) in claims.iter().zip(fleet.claims()) {
         assert_eq!(
             before.as_ref().map(|claim| claim.revision),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::SHARDS;
 use super::super::fleet::{Fleet, Setup};
 use super::super::record::Run;
-use super::s;
+use super::{many, s};
 
 /// A store that remembers the highest token for each shard, and refuses whoever comes with a lower one. Whom it
 /// refuses.
@@ -88,4 +88,48 @@ fn tokens_of_a_former_generation_are_stale() {
     };
     let runs = [run(7, 0), run((1 << 48) + 3, 0), run(9, 0), run(9, 1)];
     assert_eq!(refused(&runs), [&runs[2]]);
+}
+
+/// The leases of the nodes are in the backup, so that they could be renewed. But what was done since is not.
+#[test]
+fn who_works_while_the_store_goes_back_notices_it_by_the_next_renewal() {
+    many(|seed| {
+        let mut fleet = Fleet::new(&Setup::of(2).seeded(seed));
+        fleet.until_spread_over(2);
+        let backup = fleet.cluster.backup();
+        fleet.run_for(s(3.0));
+        let before = fleet.record.unfinished();
+        let now = fleet.sim.elapsed();
+        fleet.sim.crash("etcd-0");
+        fleet.cluster.restore(&backup, now);
+        fleet.sim.bounce("etcd-0");
+        let is_over = |fleet: &Fleet| {
+            let unfinished = fleet.record.unfinished();
+            before.iter().all(|run| !unfinished.contains(run))
+        };
+        while !is_over(&fleet) {
+            assert!(
+                fleet.sim.elapsed() < now + s(2.5),
+                "{}",
+                fleet.trace.lines()
+            );
+            // Tokens go back, as nobody was given another generation.
+            fleet.step().expect("leases are kept");
+        }
+        let says = |fleet: &Fleet| {
+            fleet
+                .nodes
+                .iter()
+                .any(|node| node.reason().contains("revision went back from"))
+        };
+        assert!(
+            says(&fleet),
+            "{:?}",
+            fleet
+                .nodes
+                .iter()
+                .map(|node| node.reason())
+                .collect::<Vec<_>>()
+        );
+    });
 }

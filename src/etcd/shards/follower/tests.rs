@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::etcd::keys::Prefix;
+use crate::etcd::shards::claims::REMEMBERED;
+use crate::etcd::shards::list::List;
 
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -24,11 +26,11 @@ impl Store {
     }
 
     fn with(list: List) -> Self {
-        let work = Work {
+        let work = Arc::new(Work {
             name: "w".to_owned(),
             list,
             job: Box::new(|_| Box::pin(async { Ok(()) })),
-        };
+        });
         let keys = Prefix::parse("p").expect("valid").work("w");
         Self {
             follower: Follower::new(keys, "p/work/w/on/a/7", &work, GRACE),
@@ -240,14 +242,23 @@ fn what_another_list_has_is_left_to_its_nodes_and_nobody_is_warned_of_each_key()
     store.put("shard/3", "b", 8);
     store.put("shard/1", "b", 8);
     let view = store.view();
-    assert!(!store.follower.strange.has(b"p/work/w/shard/3"));
+    let warned = |store: &Store| store.follower.strange.has(b"p/work/w/shard/3");
+    assert!(!warned(&store));
     // Both know 0 and 1.
     let both = ["a", "b"].map(|id| planned(&view, id, store.now));
     assert_eq!(both, [[true, false], [false, true]]);
-    // Nobody who takes part has it now.
+    // It leaves, and its shards drain.
     store.remove("on/b/8");
+    for _ in 0..3 {
+        store.view();
+        assert!(!warned(&store));
+    }
+    store.remove("shard/3");
     store.view();
-    assert!(store.follower.strange.has(b"p/work/w/shard/3"));
+    store.put("shard/3", "b", 8);
+    store.remove("shard/1");
+    store.view();
+    assert!(warned(&store), "that lease was no node's any more");
 }
 
 /// It was started anew with another list, and its former registration is there still.
@@ -258,7 +269,7 @@ fn who_takes_part_twice_has_the_list_that_it_told_last() {
     store.put("on/a/7", "4", 7);
     let view = store.view();
     assert_eq!(view.on.get("a"), Some(&Identity::Numbered(4)));
-    assert!(view.lists.keys().eq([&Identity::Numbered(4)]));
+    assert!(view.groups[0].lists.contains(&Identity::Numbered(4)));
 }
 
 #[test]
@@ -279,23 +290,15 @@ fn lists_with_names_are_known_as_long_as_their_records_are_there() {
     store.put("on/b/8", &other.identity().to_string(), 8);
     let view = store.view();
     assert!(view.list_is_there);
-    let here = |view: &View, id| view.planned("w", &own, id, Instant::now());
-    assert_eq!(
-        here(&view, "a"),
-        [true, true],
-        "what b has is not known yet"
-    );
+    let here = |view: &View| view.planned("w", &own, "a", Instant::now());
+    assert_eq!(here(&view), [true, true], "what b has is not known yet");
     store.put_bytes(&key(&other), &other.record().expect("it has names"), 8);
     let view = store.view();
-    assert_eq!(
-        view.lists.get(&other.identity()),
-        Some(&parse_record(&other.record().expect("it has names")))
+    let both = [own.identity(), other.identity()];
+    assert_eq!(view.groups.len(), 2);
+    assert!(
+        view.groups
+            .iter()
+            .any(|group| group.lists.iter().eq(BTreeSet::from(both).iter()))
     );
-    // One of the two has y, and both agree on it.
-    let (a, b) = (here(&view, "a"), other_here(&view, &other, "b"));
-    assert!(a[0] && b[1] && a[1] != b[0], "{a:?} {b:?}");
-}
-
-fn other_here(view: &View, list: &List, id: &str) -> Vec<bool> {
-    view.planned("w", list, id, Instant::now())
 }

@@ -1,0 +1,209 @@
+//! From etcd's records of a work to views of it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::str::from_utf8;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Work;
+use super::claims::{Claim, View};
+use super::list::{Identity, Lists};
+use crate::etcd::keys::{WorkKey, WorkKeys};
+use crate::etcd::mirror::{Entry, Mirror, News, Strange};
+
+/// Makes views of a mirror, and remembers since when nobody has a claim.
+pub(super) struct Follower {
+    keys: WorkKeys,
+    /// The key by which this node takes part.
+    own: Vec<u8>,
+    /// The key of the record of this node's list, if it needs one.
+    own_list: Option<Vec<u8>>,
+    places: HashMap<Arc<str>, usize>,
+    lists: Lists,
+    /// How long a claim that has vanished is left alone.
+    grace: Duration,
+    /// For each shard without a claim: from when on it may be claimed, and who had it.
+    vacant: Vec<(Instant, Option<String>)>,
+    /// For each shard: since when nobody can run it, if that is so.
+    unowned: Arc<Vec<Option<Instant>>>,
+    /// The leases of nodes that take part, and of those that do not any more and still have claims.
+    of_nodes: BTreeSet<i64>,
+    strange: Strange,
+}
+
+impl Follower {
+    pub(super) fn new(keys: WorkKeys, own: &str, work: &Arc<Work>, grace: Duration) -> Self {
+        let own_list = work.list.identity().record_name();
+        Self {
+            own_list: own_list.map(|name| keys.list(&name).into()),
+            keys,
+            own: own.into(),
+            places: work.list.names().iter().cloned().zip(0..).collect(),
+            lists: Lists::new(work),
+            grace,
+            vacant: vec![(Instant::now(), None); work.list.len()],
+            unowned: Arc::new(vec![None; work.list.len()]),
+            of_nodes: BTreeSet::new(),
+            strange: Strange::default(),
+        }
+    }
+
+    pub(super) fn view(&mut self, mirror: &mut Mirror, news: News, now: Instant) -> View {
+        let removed = mirror.take_removed();
+        let view = self.read(
+            mirror.entries(),
+            mirror.revision(),
+            &removed,
+            news == News::Anew,
+            now,
+        );
+        View {
+            as_of: mirror.as_of(),
+            ..view
+        }
+    }
+
+    fn read(
+        &mut self,
+        entries: &BTreeMap<Vec<u8>, Entry>,
+        revision: i64,
+        removed: &[(Vec<u8>, Entry)],
+        anew: bool,
+        now: Instant,
+    ) -> View {
+        if anew {
+            // Nobody knows what had a claim, and lost it, while nobody was looking.
+            self.vacant.fill((now + self.grace, None));
+        }
+        self.take_removed(removed, now);
+        let (mut on, mut leases, mut foreign) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
+        let vacant = self.vacant.iter().cloned();
+        let mut claims: Vec<Claim> = vacant
+            .map(|(from, last)| Claim::None { from, last })
+            .collect();
+        for (key, entry) in entries {
+            let parsed = from_utf8(key).ok().and_then(|key| self.keys.parse(key));
+            // No node writes without a lease, or anything that is no text.
+            let value = from_utf8(&entry.value).ok().filter(|_| entry.lease != 0);
+            let place = match parsed {
+                Some(WorkKey::Shard { name }) => self.places.get(name).copied(),
+                _ => None,
+            };
+            match (parsed, place, value) {
+                (Some(WorkKey::On { id, lease }), _, Some(value)) if lease == entry.lease => {
+                    if let Some(list) = Identity::parse(value) {
+                        leases.insert(lease);
+                        // Of one that is there twice the later says what it has.
+                        let newest = on.entry(id).or_insert((entry.revision, list));
+                        *newest = (*newest).max((entry.revision, list));
+                        continue;
+                    }
+                }
+                (Some(WorkKey::List { hash }), ..) if entry.lease != 0 => {
+                    if self.lists.take(hash, entry) {
+                        continue;
+                    }
+                }
+                (Some(WorkKey::Shard { .. }), None, Some(_)) => {
+                    foreign.push((key, entry.lease));
+                    continue;
+                }
+                (_, Some(place), Some("")) => {
+                    claims[place] = Claim::Released {
+                        revision: entry.revision,
+                    };
+                    continue;
+                }
+                (_, Some(place), value) => {
+                    // What is in the way of a claim is one, whoever wrote it.
+                    claims[place] = Claim::Held {
+                        by: value.unwrap_or_default().to_owned(),
+                        lease: entry.lease,
+                        revision: entry.revision,
+                    };
+                    if value.is_some() {
+                        continue;
+                    }
+                }
+                _ => {}
+            }
+            self.strange.seen(
+                key,
+                match place {
+                    Some(_) => "its shard runs nowhere until that key is deleted",
+                    None => "left alone",
+                },
+            );
+        }
+        self.take_foreign(&foreign, leases);
+        self.note_unowned(&claims, now);
+        let on: BTreeMap<String, Identity> = on
+            .into_iter()
+            .map(|(id, (_, list))| (id.to_owned(), list))
+            .collect();
+        let is_there = |key: &Vec<u8>| entries.contains_key(key);
+        View {
+            revision,
+            taking_part: is_there(&self.own),
+            list_is_there: self.own_list.as_ref().is_none_or(is_there),
+            groups: self.lists.groups(on.values().copied()),
+            on,
+            claims,
+            unowned: Arc::clone(&self.unowned),
+            as_of: None,
+        }
+    }
+
+    fn take_removed(&mut self, removed: &[(Vec<u8>, Entry)], now: Instant) {
+        for (key, entry) in removed {
+            // What was released before is nobody's work.
+            if let Some(place) = self.place(key) {
+                let by = from_utf8(&entry.value).unwrap_or_default();
+                self.vacant[place] = if by.is_empty() {
+                    (now, None)
+                } else {
+                    (now + self.grace, Some(by.to_owned()))
+                };
+            }
+        }
+    }
+
+    /// Claims on shards that this node does not know are those of nodes with other lists: of those that take part
+    /// by these leases, or of one that has left and drains yet.
+    fn take_foreign(&mut self, foreign: &[(&Vec<u8>, i64)], leases: BTreeSet<i64>) {
+        let before = std::mem::replace(&mut self.of_nodes, leases);
+        for &(key, lease) in foreign {
+            if before.contains(&lease) {
+                self.of_nodes.insert(lease);
+            }
+            if !self.of_nodes.contains(&lease) {
+                self.strange.seen(key, "left alone");
+            }
+        }
+    }
+
+    fn note_unowned(&mut self, claims: &[Claim], now: Instant) {
+        for (place, claim) in claims.iter().enumerate() {
+            let is_owned = match claim {
+                // By something that no node wrote.
+                Claim::Held { by, .. } => !by.is_empty(),
+                Claim::None { .. } | Claim::Released { .. } => false,
+            };
+            if is_owned == self.unowned[place].is_some() {
+                Arc::make_mut(&mut self.unowned)[place] = (!is_owned).then_some(now);
+            }
+        }
+    }
+
+    fn place(&self, key: &[u8]) -> Option<usize> {
+        match self.keys.parse(from_utf8(key).ok()?)? {
+            WorkKey::Shard { name } => self.places.get(name).copied(),
+            WorkKey::On { .. } | WorkKey::List { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
