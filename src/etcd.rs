@@ -64,8 +64,8 @@
 //! Every answer of etcd names its cluster. All that is built from clones of one [`EtcdConfig`] tells each other
 //! which cluster each endpoint has shown, since each client picks its server by itself, and one URL may lead to
 //! several. While any endpoint shows another cluster than the others, or one of them shows two, the probe is failing
-//! (`misdirected`, with the ids of both), and no membership takes a lease. What was seen counts as long as the
-//! connection is open, and for 10 s and twice the shortest `every` where somebody else has seen it.
+//! (`misdirected`, with the ids of both), and no membership takes a lease. What the probe has seen counts as long as
+//! its connection is open; what others have seen, for 10 s and twice the shortest `every`.
 //!
 //! - **The cluster belongs to the lease.** What etcd says to a renewal, a registration, a claim or a release, and
 //!   every copy of its keys, is believed only if it comes from the cluster that granted the lease.
@@ -76,9 +76,17 @@
 //!   there is no window; if the endpoints have shown two clusters then, the probe waits for one by itself.
 //! - [`EtcdConfig::expect_cluster`] names the one that is meant, and nothing else is taken for it.
 //!
-//! What stays possible where none is named: one node reaches only the endpoints of one cluster, from the beginning
-//! or for a whole window, and another node only those of the other. Each of them sees one cluster, and both do the
-//! work. So name the cluster if endpoints have ever been moved, and do not put two clusters behind one name.
+//! The windows are the probe's: give the probe a clone of the configuration that the membership has. A membership
+//! without such a probe asks around before it takes a lease, and not again.
+//!
+//! What stays possible:
+//!
+//! - One node reaches only the endpoints of one cluster, from the beginning or for a whole window, and another node
+//!   only those of the other. Each of them sees one cluster, and both do the work. So name the cluster, and do not put
+//!   two clusters behind one name.
+//! - Two clusters have the same id, as those have that were started with the same `--initial-cluster` and
+//!   `--initial-cluster-token`; with all defaults they are the same. Nothing tells them apart, so give each etcd a
+//!   token of its own.
 //!
 //! # A user with few rights
 //!
@@ -90,7 +98,7 @@
 //!
 //! - A store that was wiped and has already grown to the revision last seen, or beyond, in the same
 //!   term.
-//! - That it was led to another cluster than other nodes, if all that it reaches is of that one: see below.
+//! - That it was led to another cluster than other nodes, if all that it reaches is of that one: see above.
 //! - A write that is refused for its own sake: for a key, by a quota of yours, by rights.
 //! - What is slow within the latency budget.
 //!
@@ -99,7 +107,9 @@
 //! Five renewals in the life of a lease: for each a stream with two messages, and a linearizable read.
 //! A watch of the members, and one for each work; each is checked as often as the lease is renewed, and
 //! every 2 s at least, by a read for which etcd looks at all keys of that work. Each change of who runs
-//! what is one transaction for up to 100 shards.
+//! what is one transaction for up to 100 shards. A start asks each endpoint that nobody has heard of lately for its
+//! status, on a connection of its own. A list of named jobs is one record of 8 bytes for each name, which the nodes
+//! that have it share.
 //!
 //! # Threads
 //!

@@ -97,15 +97,15 @@ use session::Running;
 /// could not keep that promise: the start fails, with the time to live that it takes.
 ///
 /// **A lease that is revoked**, by hand or by etcd itself, is gone for all nodes at one moment: that of one entry in
-/// etcd's log. (A leader that was stopped for little longer than a lease may revoke leases, when it goes on, that
-/// were renewed at its successor. It did so in 9 of 30 such resumes, with 3.4.23 and with 3.5.1, for two of three
-/// nodes each time.) Each member tells it to those who watch it when it has applied that entry. The next owner claims a shard [a second](Self::GRACE) after it has heard
-/// of it, and works one transaction later. So the former owner is late only if its member applies that entry more
-/// than a second later than another one, while its watch stays open; and then its next renewal, after a fifth of the
-/// lease, finds out, since a member that lags behind answers no linearizable read before it has caught up. Measured
-/// was: the last sign of work 22 ms after the registration had vanished, and the next owner's first a second later.
-/// If a watch is late by more than the second, two nodes may work for that much, and only a
-/// [fencing token](super::Shard::token) helps.
+/// etcd's log. (A leader that was stopped for little longer than a lease may revoke leases, when it goes on, that were
+/// renewed at its successor. It did so in 10 of 34 such resumes, with 3.4.23 and with 3.5.1, for two of three nodes
+/// each time.) Each member tells it to those who watch it when it has applied that entry. The next owner claims a shard
+/// [a second](Self::GRACE) after it has heard of it, and works one transaction later. So the former owner is late only
+/// if its member applies that entry more than a second later than another one, while its watch stays open; and then its
+/// next renewal, after a fifth of the lease, finds out, since a member that lags behind answers no linearizable read
+/// before it has caught up. Measured was: the last sign of work 22 ms after the registration had vanished, and the next
+/// owner's first a second later. If a watch is late by more than the second, two nodes may work for that much, and only
+/// a [fencing token](super::Shard::token) helps.
 ///
 /// **A second node under the same id** is refused, in words: the first one is seen to renew its lease.
 /// A registration that nobody renews, of a process that died, is waited for. As soon as a renewal of it
@@ -116,10 +116,11 @@ use session::Running;
 /// the time of day. Their clocks must run equally fast, to within the margin (a tenth of the time to
 /// live by default). A process' clock is `CLOCK_MONOTONIC` on Linux, which goes on while the process is
 /// stopped (SIGSTOP, a cgroup freezer) but not while the whole machine is suspended. So the lease is counted by
-/// `CLOCK_BOOTTIME`, which does: work under a lease that ran out meanwhile goes no further than to its next await,
-/// and [`Shard::check`](super::Shard::check) says so at once. The fence is told within a second at most. A
-/// hypervisor may stop a guest and all of its clocks; then, and on other systems, nothing but a
-/// [fencing token](super::Shard::token) helps.
+/// `CLOCK_BOOTTIME`, too, which does: after a suspension no shard's function is polled beyond the lease, and
+/// [`Shard::check`](super::Shard::check) says so at once. All other components go on until the membership has
+/// noticed it, a twentieth of the lease later and a second at most: then the fence is told what is left, the lease is
+/// renewed, or the service trips. A hypervisor may stop a guest and all of its clocks; then, and on other systems,
+/// nothing but a [fencing token](super::Shard::token) helps.
 ///
 /// **A job that blocks its thread for good** ends only with the process. Run the service by
 /// [`run_or_exit`](crate::Overwatch::run_or_exit), which leaves the process when the job has survived its

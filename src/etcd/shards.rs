@@ -37,8 +37,8 @@ use worker::Worker;
 ///
 /// # Who should, and who may
 ///
-/// *Who should* run a shard each node works out by itself, from the same records in etcd: no member has
-/// more than one shard above another, and an arrival or a departure moves as few shards as that allows
+/// *Who should* run a shard each node works out by itself, from the same records in etcd: where all have the same
+/// shards no member has more than one above another, and an arrival or a departure moves as few as that allows
 /// (bounded loads over rendezvous hashing).
 ///
 /// *Who may* is settled by a claim: a key of the shard's, created only if it is not there, by a member
@@ -75,9 +75,9 @@ use worker::Worker;
 /// While one version of a service takes the place of another, nodes may have different shards. Each node tells which
 /// list it has, and a shard is planned over all nodes that know it: none rests because another list is there, and
 /// what only nodes know that have left runs nowhere. That nodes differ is a warning, one for each list that others
-/// have. The shares are even among the shards that the same nodes know, and so not over all of them: of two nodes with
-/// 8 shards and one with 24, the last has its own 16 and a third of the rest. Shards are told apart by their names; those that are
-/// numbered have their numbers for names.
+/// have. The shares are even among the shards that the same nodes know, and so not over all of them: of two nodes
+/// with 8 shards and one with 24, the last has its own 16 and a third of the rest. Shards are told apart by their
+/// names; those that are numbered have their numbers for names.
 ///
 /// # Who owns what
 ///
@@ -203,11 +203,12 @@ impl Shards {
         })
     }
 
-    /// How many shards this node gives up at once for the sake of balance: when another node comes, or takes
-    /// part again. The next one is told to stop when one has stopped. By default all that are to move are told
-    /// together.
+    /// How many shards are on their way from this node at once for the sake of balance, when another node comes or
+    /// takes part again: from when they are told to stop until another node has claimed them. By default all that are
+    /// to move are told together.
     ///
-    /// It delays neither a stop of the service, nor the taking over of what has no owner.
+    /// It delays neither a stop of the service, nor the taking over of what has no owner. A function that does not
+    /// return when it is told to stop holds up those after it.
     ///
     /// # Errors
     ///

@@ -62,16 +62,27 @@ impl Moment {
         }
     }
 
+    /// How long after an earlier moment this is, by the clock that ran on.
+    pub(super) fn since(self, earlier: Self) -> Duration {
+        let suspended = self.suspended_since(earlier).unwrap_or_default();
+        self.at.saturating_duration_since(earlier.at) + suspended
+    }
+
+    /// For how long the machine was suspended since an earlier moment, if it was. What is too short to be a
+    /// suspension is noise: two clocks are read one after the other.
+    fn suspended_since(self, earlier: Self) -> Option<Duration> {
+        let time = self.suspended.saturating_sub(earlier.suspended);
+        (time >= NOTICED).then_some(time)
+    }
+
     /// For how long the machine was suspended since, if it was.
     pub(super) fn suspended_for(self, suspended: &Suspended) -> Option<Duration> {
-        let time = suspended().saturating_sub(self.suspended);
-        (time >= NOTICED).then_some(time)
+        Self::now(suspended).suspended_since(self)
     }
 
     /// How long ago that was, by the clock that ran on.
     pub(super) fn elapsed(self, suspended: &Suspended) -> Duration {
-        // What is too short to be one is noise: two clocks that are read one after the other.
-        self.at.elapsed() + self.suspended_for(suspended).unwrap_or_default()
+        Self::now(suspended).since(self)
     }
 }
 

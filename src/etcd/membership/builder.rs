@@ -86,8 +86,9 @@ impl MembershipBuilder {
     /// not go back: from 3.4.27 and 3.5.10 on, `snapshot restore --bump-revision 1000000000 --mark-compacted`
     /// lets them go on beyond those of before; see [etcd#16029](https://github.com/etcd-io/etcd/pull/16029).)
     ///
-    /// While some nodes have the new number and others the old one, work goes on safely: whoever has the old
-    /// one is refused by the store as soon as somebody with the new one has written there.
+    /// While some nodes have the new number and others the old one, nothing is harmed, but the store refuses the
+    /// shards of those with the old one as soon as somebody with the new one has written there. Never lower it: the
+    /// store would refuse everybody.
     pub fn token_generation(mut self, generation: u16) -> Self {
         self.token_generation = generation;
         self

@@ -214,8 +214,11 @@ impl Node {
         let lease: Duration = self.times.lease;
         session.allow(sent, lease - self.times.margin);
         // The fence goes by the clock that stood still meanwhile, if the machine was suspended.
-        let stood_still = (self.config.suspended)().saturating_sub(sent.suspended);
-        ctx.lease_renewed(sent.at, lease.saturating_sub(stood_still));
+        let stood_still = sent.suspended_for(&self.config.suspended);
+        ctx.lease_renewed(
+            sent.at,
+            lease.saturating_sub(stood_still.unwrap_or_default()),
+        );
     }
 
     /// Takes into account that the machine may be suspended, until that has cost the lease.

@@ -63,8 +63,7 @@ impl Session {
     /// Work is allowed for this long after `sent`; never shorter than it was.
     pub(in super::super) fn allow(&self, sent: Moment, time: Duration) {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let after = sent.at.saturating_duration_since(self.begun.at)
-            + sent.suspended.saturating_sub(self.begun.suspended);
+        let after = sent.since(self.begun);
         self.until.fetch_max(nanos(after + time), Ordering::AcqRel);
         let before = nanos(sent.suspended);
         self.suspended_before.fetch_max(before, Ordering::AcqRel);

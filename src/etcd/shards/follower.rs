@@ -101,10 +101,10 @@ impl Follower {
                         continue;
                     }
                 }
-                (Some(WorkKey::List { hash }), ..) if entry.lease != 0 => {
-                    if self.lists.take(hash, entry) {
-                        continue;
-                    }
+                (Some(WorkKey::List { hash }), ..)
+                    if entry.lease != 0 && self.lists.take(hash, entry) =>
+                {
+                    continue;
                 }
                 (Some(WorkKey::Shard { .. }), None, Some(_)) => {
                     foreign.push((key, entry.lease));

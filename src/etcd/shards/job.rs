@@ -68,9 +68,9 @@ impl Shard {
     /// each write; a store that remembers the highest one, and refuses all that is lower, cannot be harmed by
     /// an owner that does not know yet that it is none.
     ///
-    /// It is etcd's revision when the shard was claimed, below a
-    /// [generation](crate::etcd::MembershipBuilder::token_generation) that is to be raised when etcd is restored from
-    /// a backup, or built anew: revisions then go back.
+    /// It is etcd's revision when the shard was claimed. Its upper 15 bits are the
+    /// [generation](crate::etcd::MembershipBuilder::token_generation), which is to be raised on all nodes when etcd is
+    /// restored from a backup, or built anew: revisions then go back.
     pub fn token(&self) -> i64 {
         self.0.claim.token
     }

@@ -29,7 +29,7 @@ fn view(on: &[(&str, u32)], unowned: &[(usize, Instant)]) -> View {
         list_is_there: true,
         taking_part: true,
         claims: Vec::new(),
-        unowned: Arc::new((0..8).map(|place| since(place)).collect()),
+        unowned: Arc::new((0..8).map(since).collect()),
         as_of: None,
     }
 }
