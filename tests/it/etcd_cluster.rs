@@ -3,9 +3,11 @@
 mod blocked;
 mod bounds;
 mod busy;
+mod clusters;
 mod faults;
+mod lists;
 mod nodes;
-mod odd;
+mod promises;
 mod record;
 mod threads;
 mod work;

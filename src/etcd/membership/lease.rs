@@ -230,13 +230,13 @@ impl Node {
         let every = (self.times.renew_every / 4).min(LONGEST_UNNOTICED);
         // What waits for the end of the lease does so by the clock that stood still. After a suspension it is ended
         // here, in time.
-        let mut ends = None;
+        let mut was_suspended = false;
         loop {
             let before = Moment::now(suspended);
             let end = async {
-                match ends {
-                    Some(_) => sleep_until(session.until()).await,
-                    None => std::future::pending().await,
+                match was_suspended {
+                    true => sleep_until(session.until()).await,
+                    false => std::future::pending().await,
                 }
             };
             let time = tokio::select! {
@@ -249,12 +249,12 @@ impl Node {
                     }
                     // It was renewed meanwhile.
                     false => {
-                        ends = None;
+                        was_suspended = false;
                         continue;
                     }
                 },
             };
-            ends = Some(());
+            was_suspended = true;
             let left = session.left();
             let id = self.id.clone();
             log(Level::WARN, move |at_ms| {

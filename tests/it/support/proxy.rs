@@ -58,7 +58,8 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Starts in [`Mode::Pass`].
+    /// Starts in [`Mode::Pass`]. Several addresses, with commas in between, have their turns, connection by
+    /// connection: a load balancer.
     pub(crate) async fn start(target: &str) -> Self {
         Self::start_at(0, target).await
     }
@@ -93,13 +94,15 @@ impl Drop for Proxy {
     }
 }
 
-async fn serve(listener: TcpListener, target: String, modes: watch::Receiver<Mode>) {
+async fn serve(listener: TcpListener, targets: String, modes: watch::Receiver<Mode>) {
+    let mut targets = targets.split(',').cycle();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 if let Ok((client, _)) = accepted {
-                    connections.spawn(carry(client, target.clone(), modes.clone()));
+                    let target = targets.next().unwrap_or_default().to_owned();
+                    connections.spawn(carry(client, target, modes.clone()));
                 }
             }
             Some(_) = connections.join_next() => {}
