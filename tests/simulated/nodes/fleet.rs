@@ -180,10 +180,12 @@ impl Fleet {
     pub(super) fn suspend(&mut self, node: usize, time: Duration) {
         let now = self.sim.elapsed();
         let registered = self.cluster.stored(&self.nodes[node].registration());
-        if let Some(registered) = registered
-            && self.cluster.age(registered.lease, time, now)
-        {
-            self.leases.revoked(registered.lease, now);
+        if let Some(registered) = registered {
+            let lease = registered.lease;
+            self.leases.suspended(lease, now);
+            if self.cluster.age(lease, time, now) {
+                self.leases.revoked(lease, now);
+            }
         }
         self.nodes[node].suspend(time);
     }

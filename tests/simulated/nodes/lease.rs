@@ -17,6 +17,8 @@ pub(super) struct Leases {
     of: BTreeMap<i64, i64>,
     /// Those that were revoked by hand, and when.
     revoked: BTreeMap<i64, Duration>,
+    /// Those whose nodes' machines were suspended, and when that was over.
+    suspended: BTreeMap<i64, Duration>,
     /// The claims that were removed by hand, by their tokens, and when.
     removed: BTreeMap<i64, Duration>,
 }
@@ -28,12 +30,18 @@ impl Leases {
             of: BTreeMap::new(),
             revoked: BTreeMap::new(),
             removed: BTreeMap::new(),
+            suspended: BTreeMap::new(),
         }
     }
 
     /// A lease was revoked behind the back of its node.
     pub(super) fn revoked(&mut self, lease: i64, now: Duration) {
         self.revoked.insert(lease, now);
+    }
+
+    /// The machine of a node was suspended, which costs its lease time from one moment to the next.
+    pub(super) fn suspended(&mut self, lease: i64, now: Duration) {
+        self.suspended.insert(lease, now);
     }
 
     /// A claim was removed behind the back of its node.
@@ -75,6 +83,14 @@ impl Leases {
         self.of.insert(run.token, claim.lease);
         match claim.ends {
             Some(ends) if ends + LATE >= now + self.margin => Ok(()),
+            // Its work has no turn before it goes on.
+            _ if self
+                .suspended
+                .get(&claim.lease)
+                .is_some_and(|&at| now <= at + GOES_ON) =>
+            {
+                Ok(())
+            }
             ends => Err(format!(
                 "at {now:?} the lease ends at {ends:?}, sooner than the margin allows to {run:?}"
             )),
@@ -84,3 +100,5 @@ impl Leases {
 
 /// How late a host may look at its clock: it has its turn once in a step.
 const LATE: Duration = Duration::from_millis(20);
+/// Within this each function has been polled.
+const GOES_ON: Duration = Duration::from_millis(50);

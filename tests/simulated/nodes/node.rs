@@ -286,7 +286,7 @@ impl Probe for Heard {
 /// Work that outlives the function of a shard, and asks on.
 async fn keep(record: Record, place: usize, shard: Shard) {
     while record.ask(place, &shard) {
-        sleep(EVERY).await;
+        sleep(10 * EVERY).await;
     }
     for _ in 0..10 {
         sleep(EVERY).await;
