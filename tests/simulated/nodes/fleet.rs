@@ -71,6 +71,8 @@ pub(super) struct Told {
     pub(super) moving_at_most: Option<u32>,
     /// Whether the functions of its shards wait for something that never comes, and ask nothing.
     pub(super) asks_never: bool,
+    /// Whether its policy has a fence.
+    pub(super) is_fenced: bool,
 }
 
 impl Told {
@@ -82,6 +84,7 @@ impl Told {
             shards: SHARDS,
             moving_at_most: None,
             asks_never: false,
+            is_fenced: true,
         }
     }
 }

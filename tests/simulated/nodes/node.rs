@@ -216,8 +216,11 @@ impl Node {
             shards = shards.moving_at_most(most)?;
         }
         *lock(&self.0.owners) = Some(shards.owners());
-        let policy = Policy::builder()
-            .fence(membership.fence())
+        let mut policy = Policy::builder();
+        if told.is_fenced {
+            policy = policy.fence(membership.fence());
+        }
+        let policy = policy
             .window(setup.window)
             .start_deadline(Duration::from_millis(2_500))
             .stop_deadline(Duration::from_millis(500))
@@ -229,10 +232,13 @@ impl Node {
             node: self.clone(),
         };
         let node = self.clone();
-        let service: Result<Overwatch, BuildError> = Overwatch::watching(probe)
+        let mut service = Overwatch::watching(probe)
             .policy(policy)
-            .component("membership", membership.clone())
-            .lease_owner("membership")
+            .component("membership", membership.clone());
+        if told.is_fenced {
+            service = service.lease_owner("membership");
+        }
+        let service: Result<Overwatch, BuildError> = service
             .then()
             .component("checks", shards)
             .on_step(move |step| {

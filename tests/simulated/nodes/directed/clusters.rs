@@ -57,11 +57,17 @@ impl Fleet {
 fn while_endpoints_are_of_two_clusters_nothing_is_begun() {
     many(|seed| {
         for endpoints in [[&[0, 1][..], &[0, 1]], [&[0, 1], &[1, 0]]] {
-            let mut fleet = Fleet::new(&two_clusters(endpoints).seeded(seed));
-            fleet.run_for(s(20.0));
-            assert_eq!(fleet.runs(), 0, "{endpoints:?}");
-            assert!(fleet.says_misdirected(), "{}", fleet.trace.lines());
-            assert!(fleet.nodes.iter().all(|node| !node.is_ready()));
+            // By their probes, or by the memberships alone.
+            for heeds_probes in [true, false] {
+                let mut fleet = Fleet::new(&Setup {
+                    heeds_probes,
+                    ..two_clusters(endpoints).seeded(seed)
+                });
+                fleet.run_for(s(20.0));
+                assert_eq!(fleet.runs(), 0, "{endpoints:?} {heeds_probes}");
+                assert!(fleet.says_misdirected(), "{}", fleet.trace.lines());
+                assert!(fleet.nodes.iter().all(|node| !node.is_ready()));
+            }
         }
     });
 }
@@ -80,6 +86,27 @@ fn a_node_that_cannot_reach_one_cluster_for_a_while_does_no_work_in_the_other() 
             fleet.cut(0, 0);
             fleet.run_for(s(3.0));
             fleet.join(0, 0);
+            fleet.run_for(s(20.0));
+            assert_eq!(fleet.runs(), 0);
+        }
+    });
+}
+
+/// The first cluster is down for a while, so that nobody has a connection with it any more. At boot nothing but the
+/// probe sees to it that the other one was alone for a whole window.
+#[test]
+fn one_of_two_clusters_is_not_accepted_while_the_other_is_down_for_less_than_a_window() {
+    many(|seed| {
+        for boots in [0.5, 5.0] {
+            let mut fleet = Fleet::new(&Setup {
+                window: s(5.0),
+                ..two_clusters([&[0, 1], &[0, 1]]).seeded(seed)
+            });
+            fleet.run_for(s(boots));
+            fleet.sim.crash("etcd-0");
+            fleet.run_for(s(3.0));
+            assert_eq!(fleet.runs(), 0);
+            fleet.sim.bounce("etcd-0");
             fleet.run_for(s(20.0));
             assert_eq!(fleet.runs(), 0);
         }

@@ -74,6 +74,8 @@ fn what_waits_and_asks_nothing_is_dropped_in_time_after_a_suspension() {
     many(|seed| {
         let waits = Told {
             asks_never: true,
+            // Or that would stop it before.
+            is_fenced: false,
             ..Told::usual()
         };
         let mut fleet = Fleet::new(&Setup {
