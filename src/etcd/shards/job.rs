@@ -81,7 +81,7 @@ impl Shard {
     }
 
     /// Whether this node still owns the shard, as far as this process can know. To be asked before each
-    /// unit of work. It asks nobody, and costs a look at the clock.
+    /// unit of work. It asks nobody, and costs three looks at clocks.
     ///
     /// # Errors
     ///
