@@ -1,10 +1,12 @@
 //! One incarnation of the work: claims what should be here, runs it, and gives up what should not.
 
+mod writes;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn, TxnOp};
+use etcd_client::Client;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::Level;
@@ -45,8 +47,8 @@ pub(super) struct Worker {
     unseen: Unseen,
     /// The revision from which on every view shows that this node takes part.
     taking_part: i64,
-    /// Since when nobody has written down what this node's list is.
-    list_missing: Option<Instant>,
+    /// When this node writes down what its list is, if nobody has done so by then.
+    list_due: Option<Instant>,
     /// Whether etcd did not do what it was last told.
     failing: bool,
     /// How many shards are given up at once for the sake of balance.
@@ -86,6 +88,9 @@ struct Todo {
     /// With the revision of the release, if it was released.
     claim: Vec<(usize, Option<i64>)>,
     release: Vec<Release>,
+    /// Whether to say that this node takes part, or what its list is.
+    take_part: bool,
+    write_list: bool,
     again: Option<Instant>,
 }
 
@@ -115,7 +120,7 @@ impl Worker {
             released: BTreeMap::new(),
             unseen: Unseen::default(),
             taking_part: 0,
-            list_missing: None,
+            list_due: None,
             failing: false,
             most_moving: usize::MAX,
             owners: Arc::new(Latest::new(Owners::default())),
@@ -212,54 +217,6 @@ impl Worker {
         }
     }
 
-    async fn try_to_take_part(&self) -> Result<i64, Cause> {
-        let list = self.work.list.identity().to_string();
-        let options = PutOptions::new().with_lease(self.session.lease.id);
-        let mut puts = self.list_puts();
-        puts.push(TxnOp::put(self.own_key(), list, Some(options)));
-        self.commit(puts).await
-    }
-
-    /// Writes down what this node's list is, unless another node has done so.
-    fn list_puts(&self) -> Vec<TxnOp> {
-        let list = &self.work.list;
-        let (Some(name), Some(record)) = (list.identity().record_name(), list.record()) else {
-            return Vec::new();
-        };
-        let key = self.keys.list(&name);
-        let absent = Compare::create_revision(&*key, CompareOp::Equal, 0);
-        let options = PutOptions::new().with_lease(self.session.lease.id);
-        let put = TxnOp::put(key, record, Some(options));
-        vec![TxnOp::txn(Txn::new().when([absent]).and_then([put]))]
-    }
-
-    /// Returns the revision at which it is in the store.
-    async fn commit(&self, operations: Vec<TxnOp>) -> Result<i64, Cause> {
-        let txn = Txn::new().and_then(operations);
-        let ask = |mut client: Client| async move { client.txn(txn).await };
-        let answer = self.node.ask(self.session.lease.of(), ask).await?;
-        Ok(answer
-            .header()
-            .ok_or_else(Cause::without_header)?
-            .revision())
-    }
-
-    /// Whoever wrote down what the list is has gone. All who have it see that at one moment, so each waits for a
-    /// time of its own.
-    fn is_to_write_list(&mut self, view: &View) -> bool {
-        if view.list_is_there {
-            self.list_missing = None;
-            return false;
-        }
-        let since = *self.list_missing.get_or_insert_with(Instant::now);
-        let own = named(&self.node.id, &self.work.name) % LIST_WITHIN.as_millis() as u64;
-        Instant::now() >= since + Duration::from_millis(own)
-    }
-
-    fn own_key(&self) -> String {
-        self.keys.on(&self.node.id, self.session.lease.id)
-    }
-
     /// Follows etcd's records in a task of its own, so that nothing keeps it from it. A view has a claim
     /// for each shard, so it is made on the thread for keys.
     fn follow(&self) -> watch::Receiver<Option<Arc<View>>> {
@@ -344,7 +301,7 @@ impl Worker {
                 self.unseen = Unseen::default();
             }
         }
-        match self.carry_out(&todo, view).await {
+        match self.carry_out(&todo).await {
             Ok(()) => self.failing = false,
             Err(cause) if cause.is_refusal() => return Err(failure("claims are refused", &cause)),
             Err(cause) => {
@@ -360,20 +317,15 @@ impl Worker {
         if let Some(until) = self.unseen.until {
             todo.look_again(until);
         }
-        if let Some(since) = self.list_missing {
-            todo.look_again(since + LIST_WITHIN);
-        }
         Ok(todo.again)
     }
 
-    async fn carry_out(&mut self, todo: &Todo, view: &View) -> Result<(), Cause> {
-        if view.revision >= self.taking_part {
-            // Somebody removed the key, and the others count on this node no more.
-            if !view.taking_part {
-                self.taking_part = self.try_to_take_part().await?;
-            } else if self.is_to_write_list(view) {
-                self.taking_part = self.commit(self.list_puts()).await?;
-            }
+    async fn carry_out(&mut self, todo: &Todo) -> Result<(), Cause> {
+        if todo.take_part {
+            self.taking_part = self.try_to_take_part().await?;
+        } else if todo.write_list {
+            self.taking_part = self.commit(self.list_puts()).await?;
+            self.list_due = None;
         }
         self.release(&todo.release).await?;
         self.claim(&todo.claim).await
@@ -384,6 +336,7 @@ impl Worker {
         self.jobs.check(view);
         let running = self.jobs.all();
         let mut todo = Todo::default();
+        self.decide_records(view, now, &mut todo);
         let may_claim = self.session.registered_at().is_some();
         let planned = view.planned(&self.work.name, &self.work.list, &self.node.id, now);
         let mut may_move = self.may_move(view, &planned, &running);
@@ -427,6 +380,29 @@ impl Worker {
             }
         }
         todo
+    }
+
+    /// Whether what others need to know of this node is to be written again.
+    fn decide_records(&mut self, view: &View, now: Instant, todo: &mut Todo) {
+        if view.revision < self.taking_part {
+            // What was written last is not in it yet.
+            return;
+        }
+        // Somebody removed the key, and the others count on this node no more.
+        todo.take_part = !view.taking_part;
+        if view.list_is_there {
+            self.list_due = None;
+            return;
+        }
+        // Whoever wrote it down has gone. All who have the list see that at one moment, so each waits for a time of
+        // its own.
+        let own = named(&self.node.id, &self.work.name) % LIST_WITHIN.as_millis() as u64;
+        let own = Duration::from_millis(own);
+        let due = *self.list_due.get_or_insert_with(|| now + own);
+        todo.write_list = now >= due;
+        if !todo.write_list {
+            todo.look_again(due);
+        }
     }
 
     /// How many more shards may be told to move. Those count that stop, and those that have stopped and are not
@@ -513,79 +489,6 @@ impl Worker {
         }
     }
 
-    /// Claims what nobody has. What another one was faster to claim is left to it.
-    async fn claim(&mut self, shards: &[(usize, Option<i64>)]) -> Result<(), Cause> {
-        if shards.is_empty() {
-            return Ok(());
-        }
-        self.unseen = Unseen {
-            revision: i64::MAX,
-            until: Some(Instant::now() + REPEAT),
-            claims: shards.iter().map(|&(place, _)| place).collect(),
-        };
-        let options = || Some(PutOptions::new().with_lease(self.session.lease.id));
-        let claims = shards.iter().map(|&(place, released)| {
-            let key = self.keys.shard(self.work.list.name(place));
-            let free = match released {
-                None => Compare::create_revision(&*key, CompareOp::Equal, 0),
-                Some(revision) => Compare::mod_revision(&*key, CompareOp::Equal, revision),
-            };
-            let put = TxnOp::put(key, &*self.node.id, options());
-            TxnOp::txn(Txn::new().when([free]).and_then([put]))
-        });
-        // If others were faster, nothing of it will ever be seen.
-        self.unseen.revision = self.settle(claims.collect()).await?;
-        Ok(())
-    }
-
-    /// Says that these shards have stopped here. Safe to repeat, and safe if it arrives late: it is
-    /// about one claim, and not about a later one.
-    async fn release(&mut self, shards: &[Release]) -> Result<(), Cause> {
-        if shards.is_empty() {
-            return Ok(());
-        }
-        let told = Instant::now();
-        for &(place, revision) in shards {
-            if let Some(revision) = revision {
-                self.released.insert(place, Released { revision, told });
-            }
-        }
-        let lease = self.session.lease.id;
-        let releases = shards.iter().map(|&(place, revision)| {
-            let key = self.keys.shard(self.work.list.name(place));
-            let own = match revision {
-                Some(revision) => Compare::mod_revision(&*key, CompareOp::Equal, revision),
-                None => Compare::lease(&*key, CompareOp::Equal, lease),
-            };
-            // It goes away with the lease, if nobody claims it before.
-            let put = TxnOp::put(key, "", Some(PutOptions::new().with_lease(lease)));
-            TxnOp::txn(Txn::new().when([own]).and_then([put]))
-        });
-        let releases = releases.collect();
-        self.settle(releases).await?;
-        Ok(())
-    }
-
-    /// Each by itself, but many in one transaction, and only while this node is a member by its lease.
-    /// Returns the revision at which all of it is in the store.
-    async fn settle(&self, mut operations: Vec<TxnOp>) -> Result<i64, Cause> {
-        let mut revision = 0;
-        while !operations.is_empty() {
-            let rest = operations.split_off(operations.len().min(BATCH));
-            let member = self.node.prefix.member(&self.node.id);
-            let is_member = Compare::lease(member, CompareOp::Equal, self.session.lease.id);
-            let txn = Txn::new().when([is_member]).and_then(operations);
-            let ask = |mut client: Client| async move { client.txn(txn).await };
-            let answer = self.node.ask(self.session.lease.of(), ask).await?;
-            revision = answer
-                .header()
-                .ok_or_else(Cause::without_header)?
-                .revision();
-            operations = rest;
-        }
-        Ok(revision)
-    }
-
     /// Stops everything, and releases each shard when it has stopped.
     async fn hand_over(&mut self, view: Option<&View>) {
         self.jobs.all().values().for_each(Shard::stop);
@@ -637,8 +540,6 @@ impl Worker {
     }
 }
 
-/// etcd takes 128 operations in a transaction by default, and counts those within others.
-const BATCH: usize = 100;
 /// Before etcd is told again what is not seen.
 const REPEAT: Duration = Duration::from_millis(500);
 /// How many changes go into one view, at most.

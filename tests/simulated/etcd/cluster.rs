@@ -36,7 +36,10 @@ impl Default for Settings {
 
 /// One key, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(not(test), allow(dead_code))]
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "only the directed tests look into it")
+)]
 pub(crate) struct Stored {
     pub(crate) value: String,
     /// Of its last change.

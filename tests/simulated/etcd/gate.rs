@@ -11,7 +11,10 @@ use crate::lock;
 
 /// A question that has arrived at a member.
 #[derive(Clone, Copy)]
-#[cfg_attr(not(test), allow(dead_code))]
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "only the directed tests look into it")
+)]
 pub(crate) enum Question<'a> {
     Grant,
     /// To keep a lease alive.
@@ -22,7 +25,10 @@ pub(crate) enum Question<'a> {
 
 /// On which side of its being carried out a question is held up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(test), allow(dead_code))]
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "only the directed tests look into it")
+)]
 pub(crate) enum Side {
     Before,
     After,
@@ -33,7 +39,10 @@ pub(crate) enum Side {
 pub(super) struct Gate(Mutex<Vec<Arc<State>>>);
 
 /// What is held up, until it is let go or this is dropped.
-#[cfg_attr(not(test), allow(dead_code))]
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "only the directed tests look into it")
+)]
 pub(crate) struct Hold(Arc<State>);
 
 struct State {

@@ -228,3 +228,34 @@ async fn what_was_released_and_nobody_has_claimed_is_still_on_its_way() {
     worker.decide(&two(&free), Instant::now());
     assert_eq!(stopping(&worker), 1);
 }
+
+/// Whoever wrote it down has gone. However long it takes until it is seen again, nothing is done without a pause.
+#[tokio::test(start_paused = true)]
+async fn a_list_that_is_missing_is_written_once_after_a_time_of_the_nodes_own() {
+    let run = Detached::new("w");
+    let mut worker = worker_of(1, run.context());
+    let now = Instant::now();
+    let mut missing = view(8, &["a"], vec![held("a", LEASE, 8)]);
+    missing.list_is_there = false;
+    let first = worker.decide(&missing, now);
+    assert!(
+        first.write_list || first.again > Some(now),
+        "{:?}",
+        first.again
+    );
+    let late = now + LIST_WITHIN;
+    let second = worker.decide(&missing, late);
+    assert!(
+        second.write_list && second.again.is_none(),
+        "{:?}",
+        second.again
+    );
+    // It was written, which no view shows yet.
+    (worker.taking_part, worker.list_due) = (9, None);
+    let third = worker.decide(&missing, late);
+    assert!(!third.write_list && third.again.is_none());
+    // Others have written it meanwhile.
+    worker.taking_part = 0;
+    let there = view(10, &["a"], vec![held("a", LEASE, 8)]);
+    assert!(!worker.decide(&there, late).write_list && worker.list_due.is_none());
+}

@@ -37,6 +37,14 @@ impl Fleet {
         })
     }
 
+    /// The nodes see nothing of the second cluster yet, and work in the first one.
+    fn begin_in_the_first(&mut self) {
+        for node in [0, 1] {
+            self.cut(node, 1);
+        }
+        self.until_spread_over(2);
+    }
+
     fn cut(&mut self, node: usize, host: usize) {
         let host = self.all_hosts()[host].clone();
         self.sim.partition(self.nodes[node].id(), host);
@@ -145,10 +153,7 @@ fn a_node_that_works_does_not_go_on_in_another_cluster() {
 fn a_cluster_that_comes_to_light_later_ends_the_work() {
     many(|seed| {
         let mut fleet = Fleet::new(&two_clusters([&[0, 1], &[0, 1]]).seeded(seed));
-        for node in [0, 1] {
-            fleet.cut(node, 1);
-        }
-        fleet.until_spread_over(2);
+        fleet.begin_in_the_first();
         for node in [0, 1] {
             fleet.join(node, 1);
         }
@@ -176,10 +181,7 @@ fn a_lease_is_renewed_and_worked_under_in_the_cluster_that_granted_it_only() {
             heeds_probes: false,
             ..two_clusters([&[0, 1], &[0, 1]]).seeded(seed)
         });
-        for node in [0, 1] {
-            fleet.cut(node, 1);
-        }
-        fleet.until_spread_over(2);
+        fleet.begin_in_the_first();
         // From now on the clients of one of them find the other cluster, again and again.
         for node in [0, 1] {
             fleet.join(node, 1);
@@ -244,10 +246,7 @@ fn a_cluster_that_is_not_the_expected_one_is_not_worked_in() {
 fn another_cluster_in_the_place_of_the_first_is_accepted_after_a_whole_window() {
     many(|seed| {
         let mut fleet = Fleet::new(&two_clusters([&[0, 1], &[0, 1]]).seeded(seed));
-        for node in [0, 1] {
-            fleet.cut(node, 1);
-        }
-        fleet.until_spread_over(2);
+        fleet.begin_in_the_first();
         for node in [0, 1] {
             fleet.cut(node, 0);
             fleet.join(node, 1);

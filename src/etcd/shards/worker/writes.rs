@@ -1,0 +1,121 @@
+//! What a worker writes to etcd: that its node takes part, what its list is, claims and releases.
+
+use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn, TxnOp};
+use tokio::time::Instant;
+
+use super::{REPEAT, Release, Released, Unseen, Worker};
+use crate::etcd::cause::Cause;
+
+impl Worker {
+    pub(super) async fn try_to_take_part(&self) -> Result<i64, Cause> {
+        let list = self.work.list.identity().to_string();
+        let options = PutOptions::new().with_lease(self.session.lease.id);
+        let mut puts = self.list_puts();
+        puts.push(TxnOp::put(self.own_key(), list, Some(options)));
+        self.commit(puts).await
+    }
+
+    /// Writes down what this node's list is, unless another node has done so.
+    pub(super) fn list_puts(&self) -> Vec<TxnOp> {
+        let list = &self.work.list;
+        let (Some(name), Some(record)) = (list.identity().record_name(), list.record()) else {
+            return Vec::new();
+        };
+        let key = self.keys.list(&name);
+        let absent = Compare::create_revision(&*key, CompareOp::Equal, 0);
+        let options = PutOptions::new().with_lease(self.session.lease.id);
+        let put = TxnOp::put(key, record, Some(options));
+        vec![TxnOp::txn(Txn::new().when([absent]).and_then([put]))]
+    }
+
+    /// Returns the revision at which it is in the store.
+    pub(super) async fn commit(&self, operations: Vec<TxnOp>) -> Result<i64, Cause> {
+        let txn = Txn::new().and_then(operations);
+        let ask = |mut client: Client| async move { client.txn(txn).await };
+        let answer = self.node.ask(self.session.lease.of(), ask).await?;
+        Ok(answer
+            .header()
+            .ok_or_else(Cause::without_header)?
+            .revision())
+    }
+
+    pub(super) fn own_key(&self) -> String {
+        self.keys.on(&self.node.id, self.session.lease.id)
+    }
+
+    /// Claims what nobody has. What another one was faster to claim is left to it.
+    pub(super) async fn claim(&mut self, shards: &[(usize, Option<i64>)]) -> Result<(), Cause> {
+        if shards.is_empty() {
+            return Ok(());
+        }
+        self.unseen = Unseen {
+            revision: i64::MAX,
+            until: Some(Instant::now() + REPEAT),
+            claims: shards.iter().map(|&(place, _)| place).collect(),
+        };
+        let options = || Some(PutOptions::new().with_lease(self.session.lease.id));
+        let claims = shards.iter().map(|&(place, released)| {
+            let key = self.keys.shard(self.work.list.name(place));
+            let free = match released {
+                None => Compare::create_revision(&*key, CompareOp::Equal, 0),
+                Some(revision) => Compare::mod_revision(&*key, CompareOp::Equal, revision),
+            };
+            let put = TxnOp::put(key, &*self.node.id, options());
+            TxnOp::txn(Txn::new().when([free]).and_then([put]))
+        });
+        // If others were faster, nothing of it will ever be seen.
+        self.unseen.revision = self.settle(claims.collect()).await?;
+        Ok(())
+    }
+
+    /// Says that these shards have stopped here. Safe to repeat, and safe if it arrives late: it is
+    /// about one claim, and not about a later one.
+    pub(super) async fn release(&mut self, shards: &[Release]) -> Result<(), Cause> {
+        if shards.is_empty() {
+            return Ok(());
+        }
+        let told = Instant::now();
+        for &(place, revision) in shards {
+            if let Some(revision) = revision {
+                self.released.insert(place, Released { revision, told });
+            }
+        }
+        let lease = self.session.lease.id;
+        let releases = shards.iter().map(|&(place, revision)| {
+            let key = self.keys.shard(self.work.list.name(place));
+            let own = match revision {
+                Some(revision) => Compare::mod_revision(&*key, CompareOp::Equal, revision),
+                None => Compare::lease(&*key, CompareOp::Equal, lease),
+            };
+            // It goes away with the lease, if nobody claims it before.
+            let put = TxnOp::put(key, "", Some(PutOptions::new().with_lease(lease)));
+            TxnOp::txn(Txn::new().when([own]).and_then([put]))
+        });
+        let releases = releases.collect();
+        self.settle(releases).await?;
+        Ok(())
+    }
+
+    /// Each by itself, but many in one transaction, and only while this node is a member by its lease.
+    /// Returns the revision at which all of it is in the store.
+    async fn settle(&self, mut operations: Vec<TxnOp>) -> Result<i64, Cause> {
+        let mut revision = 0;
+        while !operations.is_empty() {
+            let rest = operations.split_off(operations.len().min(BATCH));
+            let member = self.node.prefix.member(&self.node.id);
+            let is_member = Compare::lease(member, CompareOp::Equal, self.session.lease.id);
+            let txn = Txn::new().when([is_member]).and_then(operations);
+            let ask = |mut client: Client| async move { client.txn(txn).await };
+            let answer = self.node.ask(self.session.lease.of(), ask).await?;
+            revision = answer
+                .header()
+                .ok_or_else(Cause::without_header)?
+                .revision();
+            operations = rest;
+        }
+        Ok(revision)
+    }
+}
+
+/// etcd takes 128 operations in a transaction by default, and counts those within others.
+const BATCH: usize = 100;
