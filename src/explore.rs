@@ -23,16 +23,17 @@
 //!
 //! - an answer or an end of every component, in every way it can end, whether it was asked or not;
 //! - a report of every class from every component and from outside of any, one or billions at once;
-//! - an alive or a failing observation;
+//! - an alive observation, begun before or after the last one was asked for, or a failing one, fatal or
+//!   not;
 //! - a renewal of the lease for a whole TTL, at the last moment, or too late;
 //! - every command of an operator;
 //! - that the runtime is frozen;
-//! - any of that once more, or from an epoch or session that is over or has not begun (reports one at
+//! - any of that once more, or from an epoch, session or round that is over or has not begun (reports one at
 //!   a time), or from a component that does not exist;
 //! - the firing of any timer, armed or not. On a [clock](Explorer::on_a_clock) an armed timer fires
 //!   when it is due and time stands still until it has, but anything else may come first.
 //!
-//! What only grows (epoch, session, outage, counts) is kept
+//! What only grows (epoch, session, round, outage, counts) is kept
 //! [relative](crate::law::Checked::make_relative), so that the graph is finite. Jitter, which only
 //! lengthens a hold-off, is left out.
 //!
@@ -91,7 +92,7 @@ pub struct Explorer {
 pub struct Edge<'a> {
     /// The machine before.
     pub from: &'a Machine,
-    /// What it was told; the present epoch and session have the number 1.
+    /// What it was told; the present epoch, session and round have the number 1.
     pub input: Input,
     /// What became of that.
     pub step: Step,

@@ -12,9 +12,9 @@
 //! | L1 ready means running | ready only while every component is up in the current epoch |
 //! | L2 health first | on leaving Running, ready off is the first effect |
 //! | L3 one incarnation | a component is started only when its earlier incarnation is confirmed gone |
-//! | L4 proven recovery | components are started only at the end of a clean run (alive observations of one session, no failing one, no silence, no freeze of the runtime) as long as the hold-off demands, and only if nobody wants them stopped |
+//! | L4 proven recovery | components are started only at the end of a clean run (alive observations of one session, no failing one, no silence, no freeze of the runtime) as long as the hold-off demands, the last of them begun when that had passed, and only if nobody wants them stopped |
 //! | L5 stale is inert | stale input has no effect and leaves the machine equal to what it was |
-//! | L6 recovery is inevitable | from every reachable state but Ended, Drained, a stop that leads there, or a wedge: if the dependency stays alive and components answer, Running is reached (a property of the whole graph; the monitor sees to it that the dependency is observed, anew after a silence, and that a hold-off is not longer than the policy says, nor begun anew in the middle of a clean run) |
+//! | L6 recovery is inevitable | from every reachable state but Ended, Drained, a stop that leads there, or a wedge: if the dependency stays alive and components answer, Running is reached (a property of the whole graph; the monitor sees to it that the dependency is observed, anew after a silence, that a hold-off is not longer than the policy says, nor begun anew in the middle of a clean run, and that one more observation is asked for when it has passed) |
 //! | L7 shutdown is inevitable | from every reachable state, shutdown leads to Ended within the summed deadlines, even if nothing ever answers |
 //! | L8 order | stages start ascending and stop descending; one begins only when the one before is done (wedged counts as done) |
 //! | L9 nothing is lost | every trip opens an outage, which lasts until Running or the end, and every report and failed start is counted in its record |

@@ -72,7 +72,7 @@
 //! Monitoring   ──▶ Restarting    recovered
 //!              ──▶ Drained       drain
 //!              ──▶ Stopped       shutdown
-//!              ──▶ Halted        report fatal
+//!              ──▶ Halted        failing, report fatal
 //! Restarting   ──▶ Running       all_up
 //!              ──▶ ShuttingDown  exited, failing, fence, frozen, report, silence, start_failed, start_overdue
 //!                                drain, shutdown, trip

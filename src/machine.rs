@@ -17,8 +17,8 @@
 //!
 //! // At boot one positive observation opens the gate.
 //! effects.clear();
-//! let step = machine.handle(Input::Alive { session: 1 }, &mut effects);
-//! assert!(effects.contains(&Effect::Start { component: ComponentId(0), epoch: 1 }));
+//! let step = machine.handle(Input::Alive { session: 1, round: 0 }, &mut effects);
+//! assert!(effects.contains(&Effect::StartStage { stage: 0, epoch: 1 }));
 //! assert_eq!(step.transitions().next().unwrap().to, Phase::Restarting);
 //!
 //! effects.clear();
@@ -110,8 +110,9 @@ impl Machine {
     /// Takes in one input and appends the effects that it asks for, in the order in which they are
     /// to be carried out.
     ///
-    /// Allocates nothing as long as `effects` has room: at most one effect for each component of
-    /// one stage, and eight besides.
+    /// Allocates nothing as long as `effects` has room: at most nine effects, and besides, where a
+    /// stage did not stop within its deadline, one [`Effect::Abort`] for each component of it that is
+    /// late.
     #[inline]
     pub fn handle(&mut self, input: Input, effects: &mut Vec<Effect>) -> Step {
         match self.state {
@@ -167,6 +168,11 @@ impl Machine {
     /// The session whose observations count, if one is open.
     pub fn session(&self) -> Option<u64> {
         self.core.session_open.then_some(self.core.session)
+    }
+
+    /// The last round of observations that was asked for; 0 if none was.
+    pub fn round(&self) -> u64 {
+        self.core.round
     }
 
     /// The number of the last outage. Boot is outage 0.

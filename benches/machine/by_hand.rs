@@ -16,6 +16,7 @@ pub(crate) struct ByHand {
     epoch: u64,
     session: u64,
     session_open: bool,
+    round: u64,
     outage: u64,
     outage_open: bool,
     level: u32,
@@ -40,6 +41,7 @@ impl ByHand {
             epoch: 0,
             session: 0,
             session_open: false,
+            round: 0,
             outage: 0,
             outage_open: true,
             level: 0,
@@ -66,8 +68,11 @@ impl ByHand {
             return;
         }
         match input {
-            Input::Alive { session } if self.observes(session) => self.alive(out),
-            Input::Failing { session } if self.observes(session) => match self.state {
+            Input::Alive { session, round } if self.observes(session) && round <= self.round => {
+                self.alive(round, out)
+            }
+            Input::Failing { session, fatal } if self.observes(session) => match self.state {
+                _ if fatal => self.want(Then::Halt(Why::Fatal), Cause::Failing, out),
                 State::Running { suspicion } => {
                     self.suspect(suspicion, 1, true, Cause::Failing, out)
                 }
@@ -173,7 +178,7 @@ impl ByHand {
         }
     }
 
-    fn alive(&mut self, out: &mut Vec<Effect>) {
+    fn alive(&mut self, round: u64, out: &mut Vec<Effect>) {
         self.arm(Timer::Silence, self.policy().silence_limit(), out);
         let State::Monitoring {
             mut evidence,
@@ -195,7 +200,7 @@ impl ByHand {
         }
         let needed = self.policy().needed_evidence(self.level, self.blame);
         evidence = (evidence + 1).min(needed);
-        if !done || evidence < needed {
+        if !done || evidence < needed || round != self.round {
             self.state = State::Monitoring { evidence, done };
             return;
         }
@@ -231,6 +236,8 @@ impl ByHand {
                     evidence,
                     done: true,
                 };
+                self.round += 1;
+                out.push(Effect::Ask { round: self.round });
             }
             (Timer::Fence, _) => self.fail(true, Cause::Fence, out),
             (Timer::Decay, State::Running { suspicion }) => {
@@ -538,11 +545,11 @@ impl ByHand {
         let waiting = ids.len() as u32;
         for id in ids.clone() {
             self.slots[id as usize] = Slot::Starting;
-            out.push(Effect::Start {
-                component: ComponentId(id),
-                epoch: self.epoch,
-            });
         }
+        out.push(Effect::StartStage {
+            stage,
+            epoch: self.epoch,
+        });
         self.live[usize::from(stage)] = waiting;
         self.state = State::Restarting { stage, waiting };
         self.arm(Timer::Stage, self.policy().start_deadline(), out);
@@ -565,12 +572,12 @@ impl ByHand {
             let slot = &mut self.slots[id as usize];
             if matches!(slot, Slot::Starting | Slot::Up) {
                 *slot = Slot::Stopping;
-                out.push(Effect::Stop {
-                    component: ComponentId(id),
-                    epoch: self.epoch,
-                });
             }
         }
+        out.push(Effect::StopStage {
+            stage,
+            epoch: self.epoch,
+        });
         self.arm(Timer::Stage, self.policy().stop_deadline(), out);
     }
 

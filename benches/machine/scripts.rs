@@ -112,7 +112,10 @@ fn monitoring() -> Script {
             recorder.alive();
         }
         let session = recorder.machine.session().unwrap_or_default();
-        recorder.tell(Input::Failing { session });
+        recorder.tell(Input::Failing {
+            session,
+            fatal: false,
+        });
         recorder.alive();
         recorder.tell(Input::Fired(Timer::Silence));
         recorder.report(Class::Dependency);
@@ -241,7 +244,10 @@ fn noisy_life(seed: u64) -> Script {
                 class,
                 count: pick(3) as u32,
             },
-            1 => Input::Failing { session },
+            1 => Input::Failing {
+                session,
+                fatal: pick(50) == 0,
+            },
             2 => Input::Exited {
                 component,
                 epoch,
@@ -269,7 +275,10 @@ fn noisy_life(seed: u64) -> Script {
                 epoch,
                 remaining: TTL.mul_f64(pick(11) as f64 / 10.0),
             },
-            15..=25 => Input::Alive { session },
+            15..=25 => Input::Alive {
+                session,
+                round: machine.round(),
+            },
             26 => Input::Frozen,
             _ => {
                 recorder.answer();
@@ -369,7 +378,8 @@ impl Recorder {
 
     fn alive(&mut self) {
         let session = self.machine.session().unwrap_or_default();
-        self.tell(Input::Alive { session });
+        let round = self.machine.round();
+        self.tell(Input::Alive { session, round });
     }
 
     fn report(&mut self, class: Class) {

@@ -129,8 +129,14 @@ impl World {
                 }
                 self.later(LOOK, Event::Look { session });
                 match self.dependency {
-                    Dependency::Up => Some(Input::Alive { session }),
-                    Dependency::Failing => Some(Input::Failing { session }),
+                    Dependency::Up => {
+                        let round = self.machine.machine().round();
+                        Some(Input::Alive { session, round })
+                    }
+                    Dependency::Failing => {
+                        let fatal = false;
+                        Some(Input::Failing { session, fatal })
+                    }
                     Dependency::Hanging => None,
                 }
             }
@@ -167,19 +173,14 @@ impl World {
         for &effect in effects {
             match effect {
                 Effect::Ready(ready) => self.statistics.ready(self.now, ready),
-                Effect::Start { component, epoch } => self.start(component, epoch),
-                Effect::Stop { component, epoch } => {
-                    // One in ten is stubborn and must be aborted.
-                    if self.dice.chance(0.9) {
-                        let how = How::Returned;
-                        self.within(
-                            STOPS_IN,
-                            Input::Gone {
-                                component,
-                                epoch,
-                                how,
-                            },
-                        );
+                Effect::StartStage { stage, epoch } => {
+                    for component in self.components_of(stage) {
+                        self.start(component, epoch);
+                    }
+                }
+                Effect::StopStage { stage, epoch } => {
+                    for component in self.components_of(stage) {
+                        self.stop(component, epoch);
                     }
                 }
                 Effect::Abort { component, epoch } => {
@@ -201,12 +202,35 @@ impl World {
                     self.armed[timer.index()] = Some(number);
                 }
                 Effect::Disarm { timer } => self.armed[timer.index()] = None,
-                // The next look finds its session closed; the rest is for logs.
-                Effect::CloseSession { .. }
+                // The next look is one more observation, and soon enough. It finds its session closed; the
+                // rest is for logs.
+                Effect::Ask { .. }
+                | Effect::CloseSession { .. }
                 | Effect::OutageOpened { .. }
                 | Effect::OutageClosed(_)
                 | Effect::Ended(_) => {}
             }
+        }
+    }
+
+    /// The components of a stage.
+    fn components_of(&self, stage: u16) -> impl Iterator<Item = ComponentId> + use<> {
+        let layout = self.machine.machine().plan().layout();
+        layout.stage(usize::from(stage)).map(ComponentId)
+    }
+
+    fn stop(&mut self, component: ComponentId, epoch: u64) {
+        // One in ten is stubborn and must be aborted. What is gone already says so in vain.
+        if self.dice.chance(0.9) {
+            let how = How::Returned;
+            self.within(
+                STOPS_IN,
+                Input::Gone {
+                    component,
+                    epoch,
+                    how,
+                },
+            );
         }
     }
 

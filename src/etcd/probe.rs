@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
@@ -107,12 +108,17 @@ impl fmt::Debug for EtcdProbe {
 #[async_trait::async_trait]
 impl Probe for EtcdProbe {
     async fn observe(&self) -> Observation {
-        let inner = Arc::clone(&self.0);
-        let observed = CLIENTS.run(async move { inner.observe().await }).await;
-        observed.unwrap_or_else(|gone| {
-            let Cause { fault, text, .. } = gone.into();
-            Observation::failing(format!("{fault}: {text}")).classed(fault.as_str())
-        })
+        loop {
+            let inner = Arc::clone(&self.0);
+            let observed = CLIENTS.run(async move { inner.observe().await }).await;
+            let observation = observed.unwrap_or_else(|gone| {
+                let Cause { fault, text, .. } = gone.into();
+                Observation::failing(format!("{fault}: {text}")).classed(fault.as_str())
+            });
+            if matches!(observation, Observation::Failing { .. }) || !self.0.was_overtaken() {
+                return observation;
+            }
+        }
     }
 
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
@@ -143,9 +149,10 @@ impl Probe for EtcdProbe {
         ))
     }
 
-    fn hurry(&self) {
+    fn hurry(&self) -> bool {
         // If no call waits now, the next one does: no observation before this is good enough.
         self.0.hurry.notify_one();
+        true
     }
 
     fn proving(&self, on: bool) {
@@ -158,6 +165,16 @@ impl Probe for EtcdProbe {
 }
 
 impl Inner {
+    /// Whether it was hurried since the last look for that. On the thread of the clients a call may have
+    /// come to its end by then.
+    fn was_overtaken(&self) -> bool {
+        let overtaken = pin!(self.hurry.notified()).enable();
+        if overtaken {
+            self.hurry.notify_one();
+        }
+        overtaken
+    }
+
     async fn observe(&self) -> Observation {
         let mut vigil = self.vigil.lock().await;
         vigil.resume(Instant::now());

@@ -57,7 +57,7 @@ impl fmt::Display for Refuted {
         writeln!(f, "{}", self.violation)?;
         writeln!(
             f,
-            "after boot (the present epoch and session have the number 1):"
+            "after boot (the present epoch, session and round have the number 1):"
         )?;
         self.path.iter().try_for_each(|turn| turn.fmt(f))?;
         if !self.cycle.is_empty() {

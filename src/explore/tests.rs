@@ -118,7 +118,7 @@ fn a_hot_loop_is_found() {
         found.violation.what,
         "components are started again and again in no time"
     );
-    let starts = |effect: &Effect| matches!(effect, Effect::Start { .. });
+    let starts = |effect: &Effect| matches!(effect, Effect::StartStage { .. });
     assert!(
         found
             .cycle

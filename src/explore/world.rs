@@ -13,7 +13,7 @@ use crate::policy::{ComponentId, Fence, Plan};
 /// One thing that the world does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Move {
-    /// The machine is told something. The present epoch and session have the number 1.
+    /// The machine is told something. The present epoch, session and round have the number 1.
     Tell(Input),
     /// As much time passes as all durations are a multiple of.
     Tick(Duration),
@@ -28,7 +28,7 @@ impl fmt::Display for Move {
     }
 }
 
-/// The present epoch and session, one that is over, and one that has not begun.
+/// The present epoch, session and round, one that is over, and one that has not begun.
 const NOW: u64 = 1;
 const OTHERS: [u64; 2] = [NOW - 1, NOW + 1];
 
@@ -132,7 +132,11 @@ impl World {
     }
 
     pub(super) fn is_present_alive(input: &Input) -> bool {
-        *input == Input::Alive { session: NOW }
+        *input
+            == Input::Alive {
+                session: NOW,
+                round: NOW,
+            }
     }
 
     pub(super) fn starts_an_epoch(after: &Checked) -> bool {
@@ -202,9 +206,18 @@ fn moves(plan: &Plan, tick: Option<Duration>) -> Vec<Move> {
         );
     }
     for session in [NOW, OTHERS[0], OTHERS[1]] {
-        inputs.push(Input::Alive { session });
-        inputs.push(Input::Failing { session });
+        inputs.push(Input::Alive {
+            session,
+            round: NOW,
+        });
+        for fatal in [false, true] {
+            inputs.push(Input::Failing { session, fatal });
+        }
     }
+    inputs.extend(OTHERS.map(|round| Input::Alive {
+        session: NOW,
+        round,
+    }));
     inputs.extend(Timer::ALL.map(Input::Fired));
     inputs.extend([
         Input::Shutdown,

@@ -34,6 +34,9 @@ impl Monitor {
                 known.session
             )
         })?;
+        demand(L4, machine.round() == known.round, || {
+            format!("it says round {}, not {}", machine.round(), known.round)
+        })?;
         let outage = (Some(machine.outage()), machine.outage_is_open());
         demand(
             L9,

@@ -22,8 +22,8 @@ impl Monitor {
         match *effect {
             Effect::Ready(true) => self.judge_ready(step),
             Effect::Ready(false) => self.judge_not_ready(step, place),
-            Effect::Start { component, epoch } => self.judge_start(step, component, epoch),
-            Effect::Stop { component, epoch } => self.judge_stop(step, component, epoch),
+            Effect::StartStage { stage, epoch } => self.judge_start(step, stage, epoch),
+            Effect::StopStage { stage, epoch } => self.judge_stop(step, stage, epoch),
             Effect::Abort { component, epoch } => self.judge_abort(step, component, epoch),
             Effect::OpenSession { session } => {
                 step.session_opened = true;
@@ -38,6 +38,18 @@ impl Monitor {
                 let open = self.known.session.take() == Some(session);
                 self.known.clean = CleanRun::default();
                 demand(L14, open, || format!("session {session} is not open"))
+            }
+            Effect::Ask { round } => {
+                step.asked = true;
+                let next = self.known.round + 1;
+                self.known.round = round;
+                let passed = matches!(step.input, Some(Input::Fired(Timer::HoldOff)));
+                demand(L4, passed && round == next, || {
+                    format!(
+                        "{:?} asks for round {round}, {next} is the next",
+                        step.input
+                    )
+                })
             }
             Effect::Arm { timer, after } => self.judge_arm(step, timer, after),
             Effect::Disarm { timer } => self.judge_disarm(timer),
@@ -69,11 +81,11 @@ impl Monitor {
         demand(L4, known.wish == Then::Monitor, || {
             "started although a stop is wanted".into()
         })?;
-        let evidence = matches!(step.input, Some(Input::Alive { .. })) && clean.alive >= needed;
-        demand(L4, evidence, || {
+        let fresh = matches!(step.input, Some(Input::Alive { round, .. }) if round == known.round);
+        demand(L4, fresh && clean.alive >= needed, || {
             format!(
-                "{:?} starts, after {} of {needed} observations",
-                step.input, clean.alive
+                "{:?} starts in round {}, after {} of {needed} observations",
+                step.input, known.round, clean.alive
             )
         })?;
         demand(L13, known.waits || !known.tripped, || {
@@ -144,71 +156,77 @@ impl Monitor {
         Ok(())
     }
 
-    fn judge_start(
-        &mut self,
-        step: &mut Judged,
-        component: ComponentId,
-        epoch: u64,
-    ) -> Result<(), Violation> {
-        let known = component.index() < self.known.parts.len();
-        demand(L3, known, || format!("there is no component {component}"))?;
-        demand(L3, self.part(component) == Part::Down, || {
-            format!("{component} is not confirmed gone")
-        })?;
+    fn judge_start(&mut self, step: &mut Judged, stage: u16, epoch: u64) -> Result<(), Violation> {
+        let Some(components) = self.components_of(stage) else {
+            return demand(L3, false, || format!("there is no stage {stage}"));
+        };
+        for id in components.clone() {
+            demand(L3, self.part(ComponentId(id)) == Part::Down, || {
+                format!("#{id} is not confirmed gone")
+            })?;
+        }
         if self.known.mode == Mode::Idle {
             self.judge_epoch(step)?;
         }
         demand(L4, self.known.mode == Mode::Starting, || {
-            format!("{component} started in {:?}", self.known.mode)
+            format!("stage {stage} started in {:?}", self.known.mode)
         })?;
         demand(L3, epoch == self.known.epoch, || {
-            format!("{component} started in epoch {epoch}")
+            format!("stage {stage} started in epoch {epoch}")
         })?;
-        let layout = self.plan.layout();
-        let stage = layout.stage_of(component).unwrap_or_default();
-        let below_up =
-            (0..layout.stage(stage).start).all(|id| self.part(ComponentId(id)) == Part::Up);
+        let below_up = (0..components.start).all(|id| self.part(ComponentId(id)) == Part::Up);
         demand(L8, below_up, || {
-            format!("{component} of stage {stage} started before the stages below were up")
+            format!("stage {stage} started before the stages below were up")
         })?;
-        self.known.parts[component.index()] = Part::Starting;
-        step.phase_began = true;
-        if layout.lease_owner() == Some(component) {
+        let owner = self.plan.layout().lease_owner();
+        if owner.is_some_and(|owner| components.contains(&owner.0)) {
             self.known.lease = self.plan.policy().fence().map(crate::policy::Fence::ttl);
         }
+        for id in components {
+            self.known.parts[id as usize] = Part::Starting;
+        }
+        step.phase_began = true;
         Ok(())
     }
 
-    fn judge_stop(
-        &mut self,
-        step: &mut Judged,
-        component: ComponentId,
-        epoch: u64,
-    ) -> Result<(), Violation> {
+    fn judge_stop(&mut self, step: &mut Judged, stage: u16, epoch: u64) -> Result<(), Violation> {
         let health_first = self.known.mode != Mode::Ready || step.leave.is_none();
         demand(L2, health_first, || {
-            format!("{component} stopped before readiness went off")
+            format!("stage {stage} stopped before readiness went off")
         })?;
         demand(L17, self.known.mode == Mode::Stopping, || {
-            format!("{component} stopped in {:?}", self.known.mode)
+            format!("stage {stage} stopped in {:?}", self.known.mode)
         })?;
-        let running =
-            matches!(self.part(component), Part::Starting | Part::Up) && epoch == self.known.epoch;
-        demand(L8, running, || {
-            format!(
-                "{component} is {:?}, there is nothing to stop",
-                self.part(component)
-            )
+        let components = self.components_of(stage).unwrap_or_default();
+        let live = || {
+            let parts = components.clone().map(|id| self.part(ComponentId(id)));
+            parts.filter(|part| part.is_live())
+        };
+        // Each is told once.
+        let running = live().all(|part| matches!(part, Part::Starting | Part::Up));
+        let any = live().next().is_some();
+        demand(L8, any && running && epoch == self.known.epoch, || {
+            format!("in epoch {epoch} there is nothing of stage {stage} to stop")
         })?;
-        let layout = self.plan.layout();
-        let stage = layout.stage_of(component).unwrap_or_default();
-        let above_done = self.highest_live_stage() == stage;
+        let above_done = self.highest_live_stage() == usize::from(stage);
         demand(L8, above_done, || {
-            format!("{component} of stage {stage} stopped before the stages above")
+            format!("stage {stage} stopped before the stages above")
         })?;
-        self.known.parts[component.index()] = Part::Stopping;
+        for id in components {
+            let part = &mut self.known.parts[id as usize];
+            if part.is_live() {
+                *part = Part::Stopping;
+            }
+        }
         step.phase_began = true;
         Ok(())
+    }
+
+    /// The components of a stage, if there is such a one.
+    fn components_of(&self, stage: u16) -> Option<core::ops::Range<u32>> {
+        let layout = self.plan.layout();
+        let stage = usize::from(stage);
+        (stage < layout.stages()).then(|| layout.stage(stage))
     }
 
     fn judge_abort(

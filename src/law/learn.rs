@@ -254,13 +254,15 @@ fn how_class(input: &Input) -> Option<Class> {
 }
 
 fn is_fatal(input: &Input) -> bool {
-    how_class(input) == Some(Class::Fatal)
+    how_class(input) == Some(Class::Fatal) || matches!(input, Input::Failing { fatal: true, .. })
 }
 
 fn blames_dependency(input: &Input) -> bool {
     matches!(how_class(input), Some(Class::Dependency | Class::Critical))
         || matches!(
             input,
-            Input::Failing { .. } | Input::Trip | Input::Fired(Timer::Silence | Timer::Fence)
+            Input::Failing { fatal: false, .. }
+                | Input::Trip
+                | Input::Fired(Timer::Silence | Timer::Fence)
         )
 }

@@ -87,6 +87,8 @@ pub(super) struct Known {
     pub(super) epoch: u64,
     pub(super) session: Option<u64>,
     pub(super) last_session: u64,
+    /// The last round of observations that was asked for.
+    pub(super) round: u64,
     pub(super) outage: Option<u64>,
     pub(super) last_outage: Option<u64>,
     pub(super) parts: Vec<Part>,
@@ -161,6 +163,7 @@ impl Monitor {
             epoch: 0,
             session: None,
             last_session: 0,
+            round: 0,
             outage: None,
             last_outage: None,
             parts: vec![Part::Down; plan.layout().components()],
@@ -191,6 +194,7 @@ impl Monitor {
         known.epoch = 1;
         known.session = known.session.map(|_| 1);
         known.last_session = 1;
+        known.round = 1;
         known.outage = known.outage.map(|_| 1);
         known.last_outage = known.last_outage.map(|_| 1);
         self.record = self.record.relative(known.outage.is_some());
@@ -206,6 +210,7 @@ impl Monitor {
             phase_began: false,
             outage_closed: false,
             session_opened: false,
+            asked: false,
             input: None,
             leave: None,
         };
@@ -243,6 +248,7 @@ impl Monitor {
             phase_began: false,
             outage_closed: false,
             session_opened: false,
+            asked: false,
             input: Some(*input),
             leave: self.must_leave(input),
         };
@@ -281,7 +287,10 @@ impl Monitor {
             Input::Up { component, epoch } => {
                 epoch != known.epoch || self.part(component) != Part::Starting
             }
-            Input::Alive { session } | Input::Failing { session } => known.session != Some(session),
+            Input::Alive { session, round } => {
+                known.session != Some(session) || round > known.round
+            }
+            Input::Failing { session, .. } => known.session != Some(session),
             Input::Fired(timer) => known.timers[timer.index()].is_none(),
             Input::LeaseRenewed { epoch, .. } => {
                 let owner = self.plan.layout().lease_owner();
@@ -352,6 +361,8 @@ pub(super) struct Judged {
     pub(super) outage_closed: bool,
     /// Whether a session was opened in this step.
     pub(super) session_opened: bool,
+    /// Whether one more observation was asked for in this step.
+    pub(super) asked: bool,
 }
 
 /// Why the world must stop in this step.

@@ -77,7 +77,7 @@ impl Monitor {
             passed,
             told,
         ] = from.flags();
-        (known.epoch, known.last_session) = (1, 1);
+        (known.epoch, known.last_session, known.round) = (1, 1, 1);
         known.session = session.then_some(1);
         known.outage = outage.then_some(1);
         known.last_outage = last_outage.then_some(1);

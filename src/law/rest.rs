@@ -26,7 +26,14 @@ impl Monitor {
                 format!("{input:?} must stop the world at once")
             })?;
         }
-        if mode == Mode::Idle && matches!(input, Some(Input::Alive { .. })) {
+        if matches!(input, Some(Input::Fired(Timer::HoldOff))) {
+            demand(L6, step.asked, || {
+                "the hold-off has passed, and no observation is asked for".into()
+            })?;
+        }
+        if mode == Mode::Idle
+            && matches!(input, Some(Input::Alive { round, .. }) if round == known.round)
+        {
             let policy = self.plan.policy();
             let (level, blame, clean) = (known.level, known.blame, known.clean);
             let hold_off = policy.hold_off(level, blame);

@@ -37,6 +37,8 @@ pub(super) struct Core {
     pub(super) epoch: u64,
     pub(super) session: u64,
     pub(super) session_open: bool,
+    /// How often one more observation was asked for.
+    pub(super) round: u64,
     pub(super) outage: u64,
     pub(super) outage_open: bool,
     pub(super) level: u32,
@@ -89,8 +91,8 @@ impl Clone for Core {
 
 impl PartialEq for Core {
     fn eq(&self, other: &Self) -> bool {
-        (self.epoch, self.session, self.session_open)
-            == (other.epoch, other.session, other.session_open)
+        (self.epoch, self.session, self.session_open, self.round)
+            == (other.epoch, other.session, other.session_open, other.round)
             && (self.outage, self.outage_open) == (other.outage, other.outage_open)
             && (self.level, self.blame, self.failed_starts, self.armed)
                 == (other.level, other.blame, other.failed_starts, other.armed)
@@ -103,7 +105,7 @@ impl Eq for Core {}
 
 impl Hash for Core {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        (self.epoch, self.session, self.session_open).hash(hasher);
+        (self.epoch, self.session, self.session_open, self.round).hash(hasher);
         (self.outage, self.outage_open).hash(hasher);
         (self.level, self.blame, self.failed_starts, self.armed).hash(hasher);
         self.slots.hash(hasher);
@@ -162,6 +164,7 @@ impl Core {
             epoch: 0,
             session: 0,
             session_open: false,
+            round: 0,
             outage: 0,
             outage_open: false,
             level: 0,
@@ -180,6 +183,7 @@ impl Core {
     pub(super) fn make_relative(&mut self) {
         self.epoch = 1;
         self.session = 1;
+        self.round = 1;
         self.outage = 1;
         self.ledger.hold_offs = 0;
         self.ledger.record = self.ledger.record.relative(self.outage_open);
@@ -225,11 +229,13 @@ impl Core {
     #[inline]
     pub(super) fn admit(&mut self, input: &Input) -> Result<Slot, Ignored> {
         match *input {
-            Input::Alive { session } | Input::Failing { session } => {
-                if !self.session_open || session != self.session {
-                    return Err(Ignored::OtherSession);
-                }
+            Input::Alive { session, .. } | Input::Failing { session, .. }
+                if !self.session_open || session != self.session =>
+            {
+                return Err(Ignored::OtherSession);
             }
+            Input::Alive { round, .. } if round > self.round => return Err(Ignored::NotAwaited),
+            Input::Alive { .. } | Input::Failing { .. } => {}
             Input::Up { component, epoch } => {
                 if self.alive(component, epoch)? != Slot::Starting {
                     return Err(Ignored::NotAwaited);
@@ -370,6 +376,12 @@ impl Core {
                 session: self.session,
             });
         }
+    }
+
+    /// Asks for an observation that begins from now on.
+    pub(super) fn ask(&mut self, cx: &mut Cx<'_>) {
+        self.round += 1;
+        cx.emit(Effect::Ask { round: self.round });
     }
 
     // Level and outage.

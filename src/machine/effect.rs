@@ -95,18 +95,18 @@ impl Record {
 pub enum Effect {
     /// Turn readiness on or off.
     Ready(bool),
-    /// Start a component.
-    Start {
+    /// Start all components of a stage.
+    StartStage {
         /// Which.
-        component: ComponentId,
-        /// The epoch it belongs to.
+        stage: u16,
+        /// The epoch they belong to.
         epoch: u64,
     },
-    /// Ask a component to stop.
-    Stop {
+    /// Ask those components of a stage to stop that are not gone.
+    StopStage {
         /// Which.
-        component: ComponentId,
-        /// The epoch it belongs to.
+        stage: u16,
+        /// The epoch they belong to.
         epoch: u64,
     },
     /// Abort a component that did not stop in time.
@@ -125,6 +125,12 @@ pub enum Effect {
     CloseSession {
         /// The session.
         session: u64,
+    },
+    /// Make one more observation now: the hold-off has passed, and what began to be observed before
+    /// this does not open the gate.
+    Ask {
+        /// The number that observations carry which begin from now on.
+        round: u64,
     },
     /// Arm a timer, replacing its deadline if it is armed.
     Arm {

@@ -80,11 +80,16 @@ pub enum Input {
     Alive {
         /// The session that saw it.
         session: u64,
+        /// The last round that was [asked for](super::Effect::Ask) when the observation began; 0 if
+        /// none was. It opens the gate only if none was asked for since.
+        round: u64,
     },
-    /// The probe saw the dependency fail.
+    /// The probe saw the dependency fail. That counts in whichever round it began.
     Failing {
         /// The session that saw it.
         session: u64,
+        /// Whether no restart could mend it.
+        fatal: bool,
     },
     /// A component is up.
     Up {

@@ -1,7 +1,8 @@
 //! Monitoring: everything is stopped, and the dependency must prove itself.
 //!
-//! The hold-off runs only on positive evidence. When it has passed it decides nothing itself: the
-//! next alive observation does, so that silence can never open the gate.
+//! The hold-off runs only on positive evidence. When it has passed it decides nothing itself: one
+//! more observation is asked for, and the first alive one that began after that opens the gate. So
+//! silence can never open it, and nothing can that was seen before.
 
 use statig::Outcome;
 
@@ -24,14 +25,14 @@ pub(super) fn handle(
 ) -> Outcome<State> {
     match *input {
         _ if input.is_fatal() => return Outcome::Super,
-        Input::Alive { .. } => {
+        Input::Alive { round, .. } => {
             core.arm_silence(cx);
             if !*done && !core.is_armed(Timer::HoldOff) {
                 begin_clean_run(done, core, cx);
             }
             let needed = core.policy().needed_evidence(core.level, core.blame);
             *evidence = (*evidence + 1).min(needed);
-            if *done && *evidence >= needed {
+            if *done && *evidence >= needed && round == core.round {
                 return Outcome::Transition(restart(core, cx));
             }
         }
@@ -48,7 +49,10 @@ pub(super) fn handle(
             core.open_session(cx);
             core.arm_silence(cx);
         }
-        Input::Fired(Timer::HoldOff) => *done = true,
+        Input::Fired(Timer::HoldOff) => {
+            *done = true;
+            core.ask(cx);
+        }
         Input::Trip => {
             core.blame_if_dependency(input);
             core.level_at_least_one();

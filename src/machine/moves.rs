@@ -95,13 +95,11 @@ impl Core {
         let plan = Arc::clone(&self.plan);
         let ids = plan.layout().stage(usize::from(stage));
         let count = ids.len() as u32;
-        for id in ids.clone() {
-            self.slots[id as usize] = Slot::Starting;
-            cx.emit(Effect::Start {
-                component: ComponentId(id),
-                epoch: self.epoch,
-            });
-        }
+        self.slots[ids.start as usize..ids.end as usize].fill(Slot::Starting);
+        cx.emit(Effect::StartStage {
+            stage,
+            epoch: self.epoch,
+        });
         self.live[usize::from(stage)] = count;
         self.arm(Timer::Stage, plan.policy().start_deadline(), cx);
         let owner = plan.layout().lease_owner();
@@ -121,12 +119,12 @@ impl Core {
             let slot = &mut self.slots[id as usize];
             if matches!(slot, Slot::Starting | Slot::Up) {
                 *slot = Slot::Stopping;
-                cx.emit(Effect::Stop {
-                    component: ComponentId(id),
-                    epoch: self.epoch,
-                });
             }
         }
+        cx.emit(Effect::StopStage {
+            stage,
+            epoch: self.epoch,
+        });
         self.arm(Timer::Stage, self.policy().stop_deadline(), cx);
     }
 

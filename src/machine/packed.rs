@@ -63,7 +63,7 @@ impl Machine {
             }),
         };
         let core = &mut self.core;
-        (core.epoch, core.session, core.outage) = (1, 1, 1);
+        (core.epoch, core.session, core.round, core.outage) = (1, 1, 1, 1);
         let [session_open, outage_open, dependency, told] = from.flags();
         core.session_open = session_open;
         core.outage_open = outage_open;

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Effect, How, Input, Machine, Step};
-use crate::policy::Plan;
+use super::{Effect, How, Input, Machine, Slot, Step};
+use crate::policy::{ComponentId, Plan};
 
 /// A machine whose components answer at once and whose effects on them are not carried out: it
 /// shows what would happen to a service that is only being observed.
@@ -36,8 +36,31 @@ impl Shadow {
         while let Some(input) = inputs.pop_front() {
             effects.clear();
             let step = self.machine.handle(input, &mut effects);
-            inputs.extend(effects.iter().filter_map(answer));
+            for effect in &effects {
+                self.answer(effect, &mut inputs);
+            }
             each(&self.machine, input, step, &effects);
+        }
+    }
+
+    /// What components that do everything at once would answer.
+    fn answer(&self, effect: &Effect, inputs: &mut VecDeque<Input>) {
+        let layout = self.machine.plan().layout();
+        let components = |stage: u16| layout.stage(usize::from(stage)).map(ComponentId);
+        match *effect {
+            Effect::StartStage { stage, epoch } => {
+                inputs.extend(components(stage).map(|component| Input::Up { component, epoch }))
+            }
+            Effect::StopStage { stage, epoch } => {
+                let stopping = |id: &ComponentId| self.machine.slot(*id) == Slot::Stopping;
+                let gone = |component| Input::Gone {
+                    component,
+                    epoch,
+                    how: How::Returned,
+                };
+                inputs.extend(components(stage).filter(stopping).map(gone));
+            }
+            _ => {}
         }
     }
 
@@ -61,18 +84,5 @@ impl Shadow {
             },
             other => other,
         }
-    }
-}
-
-/// What a component that does everything at once would answer.
-fn answer(effect: &Effect) -> Option<Input> {
-    match *effect {
-        Effect::Start { component, epoch } => Some(Input::Up { component, epoch }),
-        Effect::Stop { component, epoch } => Some(Input::Gone {
-            component,
-            epoch,
-            how: How::Returned,
-        }),
-        _ => None,
     }
 }

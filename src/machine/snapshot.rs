@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub session: u64,
     /// Whether that session is open.
     pub session_open: bool,
+    /// The last round of observations that was asked for; 0 if none was.
+    pub round: u64,
     /// The last outage.
     pub outage: u64,
     /// Whether that outage is open.
@@ -67,6 +69,7 @@ impl Machine {
             epoch: core.epoch,
             session: core.session,
             session_open: core.session_open,
+            round: core.round,
             outage: core.outage,
             outage_open: core.outage_open,
             level: core.level,
@@ -83,7 +86,7 @@ impl Machine {
     }
 
     /// A machine that goes on from a snapshot. It asks for no effects: whoever resumes it re-arms
-    /// the timers and reopens the session that the snapshot names.
+    /// the timers, reopens the session that the snapshot names and asks for its round.
     ///
     /// # Errors
     ///
@@ -98,6 +101,7 @@ impl Machine {
         core.epoch = snapshot.epoch;
         core.session = snapshot.session;
         core.session_open = snapshot.session_open;
+        core.round = snapshot.round;
         core.outage = snapshot.outage;
         core.outage_open = snapshot.outage_open;
         core.level = snapshot.level;
@@ -132,6 +136,7 @@ impl Machine {
         let counts = [
             core.epoch,
             core.session,
+            core.round,
             core.outage,
             core.ledger.hold_offs,
             record.reports,

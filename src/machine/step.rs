@@ -36,7 +36,8 @@ pub enum Ignored {
     OtherSession,
     /// It speaks of a component that is not alive.
     NotAlive,
-    /// It is an answer that nobody waits for: a second Up, or an Up after the stop.
+    /// It is an answer that nobody waits for: a second Up, an Up after the stop, or an observation of
+    /// a round that was not asked for.
     NotAwaited,
     /// The timer is not armed.
     NotArmed,

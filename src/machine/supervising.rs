@@ -45,6 +45,7 @@ impl Input {
         use super::Class::Fatal;
         match *self {
             Self::Report { class, .. } => class == Fatal,
+            Self::Failing { fatal, .. } => fatal,
             Self::Exited { how, .. } | Self::Gone { how, .. } => how.class() == Fatal,
             _ => false,
         }
@@ -55,7 +56,7 @@ impl Input {
     /// operator's trip.
     pub(super) fn blames_dependency(&self) -> bool {
         match *self {
-            Self::Failing { .. }
+            Self::Failing { fatal: false, .. }
             | Self::Trip
             | Self::Fired(Timer::Silence | Timer::Fence)
             | Self::LeaseRenewed { .. } => true,

@@ -14,7 +14,7 @@ use super::session::Sessions;
 use super::shared::Shared;
 use super::timers::Timers;
 use super::{log::Log, trace};
-use crate::machine::{Class, Effect, Input, Phase, Shadow, Timer};
+use crate::machine::{Class, Effect, Input, Machine, Phase, Shadow, Timer};
 use crate::policy::Plan;
 
 pub(super) struct Observed {
@@ -56,9 +56,18 @@ impl Observed {
     }
 
     /// Who is to be told an input that would otherwise go to the real machine.
-    pub(super) fn route(input: Input, session: Option<u64>) -> Route {
+    pub(super) fn route(input: Input, machine: &Machine) -> Route {
+        let alive = |session| Input::Alive {
+            session,
+            round: machine.round(),
+        };
         let (real, shadow) = match input {
-            Input::Alive { .. } | Input::Failing { .. } => (None, Some(input)),
+            Input::Alive { .. } => (None, Some(input)),
+            // Nothing that the probe says ends the run.
+            Input::Failing { session, .. } => {
+                let fatal = false;
+                (None, Some(Input::Failing { session, fatal }))
+            }
             Input::Report {
                 class: Class::Fatal,
                 ..
@@ -66,7 +75,7 @@ impl Observed {
             Input::Report { .. } => (None, Some(input)),
             Input::LeaseRenewed { .. } | Input::Frozen => (None, Some(input)),
             Input::Fired(Timer::Fence) => (None, None),
-            Input::Fired(Timer::Silence) => (session.map(|session| Input::Alive { session }), None),
+            Input::Fired(Timer::Silence) => (machine.session().map(alive), None),
             Input::Drain | Input::Resume | Input::Reset | Input::Trip => (Some(input), Some(input)),
             Input::Up { .. }
             | Input::Exited { .. }
@@ -88,9 +97,6 @@ impl Observed {
     ) {
         if let Input::Fired(timer) = input {
             self.timers.disarm(timer);
-        }
-        if input == Input::Fired(Timer::HoldOff) {
-            let _ = sessions.hurry();
         }
         let (timers, entered, transitions) =
             (&mut self.timers, &mut self.entered, &mut self.transitions);
@@ -128,6 +134,7 @@ fn carry_out(effects: &[Effect], timers: &mut Timers, sessions: &mut Sessions, l
             Effect::Disarm { timer } => timers.disarm(timer),
             Effect::OpenSession { session } => sessions.open(session),
             Effect::CloseSession { .. } => sessions.close(),
+            Effect::Ask { round } => sessions.ask(round),
             _ => {}
         }
     }

@@ -113,9 +113,14 @@ pub trait Probe: Send + Sync + 'static {
 
     /// The supervisor waits for nothing but one more observation: make it now rather than at the
     /// next interval. It is called when a hold-off has passed, before a call of [`observe`](Self::observe)
-    /// or while one is pending, by the same task, so it must not block. By default it does nothing, and the
-    /// observation comes when it comes. What was observed before this call does not open the gate.
-    fn hurry(&self) {}
+    /// or while one is pending, by the same task, so it must not block.
+    ///
+    /// What began to be observed before this call does not open the gate. Returns whether a pending call
+    /// observes anew from here on, so that what it returns does. If not, which is the default, that takes
+    /// the call after it, before which this is called again.
+    fn hurry(&self) -> bool {
+        false
+    }
 
     /// Tells whether a start depends on what is observed: `true` while the service is stopped or
     /// stopping, `false` while it starts or runs. A probe that forgives what passes by itself, an
@@ -151,8 +156,8 @@ impl<P: Probe + ?Sized> Probe for Box<P> {
         (**self).observe().await
     }
 
-    fn hurry(&self) {
-        (**self).hurry();
+    fn hurry(&self) -> bool {
+        (**self).hurry()
     }
 
     fn proving(&self, on: bool) {
@@ -174,8 +179,8 @@ impl<P: Probe + ?Sized> Probe for std::sync::Arc<P> {
         (**self).observe().await
     }
 
-    fn hurry(&self) {
-        (**self).hurry();
+    fn hurry(&self) -> bool {
+        (**self).hurry()
     }
 
     fn proving(&self, on: bool) {

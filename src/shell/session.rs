@@ -28,8 +28,8 @@ const AFTER_PANIC: Duration = Duration::from_secs(1);
 pub(super) struct Seen {
     pub(super) session: u64,
     pub(super) at: Instant,
-    /// How often the probe had been asked for one more observation when it made this one.
-    pub(super) hurries: u64,
+    /// The last round that was asked for when it began.
+    pub(super) round: u64,
     pub(super) observation: Observation,
 }
 
@@ -56,8 +56,8 @@ pub(super) struct Sessions {
 struct Wishes {
     /// Whether a start depends on what is observed.
     proving: AtomicBool,
-    /// How many more observations were asked for.
-    hurries: AtomicU64,
+    /// The last round of observations that was asked for.
+    round: AtomicU64,
     changed: Notify,
 }
 
@@ -65,7 +65,10 @@ struct Wishes {
 #[derive(Default)]
 struct Told {
     proving: Option<bool>,
-    hurries: u64,
+    /// The round of what is observed now.
+    round: u64,
+    /// The last round that a call was told of while it was pending.
+    hurried: u64,
 }
 
 impl Sessions {
@@ -110,12 +113,10 @@ impl Sessions {
         self.task = Some(self.runtime.spawn(self.log.clone().scope_task(work)));
     }
 
-    /// Asks for one more observation now. It is good enough if it has at least this
-    /// [number](Seen::hurries).
-    pub(super) fn hurry(&self) -> u64 {
-        let number = self.wishes.hurries.fetch_add(1, Ordering::AcqRel) + 1;
+    /// Asks for one more observation now: what begins to be observed from here on is of this round.
+    pub(super) fn ask(&self, round: u64) {
+        self.wishes.round.store(round, Ordering::Release);
         self.wishes.changed.notify_one();
-        number
     }
 
     /// Tells whether a start depends on what is observed in this phase.
@@ -177,7 +178,7 @@ impl Calls {
             let seen = Seen {
                 session: self.session,
                 at: Instant::now(),
-                hurries: told.hurries,
+                round: told.round,
                 observation,
             };
             if self.tell.send(seen).await.is_err() {
@@ -195,44 +196,60 @@ impl Calls {
 
     /// One call. The probe is told what there is to tell before it and during it.
     async fn call(&self, told: &mut Told) -> Observation {
-        self.tell_probe_all(told);
+        self.tell_proving(told);
+        let round = self.wishes.round.load(Ordering::Acquire);
+        if told.round != round {
+            self.hurry();
+            told.round = round;
+        }
         let mut observation = self.probe.observe();
         loop {
             tokio::select! {
                 biased;
                 seen = &mut observation => return seen,
-                () = self.wishes.changed.notified() => self.tell_probe_all(told),
+                () = self.wishes.changed.notified() => {
+                    self.tell_proving(told);
+                    self.hurry_pending(told);
+                }
             }
         }
     }
 
-    fn tell_probe_all(&self, told: &mut Told) {
-        self.tell_proving(told);
-        self.tell_hurry(told);
+    /// A call that is pending began before what is asked for now, unless the probe knows better.
+    fn hurry_pending(&self, told: &mut Told) {
+        let round = self.wishes.round.load(Ordering::Acquire);
+        if told.round == round || told.hurried == round {
+            return;
+        }
+        told.hurried = round;
+        if self.hurry() {
+            told.round = round;
+        }
     }
 
     fn tell_proving(&self, told: &mut Told) {
         let proving = self.wishes.proving.load(Ordering::Acquire);
         if told.proving.replace(proving) != Some(proving) {
-            self.tell_probe("proving", |probe| probe.proving(proving));
+            let _ = self.tell_probe("proving", |probe| probe.proving(proving));
         }
     }
 
-    fn tell_hurry(&self, told: &mut Told) {
-        let hurries = self.wishes.hurries.load(Ordering::Acquire);
-        if told.hurries != hurries {
-            told.hurries = hurries;
-            self.tell_probe("hurry", |probe| probe.hurry());
-        }
+    fn hurry(&self) -> bool {
+        let fresh = self.tell_probe("hurry", |probe| probe.hurry());
+        fresh.unwrap_or(false)
     }
 
     /// What panics there must not end the session.
-    fn tell_probe(&self, what: &'static str, tell: impl FnOnce(&dyn Probe)) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| tell(&*self.probe))) {
-            let failure = Failure::from_panic(panic);
-            log(Level::ERROR, move |at_ms| {
-                tracing::error!(target: "overwatch::probe", at_ms, "the probe's {what} {failure}");
-            });
+    fn tell_probe<T>(&self, what: &'static str, tell: impl FnOnce(&dyn Probe) -> T) -> Option<T> {
+        match catch_unwind(AssertUnwindSafe(|| tell(&*self.probe))) {
+            Ok(answer) => Some(answer),
+            Err(panic) => {
+                let failure = Failure::from_panic(panic);
+                log(Level::ERROR, move |at_ms| {
+                    tracing::error!(target: "overwatch::probe", at_ms, "the probe's {what} {failure}");
+                });
+                None
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the supervisor shares with components, reporters and handles.
 
 use std::collections::BTreeMap;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -148,6 +148,12 @@ impl Shared {
 
     pub(super) fn set_slot(&self, component: ComponentId, slot: Slot) {
         self.slots[component.index()].store(slot as u8, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_slots(&self, components: Range<u32>, slot: Slot) {
+        for component in components.map(ComponentId) {
+            self.set_slot(component, slot);
+        }
     }
 
     pub(super) fn set_alive(&self, component: ComponentId, alive: bool) {

@@ -43,9 +43,9 @@ const PLAIN_AT_ONCE: usize = 32;
 const A_FEW_REPORTS: usize = 8;
 /// How long the end of the probe's last call is waited for where the run is halted.
 const HALTED_WITHIN: Duration = Duration::from_millis(100);
-/// The most effects of one step besides one for each component of a stage. See
+/// The most effects of one step besides aborts. See
 /// [`Machine::handle`](crate::machine::Machine::handle).
-const EFFECTS_BESIDES: usize = 8;
+const EFFECTS_BESIDES: usize = 9;
 
 pub(super) struct Supervisor {
     shared: Arc<Shared>,
@@ -82,9 +82,6 @@ pub(super) struct Supervisor {
     /// The level that was published.
     level: u32,
     hold_off_due: Option<Instant>,
-    /// The hold-off is over, and an observation of this [number](Seen::hurries) or a later one is waited
-    /// for: then the machine is told of both.
-    hold_off_over: Option<u64>,
     stage_due: Option<Instant>,
     /// When the lease runs out that the last renewal was about, on the watchdog's clock.
     lease_due: Option<std::time::Instant>,
@@ -171,7 +168,6 @@ impl Supervisor {
             cause: Cause::Boot,
             level: 0,
             hold_off_due: None,
-            hold_off_over: None,
             stage_due: None,
             lease_due: None,
             dependency: None,
@@ -244,7 +240,7 @@ impl Supervisor {
             self.step(event);
             return;
         }
-        let Route { real, shadow } = Observed::route(event.input, self.machine.session());
+        let Route { real, shadow } = Observed::route(event.input, &self.machine);
         if let (Some(observed), Some(input)) = (&mut self.observed, shadow) {
             // Nothing is done in observe-only that could be late.
             event.detail.await_text(self.service.is_none());
@@ -329,21 +325,11 @@ impl Supervisor {
             _ => {}
         }
         self.tell_probe_of_phase();
-        let starts = effects
-            .iter()
-            .any(|effect| matches!(effect, Effect::Start { .. }));
-        if starts {
-            self.expect_answers(&effects);
-        }
         self.carry_out(&effects);
-        if !starts {
-            // A stop does not wait for memory.
-            self.expect_answers(&effects);
-        }
         self.note_slots(&input);
 
         // All is done. From here on it is told.
-        if self.fatal.is_none() {
+        if self.fatal.is_none() && matches!(input, Input::Failing { fatal: true, .. }) {
             self.fatal = detail.fatal_observation();
         }
         self.record(Some(input), Some(step), &effects);
@@ -372,10 +358,10 @@ impl Supervisor {
 
     /// Makes room for what a large stage will answer: whoever answers holds up the others while it
     /// does that itself.
-    fn expect_answers(&mut self, effects: &[Effect]) {
-        if effects.len() > A_FEW {
-            self.shared.mailbox.make_room(effects.len());
-            self.answers.reserve(effects.len());
+    fn expect_answers(&mut self, answers: usize) {
+        if answers > A_FEW {
+            self.shared.mailbox.make_room(answers);
+            self.answers.reserve(answers);
         }
     }
 
@@ -430,7 +416,8 @@ impl Supervisor {
             && !self.machine.is_armed(Timer::HoldOff)
             && let Some(session) = self.machine.session()
         {
-            self.step(Input::Alive { session }.into());
+            let round = self.machine.round();
+            self.step(Input::Alive { session, round }.into());
         }
     }
 

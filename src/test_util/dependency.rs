@@ -114,7 +114,9 @@ impl Probe for DependencyProbe {
         }
     }
 
-    fn hurry(&self) {
+    fn hurry(&self) -> bool {
         self.hurry.notify_waiters();
+        // What it returns is what the switch says at that moment.
+        true
     }
 }

@@ -122,6 +122,15 @@ impl Tape {
         }
     }
 
+    /// What was observed began in other rounds.
+    fn change_rounds(&mut self, change: fn(u64) -> u64) {
+        for turn in &mut self.0 {
+            if let Some(Input::Alive { round, .. }) = &mut turn.input {
+                *round = change(*round);
+            }
+        }
+    }
+
     /// The run ends with the first turn that fits.
     fn end_with(&mut self, wanted: impl Fn(&Turn) -> bool) {
         let at = self.0.iter().position(wanted).expect("such a turn");
@@ -175,18 +184,12 @@ fn fired(timer: Timer) -> impl Fn(&Turn) -> bool {
     move |turn| turn.input == Some(Input::Fired(timer))
 }
 
-const fn stop(component: u32, epoch: u64) -> Effect {
-    Effect::Stop {
-        component: ComponentId(component),
-        epoch,
-    }
+const fn stop(stage: u16, epoch: u64) -> Effect {
+    Effect::StopStage { stage, epoch }
 }
 
-const fn start(component: u32, epoch: u64) -> Effect {
-    Effect::Start {
-        component: ComponentId(component),
-        epoch,
-    }
+const fn start(stage: u16, epoch: u64) -> Effect {
+    Effect::StartStage { stage, epoch }
 }
 
 const fn arm(timer: Timer, after: u64) -> Effect {

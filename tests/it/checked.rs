@@ -280,7 +280,13 @@ fn runs_that_differ_in_what_only_grows_are_equal_when_made_relative() {
     // They go on as the first session, epoch and outage would.
     for checked in [&mut young, &mut old] {
         let mut effects = Vec::new();
-        for input in [Input::Alive { session: 1 }, report(Class::Critical, 1)] {
+        for input in [
+            Input::Alive {
+                session: 1,
+                round: 0,
+            },
+            report(Class::Critical, 1),
+        ] {
             let step = checked.handle(ms(0), input, &mut effects);
             assert!(step.is_ok(), "{step:?}");
         }

@@ -39,7 +39,7 @@ fn tiny_fenced(stages: &[usize]) -> Arc<Plan> {
 }
 
 /// Everything that a world can tell a machine of one component, written apart from the explorer's
-/// own list. The present epoch and session are 1; `#1` does not exist.
+/// own list. The present epoch, session and round are 1; `#1` does not exist.
 fn all_inputs(plan: &Plan) -> HashSet<Input> {
     let classes = [
         Class::Component,
@@ -61,8 +61,15 @@ fn all_inputs(plan: &Plan) -> HashSet<Input> {
     ]);
     inputs.extend(Timer::ALL.map(Input::Fired));
     for number in 0..=2 {
-        inputs.insert(Input::Alive { session: number });
-        inputs.insert(Input::Failing { session: number });
+        for (session, round) in [(number, 1), (1, number)] {
+            inputs.insert(Input::Alive { session, round });
+        }
+        for fatal in [false, true] {
+            inputs.insert(Input::Failing {
+                session: number,
+                fatal,
+            });
+        }
         let epoch = number;
         for class in classes {
             let reporters = components.iter().map(|&id| Some(ComponentId(id)));

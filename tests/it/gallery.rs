@@ -335,10 +335,10 @@ fn how_a_step_breaks_a_law_is_told() {
     let refuted = exhibit("halts after any trip").refuted();
     expect![[r#"
         L18: Halted(Fatal), but what was wanted is Monitor
-        after boot (the present epoch and session have the number 1):
-          Alive { session: 1 }
+        after boot (the present epoch, session and round have the number 1):
+          Alive { session: 1, round: 1 }
               Arm { timer: Silence, after: 2ms }
-              Start { component: ComponentId(0), epoch: 2 }
+              StartStage { stage: 0, epoch: 2 }
               Arm { timer: Stage, after: 2ms }
             -> Restarting (recovered)
             in Restarting { stage: 0, waiting: 1 }
@@ -351,7 +351,7 @@ fn how_a_step_breaks_a_law_is_told() {
           Report { component: Some(ComponentId(0)), epoch: 1, class: Component, count: 1 }
               Ready(false)
               OutageOpened { outage: 2, cause: Report { component: Some(ComponentId(0)), class: Component } }
-              Stop { component: ComponentId(0), epoch: 1 }
+              StopStage { stage: 0, epoch: 1 }
               Arm { timer: Stage, after: 1ms }
             -> ShuttingDown (report)
             in ShuttingDown { stage: 0, step: Stopping, then: Halt(Fatal) }
@@ -370,19 +370,19 @@ fn how_a_world_that_is_well_never_recovers_is_told() {
     let refuted = exhibit("each observation that is one too many voids the run").refuted();
     expect![[r#"
         L6: the world is well, and yet it may never recover
-        after boot (the present epoch and session have the number 1):
+        after boot (the present epoch, session and round have the number 1):
           Report { component: None, epoch: 1, class: Component, count: 1 }
             in Monitoring { evidence: 0, done: false }
-          Alive { session: 1 }
+          Alive { session: 1, round: 1 }
               Arm { timer: Silence, after: 2ms }
               Arm { timer: HoldOff, after: 1ms }
             in Monitoring { evidence: 1, done: false }
         and then, over and over:
-          Alive { session: 1 }
+          Alive { session: 1, round: 1 }
               Arm { timer: Silence, after: 2ms }
               Disarm { timer: HoldOff }
             in Monitoring { evidence: 0, done: false }
-          Alive { session: 1 }
+          Alive { session: 1, round: 1 }
               Arm { timer: Silence, after: 2ms }
               Arm { timer: HoldOff, after: 1ms }
             in Monitoring { evidence: 1, done: false }

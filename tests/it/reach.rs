@@ -62,8 +62,9 @@ fn everything() -> Vec<String> {
     let effects = [
         "ready on",
         "ready off",
-        "start",
-        "stop",
+        "start stage",
+        "stop stage",
+        "ask",
         "abort",
         "open session",
         "close session",
@@ -146,11 +147,12 @@ impl Seen {
         match *effect {
             Effect::Ready(true) => self.note("ready on"),
             Effect::Ready(false) => self.note("ready off"),
-            Effect::Start { .. } => self.note("start"),
-            Effect::Stop { .. } => self.note("stop"),
+            Effect::StartStage { .. } => self.note("start stage"),
+            Effect::StopStage { .. } => self.note("stop stage"),
             Effect::Abort { .. } => self.note("abort"),
             Effect::OpenSession { .. } => self.note("open session"),
             Effect::CloseSession { .. } => self.note("close session"),
+            Effect::Ask { .. } => self.note("ask"),
             Effect::Arm { timer, .. } => self.note(format!("arm {timer}")),
             Effect::Disarm { timer } => self.note(format!("disarm {timer}")),
             Effect::OutageOpened { cause, .. } => {

@@ -61,6 +61,7 @@ impl Reference {
                 epoch: 0,
                 session: 0,
                 session_open: false,
+                round: 0,
                 outage: 0,
                 outage_open: true,
                 level: 0,
@@ -150,7 +151,16 @@ impl Reference {
                     None
                 }
             }
-            Input::Alive { session } | Input::Failing { session } => {
+            Input::Alive { session, round } => {
+                if !self.now.session_open || session != self.now.session {
+                    Some(Ignored::OtherSession)
+                } else if round > self.now.round {
+                    Some(Ignored::NotAwaited)
+                } else {
+                    None
+                }
+            }
+            Input::Failing { session, .. } => {
                 let present = self.now.session_open && session == self.now.session;
                 (!present).then_some(Ignored::OtherSession)
             }
@@ -208,7 +218,7 @@ impl Reference {
         let policy = plan.policy();
         match self.now.state {
             State::Monitoring { evidence, done } => match input {
-                Input::Alive { .. } => {
+                Input::Alive { round, .. } => {
                     self.arm_silence();
                     let mut done = done;
                     if !done && !self.is_armed(Timer::HoldOff) {
@@ -224,7 +234,7 @@ impl Reference {
                     let needed = policy.needed_evidence(self.now.level, self.now.blame);
                     let evidence = (evidence + 1).min(needed);
                     self.now.state = State::Monitoring { evidence, done };
-                    if done && evidence >= needed {
+                    if done && evidence >= needed && round == self.now.round {
                         self.now.epoch += 1;
                         let from_the_start = State::Restarting {
                             stage: 0,
@@ -233,6 +243,9 @@ impl Reference {
                         self.move_to(from_the_start, Cause::Recovered);
                         self.start_stage(0);
                     }
+                }
+                Input::Failing { fatal: true, .. } => {
+                    self.end(End::Halted(Why::Fatal), Cause::Failing);
                 }
                 Input::Failing { .. } => {
                     self.void_clean_run();
@@ -251,6 +264,9 @@ impl Reference {
                         evidence,
                         done: true,
                     };
+                    self.now.round += 1;
+                    let round = self.now.round;
+                    self.emit(Effect::Ask { round });
                 }
                 Input::Report {
                     component,
@@ -327,6 +343,7 @@ impl Reference {
                         _ => self.unwind(cause),
                     }
                 }
+                Input::Failing { fatal: true, .. } => self.unwind_for_good(Cause::Failing),
                 Input::Failing { .. } => self.unwind(Cause::Failing),
                 Input::Fired(Timer::Silence) => self.unwind(Cause::Silence),
                 Input::Fired(Timer::Stage) => self.unwind(Cause::StartOverdue),
@@ -345,6 +362,9 @@ impl Reference {
                     Some(after) => self.arm(Timer::Fence, after),
                     None => self.trip(Cause::Fence),
                 },
+                Input::Failing { fatal: true, .. } => {
+                    self.leave_running(Cause::Failing, Then::Halt(Why::Fatal));
+                }
                 Input::Failing { .. } => {
                     self.now.blame = Blame::Dependency;
                     self.suspect(suspicion, 1, Cause::Failing);
@@ -481,6 +501,9 @@ impl Reference {
                 Input::Alive { .. } => self.arm_silence(),
                 // The lease is kept until its owner stops, but nothing is to be started under it.
                 Input::LeaseRenewed { .. } => {}
+                Input::Failing { fatal: true, .. } => {
+                    self.go_on_to(then.max(Then::Halt(Why::Fatal)));
+                }
                 Input::Failing { .. } => self.blame(true),
                 Input::Fired(Timer::Silence) => {
                     self.now.blame = Blame::Dependency;
@@ -564,12 +587,13 @@ impl Reference {
         let epoch = self.now.epoch;
         for component in components {
             self.set_slot(component, Slot::Starting);
-            self.emit(Effect::Start { component, epoch });
         }
+        let stage = stage as u16;
+        self.emit(Effect::StartStage { stage, epoch });
         self.arm(Timer::Stage, policy.start_deadline());
         // The owner may take the lease from this moment on.
         if let Some(owner) = self.plan.layout().lease_owner()
-            && self.plan.layout().stage_of(owner) == Some(stage)
+            && self.plan.layout().stage_of(owner) == Some(usize::from(stage))
             && let Some(fence) = policy.fence()
             && let Some(after) = self.plan.fence_after(fence.ttl())
         {
@@ -648,7 +672,10 @@ impl Reference {
         let plan = self.plan.clone();
         let policy = plan.policy();
         let was_ready = matches!(self.now.state, State::Running { .. });
-        self.blame(blames_dependency(cause));
+        // What is fatal ends the run, whoever is to blame.
+        if then != Then::Halt(Why::Fatal) {
+            self.blame(blames_dependency(cause));
+        }
         if then == Then::Monitor && !self.now.outage_open {
             self.now.outage += 1;
             self.now.outage_open = true;
@@ -705,9 +732,10 @@ impl Reference {
         for component in self.in_stage(stage) {
             if matches!(self.slot(component), Slot::Starting | Slot::Up) {
                 self.set_slot(component, Slot::Stopping);
-                self.emit(Effect::Stop { component, epoch });
             }
         }
+        let stage = stage as u16;
+        self.emit(Effect::StopStage { stage, epoch });
         self.arm(Timer::Stage, self.plan.policy().stop_deadline());
     }
 

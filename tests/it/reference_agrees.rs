@@ -67,7 +67,10 @@ fn reference_agrees_on_a_late_answer() -> Result<(), TestCaseError> {
         let (epoch, how) = (1, How::Failed(class));
         let [low, high] = [ComponentId(0), ComponentId(1)];
         for input in [
-            Input::Alive { session: 1 },
+            Input::Alive {
+                session: 1,
+                round: 0,
+            },
             Input::Up {
                 component: low,
                 epoch,
@@ -248,6 +251,14 @@ impl AnyInput {
         let component = ComponentId(self.component);
         let epoch = near(machine.epoch());
         let session = near(machine.session().unwrap_or_default());
+        // A round off by one, or a session, and seldom both.
+        let round = machine
+            .round()
+            .saturating_add_signed(match self.remaining % 8 {
+                0 => -1,
+                1 => 1,
+                _ => 0,
+            });
         let class = self.class;
         let how = match self.how {
             0 => How::Returned,
@@ -256,7 +267,7 @@ impl AnyInput {
         };
         match self.kind {
             0..6 => Input::Up { component, epoch },
-            6..12 => Input::Alive { session },
+            6..12 => Input::Alive { session, round },
             12..18 => Input::Fired(self.timer),
             18..22 => Input::Gone {
                 component,
@@ -274,7 +285,10 @@ impl AnyInput {
                 class,
                 count: self.count,
             },
-            25 => Input::Failing { session },
+            25 => Input::Failing {
+                session,
+                fatal: self.count == 0,
+            },
             26 => Input::LeaseRenewed {
                 epoch,
                 remaining: ms(self.remaining),

@@ -55,6 +55,7 @@ proptest! {
 struct Numbers {
     epoch: u64,
     session: u64,
+    round: u64,
     outage: u64,
 }
 
@@ -64,6 +65,7 @@ impl Numbers {
         Self {
             epoch: snapshot.epoch,
             session: snapshot.session,
+            round: snapshot.round,
             outage: snapshot.outage,
         }
     }
@@ -75,9 +77,11 @@ impl Numbers {
             | Input::Exited { epoch, .. }
             | Input::Gone { epoch, .. }
             | Input::LeaseRenewed { epoch, .. } => *epoch = next_to(*epoch, self.epoch),
-            Input::Alive { session } | Input::Failing { session } => {
+            Input::Alive { session, round } => {
                 *session = next_to(*session, self.session);
+                *round = next_to(*round, self.round);
             }
+            Input::Failing { session, .. } => *session = next_to(*session, self.session),
             Input::Fired(_)
             | Input::Shutdown
             | Input::Drain
@@ -91,12 +95,13 @@ impl Numbers {
 
     fn effect(self, mut effect: Effect) -> Effect {
         match &mut effect {
-            Effect::Start { epoch, .. }
-            | Effect::Stop { epoch, .. }
+            Effect::StartStage { epoch, .. }
+            | Effect::StopStage { epoch, .. }
             | Effect::Abort { epoch, .. } => *epoch = next_to(*epoch, self.epoch),
             Effect::OpenSession { session } | Effect::CloseSession { session } => {
                 *session = next_to(*session, self.session);
             }
+            Effect::Ask { round } => *round = next_to(*round, self.round),
             Effect::OutageOpened { outage, .. } => *outage = next_to(*outage, self.outage),
             Effect::OutageClosed(record) => record.outage = next_to(record.outage, self.outage),
             Effect::Ready(_) | Effect::Arm { .. } | Effect::Disarm { .. } | Effect::Ended(_) => {}

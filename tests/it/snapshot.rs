@@ -42,6 +42,7 @@ fn at(state: State, slots: [Slot; 3], armed: &[Timer]) -> Snapshot {
         epoch: 7,
         session: 7,
         session_open: armed.contains(&Silence),
+        round: 7,
         outage: 7,
         outage_open: !matches!(state, State::Running { .. } | State::Ended(_)),
         level: 0,
@@ -151,12 +152,13 @@ fn a_snapshot_names_each_component() {
 
 #[test]
 fn what_only_grows_has_room_to_grow() {
-    let set: [fn(&mut Snapshot, u64); 7] = [
+    let set: [fn(&mut Snapshot, u64); 8] = [
         |snapshot, n| snapshot.epoch = n,
         |snapshot, n| snapshot.session = n,
         |snapshot, n| snapshot.outage = n,
         |snapshot, n| snapshot.hold_offs = n,
         |snapshot, n| snapshot.record.reports = n,
+        |snapshot, n| snapshot.round = n,
         |snapshot, n| snapshot.record.stale_reports = n,
         |snapshot, n| snapshot.record.failed_starts = n,
     ];

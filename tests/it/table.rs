@@ -16,7 +16,7 @@ use overwatch::policy::{Blame, ComponentId, Plan, PolicyBuilder};
 
 use crate::world::{fenced, ms, plan, small_policy, small_tuning};
 
-/// The present epoch, session and outage in every row.
+/// The present epoch, session, round and outage in every row.
 const NOW: u64 = 7;
 
 /// `#0` below `#1` and `#2`.
@@ -52,6 +52,7 @@ fn row(name: &'static str, state: State, slots: [Slot; 3], armed: &[Timer]) -> R
         epoch: NOW,
         session: NOW,
         session_open: armed.contains(&Timer::Silence),
+        round: NOW,
         outage: NOW,
         outage_open: !matches!(state, State::Running { .. } | State::Ended(_)),
         level: 0,
@@ -393,9 +394,12 @@ fn inputs() -> Vec<(String, Input)> {
         );
     }
     for (when, session) in [("", NOW), (" past", NOW - 1), (" future", NOW + 1)] {
-        add(format!("alive{when}"), Input::Alive { session });
-        add(format!("failing{when}"), Input::Failing { session });
+        add(format!("alive{when}"), alive(session, NOW));
+        add(format!("failing{when}"), failing(session, false));
     }
+    add("alive of a past round".into(), alive(NOW, NOW - 1));
+    add("alive of a future round".into(), alive(NOW, NOW + 1));
+    add("failing fatally".into(), failing(NOW, true));
     add("up #0".into(), up(0, NOW));
     add("up #2".into(), up(2, NOW));
     add("up #9".into(), up(9, NOW));
@@ -525,14 +529,23 @@ fn cause_in_words(cause: Cause) -> String {
     )
 }
 
+fn alive(session: u64, round: u64) -> Input {
+    Input::Alive { session, round }
+}
+
+fn failing(session: u64, fatal: bool) -> Input {
+    Input::Failing { session, fatal }
+}
+
 fn effect_in_words(effect: &Effect) -> String {
     match *effect {
         Effect::Ready(on) => format!("ready {}", if on { "on" } else { "off" }),
-        Effect::Start { component, epoch } => format!("start {component}{}", at(epoch)),
-        Effect::Stop { component, epoch } => format!("stop {component}{}", at(epoch)),
+        Effect::StartStage { stage, epoch } => format!("start stage {stage}{}", at(epoch)),
+        Effect::StopStage { stage, epoch } => format!("stop stage {stage}{}", at(epoch)),
         Effect::Abort { component, epoch } => format!("abort {component}{}", at(epoch)),
         Effect::OpenSession { session } => format!("open session{}", at(session)),
         Effect::CloseSession { session } => format!("close session{}", at(session)),
+        Effect::Ask { round } => format!("ask{}", at(round)),
         Effect::Arm { timer, after } => format!("arm {timer} {after:?}"),
         Effect::Disarm { timer } => format!("disarm {timer}"),
         Effect::OutageOpened { outage, .. } => format!("open outage{}", at(outage)),

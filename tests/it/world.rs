@@ -117,12 +117,23 @@ pub(crate) fn small_fence() -> Fence {
     Fence::new(ms(120), ms(10)).with_margin(ms(2))
 }
 
+/// An observation of this session, begun after the last one that was asked for.
+pub(crate) fn alive(machine: &Machine, session: u64) -> Input {
+    let round = machine.round();
+    Input::Alive { session, round }
+}
+
+pub(crate) fn failing(session: u64) -> Input {
+    let fatal = false;
+    Input::Failing { session, fatal }
+}
+
 pub(crate) fn starts(effect: &Effect) -> bool {
-    matches!(effect, Effect::Start { .. })
+    matches!(effect, Effect::StartStage { .. })
 }
 
 pub(crate) fn stops(effect: &Effect) -> bool {
-    matches!(effect, Effect::Stop { .. })
+    matches!(effect, Effect::StopStage { .. })
 }
 
 /// Every switch of the policy that changes behaviour, at random.
@@ -316,11 +327,11 @@ impl World {
             Action::AnswerAll => self.answer_all(),
             Action::Alive => {
                 let session = self.machine().session().unwrap_or_default();
-                self.input(Input::Alive { session })
+                self.input(alive(self.machine(), session))
             }
             Action::Fail => {
                 let session = self.machine().session().unwrap_or_default();
-                self.input(Input::Failing { session })
+                self.input(failing(session))
             }
             Action::Noise(noise) => self.input(self.noise(noise)),
             Action::Command(command) => self.input(match command {
@@ -484,11 +495,17 @@ impl World {
                 class,
                 count: noise.detail % 3,
             },
-            4 => Input::Alive {
+            4 if noise.detail.is_multiple_of(2) => Input::Alive {
                 session: near(self.machine().session().unwrap_or_default()),
+                round: self.machine().round(),
+            },
+            4 => Input::Alive {
+                session: self.machine().session().unwrap_or_default(),
+                round: near(self.machine().round()),
             },
             5 => Input::Failing {
                 session: near(self.machine().session().unwrap_or_default()),
+                fatal: noise.detail.is_multiple_of(32),
             },
             9 => Input::Frozen,
             6 if !self.timed => Input::Fired(Timer::ALL[noise.detail as usize % Timer::ALL.len()]),
@@ -553,10 +570,9 @@ impl World {
 
     /// What [`Machine::handle`] promises to a caller that wants no allocation.
     fn demand_few_effects(&self) {
-        let layout = self.machine().plan().layout();
-        let widest = (0..layout.stages()).map(|stage| layout.stage(stage).len());
-        let most = widest.max().unwrap_or_default() + 8;
-        assert!(self.effects.len() <= most, "{:?}", self.effects);
+        let aborts = |effect: &&Effect| matches!(effect, Effect::Abort { .. });
+        let late = self.effects.iter().filter(aborts).count();
+        assert!(self.effects.len() <= late + 9, "{:?}", self.effects);
     }
 
     /// Keeps the timers and notes the questions.
@@ -565,11 +581,12 @@ impl World {
             match *effect {
                 Effect::Arm { timer, after } => self.due[timer.index()] = Some(self.now + after),
                 Effect::Disarm { timer } => self.due[timer.index()] = None,
-                Effect::Start { component, epoch }
-                | Effect::Stop { component, epoch }
-                | Effect::Abort { component, epoch } => {
-                    self.open.push((component, epoch));
+                // Who is gone already is asked in vain, which an answer sees.
+                Effect::StartStage { stage, epoch } | Effect::StopStage { stage, epoch } => {
+                    let ids = self.checked.machine().plan().layout().stage(stage.into());
+                    self.open.extend(ids.map(|id| (ComponentId(id), epoch)));
                 }
+                Effect::Abort { component, epoch } => self.open.push((component, epoch)),
                 _ => {}
             }
         }

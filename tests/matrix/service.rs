@@ -133,8 +133,8 @@ impl Probe for Recorded {
         self.probe.check(policy)
     }
 
-    fn hurry(&self) {
-        self.probe.hurry();
+    fn hurry(&self) -> bool {
+        self.probe.hurry()
     }
 
     fn proving(&self, on: bool) {

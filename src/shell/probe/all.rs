@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::mem;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -40,7 +39,7 @@ pub fn all(probes: impl IntoIterator<Item = Box<dyn Probe>>) -> All {
     All {
         probes: probes.into_iter().map(Arc::from).collect(),
         kept: Mutex::default(),
-        hurried: AtomicBool::new(false),
+        hurried: Mutex::default(),
     }
 }
 
@@ -50,8 +49,9 @@ pub struct All {
     /// What was under way when the last observation was told, and when that was; nothing if the call
     /// was dropped.
     kept: Mutex<Option<(Instant, Vec<Part>)>>,
-    /// Whether one more observation is wanted: what was seen before is not good enough.
-    hurried: AtomicBool,
+    /// One more observation is wanted, and what was seen before is not good enough: for each probe
+    /// whether a call of it that is pending observes anew.
+    hurried: Mutex<Option<Vec<bool>>>,
 }
 
 /// One of the probes, and the call of it that is under way.
@@ -60,6 +60,8 @@ struct Part {
     pending: Option<Pending>,
     /// Whether it was seen alive in this round.
     alive: bool,
+    /// Whether the call that is under way began before one more observation was asked for.
+    is_old: bool,
 }
 
 type Pending = Pin<Box<dyn Future<Output = Observation> + Send>>;
@@ -70,7 +72,14 @@ impl Part {
             probe: Arc::clone(probe),
             pending: None,
             alive: false,
+            is_old: false,
         }
+    }
+
+    /// One more observation is wanted. `anew` if the call that is under way is one.
+    fn hurried(&mut self, anew: bool) {
+        self.alive = false;
+        self.is_old = self.pending.is_some() && !anew;
     }
 
     /// Goes on with it, and returns what is failing. One that is alive is observed further, or its
@@ -83,11 +92,16 @@ impl Part {
             let Poll::Ready(observation) = pending.as_mut().poll(cx) else {
                 return Poll::Pending;
             };
+            let was_old = mem::take(&mut self.is_old);
             if !matches!(observation, Observation::Alive { .. }) {
                 self.pending = None;
                 return Poll::Ready(observation);
             }
-            self.alive = true;
+            if was_old {
+                self.probe.hurry();
+            } else {
+                self.alive = true;
+            }
             self.pending = Some(observe(&self.probe, PACE));
         }
     }
@@ -116,8 +130,10 @@ impl Probe for All {
             part.alive = false;
         }
         let observation = poll_fn(|cx| {
-            if self.hurried.swap(false, Ordering::AcqRel) {
-                parts.iter_mut().for_each(|part| part.alive = false);
+            if let Some(anew) = lock(&self.hurried).take() {
+                for (part, anew) in parts.iter_mut().zip(anew) {
+                    part.hurried(anew);
+                }
             }
             for part in &mut parts {
                 if let Poll::Ready(failing) = part.poll(cx) {
@@ -137,11 +153,11 @@ impl Probe for All {
         observation
     }
 
-    fn hurry(&self) {
-        self.hurried.store(true, Ordering::Release);
-        for probe in &self.probes {
-            probe.hurry();
-        }
+    fn hurry(&self) -> bool {
+        let anew = self.probes.iter().map(|probe| probe.hurry()).collect();
+        *lock(&self.hurried) = Some(anew);
+        // It counts only what its parts observe from here on.
+        true
     }
 
     fn proving(&self, on: bool) {

@@ -74,8 +74,12 @@ impl<P: Probe> Probe for Isolated<P> {
         observed.unwrap_or_else(|_| Observation::failing("the thread of the probe has ended"))
     }
 
-    fn hurry(&self) {
-        self.tell(|probe| probe.hurry());
+    fn hurry(&self) -> bool {
+        self.tell(|probe| {
+            probe.hurry();
+        });
+        // On its own thread a pending call may have come to its end by now.
+        false
     }
 
     fn proving(&self, on: bool) {

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -36,6 +37,7 @@ where
         within,
         check,
         last: Mutex::new(None),
+        checks: AtomicBool::new(false),
         hurry: Notify::new(),
     }
 }
@@ -48,7 +50,25 @@ pub struct Polled<F> {
     check: F,
     /// When the last call began, in whichever session.
     last: Mutex<Option<Instant>>,
+    /// Whether it is under way.
+    checks: AtomicBool,
     hurry: Notify,
+}
+
+/// A call that is under way, until this is dropped.
+struct Checking<'a>(&'a AtomicBool);
+
+impl<'a> Checking<'a> {
+    fn begin(checks: &'a AtomicBool) -> Self {
+        checks.store(true, Ordering::Release);
+        Self(checks)
+    }
+}
+
+impl Drop for Checking<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 /// What a check answers within a time. A wake-up that comes far too late, since the process or its
@@ -86,6 +106,7 @@ where
         }
         let began = Instant::now();
         *lock(&self.last) = Some(began);
+        let _checking = Checking::begin(&self.checks);
         match answer(self.within, (self.check)()).await {
             Some(Ok(())) => Observation::alive(format!("answered in {:.1?}", began.elapsed())),
             Some(Err(failure)) => Observation::failing(failure.to_string()),
@@ -93,9 +114,10 @@ where
         }
     }
 
-    fn hurry(&self) {
-        // Waiters only: a hurry is for the pause that is under way, not for a later one.
-        self.hurry.notify_waiters();
+    fn hurry(&self) -> bool {
+        // The pause that is under way is cut short, or the next one if a check is.
+        self.hurry.notify_one();
+        !self.checks.load(Ordering::Acquire)
     }
 
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {

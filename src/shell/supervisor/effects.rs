@@ -16,14 +16,15 @@ impl Supervisor {
         for effect in effects {
             match *effect {
                 Effect::Ready(ready) => self.shared.set_ready(ready),
-                Effect::Start { component, epoch } => self.start(component, epoch),
-                Effect::Stop { component, .. } => self.stop(component),
+                Effect::StartStage { stage, epoch } => self.start(stage, epoch),
+                Effect::StopStage { stage, .. } => self.stop(stage),
                 Effect::Abort { component, .. } => self.abort(component),
                 // In observe-only the shadow has the probe.
-                Effect::OpenSession { .. } | Effect::CloseSession { .. }
+                Effect::OpenSession { .. } | Effect::CloseSession { .. } | Effect::Ask { .. }
                     if self.observed.is_some() => {}
                 Effect::OpenSession { session } => self.sessions.open(session),
                 Effect::CloseSession { .. } => self.sessions.close(),
+                Effect::Ask { round } => self.sessions.ask(round),
                 Effect::Arm { timer, after } => {
                     let due = self.timers.arm(timer, after);
                     self.note_due(timer, Some(due));
@@ -41,37 +42,31 @@ impl Supervisor {
 
     fn note_due(&mut self, timer: Timer, due: Option<Instant>) {
         match timer {
-            Timer::HoldOff => {
-                self.hold_off_due = due;
-                self.hold_off_over = None;
-            }
+            Timer::HoldOff => self.hold_off_due = due,
             Timer::Stage => self.stage_due = due,
             _ => {}
         }
     }
 
-    fn start(&mut self, component: ComponentId, epoch: u64) {
-        let layout = self.shared.plan.layout();
-        let stage = layout.stage_of(component).unwrap_or_default();
-        let components = layout.stage(stage);
-        if components.start == component.0 {
-            // The first of its stage.
-            let run = StageRun::new(epoch, components.clone(), Arc::clone(&self.shared));
-            if let Some(last) = self.stages[stage].replace(run) {
-                // What is left of it may be the user's.
-                discard(last);
-            }
-            self.shared.epoch.store(epoch, Ordering::Release);
+    fn start(&mut self, stage: u16, epoch: u64) {
+        let stage = usize::from(stage);
+        let plan = Arc::clone(&self.shared.plan);
+        let components = plan.layout().stage(stage);
+        self.expect_answers(components.len());
+        let run = StageRun::new(epoch, components.clone(), Arc::clone(&self.shared));
+        if let Some(last) = self.stages[stage].replace(run) {
+            // What is left of it may be the user's.
+            discard(last);
         }
-        self.shared.set_slot(component, Slot::Starting);
-        if layout.lease_owner() == Some(component)
-            && let Some(fence) = self.shared.plan.policy().fence()
+        self.shared.epoch.store(epoch, Ordering::Release);
+        self.shared.set_slots(components.clone(), Slot::Starting);
+        let owner = plan.layout().lease_owner();
+        if owner.is_some_and(|owner| components.contains(&owner.0))
+            && let Some(fence) = plan.policy().fence()
         {
             self.watch_fence(Some(std::time::Instant::now() + fence.ttl()));
         }
-        // With the last of them: one step starts all of a stage.
         if let Some(stage) = &self.stages[stage]
-            && components.end == component.0 + 1
             && let Some(runtime) = self.shared.runtime()
         {
             stage.starter(&self.components, runtime).start();
@@ -84,13 +79,21 @@ impl Supervisor {
         self.stages[stage].as_ref()
     }
 
-    fn stop(&mut self, component: ComponentId) {
-        self.shared.set_slot(component, Slot::Stopping);
-        if let Some(stage) = self.stage_of(component) {
-            // All but the first call change nothing.
-            let within = self.shared.plan.policy().stop_deadline();
+    fn stop(&mut self, stage: u16) {
+        let stage = usize::from(stage);
+        let within = self.shared.plan.policy().stop_deadline();
+        if let Some(stage) = &self.stages[stage] {
             stage.stop(self.cause, within);
         }
+        let mut awaited = 0;
+        for component in self.shared.plan.layout().stage(stage).map(ComponentId) {
+            if self.machine.slot(component) == Slot::Stopping {
+                self.shared.set_slot(component, Slot::Stopping);
+                awaited += 1;
+            }
+        }
+        // A stop does not wait for memory.
+        self.expect_answers(awaited);
     }
 
     fn abort(&mut self, component: ComponentId) {

@@ -3,8 +3,6 @@
 //! Component answers and lease renewals, timers that are due, commands, observations, reports.
 //! Answers come first because an answer that is already there must not lose against its own
 //! deadline; for the same reason an observation that is already there goes before the silence timer.
-//! The end of a hold-off is told together with the first observation made after it, so that no earlier
-//! one opens the gate.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -232,12 +230,6 @@ impl Supervisor {
             }
         }
         self.timers.disarm(timer);
-        if timer == Timer::HoldOff && self.observed.is_none() {
-            // What was seen before proves too little. From here on only the next observation is waited
-            // for, and the machine is told when that is there.
-            self.hold_off_over = Some(self.sessions.hurry());
-            return None;
-        }
         // In observe-only the real machine hears nothing of the dependency: its silence means nothing.
         let detail = if timer == Timer::Silence && self.observed.is_none() {
             Detail::Silence
@@ -281,12 +273,7 @@ impl Supervisor {
             Some(seen) => seen,
             None => self.seen.try_recv().ok()?,
         };
-        if self.hold_off_over.is_some_and(|over| over <= seen.hurries) {
-            self.hold_off_over = None;
-            self.observation = Some(seen);
-            return Some(Input::Fired(Timer::HoldOff).into());
-        }
-        let session = seen.session;
+        let (session, round) = (seen.session, seen.round);
         let current = match &self.observed {
             Some(observed) => observed.session(),
             None => self.machine.session(),
@@ -299,17 +286,8 @@ impl Supervisor {
             {
                 return None;
             }
-            Observation::Alive { .. } => Input::Alive { session },
-            // In observe-only nothing that the probe says ends the run.
-            Observation::Failing { fatal: true, .. } if current && self.observed.is_none() => {
-                Input::Report {
-                    component: None,
-                    epoch: self.machine.epoch(),
-                    class: Class::Fatal,
-                    count: 1,
-                }
-            }
-            Observation::Failing { .. } => Input::Failing { session },
+            Observation::Alive { .. } => Input::Alive { session, round },
+            &Observation::Failing { fatal, .. } => Input::Failing { session, fatal },
         };
         let detail = if current {
             Detail::Observed(seen.observation)

@@ -51,7 +51,10 @@ fn l5_stale_is_inert() {
     let stale = [
         report(Class::Critical, 0),
         report(Class::Critical, 9),
-        Input::Failing { session: 9 },
+        Input::Failing {
+            session: 9,
+            fatal: false,
+        },
         Input::Fired(Timer::HoldOff),
         Input::Up {
             component: ComponentId(1),

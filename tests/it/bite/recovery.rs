@@ -9,10 +9,28 @@ fn l4_proven_recovery() {
     life.bites(Law::L4, |tape| {
         *tape.effect(arms(Timer::HoldOff)) = arm(Timer::HoldOff, 29)
     });
-    life.bites(Law::L4, |tape| tape.drop_turn(fired(Timer::HoldOff)));
+    life.bites(Law::L4, |tape| {
+        tape.drop_turn(fired(Timer::HoldOff));
+        tape.change_rounds(|round| round.saturating_sub(1));
+    });
+    // What opens the gate began before it was asked for.
+    life.bites(Law::L4, |tape| {
+        tape.change_rounds(|round| round.saturating_sub(1))
+    });
+    // One more is asked for too soon, or twice the same.
+    life.bites(Law::L4, |tape| {
+        let counting = tape.asked(arms(Timer::HoldOff));
+        counting.effects.push(Effect::Ask { round: 1 });
+    });
+    life.bites(Law::L4, |tape| {
+        *tape.effect(|effect| *effect == Effect::Ask { round: 2 }) = Effect::Ask { round: 1 };
+    });
     // A failure in the middle of the clean run.
     life.bites(Law::L4, |tape| {
-        let failing = Input::Failing { session: 2 };
+        let failing = Input::Failing {
+            session: 2,
+            fatal: false,
+        };
         tape.insert_before(fired(Timer::HoldOff), failing, &[arm(Timer::Silence, 8)]);
     });
     // An operator's trip in the middle of it.
@@ -25,7 +43,13 @@ fn l4_proven_recovery() {
     });
     // A gap that no timer told of.
     life.bites(Law::L4, |tape| {
-        let in_session = |turn: &Turn| turn.input == Some(Input::Alive { session: 2 });
+        let in_session = |turn: &Turn| {
+            turn.input
+                == Some(Input::Alive {
+                    session: 2,
+                    round: 0,
+                })
+        };
         let first = tape.0.iter().position(in_session).expect("observed");
         tape.0[first + 1].elapsed += ms(8);
     });
@@ -113,6 +137,10 @@ fn l6_recovery_is_inevitable() {
         let silence = Input::Fired(Timer::Silence);
         tape.insert_before(fired(Timer::HoldOff), silence, &[close]);
     });
+    // The hold-off has passed, and nothing that opens the gate is asked for.
+    life.bites(Law::L6, |tape| {
+        tape.drop_effect(|effect| matches!(effect, Effect::Ask { .. }))
+    });
     // Every observation begins the hold-off anew.
     life.bites(Law::L6, |tape| {
         tape.asked(arms(Timer::HoldOff))
@@ -140,6 +168,10 @@ fn l13_no_hot_loop() {
         let last = tape.0.iter().rposition(turn_with(arms(Timer::HoldOff)));
         let last = &mut tape.0[last.expect("two outages")].effects;
         last.retain(|effect| !arms(Timer::HoldOff)(effect));
+        // So it never fires, and nothing more is asked for.
+        let fires = tape.0.iter().rposition(fired(Timer::HoldOff));
+        tape.0.remove(fires.expect("two outages"));
+        tape.change_rounds(|round| round.min(1));
     });
 }
 

@@ -55,7 +55,10 @@ fn l11_fence() {
             .position(fired(Timer::Fence))
             .expect("it ran out");
         tape.0.truncate(at);
-        let alive = Input::Alive { session: 1 };
+        let alive = Input::Alive {
+            session: 1,
+            round: 0,
+        };
         for _ in 0..20 {
             let effects = vec![arm(Timer::Silence, 8)];
             tape.0.push(Turn {
@@ -158,13 +161,8 @@ fn l16_no_delay() {
         );
         tape.insert_before(turn_with(ready_off), report(Class::Component, 1), &[]);
     });
-    // Not ready, but it stops nothing, or not all of the stage.
+    // Not ready, but it stops nothing.
     life.bites(Law::L16, |tape| tape.asked(ready_off).effects.truncate(1));
-    life.bites(Law::L16, |tape| {
-        let effects = &mut tape.asked(stops).effects;
-        let first = effects.iter().position(stops).expect("stops");
-        effects.remove(first);
-    });
     // What has proved itself for the whole window is not started.
     life.bites(Law::L16, |tape| {
         let again = |effect: &Effect| *effect == start(0, 2);
@@ -172,7 +170,14 @@ fn l16_no_delay() {
     });
     // A start goes on though the dependency fails.
     life.bites(Law::L16, |tape| {
-        tape.insert_before(turn_with(ready_on), Input::Failing { session: 1 }, &[]);
+        tape.insert_before(
+            turn_with(ready_on),
+            Input::Failing {
+                session: 1,
+                fatal: false,
+            },
+            &[],
+        );
     });
 }
 
@@ -186,7 +191,10 @@ fn l17_no_trip_without_cause() {
     // Below the threshold, or for nothing at all.
     for input in [
         report(Class::Component, 1),
-        Input::Alive { session: 1 },
+        Input::Alive {
+            session: 1,
+            round: 0,
+        },
         Input::Reset,
         Input::Resume,
     ] {

@@ -124,10 +124,12 @@ impl<'a> Walk<'a> {
             0..=59 => self.answer(),
             60..=119 => self.input(Input::Alive {
                 session: self.machine().session().unwrap_or_default(),
+                round: self.machine().round(),
             }),
             120..=124 => self.answer_all(),
             125..=129 => self.input(Input::Failing {
                 session: self.machine().session().unwrap_or_default(),
+                fatal: false,
             }),
             130..=139 => self.wait_for_next(),
             code @ 140..=171 => self.pass(ms(u64::from(code - 139))),
@@ -191,8 +193,17 @@ impl<'a> Walk<'a> {
                 class,
                 count: u32::from(detail / 4 % 4),
             },
-            4 if detail % 2 == 0 => Input::Alive { session },
-            4 => Input::Failing { session },
+            4 if detail % 2 == 0 => Input::Alive {
+                session,
+                round: self
+                    .machine()
+                    .round()
+                    .saturating_add_signed(off * i64::from(place % 2)),
+            },
+            4 => Input::Failing {
+                session,
+                fatal: detail % 4 == 3,
+            },
             _ => Input::LeaseRenewed {
                 epoch,
                 remaining: self.remaining(detail),
@@ -242,8 +253,14 @@ impl<'a> Walk<'a> {
                 class,
                 count: wild(bytes, &[0, 1, u32::MAX])?,
             },
-            5 if detail % 2 == 0 => Input::Alive { session: number },
-            5 => Input::Failing { session: number },
+            5 if detail % 2 == 0 => Input::Alive {
+                session: number,
+                round: wild(bytes, &[0, machine.round(), u64::MAX])?,
+            },
+            5 => Input::Failing {
+                session: number,
+                fatal: detail % 4 == 3,
+            },
             _ => Input::LeaseRenewed {
                 epoch: number,
                 remaining: wild(bytes, DURATIONS)?,
@@ -327,7 +344,8 @@ impl<'a> Walk<'a> {
         for _ in 0..rounds {
             self.answer_all();
             let session = self.machine().session().unwrap_or_default();
-            self.input(Input::Alive { session });
+            let round = self.machine().round();
+            self.input(Input::Alive { session, round });
             self.answer_all();
             let phase = self.phase();
             if phase == Phase::Running || phase.is_ended() {
@@ -424,9 +442,11 @@ impl<'a> Walk<'a> {
                     self.due[timer.index()] = Some(self.now.saturating_add(after));
                 }
                 Effect::Disarm { timer } => self.due[timer.index()] = None,
-                Effect::Start { component, epoch }
-                | Effect::Stop { component, epoch }
-                | Effect::Abort { component, epoch } => self.open.push_back((component, epoch)),
+                Effect::StartStage { stage, epoch } | Effect::StopStage { stage, epoch } => {
+                    let ids = self.checked.machine().plan().layout().stage(stage.into());
+                    self.open.extend(ids.map(|id| (ComponentId(id), epoch)));
+                }
+                Effect::Abort { component, epoch } => self.open.push_back((component, epoch)),
                 Effect::Ended(_) => (self.note)(format_args!("{effect:?}")),
                 _ => {}
             }

@@ -507,7 +507,8 @@ impl Life {
                 return;
             }
             let session = self.checked.machine().session().unwrap_or_default();
-            self.tell(Input::Alive { session });
+            let round = self.checked.machine().round();
+            self.tell(Input::Alive { session, round });
             if self.checked.machine().is_armed(Timer::HoldOff) {
                 self.tell(Input::Fired(Timer::HoldOff));
             }
@@ -527,15 +528,27 @@ impl Life {
                     self.checked.machine().plan()
                 );
             }
-            inputs.extend(self.effects.iter().filter_map(|effect| match *effect {
-                Effect::Start { component, epoch } => Some(Input::Up { component, epoch }),
-                Effect::Stop { component, epoch } => Some(Input::Gone {
-                    component,
-                    epoch,
-                    how: How::Returned,
-                }),
-                _ => None,
-            }));
+            let layout = self.checked.machine().plan().layout();
+            for effect in &self.effects {
+                match *effect {
+                    Effect::StartStage { stage, epoch } => {
+                        let up = |id| Input::Up {
+                            component: ComponentId(id),
+                            epoch,
+                        };
+                        inputs.extend(layout.stage(stage.into()).map(up));
+                    }
+                    Effect::StopStage { stage, epoch } => {
+                        let gone = |id| Input::Gone {
+                            component: ComponentId(id),
+                            epoch,
+                            how: How::Returned,
+                        };
+                        inputs.extend(layout.stage(stage.into()).map(gone));
+                    }
+                    _ => {}
+                }
+            }
         }
     }
 }

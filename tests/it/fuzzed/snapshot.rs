@@ -89,6 +89,7 @@ fn plausible(plan: &Plan, bytes: &mut Unstructured<'_>) -> Result<Snapshot> {
             failed_starts: number(bytes)?,
         },
         hold_offs: number(bytes)?,
+        round: (kept >> 3).into(),
     };
     // Which of two a component is, by its place.
     let either = |id: usize, set: Slot, unset: Slot| {
@@ -197,6 +198,7 @@ fn spoil(snapshot: &mut Snapshot, bytes: &mut Unstructured<'_>) -> Result<()> {
         }
         13 => snapshot.record.reports = number(bytes)?,
         14 => snapshot.record.stale_reports = number(bytes)?,
+        15 if odd => snapshot.round = number(bytes)?,
         15 => snapshot.hold_offs = number(bytes)?,
         _ => snapshot.state = any_state(value, bytes)?,
     }
@@ -232,10 +234,25 @@ fn any_state(value: u8, bytes: &mut Unstructured<'_>) -> Result<State> {
 fn every_input(machine: &Machine) -> Vec<Input> {
     let now = machine.epoch();
     let session = machine.session().unwrap_or_default();
+    let round = machine.round();
     let mut inputs = vec![
-        Input::Alive { session },
-        Input::Failing { session },
-        Input::Alive { session: u64::MAX },
+        Input::Alive { session, round },
+        Input::Failing {
+            session,
+            fatal: false,
+        },
+        Input::Failing {
+            session,
+            fatal: true,
+        },
+        Input::Alive {
+            session,
+            round: u64::MAX,
+        },
+        Input::Alive {
+            session: u64::MAX,
+            round,
+        },
         Input::Shutdown,
         Input::Drain,
         Input::Resume,

@@ -13,6 +13,7 @@ use overwatch::machine::{
 use overwatch::policy::ComponentId;
 
 use super::{Exhibit, arms, is_at_rest, is_starting, is_stopping, pair, surgery, swallow, wish};
+use crate::world::alive;
 
 pub(super) const EXHIBITS: &[Exhibit] = &[
     Exhibit::new(
@@ -78,7 +79,7 @@ fn d01(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
 fn d02(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
     match (input, machine.session()) {
         (Input::Fired(Timer::Silence), Some(session)) if machine.is_ready() => {
-            machine.handle(Input::Alive { session }, effects)
+            machine.handle(alive(machine, session), effects)
         }
         _ => machine.handle(input, effects),
     }

@@ -2,12 +2,12 @@
 
 use overwatch::law::Law::*;
 use overwatch::machine::{Effect, Input, Machine, State, Step, Timer};
-use overwatch::policy::{Blame, ComponentId};
+use overwatch::policy::Blame;
 
 use super::{
     Exhibit, arms, brief, demanding, is_at_rest, is_starting, is_stopping, surgery, tower,
 };
-use crate::world::ms;
+use crate::world::{alive, ms};
 
 pub(super) const EXHIBITS: &[Exhibit] = &[
     Exhibit::new("the timer restarts, without evidence", timer_restarts, L4),
@@ -52,6 +52,17 @@ pub(super) const EXHIBITS: &[Exhibit] = &[
         start_deadline_lifted,
         L12,
     ),
+    Exhibit::new(
+        "what was seen before the hold-off had passed opens the gate",
+        rounds_are_one,
+        L4,
+    ),
+    Exhibit::new(
+        "nothing is asked for after the hold-off",
+        asks_for_nothing,
+        L6,
+    ),
+    Exhibit::new("each observation asks for one more", asks_again, L4),
     Exhibit::new("a slow start is begun again", slow_start_again, L3),
     Exhibit::new("restarts in the old epoch", old_epoch_again, L3),
     Exhibit::new("all stages are started at once", starts_all_at_once, L8).on(tower),
@@ -68,7 +79,7 @@ fn timer_restarts(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>
     let step = machine.handle(input, effects);
     match (input, machine.session()) {
         (Input::Fired(Timer::HoldOff), Some(session)) if step == Step::Absorbed => {
-            machine.handle(Input::Alive { session }, effects)
+            machine.handle(alive(machine, session), effects)
         }
         _ => step,
     }
@@ -184,12 +195,46 @@ fn void(machine: &mut Machine) {
     });
 }
 
+/// An observation counts in whichever round it began.
+fn rounds_are_one(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    match input {
+        Input::Alive { session, round } if round < machine.round() => {
+            machine.handle(alive(machine, session), effects)
+        }
+        _ => machine.handle(input, effects),
+    }
+}
+
+/// The next observation will come anyway.
+fn asks_for_nothing(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    let step = machine.handle(input, effects);
+    effects.retain(|effect| !matches!(effect, Effect::Ask { .. }));
+    step
+}
+
+/// The gate is never opened by what is there, but by one more.
+fn asks_again(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    let step = machine.handle(input, effects);
+    let seen = matches!(input, Input::Alive { .. }) && step == Step::Absorbed;
+    if seen && is_at_rest(machine) && !machine.is_armed(Timer::HoldOff) {
+        surgery(machine, |snapshot| snapshot.round += 1);
+        effects.push(Effect::Ask {
+            round: machine.round(),
+        });
+    }
+    step
+}
+
 /// A probe that hangs is waited for, for ever.
 fn hung_probe_is_kept(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
     match (input, machine.session()) {
-        (Input::Fired(Timer::Silence), Some(session)) if is_at_rest(machine) => {
-            machine.handle(Input::Failing { session }, effects)
-        }
+        (Input::Fired(Timer::Silence), Some(session)) if is_at_rest(machine) => machine.handle(
+            Input::Failing {
+                session,
+                fatal: false,
+            },
+            effects,
+        ),
         _ => machine.handle(input, effects),
     }
 }
@@ -230,8 +275,8 @@ fn start_deadline_lifted(machine: &mut Machine, input: Input, effects: &mut Vec<
 fn slow_start_again(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
     let step = machine.handle(input, effects);
     if is_starting(machine) && matches!(input, Input::Alive { .. }) && step == Step::Absorbed {
-        effects.push(Effect::Start {
-            component: ComponentId(0),
+        effects.push(Effect::StartStage {
+            stage: 0,
             epoch: machine.epoch(),
         });
     }
@@ -245,7 +290,7 @@ fn old_epoch_again(machine: &mut Machine, input: Input, effects: &mut Vec<Effect
     if machine.epoch() > epoch {
         surgery(machine, |snapshot| snapshot.epoch = epoch);
         for effect in effects {
-            if let Effect::Start { epoch: started, .. } = effect {
+            if let Effect::StartStage { epoch: started, .. } = effect {
                 *started = epoch;
             }
         }
@@ -256,18 +301,10 @@ fn old_epoch_again(machine: &mut Machine, input: Input, effects: &mut Vec<Effect
 /// The upper stage is started before the lower one is up.
 fn starts_all_at_once(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
     let step = machine.handle(input, effects);
-    let (lower, upper) = (ComponentId(0), ComponentId(1));
-    let told =
-        |effect: &Effect| matches!(*effect, Effect::Start { component, .. } if component == lower);
+    let told = |effect: &Effect| matches!(effect, Effect::StartStage { stage: 0, .. });
     if let Some(place) = effects.iter().position(told) {
         let epoch = machine.epoch();
-        effects.insert(
-            place + 1,
-            Effect::Start {
-                component: upper,
-                epoch,
-            },
-        );
+        effects.insert(place + 1, Effect::StartStage { stage: 1, epoch });
     }
     step
 }

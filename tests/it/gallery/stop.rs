@@ -1,7 +1,7 @@
 //! How it stops components, and how it ends.
 
 use overwatch::law::Law::*;
-use overwatch::machine::{Class, Effect, End, How, Input, Machine, Step, Then, Timer};
+use overwatch::machine::{Class, Effect, End, How, Input, Machine, Slot, Step, Then, Timer};
 use overwatch::policy::ComponentId;
 
 use super::{Exhibit, is_stopping, pair, tower, wish};
@@ -19,7 +19,12 @@ pub(super) const EXHIBITS: &[Exhibit] = &[
         command_lengthens_deadline,
         L15,
     ),
-    Exhibit::new("one of two is not told to stop", one_is_not_told, L16).on(pair),
+    Exhibit::new(
+        "a stage that is not whole is not told to stop",
+        part_is_not_told,
+        L16,
+    )
+    .on(pair),
     Exhibit::new("stops and aborts at once", aborts_at_once, L17),
     Exhibit::new(
         "lower stages do not wait for the upper",
@@ -87,13 +92,15 @@ fn command_lengthens_deadline(
     step
 }
 
-/// A loop that begins at one.
-fn one_is_not_told(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+/// The stage is told only if all of it is there.
+fn part_is_not_told(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
     let step = machine.handle(input, effects);
-    let stops = |effect: &Effect| matches!(effect, Effect::Stop { .. });
-    if effects.iter().filter(|effect| stops(effect)).count() > 1 {
-        let first = effects.iter().position(stops).expect("there are two");
-        effects.remove(first);
+    let gone = |id| machine.slot(ComponentId(id)) == Slot::Down;
+    if (0..2).any(gone) {
+        let first = effects
+            .iter()
+            .position(|effect| matches!(effect, Effect::StopStage { .. }));
+        effects.truncate(first.unwrap_or(effects.len()));
     }
     step
 }
@@ -102,7 +109,8 @@ fn one_is_not_told(machine: &mut Machine, input: Input, effects: &mut Vec<Effect
 fn aborts_at_once(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
     let step = machine.handle(input, effects);
     for place in 0..effects.len() {
-        if let Effect::Stop { component, epoch } = effects[place] {
+        if let Effect::StopStage { epoch, .. } = effects[place] {
+            let component = ComponentId(0);
             effects.push(Effect::Abort { component, epoch });
         }
     }
@@ -112,18 +120,10 @@ fn aborts_at_once(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>
 /// Every component of every stage is told to stop in one go.
 fn stops_all_at_once(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
     let step = machine.handle(input, effects);
-    let (upper, lower) = (ComponentId(1), ComponentId(0));
-    let told =
-        |effect: &Effect| matches!(*effect, Effect::Stop { component, .. } if component == upper);
+    let told = |effect: &Effect| matches!(effect, Effect::StopStage { stage: 1, .. });
     if let Some(place) = effects.iter().position(told) {
         let epoch = machine.epoch();
-        effects.insert(
-            place + 1,
-            Effect::Stop {
-                component: lower,
-                epoch,
-            },
-        );
+        effects.insert(place + 1, Effect::StopStage { stage: 0, epoch });
     }
     step
 }

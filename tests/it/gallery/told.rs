@@ -167,7 +167,7 @@ fn believes_old_epochs(machine: &mut Machine, input: Input, effects: &mut Vec<Ef
 /// The session is not compared.
 fn believes_old_sessions(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
     let mut input = input;
-    if let Input::Alive { session } | Input::Failing { session } = &mut input {
+    if let Input::Alive { session, .. } | Input::Failing { session, .. } = &mut input {
         *session = machine.session().unwrap_or(*session);
     }
     machine.handle(input, effects)

@@ -7,13 +7,18 @@ use overwatch::policy::Fence;
 use super::{
     Exhibit, arms, brief, is_starting, is_stopping, leased, lingering, pair, patient, swallow, wish,
 };
-use crate::world::ms;
+use crate::world::{failing, ms};
 
 pub(super) const EXHIBITS: &[Exhibit] = &[
     Exhibit::new("never trips", never_trips, L16),
     Exhibit::new("trips on every report", trips_on_every_report, L17).on(patient),
     Exhibit::new("halts after any trip", halts_after_any_trip, L18),
     Exhibit::new("stops unasked", stops_unasked, L17),
+    Exhibit::new(
+        "a fatal observation is an outage like any other",
+        fatal_is_an_outage,
+        L7,
+    ),
     Exhibit::new("suspicion is never forgotten", never_forgets, L17).on(patient),
     Exhibit::new("suspicion does not add up", does_not_add_up, L16).on(patient),
     Exhibit::new("readiness goes off last", readiness_off_last, L2),
@@ -89,11 +94,19 @@ fn halts_after_any_trip(machine: &mut Machine, input: Input, effects: &mut Vec<E
     step
 }
 
+/// What no restart could mend is taken for an outage.
+fn fatal_is_an_outage(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    match input {
+        Input::Failing { session, .. } => machine.handle(failing(session), effects),
+        _ => machine.handle(input, effects),
+    }
+}
+
 /// A good observation is mistaken for a bad one.
 fn stops_unasked(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
     match input {
-        Input::Alive { session } if machine.is_ready() => {
-            machine.handle(Input::Failing { session }, effects)
+        Input::Alive { session, .. } if machine.is_ready() => {
+            machine.handle(failing(session), effects)
         }
         _ => machine.handle(input, effects),
     }

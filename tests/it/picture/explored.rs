@@ -55,7 +55,8 @@ impl Group {
 pub(super) enum Kind {
     Report(Class),
     Alive,
-    Failing,
+    AliveBefore,
+    Failing { fatal: bool },
     Up,
     Exited { fatal: bool },
     Gone { fatal: bool },
@@ -77,8 +78,9 @@ impl Kind {
         }
         match input {
             Input::Report { class, .. } => Self::Report(class),
+            Input::Alive { round, .. } if round < machine.round() => Self::AliveBefore,
             Input::Alive { .. } => Self::Alive,
-            Input::Failing { .. } => Self::Failing,
+            Input::Failing { fatal, .. } => Self::Failing { fatal },
             Input::Up { .. } => Self::Up,
             Input::Exited { how, .. } => Self::Exited {
                 fatal: how.class() == Class::Fatal,
@@ -115,7 +117,10 @@ fn is_stale(input: Input, machine: &Machine) -> bool {
         Input::Report {
             component, epoch, ..
         } => other(epoch) || component.is_some_and(|component| slot(component) == Slot::Down),
-        Input::Alive { session } | Input::Failing { session } => machine.session() != Some(session),
+        Input::Alive { session, round } => {
+            machine.session() != Some(session) || round > machine.round()
+        }
+        Input::Failing { session, .. } => machine.session() != Some(session),
         Input::Up { component, epoch } => other(epoch) || slot(component) != Slot::Starting,
         Input::Exited {
             component, epoch, ..
@@ -142,7 +147,9 @@ impl fmt::Display for Kind {
         match self {
             Self::Report(class) => write!(f, "report {class}"),
             Self::Alive => f.write_str("alive"),
-            Self::Failing => f.write_str("failing"),
+            Self::AliveBefore => f.write_str("alive of a past round"),
+            Self::Failing { fatal: false } => f.write_str("failing"),
+            Self::Failing { fatal: true } => f.write_str("failing fatally"),
             Self::Up => f.write_str("up"),
             Self::Exited { fatal: false } => f.write_str("exited"),
             Self::Exited { fatal: true } => f.write_str("exited fatal"),
@@ -217,6 +224,7 @@ pub(super) enum Ask {
     Abort,
     OpenSession,
     CloseSession,
+    AskForOneMore,
     Arm(Timer),
     Disarm(Timer),
     OpenOutage,
@@ -228,11 +236,12 @@ impl From<&Effect> for Ask {
     fn from(effect: &Effect) -> Self {
         match *effect {
             Effect::Ready(on) => Self::Ready(on),
-            Effect::Start { .. } => Self::Start,
-            Effect::Stop { .. } => Self::Stop,
+            Effect::StartStage { .. } => Self::Start,
+            Effect::StopStage { .. } => Self::Stop,
             Effect::Abort { .. } => Self::Abort,
             Effect::OpenSession { .. } => Self::OpenSession,
             Effect::CloseSession { .. } => Self::CloseSession,
+            Effect::Ask { .. } => Self::AskForOneMore,
             Effect::Arm { timer, .. } => Self::Arm(timer),
             Effect::Disarm { timer } => Self::Disarm(timer),
             Effect::OutageOpened { .. } => Self::OpenOutage,
@@ -247,11 +256,12 @@ impl fmt::Display for Ask {
         match self {
             Self::Ready(true) => f.write_str("ready on"),
             Self::Ready(false) => f.write_str("ready off"),
-            Self::Start => f.write_str("start"),
-            Self::Stop => f.write_str("stop"),
+            Self::Start => f.write_str("start stage"),
+            Self::Stop => f.write_str("stop stage"),
             Self::Abort => f.write_str("abort"),
             Self::OpenSession => f.write_str("open session"),
             Self::CloseSession => f.write_str("close session"),
+            Self::AskForOneMore => f.write_str("ask"),
             Self::Arm(timer) => write!(f, "arm {timer}"),
             Self::Disarm(timer) => write!(f, "disarm {timer}"),
             Self::OpenOutage => f.write_str("open outage"),

@@ -74,9 +74,10 @@ impl Probe for Counted {
         Observation::alive(number.to_string())
     }
 
-    fn hurry(&self) {
+    fn hurry(&self) -> bool {
         let observations = self.observations.load(Ordering::Acquire);
         self.when_hurried.store(observations, Ordering::Release);
+        false
     }
 }
 

@@ -276,8 +276,8 @@ impl Probe for Heard {
         }
     }
 
-    fn hurry(&self) {
-        self.probe.hurry();
+    fn hurry(&self) -> bool {
+        self.probe.hurry()
     }
 
     fn proving(&self, on: bool) {

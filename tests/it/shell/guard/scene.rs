@@ -113,8 +113,9 @@ impl Probe for Observer {
         Observation::alive("it answers")
     }
 
-    fn hurry(&self) {
+    fn hurry(&self) -> bool {
         (self.hurry)();
+        false
     }
 
     fn proving(&self, on: bool) {

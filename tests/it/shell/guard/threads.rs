@@ -150,8 +150,9 @@ impl Probe for Noted {
         Observation::alive("it answers")
     }
 
-    fn hurry(&self) {
+    fn hurry(&self) -> bool {
         self.seen.note("hurry");
+        false
     }
 
     fn proving(&self, _: bool) {
