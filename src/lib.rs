@@ -284,6 +284,7 @@
 // Without the shell there is less to link to.
 #![cfg_attr(not(feature = "shell"), allow(rustdoc::broken_intra_doc_links))]
 
+pub mod driver;
 pub mod explore;
 pub mod law;
 pub mod machine;

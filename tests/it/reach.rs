@@ -9,7 +9,7 @@ use proptest::test_runner::TestRunner;
 
 use crate::world::{CAUSES, IGNORED, World, any_action, any_plan, walk_length};
 
-const WALKS: usize = 1_000;
+const WALKS: usize = 1_500;
 
 /// How often each of these must be seen at least.
 const ENOUGH: u32 = 3;

@@ -1,0 +1,155 @@
+//! What arrives at the driver: plain data, without texts.
+
+use core::time::Duration;
+
+use crate::machine::{Class, How};
+use crate::policy::ComponentId;
+
+/// One thing that arrives. A recorded run is a list of these, each with its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Arrival {
+    /// The runtime that components run on polls nothing any more.
+    Froze,
+    /// A component is up.
+    Up {
+        /// Which.
+        component: ComponentId,
+        /// Its epoch.
+        epoch: u64,
+    },
+    /// A component has ended, or nothing of it is left.
+    Ended(Ended),
+    /// The owner of the lease renewed it.
+    Renewed(Renewed),
+    /// A shutdown was asked for.
+    Shutdown,
+    /// An operator asks for something.
+    Command(Command),
+    /// The probe saw something.
+    Observed(Observed),
+    /// Failures were reported.
+    Reported(Reported),
+    /// Why nothing is seen of the dependency: the answer to
+    /// [`Next::WhySilent`](super::Next::WhySilent).
+    Silent(Silence),
+    /// The thread that drives was not running for so long: nobody could see a sign of life meanwhile.
+    Late {
+        /// When it went on.
+        at: Duration,
+        /// How long it was not running.
+        by: Duration,
+    },
+}
+
+/// The slot that something arrives in, and by which the driver's caller finds what belongs to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// What is seen of the runtime that components run on.
+    Runtime,
+    /// What components answer.
+    Answer,
+    /// The reports of this class that a component left when it ended.
+    LastWords(Class),
+    /// The machine's timers.
+    Timer,
+    /// Who asks for the end.
+    Shutdown,
+    /// The owner of the lease.
+    Lease,
+    /// Operators.
+    Command,
+    /// The probe.
+    Observation,
+    /// Whoever reports.
+    Report,
+    /// In a dry run: what all components and the dependency are taken to answer.
+    Assumed,
+}
+
+/// How a component ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ended {
+    /// Which.
+    pub component: ComponentId,
+    /// Its epoch.
+    pub epoch: u64,
+    /// How its main task ended.
+    pub how: How,
+    /// Whether nothing of it is left. Else its main task has ended, and something of it is still held.
+    pub gone: bool,
+    /// What it had reported by then and nobody was told of yet, by class: see [`Class`]'s order.
+    pub last_words: [Option<Reported>; 4],
+}
+
+/// The lease, as it was renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Renewed {
+    /// The owner's epoch.
+    pub epoch: u64,
+    /// When it runs out, since the begin of the run.
+    pub expires: Duration,
+}
+
+/// What an operator asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Command {
+    /// Stop everything, and wait for [`Resume`](Command::Resume).
+    Drain,
+    /// Take back a drain.
+    Resume,
+    /// Stop everything as if the dependency had failed.
+    Trip,
+    /// Forget suspicion, and in Running the level.
+    Reset,
+}
+
+/// One observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Observed {
+    /// The session that made it.
+    pub session: u64,
+    /// The last round that was asked for when it began.
+    pub round: u64,
+    /// When it was made, since the begin of the run.
+    pub at: Duration,
+    /// What was seen.
+    pub seen: Seen,
+}
+
+/// What the probe saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Seen {
+    /// The dependency does its work.
+    Alive,
+    /// It does not.
+    Failing {
+        /// Whether no restart could mend it.
+        fatal: bool,
+    },
+}
+
+/// Reports of one class from one sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Reported {
+    /// Who reports; `None` from outside of any component.
+    pub component: Option<ComponentId>,
+    /// The epoch in which they were sent.
+    pub epoch: u64,
+    /// Whose trouble it is.
+    pub class: Class,
+    /// How many.
+    pub count: u64,
+    /// How many more waited so long that their epoch was over. They are told first.
+    pub stale: u64,
+}
+
+/// Why nothing was seen of the dependency for the silence limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Silence {
+    /// The probe was polled: there was nothing to be seen.
+    Polled,
+    /// Nobody polls the probe, since the runtime is frozen.
+    Frozen,
+    /// It is polled again, and was not for so long.
+    Thawed(Duration),
+}

@@ -1,0 +1,269 @@
+//! What would be done, without doing it.
+//!
+//! It is no mode of the machine. The machine of the service is told of a dependency that is always
+//! alive and of no reports but fatal ones. Beside it, another one is told what is really seen and
+//! reported; its components answer at once, and what it asks for is only shown.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::arrival::{Arrival, Observed, Seen, Silence, Source};
+use super::decider::{Carried, Decided, Decision, Live};
+use super::order::{Next, Tell};
+use crate::machine::{Class, Effect, How, Input, Machine, Phase, Slot, Timer};
+use crate::policy::{ComponentId, Plan};
+
+/// See the documentation of [`Decider::dry_run`](super::Decider::dry_run).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DryRun {
+    service: Live,
+    shown: Live,
+    /// What is still to be told of the last thing that was next, in order.
+    pending: VecDeque<(Side, Tell)>,
+    /// Whose turn it is to be asked first what is next.
+    turn: Side,
+}
+
+/// Which of the two machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Side {
+    Service,
+    Shown,
+}
+
+impl DryRun {
+    pub(super) fn new(plan: Arc<Plan>) -> Self {
+        Self {
+            service: Live::new(Arc::clone(&plan)),
+            shown: Live::new(plan),
+            pending: VecDeque::new(),
+            turn: Side::Service,
+        }
+    }
+
+    pub(super) fn service(&self) -> &Machine {
+        &self.service.machine
+    }
+
+    pub(super) fn shown(&self) -> &Machine {
+        &self.shown.machine
+    }
+
+    pub(super) fn due(&self, timer: Timer) -> Option<Duration> {
+        self.service.driver.due(timer)
+    }
+
+    pub(super) fn has_room(&self, source: Source) -> bool {
+        let (service, shown) = (&self.service.driver, &self.shown.driver);
+        match source {
+            Source::Runtime | Source::Lease | Source::Observation => shown.has_room(source),
+            // Which of the two it is for depends on what is reported.
+            Source::Report => service.has_room(source) && shown.has_room(source),
+            _ => service.has_room(source),
+        }
+    }
+
+    pub(super) fn arrive(&mut self, arrival: Arrival) -> bool {
+        let (service, shown) = (&mut self.service.driver, &mut self.shown.driver);
+        match arrival {
+            // Nothing that the probe says ends the run.
+            Arrival::Observed(Observed {
+                seen: Seen::Failing { .. },
+                ..
+            }) => shown.arrive(without_end(arrival)),
+            Arrival::Observed(_) | Arrival::Silent(_) | Arrival::Renewed(_) | Arrival::Froze => {
+                shown.arrive(arrival)
+            }
+            Arrival::Reported(said) if said.class != Class::Fatal => shown.arrive(arrival),
+            Arrival::Late { .. } => service.arrive(arrival) && shown.arrive(arrival),
+            _ => service.arrive(arrival),
+        }
+    }
+
+    pub(super) fn next(&mut self, now: Duration, effects: &mut Vec<Effect>) -> Decided {
+        for (side, live) in [
+            (Side::Service, &mut self.service),
+            (Side::Shown, &mut self.shown),
+        ] {
+            if live.boots(now, effects) {
+                return Decided::Step(Decision {
+                    told: None,
+                    carried: side.carried(),
+                });
+            }
+        }
+        loop {
+            if let Some((side, tell)) = self.pending.pop_front() {
+                return self.step(side, tell, now, effects);
+            }
+            if let Some(input) = self.reassurance() {
+                self.pending.push_back((Side::Service, assumed(input)));
+                continue;
+            }
+            let (first, second) = match self.turn {
+                Side::Service => (Side::Service, Side::Shown),
+                Side::Shown => (Side::Shown, Side::Service),
+            };
+            self.turn = second;
+            let next = match self.next_of(first, now) {
+                Next::Wait(until) => match self.next_of(second, now) {
+                    Next::Wait(other) => {
+                        let first = [until, other].into_iter().flatten().min();
+                        return Decided::Wait(first);
+                    }
+                    next => (second, next),
+                },
+                next => (first, next),
+            };
+            match next {
+                (Side::Service, Next::Tell(tell)) => self.route(tell),
+                (Side::Shown, Next::Tell(tell)) => self.pending.push_back((Side::Shown, tell)),
+                // The service hears nothing of the dependency: its silence means nothing, and is answered
+                // below.
+                (Side::Service, Next::WhySilent { .. }) => {
+                    let _ = self.service.driver.arrive(Arrival::Silent(Silence::Polled));
+                }
+                (Side::Shown, Next::WhySilent { since }) => return Decided::WhySilent { since },
+                (_, Next::Drop(source)) => return Decided::Drop(source),
+                (_, Next::Wait(_)) => {}
+            }
+        }
+    }
+
+    fn next_of(&mut self, side: Side, now: Duration) -> Next {
+        let live = self.live(side);
+        let view = live.view();
+        live.driver.next(&view, now)
+    }
+
+    fn live(&mut self, side: Side) -> &mut Live {
+        match side {
+            Side::Service => &mut self.service,
+            Side::Shown => &mut self.shown,
+        }
+    }
+
+    /// Who is told what would otherwise go to the machine of the service.
+    fn route(&mut self, tell: Tell) {
+        let (shown, service) = match tell.input {
+            Input::Report {
+                class: Class::Fatal,
+                ..
+            } => (None, Some(tell)),
+            Input::Report { .. } => (Some(tell), None),
+            Input::Drain | Input::Resume | Input::Trip | Input::Reset => (Some(tell), Some(tell)),
+            Input::Fired(Timer::Fence) => (None, None),
+            Input::Fired(Timer::Silence) => (None, self.alive().map(assumed)),
+            _ => (None, Some(tell)),
+        };
+        self.pending.extend(shown.map(|tell| (Side::Shown, tell)));
+        self.pending.extend(service.map(|tell| (Side::Service, tell)));
+    }
+
+    /// An observation that the service's machine is told of a dependency which is always alive.
+    fn alive(&self) -> Option<Input> {
+        let machine = &self.service.machine;
+        let (session, round) = (machine.session()?, machine.round());
+        Some(Input::Alive { session, round })
+    }
+
+    /// The service's machine is told that all is well whenever it waits for that.
+    fn reassurance(&self) -> Option<Input> {
+        let machine = &self.service.machine;
+        let waits = machine.phase() == Phase::Monitoring && !machine.is_armed(Timer::HoldOff);
+        self.alive().filter(|_| waits)
+    }
+
+    fn step(
+        &mut self,
+        side: Side,
+        mut tell: Tell,
+        now: Duration,
+        effects: &mut Vec<Effect>,
+    ) -> Decided {
+        if side == Side::Shown {
+            tell.input = for_epoch(tell.input, self.shown.machine.epoch());
+        }
+        let step = self.live(side).step(tell.input, now, effects);
+        if side == Side::Shown {
+            for effect in effects.iter() {
+                self.answer(effect);
+            }
+        }
+        Decided::Step(Decision {
+            told: Some((tell, step)),
+            carried: side.carried(),
+        })
+    }
+
+    /// What components answer that do everything at once.
+    fn answer(&mut self, effect: &Effect) {
+        let machine = &self.shown.machine;
+        let layout = machine.plan().layout();
+        let mut answer = |input| self.pending.push_back((Side::Shown, assumed(input)));
+        match *effect {
+            Effect::StartStage { stage, epoch } => {
+                for component in layout.stage(usize::from(stage)).map(ComponentId) {
+                    answer(Input::Up { component, epoch });
+                }
+            }
+            Effect::StopStage { stage, epoch } => {
+                for component in layout.stage(usize::from(stage)).map(ComponentId) {
+                    if machine.slot(component) == Slot::Stopping {
+                        answer(Input::Gone {
+                            component,
+                            epoch,
+                            how: How::Returned,
+                        });
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Side {
+    fn carried(self) -> Carried {
+        match self {
+            Self::Service => Carried::Service,
+            Self::Shown => Carried::Sessions,
+        }
+    }
+}
+
+/// A failing observation that ends nothing.
+fn without_end(arrival: Arrival) -> Arrival {
+    match arrival {
+        Arrival::Observed(observed) => Arrival::Observed(Observed {
+            seen: Seen::Failing { fatal: false },
+            ..observed
+        }),
+        other => other,
+    }
+}
+
+/// Reports and renewals are taken for the epoch of the machine that is shown, since it counts apart from
+/// the service.
+fn for_epoch(input: Input, epoch: u64) -> Input {
+    match input {
+        // A component that is down there may well be up in the service.
+        Input::Report { class, count, .. } => Input::Report {
+            component: None,
+            epoch,
+            class,
+            count,
+        },
+        Input::LeaseRenewed { remaining, .. } => Input::LeaseRenewed { epoch, remaining },
+        other => other,
+    }
+}
+
+fn assumed(input: Input) -> Tell {
+    Tell {
+        input,
+        source: Source::Assumed,
+        is_all: true,
+    }
+}

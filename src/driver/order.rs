@@ -1,0 +1,460 @@
+//! Which of the things that have arrived the machine is told next.
+
+use core::time::Duration;
+
+use super::arrival::{Arrival, Command, Ended, Observed, Renewed, Reported, Seen, Silence, Source};
+use super::timers::Timers;
+use crate::machine::{Effect, Input, Phase, Timer};
+use crate::policy::ComponentId;
+
+/// Decides what the machine is told next. See the [module](super) for the order.
+///
+/// It is small plain data, so that it can be explored: one slot for each source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Driver {
+    silence_limit: Duration,
+    timers: Timers,
+    froze: bool,
+    answer: Option<Answer>,
+    shutdown: bool,
+    lease: Option<Renewed>,
+    command: Option<Command>,
+    observation: Option<Observed>,
+    report: Option<Reported>,
+    /// Which of [`FAIR`] was passed over while it waited.
+    passed_over: [bool; 4],
+    /// Why it is silent, where that was asked for.
+    silence: Option<Silence>,
+}
+
+/// What a component answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Answer {
+    Up { component: ComponentId, epoch: u64 },
+    Ended(Ended),
+    /// The end is told, and its last words are not. Nothing more will come of it but that.
+    Said([Option<Reported>; 4]),
+    /// The end is told, but for that nothing is left of it.
+    Exited(Ended),
+}
+
+/// What the driver sees of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct View {
+    /// Where the machine is.
+    pub phase: Phase,
+    /// The session whose observations count, if one is open.
+    pub session: Option<u64>,
+    /// Whether the component whose end [waits](Driver::ending) was asked to stop before.
+    pub asked: bool,
+}
+
+/// What is to be done next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Next {
+    /// Tell the machine this.
+    Tell(Tell),
+    /// What this source holds is too old to say anything.
+    Drop(Source),
+    /// The dependency was silent for the silence limit: find out why, and bring the answer as an
+    /// [`Arrival::Silent`].
+    WhySilent {
+        /// When something was last seen, or the wait for it began.
+        since: Duration,
+    },
+    /// Nothing is there. The next timer is due then, if one is armed.
+    Wait(Option<Duration>),
+}
+
+/// What the machine is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tell {
+    /// What.
+    pub input: Input,
+    /// Where it comes from.
+    pub source: Source,
+    /// Whether that was all of it: of billions of reports a part is told at a time, and of a component
+    /// that has ended maybe first that it did, and later that nothing of it is left.
+    pub is_all: bool,
+}
+
+/// The sources of which none may wait for ever while others are told.
+const FAIR: [Source; 4] = [
+    Source::Lease,
+    Source::Command,
+    Source::Observation,
+    Source::Report,
+];
+
+impl Driver {
+    /// With nothing in it. An alive observation that is as old as the silence limit says nothing.
+    pub fn new(silence_limit: Duration) -> Self {
+        Self {
+            silence_limit,
+            timers: Timers::default(),
+            froze: false,
+            answer: None,
+            shutdown: false,
+            lease: None,
+            command: None,
+            observation: None,
+            report: None,
+            passed_over: [false; 4],
+            silence: None,
+        }
+    }
+
+    /// Whether a source has room for one more.
+    pub fn has_room(&self, source: Source) -> bool {
+        match source {
+            Source::Runtime => !self.froze,
+            Source::Answer | Source::LastWords(_) => self.answer.is_none(),
+            Source::Timer | Source::Assumed => false,
+            Source::Shutdown => !self.shutdown,
+            Source::Lease => self.lease.is_none(),
+            Source::Command => self.command.is_none(),
+            Source::Observation => self.observation.is_none(),
+            Source::Report => self.report.is_none(),
+        }
+    }
+
+    /// Takes in what has arrived. `false` if its source has no room: what is there must be told first.
+    /// Only a renewal replaces the one that waits.
+    #[must_use = "what finds no room is lost"]
+    pub fn arrive(&mut self, arrival: Arrival) -> bool {
+        match arrival {
+            Arrival::Silent(why) => {
+                self.silence = Some(why);
+                return true;
+            }
+            Arrival::Late { at, by } => {
+                self.timers.excuse(by, at);
+                self.silence = None;
+                return true;
+            }
+            Arrival::Renewed(lease) => {
+                self.lease = Some(lease);
+                return true;
+            }
+            _ => {}
+        }
+        let has_room = self.has_room(arrival.source());
+        match arrival {
+            _ if !has_room => {}
+            Arrival::Froze => self.froze = true,
+            Arrival::Up { component, epoch } => self.answer = Some(Answer::Up { component, epoch }),
+            Arrival::Ended(ended) => self.answer = Some(Answer::Ended(ended)),
+            Arrival::Shutdown => self.shutdown = true,
+            Arrival::Command(command) => self.command = Some(command),
+            Arrival::Observed(observed) => self.observation = Some(observed),
+            Arrival::Reported(reported) => self.report = Some(reported),
+            Arrival::Silent(_) | Arrival::Late { .. } | Arrival::Renewed(_) => {}
+        }
+        has_room
+    }
+
+    /// Keeps the timers that the machine asks for.
+    pub fn carry_out(&mut self, effects: &[Effect], now: Duration) {
+        for effect in effects {
+            match *effect {
+                Effect::Arm { timer, after } => self.timers.arm(timer, now.saturating_add(after)),
+                Effect::Disarm { timer } => self.timers.disarm(timer),
+                _ => continue,
+            }
+            // What was found out belongs to the silence that was due.
+            self.silence = None;
+        }
+    }
+
+    /// When a timer is due, if it is armed.
+    pub fn due(&self, timer: Timer) -> Option<Duration> {
+        self.timers.get(timer)
+    }
+
+    /// The component whose end waits to be told, and its epoch.
+    pub fn ending(&self) -> Option<(ComponentId, u64)> {
+        match self.answer? {
+            Answer::Ended(ended) => Some((ended.component, ended.epoch)),
+            Answer::Up { .. } | Answer::Said(_) | Answer::Exited(_) => None,
+        }
+    }
+
+    /// What is to be done next.
+    pub fn next(&mut self, view: &View, now: Duration) -> Next {
+        if core::mem::take(&mut self.froze) {
+            return tell(Input::Frozen, Source::Runtime);
+        }
+        if let Some(answer) = self.tell_answer(view) {
+            return Next::Tell(answer);
+        }
+        if let Some(due) = self.due_timer(view, now) {
+            return due;
+        }
+        if core::mem::take(&mut self.shutdown) {
+            return tell(Input::Shutdown, Source::Shutdown);
+        }
+        match self.fair() {
+            Some(Source::Lease) => self.tell_lease(now),
+            Some(Source::Command) => self.tell_command(),
+            Some(Source::Observation) => self.tell_observation(now),
+            Some(_) => self.tell_report(),
+            None => Next::Wait(self.timers.first().map(|(due, _)| due)),
+        }
+    }
+
+    // Answers.
+
+    fn tell_answer(&mut self, view: &View) -> Option<Tell> {
+        match self.answer.take()? {
+            Answer::Up { component, epoch } => {
+                Some(whole(Input::Up { component, epoch }, Source::Answer))
+            }
+            Answer::Ended(mut ended) => {
+                let gravest = ended.last_words.iter().flatten().map(|said| said.class).max();
+                let end_first = !view.asked && gravest.is_some_and(|it| it < ended.how.class());
+                if end_first {
+                    self.answer = Some(match ended.gone {
+                        true => Answer::Exited(ended),
+                        false => Answer::Said(ended.last_words),
+                    });
+                    return Some(Tell {
+                        is_all: !ended.gone,
+                        ..exited(&ended)
+                    });
+                }
+                if let Some(said) = tell_gravest(&mut ended.last_words) {
+                    self.answer = Some(Answer::Ended(ended));
+                    return Some(said);
+                }
+                Some(if ended.gone { gone(&ended) } else { exited(&ended) })
+            }
+            Answer::Exited(mut ended) => match tell_gravest(&mut ended.last_words) {
+                Some(said) => {
+                    self.answer = Some(Answer::Exited(ended));
+                    Some(said)
+                }
+                None => Some(gone(&ended)),
+            },
+            Answer::Said(mut words) => {
+                let said = tell_gravest(&mut words)?;
+                let more = words.iter().any(Option::is_some);
+                self.answer = more.then_some(Answer::Said(words));
+                Some(said)
+            }
+        }
+    }
+
+    // Timers.
+
+    /// The timer that is due, or what goes before it.
+    fn due_timer(&mut self, view: &View, now: Duration) -> Option<Next> {
+        loop {
+            let (due, timer) = self.timers.first().filter(|&(due, _)| due <= now)?;
+            match timer {
+                Timer::Fence if self.lease.is_some() => return Some(self.tell_lease(now)),
+                Timer::Silence if self.was_heard(due, view, now) => {
+                    return Some(self.tell_observation(now));
+                }
+                Timer::Silence => match self.silence.take() {
+                    None => {
+                        let since = due.saturating_sub(self.silence_limit);
+                        return Some(Next::WhySilent { since });
+                    }
+                    Some(Silence::Polled) => {}
+                    Some(Silence::Frozen) => {
+                        self.timers.postpone(timer, self.silence_limit);
+                        return Some(tell(Input::Frozen, Source::Runtime));
+                    }
+                    Some(Silence::Thawed(stuck_for)) => {
+                        self.timers.postpone(timer, stuck_for);
+                        // A clean run has no gap, whatever it comes from.
+                        if view.phase == Phase::Monitoring {
+                            return Some(tell(Input::Frozen, Source::Runtime));
+                        }
+                        continue;
+                    }
+                },
+                _ => {}
+            }
+            self.timers.disarm(timer);
+            return Some(tell(Input::Fired(timer), Source::Timer));
+        }
+    }
+
+    /// Whether an observation waits that goes before a silence which is due.
+    fn was_heard(&self, due: Duration, view: &View, now: Duration) -> bool {
+        self.observation.is_some_and(|seen| {
+            let in_time = view.phase != Phase::Monitoring || seen.at <= due;
+            Some(seen.session) == view.session && in_time && !self.is_too_old(&seen, now)
+        })
+    }
+
+    fn is_too_old(&self, seen: &Observed, now: Duration) -> bool {
+        now.saturating_sub(seen.at) >= self.silence_limit
+    }
+
+    // The others.
+
+    /// Whose turn it is among those of which none may wait for ever.
+    fn fair(&mut self) -> Option<Source> {
+        let waits = FAIR.map(|source| !self.has_room(source));
+        let passed = (0..FAIR.len()).find(|&place| waits[place] && self.passed_over[place]);
+        let place = passed.or_else(|| waits.iter().position(|&waits| waits))?;
+        self.passed_over[place] = false;
+        // Only what comes later in the order: else the first two would take turns for ever.
+        for later in place + 1..FAIR.len() {
+            self.passed_over[later] |= waits[later];
+        }
+        Some(FAIR[place])
+    }
+
+    fn tell_lease(&mut self, now: Duration) -> Next {
+        self.passed_over[0] = false;
+        let Some(Renewed { epoch, expires }) = self.lease.take() else {
+            return Next::Wait(None);
+        };
+        let remaining = expires.saturating_sub(now);
+        tell(Input::LeaseRenewed { epoch, remaining }, Source::Lease)
+    }
+
+    fn tell_command(&mut self) -> Next {
+        match self.command.take() {
+            Some(command) => tell(command.input(), Source::Command),
+            None => Next::Wait(None),
+        }
+    }
+
+    fn tell_observation(&mut self, now: Duration) -> Next {
+        self.passed_over[2] = false;
+        let Some(seen) = self.observation.take() else {
+            return Next::Wait(None);
+        };
+        let Observed { session, round, .. } = seen;
+        let input = match seen.seen {
+            Seen::Alive if self.is_too_old(&seen, now) => return Next::Drop(Source::Observation),
+            Seen::Alive => Input::Alive { session, round },
+            Seen::Failing { fatal } => Input::Failing { session, fatal },
+        };
+        tell(input, Source::Observation)
+    }
+
+    fn tell_report(&mut self) -> Next {
+        let Some(mut said) = self.report.take() else {
+            return Next::Wait(None);
+        };
+        let (input, is_all) = said.take_some();
+        if !is_all {
+            self.report = Some(said);
+        }
+        Next::Tell(Tell {
+            input,
+            source: Source::Report,
+            is_all,
+        })
+    }
+}
+
+impl Arrival {
+    /// Where it comes from.
+    pub fn source(&self) -> Source {
+        match self {
+            Self::Froze | Self::Late { .. } => Source::Runtime,
+            Self::Up { .. } | Self::Ended(_) => Source::Answer,
+            Self::Renewed(_) => Source::Lease,
+            Self::Shutdown => Source::Shutdown,
+            Self::Command(_) => Source::Command,
+            Self::Observed(_) | Self::Silent(_) => Source::Observation,
+            Self::Reported(_) => Source::Report,
+        }
+    }
+}
+
+impl Command {
+    /// The input that it is for the machine.
+    pub fn input(self) -> Input {
+        match self {
+            Self::Drain => Input::Drain,
+            Self::Resume => Input::Resume,
+            Self::Trip => Input::Trip,
+            Self::Reset => Input::Reset,
+        }
+    }
+}
+
+impl Reported {
+    /// Takes as many as one input can tell of, the stale ones first: those are told with the epoch
+    /// before, to be counted as stale. Whether that was all.
+    fn take_some(&mut self) -> (Input, bool) {
+        let (epoch, waiting) = match self.stale {
+            0 => (self.epoch, &mut self.count),
+            _ => (self.epoch.wrapping_sub(1), &mut self.stale),
+        };
+        let count = u32::try_from(*waiting).unwrap_or(u32::MAX);
+        *waiting -= u64::from(count);
+        let input = Input::Report {
+            component: self.component,
+            epoch,
+            class: self.class,
+            count,
+        };
+        (input, self.count == 0 && self.stale == 0)
+    }
+}
+
+/// Tells of the gravest of a component's last reports, if it has left any.
+fn tell_gravest(words: &mut [Option<Reported>; 4]) -> Option<Tell> {
+    let slot = words
+        .iter_mut()
+        .filter(|slot| slot.is_some())
+        .max_by_key(|slot| slot.map(|said| said.class))?;
+    let mut said = (*slot)?;
+    let (input, is_all) = said.take_some();
+    *slot = (!is_all).then_some(said);
+    Some(Tell {
+        input,
+        source: Source::LastWords(said.class),
+        is_all,
+    })
+}
+
+fn exited(ended: &Ended) -> Tell {
+    let Ended {
+        component,
+        epoch,
+        how,
+        ..
+    } = *ended;
+    let input = Input::Exited {
+        component,
+        epoch,
+        how,
+    };
+    whole(input, Source::Answer)
+}
+
+fn gone(ended: &Ended) -> Tell {
+    let Ended {
+        component,
+        epoch,
+        how,
+        ..
+    } = *ended;
+    let input = Input::Gone {
+        component,
+        epoch,
+        how,
+    };
+    whole(input, Source::Answer)
+}
+
+fn whole(input: Input, source: Source) -> Tell {
+    Tell {
+        input,
+        source,
+        is_all: true,
+    }
+}
+
+fn tell(input: Input, source: Source) -> Next {
+    Next::Tell(whole(input, source))
+}

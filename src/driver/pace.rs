@@ -1,0 +1,133 @@
+//! What may wait before it gets to the driver, and for how long: storms of reports and crowds of
+//! answers are coalesced, so that they cost little.
+//!
+//! Neither decides anything. Each only delays, by [`WITHIN`] at most; nothing is lost, the gravest goes
+//! first, and what is there when a deadline passes is not held back beyond it: answers are looked for
+//! whenever a timer is due, and reports that bring a trip nearer do not wait at all.
+
+use core::cmp::Reverse;
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use super::arrival::Reported;
+use crate::machine::Class;
+use crate::policy::ComponentId;
+
+/// How long anything is held back at most.
+pub const WITHIN: Duration = Duration::from_millis(10);
+
+/// Of a stage of up to so many each answer is taken when it comes.
+const A_FEW: usize = 64;
+
+/// For how many answers it is worth to be woken.
+///
+/// Of a crowd that is awaited, one more that is up or gone decides nothing: half of them are waited for,
+/// then half of the rest, down to the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Answers {
+    /// More than a few were awaited, and some still are.
+    crowd: bool,
+}
+
+impl Answers {
+    /// How many answers are to be there before they are taken, while so many are awaited: at least 1.
+    /// What is there after [`WITHIN`] is taken in any case, so that status pages are true.
+    pub fn wake_at(&mut self, awaited: usize) -> usize {
+        self.crowd = awaited > A_FEW || (self.crowd && awaited > 0);
+        if self.crowd { awaited.div_ceil(2) } else { 1 }
+    }
+}
+
+/// What belongs to reports and is not the driver's to know: their texts.
+pub trait Coalesce {
+    /// Takes in what belongs to later reports of the same class from the same sender.
+    fn coalesce(&mut self, later: Self);
+}
+
+/// Reports on their way to the driver, the gravest first, and of each class in the order in which they
+/// came.
+///
+/// Those of one class, sender and epoch are one entry: there are no more than that, however many are
+/// reported.
+#[derive(Clone, Debug)]
+pub struct Reports<P> {
+    waiting: BTreeMap<Place, (Reported, P)>,
+    places: BTreeMap<Sender, u64>,
+    /// The number of the next entry.
+    next: u64,
+    /// When reports may be taken from their senders again.
+    again_at: Duration,
+}
+
+type Place = (Reverse<Class>, u64);
+type Sender = (Option<ComponentId>, u64, Class);
+
+impl<P> Default for Reports<P> {
+    fn default() -> Self {
+        Self {
+            waiting: BTreeMap::new(),
+            places: BTreeMap::new(),
+            next: 0,
+            again_at: Duration::ZERO,
+        }
+    }
+}
+
+impl<P: Coalesce> Reports<P> {
+    /// Whether reports may be taken from their senders: not too soon after the last ones, nor while
+    /// some wait; but `urgent` ones, which bring a trip nearer, at once.
+    ///
+    /// There are no more of these than the trip threshold, and a timer would be late where components
+    /// keep the workers busy.
+    pub fn may_gather(&self, urgent: bool, now: Duration) -> bool {
+        urgent || (self.waiting.is_empty() && self.again_at <= now)
+    }
+
+    /// When they may be taken again, if nothing is urgent.
+    pub fn again_at(&self) -> Duration {
+        self.again_at
+    }
+
+    /// Takes in what was taken from the senders now.
+    pub fn gather(&mut self, reports: impl IntoIterator<Item = (Reported, P)>, now: Duration) {
+        for (said, with) in reports {
+            self.again_at = now.saturating_add(WITHIN);
+            let sender = (said.component, said.epoch, said.class);
+            let number = *self.places.entry(sender).or_insert(self.next);
+            self.next += 1;
+            match self.waiting.get_mut(&(Reverse(said.class), number)) {
+                Some((before, with_before)) => {
+                    before.count = before.count.saturating_add(said.count);
+                    before.stale = before.stale.saturating_add(said.stale);
+                    with_before.coalesce(with);
+                }
+                None => {
+                    self.waiting.insert((Reverse(said.class), number), (said, with));
+                }
+            }
+        }
+    }
+
+    /// The gravest that waits.
+    pub fn take(&mut self) -> Option<(Reported, P)> {
+        let (_, (said, with)) = self.waiting.pop_first()?;
+        self.places.remove(&(said.component, said.epoch, said.class));
+        Some((said, with))
+    }
+
+    /// What one sender reported in this class.
+    pub fn take_of(
+        &mut self,
+        component: ComponentId,
+        epoch: u64,
+        class: Class,
+    ) -> Option<(Reported, P)> {
+        let number = self.places.remove(&(Some(component), epoch, class))?;
+        self.waiting.remove(&(Reverse(class), number))
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+}
