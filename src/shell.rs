@@ -16,7 +16,6 @@ mod leave;
 mod log;
 mod mailbox;
 mod notes;
-mod observe;
 mod overwatch;
 pub(crate) mod place;
 mod probe;
@@ -29,7 +28,6 @@ mod stage;
 mod status;
 mod supervisor;
 mod tasks;
-mod timers;
 mod told;
 mod trace;
 mod unwind;
@@ -45,7 +43,7 @@ pub use failure::{Classify, Failure};
 pub use handle::{CommandError, Ended, Handle};
 pub use incarnation::Hold;
 pub use journal::{Lagged, Outage, Transitioned, Transitions};
-pub use overwatch::{Overwatch, StepRecord};
+pub use overwatch::{Arrived, Overwatch, StepRecord};
 pub use probe::{
     All, Feed, FeedProbe, Isolated, Observation, Polled, Probe, all, feed, isolated, polled,
 };

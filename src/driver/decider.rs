@@ -152,7 +152,8 @@ impl Decider {
 
     /// Whether a report brings a trip nearer: then it waits for nobody.
     pub fn reports_are_urgent(&self) -> bool {
-        let trips = |machine: &Machine| matches!(machine.phase(), Phase::Running | Phase::Restarting);
+        let trips =
+            |machine: &Machine| matches!(machine.phase(), Phase::Running | Phase::Restarting);
         trips(self.machine()) && trips(self.observer())
     }
 

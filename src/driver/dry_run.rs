@@ -158,7 +158,8 @@ impl DryRun {
             _ => (None, Some(tell)),
         };
         self.pending.extend(shown.map(|tell| (Side::Shown, tell)));
-        self.pending.extend(service.map(|tell| (Side::Service, tell)));
+        self.pending
+            .extend(service.map(|tell| (Side::Service, tell)));
     }
 
     /// An observation that the service's machine is told of a dependency which is always alive.

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::arrival::{Arrival, Command, Ended, Observed, Renewed, Reported, Seen, Silence, Source};
 use super::timers::Timers;
-use crate::machine::{Effect, Input, Phase, Timer};
+use crate::machine::{Class, Effect, Input, Phase, Timer};
 use crate::policy::ComponentId;
 
 /// Decides what the machine is told next. See the [module](super) for the order.
@@ -30,7 +30,10 @@ pub struct Driver {
 /// What a component answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Answer {
-    Up { component: ComponentId, epoch: u64 },
+    Up {
+        component: ComponentId,
+        epoch: u64,
+    },
     Ended(Ended),
     /// The end is told, and its last words are not. Nothing more will come of it but that.
     Said([Option<Reported>; 4]),
@@ -85,6 +88,10 @@ const FAIR: [Source; 4] = [
     Source::Observation,
     Source::Report,
 ];
+// Their places in there.
+const LEASE: usize = 0;
+const OBSERVATION: usize = 2;
+const REPORT: usize = 3;
 
 impl Driver {
     /// With nothing in it. An alive observation that is as old as the silence limit says nothing.
@@ -193,13 +200,14 @@ impl Driver {
         if core::mem::take(&mut self.shutdown) {
             return tell(Input::Shutdown, Source::Shutdown);
         }
-        match self.fair() {
+        let next = match self.fair() {
             Some(Source::Lease) => self.tell_lease(now),
             Some(Source::Command) => self.tell_command(),
             Some(Source::Observation) => self.tell_observation(now),
-            Some(_) => self.tell_report(),
-            None => Next::Wait(self.timers.first().map(|(due, _)| due)),
-        }
+            Some(_) => self.tell_report().map(Next::Tell),
+            None => None,
+        };
+        next.unwrap_or(Next::Wait(self.timers.first().map(|(due, _)| due)))
     }
 
     // Answers.
@@ -210,25 +218,30 @@ impl Driver {
                 Some(whole(Input::Up { component, epoch }, Source::Answer))
             }
             Answer::Ended(mut ended) => {
-                let gravest = ended.last_words.iter().flatten().map(|said| said.class).max();
+                let report = self.report_of(&ended).map(|said| said.class);
+                let gravest = report.max(gravest_of(&ended.last_words));
                 let end_first = !view.asked && gravest.is_some_and(|it| it < ended.how.class());
                 if end_first {
-                    self.answer = Some(match ended.gone {
-                        true => Answer::Exited(ended),
-                        false => Answer::Said(ended.last_words),
-                    });
+                    let is_all = !ended.gone;
+                    self.answer = match ended.gone {
+                        true => Some(Answer::Exited(ended)),
+                        false => said_later(ended.last_words),
+                    };
                     return Some(Tell {
-                        is_all: !ended.gone,
+                        is_all,
                         ..exited(&ended)
                     });
                 }
-                if let Some(said) = tell_gravest(&mut ended.last_words) {
+                if let Some(said) = self.tell_last_word(&mut ended) {
                     self.answer = Some(Answer::Ended(ended));
                     return Some(said);
                 }
-                Some(if ended.gone { gone(&ended) } else { exited(&ended) })
+                Some(match ended.gone {
+                    true => gone(&ended),
+                    false => exited(&ended),
+                })
             }
-            Answer::Exited(mut ended) => match tell_gravest(&mut ended.last_words) {
+            Answer::Exited(mut ended) => match self.tell_last_word(&mut ended) {
                 Some(said) => {
                     self.answer = Some(Answer::Exited(ended));
                     Some(said)
@@ -237,10 +250,25 @@ impl Driver {
             },
             Answer::Said(mut words) => {
                 let said = tell_gravest(&mut words)?;
-                let more = words.iter().any(Option::is_some);
-                self.answer = more.then_some(Answer::Said(words));
+                self.answer = said_later(words);
                 Some(said)
             }
+        }
+    }
+
+    /// The report that waits, if it is of the component that has ended.
+    fn report_of(&self, ended: &Ended) -> Option<Reported> {
+        let of_it =
+            |said: &Reported| said.component == Some(ended.component) && said.epoch == ended.epoch;
+        self.report.filter(of_it)
+    }
+
+    /// The gravest of a component's reports that are not told yet.
+    fn tell_last_word(&mut self, ended: &mut Ended) -> Option<Tell> {
+        match self.report_of(ended) {
+            // It came before the others of its class.
+            Some(said) if gravest_of(&ended.last_words) <= Some(said.class) => self.tell_report(),
+            _ => tell_gravest(&mut ended.last_words),
         }
     }
 
@@ -251,9 +279,9 @@ impl Driver {
         loop {
             let (due, timer) = self.timers.first().filter(|&(due, _)| due <= now)?;
             match timer {
-                Timer::Fence if self.lease.is_some() => return Some(self.tell_lease(now)),
+                Timer::Fence if self.lease.is_some() => return self.tell_lease(now),
                 Timer::Silence if self.was_heard(due, view, now) => {
-                    return Some(self.tell_observation(now));
+                    return self.tell_observation(now);
                 }
                 Timer::Silence => match self.silence.take() {
                     None => {
@@ -308,45 +336,44 @@ impl Driver {
         Some(FAIR[place])
     }
 
-    fn tell_lease(&mut self, now: Duration) -> Next {
-        self.passed_over[0] = false;
-        let Some(Renewed { epoch, expires }) = self.lease.take() else {
-            return Next::Wait(None);
-        };
+    fn tell_lease(&mut self, now: Duration) -> Option<Next> {
+        self.passed_over[LEASE] = false;
+        let Renewed { epoch, expires } = self.lease.take()?;
         let remaining = expires.saturating_sub(now);
-        tell(Input::LeaseRenewed { epoch, remaining }, Source::Lease)
+        Some(tell(
+            Input::LeaseRenewed { epoch, remaining },
+            Source::Lease,
+        ))
     }
 
-    fn tell_command(&mut self) -> Next {
-        match self.command.take() {
-            Some(command) => tell(command.input(), Source::Command),
-            None => Next::Wait(None),
-        }
+    fn tell_command(&mut self) -> Option<Next> {
+        let command = self.command.take()?;
+        Some(tell(command.input(), Source::Command))
     }
 
-    fn tell_observation(&mut self, now: Duration) -> Next {
-        self.passed_over[2] = false;
-        let Some(seen) = self.observation.take() else {
-            return Next::Wait(None);
-        };
+    fn tell_observation(&mut self, now: Duration) -> Option<Next> {
+        self.passed_over[OBSERVATION] = false;
+        let seen = self.observation.take()?;
         let Observed { session, round, .. } = seen;
         let input = match seen.seen {
-            Seen::Alive if self.is_too_old(&seen, now) => return Next::Drop(Source::Observation),
+            Seen::Alive if self.is_too_old(&seen, now) => {
+                return Some(Next::Drop(Source::Observation));
+            }
             Seen::Alive => Input::Alive { session, round },
             Seen::Failing { fatal } => Input::Failing { session, fatal },
         };
-        tell(input, Source::Observation)
+        Some(tell(input, Source::Observation))
     }
 
-    fn tell_report(&mut self) -> Next {
-        let Some(mut said) = self.report.take() else {
-            return Next::Wait(None);
-        };
+    fn tell_report(&mut self) -> Option<Tell> {
+        let mut said = self.report.take()?;
         let (input, is_all) = said.take_some();
-        if !is_all {
+        if is_all {
+            self.passed_over[REPORT] = false;
+        } else {
             self.report = Some(said);
         }
-        Next::Tell(Tell {
+        Some(Tell {
             input,
             source: Source::Report,
             is_all,
@@ -399,6 +426,16 @@ impl Reported {
         };
         (input, self.count == 0 && self.stale == 0)
     }
+}
+
+/// What is left to be said of a component whose end is told.
+fn said_later(words: [Option<Reported>; 4]) -> Option<Answer> {
+    let any = words.iter().any(Option::is_some);
+    any.then_some(Answer::Said(words))
+}
+
+fn gravest_of(words: &[Option<Reported>; 4]) -> Option<Class> {
+    words.iter().flatten().map(|said| said.class).max()
 }
 
 /// Tells of the gravest of a component's last reports, if it has left any.

@@ -96,13 +96,10 @@ impl<P: Coalesce> Reports<P> {
             let number = *self.places.entry(sender).or_insert(self.next);
             self.next += 1;
             match self.waiting.get_mut(&(Reverse(said.class), number)) {
-                Some((before, with_before)) => {
-                    before.count = before.count.saturating_add(said.count);
-                    before.stale = before.stale.saturating_add(said.stale);
-                    with_before.coalesce(with);
-                }
+                Some((before, with_before)) => add(before, with_before, said, with),
                 None => {
-                    self.waiting.insert((Reverse(said.class), number), (said, with));
+                    self.waiting
+                        .insert((Reverse(said.class), number), (said, with));
                 }
             }
         }
@@ -111,12 +108,12 @@ impl<P: Coalesce> Reports<P> {
     /// The gravest that waits.
     pub fn take(&mut self) -> Option<(Reported, P)> {
         let (_, (said, with)) = self.waiting.pop_first()?;
-        self.places.remove(&(said.component, said.epoch, said.class));
+        self.places
+            .remove(&(said.component, said.epoch, said.class));
         Some((said, with))
     }
 
-    /// What one sender reported in this class.
-    pub fn take_of(
+    fn take_of(
         &mut self,
         component: ComponentId,
         epoch: u64,
@@ -126,8 +123,34 @@ impl<P: Coalesce> Reports<P> {
         self.waiting.remove(&(Reverse(class), number))
     }
 
-    /// Whether none waits.
-    pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+    /// What one component reported and nobody was told of yet, by class: what waits here, and what was
+    /// taken from it just now.
+    pub fn last_words(
+        &mut self,
+        component: ComponentId,
+        epoch: u64,
+        newly: impl IntoIterator<Item = (Reported, P)>,
+    ) -> [Option<(Reported, P)>; 4] {
+        let mut words = CLASSES.map(|class| self.take_of(component, epoch, class));
+        for (said, with) in newly {
+            match &mut words[said.class as usize] {
+                Some((before, with_before)) => add(before, with_before, said, with),
+                none => *none = Some((said, with)),
+            }
+        }
+        words
     }
+}
+
+const CLASSES: [Class; 4] = [
+    Class::Component,
+    Class::Dependency,
+    Class::Critical,
+    Class::Fatal,
+];
+
+fn add<P: Coalesce>(before: &mut Reported, with_before: &mut P, said: Reported, with: P) {
+    before.count = before.count.saturating_add(said.count);
+    before.stale = before.stale.saturating_add(said.stale);
+    with_before.coalesce(with);
 }

@@ -12,9 +12,9 @@ use tokio::sync::watch;
 
 use super::Reporter;
 use super::journal::{Outage, Transitions};
-use super::mailbox::Command;
 use super::shared::Shared;
 use super::status::{ComponentStatus, Status, Summary};
+use crate::driver::Command;
 use crate::policy::ComponentId;
 
 /// Follows and steers a run. Cheap to clone; works from any thread, before, during and after the

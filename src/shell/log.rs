@@ -10,6 +10,7 @@
 //! In place, where a run has no threads, all of that is done at once where it comes up.
 
 mod queue;
+mod recorded;
 mod scope;
 
 use std::any::Any;
@@ -25,11 +26,11 @@ use tracing::level_filters::LevelFilter;
 use tracing::subscriber::NoSubscriber;
 use tracing::{Level, Span, dispatcher};
 
-use self::queue::{Entry, Queue, Recorded, Write};
+use self::queue::{Entry, Queue, Write};
+pub(super) use self::recorded::{Came, Recorded, Words};
 use self::scope::Scope;
-use super::overwatch::{Hook, StepRecord};
+use super::overwatch::Hook;
 use super::{leave, lock};
-use crate::machine::{Effect, Input, Step};
 
 /// How long what is still to be logged at the end is waited for.
 pub(super) const LOGGED_WITHIN: Duration = Duration::from_secs(1);
@@ -214,13 +215,7 @@ impl Log {
     }
 
     /// Has the hook read a step.
-    pub(crate) fn step(
-        &self,
-        at: Duration,
-        input: Option<Input>,
-        step: Option<Step>,
-        effects: &[Effect],
-    ) {
+    pub(super) fn step(&self, recorded: Recorded) {
         let mut queue = lock(&self.0.queue);
         if self.0.direct {
             // Not under the lock: it is the user's code.
@@ -228,28 +223,19 @@ impl Log {
                 return;
             };
             drop(queue);
-            hook(StepRecord {
-                at,
-                input,
-                step,
-                effects,
-                missed: 0,
-            });
+            recorded.read_by(&mut hook);
             lock(&self.0.queue).hook = Some(hook);
             return;
         }
-        if queue.has_room_for_step(effects.len()) {
+        if queue.has_room_for_step(recorded.effects.len()) {
             let missed = mem::take(&mut queue.missed_steps);
-            queue.push(Entry::Step(Recorded {
-                at,
-                input,
-                step,
-                effects: effects.to_vec(),
-                missed,
-            }));
+            queue.push(Entry::Step(Box::new(Recorded { missed, ..recorded })));
             self.wake(queue);
         } else {
             queue.missed_steps += 1;
+            drop(queue);
+            // What it holds is the user's.
+            self.discard(Box::new(recorded));
         }
     }
 
@@ -415,14 +401,7 @@ impl Log {
             }
             Entry::Step(recorded) => {
                 let mut hook = hook?;
-                let record = StepRecord {
-                    at: recorded.at,
-                    input: recorded.input,
-                    step: recorded.step,
-                    effects: &recorded.effects,
-                    missed: recorded.missed,
-                };
-                match catch_unwind(AssertUnwindSafe(|| hook(record))) {
+                match catch_unwind(AssertUnwindSafe(|| recorded.read_by(&mut hook))) {
                     Ok(()) => Some(hook),
                     Err(panic) => {
                         lock(&self.0.queue).hook_panic = Some(panic);

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::lock;
 use super::reporter::Source;
+use crate::driver::Command;
 use crate::machine::How;
 use crate::policy::ComponentId;
 
@@ -81,15 +82,6 @@ pub(super) struct Lease {
     /// When the renewal was sent.
     pub(super) sent: Instant,
     pub(super) expires: Instant,
-}
-
-/// What an operator asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Command {
-    Drain,
-    Resume,
-    Trip,
-    Reset,
 }
 
 impl Mailbox {

@@ -5,9 +5,12 @@ use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use super::log::discard;
 use super::shared::Shared;
 use super::told::Told;
 use super::{Failure, lock};
+use crate::driver::Reported;
+use crate::driver::pace::Coalesce;
 use crate::machine::Class;
 use crate::policy::ComponentId;
 
@@ -75,6 +78,54 @@ pub(crate) struct Batch {
     pub(super) stale: u64,
     pub(crate) first: Arc<Told>,
     pub(crate) last: Option<Failure>,
+}
+
+impl Batch {
+    /// What the driver is told of it, and what is not the driver's to know.
+    pub(super) fn split(self) -> (Reported, Said) {
+        let reported = Reported {
+            component: self.component,
+            epoch: self.epoch,
+            class: self.class,
+            count: self.count,
+            stale: self.stale,
+        };
+        let said = Said {
+            first: self.first,
+            last: self.last.map(Last::Failure),
+        };
+        (reported, said)
+    }
+}
+
+/// The texts of a batch of reports.
+pub(super) struct Said {
+    pub(super) first: Arc<Told>,
+    pub(super) last: Option<Last>,
+}
+
+/// The last of several reports.
+pub(super) enum Last {
+    Failure(Failure),
+    Told(Arc<Told>),
+}
+
+impl Last {
+    /// Its text, which is made now if nobody has made it.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Failure(failure) => failure.text(),
+            Self::Told(told) => told.text().to_string(),
+        }
+    }
+}
+
+impl Coalesce for Said {
+    fn coalesce(&mut self, later: Self) {
+        let last = later.last.unwrap_or(Last::Told(later.first));
+        // What it replaces is the user's.
+        discard(self.last.replace(last));
+    }
 }
 
 /// What was added and is not one more of what waits already.

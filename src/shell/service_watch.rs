@@ -17,6 +17,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use crate::driver::Silence;
+
 /// How often it is looked within the silence limit: seldom enough that whoever is woken by an observation a
 /// second need not be woken for it; but where the limit is too short for that, often.
 const FEW_LOOKS: u32 = 4;
@@ -113,9 +115,9 @@ impl ServiceWatch {
     }
 
     /// Why the probe is silent, which was last heard then.
-    pub(super) fn why_silent(&mut self, heard_at: Instant, now: Instant) -> Silent {
+    pub(super) fn why_silent(&mut self, heard_at: Instant, now: Instant) -> Silence {
         if self.probe_is_apart {
-            return Silent::Polled;
+            return Silence::Polled;
         }
         let (seen, answered_at) = (metrics(&self.runtime), self.answer.get());
         self.pulse.why_silent(heard_at, now, seen, answered_at)
@@ -142,17 +144,6 @@ fn metrics(runtime: &Handle) -> Metrics {
         parks: sum.parks.wrapping_add(metrics.worker_park_count(worker)),
         busy: sum.busy + metrics.worker_total_busy_duration(worker),
     })
-}
-
-/// What a probe's silence means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Silent {
-    /// It is polled: nothing is seen of the dependency.
-    Polled,
-    /// Nobody polls it.
-    Frozen,
-    /// It is polled again, and was not for so long.
-    Thawed(Duration),
 }
 
 /// What follows from a look.
@@ -320,18 +311,18 @@ impl Pulse {
         now: Instant,
         seen: Metrics,
         answered_at: Option<Instant>,
-    ) -> Silent {
+    ) -> Silence {
         let stuck_for = self.stuck_for(now, seen, answered_at);
         if stuck_for.is_some_and(|stuck_for| stuck_for >= self.limit / EXPLAINS) {
             self.told_at = Some(now);
-            return Silent::Frozen;
+            return Silence::Frozen;
         }
         match self.thawed.take() {
             Some((thawed_at, stuck_for)) if thawed_at > heard_at => {
                 self.made_good = Some(thawed_at);
-                Silent::Thawed(stuck_for)
+                Silence::Thawed(stuck_for)
             }
-            _ => Silent::Polled,
+            _ => Silence::Polled,
         }
     }
 }
@@ -494,17 +485,17 @@ mod tests {
         let soon = then - Duration::from_millis(1);
         let pulse = &mut watched.pulse;
         let mut why = |now, seen, answered| pulse.why_silent(heard_at, now, seen, answered);
-        assert_eq!(why(soon, seen, None), Silent::Polled);
+        assert_eq!(why(soon, seen, None), Silence::Polled);
         assert_eq!(
             why(then, seen, Some(soon)),
-            Silent::Polled,
+            Silence::Polled,
             "it was answered sooner"
         );
-        assert_eq!(why(then, seen, None), Silent::Frozen);
+        assert_eq!(why(then, seen, None), Silence::Frozen);
         let moved = Metrics { parks: 1, ..seen };
         assert_eq!(
             why(then, moved, None),
-            Silent::Polled,
+            Silence::Polled,
             "a worker has parked"
         );
     }
@@ -523,15 +514,15 @@ mod tests {
             let pulse = &mut watched.pulse;
             pulse.why_silent(heard_at, due, seen, Some(thawed_at))
         };
-        assert_eq!(why(asked_at), Silent::Thawed(LIMIT / 4));
-        assert_eq!(why(asked_at), Silent::Polled, "once");
+        assert_eq!(why(asked_at), Silence::Thawed(LIMIT / 4));
+        assert_eq!(why(asked_at), Silence::Polled, "once");
         assert!(!watched.pulse.is_frozen());
 
         let (mut watched, _, thawed_at) = stuck();
         let pulse = &mut watched.pulse;
         assert_eq!(
             pulse.why_silent(thawed_at, due, seen, Some(thawed_at)),
-            Silent::Polled,
+            Silence::Polled,
             "it was heard since"
         );
     }

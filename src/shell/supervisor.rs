@@ -12,35 +12,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use self::event::{Detail, Event, Fatal, RETURNED, plain_event};
-use self::publish::{Notice, UNKNOWN};
+use self::event::{Detail, Event, Fatal};
+use self::inbox::Inbox;
+use self::publish::{Notice, Trail};
 use super::component::Begin;
 use super::describe::overdue;
-use super::log::Log;
-use super::mailbox::Answer;
-use super::observe::{Observed, Route};
-use super::reporter::Batch;
-use super::service_watch::{ServiceWatch, Silent};
-use super::session::{Seen, Sessions};
+use super::log::{Log, Recorded};
+use super::service_watch::ServiceWatch;
+use super::session::Sessions;
 use super::shared::Shared;
 use super::stage::StageRun;
 use super::status::{Few, Sight};
-use super::timers::Timers;
 use super::trace;
 use super::watchdog::Watchdog;
 use super::{Probe, RunError};
-use crate::machine::{Cause, Effect, End, Input, Machine, Phase, Slot, Step, Timer, Why};
+use crate::driver::{Arrival, Decided, Decider, Decision, Source, Tell};
+use crate::machine::{Cause, Effect, End, How, Input, Phase, Slot, Step, Timer, Why};
 use crate::policy::ComponentId;
 
-/// Of a stage of up to so many each answer is taken when it comes.
-const A_FEW: usize = 64;
 /// How many plain answers are taken before anything else has its turn.
 const PLAIN_AT_ONCE: usize = 32;
-/// For how many reports there is room from the begin: what one of them asks for waits for no memory.
-const A_FEW_REPORTS: usize = 8;
 /// How long the end of the probe's last call is waited for where the run is halted.
 const HALTED_WITHIN: Duration = Duration::from_millis(100);
 /// The most effects of one step besides aborts. See
@@ -49,42 +42,27 @@ const EFFECTS_BESIDES: usize = 9;
 
 pub(super) struct Supervisor {
     shared: Arc<Shared>,
-    machine: Machine,
+    /// Takes every decision.
+    decider: Decider,
+    inbox: Inbox,
     components: Arc<[Arc<dyn Begin>]>,
     /// The last run of each stage.
     stages: Vec<Option<StageRun>>,
-    timers: Timers,
     sessions: Sessions,
-    seen: mpsc::Receiver<Seen>,
-    observed: Option<Observed>,
     watchdog: Option<Watchdog>,
     log: Log,
     has_hook: bool,
     /// Whether the runtime of the components polls them. Nobody could tell who is polled by it.
     service: Option<ServiceWatch>,
 
-    // What was taken and not handed over yet.
-    answers: VecDeque<Answer>,
-    /// More than a few were awaited, and some still are: see [`Supervisor::next`].
-    crowd: bool,
-    observation: Option<Seen>,
-    reports: VecDeque<Batch>,
-    /// When reports may be taken again.
-    reports_due: Instant,
-    /// The end of a component, held back until the reports before it are told.
-    last_words: Option<Answer>,
-
+    /// Of the present step.
     effects: Vec<Effect>,
-    began: Instant,
-    entered: Instant,
-    transitions: u64,
+    /// What was last published of each machine.
+    trail: Trail,
+    shown_trail: Trail,
     cause: Cause,
     /// The level that was published.
     level: u32,
-    hold_off_due: Option<Instant>,
-    stage_due: Option<Instant>,
-    /// When the lease runs out that the last renewal was about, on the watchdog's clock.
-    lease_due: Option<std::time::Instant>,
     dependency: Option<Sight>,
     fatal: Option<Fatal>,
     ended: Option<End>,
@@ -130,46 +108,35 @@ impl Supervisor {
         } = parts;
         let plan = &shared.plan;
         let probe_is_apart = probe_runtime.id() != runtime.id();
-        let (mut sessions, seen) =
+        let (sessions, seen) =
             Sessions::new(probe, probe_runtime, apart, probe_is_apart, log.clone());
         // Room for all that one step may ask for: a stop must not wait for memory.
         let layout = plan.layout();
         let largest = (0..layout.stages()).map(|stage| layout.stage(stage).len());
-        let mut effects = Vec::with_capacity(largest.max().unwrap_or_default() + EFFECTS_BESIDES);
-        let machine = Machine::new(Arc::clone(plan), &mut effects);
-        let observed = observe_only.then(|| Observed::new(Arc::clone(plan), &mut sessions, &log));
-        let now = Instant::now();
+        let effects = Vec::with_capacity(largest.max().unwrap_or_default() + EFFECTS_BESIDES);
+        let decider = match observe_only {
+            true => Decider::dry_run(Arc::clone(plan)),
+            false => Decider::live(Arc::clone(plan)),
+        };
         let service = apart.then(|| {
             let limit = plan.policy().silence_limit();
             ServiceWatch::new(runtime, limit, probe_is_apart)
         });
         Self {
-            machine,
+            decider,
+            inbox: Inbox::new(Arc::clone(&shared), seen, has_hook),
             stages: (0..layout.stages()).map(|_| None).collect(),
             components: components.into(),
-            timers: Timers::default(),
             sessions,
-            seen,
-            observed,
             watchdog,
             log,
             has_hook,
             service,
-            answers: VecDeque::new(),
-            crowd: false,
-            observation: None,
-            reports: VecDeque::with_capacity(A_FEW_REPORTS),
-            reports_due: now,
-            last_words: None,
             effects,
-            began: now,
-            entered: now,
-            transitions: 0,
+            trail: Trail::new(),
+            shown_trail: Trail::new(),
             cause: Cause::Boot,
             level: 0,
-            hold_off_due: None,
-            stage_due: None,
-            lease_due: None,
             dependency: None,
             fatal: None,
             ended: None,
@@ -190,14 +157,16 @@ impl Supervisor {
     ///
     /// If the hook did.
     pub(super) async fn run(&mut self) -> Result<(), RunError> {
-        self.boot();
+        self.inbox.begin();
+        self.trail = Trail::new();
+        self.shown_trail = Trail::new();
         while self.ended.is_none() {
-            let event = self.next().await;
-            self.take(event);
+            let (at, decision) = self.next().await;
+            self.follow(at, decision);
             // What is plain is taken by the dozen; the rest of the time is for others.
             for _ in 0..PLAIN_AT_ONCE {
-                match self.plain_answer() {
-                    Some(input) if self.ended.is_none() => self.take_plain(input),
+                match self.next_plain() {
+                    Some((at, decision)) if self.ended.is_none() => self.follow(at, decision),
                     _ => break,
                 }
             }
@@ -218,95 +187,119 @@ impl Supervisor {
         self.finish()
     }
 
-    fn boot(&mut self) {
-        self.began = Instant::now();
-        self.entered = self.began;
-        let effects = mem::take(&mut self.effects);
-        self.tell_probe_of_phase();
-        self.carry_out(&effects);
-        self.record(None, None, &effects);
-        let outage = self.outage_of(&effects);
-        self.announce([None; 2], outage, None, Detail::Nothing);
-        trace::effects(&self.log, &effects, false);
-        self.effects = effects;
-        self.is_published = false;
-        self.settle();
-        self.reassure();
-    }
-
-    /// Hands an event to whoever is to be told.
-    fn take(&mut self, event: Event) {
-        if self.observed.is_none() {
-            self.step(event);
-            return;
-        }
-        let Route { real, shadow } = Observed::route(event.input, &self.machine);
-        if let (Some(observed), Some(input)) = (&mut self.observed, shadow) {
-            // Nothing is done in observe-only that could be late.
-            event.detail.await_text(self.service.is_none());
-            let text = event.detail.known_text();
-            let text = text.unwrap_or(Some(UNKNOWN.into()));
-            observed.handle(
-                input,
-                text.as_deref(),
-                &self.shared,
-                &mut self.sessions,
-                &self.log,
-            );
-        }
-        match real {
-            Some(input) => self.step(Event { input, ..event }),
-            None => {
-                self.tell(event.news);
-                self.note_observation(event.detail);
-                self.settle();
+    /// The next step, as soon as there is one, and when it was decided.
+    async fn next(&mut self) -> (Duration, Decision) {
+        loop {
+            // A flood of inputs must not starve what shares the task with this loop.
+            tokio::task::consume_budget().await;
+            if self.shared.is_abandoned() {
+                // It is about to be dropped, and takes no step any more.
+                std::future::pending::<()>().await;
+            }
+            self.end_if_hook_panicked();
+            self.shared.answer_ping();
+            let text_due = self.settle();
+            self.look_at_service();
+            self.inbox.bring_all(&mut self.decider, &self.stages);
+            let now = self.inbox.now();
+            match self.decider.next(now, &mut self.effects) {
+                Decided::Step(decision) => return (now, decision),
+                Decided::Drop(source) => {
+                    self.inbox.forget(source);
+                    self.record(now, None, &[]);
+                }
+                Decided::WhySilent { since } => {
+                    let why = Arrival::Silent(self.why_silent(since));
+                    self.inbox.bring(&mut self.decider, why, now, Vec::new);
+                }
+                Decided::Wait(until) => self.wait(until, text_due).await,
             }
         }
-        self.reassure();
     }
 
-    /// The same for an answer without a story. Of a large stage nearly all are: others are still
-    /// awaited, so there is nothing to carry out and nothing to tell.
-    fn take_plain(&mut self, input: Input) {
-        if self.observed.is_some() {
-            return self.take(plain_event(input));
+    /// The next step, if what is next is an answer without a story.
+    fn next_plain(&mut self) -> Option<(Duration, Decision)> {
+        if self.shared.is_abandoned()
+            || !self.inbox.next_is_plain()
+            || !self.decider.has_room(Source::Answer)
+        {
+            return None;
         }
-        self.effects.clear();
-        let step = self.machine.handle(input, &mut self.effects);
-        let plain = step == Step::Absorbed && self.effects.is_empty();
-        if plain && self.level == self.machine.level() {
-            self.record(Some(input), Some(step), &[]);
-            self.note_slots(&input);
-        } else {
-            self.follow(plain_event(input), step);
+        let now = self.inbox.now();
+        self.inbox
+            .bring_answer(&mut self.decider, &self.stages, now);
+        match self.decider.next(now, &mut self.effects) {
+            Decided::Step(decision) => Some((now, decision)),
+            // It has an answer to tell.
+            _ => None,
         }
     }
 
-    /// One step of the machine.
-    fn step(&mut self, event: Event) {
-        self.effects.clear();
-        let step = self.machine.handle(event.input, &mut self.effects);
-        self.follow(event, step);
+    /// Waits until something may have arrived, or is due.
+    async fn wait(&mut self, until: Option<Duration>, text_due: Option<Instant>) {
+        let awaited = self.decider.machine().awaited() as usize;
+        let Some(answers_within) = self.inbox.await_answers(awaited) else {
+            return;
+        };
+        let asleep_since = Instant::now();
+        let due = until.map(|until| self.inbox.at(until));
+        let answers_due = answers_within.map(|within| asleep_since + within);
+        let reports_due = self.inbox.reports_at();
+        let room = self.decider.has_room(Source::Observation);
+        let mut seen = None;
+        tokio::select! {
+            biased;
+            () = self.shared.mailbox.woken() => {}
+            () = wait_until(due) => {}
+            () = wait_until(answers_due) => {}
+            () = wait_until(reports_due) => {}
+            () = wait_until(text_due) => {}
+            () = wait_until(self.service.as_ref().map(ServiceWatch::look_at)) => {}
+            news = self.inbox.observed(), if room => seen = news,
+        }
+        self.excuse(asleep_since);
+        if let Some(seen) = seen {
+            let now = self.inbox.now();
+            self.inbox.bring_observation(&mut self.decider, seen, now);
+        }
     }
 
     /// What follows from a step: first what it asks for, then what there is to say of it. Before all is
     /// carried out no user code runs but the wakers of those who are told, no text is made, and nothing waits
     /// for anybody.
-    fn follow(&mut self, event: Event, step: Step) {
-        let Event {
-            input,
-            detail,
-            fatal,
-            news,
-        } = event;
+    fn follow(&mut self, at: Duration, decision: Decision) {
+        let carried = decision.carried;
+        if carried.is_dry() {
+            return self.show(at, decision);
+        }
         let effects = mem::take(&mut self.effects);
         // Before anything else, so that nobody is sent here any more.
         if let Some(Effect::Ready(false)) = effects.first() {
             self.shared.set_ready(false);
         }
-        let hops = step.transitions();
+        let Some((tell, step)) = decision.told else {
+            self.carry_out(&effects, carried);
+            self.record(at, Some(decision), &effects);
+            let outage = self.outage_of(&effects);
+            self.announce(decision, [None; 2], outage, None, Detail::Nothing);
+            trace::effects(&self.log, &effects, false);
+            self.effects = effects;
+            self.is_published = false;
+            self.settle();
+            return;
+        };
+        let input = tell.input;
+        let level_changed = self.level != self.decider.machine().level();
+        if step == Step::Absorbed && effects.is_empty() && !level_changed && is_plain(&tell) {
+            // Of a large stage nearly all are: others are still awaited, so there is nothing to carry out and
+            // nothing to tell.
+            self.record(at, Some(decision), &[]);
+            self.effects = effects;
+            let _ = self.inbox.event(&tell);
+            return self.note_slots(&input);
+        }
         let mut late = None;
-        for hop in hops {
+        for hop in step.transitions() {
             match hop.to {
                 Phase::ShuttingDown => self.cause = hop.cause,
                 // Everything is gone, so no lease allows anything any more.
@@ -318,28 +311,33 @@ impl Supervisor {
                 late = Some(Few::doing(&self.shared, &[Slot::Starting]));
             }
         }
-        match (step, input) {
-            (Step::Ignored(_), _) => {}
-            (_, Input::LeaseRenewed { .. }) => self.watch_fence(self.lease_due),
-            _ if self.fatal.is_none() => self.fatal = fatal,
-            _ => {}
+        let Event {
+            detail,
+            fatal,
+            news,
+            ..
+        } = self.inbox.event(&tell);
+        let is_ignored = matches!(step, Step::Ignored(_));
+        if matches!(input, Input::LeaseRenewed { .. }) && !is_ignored {
+            self.watch_fence(self.inbox.lease_due());
         }
-        self.tell_probe_of_phase();
-        self.carry_out(&effects);
+        self.carry_out(&effects, carried);
         self.note_slots(&input);
 
         // All is done. From here on it is told.
-        if self.fatal.is_none() && matches!(input, Input::Failing { fatal: true, .. }) {
-            self.fatal = detail.fatal_observation();
+        self.record(at, Some(decision), &effects);
+        if self.fatal.is_none() && !is_ignored {
+            self.fatal = fatal;
+            if matches!(input, Input::Failing { fatal: true, .. }) {
+                self.fatal = detail.fatal_observation();
+            }
         }
-        self.record(Some(input), Some(step), &effects);
         if let Step::Ignored(why) = step {
             trace::ignored(&self.log, input, why);
         }
         self.tell(news);
         let is_observation = matches!(input, Input::Alive { .. } | Input::Failing { .. });
-        let level_changed = self.level != self.machine.level();
-        self.level = self.machine.level();
+        self.level = self.decider.machine().level();
         if is_observation || !effects.is_empty() || level_changed {
             self.is_published = false;
         }
@@ -347,8 +345,8 @@ impl Supervisor {
         let hops = [step.transitions().next(), step.transitions().nth(1)];
         if hops[0].is_some() || outage.is_some() {
             let early = late.map(|late| overdue(late, &self.shared));
-            self.announce(hops, outage, early, detail);
-        } else {
+            self.announce(decision, hops, outage, early, detail);
+        } else if !is_ignored {
             self.note_observation(detail);
         }
         trace::effects(&self.log, &effects, false);
@@ -356,34 +354,45 @@ impl Supervisor {
         self.effects = effects;
     }
 
-    /// Makes room for what a large stage will answer: whoever answers holds up the others while it
-    /// does that itself.
-    fn expect_answers(&mut self, answers: usize) {
-        if answers > A_FEW {
-            self.shared.mailbox.make_room(answers);
-            self.answers.reserve(answers);
+    /// The same for a step that only shows what would be done.
+    fn show(&mut self, at: Duration, decision: Decision) {
+        let effects = mem::take(&mut self.effects);
+        self.carry_out(&effects, decision.carried);
+        self.record(at, Some(decision), &effects);
+        if let Some((tell, step)) = decision.told {
+            let Event { detail, news, .. } = self.inbox.event(&tell);
+            self.tell(news);
+            let hops = [step.transitions().next(), step.transitions().nth(1)];
+            if hops[0].is_some() {
+                self.announce(decision, hops, None, None, detail);
+            } else if !matches!(step, Step::Ignored(_)) {
+                self.note_observation(detail);
+            }
         }
+        trace::effects(&self.log, &effects, true);
+        self.settle();
+        self.effects = effects;
     }
 
-    fn tell_probe_of_phase(&mut self) {
-        // In observe-only the shadow has the probe.
-        if self.observed.is_none() {
-            self.sessions.enter(self.machine.phase());
-        }
-    }
-
-    fn record(&mut self, input: Option<Input>, step: Option<Step>, effects: &[Effect]) {
+    fn record(&mut self, at: Duration, decision: Option<Decision>, effects: &[Effect]) {
         if self.has_hook {
-            self.log.step(self.began.elapsed(), input, step, effects);
+            self.log.step(Recorded {
+                at,
+                came: self.inbox.take_came(),
+                decision,
+                effects: effects.to_vec(),
+                missed: 0,
+            });
         }
     }
 
     /// Keeps what status pages tell of components.
     fn note_slots(&mut self, input: &Input) {
+        let machine = self.decider.machine();
         match *input {
-            Input::Up { component, .. } => self
-                .shared
-                .set_slot(component, self.machine.slot(component)),
+            Input::Up { component, .. } => {
+                self.shared.set_slot(component, machine.slot(component));
+            }
             Input::Gone {
                 component, epoch, ..
             } => {
@@ -392,12 +401,11 @@ impl Supervisor {
                 if let Some(stage) = stage.filter(|stage| stage.epoch == epoch) {
                     stage.gone(component);
                 }
-                self.shared
-                    .set_slot(component, self.machine.slot(component));
+                self.shared.set_slot(component, machine.slot(component));
             }
             Input::Fired(Timer::Stage) => {
                 for id in (0..self.components.len() as u32).map(ComponentId) {
-                    if self.machine.slot(id) == Slot::Wedged {
+                    if machine.slot(id) == Slot::Wedged {
                         self.shared.set_slot(id, Slot::Wedged);
                     }
                 }
@@ -406,58 +414,11 @@ impl Supervisor {
         }
     }
 
-    // Observe-only.
-
-    /// In observe-only the real machine is told that all is well whenever it waits for that.
-    fn reassure(&mut self) {
-        while self.observed.is_some()
-            && !self.shared.is_abandoned()
-            && self.machine.phase() == Phase::Monitoring
-            && !self.machine.is_armed(Timer::HoldOff)
-            && let Some(session) = self.machine.session()
+    fn end_if_hook_panicked(&self) {
+        if self.log.hook_panicked()
+            && let Some(panic) = self.log.take_hook_panic()
         {
-            let round = self.machine.round();
-            self.step(Input::Alive { session, round }.into());
-        }
-    }
-
-    fn tell_shadow_of_time(&mut self) {
-        while let Some(observed) = &self.observed
-            && let Some((at, timer)) = observed.timers.due()
-        {
-            let phase = observed.phase();
-            let mut input = Input::Fired(timer);
-            if timer == Timer::Silence {
-                if self.was_heard(at, phase) {
-                    return;
-                }
-                let postponed = match self.why_silent(at) {
-                    Silent::Polled => None,
-                    Silent::Frozen => {
-                        input = Input::Frozen;
-                        Some(self.shared.plan.policy().silence_limit())
-                    }
-                    Silent::Thawed(stuck_for) => {
-                        // A clean run has no gap, whatever it comes from.
-                        if phase == Phase::Monitoring {
-                            input = Input::Frozen;
-                        }
-                        Some(stuck_for)
-                    }
-                };
-                if let (Some(observed), Some(by)) = (&mut self.observed, postponed) {
-                    observed.timers.postpone(Timer::Silence, by);
-                    if input != Input::Frozen {
-                        continue;
-                    }
-                } else {
-                    self.note_observation(Detail::Silence);
-                    self.settle();
-                }
-            }
-            if let Some(observed) = &mut self.observed {
-                observed.handle(input, None, &self.shared, &mut self.sessions, &self.log);
-            }
+            std::panic::resume_unwind(panic);
         }
     }
 
@@ -466,7 +427,7 @@ impl Supervisor {
     fn finish(&mut self) -> Result<(), RunError> {
         let wedged: Vec<Arc<str>> = (0..self.components.len() as u32)
             .map(ComponentId)
-            .filter(|&id| self.machine.slot(id) == Slot::Wedged)
+            .filter(|&id| self.decider.machine().slot(id) == Slot::Wedged)
             .map(|id| Arc::clone(self.shared.name(id)))
             .collect();
         let mut reason = Arc::from("");
@@ -516,5 +477,24 @@ impl Supervisor {
 impl Drop for Supervisor {
     fn drop(&mut self) {
         self.abandon();
+    }
+}
+
+/// Whether there is nothing to say of it: a component is up, or has ended without an error.
+fn is_plain(tell: &Tell) -> bool {
+    matches!(
+        tell.input,
+        Input::Up { .. }
+            | Input::Gone {
+                how: How::Returned,
+                ..
+            }
+    )
+}
+
+async fn wait_until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }

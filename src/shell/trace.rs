@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use tracing::{Level, debug, error, info, warn};
 
-use super::Failure;
 use super::journal::Transitioned;
 use super::log::Log;
+use super::reporter::Last;
 use super::shared::Shared;
 use super::status::Sight;
 use super::told::Told;
@@ -51,7 +51,7 @@ pub(super) enum News {
         class: Class,
         count: u32,
         first: Arc<Told>,
-        last: Option<Failure>,
+        last: Option<Last>,
     },
     Observed(Sight),
 }

@@ -15,6 +15,7 @@ mod outages;
 mod probes;
 mod process;
 mod proving;
+mod replay;
 mod reports;
 mod spawned;
 mod starter;

@@ -1,14 +1,11 @@
 //! Stories: one after the other what the machine does, each under the eyes of the laws. Those named
 //! `d..` tell of a defect of an older supervisor that this one must not share.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use overwatch::law::Violation;
-use overwatch::machine::{
-    Class, Effect, End, How, Input, Machine, Phase, Shadow, Slot, Timer, Why,
-};
+use overwatch::machine::{Class, Effect, End, How, Input, Machine, Phase, Slot, Timer, Why};
 use overwatch::policy::{Blame, ComponentId, Layout, Plan, Policy};
 
 use crate::world::{Action, World, fenced, ms, plan, small_policy, small_tuning, starts, stops};
@@ -987,115 +984,6 @@ fn the_fence_stands_from_the_moment_the_owner_is_told_to_start() -> Told {
     world.act(Action::Answer)?;
     assert!(world.machine().is_armed(Timer::Fence));
     Ok(())
-}
-
-// Shadow: observe only.
-
-/// A shadow of one component and what it was asked for so far.
-struct Observed {
-    shadow: Shadow,
-    effects: Vec<Effect>,
-}
-
-impl Observed {
-    fn new(plan: Arc<Plan>) -> Self {
-        let mut effects = Vec::new();
-        let shadow = Shadow::new(plan, &mut effects);
-        Self { shadow, effects }
-    }
-
-    fn tell(&mut self, input: Input) {
-        let effects = &mut self.effects;
-        self.shadow
-            .handle(input, |_, _, _, asked| effects.extend_from_slice(asked));
-    }
-
-    fn machine(&self) -> &Machine {
-        self.shadow.machine()
-    }
-}
-
-#[test]
-fn a_shadow_starts_and_stops_at_once_in_its_own_mind() {
-    let mut observed = Observed::new(plan(small_policy(), &[1, 2]));
-    observed.tell(Input::Alive {
-        session: 1,
-        round: 0,
-    });
-    assert!(observed.machine().is_ready());
-    // The service that really runs is in an epoch of its own.
-    let (component, epoch, class, count) = (Some(ComponentId(2)), 77, Class::Component, 1);
-    observed.tell(Input::Report {
-        component,
-        epoch,
-        class,
-        count,
-    });
-    assert_eq!(observed.machine().phase(), Phase::Monitoring);
-    assert_eq!(
-        observed
-            .effects
-            .iter()
-            .filter(|effect| stops(effect))
-            .count(),
-        2
-    );
-    observed.tell(Input::Alive {
-        session: 1,
-        round: 0,
-    });
-    observed.tell(Input::Fired(Timer::HoldOff));
-    observed.tell(Input::Alive {
-        session: 1,
-        round: 1,
-    });
-    assert!(observed.machine().is_ready());
-    assert_eq!(observed.machine().epoch(), 2);
-}
-
-#[test]
-fn a_shadow_is_tripped_by_a_frozen_runtime() {
-    let mut observed = Observed::new(plan(small_policy(), &[1]));
-    observed.tell(Input::Alive {
-        session: 1,
-        round: 0,
-    });
-    assert!(observed.machine().is_ready());
-    observed.tell(Input::Frozen);
-    assert_eq!(observed.machine().phase(), Phase::Monitoring);
-    assert_eq!(observed.machine().blame(), Blame::Component);
-}
-
-#[test]
-fn a_shadow_takes_renewals_for_its_own_epoch() {
-    let mut observed = Observed::new(fenced(small_policy(), &[1, 1]));
-    observed.tell(Input::Alive {
-        session: 1,
-        round: 0,
-    });
-    observed.effects.clear();
-    observed.tell(Input::LeaseRenewed {
-        epoch: 77,
-        remaining: ms(100),
-    });
-    assert_eq!(
-        observed.effects,
-        [Effect::Arm {
-            timer: Timer::Fence,
-            after: ms(68)
-        }]
-    );
-}
-
-#[test]
-fn a_shadow_ends_when_it_is_told() {
-    let mut observed = Observed::new(plan(small_policy(), &[1]));
-    observed.tell(Input::Alive {
-        session: 1,
-        round: 0,
-    });
-    observed.tell(Input::Shutdown);
-    assert_eq!(observed.effects.last(), Some(&Effect::Ended(End::Stopped)));
 }
 
 // Who is to blame, and for what.

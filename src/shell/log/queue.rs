@@ -2,9 +2,8 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
-use std::time::Duration;
 
-use crate::machine::{Effect, Input, Step};
+use super::recorded::Recorded;
 use crate::shell::overwatch::Hook;
 
 /// How many events wait at most. Transitions may fill all of it.
@@ -52,17 +51,8 @@ pub(super) type Write = Box<dyn FnOnce() + Send>;
 pub(super) enum Entry {
     Transition(Write),
     Event(Write),
-    Step(Recorded),
+    Step(Box<Recorded>),
     Discard(Box<dyn Any + Send>),
-}
-
-/// A step that waits for the hook.
-pub(super) struct Recorded {
-    pub(super) at: Duration,
-    pub(super) input: Option<Input>,
-    pub(super) step: Option<Step>,
-    pub(super) effects: Vec<Effect>,
-    pub(super) missed: u64,
 }
 
 impl Queue {

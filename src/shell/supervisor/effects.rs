@@ -3,48 +3,31 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::time::Instant;
-
 use super::Supervisor;
-use crate::machine::{Effect, Slot, Timer};
+use crate::driver::Carried;
+use crate::machine::{Effect, Slot};
 use crate::policy::ComponentId;
 use crate::shell::log::discard;
 use crate::shell::stage::StageRun;
 
 impl Supervisor {
-    pub(super) fn carry_out(&mut self, effects: &[Effect]) {
-        for effect in effects {
+    pub(super) fn carry_out(&mut self, effects: &[Effect], carried: Carried) {
+        // The probe is told of the phase before anything else.
+        self.sessions.enter(self.decider.observer().phase());
+        for effect in effects.iter().filter(|effect| carried.includes(effect)) {
             match *effect {
                 Effect::Ready(ready) => self.shared.set_ready(ready),
                 Effect::StartStage { stage, epoch } => self.start(stage, epoch),
                 Effect::StopStage { stage, .. } => self.stop(stage),
                 Effect::Abort { component, .. } => self.abort(component),
-                // In observe-only the shadow has the probe.
-                Effect::OpenSession { .. } | Effect::CloseSession { .. } | Effect::Ask { .. }
-                    if self.observed.is_some() => {}
                 Effect::OpenSession { session } => self.sessions.open(session),
                 Effect::CloseSession { .. } => self.sessions.close(),
                 Effect::Ask { round } => self.sessions.ask(round),
-                Effect::Arm { timer, after } => {
-                    let due = self.timers.arm(timer, after);
-                    self.note_due(timer, Some(due));
-                }
-                Effect::Disarm { timer } => {
-                    self.timers.disarm(timer);
-                    self.note_due(timer, None);
-                }
-                // They are told, not done.
+                // The timers are the decider's, and the others are told, not done.
+                Effect::Arm { .. } | Effect::Disarm { .. } => {}
                 Effect::OutageOpened { .. } | Effect::OutageClosed(_) => {}
                 Effect::Ended(end) => self.ended = Some(end),
             }
-        }
-    }
-
-    fn note_due(&mut self, timer: Timer, due: Option<Instant>) {
-        match timer {
-            Timer::HoldOff => self.hold_off_due = due,
-            Timer::Stage => self.stage_due = due,
-            _ => {}
         }
     }
 
@@ -52,7 +35,7 @@ impl Supervisor {
         let stage = usize::from(stage);
         let plan = Arc::clone(&self.shared.plan);
         let components = plan.layout().stage(stage);
-        self.expect_answers(components.len());
+        self.inbox.make_room(components.len());
         let run = StageRun::new(epoch, components.clone(), Arc::clone(&self.shared));
         if let Some(last) = self.stages[stage].replace(run) {
             // What is left of it may be the user's.
@@ -87,13 +70,13 @@ impl Supervisor {
         }
         let mut awaited = 0;
         for component in self.shared.plan.layout().stage(stage).map(ComponentId) {
-            if self.machine.slot(component) == Slot::Stopping {
+            if self.decider.machine().slot(component) == Slot::Stopping {
                 self.shared.set_slot(component, Slot::Stopping);
                 awaited += 1;
             }
         }
         // A stop does not wait for memory.
-        self.expect_answers(awaited);
+        self.inbox.make_room(awaited);
     }
 
     fn abort(&mut self, component: ComponentId) {

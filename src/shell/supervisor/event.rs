@@ -1,20 +1,15 @@
-//! An input on its way to the machine, and what there is to say of it.
+//! What there is to say of what the machine was told.
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::time::Instant;
-
-use super::publish::TEXT_WITHIN;
-use crate::machine::{How, Input};
 use crate::shell::told::Told;
 use crate::shell::trace::News;
 use crate::shell::{Failure, Observation};
 
-/// An input, and what there is to say of it.
+/// What there is to say of what the machine was told.
+#[derive(Default)]
 pub(super) struct Event {
-    pub(super) input: Input,
     pub(super) detail: Detail,
     /// A fatal failure that came with it.
     pub(super) fatal: Option<Fatal>,
@@ -26,7 +21,9 @@ pub(super) struct Event {
 pub(super) type Fatal = (Option<Arc<str>>, Arc<Told>);
 
 /// What an input said. Text is made of it only when all is done that the input asks for.
+#[derive(Default)]
 pub(super) enum Detail {
+    #[default]
     Nothing,
     Plain(&'static str),
     Told(Arc<Told>),
@@ -41,19 +38,6 @@ impl Detail {
         match self {
             Self::Told(told) => Some(told),
             _ => None,
-        }
-    }
-
-    /// Waits until its text is there, for a moment at most; in place it is made now.
-    pub(super) fn await_text(&self, in_place: bool) {
-        let Some(told) = self.told() else { return };
-        if in_place {
-            told.text();
-            return;
-        }
-        let until = Instant::now() + TEXT_WITHIN;
-        while told.known_text().is_none() && Instant::now() < until {
-            std::thread::sleep(Duration::from_micros(100));
         }
     }
 
@@ -83,36 +67,6 @@ impl Detail {
                 Observation::Alive { evidence: text } | Observation::Failing { reason: text, .. },
             ) => Some((&**text).into()),
         })
-    }
-}
-
-impl From<Input> for Event {
-    fn from(input: Input) -> Self {
-        Self {
-            input,
-            detail: Detail::Nothing,
-            fatal: None,
-            news: None,
-        }
-    }
-}
-
-/// An answer without a story, with what there is to say of it.
-pub(super) fn plain_event(input: Input) -> Event {
-    let returned = matches!(
-        input,
-        Input::Gone {
-            how: How::Returned,
-            ..
-        }
-    );
-    Event {
-        detail: if returned {
-            Detail::Plain(RETURNED)
-        } else {
-            Detail::Nothing
-        },
-        ..input.into()
     }
 }
 

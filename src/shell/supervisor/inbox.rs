@@ -1,377 +1,409 @@
-//! What is there to be taken, and in which order.
-//!
-//! Component answers and lease renewals, timers that are due, commands, observations, reports.
-//! Answers come first because an answer that is already there must not lose against its own
-//! deadline; for the same reason an observation that is already there goes before the silence timer.
+//! What has arrived: brought to the decider as soon as that has room for it. Texts and errors, which are
+//! not its business, are kept here until it tells the machine of what they belong to.
 
-use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-use super::{A_FEW, Detail, Event, RETURNED, Supervisor};
-use crate::machine::{Class, How, Input, Phase, Timer};
+use super::event::{Detail, Event, RETURNED};
+use crate::driver::pace::{self, Reports};
+use crate::driver::{self, Arrival, Decider, Ended, Observed, Renewed, Source, Tell};
+use crate::machine::{Class, How, Input};
 use crate::shell::Observation;
 use crate::shell::incarnation::Ending;
-use crate::shell::mailbox::{Answer, Command, Lease, ROOM_KEPT, Who};
-use crate::shell::observe::Observed;
-use crate::shell::service_watch::{ServiceWatch, Silent};
+use crate::shell::log::{Came, Words};
+use crate::shell::mailbox::{Answer, Lease, ROOM_KEPT, Who};
+use crate::shell::reporter::{Batch, Said};
+use crate::shell::session::Seen;
+use crate::shell::shared::Shared;
 use crate::shell::stage::StageRun;
+use crate::shell::told::Told;
 use crate::shell::trace::News;
 
-/// How long an answer of a crowd waits at most, so that status pages are true.
-const ANSWER_PACE: Duration = Duration::from_millis(10);
-/// How soon reports are taken again.
-const REPORT_PACE: Duration = Duration::from_millis(10);
+pub(super) struct Inbox {
+    shared: Arc<Shared>,
+    seen: mpsc::Receiver<Seen>,
+    /// Taken from the mailbox, and not brought yet.
+    answers: VecDeque<Answer>,
+    crowd: pace::Answers,
+    reports: Reports<Said>,
+    held: Held,
+    /// Since when time counts.
+    began: Instant,
+    /// What has arrived since the last step, if anybody wants to know.
+    came: Option<Vec<Came>>,
+}
 
-impl Supervisor {
-    pub(super) async fn next(&mut self) -> Event {
-        loop {
-            // A flood of inputs must not starve what shares the task with this loop.
-            tokio::task::consume_budget().await;
-            if self.shared.is_abandoned() {
-                // It is about to be dropped, and takes no step any more.
-                std::future::pending::<()>().await;
-            }
-            self.end_if_hook_panicked();
-            self.shared.answer_ping();
-            let text_due = self.settle();
-            self.tell_shadow_of_time();
-            if let Some(event) = self.look_at_service().or_else(|| self.waiting()) {
-                return event;
-            }
-            // Of a crowd that is awaited, one more that is up or gone decides nothing: half of them
-            // are waited for, then half of the rest, down to the last one.
-            let awaited = self.machine.awaited() as usize;
-            self.crowd = awaited > A_FEW || (self.crowd && awaited > 0);
-            let wake_at = if self.crowd { awaited.div_ceil(2) } else { 1 };
-            let many = wake_at > 1;
-            if !self.shared.mailbox.await_answers(wake_at) {
-                continue;
-            }
-            if !many {
-                // What a large stage needed is not held while nothing happens.
-                self.answers.shrink_to(ROOM_KEPT);
-            }
-            let asleep_since = Instant::now();
-            tokio::select! {
-                biased;
-                () = self.shared.mailbox.woken() => {}
-                () = self.timers.wait() => {}
-                () = sleep(ANSWER_PACE), if many => {}
-                () = wait_for_shadow(&self.observed) => {}
-                () = sleep_until(self.reports_due), if self.shared.mailbox.has_reports() => {}
-                () = wait_until(text_due) => {}
-                () = wait_until(self.service.as_ref().map(ServiceWatch::look_at)) => {}
-                Some(seen) = self.seen.recv(), if self.observation.is_none() => self.observation = Some(seen),
-            }
-            self.excuse(asleep_since);
+/// What belongs to that which the decider holds.
+#[derive(Default)]
+struct Held {
+    /// How a component failed, and whether it was told to stop by then.
+    failure: Option<(Arc<Told>, bool)>,
+    last_words: [Option<Said>; 4],
+    observation: Option<Observation>,
+    report: Option<Said>,
+    /// Until when the lease is good, on the watchdog's clock.
+    lease: Option<std::time::Instant>,
+}
+
+impl Inbox {
+    pub(super) fn new(shared: Arc<Shared>, seen: mpsc::Receiver<Seen>, has_hook: bool) -> Self {
+        Self {
+            shared,
+            seen,
+            answers: VecDeque::new(),
+            crowd: pace::Answers::default(),
+            reports: Reports::default(),
+            held: Held::default(),
+            began: Instant::now(),
+            came: has_hook.then(Vec::new),
         }
     }
 
-    /// The next input that is there already.
-    fn waiting(&mut self) -> Option<Event> {
-        self.answered()
-            .or_else(|| self.due())
-            .or_else(|| self.commanded())
-            .or_else(|| self.observation())
-            .or_else(|| self.reported())
+    /// The run begins.
+    pub(super) fn begin(&mut self) {
+        self.began = Instant::now();
     }
 
-    /// The next answer that is there already, if it is one without a story: no reports before it, no
-    /// failure with it, and it is its turn. Nearly all are, and there may be a hundred thousand.
-    pub(super) fn plain_answer(&mut self) -> Option<Input> {
-        if self.last_words.is_some() || self.shared.is_abandoned() {
+    /// The time since the run began.
+    pub(super) fn now(&self) -> Duration {
+        self.since_the_begin(Instant::now())
+    }
+
+    fn since_the_begin(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.began)
+    }
+
+    pub(super) fn at(&self, since_the_begin: Duration) -> Instant {
+        self.began + since_the_begin
+    }
+
+    /// What has arrived since this was asked last.
+    pub(super) fn take_came(&mut self) -> Vec<Came> {
+        self.came.as_mut().map(mem::take).unwrap_or_default()
+    }
+
+    /// Makes room for what a large stage will answer: whoever answers holds up the others while it
+    /// does that itself.
+    pub(super) fn make_room(&mut self, answers: usize) {
+        self.shared.mailbox.make_room(answers);
+        self.answers.reserve(answers);
+    }
+
+    // Waiting.
+
+    /// From now on the supervisor is woken when it is worth it, while so many answers are awaited. How
+    /// long it may sleep at most for these; `None` if there is something to be taken already.
+    pub(super) fn await_answers(&mut self, awaited: usize) -> Option<Option<Duration>> {
+        let wake_at = self.crowd.wake_at(awaited);
+        let many = wake_at > 1;
+        if !self.shared.mailbox.await_answers(wake_at) {
             return None;
         }
+        if !many {
+            // What a large stage needed is not held while nothing happens.
+            self.answers.shrink_to(ROOM_KEPT);
+        }
+        Some(many.then_some(pace::WITHIN))
+    }
+
+    /// When reports that wait are to be taken, if there are any.
+    pub(super) fn reports_at(&self) -> Option<Instant> {
+        let waits = self.shared.mailbox.has_reports();
+        waits.then(|| self.at(self.reports.again_at()))
+    }
+
+    /// The next observation.
+    pub(super) async fn observed(&mut self) -> Option<Seen> {
+        self.seen.recv().await
+    }
+
+    // Bringing.
+
+    /// Brings what has arrived, as far as there is room for it.
+    pub(super) fn bring_all(&mut self, decider: &mut Decider, stages: &[Option<StageRun>]) {
+        let now = self.now();
+        self.bring_answer(decider, stages, now);
+        self.bring_lease(decider, now);
+        if decider.has_room(Source::Shutdown) && self.shared.mailbox.take_shutdown() {
+            self.bring(decider, Arrival::Shutdown, now, Vec::new);
+        }
+        if decider.has_room(Source::Command)
+            && let Some(command) = self.shared.mailbox.take_command()
+        {
+            self.bring(decider, Arrival::Command(command), now, Vec::new);
+        }
+        if decider.has_room(Source::Observation)
+            && let Ok(seen) = self.seen.try_recv()
+        {
+            self.bring_observation(decider, seen, now);
+        }
+        self.bring_report(decider, now);
+    }
+
+    /// Brings an arrival, which there is room for. `words` are made only if somebody wants to know.
+    pub(super) fn bring(
+        &mut self,
+        decider: &mut Decider,
+        arrival: Arrival,
+        at: Duration,
+        words: impl FnOnce() -> Vec<Words>,
+    ) {
+        let has_room = decider.arrive(arrival);
+        debug_assert!(has_room, "{arrival:?} is lost");
+        if let Some(came) = &mut self.came {
+            let words = words();
+            came.push(Came { at, arrival, words });
+        }
+    }
+
+    /// Whether the next answer is one without a story: no reports before it, no failure with it. Nearly
+    /// all are, and there may be a hundred thousand.
+    pub(super) fn next_is_plain(&mut self) -> bool {
         if self.answers.is_empty() {
             self.shared.mailbox.take_answers(&mut self.answers);
         }
-        let answer = *self.answers.front()?;
-        let input = match answer {
-            Answer::Up(Who { component, epoch }) => Input::Up { component, epoch },
-            Answer::Gone(Who { component, epoch }, Some(how)) if self.reports.is_empty() => {
-                Input::Gone {
-                    component,
-                    epoch,
-                    how,
-                }
-            }
-            Answer::Exited(_) | Answer::Gone(..) => return None,
-        };
-        self.answers.pop_front();
-        Some(input)
+        let next = self.answers.front();
+        matches!(next, Some(Answer::Up(_) | Answer::Gone(_, Some(_))))
     }
 
-    fn answered(&mut self) -> Option<Event> {
-        if let Some(last) = self.last_words.take() {
-            // What it reported before it ended counts, and would be stale afterwards.
-            if let Some(report) = self.next_batch() {
-                self.last_words = Some(last);
-                return Some(report);
-            }
-            return Some(self.told(last));
+    /// Brings the next answer.
+    pub(super) fn bring_answer(
+        &mut self,
+        decider: &mut Decider,
+        stages: &[Option<StageRun>],
+        now: Duration,
+    ) {
+        if !decider.has_room(Source::Answer) {
+            return;
         }
         if self.answers.is_empty() {
             self.shared.mailbox.take_answers(&mut self.answers);
         }
         let Some(answer) = self.answers.pop_front() else {
-            let Lease { epoch, expires, .. } = self.shared.mailbox.take_lease()?;
-            // Read first: if the process stands still here, the lease does not last longer for that.
-            let now = std::time::Instant::now();
-            let remaining = expires.saturating_duration_since(Instant::now());
-            self.lease_due = Some(now + remaining);
-            return Some(Input::LeaseRenewed { epoch, remaining }.into());
+            return;
         };
-        if let Answer::Exited(who) | Answer::Gone(who, _) = answer
-            && let Some(stage) = self.stage_run(who)
-        {
-            let run = stage.of(who.component);
-            // Once: one that goes on reporting must not hold back that it has ended.
-            let said = run.take_reports();
-            let unasked = stage.told().is_none();
-            let how = run.how();
-            let waiting = self.reports.len();
-            self.reports.extend(said);
-            let said = self.reports.iter().skip(waiting);
-            let gravest = said.map(|batch| batch.class).max();
-            if !self.reports.is_empty() {
-                // A report that trips makes of the end an answer to a stop, whose class nobody asks
-                // for. So where the end was unasked and is the graver of the two, it is told first.
-                let end_first = unasked && gravest < Some(how.class());
-                let exited = end_first.then(|| self.told(Answer::Exited(who)));
-                if exited.is_none() || matches!(answer, Answer::Gone(..)) {
-                    self.last_words = Some(answer);
-                }
-                return exited.or_else(|| self.answered());
-            }
-        }
-        Some(self.told(answer))
-    }
-
-    /// The stage of the incarnation that answers. `None` if that is over: what it says is stale.
-    fn stage_run(&self, who: Who) -> Option<&StageRun> {
-        let stage = self.stage_of(who.component)?;
-        (stage.epoch == who.epoch).then_some(stage)
-    }
-
-    /// What an answer tells.
-    fn told(&self, answer: Answer) -> Event {
         let (who, gone) = match answer {
-            Answer::Up(Who { component, epoch }) => return Input::Up { component, epoch }.into(),
+            Answer::Up(Who { component, epoch }) => {
+                return self.bring(decider, Arrival::Up { component, epoch }, now, Vec::new);
+            }
+            // It has never reported.
+            Answer::Gone(Who { component, epoch }, Some(how)) => {
+                let ended = Ended {
+                    component,
+                    epoch,
+                    how,
+                    gone: true,
+                    last_words: [None; 4],
+                };
+                return self.bring(decider, Arrival::Ended(ended), now, Vec::new);
+            }
             Answer::Exited(who) => (who, false),
             Answer::Gone(who, _) => (who, true),
         };
         let Who { component, epoch } = who;
-        let stage = self.stage_run(who);
-        let ending = stage.map(|stage| stage.of(component).take_ending());
-        let Ending { how, failure } = ending.unwrap_or(Ending::UNKNOWN);
-        let input = if gone {
-            Input::Gone {
-                component,
-                epoch,
-                how,
-            }
-        } else {
-            Input::Exited {
-                component,
-                epoch,
-                how,
-            }
-        };
-        let name = self.shared.name(component);
-        let detail = match (&failure, how) {
-            (Some(told), _) => Detail::Told(Arc::clone(told)),
-            (None, How::Returned) => Detail::Plain(RETURNED),
-            (None, _) => Detail::Nothing,
-        };
-        let news = failure.as_ref().map(|told| News::ComponentFailed {
-            name: Arc::clone(name),
-            told: Arc::clone(told),
-            stopping: stage.is_some_and(|stage| stage.told().is_some()),
-        });
-        let fatal = failure.filter(|told| told.class() == Class::Fatal);
-        Event {
-            input,
-            detail,
-            fatal: fatal.map(|told| (Some(Arc::clone(name)), told)),
-            news,
-        }
-    }
-
-    fn end_if_hook_panicked(&self) {
-        if self.log.hook_panicked()
-            && let Some(panic) = self.log.take_hook_panic()
-        {
-            std::panic::resume_unwind(panic);
-        }
-    }
-
-    fn due(&mut self) -> Option<Event> {
-        let (at, timer) = self.timers.due()?;
-        if timer == Timer::Silence && self.was_heard(at, self.machine.phase()) {
-            return self.observation();
-        }
-        if timer == Timer::Silence && self.observed.is_none() {
-            match self.why_silent(at) {
-                Silent::Polled => {}
-                Silent::Frozen => {
-                    let limit = self.shared.plan.policy().silence_limit();
-                    self.timers.postpone(Timer::Silence, limit);
-                    return Some(Input::Frozen.into());
-                }
-                Silent::Thawed(stuck_for) => {
-                    self.timers.postpone(Timer::Silence, stuck_for);
-                    // A clean run has no gap, whatever it comes from.
-                    let voids = self.machine.phase() == Phase::Monitoring;
-                    return voids.then(|| Input::Frozen.into());
-                }
+        let stage = self.shared.plan.layout().stage_of(component);
+        // If that is over, what it says is stale.
+        let stage = stage
+            .and_then(|stage| stages[stage].as_ref())
+            .filter(|stage| stage.epoch == epoch);
+        let run = stage.map(|stage| stage.of(component));
+        let said = run.into_iter().flat_map(|run| run.take_reports());
+        let words = self
+            .reports
+            .last_words(component, epoch, said.map(Batch::split));
+        let Ending { how, failure } = run.map_or(Ending::UNKNOWN, |run| run.take_ending());
+        let stopping = stage.is_some_and(|stage| stage.told().is_some());
+        let mut texts: Vec<Words> = Vec::new();
+        texts.extend(failure.iter().cloned().map(Words::Told));
+        self.held.failure = failure.map(|told| (told, stopping));
+        let mut last_words = [None; 4];
+        for (place, word) in words.into_iter().enumerate() {
+            if let Some((reported, said)) = word {
+                texts.push(Words::Told(Arc::clone(&said.first)));
+                last_words[place] = Some(reported);
+                self.held.last_words[place] = Some(said);
             }
         }
-        self.timers.disarm(timer);
-        // In observe-only the real machine hears nothing of the dependency: its silence means nothing.
-        let detail = if timer == Timer::Silence && self.observed.is_none() {
-            Detail::Silence
-        } else {
-            Detail::Nothing
+        let ended = Ended {
+            component,
+            epoch,
+            how,
+            gone,
+            last_words,
         };
-        Some(Event {
-            detail,
-            ..Input::Fired(timer).into()
-        })
+        self.bring(decider, Arrival::Ended(ended), now, || texts);
     }
 
-    /// Whether an observation waits that goes before a silence which is due. In Monitoring a clean
-    /// run has no gap, so there it must have been made in time; elsewhere any sign of life will do.
-    pub(super) fn was_heard(&mut self, due: Instant, phase: Phase) -> bool {
-        if self.observation.is_none() {
-            self.observation = self.seen.try_recv().ok();
-        }
-        let limit = self.shared.plan.policy().silence_limit();
-        self.observation.as_ref().is_some_and(|seen| {
-            let in_time = phase != Phase::Monitoring || seen.at <= due;
-            in_time && seen.at.elapsed() < limit
-        })
+    /// Also where one waits: the later one is as good as both.
+    fn bring_lease(&mut self, decider: &mut Decider, now: Duration) {
+        let Some(Lease { epoch, expires, .. }) = self.shared.mailbox.take_lease() else {
+            return;
+        };
+        // Read first: if the process stands still here, the lease does not last longer for that.
+        let here = std::time::Instant::now();
+        let remaining = expires.saturating_duration_since(Instant::now());
+        self.held.lease = Some(here + remaining);
+        let expires = self.since_the_begin(expires);
+        let renewed = Arrival::Renewed(Renewed { epoch, expires });
+        self.bring(decider, renewed, now, Vec::new);
     }
 
-    fn commanded(&mut self) -> Option<Event> {
-        if self.shared.mailbox.take_shutdown() {
-            return Some(Input::Shutdown.into());
-        }
-        let input = match self.shared.mailbox.take_command()? {
-            Command::Drain => Input::Drain,
-            Command::Resume => Input::Resume,
-            Command::Trip => Input::Trip,
-            Command::Reset => Input::Reset,
+    pub(super) fn bring_observation(&mut self, decider: &mut Decider, seen: Seen, now: Duration) {
+        let Seen {
+            session,
+            at,
+            round,
+            observation,
+        } = seen;
+        let what = match observation {
+            Observation::Alive { .. } => driver::Seen::Alive,
+            Observation::Failing { fatal, .. } => driver::Seen::Failing { fatal },
         };
-        Some(input.into())
-    }
-
-    fn observation(&mut self) -> Option<Event> {
-        let seen = match self.observation.take() {
-            Some(seen) => seen,
-            None => self.seen.try_recv().ok()?,
+        let observed = Observed {
+            session,
+            round,
+            at: self.since_the_begin(at),
+            seen: what,
         };
-        let (session, round) = (seen.session, seen.round);
-        let current = match &self.observed {
-            Some(observed) => observed.session(),
-            None => self.machine.session(),
+        let words = || {
+            let (Observation::Alive { evidence: text } | Observation::Failing { reason: text, .. }) =
+                &observation;
+            vec![Words::Text((&**text).into())]
         };
-        let current = current == Some(session);
-        let input = match &seen.observation {
-            // What was seen so long ago is no sign of life any more.
-            Observation::Alive { .. }
-                if seen.at.elapsed() >= self.shared.plan.policy().silence_limit() =>
-            {
-                return None;
-            }
-            Observation::Alive { .. } => Input::Alive { session, round },
-            &Observation::Failing { fatal, .. } => Input::Failing { session, fatal },
-        };
-        let detail = if current {
-            Detail::Observed(seen.observation)
-        } else {
-            Detail::Nothing
-        };
-        Some(Event {
-            detail,
-            ..input.into()
-        })
+        self.bring(decider, Arrival::Observed(observed), now, words);
+        self.held.observation = Some(observation);
     }
 
     /// Reports; those of a storm come together, and what comes in between is coalesced where it is
     /// sent.
-    fn reported(&mut self) -> Option<Event> {
-        if self.shared.mailbox.has_reports() && self.may_take_reports() {
-            let before = self.reports.len();
-            for source in self.shared.mailbox.take_reports() {
-                self.reports.extend(source.take());
+    fn bring_report(&mut self, decider: &mut Decider, now: Duration) {
+        let mailbox = &self.shared.mailbox;
+        if mailbox.has_reports() {
+            let urgent = decider.reports_are_urgent() && mailbox.has_present_reports();
+            if self.reports.may_gather(urgent, now) {
+                let sources = mailbox.take_reports();
+                let batches = sources.iter().flat_map(|source| source.take());
+                self.reports.gather(batches.map(Batch::split), now);
             }
-            if self.reports.len() > before {
-                self.reports_due = Instant::now() + REPORT_PACE;
-            }
-            // Whoever it comes from, what is grave goes first.
-            let waiting = self.reports.make_contiguous();
-            waiting.sort_by_key(|batch| Reverse(batch.class));
         }
-        self.next_batch()
+        if decider.has_room(Source::Report)
+            && let Some((reported, said)) = self.reports.take()
+        {
+            let first = || vec![Words::Told(Arc::clone(&said.first))];
+            self.bring(decider, Arrival::Reported(reported), now, first);
+            self.held.report = Some(said);
+        }
     }
 
-    /// Not too soon after the last ones; but what brings a trip nearer waits for nobody. There are no
-    /// more of these than the threshold, and a timer would be late where components keep the workers
-    /// busy.
-    fn may_take_reports(&self) -> bool {
-        let trips = |phase| matches!(phase, Phase::Running | Phase::Restarting);
-        let observed = self.observed.as_ref().map(Observed::phase);
-        let trips = trips(self.machine.phase()) && observed.is_none_or(trips);
-        (trips && self.shared.mailbox.has_present_reports())
-            || (self.reports.is_empty() && self.reports_due <= Instant::now())
+    // Telling.
+
+    /// What there is to say of what the machine was told.
+    pub(super) fn event(&mut self, tell: &Tell) -> Event {
+        let input = tell.input;
+        match tell.source {
+            Source::Answer => self.answered(input),
+            Source::LastWords(class) => {
+                let place = class as usize;
+                let said = self.held.last_words[place].take();
+                let (event, said) = self.reported(tell, said);
+                self.held.last_words[place] = said;
+                event
+            }
+            Source::Report => {
+                let said = self.held.report.take();
+                let (event, said) = self.reported(tell, said);
+                self.held.report = said;
+                event
+            }
+            Source::Observation => Event {
+                detail: match self.held.observation.take() {
+                    Some(observation) => Detail::Observed(observation),
+                    None => Detail::Nothing,
+                },
+                ..Event::default()
+            },
+            Source::Timer if input == Input::Fired(crate::machine::Timer::Silence) => Event {
+                detail: Detail::Silence,
+                ..Event::default()
+            },
+            _ => Event::default(),
+        }
     }
 
-    fn next_batch(&mut self) -> Option<Event> {
-        let batch = self.reports.front_mut()?;
-        // What waited too long is told first, with the epoch before, to be counted as stale.
-        let (epoch, waiting) = match batch.stale {
-            0 => (batch.epoch, &mut batch.count),
-            _ => (batch.epoch.wrapping_sub(1), &mut batch.stale),
+    /// What this source holds is not told any more.
+    pub(super) fn forget(&mut self, source: Source) {
+        if source == Source::Observation {
+            self.held.observation = None;
+        }
+    }
+
+    /// Until when the lease is good that the machine was told of last.
+    pub(super) fn lease_due(&self) -> Option<std::time::Instant> {
+        self.held.lease
+    }
+
+    fn answered(&mut self, input: Input) -> Event {
+        let (component, how) = match input {
+            Input::Exited { component, how, .. } | Input::Gone { component, how, .. } => {
+                (component, how)
+            }
+            _ => return Event::default(),
         };
-        let count = u32::try_from(*waiting).unwrap_or(u32::MAX);
-        *waiting -= u64::from(count);
-        let first = Arc::clone(&batch.first);
-        let mut event = Event::from(Input::Report {
-            component: batch.component,
-            epoch,
-            class: batch.class,
-            count,
-        });
-        if batch.count == 0 {
-            let batch = self.reports.pop_front()?;
-            let name = batch.component.map(|id| Arc::clone(self.shared.name(id)));
-            event.news = Some(News::Reported {
-                name: name.clone(),
-                class: batch.class,
-                count,
-                first: Arc::clone(&first),
-                last: batch.last,
+        let failure = self.held.failure.take();
+        let detail = match (&failure, how) {
+            (Some((told, _)), _) => Detail::Told(Arc::clone(told)),
+            (None, How::Returned) => Detail::Plain(RETURNED),
+            (None, _) => Detail::Nothing,
+        };
+        let name = self.shared.name(component);
+        let news = failure
+            .as_ref()
+            .map(|(told, stopping)| News::ComponentFailed {
+                name: Arc::clone(name),
+                told: Arc::clone(told),
+                stopping: *stopping,
             });
-            event.fatal = (batch.class == Class::Fatal).then_some((name, batch.first));
+        let fatal = failure.filter(|(told, _)| told.class() == Class::Fatal);
+        Event {
+            detail,
+            fatal: fatal.map(|(told, _)| (Some(Arc::clone(name)), told)),
+            news,
         }
-        event.detail = Detail::Told(first);
-        Some(event)
     }
-}
 
-async fn wait_until(due: Option<Instant>) {
-    match due {
-        Some(due) => sleep_until(due).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn wait_for_shadow(observed: &Option<Observed>) {
-    match observed {
-        Some(observed) => observed.timers.wait().await,
-        None => std::future::pending().await,
+    /// What there is to say of a report, and what is left to be said when all of them are told.
+    fn reported(&self, tell: &Tell, said: Option<Said>) -> (Event, Option<Said>) {
+        let mut event = Event::default();
+        let Some(said) = said else {
+            return (event, None);
+        };
+        event.detail = Detail::Told(Arc::clone(&said.first));
+        let Input::Report {
+            component,
+            class,
+            count,
+            ..
+        } = tell.input
+        else {
+            return (event, Some(said));
+        };
+        if !tell.is_all {
+            return (event, Some(said));
+        }
+        let name = component.map(|id| Arc::clone(self.shared.name(id)));
+        event.fatal = (class == Class::Fatal).then(|| (name.clone(), Arc::clone(&said.first)));
+        event.news = Some(News::Reported {
+            name,
+            class,
+            count,
+            first: said.first,
+            last: said.last,
+        });
+        (event, None)
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Detail, Supervisor};
+use crate::driver::Decision;
 use crate::machine::{Cause, Effect, Phase, Record, Timer, Transition};
 use crate::shell::Observation;
 use crate::shell::describe::describe;
@@ -20,12 +21,14 @@ use crate::shell::told::Told;
 use crate::shell::trace::{self, News};
 
 /// How long the text of an error is waited for.
-pub(super) const TEXT_WITHIN: Duration = Duration::from_millis(50);
+const TEXT_WITHIN: Duration = Duration::from_millis(50);
 /// What stands for a text that is not there in time.
-pub(super) const UNKNOWN: &str = "(the text of the error is not made yet)";
+const UNKNOWN: &str = "(the text of the error is not made yet)";
 
 /// What is to be published of one step.
 pub(super) struct Notice {
+    /// Whether it only shows what would be done.
+    dry: bool,
     hops: [Option<Transition>; 2],
     outage: Option<OutageNews>,
     /// The reason, where it had to be known before the step was carried out.
@@ -41,6 +44,22 @@ pub(super) struct Notice {
 pub(super) struct OutageNews {
     opened: Option<(u64, Cause)>,
     closed: Option<Record>,
+}
+
+/// How far the transitions of a machine are told.
+pub(super) struct Trail {
+    /// When the present state was entered.
+    entered: Instant,
+    transitions: u64,
+}
+
+impl Trail {
+    pub(super) fn new() -> Self {
+        Self {
+            entered: Instant::now(),
+            transitions: 0,
+        }
+    }
 }
 
 impl Notice {
@@ -80,20 +99,28 @@ impl Supervisor {
     /// Notes what is to be published of a step.
     pub(super) fn announce(
         &mut self,
+        decision: Decision,
         hops: [Option<Transition>; 2],
         outage: Option<OutageNews>,
         early: Option<String>,
         detail: Detail,
     ) {
+        let dry = decision.carried.is_dry();
+        let machine = match dry {
+            true => self.decider.observer(),
+            false => self.decider.machine(),
+        };
+        let outage_number = machine.outage();
         let is_fatal = hops.iter().flatten().any(|hop| hop.cause == Cause::Fatal);
         let fatal = self.fatal.as_ref().filter(|_| is_fatal);
         self.notices.push_back(Notice {
+            dry,
             hops,
             outage,
             early,
             detail,
             fatal: fatal.map(|(_, told)| Arc::clone(told)),
-            outage_number: self.machine.outage(),
+            outage_number,
             at: Instant::now(),
         });
     }
@@ -143,8 +170,12 @@ impl Supervisor {
                 (Cause::Fatal, _) => describe(hop.cause, fatal.as_deref(), &self.shared),
                 _ => describe(hop.cause, detail.as_deref(), &self.shared),
             };
+            let trail = match notice.dry {
+                true => &mut self.shown_trail,
+                false => &mut self.trail,
+            };
             let transitioned = Transitioned {
-                number: self.transitions,
+                number: trail.transitions,
                 at: notice.at,
                 from: hop.from,
                 to: hop.to,
@@ -152,12 +183,15 @@ impl Supervisor {
                 reason: reason.into(),
                 epoch: hop.epoch,
                 outage: notice.outage_number,
-                spent: notice.at - self.entered,
+                spent: notice.at.saturating_duration_since(trail.entered),
             };
-            self.entered = notice.at;
-            self.transitions += 1;
-            trace::transition(&self.log, transitioned.clone(), &self.shared, false);
-            let entered = self.entered;
+            trail.entered = notice.at;
+            trail.transitions += 1;
+            trace::transition(&self.log, transitioned.clone(), &self.shared, notice.dry);
+            if notice.dry {
+                continue;
+            }
+            let entered = notice.at;
             self.shared.publish(|summary| {
                 summary.phase = hop.to;
                 summary.entered = Some(entered);
@@ -187,21 +221,21 @@ impl Supervisor {
 
     /// Publishes what can be published without a transition.
     fn publish_summary(&mut self) {
-        let monitoring = self.machine.phase() == Phase::Monitoring;
+        let machine = self.decider.machine();
+        let monitoring = machine.phase() == Phase::Monitoring;
+        let due = |timer| self.decider.due(timer).map(|due| self.inbox.at(due));
         self.shared.publish(|summary| {
-            if self.transitions == 0 {
+            if self.trail.transitions == 0 {
                 summary.reason = describe(Cause::Boot, None, &self.shared).into();
             }
-            summary.entered = Some(self.entered);
-            summary.epoch = self.machine.epoch();
-            summary.outage = self.machine.outage();
-            summary.outage_open = self.machine.outage_is_open();
-            summary.level = self.machine.level();
+            summary.entered = Some(self.trail.entered);
+            summary.epoch = machine.epoch();
+            summary.outage = machine.outage();
+            summary.outage_open = machine.outage_is_open();
+            summary.level = machine.level();
             summary.dependency.clone_from(&self.dependency);
-            summary.hold_off_due = self
-                .hold_off_due
-                .filter(|_| monitoring && self.machine.is_armed(Timer::HoldOff));
-            summary.stage_due = self.stage_due;
+            summary.hold_off_due = due(Timer::HoldOff).filter(|_| monitoring);
+            summary.stage_due = due(Timer::Stage);
         });
     }
 

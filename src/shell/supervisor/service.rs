@@ -1,11 +1,12 @@
 //! What the supervisor sees of the runtime that it guards, and of its own thread.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 use tracing::Level;
 
-use super::{Event, Supervisor};
-use crate::machine::Input;
-use crate::shell::service_watch::Silent;
+use super::Supervisor;
+use crate::driver::{Arrival, Silence, Source};
 
 impl Supervisor {
     /// A run that has a thread of its own, and whose thread woke up far too late, was not running at all:
@@ -16,11 +17,10 @@ impl Supervisor {
         };
         let now = Instant::now();
         if let Some(late) = service.take_lateness(asleep_since, now) {
-            self.timers.excuse(late, now);
-            self.hold_off_due = self.hold_off_due.map(|due| due + late);
-            if let Some(observed) = &mut self.observed {
-                observed.timers.excuse(late, now);
-            }
+            let at = self.inbox.now();
+            let arrival = Arrival::Late { at, by: late };
+            self.inbox.bring(&mut self.decider, arrival, at, Vec::new);
+            self.is_published = false;
             let ms = late.as_millis() as u64;
             self.log.event(Level::WARN, move |at_ms| {
                 tracing::warn!(
@@ -32,9 +32,13 @@ impl Supervisor {
     }
 
     /// Looks whether the service's runtime polls what it is given, if it is time for that.
-    pub(super) fn look_at_service(&mut self) -> Option<Event> {
-        let service = self.service.as_mut()?;
-        let seen = service.look_if_due(Instant::now())?;
+    pub(super) fn look_at_service(&mut self) {
+        let Some(service) = &mut self.service else {
+            return;
+        };
+        let Some(seen) = service.look_if_due(Instant::now()) else {
+            return;
+        };
         if let Some(delay) = seen.delay {
             self.shared.set_poll_delay(delay);
         }
@@ -54,20 +58,22 @@ impl Supervisor {
                 tracing::warn!(target: "overwatch::runtime", at_ms, "the service's runtime goes on");
             });
         }
-        seen.froze.then(|| Input::Frozen.into())
+        if seen.froze && self.decider.has_room(Source::Runtime) {
+            let now = self.inbox.now();
+            self.inbox
+                .bring(&mut self.decider, Arrival::Froze, now, Vec::new);
+        }
     }
 
     /// Why the probe is silent. That nobody polls it says nothing of the dependency.
-    pub(super) fn why_silent(&mut self, due: Instant) -> Silent {
-        let limit = self.shared.plan.policy().silence_limit();
+    pub(super) fn why_silent(&mut self, since: Duration) -> Silence {
+        let heard_at = self.inbox.at(since);
         let Some(service) = &mut self.service else {
-            return Silent::Polled;
+            return Silence::Polled;
         };
-        let now = Instant::now();
-        let heard_at = due.checked_sub(limit).unwrap_or(due);
-        let why = service.why_silent(heard_at, now);
+        let why = service.why_silent(heard_at, Instant::now());
         self.shared.set_frozen(service.is_frozen());
-        if let Silent::Thawed(stuck_for) = why {
+        if let Silence::Thawed(stuck_for) = why {
             let ms = stuck_for.as_millis() as u64;
             self.log.event(Level::WARN, move |at_ms| {
                 tracing::warn!(

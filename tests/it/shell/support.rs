@@ -13,6 +13,8 @@ use overwatch::{
 };
 use tokio::task::JoinHandle;
 
+use super::replay::Replay;
+
 /// How late tokio may fire a timer on a paused clock: it counts in milliseconds.
 const GRANULARITY: Duration = Duration::from_millis(2);
 
@@ -64,33 +66,44 @@ pub(crate) fn judged(builder: Builder, policy: Policy, stages: &[usize]) -> (Bui
 }
 
 pub(crate) fn judged_by(builder: Builder, plan: Plan) -> (Builder, Judged) {
-    read_along(builder, Monitor::new(plan, Some(GRANULARITY)))
+    let monitor = Monitor::new(plan.clone(), Some(GRANULARITY));
+    read_along(builder, plan, monitor)
 }
 
 /// The same in real time, in which a timer may be late on a busy machine.
 pub(crate) fn judged_in_real_time(builder: Builder, plan: Plan) -> (Builder, Judged) {
-    read_along(builder, Monitor::new(plan, None))
+    let monitor = Monitor::new(plan.clone(), None);
+    read_along(builder, plan, monitor)
 }
 
-fn read_along(builder: Builder, mut monitor: Monitor) -> (Builder, Judged) {
+/// The monitor judges each step, and all are taken again from what arrived.
+fn read_along(builder: Builder, plan: Plan, mut monitor: Monitor) -> (Builder, Judged) {
+    let mut replay = Replay::new(plan.clone(), Monitor::new(plan, None));
     let judged = Judged::default();
     let sink = judged.clone();
     let mut last = Duration::ZERO;
     let builder = builder.on_step(move |step| {
         assert_eq!(step.missed, 0, "the monitor reads all steps");
-        let elapsed = step.at - last;
-        last = step.at;
+        let replayed = replay.read(&step);
         let verdict = match &step.input {
-            None => monitor.boot(step.effects),
-            Some(input) => monitor.step(elapsed, input, step.effects),
+            _ if step.observe_only => Ok(()),
+            None if step.is_boot => monitor.boot(step.effects),
+            None => Ok(()),
+            Some(input) => {
+                let elapsed = step.at - last;
+                last = step.at;
+                monitor.step(elapsed, input, step.effects)
+            }
         };
+        let verdict = verdict.map_err(|violation| violation.to_string());
+        let verdict = verdict.and(replayed);
         let mut sink = sink.0.lock().expect("no judgement panics");
         sink.0.push(format!(
             "{:?} {:?} {:?} {:?}",
             step.at, step.input, step.step, step.effects
         ));
         if let (Err(violation), None) = (verdict, &sink.1) {
-            sink.1 = Some(violation.to_string());
+            sink.1 = Some(violation);
         }
     });
     (builder, judged)

@@ -79,7 +79,7 @@ pub(super) fn play(part: &str) {
         "over: panicked" => {
             let service = watching().policy(plain()).task("obedient", obedient);
             let service = build(service.on_step(|step| {
-                assert!(step.input.is_none(), "this panic is wanted");
+                assert!(step.is_boot, "this panic is wanted");
             }));
             let workers = workers(2);
             let run = workers.spawn(service.run_until_signal());

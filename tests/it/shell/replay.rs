@@ -1,0 +1,88 @@
+//! A run again, from what arrived: the same arrivals at the same times give the same steps.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use overwatch::driver::{Decided, Decider};
+use overwatch::law::Monitor;
+use overwatch::machine::Effect;
+use overwatch::policy::Plan;
+use overwatch::{Arrived, StepRecord};
+
+/// Reads along, and takes each step again.
+pub(crate) struct Replay {
+    plan: Arc<Plan>,
+    /// Known from the second record on: in a dry run that is the boot of what is shown.
+    decider: Option<Decider>,
+    /// When it booted, what had arrived by then, and what was asked for first.
+    first: Option<(Duration, Vec<Arrived>, Vec<Effect>)>,
+    effects: Vec<Effect>,
+    /// Judges what a dry run shows.
+    shown: Monitor,
+}
+
+impl Replay {
+    /// `shown` judges what a dry run shows, which obeys the same laws.
+    pub(crate) fn new(plan: Plan, shown: Monitor) -> Self {
+        Self {
+            plan: Arc::new(plan),
+            decider: None,
+            first: None,
+            effects: Vec::new(),
+            shown,
+        }
+    }
+
+    /// # Errors
+    ///
+    /// Where the step is another one this time.
+    pub(crate) fn read(&mut self, record: &StepRecord<'_>) -> Result<(), String> {
+        let Some((booted_at, arrivals, boot_effects)) = &self.first else {
+            let arrivals = record.arrivals.to_vec();
+            self.first = Some((record.at, arrivals, record.effects.to_vec()));
+            assert!(record.is_boot, "{record:?}");
+            return Ok(());
+        };
+        if self.decider.is_none() {
+            let plan = Arc::clone(&self.plan);
+            let mut decider = match record.is_boot {
+                true => Decider::dry_run(plan),
+                false => Decider::live(plan),
+            };
+            for arrived in arrivals {
+                assert!(decider.arrive(arrived.arrival), "{arrived:?}");
+            }
+            let boot = decider.next(*booted_at, &mut self.effects);
+            assert!(matches!(boot, Decided::Step(boot) if boot.told.is_none()));
+            assert_eq!(&self.effects, boot_effects);
+            self.decider = Some(decider);
+        }
+        let decider = self.decider.as_mut().expect("made above");
+        for arrived in record.arrivals {
+            if !decider.arrive(arrived.arrival) {
+                return Err(format!("no room for {arrived:?}"));
+            }
+        }
+        let same = match decider.next(record.at, &mut self.effects) {
+            Decided::Step(decision) => {
+                decision.input() == record.input
+                    && decision.step() == record.step
+                    && decision.told.is_none() == record.is_boot
+                    && decision.carried.is_dry() == record.observe_only
+            }
+            Decided::Drop(_) => record.input.is_none() && !record.is_boot,
+            Decided::WhySilent { .. } | Decided::Wait(_) => false,
+        };
+        if !same || self.effects != record.effects {
+            return Err(format!("replayed {:?}, not {record:?}", self.effects));
+        }
+        if record.observe_only {
+            let judged = match &record.input {
+                Some(input) => self.shown.step(Duration::ZERO, input, record.effects),
+                None => self.shown.boot(record.effects),
+            };
+            judged.map_err(|violation| format!("shown: {violation}"))?;
+        }
+        Ok(())
+    }
+}
