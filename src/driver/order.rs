@@ -330,8 +330,8 @@ impl Driver {
         let place = passed.or_else(|| waits.iter().position(|&waits| waits))?;
         self.passed_over[place] = false;
         // Only what comes later in the order: else the first two would take turns for ever.
-        for later in place + 1..FAIR.len() {
-            self.passed_over[later] |= waits[later];
+        for (later, waits) in waits.into_iter().enumerate().skip(place + 1) {
+            self.passed_over[later] |= waits;
         }
         Some(FAIR[place])
     }

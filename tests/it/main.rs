@@ -2,6 +2,7 @@
 
 mod bite;
 mod checked;
+mod driver;
 #[cfg(feature = "etcd")]
 mod etcd_cluster;
 #[cfg(feature = "etcd")]

@@ -1,0 +1,402 @@
+//! A dry run shows what would be done, and does nothing of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use overwatch::driver::{
+    Arrival, Carried, Command, Decided, Decider, Ended, Observed, Renewed, Reported, Seen, Silence,
+    Source,
+};
+use overwatch::law::Monitor;
+use overwatch::machine::{Class, Effect, End, How, Input, Phase, Slot, Timer};
+use overwatch::policy::{Blame, ComponentId, Plan};
+use proptest::prelude::*;
+
+use crate::world::{any_plan, fenced, ms, plan, small_policy, stops};
+
+/// A service that does what its effects say at once, and all that was asked for.
+struct DryRun {
+    decider: Decider,
+    now: Duration,
+    service: Monitor,
+    shown: Monitor,
+    /// What was shown, and what was to be carried out of it.
+    asked: Vec<Effect>,
+    sessions: Vec<Effect>,
+    /// What the service did.
+    did: Vec<Effect>,
+    why: Silence,
+}
+
+impl DryRun {
+    fn new(plan: Arc<Plan>) -> Self {
+        let mut dry_run = Self {
+            decider: Decider::dry_run(Arc::clone(&plan)),
+            now: Duration::ZERO,
+            service: Monitor::new(Arc::clone(&plan), Some(Duration::ZERO)),
+            shown: Monitor::new(plan, None),
+            asked: Vec::new(),
+            sessions: Vec::new(),
+            did: Vec::new(),
+            why: Silence::Polled,
+        };
+        dry_run.settle();
+        dry_run
+    }
+
+    /// A service that is up, beside a machine that is up, too.
+    fn running(plan: Arc<Plan>) -> Self {
+        let mut dry_run = Self::new(plan);
+        dry_run.answer_all();
+        dry_run.seen(Seen::Alive);
+        assert_eq!(dry_run.phases(), (Phase::Running, Phase::Running));
+        dry_run
+    }
+
+    fn phases(&self) -> (Phase, Phase) {
+        let (service, shown) = (self.decider.machine(), self.decider.observer());
+        (service.phase(), shown.phase())
+    }
+
+    fn arrives(&mut self, arrival: Arrival) {
+        assert!(self.decider.arrive(arrival), "no room for {arrival:?}");
+        self.settle();
+    }
+
+    fn seen(&mut self, seen: Seen) {
+        let shown = self.decider.observer();
+        let observed = Observed {
+            session: shown.session().unwrap_or_default(),
+            round: shown.round(),
+            at: self.now,
+            seen,
+        };
+        self.arrives(Arrival::Observed(observed));
+    }
+
+    fn reported(&mut self, class: Class) {
+        let epoch = self.decider.machine().epoch();
+        self.arrives(Arrival::Reported(Reported {
+            component: None,
+            epoch,
+            class,
+            count: 1,
+            stale: 0,
+        }));
+    }
+
+    /// What the components of the service were asked for is done.
+    fn answer_all(&mut self) {
+        loop {
+            let machine = self.decider.machine();
+            let epoch = machine.epoch();
+            let ids = (0..machine.plan().layout().components() as u32).map(ComponentId);
+            let answer = ids
+                .into_iter()
+                .find_map(|component| match machine.slot(component) {
+                    Slot::Starting => Some(Arrival::Up { component, epoch }),
+                    Slot::Stopping | Slot::Aborting => Some(ended(component, epoch, How::Returned)),
+                    _ => None,
+                });
+            match answer {
+                Some(answer) => self.arrives(answer),
+                None => return,
+            }
+        }
+    }
+
+    /// Takes all steps that there are.
+    fn settle(&mut self) {
+        let mut effects = Vec::new();
+        for _ in 0..1_000 {
+            match self.decider.next(self.now, &mut effects) {
+                Decided::Step(step) => {
+                    let monitor = match step.carried.is_dry() {
+                        true => &mut self.shown,
+                        false => &mut self.service,
+                    };
+                    let judged = match step.input() {
+                        Some(input) => monitor.step(Duration::ZERO, &input, &effects),
+                        None => monitor.boot(&effects),
+                    };
+                    judged.unwrap_or_else(|violation| panic!("{step:?}: {violation}"));
+                    for &effect in &effects {
+                        match step.carried {
+                            Carried::All => panic!("all is carried out in a dry run"),
+                            Carried::Service if step.carried.includes(&effect) => {
+                                self.did.push(effect);
+                            }
+                            Carried::Service => {}
+                            Carried::Sessions => {
+                                self.asked.push(effect);
+                                if step.carried.includes(&effect) {
+                                    self.sessions.push(effect);
+                                }
+                            }
+                        }
+                    }
+                    if self.decider.machine().phase().is_ended() {
+                        return;
+                    }
+                }
+                Decided::Drop(_) => {}
+                Decided::WhySilent { .. } => {
+                    assert!(self.decider.arrive(Arrival::Silent(self.why)));
+                }
+                Decided::Wait(_) => return,
+            }
+        }
+        panic!("it never rests");
+    }
+
+    fn wait(&mut self, time: u64) {
+        for _ in 0..time {
+            self.now += ms(1);
+            let _ = self.service.wait(ms(1));
+            self.settle();
+        }
+    }
+}
+
+fn ended(component: ComponentId, epoch: u64, how: How) -> Arrival {
+    Arrival::Ended(Ended {
+        component,
+        epoch,
+        how,
+        gone: true,
+        last_words: [None; 4],
+    })
+}
+
+#[test]
+fn what_would_trip_stops_nothing_and_is_shown() {
+    let mut dry_run = DryRun::running(plan(small_policy(), &[1, 2]));
+    dry_run.asked.clear();
+    dry_run.reported(Class::Component);
+    assert_eq!(dry_run.phases(), (Phase::Running, Phase::Monitoring));
+    assert_eq!(
+        dry_run.asked.iter().filter(|effect| stops(effect)).count(),
+        2
+    );
+    assert!(!dry_run.did.iter().any(stops));
+    // What is shown starts again after the hold-off, in an epoch of its own.
+    for _ in 0..12 {
+        dry_run.seen(Seen::Alive);
+        dry_run.wait(1);
+    }
+    assert_eq!(dry_run.phases(), (Phase::Running, Phase::Running));
+    assert_eq!(dry_run.decider.observer().epoch(), 2);
+    assert_eq!(dry_run.decider.machine().epoch(), 1);
+    // One more observation was asked for, and nothing else of the dependency by the service.
+    assert!(dry_run.sessions.contains(&Effect::Ask { round: 1 }));
+    assert!(
+        !dry_run
+            .did
+            .iter()
+            .any(|effect| Carried::Sessions.includes(effect))
+    );
+}
+
+#[test]
+fn nothing_that_the_probe_says_or_does_not_say_ends_the_run() {
+    let mut dry_run = DryRun::running(plan(small_policy(), &[1]));
+    dry_run.seen(Seen::Failing { fatal: true });
+    assert_eq!(dry_run.phases(), (Phase::Running, Phase::Monitoring));
+    // Silence for many times the limit.
+    dry_run.wait(100);
+    assert_eq!(dry_run.phases(), (Phase::Running, Phase::Monitoring));
+    assert!(dry_run.decider.observer().session() > Some(2));
+}
+
+#[test]
+fn a_frozen_runtime_is_shown() {
+    let mut dry_run = DryRun::running(plan(small_policy(), &[1]));
+    dry_run.arrives(Arrival::Froze);
+    assert_eq!(dry_run.phases(), (Phase::Running, Phase::Monitoring));
+    assert_eq!(dry_run.decider.observer().blame(), Blame::Component);
+    let mut dry_run = DryRun::running(plan(small_policy(), &[1]));
+    dry_run.why = Silence::Frozen;
+    dry_run.wait(8);
+    assert_eq!(dry_run.phases(), (Phase::Running, Phase::Monitoring));
+}
+
+#[test]
+fn a_renewal_is_taken_for_the_epoch_that_is_shown() {
+    let mut dry_run = DryRun::running(fenced(small_policy(), &[1, 1]));
+    dry_run.asked.clear();
+    let expires = dry_run.now + ms(100);
+    dry_run.arrives(Arrival::Renewed(Renewed { epoch: 77, expires }));
+    let timer = Timer::Fence;
+    let after = ms(68);
+    assert_eq!(dry_run.asked, [Effect::Arm { timer, after }]);
+    // The fence is not enforced, however long nothing is renewed.
+    for _ in 0..150 {
+        dry_run.seen(Seen::Alive);
+        dry_run.wait(1);
+    }
+    assert_eq!(dry_run.phases().0, Phase::Running);
+    assert!(dry_run.asked.iter().any(stops));
+}
+
+#[test]
+fn what_the_service_does_by_itself_and_what_an_operator_wants_is_done() {
+    let mut dry_run = DryRun::running(plan(small_policy(), &[1]));
+    dry_run.arrives(Arrival::Command(Command::Drain));
+    dry_run.answer_all();
+    assert_eq!(dry_run.phases(), (Phase::Drained, Phase::Drained));
+    dry_run.arrives(Arrival::Command(Command::Resume));
+    dry_run.answer_all();
+    assert_eq!(dry_run.phases(), (Phase::Running, Phase::Monitoring));
+    // A component that ends is started again, without any observation.
+    let epoch = dry_run.decider.machine().epoch();
+    dry_run.arrives(ended(ComponentId(0), epoch, How::Returned));
+    dry_run.wait(5);
+    dry_run.answer_all();
+    assert_eq!(dry_run.phases().0, Phase::Running);
+    assert_eq!(dry_run.decider.machine().epoch(), epoch + 1);
+    // What no restart mends ends the run.
+    dry_run.reported(Class::Fatal);
+    dry_run.answer_all();
+    assert_eq!(dry_run.phases().0, Phase::Halted);
+}
+
+#[test]
+fn a_shutdown_ends_the_service_and_not_what_is_shown() {
+    let mut dry_run = DryRun::running(plan(small_policy(), &[1]));
+    dry_run.arrives(Arrival::Shutdown);
+    dry_run.answer_all();
+    assert_eq!(dry_run.did.last(), Some(&Effect::Ended(End::Stopped)));
+    assert_eq!(dry_run.phases().1, Phase::Running);
+}
+
+#[test]
+fn what_has_no_room_in_one_of_the_two_waits() {
+    let mut decider = Decider::dry_run(plan(small_policy(), &[1]));
+    let report = |class| {
+        Arrival::Reported(Reported {
+            component: None,
+            epoch: 0,
+            class,
+            count: 1,
+            stale: 0,
+        })
+    };
+    assert!(decider.has_room(Source::Report));
+    assert!(decider.arrive(report(Class::Fatal)));
+    assert!(!decider.has_room(Source::Report));
+    for source in [Source::Runtime, Source::Lease, Source::Observation] {
+        assert!(decider.has_room(source), "{source:?}");
+    }
+    assert!(decider.arrive(Arrival::Froze) && !decider.has_room(Source::Runtime));
+    assert!(decider.arrive(Arrival::Shutdown) && !decider.has_room(Source::Shutdown));
+}
+
+/// One thing that happens to a service in a dry run.
+#[derive(Clone, Copy, Debug)]
+enum Happens {
+    Seen(u8),
+    Reported(u8),
+    Answers,
+    Ends(u32, u8),
+    Renewed(u64),
+    Command(u8),
+    Froze,
+    Waits(u64, u8),
+}
+
+fn anything() -> impl Strategy<Value = Happens> {
+    prop_oneof![
+        6 => (0..4_u8).prop_map(Happens::Seen),
+        2 => (0..4_u8).prop_map(Happens::Reported),
+        8 => Just(Happens::Answers),
+        1 => (0..8_u32, 0..8_u8).prop_map(|(id, how)| Happens::Ends(id, how)),
+        1 => (0..120_u64).prop_map(Happens::Renewed),
+        1 => (0..4_u8).prop_map(Happens::Command),
+        1 => Just(Happens::Froze),
+        8 => (0..9_u64, 0..3_u8).prop_map(|(time, why)| Happens::Waits(time, why)),
+    ]
+}
+
+const CLASSES: [Class; 4] = [
+    Class::Component,
+    Class::Dependency,
+    Class::Critical,
+    Class::Fatal,
+];
+
+proptest! {
+    /// Both machines keep their laws, and the service is stopped by what it does itself, or an
+    /// operator, and by nothing else.
+    #[test]
+    fn whatever_happens_only_the_service_stops_itself(
+        plan in any_plan(),
+        happens in prop::collection::vec(anything(), 1..60),
+    ) {
+        let mut dry_run = DryRun::new(plan);
+        for happens in happens {
+            if dry_run.phases().0.is_ended() {
+                break;
+            }
+            let was = dry_run.decider.machine().phase();
+            let machine = dry_run.decider.machine();
+            let (epoch, components) = (machine.epoch(), machine.plan().layout().components());
+            let mut may_stop = false;
+            match happens {
+                Happens::Seen(seen) => dry_run.seen(match seen {
+                    0 => Seen::Failing { fatal: true },
+                    1 => Seen::Failing { fatal: false },
+                    _ => Seen::Alive,
+                }),
+                Happens::Reported(class) => {
+                    may_stop = class == 3;
+                    dry_run.reported(CLASSES[usize::from(class)]);
+                }
+                Happens::Answers => dry_run.answer_all(),
+                Happens::Ends(id, how) => {
+                    may_stop = true;
+                    let how = match how {
+                        0 => How::Returned,
+                        1 => How::Aborted,
+                        how => How::Failed(CLASSES[usize::from(how % 4)]),
+                    };
+                    if (id as usize) < components {
+                        dry_run.arrives(ended(ComponentId(id), epoch, how));
+                    }
+                }
+                Happens::Renewed(left) => {
+                    let expires = dry_run.now + ms(left);
+                    dry_run.arrives(Arrival::Renewed(Renewed { epoch, expires }));
+                }
+                Happens::Command(command) => {
+                    may_stop = true;
+                    let commands = [Command::Drain, Command::Resume, Command::Trip, Command::Reset];
+                    dry_run.arrives(Arrival::Command(commands[usize::from(command)]));
+                }
+                Happens::Froze => dry_run.arrives(Arrival::Froze),
+                Happens::Waits(time, why) => {
+                    let whys = [Silence::Polled, Silence::Frozen, Silence::Thawed(ms(1))];
+                    dry_run.why = whys[usize::from(why)];
+                    dry_run.wait(time);
+                }
+            }
+            let is = dry_run.decider.machine().phase();
+            let left = was == Phase::Running && is != Phase::Running;
+            prop_assert!(!left || may_stop, "{:?} stopped it", happens);
+        }
+    }
+}
+
+#[test]
+fn a_dry_run_reads_no_inputs_twice() {
+    // A command is told to both, each once.
+    let mut dry_run = DryRun::running(plan(small_policy(), &[1]));
+    assert!(dry_run.decider.arrive(Arrival::Command(Command::Trip)));
+    let mut effects = Vec::new();
+    let mut told = Vec::new();
+    while let Decided::Step(step) = dry_run.decider.next(dry_run.now, &mut effects) {
+        if step.input() == Some(Input::Trip) {
+            told.push(step.carried);
+        }
+    }
+    assert_eq!(told, [Carried::Sessions, Carried::Service]);
+}
