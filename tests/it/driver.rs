@@ -12,4 +12,5 @@ mod laws;
 mod pace;
 mod product;
 mod reference;
+pub(crate) mod whole;
 mod world;

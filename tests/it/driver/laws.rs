@@ -96,6 +96,11 @@ impl Watch {
         }
     }
 
+    /// The end that waits.
+    pub(crate) fn ending(&self) -> Option<Ended> {
+        self.end.map(|end| end.ended)
+    }
+
     /// When the last timer is due.
     pub(crate) fn last_due(&self) -> Option<Duration> {
         self.due.values().max().copied()

@@ -3,17 +3,43 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use overwatch::driver::{Decided, Decider};
+use overwatch::driver::{Arrival, Decided, Decider};
 use overwatch::law::Monitor;
 use overwatch::machine::Effect;
 use overwatch::policy::Plan;
 use overwatch::{Arrived, StepRecord};
 
+use crate::driver::whole::Whole;
+
+/// What takes the steps again. The rules of drivers judge the one that is live.
+enum Again {
+    Live(Whole),
+    DryRun(Decider),
+}
+
+impl Again {
+    fn arrive(&mut self, arrival: Arrival) -> Result<bool, String> {
+        match self {
+            Self::Live(whole) => whole.arrive(arrival).map_err(|broken| broken.to_string()),
+            Self::DryRun(decider) => Ok(decider.arrive(arrival)),
+        }
+    }
+
+    fn next(&mut self, now: Duration, effects: &mut Vec<Effect>) -> Result<Decided, String> {
+        match self {
+            Self::Live(whole) => whole
+                .next(now, effects)
+                .map_err(|broken| broken.to_string()),
+            Self::DryRun(decider) => Ok(decider.next(now, effects)),
+        }
+    }
+}
+
 /// Reads along, and takes each step again.
 pub(crate) struct Replay {
     plan: Arc<Plan>,
     /// Known from the second record on: in a dry run that is the boot of what is shown.
-    decider: Option<Decider>,
+    decider: Option<Again>,
     /// When it booted, what had arrived by then, and what was asked for first.
     first: Option<(Duration, Vec<Arrived>, Vec<Effect>)>,
     effects: Vec<Effect>,
@@ -46,24 +72,24 @@ impl Replay {
         if self.decider.is_none() {
             let plan = Arc::clone(&self.plan);
             let mut decider = match record.is_boot {
-                true => Decider::dry_run(plan),
-                false => Decider::live(plan),
+                true => Again::DryRun(Decider::dry_run(plan)),
+                false => Again::Live(Whole::new(plan)),
             };
             for arrived in arrivals {
-                assert!(decider.arrive(arrived.arrival), "{arrived:?}");
+                assert_eq!(decider.arrive(arrived.arrival), Ok(true), "{arrived:?}");
             }
-            let boot = decider.next(*booted_at, &mut self.effects);
+            let boot = decider.next(*booted_at, &mut self.effects)?;
             assert!(matches!(boot, Decided::Step(boot) if boot.told.is_none()));
             assert_eq!(&self.effects, boot_effects);
             self.decider = Some(decider);
         }
         let decider = self.decider.as_mut().expect("made above");
         for arrived in record.arrivals {
-            if !decider.arrive(arrived.arrival) {
+            if !decider.arrive(arrived.arrival)? {
                 return Err(format!("no room for {arrived:?}"));
             }
         }
-        let same = match decider.next(record.at, &mut self.effects) {
+        let same = match decider.next(record.at, &mut self.effects)? {
             Decided::Step(decision) => {
                 decision.input() == record.input
                     && decision.step() == record.step

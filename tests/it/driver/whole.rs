@@ -1,0 +1,71 @@
+//! A decider whose driver is watched.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use overwatch::driver::{Arrival, Decided, Decider, Next, Source, View};
+use overwatch::machine::{Effect, Machine, Slot};
+use overwatch::policy::Plan;
+
+use super::laws::{Broken, Watch};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Whole {
+    decider: Decider,
+    watch: Watch,
+}
+
+impl Whole {
+    pub(crate) fn new(plan: Arc<Plan>) -> Self {
+        let watch = Watch::new(plan.policy().silence_limit());
+        let decider = Decider::live(plan);
+        Self { decider, watch }
+    }
+
+    pub(crate) fn machine(&self) -> &Machine {
+        self.decider.machine()
+    }
+
+    pub(crate) fn has_room(&self, source: Source) -> bool {
+        self.decider.has_room(source)
+    }
+
+    pub(crate) fn arrive(&mut self, arrival: Arrival) -> Result<bool, Broken> {
+        let taken = self.decider.arrive(arrival);
+        self.watch.arrived(arrival, taken)?;
+        Ok(taken)
+    }
+
+    pub(crate) fn next(
+        &mut self,
+        now: Duration,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Decided, Broken> {
+        let machine = self.decider.machine();
+        let asked = self.watch.ending().is_some_and(|ended| {
+            let slot = machine.slot(ended.component);
+            ended.epoch == machine.epoch()
+                && matches!(slot, Slot::Stopping | Slot::Aborting | Slot::Wedged)
+        });
+        let view = View {
+            phase: machine.phase(),
+            session: machine.session(),
+            asked,
+        };
+        let decided = self.decider.next(now, effects);
+        let next = match decided {
+            Decided::Step(decision) => match decision.told {
+                Some((tell, _)) => Some(Next::Tell(tell)),
+                None => None,
+            },
+            Decided::Drop(source) => Some(Next::Drop(source)),
+            Decided::WhySilent { since } => Some(Next::WhySilent { since }),
+            Decided::Wait(until) => Some(Next::Wait(until)),
+        };
+        if let Some(next) = next {
+            self.watch.judge(next, &view, now)?;
+        }
+        self.watch.carry_out(effects, now);
+        Ok(decided)
+    }
+}
