@@ -1,5 +1,7 @@
-//! What has arrived: brought to the decider as soon as that has room for it. Texts and errors, which are
-//! not its business, are kept here until it tells the machine of what they belong to.
+//! What has arrived: brought to the decider as soon as that has room for it.
+//!
+//! Nothing is decided here, not even the order: it is only looked whether something is there. Texts and
+//! errors, which are not the decider's business, are [`Held`] meanwhile.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -9,10 +11,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::event::{Detail, Event, RETURNED};
+use super::held::Held;
 use crate::driver::pace::{self, Reports};
-use crate::driver::{self, Arrival, Decider, Ended, Observed, Renewed, Source, Tell};
-use crate::machine::{Class, How, Input};
+use crate::driver::{self, Arrival, Decider, Ended, Observed, Renewed, Source};
 use crate::shell::Observation;
 use crate::shell::incarnation::Ending;
 use crate::shell::log::{Came, Words};
@@ -21,8 +22,6 @@ use crate::shell::reporter::{Batch, Said};
 use crate::shell::session::Seen;
 use crate::shell::shared::Shared;
 use crate::shell::stage::StageRun;
-use crate::shell::told::Told;
-use crate::shell::trace::News;
 
 pub(super) struct Inbox {
     shared: Arc<Shared>,
@@ -31,34 +30,22 @@ pub(super) struct Inbox {
     answers: VecDeque<Answer>,
     crowd: pace::Answers,
     reports: Reports<Said>,
-    held: Held,
+    pub(super) held: Held,
     /// Since when time counts.
     began: Instant,
     /// What has arrived since the last step, if anybody wants to know.
     came: Option<Vec<Came>>,
 }
 
-/// What belongs to that which the decider holds.
-#[derive(Default)]
-struct Held {
-    /// How a component failed, and whether it was told to stop by then.
-    failure: Option<(Arc<Told>, bool)>,
-    last_words: [Option<Said>; 4],
-    observation: Option<Observation>,
-    report: Option<Said>,
-    /// Until when the lease is good, on the watchdog's clock.
-    lease: Option<std::time::Instant>,
-}
-
 impl Inbox {
     pub(super) fn new(shared: Arc<Shared>, seen: mpsc::Receiver<Seen>, has_hook: bool) -> Self {
         Self {
+            held: Held::new(Arc::clone(&shared)),
             shared,
             seen,
             answers: VecDeque::new(),
             crowd: pace::Answers::default(),
             reports: Reports::default(),
-            held: Held::default(),
             began: Instant::now(),
             came: has_hook.then(Vec::new),
         }
@@ -298,112 +285,5 @@ impl Inbox {
             self.bring(decider, Arrival::Reported(reported), now, first);
             self.held.report = Some(said);
         }
-    }
-
-    // Telling.
-
-    /// What there is to say of what the machine was told.
-    pub(super) fn event(&mut self, tell: &Tell) -> Event {
-        let input = tell.input;
-        match tell.source {
-            Source::Answer => self.answered(input),
-            Source::LastWords(class) => {
-                let place = class as usize;
-                let said = self.held.last_words[place].take();
-                let (event, said) = self.reported(tell, said);
-                self.held.last_words[place] = said;
-                event
-            }
-            Source::Report => {
-                let said = self.held.report.take();
-                let (event, said) = self.reported(tell, said);
-                self.held.report = said;
-                event
-            }
-            Source::Observation => Event {
-                detail: match self.held.observation.take() {
-                    Some(observation) => Detail::Observed(observation),
-                    None => Detail::Nothing,
-                },
-                ..Event::default()
-            },
-            Source::Timer if input == Input::Fired(crate::machine::Timer::Silence) => Event {
-                detail: Detail::Silence,
-                ..Event::default()
-            },
-            _ => Event::default(),
-        }
-    }
-
-    /// What this source holds is not told any more.
-    pub(super) fn forget(&mut self, source: Source) {
-        if source == Source::Observation {
-            self.held.observation = None;
-        }
-    }
-
-    /// Until when the lease is good that the machine was told of last.
-    pub(super) fn lease_due(&self) -> Option<std::time::Instant> {
-        self.held.lease
-    }
-
-    fn answered(&mut self, input: Input) -> Event {
-        let (component, how) = match input {
-            Input::Exited { component, how, .. } | Input::Gone { component, how, .. } => {
-                (component, how)
-            }
-            _ => return Event::default(),
-        };
-        let failure = self.held.failure.take();
-        let detail = match (&failure, how) {
-            (Some((told, _)), _) => Detail::Told(Arc::clone(told)),
-            (None, How::Returned) => Detail::Plain(RETURNED),
-            (None, _) => Detail::Nothing,
-        };
-        let name = self.shared.name(component);
-        let news = failure
-            .as_ref()
-            .map(|(told, stopping)| News::ComponentFailed {
-                name: Arc::clone(name),
-                told: Arc::clone(told),
-                stopping: *stopping,
-            });
-        let fatal = failure.filter(|(told, _)| told.class() == Class::Fatal);
-        Event {
-            detail,
-            fatal: fatal.map(|(told, _)| (Some(Arc::clone(name)), told)),
-            news,
-        }
-    }
-
-    /// What there is to say of a report, and what is left to be said when all of them are told.
-    fn reported(&self, tell: &Tell, said: Option<Said>) -> (Event, Option<Said>) {
-        let mut event = Event::default();
-        let Some(said) = said else {
-            return (event, None);
-        };
-        event.detail = Detail::Told(Arc::clone(&said.first));
-        let Input::Report {
-            component,
-            class,
-            count,
-            ..
-        } = tell.input
-        else {
-            return (event, Some(said));
-        };
-        if !tell.is_all {
-            return (event, Some(said));
-        }
-        let name = component.map(|id| Arc::clone(self.shared.name(id)));
-        event.fatal = (class == Class::Fatal).then(|| (name.clone(), Arc::clone(&said.first)));
-        event.news = Some(News::Reported {
-            name,
-            class,
-            count,
-            first: said.first,
-            last: said.last,
-        });
-        (event, None)
     }
 }

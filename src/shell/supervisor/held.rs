@@ -1,0 +1,136 @@
+//! What belongs to the things that the decider holds, and is not its business: texts and errors. They are
+//! said when the machine is told of what they belong to.
+
+use std::sync::Arc;
+
+use super::event::{Detail, Event, RETURNED};
+use crate::driver::{Source, Tell};
+use crate::machine::{Class, How, Input, Timer};
+use crate::shell::Observation;
+use crate::shell::reporter::Said;
+use crate::shell::shared::Shared;
+use crate::shell::told::Told;
+use crate::shell::trace::News;
+
+pub(super) struct Held {
+    shared: Arc<Shared>,
+    /// How a component failed, and whether it was told to stop by then.
+    pub(super) failure: Option<(Arc<Told>, bool)>,
+    /// By class.
+    pub(super) last_words: [Option<Said>; 4],
+    pub(super) observation: Option<Observation>,
+    pub(super) report: Option<Said>,
+    /// Until when the lease is good that was brought last, on the watchdog's clock.
+    pub(super) lease: Option<std::time::Instant>,
+}
+
+impl Held {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            failure: None,
+            last_words: [const { None }; 4],
+            observation: None,
+            report: None,
+            lease: None,
+        }
+    }
+
+    /// What there is to say of what the machine was told.
+    pub(super) fn event(&mut self, tell: &Tell) -> Event {
+        match tell.source {
+            Source::Answer => self.answered(tell.input),
+            Source::LastWords(class) => {
+                let said = self.last_words[class as usize].take();
+                let (event, said) = self.reported(tell, said);
+                self.last_words[class as usize] = said;
+                event
+            }
+            Source::Report => {
+                let said = self.report.take();
+                let (event, said) = self.reported(tell, said);
+                self.report = said;
+                event
+            }
+            Source::Observation => Event {
+                detail: match self.observation.take() {
+                    Some(observation) => Detail::Observed(observation),
+                    None => Detail::Nothing,
+                },
+                ..Event::default()
+            },
+            Source::Timer if tell.input == Input::Fired(Timer::Silence) => Event {
+                detail: Detail::Silence,
+                ..Event::default()
+            },
+            _ => Event::default(),
+        }
+    }
+
+    /// What this source holds is not told any more.
+    pub(super) fn forget(&mut self, source: Source) {
+        if source == Source::Observation {
+            self.observation = None;
+        }
+    }
+
+    fn answered(&mut self, input: Input) -> Event {
+        let (component, how) = match input {
+            Input::Exited { component, how, .. } | Input::Gone { component, how, .. } => {
+                (component, how)
+            }
+            _ => return Event::default(),
+        };
+        let failure = self.failure.take();
+        let detail = match (&failure, how) {
+            (Some((told, _)), _) => Detail::Told(Arc::clone(told)),
+            (None, How::Returned) => Detail::Plain(RETURNED),
+            (None, _) => Detail::Nothing,
+        };
+        let name = self.shared.name(component);
+        let news = failure
+            .as_ref()
+            .map(|(told, stopping)| News::ComponentFailed {
+                name: Arc::clone(name),
+                told: Arc::clone(told),
+                stopping: *stopping,
+            });
+        let fatal = failure.filter(|(told, _)| told.class() == Class::Fatal);
+        Event {
+            detail,
+            fatal: fatal.map(|(told, _)| (Some(Arc::clone(name)), told)),
+            news,
+        }
+    }
+
+    /// What there is to say of a report, and what is left to be said when all of them are told.
+    fn reported(&self, tell: &Tell, said: Option<Said>) -> (Event, Option<Said>) {
+        let mut event = Event::default();
+        let Some(said) = said else {
+            return (event, None);
+        };
+        event.detail = Detail::Told(Arc::clone(&said.first));
+        let Input::Report {
+            component,
+            class,
+            count,
+            ..
+        } = tell.input
+        else {
+            return (event, Some(said));
+        };
+        if !tell.is_all {
+            return (event, Some(said));
+        }
+        let name = component.map(|id| Arc::clone(self.shared.name(id)));
+        event.fatal = (class == Class::Fatal).then(|| (name.clone(), Arc::clone(&said.first)));
+        event.news = Some(News::Reported {
+            name,
+            class,
+            count,
+            first: said.first,
+            last: said.last,
+        });
+        (event, None)
+    }
+}
