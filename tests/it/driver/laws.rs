@@ -433,14 +433,12 @@ impl Watch {
         self.demand_nothing_due(now)?;
         demand(Rule::Order, !self.shutdown, || "a shutdown waits".into())?;
         let waiting = self.waiting();
-        for other in 0..4 {
+        for (other, passed) in self.passed.iter_mut().enumerate() {
             if waiting[other] && other != place {
-                self.passed[other] += 1;
-                demand(Rule::Fair, self.passed[other] <= MOST_PASSED, || {
-                    format!(
-                        "the {other}. of the four is passed over by {}",
-                        self.passed[other]
-                    )
+                *passed += 1;
+                let few = *passed <= MOST_PASSED;
+                demand(Rule::Fair, few, || {
+                    format!("the {other}. of the four is passed over by {passed}")
                 })?;
             }
         }

@@ -184,7 +184,7 @@ impl State {
 fn visit(plan: Arc<Plan>, moves: &[Move], ticks: u64) -> usize {
     let boot = Rc::new(State::new(plan));
     let mut known = HashSet::from([Rc::clone(&boot)]);
-    let mut states: Vec<(Rc<State>, Option<(usize, Move)>)> = vec![(boot, None)];
+    let mut states = vec![(boot, None::<(usize, Move)>)];
     let mut here = 0;
     while let Some((at, _)) = states.get(here) {
         let at = Rc::clone(at);
@@ -269,26 +269,34 @@ fn one_component() {
     assert!(states > 1_000, "{states} states");
 }
 
+/// Two components, in one stage or above each other.
+fn two(stages: &[usize]) {
+    let states = visit(
+        one_level(stages),
+        &[
+            Move::Next,
+            Move::Tick,
+            Move::Up(0),
+            Move::Up(1),
+            Move::Ends(0, How::Returned, None),
+            Move::Ends(1, How::Failed(Class::Critical), Some(Class::Component)),
+            Move::Sees(Seen::Alive),
+            Move::Sees(Seen::Failing { fatal: false }),
+            Move::Froze,
+            Move::Commands(Command::Trip),
+        ],
+        2,
+    );
+    println!("{stages:?}: {states} states");
+    assert!(states > 1_000, "{states} states");
+}
+
 #[test]
-fn two_components() {
-    for stages in [&[2][..], &[1, 1]] {
-        let states = visit(
-            one_level(stages),
-            &[
-                Move::Next,
-                Move::Tick,
-                Move::Up(0),
-                Move::Up(1),
-                Move::Ends(0, How::Returned, None),
-                Move::Ends(1, How::Failed(Class::Critical), Some(Class::Component)),
-                Move::Sees(Seen::Alive),
-                Move::Sees(Seen::Failing { fatal: false }),
-                Move::Froze,
-                Move::Commands(Command::Trip),
-            ],
-            2,
-        );
-        println!("{stages:?}: {states} states");
-        assert!(states > 1_000, "{states} states");
-    }
+fn two_components_side_by_side() {
+    two(&[2]);
+}
+
+#[test]
+fn one_component_above_another() {
+    two(&[1, 1]);
 }

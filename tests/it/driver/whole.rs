@@ -54,10 +54,7 @@ impl Whole {
         };
         let decided = self.decider.next(now, effects);
         let next = match decided {
-            Decided::Step(decision) => match decision.told {
-                Some((tell, _)) => Some(Next::Tell(tell)),
-                None => None,
-            },
+            Decided::Step(decision) => decision.told.map(|(tell, _)| Next::Tell(tell)),
             Decided::Drop(source) => Some(Next::Drop(source)),
             Decided::WhySilent { since } => Some(Next::WhySilent { since }),
             Decided::Wait(until) => Some(Next::Wait(until)),

@@ -237,9 +237,7 @@ pub(crate) fn answers() -> World {
     ];
     for how in [
         How::Returned,
-        How::Aborted,
         How::Failed(Class::Dependency),
-        How::Failed(Class::Critical),
         How::Failed(Class::Fatal),
     ] {
         for gone in [false, true] {

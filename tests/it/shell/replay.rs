@@ -13,7 +13,7 @@ use crate::driver::whole::Whole;
 
 /// What takes the steps again. The rules of drivers judge the one that is live.
 enum Again {
-    Live(Whole),
+    Live(Box<Whole>),
     DryRun(Decider),
 }
 
@@ -73,7 +73,7 @@ impl Replay {
             let plan = Arc::clone(&self.plan);
             let mut decider = match record.is_boot {
                 true => Again::DryRun(Decider::dry_run(plan)),
-                false => Again::Live(Whole::new(plan)),
+                false => Again::Live(Box::new(Whole::new(plan))),
             };
             for arrived in arrivals {
                 assert_eq!(decider.arrive(arrived.arrival), Ok(true), "{arrived:?}");
