@@ -290,6 +290,8 @@ pub mod law;
 pub mod machine;
 mod pack;
 pub mod policy;
+#[cfg(any(feature = "shell", test))]
+mod pulse;
 
 /// The states, and all that can happen in them: a diagram and a table.
 ///

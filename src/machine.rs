@@ -158,6 +158,11 @@ impl Machine {
         self.phase() == Phase::Running
     }
 
+    /// Whether a start depends on what is observed: while everything is stopped, or being stopped.
+    pub fn is_proving(&self) -> bool {
+        !matches!(self.phase(), Phase::Restarting | Phase::Running)
+    }
+
     /// The number of the current incarnation, or of the last one. 0 before the first start.
     pub fn epoch(&self) -> u64 {
         self.core.epoch

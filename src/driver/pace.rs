@@ -30,12 +30,23 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// How many answers are to be there before they are taken, while so many are awaited: at least 1.
-    /// What is there after [`WITHIN`] is taken in any case, so that status pages are true.
-    pub fn wake_at(&mut self, awaited: usize) -> usize {
+    /// What is worth to be woken for while so many are awaited.
+    pub fn wake(&mut self, awaited: usize) -> Wake {
         self.crowd = awaited > A_FEW || (self.crowd && awaited > 0);
-        if self.crowd { awaited.div_ceil(2) } else { 1 }
+        let answers = if self.crowd { awaited.div_ceil(2) } else { 1 };
+        let within = (answers > 1).then_some(WITHIN);
+        Wake { answers, within }
     }
+}
+
+/// What is worth to be woken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Wake {
+    /// How many answers are to be there before they are taken: at least 1.
+    pub answers: usize,
+    /// If that is more than one: what is there after this is taken in any case, so that status pages are
+    /// true.
+    pub within: Option<Duration>,
 }
 
 /// What belongs to reports and is not the driver's to know: their texts.

@@ -15,7 +15,6 @@ use super::log::{Log, log};
 use super::place::Mode;
 use super::unwind::unwinding;
 use super::{Failure, Observation, Probe};
-use crate::machine::Phase;
 
 /// The shortest time between two calls of a probe, so that one that returns at once is no hot loop.
 const PACE: Duration = Duration::from_millis(10);
@@ -119,9 +118,8 @@ impl Sessions {
         self.wishes.changed.notify_one();
     }
 
-    /// Tells whether a start depends on what is observed in this phase.
-    pub(super) fn enter(&mut self, phase: Phase) {
-        let proving = !matches!(phase, Phase::Restarting | Phase::Running);
+    /// Tells whether a start depends on what is observed from here on.
+    pub(super) fn prove(&mut self, proving: bool) {
         if self.wishes.proving.swap(proving, Ordering::AcqRel) != proving {
             self.wishes.changed.notify_one();
         }

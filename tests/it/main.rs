@@ -27,4 +27,5 @@ mod stories;
 #[cfg(feature = "etcd")]
 mod support;
 mod table;
+mod undecided;
 mod world;

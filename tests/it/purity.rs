@@ -214,11 +214,13 @@ fn modules_of(text: &str) -> Vec<String> {
 
 /// The sources of all that is left without features, but for tests in their midst.
 fn pure_sources() -> Vec<PathBuf> {
-    ["machine", "policy", "law", "explore", "pack"]
-        .into_iter()
-        .flat_map(sources_of)
-        .filter(|source| !source.ends_with("tests.rs"))
-        .collect()
+    [
+        "driver", "explore", "law", "machine", "pack", "policy", "pulse",
+    ]
+    .into_iter()
+    .flat_map(sources_of)
+    .filter(|source| !source.ends_with("tests.rs"))
+    .collect()
 }
 
 fn sources_of(module: &str) -> Vec<PathBuf> {

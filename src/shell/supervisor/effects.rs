@@ -12,8 +12,7 @@ use crate::shell::stage::StageRun;
 
 impl Supervisor {
     pub(super) fn carry_out(&mut self, effects: &[Effect], carried: Carried) {
-        // The probe is told of the phase before anything else.
-        self.sessions.enter(self.decider.observer().phase());
+        self.sessions.prove(self.decider.observer().is_proving());
         for effect in effects.iter().filter(|effect| carried.includes(effect)) {
             match *effect {
                 Effect::Ready(ready) => self.shared.set_ready(ready),

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::held::Held;
-use crate::driver::pace::{self, Reports};
+use crate::driver::pace::{self, Reports, Wake};
 use crate::driver::{self, Arrival, Decider, Ended, Observed, Renewed, Source};
 use crate::shell::Observation;
 use crate::shell::incarnation::Ending;
@@ -86,16 +86,15 @@ impl Inbox {
     /// From now on the supervisor is woken when it is worth it, while so many answers are awaited. How
     /// long it may sleep at most for these; `None` if there is something to be taken already.
     pub(super) fn await_answers(&mut self, awaited: usize) -> Option<Option<Duration>> {
-        let wake_at = self.crowd.wake_at(awaited);
-        let many = wake_at > 1;
-        if !self.shared.mailbox.await_answers(wake_at) {
+        let Wake { answers, within } = self.crowd.wake(awaited);
+        if !self.shared.mailbox.await_answers(answers) {
             return None;
         }
-        if !many {
+        if within.is_none() {
             // What a large stage needed is not held while nothing happens.
             self.answers.shrink_to(ROOM_KEPT);
         }
-        Some(many.then_some(pace::WITHIN))
+        Some(within)
     }
 
     /// When reports that wait are to be taken, if there are any.

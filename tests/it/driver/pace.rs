@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use overwatch::driver::Reported;
-use overwatch::driver::pace::{Answers, Coalesce, Reports, WITHIN};
+use overwatch::driver::pace::{Answers, Coalesce, Reports, WITHIN, Wake};
 use overwatch::machine::Class;
 use overwatch::policy::ComponentId;
 use proptest::prelude::*;
@@ -156,7 +156,9 @@ proptest! {
         let mut answers = Answers::default();
         let (mut awaited, mut looks) = (crowd, 0);
         while awaited > 0 {
-            let wake_at = answers.wake_at(awaited);
+            let Wake { answers: wake_at, within } = answers.wake(awaited);
+            // One is taken when it comes; more are there within some time, or are not waited for.
+            prop_assert_eq!(within, (wake_at > 1).then_some(WITHIN));
             prop_assert!(wake_at >= 1 && wake_at <= awaited, "{} of {}", wake_at, awaited);
             if crowd <= 64 {
                 prop_assert_eq!(wake_at, 1);
@@ -169,8 +171,8 @@ proptest! {
         }
         prop_assert!(crowd <= 64 || looks <= 18, "{} looks for {}", looks, crowd);
         // What comes next is no crowd any more.
-        prop_assert_eq!(answers.wake_at(0), 1);
-        prop_assert_eq!(answers.wake_at(64), 1);
+        prop_assert_eq!(answers.wake(0).answers, 1);
+        prop_assert_eq!(answers.wake(64).answers, 1);
     }
 }
 
