@@ -89,11 +89,12 @@
 //! nothing else does. The same as a diagram, and what becomes of every input in every state:
 //! [`states`].
 //!
-//! Every decision is taken by [`machine::Machine`], which is pure: it does no I/O, reads no clock and
-//! draws no random number. A thin shell feeds it inputs and carries out its effects. So its
-//! decisions can be enumerated, fuzzed, simulated and replayed, and [`law::Monitor`] can judge any
-//! run of it: a property test, a simulation, the real shell, a recorded log. The 20 laws are listed
-//! in [`law`].
+//! Every decision is taken by something pure, which does no I/O, reads no clock and draws no random
+//! number. [`machine::Machine`] decides what is done; [`driver`] decides in which order the machine is
+//! told what has happened. A thin shell brings to the driver what arrives, and carries out the effects.
+//! So all decisions can be enumerated, fuzzed, simulated and replayed, and [`law::Monitor`] can judge any
+//! run: a property test, a simulation, the real shell, a recorded log. The 20 laws are listed in [`law`].
+//! In `etcd`, too, what decides is pure, and tested without a client.
 //!
 //! # What is proved, and what is not
 //!
@@ -131,12 +132,20 @@
 //!
 //! | it could be that | but |
 //! | --- | --- |
-//! | a law never bites | a gallery of 82 broken machines is explored in the tests; each law is the first to catch one of them, and what is asked of the whole graph is shown to bite where the laws on single steps are waived |
+//! | a law never bites | a gallery of 86 broken machines is explored in the tests; each law is the first to catch one of them, and what is asked of the whole graph is shown to bite where the laws on single steps are waived |
 //! | the explorer misses states | the plainest search there is finds as many, without a clock and with one; its compact states are read back and compared |
 //! | what is made relative (epochs, sessions, outages, counts) mattered | a property test runs a machine in which it is made relative after every step beside one in which it never is |
 //! | the search for endless paths is wrong | it is compared with the definition on 20,000 random graphs |
 //! | machine and laws share a mistake | a reference written apart, in the plainest style, agrees on effects, transitions and the whole state; random tests and fuzzing drive both |
-//! | a test would not notice a change | mutation testing of `machine`, `policy` and `law` leaves no survivor that is not excused by name |
+//! | a test would not notice a change | mutation testing of `machine`, `driver`, `policy` and `law` leaves no survivor that is not excused by name |
+//!
+//! **The driver.** The machine keeps its laws under any order of inputs, so whatever the driver picks is
+//! safe. What recovery and the end rest on is that it is fair and invents nothing: what arrives is told
+//! once, a component's reports before its end, a silence only if nothing was seen in time, and nothing
+//! waits for ever. That is judged by rules of its own, on every edge of what can happen to a driver within
+//! some moments, against a view of the machine that moves freely; beside a reference, a gallery of 40
+//! broken drivers, and machine and driver together, for one and two components. Each run of the shell in the
+//! tests is judged by the same rules, and taken again from what arrived.
 //!
 //! **Assumed.** For safety nothing: the world may do what it likes. For what is inevitable, weak
 //! fairness: what could happen at every moment does happen at last. For recovery besides: components
@@ -149,8 +158,8 @@
 //!   component of a stage from the second, but that is an argument and no proof. Durations matter only
 //!   by their order and sums; those explored are a few ticks.
 //! - Jitter, which is left out; it only lengthens hold-offs.
-//! - The shell: that a timer fires when it is due, that effects are carried out, that an answer is
-//!   told. It is tested on a paused clock with the same laws, and on a real etcd. Neither tokio nor
+//! - The shell: that what is due wakes it, that effects are carried out, that what arrives is brought to
+//!   the driver. A test lists each of its lines that goes by where the machine is. It is tested on a paused clock with the same laws, and on a real etcd. Neither tokio nor
 //!   the clock of the system is proved; a process that was frozen is late, and only the watchdog or a
 //!   fencing token helps then.
 //! - That an observation is true. A probe that says alive when the dependency is not is believed.
@@ -273,11 +282,12 @@
 //! | [`policy`] | the numbers and the stages, and which of them cannot work | anything async, a clock, chance, I/O |
 //! | [`machine`] | the states and what each does with each input | the same; only `core`, `std::collections`, `Arc` and `statig` |
 //! | [`law`] | the laws, as a monitor over inputs and effects | the same, and the machine's insides |
+//! | [`driver`] | in which order the machine is told what; what is coalesced; a dry run | the same as `machine` |
 //! | [`explore`] | every situation of a plan, and what is inevitable | the same |
 //! | `shell` (re-exported here) | components, probes, reports, status, the one loop | adapters |
 //! | `http`, `etcd`, `test_util` | adapters | each other |
 //!
-//! The rule is enforced by a test. With no default features only the first four remain, and
+//! The rule is enforced by a test. With no default features only the first five remain, and
 //! `statig` is the only dependency.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -1,4 +1,5 @@
-//! The async shell: one loop feeds the [machine](crate::machine) and carries out its effects.
+//! The async shell: one loop brings to the [driver](crate::driver) what arrives, asks it what is next, and
+//! carries out the effects.
 //!
 //! It uses tokio's clock only, so it runs unchanged under `tokio::time::pause`.
 
