@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use overwatch::machine::Cause;
-use overwatch::{Observation, Overwatch, Probe, all};
+use overwatch::machine::{Cause, Effect};
+use overwatch::{Observation, Overwatch, Probe, all, feed, polled};
+use tokio::time::Instant;
 
 use super::support::{Notes, bounded, policy, tuning, worker};
 
@@ -114,5 +115,147 @@ async fn what_was_observed_before_the_hold_off_was_over_does_not_open_the_gate()
     assert!(
         hurried > 0 && number >= hurried,
         "opened by {opened_by:?}, and {hurried} were made before"
+    );
+}
+
+/// When each check of a probe began.
+type Checks = Arc<Mutex<Vec<Instant>>>;
+
+/// A check that takes 20 ms, each 30 ms.
+fn checked(checks: &Checks) -> impl Probe + use<> {
+    let checks = Arc::clone(checks);
+    polled(EVERY, Duration::from_millis(200), move || {
+        checks.lock().unwrap().push(Instant::now());
+        async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Ok(())
+        }
+    })
+}
+
+/// When one more observation was asked for, and when the gate was opened, after a trip and a hold-off of
+/// so many milliseconds.
+async fn asked_and_opened(probe: impl Probe, hold_off: u64) -> (Instant, Instant) {
+    let hold_off = Duration::from_millis(hold_off);
+    let policy = policy()
+        .window(hold_off)
+        .tuning(tuning().backoff(hold_off).min_evidence(1))
+        .build()
+        .unwrap();
+    let noted = Arc::new(Mutex::new((None, None)));
+    let note = Arc::clone(&noted);
+    let service = Overwatch::watching(probe)
+        .component("a", worker(&Notes::default(), "a"))
+        .policy(policy)
+        .on_step(move |step| {
+            let mut noted = note.lock().unwrap();
+            if step.effects.contains(&Effect::Ask { round: 1 }) {
+                noted.0 = Some(Instant::now());
+            }
+            let starts = |effect: &Effect| matches!(effect, Effect::StartStage { epoch: 2, .. });
+            if step.effects.iter().any(starts) {
+                noted.1 = Some(Instant::now());
+            }
+        })
+        .build()
+        .unwrap();
+    let handle = service.handle();
+    let run = tokio::spawn(service.run());
+    bounded(handle.wait_until_ready()).await.unwrap();
+    handle.trip().unwrap();
+    bounded(handle.wait_for(|status| status.ready && status.epoch == 2))
+        .await
+        .unwrap();
+    handle.shutdown();
+    bounded(run).await.unwrap().unwrap();
+    let noted = noted.lock().unwrap();
+    (
+        noted.0.expect("it was asked"),
+        noted.1.expect("it was opened"),
+    )
+}
+
+/// A check that is under way when the hold-off ends proves too little; the one after it is made at once.
+#[tokio::test(start_paused = true)]
+async fn a_check_that_began_before_it_was_asked_for_does_not_open_the_gate() {
+    for hold_off in (200..260).step_by(3) {
+        let (one, two, three) = (Checks::default(), Checks::default(), Checks::default());
+        let parts: [Box<dyn Probe>; 2] = [Box::new(checked(&two)), Box::new(checked(&three))];
+        for (probe, checks) in [
+            (Box::new(checked(&one)) as Box<dyn Probe>, vec![&one]),
+            (Box::new(all(parts)), vec![&two, &three]),
+        ] {
+            let (asked, opened) = asked_and_opened(probe, hold_off).await;
+            for checks in checks {
+                let checks = checks.lock().unwrap();
+                let done = |begun: &&Instant| **begun + Duration::from_millis(20) <= opened;
+                let last = *checks.iter().filter(done).next_back().expect("checked");
+                assert!(last >= asked, "{hold_off}: began {:?} before", asked - last);
+            }
+            // The check that was under way, the pace of calls, and one more: no pause between them.
+            let took = opened - asked;
+            assert!(took <= Duration::from_millis(60), "{hold_off}: {took:?}");
+        }
+    }
+}
+
+/// What a heartbeat said before it was asked for does not count.
+#[tokio::test(start_paused = true)]
+async fn a_feed_opens_the_gate_by_what_it_says_afterwards() {
+    for offset in [0, 3, 7, 9] {
+        let (feed, probe) = feed();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let note = Arc::clone(&said);
+        let heart = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(offset)).await;
+            loop {
+                note.lock().unwrap().push(Instant::now());
+                feed.alive("a beat");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        let (asked, opened) = asked_and_opened(probe, 200).await;
+        heart.abort();
+        let said = said.lock().unwrap();
+        let last = said.iter().filter(|said| **said <= opened).next_back();
+        assert!(*last.expect("a beat") >= asked);
+        assert!(opened - asked <= Duration::from_millis(100));
+    }
+}
+
+/// A probe that hurries in vain: what it returns was seen before, but it says otherwise only at the
+/// next call.
+struct Stale {
+    hurried: AtomicU64,
+    calls: AtomicU64,
+}
+
+#[async_trait::async_trait]
+impl Probe for Stale {
+    async fn observe(&self) -> Observation {
+        self.calls.fetch_add(1, Ordering::AcqRel);
+        tokio::time::sleep(EVERY).await;
+        Observation::alive("seen")
+    }
+
+    fn hurry(&self) -> bool {
+        self.hurried.fetch_add(1, Ordering::AcqRel);
+        false
+    }
+}
+
+/// It is told twice: while a call is pending, and before the call that counts.
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_cannot_observe_anew_is_called_once_more() {
+    let probe = Arc::new(Stale {
+        hurried: AtomicU64::new(0),
+        calls: AtomicU64::new(0),
+    });
+    let (asked, opened) = asked_and_opened(Arc::clone(&probe), 200).await;
+    assert_eq!(probe.hurried.load(Ordering::Acquire), 2);
+    let took = opened - asked;
+    assert!(
+        took > EVERY && took <= 2 * EVERY + Duration::from_millis(20),
+        "{took:?}"
     );
 }
