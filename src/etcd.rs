@@ -148,45 +148,80 @@
 //! etcd-client compiles etcd's protocol files, so this feature needs `protoc` and protobuf's own
 //! include files (`protobuf-compiler` and `libprotobuf-dev` on Debian).
 
+// What decides is tested without the client, and then it is all that is there.
+#![cfg_attr(not(feature = "etcd"), allow(dead_code))]
+
+#[cfg(feature = "etcd")]
 mod aside;
 mod backoff;
+#[cfg(feature = "etcd")]
 mod belief;
 mod cause;
+#[cfg(feature = "etcd")]
+mod classify;
+#[cfg(feature = "etcd")]
+mod clock;
+#[cfg(feature = "etcd")]
 mod clusters;
+#[cfg(feature = "etcd")]
 mod config;
+#[cfg(feature = "etcd")]
 mod connection;
+#[cfg(feature = "etcd")]
 mod dial;
+#[cfg(feature = "etcd")]
 mod endpoint;
+mod entry;
 mod error;
 mod fault;
 mod hash;
+#[cfg(feature = "etcd")]
 mod home;
+#[cfg(feature = "etcd")]
 mod judge;
 mod keys;
+#[cfg(feature = "etcd")]
 mod lane;
+#[cfg(feature = "etcd")]
 mod latest;
+#[cfg(feature = "etcd")]
 mod layer;
+#[cfg(feature = "etcd")]
 mod line;
 mod membership;
+#[cfg(feature = "etcd")]
 mod memory;
+#[cfg(feature = "etcd")]
 mod mirror;
+#[cfg(feature = "etcd")]
 mod names;
+mod pace;
+#[cfg(feature = "etcd")]
 mod probe;
+#[cfg(feature = "etcd")]
 mod seat;
 mod shards;
+#[cfg(feature = "etcd")]
 mod sight;
+mod strange;
+#[cfg(feature = "etcd")]
 mod suspension;
+#[cfg(feature = "etcd")]
 mod tls;
 mod token;
 
+#[cfg(feature = "etcd")]
 pub use config::EtcdConfig;
-#[cfg(feature = "test-util")]
+#[cfg(all(feature = "etcd", feature = "test-util"))]
 #[doc(hidden)]
 pub use dial::Dial;
 pub use error::EtcdConfigError;
 pub use fault::{Fault, Verdict};
-pub use membership::{Member, Members, Membership, MembershipBuilder};
-pub use probe::EtcdProbe;
-pub use shards::{Lost, Owner, Owners, Shard, Shards};
-pub use sight::EndpointSight;
-pub use tls::Tls;
+#[cfg(feature = "etcd")]
+pub use {
+    membership::{Member, Members, Membership, MembershipBuilder},
+    probe::EtcdProbe,
+    shards::{Lost, Owner, Owners, Shard, Shards},
+    sight::EndpointSight,
+    tls::Tls,
+};

@@ -8,11 +8,12 @@ use tokio::time::Instant;
 use tracing::Level;
 
 use super::cause::Cause;
-use super::config::{EtcdConfig, Pace};
+use super::config::EtcdConfig;
 use super::connection::{Answer, Store};
 use super::fault::{Fault, Verdict};
 use super::layer::{Kind, Layer};
 use super::memory::{Finding, Mark, Memory};
+use super::pace::Pace;
 use super::seat::Seat;
 use crate::Observation;
 use crate::policy::{Policy, Tuning};

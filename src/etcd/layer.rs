@@ -1,11 +1,11 @@
 //! One of the three questions that are asked again and again. Pure: it is told the time.
 
-use std::time::Duration;
+use core::time::Duration;
 
 use tokio::time::Instant;
 
 use super::cause::Cause;
-use super::config;
+use super::pace;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,7 +21,7 @@ impl Kind {
 
 /// One layer: when it is to be asked, and since when it owes an answer.
 pub(super) struct Layer {
-    pub(super) pace: config::Layer,
+    pub(super) pace: pace::Layer,
     /// When it is asked next.
     pub(super) due_at: Instant,
     /// When it was first asked after its last answer; none while nothing is owed.
@@ -49,7 +49,7 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    pub(super) fn new(pace: config::Layer, now: Instant) -> Self {
+    pub(super) fn new(pace: pace::Layer, now: Instant) -> Self {
         Self {
             pace,
             due_at: now,
@@ -296,7 +296,7 @@ mod tests {
 
     fn layer() -> (Layer, Instant) {
         let t0 = Instant::now();
-        let pace = config::Layer {
+        let pace = pace::Layer {
             every: ms(1_000),
             patience: ms(3_000),
         };

@@ -17,8 +17,6 @@ use crate::shell::lock;
 
 /// Where membership and shards are logged.
 pub(super) const TARGET: &str = "overwatch::etcd";
-/// Before etcd is asked again after it failed to answer.
-pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// Asks one member as long as it answers, and then the next one. Whoever shares it moves on together.
 pub(super) struct Line {

@@ -4,7 +4,7 @@
 //! there are and which was changed last: if the copy agrees, it is as new as that question; if it
 //! goes on disagreeing, it is made anew.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,40 +17,21 @@ use etcd_client::{
 use tokio::time::{Instant, sleep_until};
 use tracing::Level;
 
+use super::backoff::PAUSE;
 use super::belief::Of;
-use super::cause::{Cause, shorten};
+use super::cause::Cause;
 use super::connection::next;
-use super::line::{Line, PAUSE, TARGET};
+use super::entry::Entry;
+use super::line::{Line, TARGET};
+use super::strange::{Strange, Warning};
 use crate::shell::log;
 
-/// One key as etcd has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) value: Vec<u8>,
-    /// 0 without one.
-    pub(super) lease: i64,
-    /// Of its last change.
-    pub(super) revision: i64,
-}
-
-/// Keys that nobody of ours wrote, each of which is warned of once.
-#[derive(Default)]
-pub(super) struct Strange(BTreeSet<Vec<u8>>);
-
-impl Strange {
-    #[cfg(test)]
-    pub(super) fn has(&self, key: &[u8]) -> bool {
-        self.0.contains(key)
-    }
-
-    /// What follows from it is told along.
-    pub(super) fn seen(&mut self, key: &[u8], what: &'static str) {
-        if self.0.len() < MOST_WARNINGS && self.0.insert(key.to_owned()) {
-            let key = shorten(&String::from_utf8_lossy(key));
-            log(Level::WARN, move |at_ms| {
-                tracing::warn!(target: TARGET, at_ms, key, "nothing that a node wrote: {what}");
-            });
-        }
+/// Logs what is newly known of keys that nobody of ours wrote.
+pub(super) fn warn_of(strange: &mut Strange) {
+    for Warning { key, what } in strange.take_warnings() {
+        log(Level::WARN, move |at_ms| {
+            tracing::warn!(target: TARGET, at_ms, key, "nothing that a node wrote: {what}");
+        });
     }
 }
 
@@ -372,8 +353,6 @@ fn after(kv: &KeyValue) -> Vec<u8> {
     key
 }
 
-/// Foreign keys may be any number.
-const MOST_WARNINGS: usize = 100;
 /// So many keys fit well into one answer.
 const PAGE: i64 = 200;
 /// etcd takes values of 1.5 MiB by default.

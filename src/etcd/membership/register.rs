@@ -8,8 +8,9 @@ use tracing::Level;
 
 use super::node::{NO_LEASE, Node, failure};
 use super::session::{Lease, Session};
+use crate::etcd::backoff::PAUSE;
 use crate::etcd::cause::Cause;
-use crate::etcd::line::{PAUSE, TARGET};
+use crate::etcd::line::TARGET;
 use crate::shell::log;
 use crate::{Context, Failure};
 
