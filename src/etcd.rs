@@ -151,6 +151,7 @@
 // What decides is tested without the client, and then it is all that is there.
 #![cfg_attr(not(feature = "etcd"), allow(dead_code))]
 
+mod answer;
 #[cfg(feature = "etcd")]
 mod aside;
 mod backoff;
@@ -161,6 +162,7 @@ mod cause;
 mod classify;
 #[cfg(feature = "etcd")]
 mod clock;
+mod cluster_map;
 #[cfg(feature = "etcd")]
 mod clusters;
 #[cfg(feature = "etcd")]
@@ -177,19 +179,16 @@ mod fault;
 mod hash;
 #[cfg(feature = "etcd")]
 mod home;
-#[cfg(feature = "etcd")]
 mod judge;
 mod keys;
 #[cfg(feature = "etcd")]
 mod lane;
 #[cfg(feature = "etcd")]
 mod latest;
-#[cfg(feature = "etcd")]
 mod layer;
 #[cfg(feature = "etcd")]
 mod line;
 mod membership;
-#[cfg(feature = "etcd")]
 mod memory;
 #[cfg(feature = "etcd")]
 mod mirror;
@@ -198,7 +197,7 @@ mod names;
 mod pace;
 #[cfg(feature = "etcd")]
 mod probe;
-#[cfg(feature = "etcd")]
+mod reconnect;
 mod seat;
 mod shards;
 #[cfg(feature = "etcd")]
@@ -209,6 +208,7 @@ mod suspension;
 #[cfg(feature = "etcd")]
 mod tls;
 mod token;
+mod vigil;
 
 #[cfg(feature = "etcd")]
 pub use config::EtcdConfig;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use etcd_client::{Client, Error};
-use tokio::time::Instant;
 
 use super::aside::Aside;
+use super::cluster_map::meant;
 use super::clusters::Clusters;
 use super::dial::{Way, over_the_network};
 use super::endpoint::Endpoint;
@@ -353,26 +353,21 @@ impl EtcdConfig {
     }
 
     /// In words, if what answers at the endpoints is not one cluster, or not the one that is meant.
-    pub(super) fn split(&self, now: Instant) -> Option<String> {
+    pub(super) fn split(&self, now: Duration) -> Option<String> {
         let lately = self.lately();
         self.clusters
             .split(&self.endpoints, self.expected, lately, now)
     }
 
-    /// The same, if this cluster is meant. It is 0 if what stands between names none.
-    pub(super) fn split_from(&self, cluster: u64, now: Instant) -> Option<String> {
-        match (cluster, self.expected) {
-            (0, None) => return self.split(now),
-            (0, Some(expected)) => {
-                return Some(format!(
-                    "what answers names no cluster; expected is cluster {expected:x}"
-                ));
-            }
-            _ => {}
+    /// The same, if this cluster is meant.
+    pub(super) fn split_from(&self, cluster: u64, now: Duration) -> Option<String> {
+        match meant(cluster, self.expected) {
+            Ok(meant) if meant.is_empty() => self.split(now),
+            Ok(meant) => self
+                .clusters
+                .split(&self.endpoints, meant, self.lately(), now),
+            Err(why) => Some(why),
         }
-        let meant = [cluster].into_iter().chain(self.expected);
-        let lately = self.lately();
-        self.clusters.split(&self.endpoints, meant, lately, now)
     }
 
     /// For how long what an endpoint has shown is held against the others.

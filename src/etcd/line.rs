@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use etcd_client::{Client, Error, ResponseHeader};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::belief::{Headed, Of};
 use super::cause::Cause;
+use super::clock;
 use super::config::EtcdConfig;
 use super::fault::Fault;
 use super::latest::Latest;
@@ -97,7 +98,7 @@ impl Line {
         let header = header.ok_or_else(Cause::without_header)?;
         let index = turn % self.config.endpoints.len();
         let cluster = header.cluster_id();
-        self.config.clusters.saw(index, cluster, Instant::now());
+        self.config.clusters.saw(index, cluster, clock::now());
         of.believes(cluster).map_err(|meant| {
             let url = self.config.endpoints[index].url();
             Cause::of_another_cluster(url, cluster, meant)

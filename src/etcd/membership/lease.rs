@@ -19,6 +19,7 @@ use crate::etcd::backoff::PAUSE;
 use crate::etcd::belief::{Headed, Of};
 use crate::etcd::cause::Cause;
 use crate::etcd::classify::is_lease_gone;
+use crate::etcd::clock;
 use crate::etcd::fault::Fault;
 use crate::etcd::line::TARGET;
 use crate::etcd::suspension::{Moment, suspended_since};
@@ -94,7 +95,7 @@ impl Node {
 
     /// Whether the endpoints are of one cluster, and this lease is of that one, too.
     fn is_one_cluster(&self, lease: Option<Lease>) -> Result<(), Failure> {
-        let now = Instant::now();
+        let now = clock::now();
         let split = match lease {
             Some(lease) => self.config.split_from(lease.cluster, now),
             None => self.config.split(now),
