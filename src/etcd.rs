@@ -155,7 +155,6 @@ mod answer;
 #[cfg(feature = "etcd")]
 mod aside;
 mod backoff;
-#[cfg(feature = "etcd")]
 mod belief;
 mod cause;
 #[cfg(feature = "etcd")]
@@ -178,6 +177,8 @@ mod error;
 mod fault;
 mod hash;
 #[cfg(feature = "etcd")]
+mod headed;
+#[cfg(feature = "etcd")]
 mod home;
 mod judge;
 mod keys;
@@ -192,6 +193,7 @@ mod membership;
 mod memory;
 #[cfg(feature = "etcd")]
 mod mirror;
+mod moment;
 #[cfg(feature = "etcd")]
 mod names;
 mod pace;

@@ -8,11 +8,12 @@ use std::time::Duration;
 use etcd_client::{Client, Error, ResponseHeader};
 use tokio::time::timeout;
 
-use super::belief::{Headed, Of};
+use super::belief::Of;
 use super::cause::Cause;
 use super::clock;
 use super::config::EtcdConfig;
 use super::fault::Fault;
+use super::headed::Headed;
 use super::latest::Latest;
 use crate::shell::lock;
 

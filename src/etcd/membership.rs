@@ -8,17 +8,19 @@ mod census;
 mod component;
 #[cfg(feature = "etcd")]
 mod lease;
+mod lease_state;
 #[cfg(feature = "etcd")]
 mod members;
 #[cfg(feature = "etcd")]
 mod node;
 #[cfg(feature = "etcd")]
 mod register;
+mod registration;
 #[cfg(feature = "etcd")]
 mod session;
 
 #[cfg(all(test, feature = "etcd"))]
-pub(super) use session::Lease;
+pub(super) use lease_state::Lease;
 #[cfg(feature = "etcd")]
 pub use {
     builder::MembershipBuilder,

@@ -31,6 +31,7 @@ pub(super) struct Reconnect {
     looked_at: Duration,
 }
 
+#[derive(Clone, Copy)]
 struct Limits {
     request_timeout: Duration,
     recheck: Duration,

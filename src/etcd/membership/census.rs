@@ -9,8 +9,8 @@ use etcd_client::{Error, StatusResponse};
 use tokio::time::timeout;
 
 use super::node::Node;
-use crate::etcd::belief::Headed;
 use crate::etcd::clock;
+use crate::etcd::headed::Headed;
 
 impl Node {
     /// Asks each endpoint that has not answered lately. A probe that is built from a clone of the same

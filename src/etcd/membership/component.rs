@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::builder::MembershipBuilder;
+use super::lease_state::Times;
 use super::members::Members;
-use super::node::{Node, Only, SOON_GONE, Times, failure};
+use super::node::{Node, Only, SOON_GONE, failure};
 use super::session::Running;
 use crate::etcd::config::EtcdConfig;
 use crate::etcd::home::{CLIENTS, KEYS};
@@ -203,7 +204,11 @@ impl Node {
             let text = "this membership runs twice: add it to one service, once";
             return Err(Failure::new(text).fatal());
         };
-        if ctx.epoch() > 1 && !ctx.sleep(node.rejoin_pause(ctx.epoch())).await {
+        if ctx.epoch() > 1
+            && !ctx
+                .sleep(node.times.rejoin_pause(&node.id, ctx.epoch()))
+                .await
+        {
             return Ok(());
         }
         node.line.reopen();
