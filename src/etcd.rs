@@ -168,6 +168,7 @@ mod clusters;
 mod config;
 #[cfg(feature = "etcd")]
 mod connection;
+mod copy_check;
 #[cfg(feature = "etcd")]
 mod dial;
 #[cfg(feature = "etcd")]

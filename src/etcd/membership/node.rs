@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use etcd_client::{Client, Error};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::Level;
 
 use super::lease_state::{Lease, Leases, Times, UNREGISTERED};
@@ -231,16 +231,13 @@ impl<'a> Only<'a> {
     /// The only one, once another that is about to be gone is gone: it may have been dropped just now
     /// where this is awaited, and still be aborted on the clients' thread.
     pub(super) async fn within(time: Duration, running: &'a AtomicBool) -> Option<Self> {
-        let until = Instant::now() + time;
-        loop {
-            if !running.swap(true, Ordering::AcqRel) {
-                return Some(Self(running));
+        let gone = async {
+            while running.swap(true, Ordering::AcqRel) {
+                sleep(PAUSE).await;
             }
-            if Instant::now() >= until {
-                return None;
-            }
-            sleep(PAUSE).await;
-        }
+        };
+        timeout(time, gone).await.ok()?;
+        Some(Self(running))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use core::str::from_utf8;
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::claims::{Claim, View};
@@ -165,7 +166,7 @@ impl Follower {
     /// Claims on shards that this node does not know are those of nodes with other lists: of those that take part
     /// by these leases, or of one that has left and drains yet.
     fn take_foreign(&mut self, foreign: &[(&Vec<u8>, i64)], leases: BTreeSet<i64>) {
-        let before = std::mem::replace(&mut self.of_nodes, leases);
+        let before = core::mem::replace(&mut self.of_nodes, leases);
         for &(key, lease) in foreign {
             if before.contains(&lease) {
                 self.of_nodes.insert(lease);
@@ -196,6 +197,14 @@ impl Follower {
         }
     }
 }
+
+/// How long no view is made after one that was begun and is made now.
+pub(super) fn rest_after(begun: Duration, now: Duration) -> Duration {
+    now.saturating_sub(begun) * REST
+}
+
+/// For how many times as long as a view took to be made none is made.
+const REST: u32 = 3;
 
 #[cfg(test)]
 mod tests;

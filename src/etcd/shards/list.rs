@@ -3,8 +3,10 @@
 //! While one version of a service takes the place of another the nodes may have several lists. What a list
 //! is, the record says by which a node takes part. So a shard is planned over all nodes that know it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{self, Write};
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::etcd::entry::Entry;

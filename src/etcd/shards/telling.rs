@@ -2,7 +2,8 @@
 //! that nobody owns some. Pure: what is new is returned, for the caller to tell.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::claims::View;

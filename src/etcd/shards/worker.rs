@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use etcd_client::Client;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 use tracing::Level;
 
 use super::claims::View;
 use super::component::Work;
-use super::follower::Follower;
+use super::follower::{Follower, rest_after};
 use super::handover::HandOver;
 use super::job::{Claimed, Outcome, Shard};
 use super::jobs::{Job, Jobs};
@@ -183,10 +183,9 @@ impl Worker {
                         news = more;
                     }
                 }
-                let begun = Instant::now();
                 let removed = mirror.take_removed();
                 let (entries, revision) = (mirror.entries(), mirror.revision());
-                let (anew, now) = (news == News::Anew, clock::time_of(begun));
+                let (anew, now) = (news == News::Anew, clock::now());
                 let view = View {
                     as_of: mirror.as_of().map(clock::time_of),
                     ..follower.read(entries, revision, &removed, anew, now)
@@ -196,7 +195,7 @@ impl Worker {
                 tell.send_replace(Some(Arc::clone(&view)));
                 jobs.check(&view);
                 // Of a hundred thousand shards that takes long, and claims share the thread.
-                let rest = begun.elapsed() * REST;
+                let rest = rest_after(now, clock::now());
                 tokio::select! {
                     biased;
                     () = tell.closed() => return,
@@ -386,7 +385,5 @@ impl Worker {
 
 /// How many changes go into one view, at most.
 const MOST_IN_ONE_VIEW: usize = 1_000;
-/// For how many times as long as a view took to be made none is made.
-const REST: u32 = 3;
 /// How long etcd may take to note that this node takes no part any more.
 const LEAVE: Duration = Duration::from_millis(300);

@@ -366,7 +366,10 @@ impl World {
             node.registered = true;
         }
         // All have seen what has been, and look.
+        let mut rounds = 0;
         loop {
+            rounds += 1;
+            assert!(rounds < 1_000, "it spins");
             let mut active = false;
             for (at, seen) in seen.iter_mut().enumerate() {
                 let stopping = self.nodes[at].running.values().any(|job| job.stopping);
