@@ -299,4 +299,34 @@ mod tests {
         assert_eq!(case.clusters.unheard(WITHIN, case.at(9)), [0]);
         assert_eq!(case.clusters.unheard(WITHIN, case.at(10)), [0, 1]);
     }
+
+    /// Or the map would be looked through for ever, and a clock that is asked about long ago would show it again.
+    #[test]
+    fn what_was_shown_beside_another_one_is_forgotten_after_an_hour() {
+        for (second, only) in [(3_600, Only::Several), (3_601, Only::One(0xb))] {
+            let mut case = Case::new();
+            case.saw(0, 0xa, 0);
+            assert!(case.saw(0, 0xb, 1));
+            assert_eq!(case.clusters.only(), Only::Several);
+            assert!(!case.saw(0, 0xb, second), "no news");
+            assert_eq!(case.clusters.only(), only, "after {second} s");
+        }
+    }
+
+    #[test]
+    fn the_lease_and_what_is_expected_are_both_meant() {
+        assert_eq!(meant(0xa, None), Ok(vec![0xa]));
+        assert_eq!(meant(0xa, Some(0xb)), Ok(vec![0xa, 0xb]));
+        assert_eq!(meant(0, None), Ok(vec![]));
+        let why = "what answers names no cluster; expected is cluster b";
+        assert_eq!(meant(0, Some(0xb)), Err(why.to_owned()));
+    }
+
+    #[test]
+    fn mostly_no_clock_is_needed_to_see_that_all_is_well() {
+        let is_one = |only: Only, meant: &[u64]| only.is_one(meant.iter().copied());
+        assert!(is_one(Only::Nothing, &[7]));
+        assert!(is_one(Only::One(7), &[]) && is_one(Only::One(7), &[7, 7]));
+        assert!(!is_one(Only::One(7), &[7, 8]) && !is_one(Only::Several, &[]));
+    }
 }

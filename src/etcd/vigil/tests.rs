@@ -249,22 +249,31 @@ fn who_comes_is_looked_at_and_where_one_is_lost_the_others_are_hurried() {
     assert_eq!(told(&orders), ["hurry 1", "hurry 2"]);
 }
 
-/// Of two clusters nothing that is answered is evidence.
+/// Of two clusters nothing that is answered is evidence, whichever layer it is of.
 #[test]
 fn answers_while_the_endpoints_are_split_prove_nothing() {
-    let mut vigil = vigil(1);
-    for kind in Kind::ALL {
-        for _ in 0..2 {
-            let asked = vigil.judge.question(0, kind, false, T0);
-            let answer = match kind {
-                Kind::Progress => Answer::Progress,
-                Kind::Read => Answer::Read(STORE),
-                Kind::Write => Answer::Write,
-            };
-            vigil.happened(0, Event::Answered(asked, answer), true, T0);
+    for split in [
+        None,
+        Some(Kind::Progress),
+        Some(Kind::Read),
+        Some(Kind::Write),
+    ] {
+        let mut vigil = vigil(1);
+        for kind in Kind::ALL {
+            // Of a single member two proposals are wanted.
+            for _ in 0..2 {
+                let asked = vigil.judge.question(0, kind, false, T0);
+                let answer = match kind {
+                    Kind::Progress => Answer::Progress,
+                    Kind::Read => Answer::Read(STORE),
+                    Kind::Write => Answer::Write,
+                };
+                vigil.happened(0, Event::Answered(asked, answer), split == Some(kind), T0);
+            }
         }
+        let alive = matches!(vigil.judge.next(None, T0), Some(Said::Alive { .. }));
+        assert_eq!(alive, split.is_none(), "{split:?}");
     }
-    assert_eq!(vigil.judge.next(None, T0), None);
 }
 
 #[test]

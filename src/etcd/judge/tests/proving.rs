@@ -306,3 +306,47 @@ fn each_layer_is_credited_to_who_answered_it() {
         "{evidence}"
     );
 }
+
+/// Others forget it otherwise.
+#[test]
+fn what_is_open_is_shown_again_now_and_then() {
+    let mut case = Case::new(config(["http://a", "http://b"]));
+    case.opened(0, Some(1), case.t0);
+    let often = case.config.pace.lately() / 4;
+    let mut shows = |passed| case.judge.shows(case.t0 + passed);
+    assert_eq!(shows(often - ms(1)), []);
+    assert_eq!(shows(often), [(0, 1)]);
+    assert_eq!(shows(often + ms(1)), [], "just now");
+    assert_eq!(shows(2 * often), [(0, 1)]);
+    case.lost(0, refused(), case.at(20_000));
+    assert_eq!(case.judge.shows(case.at(60_000)), []);
+}
+
+/// What is to be told goes before.
+#[test]
+fn nothing_is_shown_while_a_reset_is_to_be_told() {
+    let mut case = Case::alive(config(["http://a"]));
+    case.read(0, 3, 60_000);
+    assert_eq!(case.judge.shows(case.at(60_000)), []);
+    assert_eq!(case.fails(60_000).0, "store_reset");
+    assert_eq!(case.judge.shows(case.at(60_000)), [(0, 1)]);
+}
+
+#[test]
+fn that_another_cluster_is_accepted_is_logged_once() {
+    let mut case = Case::alive(config(["http://a"]));
+    let starts = |case: &mut Case| {
+        case.judge.prove(true);
+        case.judge.prove(false);
+        case.judge.take_notices()
+    };
+    assert_eq!(starts(&mut case), []);
+    assert_eq!(starts(&mut case), []);
+    case.lost(0, refused(), case.at(1_000));
+    case.opened(0, Some(2), case.at(1_000));
+    let asked = case.asked(Kind::Read, 1_000);
+    case.answer(0, asked, store(2, 9, 2), 1_000);
+    let (cluster, before) = (2, 1);
+    assert_eq!(starts(&mut case), [Notice::Accepted { cluster, before }]);
+    assert_eq!(starts(&mut case), []);
+}

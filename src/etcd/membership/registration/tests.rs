@@ -59,6 +59,11 @@ fn one_that_misses_a_renewal_is_waited_for_and_one_that_does_not_lives() {
         wait(false, false)
     );
     assert_eq!(waiting.looks(1, 10, 14, at + 3 * second), wait(false, true));
+    // An answer that took a second more on its way is no renewal.
+    assert_eq!(
+        waiting.looks(1, 12, 14, at + 2 * second),
+        wait(false, false)
+    );
     // It counts from when it was first seen.
     assert_eq!(waiting.looks(1, 9, 14, at + 6 * second), Look::Alive);
     // Another node takes its place: it begins anew.
@@ -67,5 +72,9 @@ fn one_that_misses_a_renewal_is_waited_for_and_one_that_does_not_lives() {
         waiting.looks(2, 13, 14, at + 8 * second),
         wait(false, false)
     );
-    assert_eq!(waiting.looks(2, 14, 14, at + 9 * second), Look::Alive);
+    assert_eq!(
+        waiting.looks(2, 14, 14, at + 9 * second),
+        Look::Alive,
+        "just so"
+    );
 }

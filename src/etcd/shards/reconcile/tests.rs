@@ -171,6 +171,9 @@ fn who_has_lost_a_claim_does_not_begin_before_it_has_ended() {
         Todo::default(),
         "it may still be at work"
     );
+    // Nor is it told to stop under a claim that it does not work under.
+    let elsewhere = view(10, &[], vec![own(10)]);
+    assert_eq!(case.look(&elsewhere, T0), Todo::default());
     case.ends(0, Ended::Lost, T0);
     assert_eq!(case.look(&anew, T0).begin, [(0, 10)]);
     // The same id, but another lease: an earlier life of this node.
@@ -248,6 +251,21 @@ fn no_more_shards_are_given_up_at_once_than_is_allowed() {
             "{most} at once, seen again"
         );
     }
+}
+
+/// One that is on its way takes the place of one that may move, and not of two.
+#[test]
+fn as_soon_as_one_has_moved_the_next_is_told() {
+    let mut case = Case::moving(6, 2);
+    let mut claims: Vec<Claim> = (5..11).map(own).collect();
+    case.look(&view(11, &["a"], claims.clone()), T0);
+    let two = |claims: &[Claim]| view(12, &["a", "b"], claims.to_vec());
+    let [first, _] = case.look(&two(&claims), T0).stop[..] else {
+        panic!("two are told")
+    };
+    case.ends(first, Ended::Returned, T0);
+    claims[first] = held("b", LEASE + 1, 12);
+    assert_eq!(case.look(&two(&claims), T0).stop.len(), 1);
 }
 
 /// What was released counts as long as nobody has claimed it: or a node that takes part and claims nothing would
