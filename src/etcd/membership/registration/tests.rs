@@ -42,7 +42,8 @@ fn who_is_registered_is_told_by_the_lease() {
     assert_eq!(registered(Some((7, 3))), Registered::At(3));
     assert_eq!(registered(Some((3, 7))), Registered::Other(3));
     assert_eq!(registered(Some((0, 7))), Registered::Other(0));
-    assert_eq!(registered(None), Registered::Other(NO_LEASE));
+    // etcd's leases have positive ids.
+    assert_eq!(registered(None), Registered::Other(-1));
 }
 
 #[test]
@@ -77,4 +78,20 @@ fn one_that_misses_a_renewal_is_waited_for_and_one_that_does_not_lives() {
         Look::Alive,
         "just so"
     );
+}
+
+/// What is rounded down may make it seem a second older than it is.
+#[test]
+fn a_renewal_counts_as_missed_only_beyond_doubt() {
+    let missed = |left| Waiting::default().looks(1, left, 15, Duration::ZERO);
+    for (left, expected) in [(11, false), (10, true)] {
+        let missed = missed(left);
+        assert_eq!(
+            missed,
+            Look::Wait {
+                newly: true,
+                missed: expected
+            }
+        );
+    }
 }
