@@ -148,45 +148,83 @@
 //! etcd-client compiles etcd's protocol files, so this feature needs `protoc` and protobuf's own
 //! include files (`protobuf-compiler` and `libprotobuf-dev` on Debian).
 
+// What decides is tested without the client, and then it is all that is there.
+#![cfg_attr(not(feature = "etcd"), allow(dead_code))]
+
+mod answer;
+#[cfg(feature = "etcd")]
 mod aside;
 mod backoff;
 mod belief;
 mod cause;
+#[cfg(feature = "etcd")]
+mod classify;
+#[cfg(feature = "etcd")]
+mod clock;
+mod cluster_map;
+#[cfg(feature = "etcd")]
 mod clusters;
+#[cfg(feature = "etcd")]
 mod config;
+#[cfg(feature = "etcd")]
 mod connection;
+mod copy_check;
+#[cfg(feature = "etcd")]
 mod dial;
+#[cfg(feature = "etcd")]
 mod endpoint;
+mod entry;
 mod error;
 mod fault;
 mod hash;
+#[cfg(feature = "etcd")]
+mod headed;
+#[cfg(feature = "etcd")]
 mod home;
 mod judge;
 mod keys;
+#[cfg(feature = "etcd")]
 mod lane;
+#[cfg(feature = "etcd")]
 mod latest;
 mod layer;
+#[cfg(feature = "etcd")]
 mod line;
 mod membership;
 mod memory;
+#[cfg(feature = "etcd")]
 mod mirror;
+mod moment;
+#[cfg(feature = "etcd")]
 mod names;
+mod pace;
+#[cfg(feature = "etcd")]
 mod probe;
+mod reconnect;
 mod seat;
 mod shards;
+#[cfg(feature = "etcd")]
 mod sight;
+mod strange;
+#[cfg(feature = "etcd")]
 mod suspension;
+#[cfg(feature = "etcd")]
 mod tls;
 mod token;
+mod vigil;
 
+#[cfg(feature = "etcd")]
 pub use config::EtcdConfig;
-#[cfg(feature = "test-util")]
+#[cfg(all(feature = "etcd", feature = "test-util"))]
 #[doc(hidden)]
 pub use dial::Dial;
 pub use error::EtcdConfigError;
 pub use fault::{Fault, Verdict};
-pub use membership::{Member, Members, Membership, MembershipBuilder};
-pub use probe::EtcdProbe;
-pub use shards::{Lost, Owner, Owners, Shard, Shards};
-pub use sight::EndpointSight;
-pub use tls::Tls;
+#[cfg(feature = "etcd")]
+pub use {
+    membership::{Member, Members, Membership, MembershipBuilder},
+    probe::EtcdProbe,
+    shards::{Lost, Owner, Owners, Shard, Shards},
+    sight::EndpointSight,
+    tls::Tls,
+};

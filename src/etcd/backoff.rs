@@ -1,6 +1,6 @@
-//! How long to wait before the next connection.
+//! How long to wait before something is tried again. Pure.
 
-use std::time::Duration;
+use core::time::Duration;
 
 /// The pause after the `failures`-th failed connection in a row: doubling, and never longer than
 /// `longest`.
@@ -8,6 +8,9 @@ pub(super) fn pause(failures: u32, longest: Duration) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     FIRST.saturating_mul(1 << doublings).min(longest)
 }
+
+/// Before etcd is asked again after it failed to answer.
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 const FIRST: Duration = Duration::from_millis(100);
 

@@ -1,12 +1,4 @@
-//! Which answers are believed: those of the cluster that is meant.
-
-use etcd_client::{
-    DeleteResponse, GetResponse, LeaseGrantResponse, LeaseKeepAliveResponse, LeaseRevokeResponse,
-    LeaseTimeToLiveResponse, PutResponse, ResponseHeader, StatusResponse, TxnResponse,
-    WatchResponse,
-};
-
-use super::cause::Cause;
+//! Which answers are believed: those of the cluster that is meant. Pure.
 
 /// Whose answers are believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,48 +18,24 @@ impl Of {
             _ => Ok(()),
         }
     }
+}
 
-    /// A message of a watch, if it is of the cluster that is meant.
-    pub(super) fn believe(self, message: WatchResponse) -> Result<WatchResponse, Cause> {
-        let cluster = message.header().map_or(0, ResponseHeader::cluster_id);
-        match self.believes(cluster) {
-            Ok(()) => Ok(message),
-            Err(meant) => Err(Cause::of_another_cluster("the watch", cluster, meant)),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_of_another_cluster_is_never_believed_and_one_that_names_none_is() {
+        for (meant, answered, believed) in [
+            (Of::Any, 7, Ok(())),
+            (Of::Cluster(7), 7, Ok(())),
+            (Of::Cluster(7), 8, Err(7)),
+            (Of::Cluster(8), 7, Err(8)),
+            (Of::Cluster(7), 0, Ok(())),
+            (Of::Cluster(0), 7, Ok(())),
+            (Of::Cluster(0), 0, Ok(())),
+        ] {
+            assert_eq!(meant.believes(answered), believed, "{meant:?} {answered}");
         }
-    }
-}
-
-/// What etcd answers: it always names its cluster.
-pub(super) trait Headed {
-    fn headed(&self) -> Option<&ResponseHeader>;
-}
-
-macro_rules! headed {
-    ($($response:ty),* $(,)?) => {
-        $(impl Headed for $response {
-            fn headed(&self) -> Option<&ResponseHeader> {
-                self.header()
-            }
-        })*
-    };
-}
-
-headed!(
-    DeleteResponse,
-    GetResponse,
-    LeaseGrantResponse,
-    LeaseKeepAliveResponse,
-    LeaseRevokeResponse,
-    LeaseTimeToLiveResponse,
-    PutResponse,
-    StatusResponse,
-    TxnResponse,
-    WatchResponse,
-);
-
-/// With what came along.
-impl<T, H: Headed> Headed for (T, H) {
-    fn headed(&self) -> Option<&ResponseHeader> {
-        self.1.headed()
     }
 }

@@ -1,23 +1,19 @@
 //! What the probe is told.
 
-mod pace;
-
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) use pace::{Layer, Pace};
-
 use etcd_client::{Client, Error};
-use tokio::time::Instant;
 
 use super::aside::Aside;
+use super::cluster_map::meant;
 use super::clusters::Clusters;
 use super::dial::{Way, over_the_network};
 use super::endpoint::Endpoint;
 use super::error::EtcdConfigError;
-use super::fault::{Fault, Verdict};
+use super::fault::{Fault, Verdict, Verdicts};
+use super::pace::Pace;
 use super::suspension::{Suspended, by_the_system};
 use super::tls::Tls;
 
@@ -82,7 +78,7 @@ pub struct EtcdConfig {
     /// What was seen of the endpoints by whoever is built from this or a clone of it.
     pub(super) clusters: Aside<Arc<Clusters>>,
     /// What was decided otherwise than by default.
-    verdicts: BTreeMap<Fault, Verdict>,
+    pub(super) verdicts: Verdicts,
 }
 
 impl EtcdConfig {
@@ -126,7 +122,7 @@ impl EtcdConfig {
             expected: None,
             suspended: by_the_system(),
             clusters,
-            verdicts: BTreeMap::new(),
+            verdicts: Verdicts::default(),
         })
     }
 
@@ -319,7 +315,7 @@ impl EtcdConfig {
     /// Takes a class of failure otherwise than by default: see [`Fault`] for the table.
     #[must_use]
     pub fn verdict(mut self, fault: Fault, verdict: Verdict) -> Self {
-        self.verdicts.insert(fault, verdict);
+        self.verdicts.set(fault, verdict);
         self
     }
 
@@ -357,37 +353,30 @@ impl EtcdConfig {
     }
 
     /// In words, if what answers at the endpoints is not one cluster, or not the one that is meant.
-    pub(super) fn split(&self, now: Instant) -> Option<String> {
+    pub(super) fn split(&self, now: Duration) -> Option<String> {
         let lately = self.lately();
         self.clusters
             .split(&self.endpoints, self.expected, lately, now)
     }
 
-    /// The same, if this cluster is meant. It is 0 if what stands between names none.
-    pub(super) fn split_from(&self, cluster: u64, now: Instant) -> Option<String> {
-        match (cluster, self.expected) {
-            (0, None) => return self.split(now),
-            (0, Some(expected)) => {
-                return Some(format!(
-                    "what answers names no cluster; expected is cluster {expected:x}"
-                ));
-            }
-            _ => {}
+    /// The same, if this cluster is meant.
+    pub(super) fn split_from(&self, cluster: u64, now: Duration) -> Option<String> {
+        match meant(cluster, self.expected) {
+            Ok(meant) if meant.is_empty() => self.split(now),
+            Ok(meant) => self
+                .clusters
+                .split(&self.endpoints, meant, self.lately(), now),
+            Err(why) => Some(why),
         }
-        let meant = [cluster].into_iter().chain(self.expected);
-        let lately = self.lately();
-        self.clusters.split(&self.endpoints, meant, lately, now)
     }
 
-    /// For how long what an endpoint has shown is held against the others. A probe shows again what it
-    /// knows more often than that.
+    /// For how long what an endpoint has shown is held against the others.
     pub(super) fn lately(&self) -> Duration {
-        LATELY + 2 * self.pace.shortest_every()
+        self.pace.lately()
     }
 
     pub(super) fn verdict_of(&self, fault: Fault) -> Verdict {
-        let decided = self.verdicts.get(&fault).copied();
-        decided.unwrap_or(fault.default_verdict())
+        self.verdicts.of(fault)
     }
 
     /// All checks that need the whole.
@@ -444,13 +433,11 @@ impl fmt::Debug for EtcdConfig {
             .field("sentinel_key", &self.sentinel_key)
             .field("pace", &self.pace)
             .field("expected", &self.expected)
-            .field("verdicts", &self.verdicts)
+            .field("verdicts", &self.verdicts.0)
             .finish()
     }
 }
 
 const SENTINEL_KEY: &str = "overwatch/probe/never-written";
-/// Longer than a connection takes to be made again.
-const LATELY: Duration = Duration::from_secs(10);
 /// Members beyond that are no quorum of etcd's any more, but a list gone wrong.
 const MAX_ENDPOINTS: usize = 32;

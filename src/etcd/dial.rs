@@ -5,9 +5,10 @@ use std::sync::Arc;
 use etcd_client::{Client, ConnectOptions, Error};
 
 use super::aside::Aside;
-use super::cause::is_auth_disabled;
-use super::config::{EtcdConfig, Pace};
+use super::classify::is_auth_disabled;
+use super::config::EtcdConfig;
 use super::names::{NAMES, name_of};
+use super::pace::Pace;
 use crate::shell::place::Mode;
 
 /// Opens clients. Tests on a simulated network have one of their own.

@@ -1,8 +1,8 @@
 //! What can be wrong with a configuration.
 
-use std::error::Error;
+use core::error::Error;
+use core::time::Duration;
 use std::fmt;
-use std::time::Duration;
 
 /// Why an [`EtcdConfig`](crate::etcd::EtcdConfig) was refused. The text names the value and says
 /// what to do.

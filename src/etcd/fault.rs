@@ -1,5 +1,6 @@
 //! The ways in which etcd fails, and what follows from each.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// The class of a failure. [`as_str`](Self::as_str) is what status and trace show.
@@ -128,6 +129,21 @@ impl Fault {
             | Self::Tls
             | Self::Misdirected => Verdict::Certain,
         }
+    }
+}
+
+/// How each class of failure is taken: what was decided otherwise than by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Verdicts(pub(super) BTreeMap<Fault, Verdict>);
+
+impl Verdicts {
+    pub(super) fn set(&mut self, fault: Fault, verdict: Verdict) {
+        self.0.insert(fault, verdict);
+    }
+
+    pub(super) fn of(&self, fault: Fault) -> Verdict {
+        let decided = self.0.get(&fault).copied();
+        decided.unwrap_or(fault.default_verdict())
     }
 }
 

@@ -2,25 +2,22 @@
 
 mod telling;
 
-use std::time::Duration;
+use core::time::Duration;
+use std::fmt;
 
-use tokio::time::Instant;
-use tracing::Level;
-
+use super::answer::{Answer, Store};
 use super::cause::Cause;
-use super::config::{EtcdConfig, Pace};
-use super::connection::{Answer, Store};
-use super::fault::{Fault, Verdict};
+use super::fault::{Fault, Verdict, Verdicts};
 use super::layer::{Kind, Layer};
 use super::memory::{Finding, Mark, Memory};
+use super::pace::Pace;
 use super::seat::Seat;
-use crate::Observation;
 use crate::policy::{Policy, Tuning};
-use crate::shell::log;
 
 /// Judges what the answers of all members amount to.
 pub(super) struct Judge {
-    config: std::sync::Arc<EtcdConfig>,
+    pace: Pace,
+    verdicts: Verdicts,
     seats: Vec<Seat>,
     layers: [Layer; 3],
     memory: Memory,
@@ -40,31 +37,76 @@ pub(super) struct Judge {
     news: bool,
     /// How long this process did not run in all.
     excused: Duration,
-    pending: Option<Observation>,
+    pending: Option<Said>,
+    /// What is to be logged.
+    notices: Vec<Notice>,
     /// Since when the endpoints are of more than one cluster, and until when they were.
-    split_since: Option<Instant>,
-    split_until: Option<Instant>,
+    split_since: Option<Duration>,
+    split_until: Option<Duration>,
     /// For how long etcd must prove itself after an outage, which it is the supervisor's business to see to.
     window: Duration,
     /// When all that is open was last shown.
-    shown_at: Instant,
+    shown_at: Duration,
     /// The cluster under which a start was proved last.
     accepted: Option<u64>,
 }
 
-/// The last observation that was given out.
+/// What is to be told of etcd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    Alive {
+        evidence: String,
+    },
+    Failing {
+        fault: Fault,
+        /// Whether no restart could mend it.
+        fatal: bool,
+        reason: String,
+    },
+}
+
+/// What is to be logged: a warning each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Notice {
+    /// Another cluster is taken for the one that is meant.
+    Accepted { cluster: u64, before: u64 },
+    /// The store was reset, which is tolerated: why that is known.
+    Reset(String),
+    /// Proposals cannot be made by this user.
+    Unchecked { url: String, why: String },
+}
+
+/// For an operator.
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accepted { .. } => f.write_str(
+                "another cluster is there in the place of the one before, and is taken for the one \
+                 that is meant, since all endpoints that answer agree on it",
+            ),
+            Self::Reset(why) => write!(f, "{}: {why}", Fault::StoreReset),
+            Self::Unchecked { url, why } => write!(
+                f,
+                "{url}: this user may not ask for etcd's alarms ({why}), so the write path, the \
+                 space and corruption are not checked"
+            ),
+        }
+    }
+}
+
+/// What was told last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
     Nothing,
-    Alive(Instant),
-    Failing(Instant),
+    Alive(Duration),
+    Failing(Duration),
 }
 
 /// What was asked, when, and what was known of the store then.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     pub(super) kind: Kind,
-    pub(super) at: Instant,
+    pub(super) at: Duration,
     pub(super) mark: Mark,
     /// How long this process had not run in all by then.
     pub(super) excused: Duration,
@@ -77,15 +119,25 @@ pub(super) struct Asked {
 const PROPOSALS: u32 = 2;
 
 impl Judge {
-    pub(super) fn new(config: std::sync::Arc<EtcdConfig>, jitter_seed: u64, now: Instant) -> Self {
+    /// Of the endpoints of these URLs, each with or without TLS.
+    pub(super) fn new<'a>(
+        endpoints: impl IntoIterator<Item = (&'a str, bool)>,
+        pace: Pace,
+        verdicts: Verdicts,
+        jitter_seed: u64,
+        now: Duration,
+    ) -> Self {
         let Pace {
             progress,
             read,
             write,
             ..
-        } = config.pace;
+        } = pace;
+        let endpoints = endpoints.into_iter();
         Self {
-            seats: config.endpoints.iter().map(Seat::new).collect(),
+            pace,
+            verdicts,
+            seats: endpoints.map(|(url, tls)| Seat::new(url, tls)).collect(),
             layers: [progress, read, write].map(|pace| Layer::new(pace, now)),
             memory: Memory::default(),
             unchecked: false,
@@ -100,18 +152,18 @@ impl Judge {
             news: false,
             excused: Duration::ZERO,
             pending: None,
+            notices: Vec::new(),
             split_since: None,
             split_until: None,
             window: Policy::default().window(),
             shown_at: now,
             accepted: None,
-            config,
         }
     }
 
     /// Judges anew, as nothing was observed for a while. The store is not forgotten, or one that is
     /// wiped in between would go unnoticed.
-    pub(super) fn restart(&mut self, now: Instant) {
+    pub(super) fn restart(&mut self, now: Duration) {
         self.told = Told::Nothing;
         self.clean = false;
         self.pending = None;
@@ -122,7 +174,7 @@ impl Judge {
     }
 
     /// Asks all layers now; it is alive only when each has answered.
-    pub(super) fn demand(&mut self, now: Instant) {
+    pub(super) fn demand(&mut self, now: Duration) {
         if let Told::Alive(_) = self.told {
             self.told = Told::Nothing;
         }
@@ -136,7 +188,7 @@ impl Judge {
     }
 
     /// Leaves a time out of account in which this process did not run, so that nobody listened.
-    pub(super) fn excuse(&mut self, time: Duration, now: Instant) {
+    pub(super) fn excuse(&mut self, time: Duration, now: Duration) {
         self.excused += time;
         for layer in &mut self.layers {
             layer.excuse(time, now);
@@ -169,15 +221,13 @@ impl Judge {
             return;
         };
         if let Some(before) = self.accepted.replace(cluster).filter(|&it| it != cluster) {
-            log(Level::WARN, move |at_ms| {
-                tracing::warn!(
-                    target: "overwatch::etcd", at_ms,
-                    cluster = format!("{cluster:x}"), before = format!("{before:x}"),
-                    "another cluster is there in the place of the one before, and is taken for the one \
-                     that is meant, since all endpoints that answer agree on it"
-                );
-            });
+            self.notices.push(Notice::Accepted { cluster, before });
         }
+    }
+
+    /// What is to be logged by now.
+    pub(super) fn take_notices(&mut self) -> Vec<Notice> {
+        core::mem::take(&mut self.notices)
     }
 
     /// On a clean run that a start depends on nothing is forgiven.
@@ -192,8 +242,8 @@ impl Judge {
     }
 
     /// When a layer has owed an answer for so long that a clean run is void.
-    fn overdue_at(&self, kind: Kind) -> Option<Instant> {
-        let budget = self.config.pace.latency_budget * self.turns();
+    fn overdue_at(&self, kind: Kind) -> Option<Duration> {
+        let budget = self.pace.latency_budget * self.turns();
         let since = self.layer(kind).owed_since;
         since
             .map(|since| since + budget)
@@ -207,7 +257,7 @@ impl Judge {
     }
 
     /// What the member at `index` is asked now.
-    pub(super) fn question(&self, index: usize, kind: Kind, look: bool, now: Instant) -> Asked {
+    pub(super) fn question(&self, index: usize, kind: Kind, look: bool, now: Duration) -> Asked {
         Asked {
             kind,
             at: now,
@@ -222,7 +272,7 @@ impl Judge {
     }
 
     /// The layers that are to be asked.
-    pub(super) fn due(&self, now: Instant) -> impl Iterator<Item = Kind> + use<> {
+    pub(super) fn due(&self, now: Duration) -> impl Iterator<Item = Kind> + use<> {
         let due = Kind::ALL.map(|kind| {
             now >= self.layer(kind).due_at || kind == Kind::Read && self.wants_to_know_more(now)
         });
@@ -232,7 +282,7 @@ impl Judge {
     }
 
     /// Another layer owes an answer for long, and no read was asked for since, which tells more of why.
-    fn wants_to_know_more(&self, now: Instant) -> bool {
+    fn wants_to_know_more(&self, now: Duration) -> bool {
         let in_doubt = [Kind::Progress, Kind::Write]
             .into_iter()
             .filter(|&kind| self.in_doubt(kind, now));
@@ -244,12 +294,12 @@ impl Judge {
     }
 
     /// A layer is asked, or would be if anybody could be reached.
-    pub(super) fn asked(&mut self, kind: Kind, now: Instant) {
+    pub(super) fn asked(&mut self, kind: Kind, now: Duration) {
         let Pace {
             latency_budget,
             recheck,
             ..
-        } = self.config.pace;
+        } = self.pace;
         if self.layer(kind).owed_since.is_none() && kind == Kind::Read {
             self.seats.iter_mut().for_each(Seat::forget_leader);
         }
@@ -261,42 +311,34 @@ impl Judge {
     }
 
     /// Whether a layer has owed an answer for so long that the member is asked what it thinks.
-    pub(super) fn in_doubt(&self, kind: Kind, now: Instant) -> bool {
-        let budget = self.config.pace.latency_budget;
+    pub(super) fn in_doubt(&self, kind: Kind, now: Duration) -> bool {
+        let budget = self.pace.latency_budget;
         self.layer(kind)
             .owed_since
             .is_some_and(|since| now >= since + budget)
     }
 
-    /// A member of this cluster was reached, or a member lost.
-    pub(super) fn opened(&mut self, index: usize, cluster_id: Option<u64>, now: Instant) {
+    /// A member of this cluster was reached.
+    pub(super) fn opened(&mut self, index: usize, cluster_id: Option<u64>, now: Duration) {
         self.seats[index].opened(cluster_id);
-        self.show(index, now);
         self.ask_debtors(now);
     }
 
-    /// What an endpoint leads to is held against what all others do.
-    fn show(&mut self, index: usize, now: Instant) {
-        if let Some(cluster) = self.seats[index].cluster_id() {
-            self.config.clusters.saw(index, cluster, now);
-        }
-    }
-
-    /// What is open goes on leading there.
-    fn show_all(&mut self, now: Instant) {
-        if now < self.shown_at + self.config.lately() / 4 {
-            return;
+    /// What is open goes on leading to a cluster: each endpoint that is to be held against what all others show, now and
+    /// then.
+    pub(super) fn shows(&mut self, now: Duration) -> Vec<(usize, u64)> {
+        if self.pending.is_some() || now < self.shown_at + self.pace.lately() / 4 {
+            return Vec::new();
         }
         self.shown_at = now;
-        for index in 0..self.seats.len() {
-            self.show(index, now);
-        }
+        let seats = self.seats.iter().enumerate();
+        seats
+            .filter_map(|(index, seat)| Some((index, seat.cluster_id()?)))
+            .collect()
     }
 
-    pub(super) fn lost(&mut self, index: usize, cause: Cause, now: Instant) {
-        if let Some(cluster) = self.seats[index].cluster_id() {
-            self.config.clusters.lost(index, cluster);
-        }
+    /// A member is lost.
+    pub(super) fn lost(&mut self, index: usize, cause: Cause, now: Duration) {
         self.doubt_others(index);
         self.seats[index].lost(cause);
         self.ask_debtors(now);
@@ -311,20 +353,20 @@ impl Judge {
     }
 
     /// A member is looked at by a read: that is asked for, if it is owed.
-    pub(super) fn looked(&mut self, now: Instant) {
+    pub(super) fn looked(&mut self, now: Duration) {
         if self.layer(Kind::Read).owed_since.is_some() {
             self.asked(Kind::Read, now);
         }
     }
 
     /// Etcd is alive: whoever is not reached can wait.
-    pub(super) fn is_calm(&self, now: Instant) -> bool {
+    pub(super) fn is_calm(&self, now: Duration) -> bool {
         let alive = matches!(self.told, Told::Alive(_));
         alive && !self.owes(now) && self.seats.iter().any(Seat::usable)
     }
 
     /// What is owed may be had now, or must be had from somebody else.
-    fn ask_debtors(&mut self, now: Instant) {
+    fn ask_debtors(&mut self, now: Duration) {
         for layer in &mut self.layers {
             if layer.owed_since.is_some() {
                 layer.due_at = now;
@@ -332,19 +374,26 @@ impl Judge {
         }
     }
 
-    /// Takes an answer of the member at `index`.
-    pub(super) fn answered(&mut self, index: usize, asked: Asked, answer: Answer, now: Instant) {
+    /// Takes an answer of the member at `index`. `split` if the endpoints are not of one cluster by now.
+    pub(super) fn answered(
+        &mut self,
+        index: usize,
+        asked: Asked,
+        answer: Answer,
+        split: bool,
+        now: Duration,
+    ) {
         let (mark, asked_at) = (asked.mark, asked.at);
         let kind = match answer {
             Answer::Status { leader } => return self.seats[index].told(leader),
             Answer::Read(store) => {
-                if !self.remember(index, mark, store, now) {
+                if !self.remember(index, mark, store, split, now) {
                     return;
                 }
                 Kind::Read
             }
             // Of two clusters nobody knows which one this is evidence of.
-            _ if self.config.split(now).is_some() => return,
+            _ if split => return,
             Answer::Progress => Kind::Progress,
             Answer::Write => {
                 self.writes += 1;
@@ -358,8 +407,9 @@ impl Judge {
             }
         };
         let (every, was_in_doubt) = (self.every(kind), self.in_doubt(kind, now));
-        let took = (now - asked_at).saturating_sub(self.excused - asked.excused);
-        let late = took > self.config.pace.latency_budget;
+        let excused = self.excused.saturating_sub(asked.excused);
+        let took = now.saturating_sub(asked_at).saturating_sub(excused);
+        let late = took > self.pace.latency_budget;
         if late && asked.look && self.layer(kind).owed_since.is_none() {
             // Nobody depends on that member.
             return;
@@ -381,14 +431,14 @@ impl Judge {
 
     /// A question to the member at `index` failed. One that only looked at that member casts no doubt
     /// on the cluster.
-    pub(super) fn failed(&mut self, index: usize, asked: Asked, cause: Cause, now: Instant) {
+    pub(super) fn failed(&mut self, index: usize, asked: Asked, cause: Cause, now: Duration) {
         let Asked {
             kind,
             at: asked_at,
             look,
             ..
         } = asked;
-        let recheck = self.config.pace.recheck;
+        let recheck = self.pace.recheck;
         if kind == Kind::Write && self.seats[index].usable() && is_refusal(&cause) {
             return self.refused(index, asked_at, &cause, now);
         }
@@ -405,12 +455,12 @@ impl Judge {
     /// When the next layer is due, or [`next`](Self::next) may have something to say though nothing
     /// is answered. At least once in the shortest period, so that lateness tells how long the process
     /// did not run.
-    pub(super) fn wake_at(&self, now: Instant) -> Instant {
-        let Pace { latency_budget, .. } = self.config.pace;
-        let every = self.config.pace.shortest_every();
+    pub(super) fn wake_at(&self, now: Duration) -> Duration {
+        let Pace { latency_budget, .. } = self.pace;
+        let every = self.pace.shortest_every();
         let told = match self.told {
             Told::Failing(at) => Some(at + every),
-            Told::Alive(at) => Some(at + self.config.pace.longest_gap()),
+            Told::Alive(at) => Some(at + self.pace.longest_gap()),
             Told::Nothing => None,
         };
         let layers = self.layers.iter().flat_map(|layer| {
@@ -423,14 +473,20 @@ impl Judge {
     }
 
     /// Some layer owes a good answer for longer than one may take.
-    fn owes(&self, now: Instant) -> bool {
+    fn owes(&self, now: Duration) -> bool {
         Kind::ALL.iter().any(|&kind| self.in_doubt(kind, now))
     }
 
     /// Holds a read against what is remembered. `false` if it is no evidence.
-    fn remember(&mut self, index: usize, mark: Mark, store: Store, now: Instant) -> bool {
-        self.config.clusters.saw(index, store.cluster_id, now);
-        if self.config.split(now).is_some() {
+    fn remember(
+        &mut self,
+        index: usize,
+        mark: Mark,
+        store: Store,
+        split: bool,
+        now: Duration,
+    ) -> bool {
+        if split {
             self.seats[index].read(store, None);
             return false;
         }
@@ -444,17 +500,15 @@ impl Judge {
                 self.seats.iter_mut().for_each(Seat::forget_term);
                 self.seats[index].read(store, Some(store.term));
                 let why = format!("{}: {why}", self.seats[index].url());
-                if self.config.verdict_of(Fault::StoreReset) == Verdict::Transient {
-                    log(Level::WARN, move |at_ms| {
-                        tracing::warn!(target: "overwatch::etcd", at_ms, "{}: {why}", Fault::StoreReset);
-                    });
+                if self.verdicts.of(Fault::StoreReset) == Verdict::Transient {
+                    self.notices.push(Notice::Reset(why));
                     return true;
                 }
                 // Said once, and then every layer must prove itself anew.
                 self.told = Told::Nothing;
                 self.clean = false;
                 self.demand(now);
-                self.pending = Some(self.observation(Fault::StoreReset, &why));
+                self.pending = Some(self.says(Fault::StoreReset, &why));
                 false
             }
         }
@@ -462,7 +516,7 @@ impl Judge {
 
     /// The user may not make proposals there, though it may read: another member is asked. If none
     /// lets it, the write path is left unchecked, and that is said once.
-    fn refused(&mut self, index: usize, asked_at: Instant, cause: &Cause, now: Instant) {
+    fn refused(&mut self, index: usize, asked_at: Duration, cause: &Cause, now: Duration) {
         self.seats[index].proposed(true);
         if self
             .seats
@@ -474,18 +528,11 @@ impl Judge {
         }
         if !self.unchecked_said {
             let (url, why) = (self.seats[index].url().to_owned(), cause.text.clone());
-            log(Level::WARN, move |at_ms| {
-                tracing::warn!(
-                    target: "overwatch::etcd",
-                    at_ms,
-                    "{url}: this user may not ask for etcd's alarms ({why}), so the write path, the \
-                     space and corruption are not checked"
-                );
-            });
+            self.notices.push(Notice::Unchecked { url, why });
         }
         self.unchecked = true;
         self.unchecked_said = true;
-        let every = self.every(Kind::Write).max(self.config.pace.refused);
+        let every = self.every(Kind::Write).max(self.pace.refused);
         let layer = self.layer_mut(Kind::Write);
         layer.by = None;
         layer.answered(asked_at, every, now);

@@ -1,11 +1,9 @@
 //! One of the three questions that are asked again and again. Pure: it is told the time.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
+use core::time::Duration;
 
 use super::cause::Cause;
-use super::config;
+use super::pace;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,11 +19,11 @@ impl Kind {
 
 /// One layer: when it is to be asked, and since when it owes an answer.
 pub(super) struct Layer {
-    pub(super) pace: config::Layer,
+    pub(super) pace: pace::Layer,
     /// When it is asked next.
-    pub(super) due_at: Instant,
+    pub(super) due_at: Duration,
     /// When it was first asked after its last answer; none while nothing is owed.
-    pub(super) owed_since: Option<Instant>,
+    pub(super) owed_since: Option<Duration>,
     /// Whether a good answer came since judging began, or since it last failed.
     pub(super) proved: bool,
     /// How many good answers it takes for that.
@@ -33,11 +31,11 @@ pub(super) struct Layer {
     /// Answers beyond the latency budget in a row, each asked for after the one before had come: what
     /// waits through one pause together is late together.
     pub(super) slow: u32,
-    pub(super) late_at: Option<Instant>,
+    pub(super) late_at: Option<Duration>,
     /// When that was asked which was answered well: what was asked before is settled by it.
-    settled_at: Option<Instant>,
+    settled_at: Option<Duration>,
     /// What was asked before proves nothing.
-    since: Instant,
+    since: Duration,
     /// Questions in a row that failed or went unanswered for the budget.
     pub(super) failures: u32,
     /// Why the last question failed, while an answer is owed.
@@ -49,7 +47,7 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    pub(super) fn new(pace: config::Layer, now: Instant) -> Self {
+    pub(super) fn new(pace: pace::Layer, now: Duration) -> Self {
         Self {
             pace,
             due_at: now,
@@ -68,7 +66,7 @@ impl Layer {
     }
 
     /// Nothing that was heard before counts any more, and it is asked now.
-    pub(super) fn demand(&mut self, now: Instant) {
+    pub(super) fn demand(&mut self, now: Duration) {
         *self = Self {
             latency: self.latency,
             by: self.by,
@@ -78,7 +76,7 @@ impl Layer {
 
     /// It is asked, or would be if anybody could be reached. Asked again in a while if no answer
     /// comes.
-    pub(super) fn asked(&mut self, now: Instant, again_in: Duration) {
+    pub(super) fn asked(&mut self, now: Duration, again_in: Duration) {
         self.owed_since.get_or_insert(now);
         self.due_at = now + again_in;
     }
@@ -92,7 +90,7 @@ impl Layer {
     }
 
     /// A good answer to what was asked at `asked_at`.
-    pub(super) fn answered(&mut self, asked_at: Instant, every: Duration, now: Instant) {
+    pub(super) fn answered(&mut self, asked_at: Duration, every: Duration, now: Duration) {
         if asked_at < self.since {
             return;
         }
@@ -104,7 +102,7 @@ impl Layer {
         self.slow = 0;
         self.late_at = None;
         self.settled_at = self.settled_at.max(Some(asked_at));
-        self.latency = Some(now - asked_at);
+        self.latency = Some(now.saturating_sub(asked_at));
         self.due_at = if self.proved {
             (asked_at + every).max(now)
         } else {
@@ -113,7 +111,7 @@ impl Layer {
     }
 
     /// An answer beyond the latency budget. It settles what is owed, but not a failure.
-    pub(super) fn answered_late(&mut self, asked_at: Instant, every: Duration, now: Instant) {
+    pub(super) fn answered_late(&mut self, asked_at: Duration, every: Duration, now: Duration) {
         if self.is_settled(asked_at) {
             return;
         }
@@ -121,7 +119,7 @@ impl Layer {
             self.slow = self.slow.saturating_add(1);
             self.late_at = Some(now);
         }
-        self.latency = Some(now - asked_at);
+        self.latency = Some(now.saturating_sub(asked_at));
         if self.proved {
             self.owed_since = None;
             self.failures = 0;
@@ -137,10 +135,10 @@ impl Layer {
     /// connection.
     pub(super) fn failed(
         &mut self,
-        asked_at: Instant,
+        asked_at: Duration,
         cause: Cause,
         recheck: Duration,
-        now: Instant,
+        now: Duration,
     ) {
         if self.is_settled(asked_at) {
             return;
@@ -156,17 +154,17 @@ impl Layer {
     }
 
     /// What was asked later than this has been answered well.
-    pub(super) fn is_settled(&self, asked_at: Instant) -> bool {
+    pub(super) fn is_settled(&self, asked_at: Duration) -> bool {
         self.settled_at > Some(asked_at)
     }
 
     /// When its patience ends.
-    pub(super) fn fails_at(&self) -> Option<Instant> {
+    pub(super) fn fails_at(&self) -> Option<Duration> {
         self.owed_since.map(|since| since + self.pace.patience)
     }
 
     /// Leaves a time out of account in which nobody could listen.
-    pub(super) fn excuse(&mut self, time: Duration, now: Instant) {
+    pub(super) fn excuse(&mut self, time: Duration, now: Duration) {
         if let Some(since) = &mut self.owed_since {
             *since = now.min(*since + time);
         }
@@ -294,9 +292,9 @@ mod tests {
         assert_eq!(layer.latency, Some(ms(2_900)), "for the evidence");
     }
 
-    fn layer() -> (Layer, Instant) {
-        let t0 = Instant::now();
-        let pace = config::Layer {
+    fn layer() -> (Layer, Duration) {
+        let t0 = Duration::from_secs(1_000);
+        let pace = pace::Layer {
             every: ms(1_000),
             patience: ms(3_000),
         };

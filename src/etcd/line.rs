@@ -6,19 +6,19 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use etcd_client::{Client, Error, ResponseHeader};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
-use super::belief::{Headed, Of};
+use super::belief::Of;
 use super::cause::Cause;
+use super::clock;
 use super::config::EtcdConfig;
 use super::fault::Fault;
+use super::headed::Headed;
 use super::latest::Latest;
 use crate::shell::lock;
 
 /// Where membership and shards are logged.
 pub(super) const TARGET: &str = "overwatch::etcd";
-/// Before etcd is asked again after it failed to answer.
-pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// Asks one member as long as it answers, and then the next one. Whoever shares it moves on together.
 pub(super) struct Line {
@@ -99,7 +99,7 @@ impl Line {
         let header = header.ok_or_else(Cause::without_header)?;
         let index = turn % self.config.endpoints.len();
         let cluster = header.cluster_id();
-        self.config.clusters.saw(index, cluster, Instant::now());
+        self.config.clusters.saw(index, cluster, clock::now());
         of.believes(cluster).map_err(|meant| {
             let url = self.config.endpoints[index].url();
             Cause::of_another_cluster(url, cluster, meant)

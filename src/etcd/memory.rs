@@ -1,6 +1,6 @@
-//! What is remembered of the store, and how a reset shows.
+//! What is remembered of the store, and how a reset shows. Pure.
 
-use super::connection::Store;
+use super::answer::Store;
 
 /// The store as it was last seen.
 #[derive(Default)]

@@ -4,7 +4,7 @@
 //! there are and which was changed last: if the copy agrees, it is as new as that question; if it
 //! goes on disagreeing, it is made anew.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,39 +18,21 @@ use tokio::time::{Instant, sleep_until};
 use tracing::Level;
 
 use super::belief::Of;
-use super::cause::{Cause, shorten};
+use super::cause::Cause;
+use super::clock;
 use super::connection::next;
-use super::line::{Line, PAUSE, TARGET};
+use super::copy_check::{Checked, CopyCheck, Digest};
+use super::entry::Entry;
+use super::line::{Line, TARGET};
+use super::strange::{Strange, Warning};
 use crate::shell::log;
 
-/// One key as etcd has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) value: Vec<u8>,
-    /// 0 without one.
-    pub(super) lease: i64,
-    /// Of its last change.
-    pub(super) revision: i64,
-}
-
-/// Keys that nobody of ours wrote, each of which is warned of once.
-#[derive(Default)]
-pub(super) struct Strange(BTreeSet<Vec<u8>>);
-
-impl Strange {
-    #[cfg(test)]
-    pub(super) fn has(&self, key: &[u8]) -> bool {
-        self.0.contains(key)
-    }
-
-    /// What follows from it is told along.
-    pub(super) fn seen(&mut self, key: &[u8], what: &'static str) {
-        if self.0.len() < MOST_WARNINGS && self.0.insert(key.to_owned()) {
-            let key = shorten(&String::from_utf8_lossy(key));
-            log(Level::WARN, move |at_ms| {
-                tracing::warn!(target: TARGET, at_ms, key, "nothing that a node wrote: {what}");
-            });
-        }
+/// Logs what is newly known of keys that nobody of ours wrote.
+pub(super) fn warn_of(strange: &mut Strange) {
+    for Warning { key, what } in strange.take_warnings() {
+        log(Level::WARN, move |at_ms| {
+            tracing::warn!(target: TARGET, at_ms, key, "nothing that a node wrote: {what}");
+        });
     }
 }
 
@@ -71,8 +53,6 @@ pub(super) struct Mirror {
     /// The cluster whose keys these are.
     of: Of,
     prefix: String,
-    /// How often it is checked.
-    every: Duration,
     entries: BTreeMap<Vec<u8>, Entry>,
     /// What was removed, as it last was, since this was asked.
     removed: Vec<(Vec<u8>, Entry)>,
@@ -80,30 +60,15 @@ pub(super) struct Mirror {
     revision: i64,
     watch: Option<WatchStream>,
     as_of: Option<Instant>,
-    check_at: Instant,
-    /// When it was last checked, or begun to be.
-    checked_at: Instant,
+    check: CopyCheck,
     checking: Option<Checking>,
     /// The turn of the line when that was last looked at. In a later one another member answers than the one
     /// that is watched.
     turn: usize,
-    /// When the watch was begun, or another is to be at the earliest.
-    begun: Instant,
-    rest_until: Instant,
-    failing: bool,
-    /// The copy's revision when a read last disagreed with it.
-    doubt: Option<i64>,
 }
 
-type Checking = Pin<Box<dyn Future<Output = Result<Digest, Cause>> + Send>>;
-
-/// What tells two states of the keys apart: after the last change keys can only have been deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Digest {
-    sent: Instant,
-    count: i64,
-    newest: i64,
-}
+/// What was read, and when that was asked for.
+type Checking = Pin<Box<dyn Future<Output = Result<(Instant, Digest), Cause>> + Send>>;
 
 impl Mirror {
     /// Of the keys that this cluster has below the prefix.
@@ -113,25 +78,18 @@ impl Mirror {
         prefix: impl Into<String>,
         every: Duration,
     ) -> Self {
-        let now = Instant::now();
         Self {
             turn: line.turn(),
             line,
             of: Of::Cluster(cluster),
             prefix: prefix.into(),
-            every: every.min(LONGEST_UNCHECKED),
             entries: BTreeMap::new(),
             removed: Vec::new(),
             revision: 0,
             watch: None,
             as_of: None,
-            check_at: now,
-            checked_at: now,
+            check: CopyCheck::new(every, clock::now()),
             checking: None,
-            begun: now,
-            rest_until: now,
-            failing: false,
-            doubt: None,
         }
     }
 
@@ -160,21 +118,17 @@ impl Mirror {
     pub(super) async fn next(&mut self) -> News {
         loop {
             let Some(watch) = &mut self.watch else {
-                sleep_until(self.rest_until).await;
+                sleep_until(clock::moment_of(self.check.rest_until())).await;
                 match self.make().await {
-                    Ok(()) => {
-                        self.failing = false;
-                        return News::Anew;
-                    }
+                    Ok(()) => return News::Anew,
                     Err(cause) => {
-                        if !std::mem::replace(&mut self.failing, true) {
+                        if self.check.not_made(clock::now()) {
                             let (prefix, fault, why) =
                                 (self.prefix.clone(), cause.fault, cause.text);
                             log(Level::WARN, move |at_ms| {
                                 tracing::warn!(target: TARGET, at_ms, prefix, %fault, why, "cannot follow what is below the prefix");
                             });
                         }
-                        self.rest_until = Instant::now() + PAUSE;
                         continue;
                     }
                 }
@@ -183,7 +137,7 @@ impl Mirror {
                 if let Some(checking) = &mut self.checking {
                     return Some(checking.await);
                 }
-                sleep_until(self.check_at).await;
+                sleep_until(clock::moment_of(self.check.check_at())).await;
                 None
             };
             tokio::select! {
@@ -198,23 +152,21 @@ impl Mirror {
                             tracing::debug!(target: TARGET, at_ms, prefix, %fault, why, "the watch ended");
                         });
                         self.watch = None;
-                        self.rest_until = self.begun + SHORTEST_WATCH;
+                        self.check.ended();
                     }
                 },
-                // A check that fails moves on itself. Where every member refuses at once, checks would
-                // follow each other without a pause.
                 () = self.line.moved(self.turn) => {
                     self.turn = self.line.turn();
-                    self.check_at = Instant::now().max(self.checked_at + DOUBT);
+                    self.check.moved(clock::now());
                 }
                 checked = check => match checked {
                     None => {
-                        self.checked_at = Instant::now();
+                        self.check.checking(clock::now());
                         self.checking = Some(digest(&self.line, self.of, &self.prefix));
                     }
                     Some(told) => {
                         self.checking = None;
-                        if self.judge(told) {
+                        if self.is_confirmed(told) {
                             return News::Confirmed;
                         }
                     }
@@ -275,10 +227,8 @@ impl Mirror {
         self.removed.clear();
         self.revision = revision;
         self.as_of = Some(sent);
-        self.begun = Instant::now();
-        self.check_at = self.begun + self.every;
+        self.check.made(clock::now());
         self.checking = None;
-        self.doubt = None;
         // Whoever was asked last, this is newer.
         self.turn = self.line.turn();
         Ok(())
@@ -301,30 +251,28 @@ impl Mirror {
     }
 
     /// Whether the copy is confirmed.
-    fn judge(&mut self, told: Result<Digest, Cause>) -> bool {
-        let Ok(told) = told else {
-            self.check_at = Instant::now() + self.every;
-            return false;
-        };
+    fn is_confirmed(&mut self, told: Result<(Instant, Digest), Cause>) -> bool {
         let newest = self.entries.values().map(|entry| entry.revision).max();
-        if told.count == self.entries.len() as i64 && told.newest == newest.unwrap_or_default() {
-            self.as_of = Some(told.sent);
-            self.check_at = Instant::now() + self.every;
-            self.doubt = None;
-            return true;
+        let copy = Digest {
+            count: self.entries.len() as i64,
+            newest: newest.unwrap_or_default(),
+        };
+        let (sent, read) = told.ok().unzip();
+        match self.check.checked(read, copy, self.revision, clock::now()) {
+            Checked::Confirmed => {
+                self.as_of = sent;
+                true
+            }
+            Checked::Again => false,
+            Checked::Deaf => {
+                let prefix = self.prefix.clone();
+                log(Level::DEBUG, move |at_ms| {
+                    tracing::debug!(target: TARGET, at_ms, prefix, "the watch does not tell what is read");
+                });
+                self.watch = None;
+                false
+            }
         }
-        // A change that is under way will have come when it is asked again; after that the watch is
-        // deaf.
-        if self.doubt == Some(self.revision) {
-            let prefix = self.prefix.clone();
-            log(Level::DEBUG, move |at_ms| {
-                tracing::debug!(target: TARGET, at_ms, prefix, "the watch does not tell what is read");
-            });
-            self.watch = None;
-        }
-        self.doubt = Some(self.revision);
-        self.check_at = Instant::now() + DOUBT;
-        false
     }
 }
 
@@ -349,11 +297,11 @@ fn digest(line: &Arc<Line>, of: Of, prefix: &str) -> Checking {
         let ask = |mut client: Client| async move { client.get(prefix, Some(options)).await };
         let answer = line.ask(of, ask).await?;
         let newest = answer.kvs().first().map(KeyValue::mod_revision);
-        Ok(Digest {
-            sent,
+        let digest = Digest {
             count: answer.count(),
             newest: newest.unwrap_or_default(),
-        })
+        };
+        Ok((sent, digest))
     })
 }
 
@@ -372,14 +320,7 @@ fn after(kv: &KeyValue) -> Vec<u8> {
     key
 }
 
-/// Foreign keys may be any number.
-const MOST_WARNINGS: usize = 100;
 /// So many keys fit well into one answer.
 const PAGE: i64 = 200;
 /// etcd takes values of 1.5 MiB by default.
 const LARGEST_PAGE: usize = 512 << 20;
-const DOUBT: Duration = Duration::from_millis(300);
-/// A watch that ends sooner is not begun again at once.
-const SHORTEST_WATCH: Duration = Duration::from_secs(1);
-/// For how long a watch may be deaf, about, before that is seen.
-const LONGEST_UNCHECKED: Duration = Duration::from_secs(2);

@@ -1,4 +1,4 @@
-//! The probe: it asks on the lanes what the judge finds due.
+//! The probe: it asks on the lanes what is decided, and says what came of it.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -11,18 +11,22 @@ use std::time::Duration;
 
 use tokio::runtime::{Handle, Id};
 use tokio::sync::{Mutex, Notify};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
+use tracing::Level;
 
+use super::answer::Answer;
 use super::cause::Cause;
+use super::clock;
 use super::config::EtcdConfig;
 use super::error::EtcdConfigError;
 use super::fault::{Fault, Verdict};
 use super::home::CLIENTS;
-use super::judge::Judge;
-use super::lane::{Event, Lane};
-use super::layer::Kind;
+use super::judge::{Judge, Notice, Said};
+use super::lane::Lane;
 use super::sight::{EndpointSight, Sights};
+use super::vigil::{Event, LaneState, Order, Vigil};
 use crate::policy::{Policy, PolicyError};
+use crate::shell::log;
 use crate::{Observation, Probe};
 
 /// Observes etcd: see the [module](crate::etcd) for what counts as evidence and when it is failing.
@@ -52,7 +56,7 @@ pub struct EtcdProbe(Arc<Inner>);
 
 struct Inner {
     config: Arc<EtcdConfig>,
-    vigil: Mutex<Vigil>,
+    watching: Mutex<Watching>,
     hurry: Notify,
     proving: AtomicBool,
     /// That of the policy, once it is known.
@@ -73,17 +77,19 @@ impl EtcdProbe {
         let seed = || RandomState::new().hash_one(0);
         let seed = config.jitter_seed.unwrap_or_else(seed);
         let sights = Arc::new(Sights::new(&config));
-        let vigil = Mutex::new(Vigil {
+        let endpoints = config.endpoints.iter().map(|it| (it.url(), it.tls()));
+        let (pace, verdicts, now) = (config.pace, config.verdicts.clone(), clock::now());
+        let judge = Judge::new(endpoints, pace, verdicts, seed, now);
+        let watching = Mutex::new(Watching {
             config: Arc::clone(&config),
-            judge: Judge::new(Arc::clone(&config), seed, Instant::now()),
+            vigil: Vigil::new(judge, &pace),
             lanes: Vec::new(),
-            asked_last: [0; 3],
             sights: Arc::clone(&sights),
-            returned: None,
+            runtime: None,
         });
         Ok(Self(Arc::new(Inner {
             config,
-            vigil,
+            watching,
             hurry: Notify::new(),
             proving: AtomicBool::new(false),
             window: OnceLock::new(),
@@ -176,188 +182,157 @@ impl Inner {
     }
 
     async fn observe(&self) -> Observation {
-        let mut vigil = self.vigil.lock().await;
-        vigil.resume(Instant::now());
+        let mut watching = self.watching.lock().await;
+        watching.resume(clock::now());
         if let Some(&window) = self.window.get() {
-            vigil.judge.set_window(window);
+            watching.vigil.judge.set_window(window);
         }
         let mut watched = Watched {
-            vigil: &mut vigil,
+            watching: &mut watching,
             finished: false,
         };
-        let observation = watched.vigil.observe(&self.hurry, &self.proving).await;
+        let observation = watched.watching.observe(&self.hurry, &self.proving).await;
         watched.finished = true;
         observation
     }
 }
 
 /// All state of the probe.
-struct Vigil {
+struct Watching {
     config: Arc<EtcdConfig>,
-    judge: Judge,
+    vigil: Vigil,
     lanes: Vec<Lane>,
-    /// The lane that each layer was last asked on.
-    asked_last: [usize; 3],
     sights: Arc<Sights>,
-    /// When the last call returned, and on which runtime; none if it was dropped.
-    returned: Option<(Instant, Option<Id>)>,
+    /// On which runtime the last call returned.
+    runtime: Option<Id>,
 }
 
-impl Vigil {
-    /// Goes on from the last call, or begins anew if that is too long ago: what was heard then says
-    /// nothing about the time between. So it does on another runtime than that of the connections, which
-    /// may have ended.
-    fn resume(&mut self, now: Instant) {
-        if let Some((at, runtime)) = self.returned.take()
-            && now < at + self.config.pace.longest_gap()
-            && runtime == runtime_id()
-        {
-            // Nobody listened in between.
-            self.judge.excuse(now - at, now);
+impl Watching {
+    /// Goes on from the last call, or begins anew.
+    fn resume(&mut self, now: Duration) {
+        let same_runtime = self.runtime == runtime_id();
+        if self.vigil.resume(same_runtime, now) {
             return;
         }
-        self.judge.restart(now);
         let lane = |endpoint: &_| Lane::new(Clone::clone(endpoint), Arc::clone(&self.config), now);
         self.lanes = self.config.endpoints.iter().map(lane).collect();
     }
 
     /// Safe to drop at its only await: what is under way lives in the lanes, what is known in the
-    /// judge.
+    /// vigil.
     async fn observe(&mut self, hurry: &Notify, proving: &AtomicBool) -> Observation {
         loop {
-            let now = Instant::now();
+            let now = clock::now();
             // Before anything is told: what was heard before the hurry is not good enough.
             tokio::select! {
                 biased;
                 () = hurry.notified() => self.hurried(now),
                 () = std::future::ready(()) => {}
             }
-            self.judge.prove(proving.load(Ordering::Relaxed));
+            self.vigil.judge.prove(proving.load(Ordering::Relaxed));
             // Before it is looked at what they are.
             let changes = self.config.clusters.changes();
-            if let Some(observation) = self.judge.next(now) {
-                self.returned = Some((now, runtime_id()));
-                self.sights.publish(self.judge.seats(), &observation);
+            let said = self.said(now);
+            self.write_notices();
+            if let Some(observation) = said {
+                self.vigil.returns(now);
+                self.runtime = runtime_id();
+                let seats = self.vigil.judge.seats();
+                self.sights.publish(seats, &observation);
                 return observation;
             }
-            self.ask(now);
+            let orders = self.vigil.asks(&self.states(now), now);
+            self.carry_out(orders);
             for lane in &mut self.lanes {
                 lane.open_if_due(now);
             }
-            let lanes = self.lanes.iter().filter_map(Lane::wake_at);
-            let wake_at = lanes.fold(self.judge.wake_at(now), Instant::min).max(now);
-            let calm = self.judge.is_calm(now);
+            let wake_at = self.vigil.wake_at(&self.states(now), now);
+            let calm = self.vigil.judge.is_calm(now);
             let event = tokio::select! {
                 biased;
                 () = hurry.notified() => {
-                    self.hurried(Instant::now());
+                    self.hurried(clock::now());
                     None
                 }
                 event = next(&mut self.lanes, calm) => Some(event),
                 () = self.config.clusters.changed(changes) => None,
-                () = sleep_until(wake_at) => None,
+                () = sleep_until(clock::moment_of(wake_at)) => None,
             };
-            // Woken far too late: the process was frozen or starved, and an answer that nobody could
-            // take is not missing. (What that means for the service is the supervisor's business.)
-            let woken_at = Instant::now();
-            let late = woken_at.saturating_duration_since(wake_at);
-            if late > self.config.pace.recheck {
-                self.judge.excuse(late, woken_at);
-            }
+            self.vigil.woken(wake_at, clock::now());
             if let Some((index, event)) = event {
                 self.take(index, event);
             }
         }
     }
 
-    /// One more observation is wanted now, of which every layer is part.
-    fn hurried(&mut self, now: Instant) {
-        self.judge.demand(now);
-        for lane in &mut self.lanes {
-            lane.hurry();
+    /// What is due to be told, if anything. What the endpoints have shown is held against each other before.
+    fn said(&mut self, now: Duration) -> Option<Observation> {
+        for (index, cluster) in self.vigil.judge.shows(now) {
+            self.config.clusters.saw(index, cluster, now);
+        }
+        let split = self.config.split(now);
+        let said = self.vigil.judge.next(split.as_deref(), now)?;
+        Some(match said {
+            Said::Alive { evidence } => Observation::alive(evidence),
+            Said::Failing {
+                fault,
+                fatal,
+                reason,
+            } => {
+                let failing = Observation::failing(reason).classed(fault.as_str());
+                if fatal { failing.fatal() } else { failing }
+            }
+        })
+    }
+
+    fn states(&self, now: Duration) -> Vec<LaneState> {
+        self.lanes.iter().map(|lane| lane.state(now)).collect()
+    }
+
+    fn carry_out(&mut self, orders: Vec<Order>) {
+        for order in orders {
+            match order {
+                Order::Hurry(index) => self.lanes[index].hurry(),
+                Order::AskStatus(index, asked) => self.lanes[index].ask_status(asked),
+                Order::Ask(index, asked) => self.lanes[index].ask(asked),
+            }
         }
     }
 
-    /// Asks what is due; and where an answer is owed for long, each member what it thinks.
-    fn ask(&mut self, now: Instant) {
-        for kind in self.judge.due(now) {
-            if self.judge.in_doubt(kind, now) {
-                for index in 0..self.lanes.len() {
-                    let asked = self.judge.question(index, kind, true, now);
-                    self.lanes[index].hurry();
-                    self.lanes[index].ask_status(asked);
+    /// One more observation is wanted now, of which every layer is part.
+    fn hurried(&mut self, now: Duration) {
+        let orders = self.vigil.hurried(now);
+        self.carry_out(orders);
+    }
+
+    /// Something happened on a lane. What that shows of its cluster is held against the others before.
+    fn take(&mut self, index: usize, event: Event) {
+        let now = clock::now();
+        let clusters = &self.config.clusters;
+        match &event {
+            Event::Opened(Some(cluster)) => clusters.saw(index, *cluster, now),
+            Event::Answered(_, Answer::Read(store)) => clusters.saw(index, store.cluster_id, now),
+            Event::Lost(_) => {
+                if let Some(cluster) = self.vigil.judge.seats()[index].cluster_id() {
+                    clusters.lost(index, cluster);
                 }
             }
-            self.judge.asked(kind, now);
-            if let Some(index) = self.pick(kind) {
-                self.asked_last[kind as usize] = index;
-                let asked = self.judge.question(index, kind, false, now);
-                self.lanes[index].ask(asked);
-            }
+            _ => {}
         }
-        for index in 0..self.lanes.len() {
-            // Those that work are preferred, so nobody else would ask it again.
-            if !self.judge.seats()[index].usable() && self.lanes[index].look_is_due(now) {
-                let asked = self.judge.question(index, Kind::Read, true, now);
-                self.lanes[index].ask(asked);
-            }
-        }
+        let split = self.config.split(now).is_some();
+        let orders = self.vigil.happened(index, event, split, now);
+        self.carry_out(orders);
     }
 
-    /// Whom to ask. Proposals go round; the others stay with a member as long as it owes nothing.
-    fn pick(&self, kind: Kind) -> Option<usize> {
-        let count = self.lanes.len();
-        let (first, most) = match kind {
-            Kind::Progress => (self.asked_last[kind as usize], 1),
-            Kind::Read => (self.asked_last[kind as usize], 3),
-            Kind::Write => (self.asked_last[kind as usize] + 1, 3),
-        };
-        let all = (0..count).map(|step| (first + step) % count);
-        // The first of the least: one that owes nothing before one that does, one that works before
-        // one that does not, and one of which that is not certain before one of which it is. What
-        // refuses proposals is asked for one only if all do.
-        all.filter_map(|index| {
-            let load = self.lanes[index].load(kind).filter(|&load| load < most)?;
-            let seat = &self.judge.seats()[index];
-            let refuses = kind == Kind::Write && seat.refuses();
-            let fails = (!seat.usable(), seat.surely_lost());
-            Some((refuses, load, fails, index))
-        })
-        .min_by_key(|&(refuses, load, fails, _)| (refuses, load, fails))
-        .map(|(.., index)| index)
-    }
-
-    fn take(&mut self, index: usize, event: Event) {
-        let now = Instant::now();
-        match event {
-            Event::Opened(cluster_id) => {
-                self.judge.opened(index, cluster_id, now);
-                // A member that is asked nothing must still be known to work.
-                self.judge.looked(now);
-                let asked = self.judge.question(index, Kind::Read, true, now);
-                self.lanes[index].ask(asked);
-            }
-            Event::Lost(cause) => {
-                self.hurry_if_worked(index);
-                self.judge.lost(index, cause, now);
-            }
-            Event::Answered(asked, answer) => self.judge.answered(index, asked, answer, now),
-            Event::Failed(asked, cause) => {
-                self.hurry_if_worked(index);
-                self.judge.failed(index, asked, cause, now);
-            }
-        }
-    }
-
-    /// A member that worked fails: who was lost before is tried again.
-    fn hurry_if_worked(&mut self, index: usize) {
-        if !self.judge.seats()[index].usable() {
-            return;
-        }
-        for (other, lane) in self.lanes.iter_mut().enumerate() {
-            if other != index {
-                lane.hurry();
-            }
+    fn write_notices(&mut self) {
+        for notice in self.vigil.judge.take_notices() {
+            log(Level::WARN, move |at_ms| match notice {
+                Notice::Accepted { cluster, before } => tracing::warn!(
+                    target: "overwatch::etcd", at_ms,
+                    cluster = format!("{cluster:x}"), before = format!("{before:x}"), "{notice}"
+                ),
+                _ => tracing::warn!(target: "overwatch::etcd", at_ms, "{notice}"),
+            });
         }
     }
 }
@@ -381,15 +356,15 @@ async fn next(lanes: &mut [Lane], calm: bool) -> (usize, Event) {
 
 /// Closes all connections when a call is dropped before it returns: nobody may call again.
 struct Watched<'a> {
-    vigil: &'a mut Vigil,
+    watching: &'a mut Watching,
     finished: bool,
 }
 
 impl Drop for Watched<'_> {
     fn drop(&mut self) {
         if !self.finished {
-            self.vigil.lanes.clear();
-            self.vigil.sights.closed();
+            self.watching.lanes.clear();
+            self.watching.sights.closed();
         }
     }
 }

@@ -1,13 +1,13 @@
 //! What is known of one endpoint. Pure.
 
+use super::answer::Store;
 use super::cause::Cause;
-use super::connection::Store;
-use super::endpoint::Endpoint;
 use super::fault::Fault;
 
 /// One endpoint, as the judge knows it.
 pub(super) struct Seat {
-    endpoint: Endpoint,
+    url: String,
+    tls: bool,
     /// Whether a connection is open.
     open: bool,
     /// Whether a read was answered on the present connection, and nothing failed since.
@@ -28,9 +28,11 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    pub(super) fn new(endpoint: &Endpoint) -> Self {
+    /// Of this URL, with or without TLS.
+    pub(super) fn new(url: &str, tls: bool) -> Self {
         Self {
-            endpoint: endpoint.clone(),
+            url: url.to_owned(),
+            tls,
             open: false,
             works: false,
             cause: None,
@@ -49,7 +51,7 @@ impl Seat {
             member_id: self.member_id,
             has_worked: self.has_worked,
             term: self.term,
-            ..Self::new(&self.endpoint)
+            ..Self::new(&self.url, self.tls)
         };
     }
 
@@ -151,7 +153,7 @@ impl Seat {
     }
 
     pub(super) fn url(&self) -> &str {
-        self.endpoint.url()
+        &self.url
     }
 
     /// The cluster that is reached there now.
@@ -195,7 +197,7 @@ impl Seat {
             return cause;
         }
         let never_worked = !self.has_worked;
-        if self.endpoint.tls() {
+        if self.tls {
             if never_worked {
                 cause.fault = Fault::Tls;
             }

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::aside::Aside;
+use super::clock;
+use super::moment::Moment;
 
 /// Tells how long the machine was suspended in all, up to a constant.
 pub(super) type Suspended = Aside<Arc<dyn Fn() -> Duration + Send + Sync>>;
@@ -46,43 +48,11 @@ fn system() -> Duration {
     Duration::ZERO
 }
 
-/// A moment, by both clocks.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Moment {
-    pub(super) at: Instant,
-    /// How long the machine had been suspended by then.
-    pub(super) suspended: Duration,
-}
-
-impl Moment {
-    pub(super) fn now(suspended: &Suspended) -> Self {
-        Self {
-            at: Instant::now(),
-            suspended: suspended(),
-        }
-    }
-
-    /// How long after an earlier moment this is, by the clock that ran on.
-    pub(super) fn since(self, earlier: Self) -> Duration {
-        let suspended = self.suspended_since(earlier).unwrap_or_default();
-        self.at.saturating_duration_since(earlier.at) + suspended
-    }
-
-    /// For how long the machine was suspended since an earlier moment, if it was. What is too short to be a
-    /// suspension is noise: two clocks are read one after the other.
-    fn suspended_since(self, earlier: Self) -> Option<Duration> {
-        let time = self.suspended.saturating_sub(earlier.suspended);
-        (time >= NOTICED).then_some(time)
-    }
-
-    /// For how long the machine was suspended since, if it was.
-    pub(super) fn suspended_for(self, suspended: &Suspended) -> Option<Duration> {
-        Self::now(suspended).suspended_since(self)
-    }
-
-    /// How long ago that was, by the clock that ran on.
-    pub(super) fn elapsed(self, suspended: &Suspended) -> Duration {
-        Self::now(suspended).since(self)
+/// Now, by both clocks.
+pub(super) fn moment(suspended: &Suspended) -> Moment {
+    Moment {
+        at: clock::now(),
+        suspended: suspended(),
     }
 }
 
@@ -90,12 +60,12 @@ impl Moment {
 ///
 /// No timer can tell it. It is looked at whenever the task is polled, for whatever reason, and this often.
 pub(super) async fn suspended_since(
-    moment: Moment,
+    before: Moment,
     suspended: &Suspended,
     every: Duration,
 ) -> Duration {
     loop {
-        let look = poll_fn(|_| match moment.suspended_for(suspended) {
+        let look = poll_fn(|_| match self::moment(suspended).suspended_since(before) {
             Some(time) => Poll::Ready(time),
             None => Poll::Pending,
         });
@@ -104,9 +74,6 @@ pub(super) async fn suspended_since(
         }
     }
 }
-
-/// More than two clocks differ if they are read one after the other; less than a suspension takes.
-const NOTICED: Duration = Duration::from_millis(10);
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
@@ -134,9 +101,9 @@ mod tests {
     #[test]
     fn what_was_not_suspended_is_not_taken_for_it() {
         let suspended = by_the_system();
-        let before = Moment::now(&suspended);
+        let before = moment(&suspended);
         for _ in 0..100_000 {
-            assert_eq!(before.suspended_for(&suspended), None);
+            assert_eq!(moment(&suspended).suspended_since(before), None);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What the machine, the policy and the laws must never know: time, chance, I/O, async, the shell.
+//! What the machine, the policy, the laws and the decisions of the etcd half must never know: time, chance, I/O, async,
+//! the shell.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,130 @@ fn what_decides_and_what_judges_is_pure() {
                 panic!("{}:{}: {why}: {line}", source.display(), number + 1);
             }
         }
+    }
+}
+
+/// What decides in the etcd half, besides what is in folders of the same names.
+const ETCD: &[&str] = &[
+    "answer",
+    "backoff",
+    "belief",
+    "cause",
+    "cluster_map",
+    "copy_check",
+    "entry",
+    "error",
+    "fault",
+    "hash",
+    "judge",
+    "keys",
+    "layer",
+    "memory",
+    "membership/lease_state",
+    "membership/registration",
+    "moment",
+    "pace",
+    "reconnect",
+    "seat",
+    "shards/claims",
+    "shards/follower",
+    "shards/handover",
+    "shards/list",
+    "shards/plan",
+    "shards/reconcile",
+    "shards/telling",
+    "strange",
+    "token",
+    "vigil",
+];
+
+/// Names that have no place in what decides in the etcd half either.
+const CLIENT: &[&str] = &["etcd_client", "tonic", "Mutex", "Notify", "cfg", "config"];
+
+#[test]
+fn what_decides_in_the_etcd_half_is_pure() {
+    for source in pure_sources_of_etcd() {
+        let text = fs::read_to_string(&source).expect("a source file");
+        // Tests are the last that is in a file.
+        let code = text
+            .split("#[cfg(test)]\nmod tests")
+            .next()
+            .unwrap_or_default();
+        for (number, line) in code.lines().enumerate() {
+            if let Some(why) = impurity_in_etcd(line, &modules_of(code)) {
+                panic!("{}:{}: {why}: {line}", source.display(), number + 1);
+            }
+        }
+    }
+}
+
+/// A decision goes by the time, and that is a [`Duration`](core::time::Duration) where it is pure. So where the client
+/// is used no moments are compared, and nothing is computed from them that is not handed on.
+#[test]
+fn what_does_io_in_the_etcd_half_decides_nothing_by_the_time() {
+    let pure = pure_sources_of_etcd();
+    let is_clock = |source: &Path| source.ends_with("etcd/clock.rs");
+    let all = sources_of("etcd").into_iter();
+    let mut seen = 0;
+    for source in all.filter(|it| !pure.contains(it) && !is_test(it) && !is_clock(it)) {
+        let text = fs::read_to_string(&source).expect("a source file");
+        let code = text
+            .split("#[cfg(test)]\nmod tests")
+            .next()
+            .unwrap_or_default();
+        seen += 1;
+        for (number, line) in code.lines().enumerate() {
+            if let Some(why) = decides(line) {
+                panic!("{}:{}: {why}: {line}", source.display(), number + 1);
+            }
+        }
+    }
+    assert!(seen > 20, "found only {seen}");
+}
+
+#[test]
+fn the_checks_of_the_etcd_half_bite() {
+    for line in [
+        "use etcd_client::Client;",
+        "use crate::shell::log;",
+        "    log(Level::WARN, move |at_ms| {});",
+        "use super::config::EtcdConfig;",
+        "use tokio::time::Instant;",
+        "    let now = std::time::Instant::now();",
+        "    memory: Mutex<Memory>,",
+        "use std::collections::HashMap;",
+        "    async fn renew(&self) {}",
+        "#[cfg(feature = \"etcd\")]",
+    ] {
+        assert!(
+            impurity_in_etcd(line, &[]).is_some(),
+            "slipped through: {line}"
+        );
+    }
+    for line in [
+        "use crate::etcd::cause::Cause;",
+        "    \"another cluster is there, and etcd is not the one that is meant\"",
+        "        cause.text += \"; does the server want https?\";",
+        "#[cfg(test)]",
+    ] {
+        assert_eq!(impurity_in_etcd(line, &[]), None, "{line}");
+    }
+    for line in [
+        "        if now >= self.looked_at + self.pace.recheck {",
+        "        if clock::now() < until {",
+        "        match Instant::now() <= until {",
+        "        self.next_at = self.next_at.min(now);",
+        "        let late = woken_at.saturating_duration_since(wake_at);",
+        "        self.failures += 1;",
+    ] {
+        assert!(decides(line).is_some(), "slipped through: {line}");
+    }
+    for line in [
+        "        let now = clock::now();",
+        "        sleep_until(clock::moment_of(wake)).await;",
+        "    fn now() -> Option<Duration> {",
+    ] {
+        assert_eq!(decides(line), None, "{line}");
     }
 }
 
@@ -163,6 +288,50 @@ fn without_features_only_statig_is_pulled_in() {
     assert_eq!(names, ["overwatch", "statig"]);
 }
 
+/// The same of a line of the etcd half, whose texts may name etcd and https.
+fn impurity_in_etcd(line: &str, modules: &[String]) -> Option<String> {
+    let code = line.split("//").next().unwrap_or_default();
+    let is_test = code.trim() == "#[cfg(test)]";
+    let named = words(code).find(|word| CLIENT.contains(word));
+    if let Some(name) = named.filter(|_| !is_test) {
+        return Some(format!("`{name}`"));
+    }
+    if code.contains("log(") || code.contains("::log") {
+        return Some("it logs".into());
+    }
+    // Of a URL no more than this is left.
+    let code = code
+        .replace("crate::etcd::", "crate::")
+        .replace("http:", "");
+    impurity(&code.replace("etcd", "it"), modules)
+}
+
+/// What decides something in a line of the etcd half that is to do only what is decided.
+fn decides(line: &str) -> Option<&'static str> {
+    let code = line.split("//").next().unwrap_or_default();
+    let names = |name| words(code).any(|word| word == name);
+    let is_moment =
+        |word: &str| ["now", "until", "deadline"].contains(&word) || word.ends_with("_at");
+    let compares = [" < ", " > ", " <= ", " >= "]
+        .iter()
+        .any(|sign| code.contains(sign));
+    if compares && words(code).any(is_moment) {
+        return Some("moments are compared");
+    }
+    if [".min(", ".max("].iter().any(|call| code.contains(call)) && words(code).any(is_moment) {
+        return Some("one of two moments is chosen");
+    }
+    if ["saturating_duration_since", "duration_since", "elapsed"]
+        .into_iter()
+        .any(names)
+    {
+        return Some("time is measured");
+    }
+    let counters = ["failures", "refusals", "attempts", "backoffs"];
+    let counts = counters.into_iter().any(names) || code.contains("self.failing");
+    counts.then_some("failures are counted")
+}
+
 /// What is impure about a line of code, if anything. `modules` are those that its file declares.
 fn impurity(line: &str, modules: &[String]) -> Option<String> {
     let code = line
@@ -221,6 +390,20 @@ fn pure_sources() -> Vec<PathBuf> {
     .flat_map(sources_of)
     .filter(|source| !source.ends_with("tests.rs"))
     .collect()
+}
+
+/// The same of the etcd half.
+fn pure_sources_of_etcd() -> Vec<PathBuf> {
+    let modules = ETCD.iter().map(|module| format!("etcd/{module}"));
+    let all = modules.flat_map(|module| sources_of(&module));
+    all.filter(|source| !is_test(source)).collect()
+}
+
+fn is_test(source: &Path) -> bool {
+    source.components().any(|part| {
+        let part = part.as_os_str();
+        part == "tests" || part == "tests.rs"
+    })
 }
 
 fn sources_of(module: &str) -> Vec<PathBuf> {

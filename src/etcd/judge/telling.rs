@@ -1,24 +1,19 @@
 //! What is told: alive or failing, of which class, and why.
 
-use std::time::Duration;
+use core::time::Duration;
 
-use tokio::time::Instant;
-
-use super::{Judge, Told};
-use crate::Observation;
+use super::{Judge, Said, Told};
 use crate::etcd::fault::{Fault, Verdict};
 use crate::etcd::layer::Kind;
 use crate::etcd::seat::{Seat, usable};
 
 impl Judge {
-    /// The observation that is due, if any.
-    pub(in super::super) fn next(&mut self, now: Instant) -> Option<Observation> {
-        if let Some(observation) = self.pending.take() {
-            return Some(observation);
+    /// What is due to be told, if anything. `split` says in words that the endpoints are not of one cluster, if so.
+    pub(in super::super) fn next(&mut self, split: Option<&str>, now: Duration) -> Option<Said> {
+        if let Some(said) = self.pending.take() {
+            return Some(said);
         }
-        let every = self.config.pace.shortest_every();
-        self.show_all(now);
-        let split = self.config.split(now);
+        let every = self.pace.shortest_every();
         self.split_since = self.split_since.filter(|_| split.is_some());
         if split.is_some() {
             self.split_since.get_or_insert(now);
@@ -30,7 +25,7 @@ impl Judge {
             }
         }
         let failing = self
-            .misdirected(split.as_deref(), now)
+            .misdirected(split, now)
             .or_else(|| self.was_misdirected(now))
             .or_else(|| self.failing(now));
         if let Told::Failing(at) = self.told
@@ -50,14 +45,16 @@ impl Judge {
             self.clean = true;
             self.news = false;
             self.accepted = self.accepted.or(self.memory.cluster_id());
-            Observation::alive(self.evidence())
+            Said::Alive {
+                evidence: self.evidence(),
+            }
         })
     }
 
     /// The endpoints are of more than one cluster.
-    fn misdirected(&self, split: Option<&str>, now: Instant) -> Option<(Fault, String)> {
-        let patience = match self.config.verdict_of(Fault::Misdirected) {
-            Verdict::Transient => self.config.pace.read.patience,
+    fn misdirected(&self, split: Option<&str>, now: Duration) -> Option<(Fault, String)> {
+        let patience = match self.verdicts.of(Fault::Misdirected) {
+            Verdict::Transient => self.pace.read.patience,
             Verdict::Certain | Verdict::Fatal => Duration::ZERO,
         };
         let is_told = self
@@ -69,7 +66,7 @@ impl Judge {
 
     /// They were, and that some of them do not answer any more tells nobody which one is meant. At boot the
     /// supervisor lets the first good observation do; after an outage it sees to the window itself.
-    fn was_misdirected(&self, now: Instant) -> Option<(Fault, String)> {
+    fn was_misdirected(&self, now: Duration) -> Option<(Fault, String)> {
         let until = self.split_until? + self.window;
         let is_boot = self.accepted.is_none();
         (is_boot && now < until).then(|| {
@@ -87,8 +84,8 @@ impl Judge {
     }
 
     /// What fails, and why.
-    fn failing(&self, now: Instant) -> Option<(Fault, String)> {
-        let verdict = |fault| self.config.verdict_of(fault);
+    fn failing(&self, now: Duration) -> Option<(Fault, String)> {
+        let verdict = |fault| self.verdicts.of(fault);
         let strict = self.is_strict();
         let lasts = |kind: Kind| {
             let layer = self.layer(kind);
@@ -120,16 +117,16 @@ impl Judge {
             return Some(self.overdue(kind, now));
         }
         let slow_answers = if strict {
-            self.turns().min(self.config.pace.slow_answers)
+            self.turns().min(self.pace.slow_answers)
         } else {
-            self.config.pace.slow_answers
+            self.pace.slow_answers
         };
         let slow = |kind: &Kind| self.layer(*kind).slow >= slow_answers;
         if let Some(slow) = Kind::ALL.into_iter().find(slow) {
             return Some((Fault::TooSlow, self.slowness(slow)));
         }
         // Debts that overlap, each within its patience: no more may be silent than is promised.
-        let gap = self.config.pace.longest_gap();
+        let gap = self.pace.longest_gap();
         let silent = matches!(self.told, Told::Alive(at) if now >= at + gap);
         let in_doubt = Kind::ALL
             .into_iter()
@@ -141,10 +138,12 @@ impl Judge {
     }
 
     /// The class of a layer that was not answered in time.
-    fn overdue(&self, kind: Kind, now: Instant) -> (Fault, String) {
+    fn overdue(&self, kind: Kind, now: Duration) -> (Fault, String) {
         let layer = self.layer(kind);
         let patience = layer.pace.patience;
-        let owed_for = layer.owed_since.map_or(patience, |since| now - since);
+        let owed_for = layer
+            .owed_since
+            .map_or(patience, |since| now.saturating_sub(since));
         let late_of_late = layer.late_at.is_some_and(|at| now < at + patience);
         // Whoever confirms no read commits nothing either: then the read tells what is wrong.
         let reads_late = self.in_doubt(Kind::Read, now);
@@ -183,7 +182,7 @@ impl Judge {
     }
 
     fn slowness(&self, kind: Kind) -> String {
-        let budget = self.config.pace.latency_budget;
+        let budget = self.pace.latency_budget;
         let latency = self.layer(kind).latency.unwrap_or_default();
         let what = match kind {
             Kind::Progress => "watch progress",
@@ -210,7 +209,7 @@ impl Judge {
         says.join("; ")
     }
 
-    fn fail(&mut self, fault: Fault, why: &str, now: Instant) -> Observation {
+    fn fail(&mut self, fault: Fault, why: &str, now: Duration) -> Said {
         let newly = !matches!(self.told, Told::Failing(_));
         self.told = Told::Failing(now);
         self.clean = false;
@@ -221,16 +220,17 @@ impl Judge {
             }
             self.news = false;
         }
-        self.observation(fault, why)
+        self.says(fault, why)
     }
 
-    pub(super) fn observation(&self, fault: Fault, why: &str) -> Observation {
+    pub(super) fn says(&self, fault: Fault, why: &str) -> Said {
         let stop = if why.ends_with(['.', '?']) { "" } else { "." };
-        let text = format!("{fault}: {why}{stop} To do: {}", fault.advice());
-        let observation = Observation::failing(text).classed(fault.as_str());
-        match self.config.verdict_of(fault) {
-            Verdict::Fatal => observation.fatal(),
-            Verdict::Transient | Verdict::Certain => observation,
+        let reason = format!("{fault}: {why}{stop} To do: {}", fault.advice());
+        let fatal = self.verdicts.of(fault) == Verdict::Fatal;
+        Said::Failing {
+            fault,
+            fatal,
+            reason,
         }
     }
 

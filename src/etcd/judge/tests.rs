@@ -1,8 +1,7 @@
 //! What the judge makes of answers and failures, in all layers. The time is made up.
 
-use std::sync::Arc;
-
 use super::*;
+use crate::etcd::cluster_map::ClusterMap;
 
 mod proving;
 mod runs;
@@ -10,9 +9,9 @@ mod runs;
 #[test]
 fn certain_failures_of_all_endpoints_are_told_at_once() {
     let mut case = Case::new(config(["http://a", "http://b"]));
-    case.judge.lost(0, refused(), case.t0);
+    case.lost(0, refused(), case.t0);
     assert_eq!(case.next(0), None);
-    case.judge.lost(1, Cause::closed(), case.t0);
+    case.lost(1, Cause::closed(), case.t0);
     let (class, text) = case.fails(0);
     assert_eq!(class, "unreachable");
     assert!(
@@ -26,8 +25,8 @@ fn certain_failures_of_all_endpoints_are_told_at_once() {
 #[test]
 fn other_failures_are_told_after_the_patience_and_then_once_an_interval() {
     let mut case = Case::new(config(["http://a", "http://b"]));
-    case.judge.lost(0, refused(), case.t0);
-    case.judge.opened(1, Some(1), case.t0);
+    case.lost(0, refused(), case.t0);
+    case.opened(1, Some(1), case.t0);
     case.ask(0);
     case.fail(1, Kind::Read, no_leader(), 0, 0);
     assert_eq!(case.next(3_349), None);
@@ -53,14 +52,14 @@ fn other_failures_are_told_after_the_patience_and_then_once_an_interval() {
 #[test]
 fn a_second_look_is_taken_at_who_was_lost_before() {
     let mut case = Case::new(config(["http://a", "http://b"]));
-    case.judge.opened(1, Some(1), case.t0);
-    case.judge.lost(0, refused(), case.t0);
+    case.opened(1, Some(1), case.t0);
+    case.lost(0, refused(), case.t0);
     case.all_from(1, 0);
     case.lives(0);
     // The one that worked is gone; the other was lost long ago, and may be back by now.
-    case.judge.lost(1, refused(), case.at(60_000));
+    case.lost(1, refused(), case.at(60_000));
     assert_eq!(case.next(60_000), None);
-    case.judge.lost(0, refused(), case.at(60_010));
+    case.lost(0, refused(), case.at(60_010));
     assert_eq!(case.fails(60_010).0, "unreachable");
 }
 
@@ -171,12 +170,12 @@ fn a_store_is_remembered_across_a_pause() {
 #[test]
 fn another_cluster_in_the_place_of_the_known_one_is_a_reset() {
     let mut case = Case::new(config(["http://a", "http://b"]));
-    case.judge.opened(0, Some(1), case.t0);
+    case.opened(0, Some(1), case.t0);
     case.all_from(0, 0);
     case.lives(0);
-    case.judge.lost(0, refused(), case.at(10));
+    case.lost(0, refused(), case.at(10));
     // Whichever endpoint shows it first: nobody answers for the known one any more.
-    case.judge.opened(1, Some(2), case.at(20));
+    case.opened(1, Some(2), case.at(20));
     let asked = case.asked(Kind::Read, 20);
     case.answer(1, asked, store(2, 9, 2), 20);
     let (class, text) = case.fails(20);
@@ -226,12 +225,12 @@ fn each_class_is_told_as_its_verdict_says() {
             let mut at = since;
             let told = loop {
                 match case.next(at) {
-                    Some(Observation::Failing {
-                        class,
+                    Some(Said::Failing {
+                        fault: told,
                         fatal,
                         reason,
                     }) => {
-                        assert_eq!(class, Some(fault.as_str()), "{what}: {reason}");
+                        assert_eq!(told, fault, "{what}: {reason}");
                         assert_eq!(fatal, verdict == Verdict::Fatal, "{what}");
                         assert!(reason.starts_with(&fault.to_string()), "{what}: {reason}");
                         assert!(reason.ends_with(fault.advice()), "{what}: {reason}");
@@ -350,7 +349,7 @@ fn each_layer_counts_its_own_slow_answers() {
     let asked = case.asked(Kind::Write, 8_000);
     case.judge.asked(Kind::Write, case.at(8_000));
     case.read(0, 7, 8_500);
-    case.judge.answered(0, asked, Answer::Write, case.at(9_001));
+    case.answered(0, asked, Answer::Write, case.at(9_001));
     let (class, text) = case.fails(9_001);
     assert_eq!(class, "too_slow");
     assert!(text.contains("a proposal took 1.0s"), "{text}");
@@ -371,16 +370,16 @@ fn all_layers_must_answer_before_it_is_alive() {
         let others = || (0..3).filter(move |&layer| layer != last);
         // The first time.
         let mut case = Case::new(config(["http://a"]));
-        case.judge.opened(0, Some(1), case.t0);
+        case.opened(0, Some(1), case.t0);
         case.ask(0);
         others().for_each(|layer| answers[layer](&mut case, 10));
         assert_eq!(case.next(10), None);
         answers[last](&mut case, 20);
         case.lives(20);
         // After a failure.
-        case.judge.lost(0, refused(), case.at(1_000));
+        case.lost(0, refused(), case.at(1_000));
         case.fails(1_000);
-        case.judge.opened(0, Some(1), case.at(1_100));
+        case.opened(0, Some(1), case.at(1_100));
         others().for_each(|layer| answers[layer](&mut case, 1_200));
         assert_eq!(case.next(1_200), None);
         answers[last](&mut case, 1_300);
@@ -402,7 +401,7 @@ fn all_layers_must_answer_before_it_is_alive() {
 #[test]
 fn a_user_that_may_only_read_leaves_the_write_path_unchecked() {
     let mut case = Case::new(config(["http://a"]));
-    case.judge.opened(0, Some(1), case.t0);
+    case.opened(0, Some(1), case.t0);
     case.ask(0);
     case.read(0, 7, 0);
     case.progress(0, 0);
@@ -443,7 +442,7 @@ fn where_one_member_refuses_proposals_another_is_asked() {
 #[test]
 fn a_user_that_may_not_even_read_is_refused_and_not_left_unchecked() {
     let mut case = Case::new(config(["http://a"]));
-    case.judge.opened(0, Some(1), case.t0);
+    case.opened(0, Some(1), case.t0);
     case.ask(0);
     case.progress(0, 0);
     let denied = || Cause::sure(Fault::Permission, "denied");
@@ -490,7 +489,7 @@ fn it_is_woken_in_the_future_and_within_the_shortest_period() {
             let dice = random.jitter_of(step).as_micros() as u64;
             case.happens(dice, at);
             let now = case.at(at);
-            let _ = case.judge.next(now);
+            let _ = case.next(at);
             case.ask(at);
             let wake_at = case.judge.wake_at(now);
             assert!(wake_at > now, "step {step}: in the past");
@@ -504,33 +503,121 @@ fn it_is_woken_in_the_future_and_within_the_shortest_period() {
     }
 }
 
-/// A judge, and a clock in milliseconds.
+/// What the judge is made of, as a configuration says it.
+#[derive(Clone)]
+struct Config {
+    urls: Vec<String>,
+    pace: Pace,
+    verdicts: Verdicts,
+    expected: Option<u64>,
+}
+
+impl Config {
+    fn new<'a>(urls: impl IntoIterator<Item = &'a &'a str>) -> Self {
+        let urls = urls.into_iter().map(|url| format!("{url}:2379"));
+        Self {
+            urls: urls.collect(),
+            pace: Pace::DEFAULT,
+            verdicts: Verdicts::default(),
+            expected: None,
+        }
+    }
+
+    fn fast(self) -> Self {
+        Self {
+            pace: Pace::FAST,
+            ..self
+        }
+    }
+
+    fn gentle(self) -> Self {
+        Self {
+            pace: Pace::GENTLE,
+            ..self
+        }
+    }
+
+    fn slow_answers(mut self, count: u32) -> Self {
+        self.pace.slow_answers = count;
+        self
+    }
+
+    fn verdict(mut self, fault: Fault, verdict: Verdict) -> Self {
+        self.verdicts.set(fault, verdict);
+        self
+    }
+
+    fn expect_cluster(self, id: u64) -> Self {
+        Self {
+            expected: Some(id),
+            ..self
+        }
+    }
+}
+
+/// A judge, the clusters that the endpoints have shown, and a clock in milliseconds.
 struct Case {
     judge: Judge,
-    t0: Instant,
+    config: Config,
+    clusters: ClusterMap,
+    t0: Duration,
 }
 
 impl Case {
-    fn new(config: EtcdConfig) -> Self {
-        config.check().expect("valid numbers");
-        let t0 = Instant::now();
-        let judge = Judge::new(Arc::new(config), 1, t0);
-        Self { judge, t0 }
+    fn new(config: Config) -> Self {
+        config.pace.check().expect("valid numbers");
+        let t0 = Duration::from_secs(1_000);
+        let endpoints = config.urls.iter().map(|url| (&**url, false));
+        let judge = Judge::new(endpoints, config.pace, config.verdicts.clone(), 1, t0);
+        let clusters = ClusterMap::new(config.urls.len());
+        Self {
+            judge,
+            config,
+            clusters,
+            t0,
+        }
+    }
+
+    fn split(&self, now: Duration) -> Option<String> {
+        let (urls, expected) = (self.config.urls.iter(), self.config.expected.into_iter());
+        let (urls, lately) = (urls.map(|url| &**url), self.config.pace.lately());
+        self.clusters.split(urls, expected, lately, now)
+    }
+
+    fn opened(&mut self, index: usize, cluster: Option<u64>, now: Duration) {
+        self.judge.opened(index, cluster, now);
+        if let Some(cluster) = cluster {
+            self.clusters.saw(index, cluster, now);
+        }
+    }
+
+    fn lost(&mut self, index: usize, cause: Cause, now: Duration) {
+        if let Some(cluster) = self.judge.seats()[index].cluster_id() {
+            self.clusters.lost(index, cluster);
+        }
+        self.judge.lost(index, cause, now);
+    }
+
+    fn answered(&mut self, index: usize, asked: Asked, answer: Answer, now: Duration) {
+        if let Answer::Read(store) = answer {
+            self.clusters.saw(index, store.cluster_id, now);
+        }
+        let split = self.split(now).is_some();
+        self.judge.answered(index, asked, answer, split, now);
     }
 
     /// All endpoints are open and answer, and that was told.
-    fn alive(config: EtcdConfig) -> Self {
-        let endpoints = config.endpoints.len();
+    fn alive(config: Config) -> Self {
         let mut case = Self::new(config);
-        for index in 0..endpoints {
-            case.judge.opened(index, Some(1), case.t0);
+        for index in 0..case.config.urls.len() {
+            case.opened(index, Some(1), case.t0);
             case.all_from(index, 0);
         }
         case.lives(0);
         case
     }
 
-    fn at(&self, at: u64) -> Instant {
+    fn at(&self, at: u64) -> Duration {
         self.t0 + ms(at)
     }
 
@@ -551,7 +638,7 @@ impl Case {
 
     fn answer(&mut self, index: usize, asked: Asked, store: Store, at: u64) {
         let at = self.at(at);
-        self.judge.answered(index, asked, Answer::Read(store), at);
+        self.answered(index, asked, Answer::Read(store), at);
     }
 
     /// A read that is answered at once.
@@ -570,13 +657,13 @@ impl Case {
     fn progress(&mut self, index: usize, at: u64) {
         let asked = self.asked(Kind::Progress, at);
         let at = self.at(at);
-        self.judge.answered(index, asked, Answer::Progress, at);
+        self.answered(index, asked, Answer::Progress, at);
     }
 
     fn write(&mut self, index: usize, at: u64) {
         let asked = self.asked(Kind::Write, at);
         let at = self.at(at);
-        self.judge.answered(index, asked, Answer::Write, at);
+        self.answered(index, asked, Answer::Write, at);
     }
 
     fn good(&mut self, index: usize, kind: Kind, at: u64) {
@@ -605,15 +692,21 @@ impl Case {
         self.judge.failed(index, asked, cause, at);
     }
 
-    fn next(&mut self, at: u64) -> Option<Observation> {
-        let at = self.at(at);
-        self.judge.next(at)
+    fn next(&mut self, at: u64) -> Option<Said> {
+        self.next_now(self.at(at))
+    }
+
+    fn next_now(&mut self, now: Duration) -> Option<Said> {
+        for (index, cluster) in self.judge.shows(now) {
+            self.clusters.saw(index, cluster, now);
+        }
+        self.judge.next(self.split(now).as_deref(), now)
     }
 
     /// It is alive, and the evidence.
     fn lives(&mut self, at: u64) -> String {
         match self.next(at) {
-            Some(Observation::Alive { evidence }) => evidence.into_owned(),
+            Some(Said::Alive { evidence }) => evidence,
             other => panic!("not alive at {at}: {other:?}"),
         }
     }
@@ -621,11 +714,7 @@ impl Case {
     /// It is failing: the class, and the reason.
     fn fails(&mut self, at: u64) -> (&'static str, String) {
         match self.next(at) {
-            Some(Observation::Failing {
-                reason,
-                class: Some(class),
-                ..
-            }) => (class, reason.into_owned()),
+            Some(Said::Failing { fault, reason, .. }) => (fault.as_str(), reason),
             other => panic!("not failing at {at}: {other:?}"),
         }
     }
@@ -644,7 +733,7 @@ impl Case {
             Fault::Unreachable | Fault::Unauthenticated | Fault::Tls | Fault::Misdirected => {
                 for index in [0, 1, 0] {
                     let cause = Cause::sure(fault, "beyond doubt");
-                    self.judge.lost(index, cause, self.at(since));
+                    self.lost(index, cause, self.at(since));
                 }
             }
             Fault::Permission => {
@@ -692,9 +781,9 @@ impl Case {
         let asked_at = at.saturating_sub(dice / 672 % 3_000);
         let asked = self.asked(kind, asked_at);
         match what {
-            0 => self.judge.opened(index, Some(1), now),
-            1 => self.judge.lost(index, refused(), now),
-            2 => self.judge.lost(index, Cause::silent(), now),
+            0 => self.opened(index, Some(1), now),
+            1 => self.lost(index, refused(), now),
+            2 => self.lost(index, Cause::silent(), now),
             3 => self.fail(index, kind, no_leader(), asked_at, at),
             4 => self.fail(index, kind, Cause::silent(), asked_at, at),
             5 => {
@@ -715,12 +804,11 @@ impl Case {
                     Kind::Read => Answer::Read(store(1, 7, 2)),
                     Kind::Write => Answer::Write,
                 };
-                self.judge.answered(index, asked, answer, now);
+                self.answered(index, asked, answer, now);
             }
             12 => {
                 let leader = dice.is_multiple_of(2);
-                self.judge
-                    .answered(index, asked, Answer::Status { leader }, now);
+                self.answered(index, asked, Answer::Status { leader }, now);
             }
             13 => self.judge.looked(now),
             _ => self.good(index, kind, at),
@@ -728,8 +816,8 @@ impl Case {
     }
 }
 
-fn config<const N: usize>(endpoints: [&str; N]) -> EtcdConfig {
-    EtcdConfig::new(endpoints).expect("valid endpoints")
+fn config<const N: usize>(endpoints: [&str; N]) -> Config {
+    Config::new(&endpoints)
 }
 
 fn store(cluster_id: u64, revision: i64, term: u64) -> Store {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Membership;
-use super::node::{Node, Times};
+use super::lease_state::Times;
+use super::node::Node;
 use crate::etcd::config::EtcdConfig;
 use crate::etcd::error::EtcdConfigError;
 use crate::etcd::keys::{Prefix, check_name};
@@ -151,12 +152,7 @@ impl MembershipBuilder {
                 ),
             });
         };
-        let times = Times {
-            lease,
-            margin,
-            renew_every: lease / RENEWALS,
-            rejoin_jitter: self.rejoin_jitter,
-        };
+        let times = Times::new(lease, margin, self.rejoin_jitter);
         let node = Node::new(self.etcd, prefix, self.id, self.metadata, times, generation);
         Ok(Membership(Arc::new(node)))
     }
@@ -167,5 +163,3 @@ const SHORTEST_TTL: Duration = Duration::from_secs(4);
 const SHORTEST_MARGIN: Duration = Duration::from_millis(100);
 /// etcd takes 1.5 MiB in one request by default, but this is what every node keeps of every other.
 const LONGEST_METADATA: usize = 64 * 1024;
-/// In the life of one lease. One that is lost, with an election on top, still leaves time to stop.
-const RENEWALS: u32 = 5;

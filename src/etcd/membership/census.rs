@@ -6,10 +6,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use etcd_client::{Error, StatusResponse};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::node::Node;
-use crate::etcd::belief::Headed;
+use crate::etcd::clock;
+use crate::etcd::headed::Headed;
 
 impl Node {
     /// Asks each endpoint that has not answered lately. A probe that is built from a clone of the same
@@ -17,7 +18,7 @@ impl Node {
     /// the one that is to grant the lease, which tells it anyhow.
     pub(super) async fn ask_around(&self) {
         let config = &self.config;
-        let unheard = config.clusters.unheard(config.lately(), Instant::now());
+        let unheard = config.clusters.unheard(config.lately(), clock::now());
         let granting = self.lease_line.index();
         let asked = unheard.into_iter().filter(|&index| index != granting);
         all(asked.map(|index| self.ask_for_cluster(index)).collect()).await;
@@ -35,7 +36,7 @@ impl Node {
             && let Some(header) = status.headed()
         {
             let cluster = header.cluster_id();
-            self.config.clusters.saw(index, cluster, Instant::now());
+            self.config.clusters.saw(index, cluster, clock::now());
         }
     }
 }

@@ -1,9 +1,6 @@
 //! A lease: taken, renewed, given back.
 
-use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::sync::Arc;
-use std::time::Duration;
 
 use etcd_client::{
     Client, Error, LeaseKeepAliveResponse, LeaseRevokeResponse, LeaseTimeToLiveResponse,
@@ -13,24 +10,23 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::Level;
 
 use super::Membership;
+use super::lease_state::{
+    AfterSuspension, Confirmation, Lease, Renewal, Renewals, Renewed, Suspensions, UNKNOWN,
+};
 use super::node::{Node, failure};
-use super::session::{Lease, Session};
-use crate::etcd::belief::{Headed, Of};
-use crate::etcd::cause::{Cause, is_lease_gone};
+use super::session::Session;
+use crate::etcd::backoff::PAUSE;
+use crate::etcd::belief::Of;
+use crate::etcd::cause::Cause;
+use crate::etcd::classify::is_lease_gone;
+use crate::etcd::clock;
 use crate::etcd::fault::Fault;
-use crate::etcd::line::{PAUSE, TARGET};
-use crate::etcd::suspension::{Moment, suspended_since};
+use crate::etcd::headed::Headed;
+use crate::etcd::line::TARGET;
+use crate::etcd::moment::Moment;
+use crate::etcd::suspension::{moment, suspended_since};
 use crate::shell::log;
 use crate::{Context, Failure};
-
-/// What came of one renewal.
-enum Renewal {
-    Confirmed,
-    /// In words: how it is known.
-    Gone(Cow<'static, str>),
-    /// Another leader meanwhile: who knows which of them renewed it.
-    Unsure,
-}
 
 impl Node {
     /// A new lease, and with it a session. Tried until etcd answers, or says that it will not.
@@ -39,14 +35,17 @@ impl Node {
         self.ask_around().await;
         loop {
             self.is_one_cluster(None)?;
-            let sent = Moment::now(&self.config.suspended);
+            let sent = moment(&self.config.suspended);
             let cause = match self.try_to_grant().await {
                 Ok(granted) => {
                     let lease = granted.lease;
                     // From now on it is given back, however this ends.
                     self.remember(lease);
                     let promised = self.is_one_cluster(Some(lease));
-                    if let Err(refused) = promised.and_then(|()| self.is_as_long(granted.ttl)) {
+                    if let Err(refused) = promised.and_then(|()| {
+                        let checked = self.times.check_granted(granted.ttl, Membership::GRACE);
+                        checked.map_err(Failure::new)
+                    }) {
                         // As if it had never been there. If that fails, it is tried again at the next start.
                         if self.revoke(lease).await.is_ok() {
                             self.forget(lease);
@@ -73,7 +72,7 @@ impl Node {
     }
 
     async fn try_to_grant(&self) -> Result<Granted, Cause> {
-        let seconds = self.seconds();
+        let seconds = self.times.seconds();
         let ask = |mut client: Client| async move { client.lease_grant(seconds, None).await };
         let granted = self.lease_line.ask(Of::Any, ask).await?;
         let header = granted.header().ok_or_else(Cause::without_header)?;
@@ -86,13 +85,9 @@ impl Node {
         })
     }
 
-    fn seconds(&self) -> i64 {
-        self.times.lease.as_secs() as i64
-    }
-
     /// Whether the endpoints are of one cluster, and this lease is of that one, too.
     fn is_one_cluster(&self, lease: Option<Lease>) -> Result<(), Failure> {
-        let now = Instant::now();
+        let now = clock::now();
         let split = match lease {
             Some(lease) => self.config.split_from(lease.cluster, now),
             None => self.config.split(now),
@@ -106,55 +101,27 @@ impl Node {
         }
     }
 
-    /// Whether a lease lives as long as it was asked for.
-    fn is_as_long(&self, granted: i64) -> Result<(), Failure> {
-        let asked = self.seconds();
-        match granted.cmp(&asked) {
-            Ordering::Equal => Ok(()),
-            Ordering::Less => {
-                let text = format!("etcd grants {granted} s for a lease of {asked} s");
-                Err(Failure::new(text))
-            }
-            // Nobody else would work meanwhile, but others would take over later than is promised.
-            Ordering::Greater => {
-                let ttl = Duration::from_secs(granted.unsigned_abs()) + Membership::GRACE;
-                Err(Failure::new(format!(
-                    "etcd grants no lease of {asked} s, but one of {granted} s (by its election timeout): \
-                     give the membership a ttl of {ttl:?}, or etcd a shorter --election-timeout"
-                )))
-            }
-        }
-    }
-
     /// Renews the lease until it is lost, and tells why.
     pub(super) async fn renew(&self, session: &Session, ctx: &Context) -> Failure {
-        let mut at = Instant::now() + self.times.renew_every;
-        let mut failing = false;
+        let mut renewals = Renewals::new(&self.times, clock::now());
         loop {
             tokio::select! {
                 biased;
                 // What is left of the lease is less than it seemed.
                 () = self.hurry.notified() => {}
-                () = sleep_until(at) => {}
+                () = sleep_until(clock::moment_of(renewals.at())) => {}
             }
-            let sent = Moment::now(&self.config.suspended);
-            match self.renewal(session).await {
-                Ok(Renewal::Confirmed) => {
-                    self.renewed(session, sent, ctx);
-                    at = sent.at + self.times.renew_every;
-                    failing = false;
-                }
-                Ok(Renewal::Gone(why)) => return self.lost(session, &why),
-                Ok(Renewal::Unsure) => at = Instant::now() + PAUSE,
-                Err(cause) => {
-                    if !failing {
-                        let (id, fault, why) = (self.id.clone(), cause.fault.as_str(), cause.text);
-                        log(Level::WARN, move |at_ms| {
-                            tracing::warn!(target: TARGET, at_ms, id, fault, why, "the lease was not renewed");
-                        });
-                    }
-                    failing = true;
-                    at = Instant::now() + PAUSE;
+            let sent = moment(&self.config.suspended);
+            let renewal = self.renewal(session).await;
+            match renewals.came(renewal, sent.at, clock::now()) {
+                Renewed::Confirmed => self.renewed(session, sent, ctx),
+                Renewed::Lost(why) => return self.lost(session, &why),
+                Renewed::Again => {}
+                Renewed::Failed(cause) => {
+                    let (id, fault, why) = (self.id.clone(), cause.fault.as_str(), cause.text);
+                    log(Level::WARN, move |at_ms| {
+                        tracing::warn!(target: TARGET, at_ms, id, fault, why, "the lease was not renewed");
+                    });
                 }
             }
         }
@@ -167,7 +134,7 @@ impl Node {
             .ask(of, |client| keep_alive(client, lease))
             .await?;
         let Kept::Alive(kept) = kept else {
-            return Ok(Renewal::Gone("etcd does not know it any more".into()));
+            return Ok(Renewal::Gone(UNKNOWN.to_owned()));
         };
         let term = kept.header().map_or(0, ResponseHeader::raft_term);
         // A leader that was replaced and does not know it yet renews what runs out elsewhere. So a
@@ -177,27 +144,15 @@ impl Node {
         let ask = |mut client: Client| async move { client.get(key, None).await };
         let read = self.lease_line.ask(of, ask).await?;
         let header = read.header().ok_or_else(Cause::without_header)?;
-        let revision = header.revision();
-        if revision < seen {
-            // The lease may be in the backup, but what was done since is not.
-            let why = format!(
-                "etcd's revision went back from {seen} to {revision}, so it was wiped, or restored from a backup"
-            );
-            return Ok(Renewal::Gone(why.into()));
-        }
-        session.see(revision);
-        let registered = session.registered_at();
-        if registered.is_some_and(|revision| revision <= header.revision()) {
-            let owner = read.kvs().first().map(|kv| kv.lease());
-            if owner != Some(lease) {
-                return Ok(Renewal::Gone(UNREGISTERED.into()));
-            }
-        }
-        Ok(if header.raft_term() == term {
-            Renewal::Confirmed
-        } else {
-            Renewal::Unsure
-        })
+        session.see(header.revision());
+        Ok(session.lease.renewal(&Confirmation {
+            seen,
+            revision: header.revision(),
+            registered_at: session.registered_at(),
+            owner: read.kvs().first().map(|kv| kv.lease()),
+            renewed_in: term,
+            confirmed_in: header.raft_term(),
+        }))
     }
 
     /// Nothing is allowed under the lease from here on, whoever is to be told of it later.
@@ -211,14 +166,10 @@ impl Node {
 
     /// Both work and fence count from when it was sent.
     fn renewed(&self, session: &Session, sent: Moment, ctx: &Context) {
-        let lease: Duration = self.times.lease;
-        session.allow(sent, lease - self.times.margin);
+        session.allow(sent, self.times.allowed());
         // The fence goes by the clock that stood still meanwhile, if the machine was suspended.
-        let stood_still = sent.suspended_for(&self.config.suspended);
-        ctx.lease_renewed(
-            sent.at,
-            lease.saturating_sub(stood_still.unwrap_or_default()),
-        );
+        let stood_still = moment(&self.config.suspended).suspended_since(sent);
+        ctx.lease_renewed(clock::moment_of(sent.at), self.times.fence(stood_still));
     }
 
     /// Takes into account that the machine may be suspended, until that has cost the lease.
@@ -227,34 +178,23 @@ impl Node {
     /// what is left.
     pub(super) async fn outlive_suspensions(&self, session: &Session, ctx: &Context) -> Failure {
         let suspended = &self.config.suspended;
-        let every = (self.times.renew_every / 4).min(LONGEST_UNNOTICED);
-        // What waits for the end of the lease does so by the clock that stood still. After a suspension it is ended
-        // here, in time.
-        let mut was_suspended = false;
+        let mut suspensions = Suspensions::default();
         loop {
-            let before = Moment::now(suspended);
+            let before = moment(suspended);
             let end = async {
-                match was_suspended {
+                match suspensions.end_counts() {
                     true => sleep_until(session.until()).await,
                     false => std::future::pending().await,
                 }
             };
             let time = tokio::select! {
                 biased;
-                time = suspended_since(before, suspended, every) => time,
-                () = end => match session.left().is_zero() {
-                    true => {
-                        let why = "it was not renewed in time after the machine was suspended";
-                        return self.lost(session, why);
-                    }
-                    // It was renewed meanwhile.
-                    false => {
-                        was_suspended = false;
-                        continue;
-                    }
+                time = suspended_since(before, suspended, self.times.look_every()) => time,
+                () = end => match suspensions.end_came(session.left()) {
+                    Some(why) => return self.lost(session, why),
+                    None => continue,
                 },
             };
-            was_suspended = true;
             let left = session.left();
             let id = self.id.clone();
             log(Level::WARN, move |at_ms| {
@@ -262,12 +202,13 @@ impl Node {
                     "the machine was suspended, while the lease ran on"
                 );
             });
-            if left.is_zero() {
-                let why = format!("the machine was suspended for {time:.1?}");
-                return self.lost(session, &why);
+            match suspensions.suspended(time, left, self.times.margin) {
+                AfterSuspension::Lost(why) => return self.lost(session, &why),
+                AfterSuspension::Renew { runs_out_in } => {
+                    ctx.lease_renewed(Instant::now(), runs_out_in);
+                    self.hurry.notify_one();
+                }
             }
-            ctx.lease_renewed(Instant::now(), left + self.times.margin);
-            self.hurry.notify_one();
         }
     }
 
@@ -367,7 +308,3 @@ async fn not_there(
 fn gone() -> Error {
     Error::LeaseKeepAliveError("lease not found".into())
 }
-
-/// How long it may be before the fence is told that the machine was suspended.
-const LONGEST_UNNOTICED: Duration = Duration::from_secs(1);
-pub(super) const UNREGISTERED: &str = "the registration was removed, or is another's";

@@ -5,7 +5,8 @@ use std::collections::btree_map;
 
 use tokio::time::Instant;
 
-use crate::etcd::mirror::{Mirror, Strange};
+use crate::etcd::mirror::{Mirror, warn_of};
+use crate::etcd::strange::Strange;
 
 /// A member as the others see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +53,7 @@ impl Members {
             };
             members.insert(id.to_owned(), member);
         }
+        warn_of(strange);
         Self {
             members,
             as_of: mirror.as_of(),

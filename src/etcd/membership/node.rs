@@ -8,21 +8,23 @@ use std::time::Duration;
 
 use etcd_client::{Client, Error};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::Level;
 
-use super::lease::UNREGISTERED;
+use super::lease_state::{Lease, Leases, Times, UNREGISTERED};
 use super::members::Members;
-use super::session::{Lease, Session};
-use crate::etcd::belief::{Headed, Of};
+use super::session::Session;
+use crate::etcd::backoff::PAUSE;
+use crate::etcd::belief::Of;
 use crate::etcd::cause::Cause;
 use crate::etcd::config::EtcdConfig;
-use crate::etcd::hash::named;
+use crate::etcd::headed::Headed;
 use crate::etcd::home::KEYS;
 use crate::etcd::keys::Prefix;
 use crate::etcd::latest::Latest;
-use crate::etcd::line::{Line, PAUSE, TARGET};
-use crate::etcd::mirror::{Mirror, Strange};
+use crate::etcd::line::{Line, TARGET};
+use crate::etcd::mirror::Mirror;
+use crate::etcd::strange::Strange;
 use crate::etcd::token::Generation;
 use crate::shell::{lock, log};
 use crate::{Context, Failure};
@@ -48,28 +50,10 @@ pub(in super::super) struct Node {
     newly_seen: Notify,
     /// Whoever works under the lease holds a receiver.
     work: watch::Sender<()>,
-    /// The present lease, and those of earlier epochs that were not revoked, oldest first.
-    leases: Mutex<Vec<Lease>>,
+    leases: Mutex<Leases>,
     pub(super) running: AtomicBool,
     /// The names of the works that run.
     works: Mutex<BTreeSet<String>>,
-}
-
-/// All times that follow from the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Times {
-    /// Of the lease in etcd.
-    pub(super) lease: Duration,
-    pub(super) margin: Duration,
-    pub(super) renew_every: Duration,
-    pub(super) rejoin_jitter: Duration,
-}
-
-impl Times {
-    /// How long one question may take, so that another one fits between two renewals.
-    pub(super) fn patience(&self) -> Duration {
-        self.renew_every.mul_f32(0.5).min(LONGEST_PATIENCE)
-    }
 }
 
 impl Node {
@@ -142,21 +126,15 @@ impl Node {
 
     /// One that was not given back yet, other than the present one.
     pub(super) fn earlier_lease(&self, present: Lease) -> Option<Lease> {
-        let leases = lock(&self.leases);
-        leases.iter().copied().find(|&lease| lease != present)
+        lock(&self.leases).earlier(present)
     }
 
     pub(super) fn remember(&self, lease: Lease) {
-        let mut leases = lock(&self.leases);
-        // Those that are dropped run out by themselves, at last.
-        if leases.len() == MOST_LEASES {
-            leases.remove(0);
-        }
-        leases.push(lease);
+        lock(&self.leases).remember(lease);
     }
 
     pub(super) fn forget(&self, lease: Lease) {
-        lock(&self.leases).retain(|&other| other != lease);
+        lock(&self.leases).forget(lease);
     }
 
     /// How often what is mirrored is checked.
@@ -197,21 +175,11 @@ impl Node {
             *lock(&self.seen) = Some(members);
             self.newly_seen.notify_one();
             let lease = mirror.entries().get(&own).map(|entry| entry.lease);
-            let registered = session.registered_at();
-            if registered.is_some_and(|revision| revision <= mirror.revision())
-                && lease != Some(session.lease.id)
-            {
+            let (registered, revision) = (session.registered_at(), mirror.revision());
+            if session.lease.is_unregistered(registered, revision, lease) {
                 return self.lost(session, UNREGISTERED);
             }
         }
-    }
-
-    /// So that a fleet that lost the same etcd does not come back in one instant.
-    pub(super) fn rejoin_pause(&self, epoch: u64) -> Duration {
-        let share = (named(&self.id, &epoch.to_string()) >> 32) as u32;
-        self.times
-            .rejoin_jitter
-            .mul_f64(f64::from(share) / f64::from(u32::MAX))
     }
 
     /// Takes everything of this node out of etcd, once no work goes on under the lease.
@@ -244,8 +212,7 @@ impl Node {
     /// Gives all leases back, the newest first. One that cannot be, of a cluster that is gone for one, is in the way
     /// of no other.
     async fn revoke_all(&self) -> Result<(), Cause> {
-        let mut leases = lock(&self.leases).clone();
-        leases.reverse();
+        let leases = lock(&self.leases).newest_first();
         let mut failed = Ok(());
         for lease in leases {
             match self.revoke(lease).await {
@@ -264,16 +231,13 @@ impl<'a> Only<'a> {
     /// The only one, once another that is about to be gone is gone: it may have been dropped just now
     /// where this is awaited, and still be aborted on the clients' thread.
     pub(super) async fn within(time: Duration, running: &'a AtomicBool) -> Option<Self> {
-        let until = Instant::now() + time;
-        loop {
-            if !running.swap(true, Ordering::AcqRel) {
-                return Some(Self(running));
+        let gone = async {
+            while running.swap(true, Ordering::AcqRel) {
+                sleep(PAUSE).await;
             }
-            if Instant::now() >= until {
-                return None;
-            }
-            sleep(PAUSE).await;
-        }
+        };
+        timeout(time, gone).await.ok()?;
+        Some(Self(running))
     }
 }
 
@@ -297,38 +261,5 @@ pub(in super::super) fn failure(what: &str, cause: &Cause) -> Failure {
     Failure::new(format!("{what}: {}: {}", cause.fault, cause.text)).dependency()
 }
 
-/// No lease of etcd's has this id.
-pub(super) const NO_LEASE: i64 = -1;
 /// How long the abort of one that was dropped may take.
 pub(super) const SOON_GONE: Duration = Duration::from_secs(1);
-const MOST_LEASES: usize = 8;
-const LONGEST_PATIENCE: Duration = Duration::from_secs(3);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::etcd::Membership;
-
-    #[test]
-    fn a_fleet_comes_back_spread_over_the_jitter() {
-        let etcd = EtcdConfig::new(["http://127.0.0.1:2379"]).expect("valid");
-        let most = Duration::from_secs(1);
-        let pause = |number: u32, epoch| {
-            let id = format!("node-{number}");
-            let membership = Membership::builder(etcd.clone(), "p", id).rejoin_jitter(most);
-            membership
-                .build()
-                .expect("valid")
-                .node()
-                .rejoin_pause(epoch)
-        };
-        let mut tenths = [0; 10];
-        for number in 0..200 {
-            let pause = pause(number, 2);
-            assert!(pause <= most);
-            tenths[(pause.as_secs_f64() * 9.999) as usize] += 1;
-        }
-        assert!(tenths.iter().all(|&count| count >= 8), "{tenths:?}");
-        assert_ne!(pause(1, 2), pause(1, 3), "another time each time");
-    }
-}

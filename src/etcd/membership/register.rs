@@ -3,41 +3,19 @@
 use std::time::Duration;
 
 use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn, TxnOp};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tracing::Level;
 
-use super::node::{NO_LEASE, Node, failure};
-use super::session::{Lease, Session};
+use super::lease_state::Lease;
+use super::node::{Node, failure};
+use super::registration::{Look, Registered, Waiting};
+use super::session::Session;
+use crate::etcd::backoff::PAUSE;
 use crate::etcd::cause::Cause;
-use crate::etcd::line::{PAUSE, TARGET};
+use crate::etcd::clock;
+use crate::etcd::line::TARGET;
 use crate::shell::log;
 use crate::{Context, Failure};
-
-/// Who is registered.
-enum Registered {
-    /// This node, since this revision.
-    At(i64),
-    /// Whoever has this lease.
-    Other(i64),
-}
-
-/// Somebody else's registration, as it was first seen.
-struct Other {
-    lease: i64,
-    /// Seconds that were left.
-    left: i64,
-    at: Instant,
-}
-
-impl Other {
-    /// Whether the lease was renewed since, if so many seconds are left now. etcd tells whole seconds,
-    /// rounded down. (A new leader lengthens all leases. Then a node that is dead counts as alive,
-    /// until it is tried again.)
-    fn was_renewed(&self, left: i64, now: Instant) -> bool {
-        let passed = now.duration_since(self.at).as_secs_f64();
-        left as f64 >= self.left as f64 - passed + 2.0
-    }
-}
 
 impl Node {
     /// Registers the node, and says that it is up. Ends when it is registered.
@@ -58,14 +36,14 @@ impl Node {
                 Err(cause) => self.not_yet(&cause).await?,
             }
         }
-        let mut other = None;
+        let mut waiting = Waiting::default();
         let revision = loop {
             match self.try_to_register(session.lease).await {
                 Ok(Registered::At(revision)) => break revision,
                 Ok(Registered::Other(id)) => {
                     let cluster = session.lease.cluster;
                     let lease = Lease { id, cluster };
-                    if let Err(refused) = self.wait_for(lease, &mut other, ctx).await {
+                    if let Err(refused) = self.wait_for(lease, &mut waiting, ctx).await {
                         // As if it had never been there. If that fails, the lease runs out.
                         let _ = self.revoke(session.lease).await;
                         return Err(refused);
@@ -93,19 +71,16 @@ impl Node {
         }
         let ask = |mut client: Client| async move { client.get(key, None).await };
         let read = self.lease_line.ask(of, ask).await?;
-        Ok(match read.kvs().first() {
-            // The answer to an earlier try was lost.
-            Some(kv) if kv.lease() == lease => Registered::At(kv.mod_revision()),
-            Some(kv) => Registered::Other(kv.lease()),
-            None => Registered::Other(NO_LEASE),
-        })
+        let found = read.kvs().first();
+        let found = found.map(|kv| (kv.lease(), kv.mod_revision()));
+        Ok(Registered::instead_of(lease, found))
     }
 
     /// Looks at another's registration once, and pauses.
     async fn wait_for(
         &self,
         theirs: Lease,
-        other: &mut Option<Other>,
+        waiting: &mut Waiting,
         ctx: &Context,
     ) -> Result<(), Failure> {
         let (id, key) = (&self.id, self.prefix.member(&self.id));
@@ -124,29 +99,22 @@ impl Node {
             }
             Err(cause) => return self.not_yet(&cause).await,
         };
-        match other {
-            Some(seen) if seen.lease == lease => {
-                if seen.was_renewed(left, Instant::now()) {
-                    let text = format!(
-                        "another node is alive under the id {id:?} (lease {lease:x} of {key}): give each \
-                         node an id of its own"
-                    );
-                    return Err(Failure::new(text));
-                }
-            }
-            _ => {
-                let id = id.clone();
-                log(Level::INFO, move |at_ms| {
-                    tracing::info!(target: TARGET, at_ms, id, lease = format!("{lease:x}"), seconds = left,
-                        "the id is still registered: waiting for that lease to run out"
-                    );
-                });
-                let at = Instant::now();
-                *other = Some(Other { lease, left, at });
-            }
+        let Look::Wait { newly, missed } = waiting.looks(lease, left, granted, clock::now()) else {
+            let text = format!(
+                "another node is alive under the id {id:?} (lease {lease:x} of {key}): give each \
+                 node an id of its own"
+            );
+            return Err(Failure::new(text));
+        };
+        if newly {
+            let id = id.clone();
+            log(Level::INFO, move |at_ms| {
+                tracing::info!(target: TARGET, at_ms, id, lease = format!("{lease:x}"), seconds = left,
+                    "the id is still registered: waiting for that lease to run out"
+                );
+            });
         }
-        // A node that lives renews its lease five times in the life of it. This one missed that.
-        if left.saturating_mul(5) < granted.saturating_mul(4).saturating_sub(5) {
+        if missed {
             ctx.ready();
         }
         sleep(LOOK).await;
@@ -170,44 +138,3 @@ impl Node {
 
 /// Between two looks at another's lease: often enough to see each renewal of a short one.
 const LOOK: Duration = Duration::from_millis(250);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Whether it is seen after so many seconds that a lease is renewed, which had so much left when
-    /// it was first seen, and which is renewed so often from then on.
-    fn seen(granted: f64, left: f64, renewed_after: &[f64], passed: f64) -> bool {
-        let at = Instant::now();
-        let other = Other {
-            lease: 1,
-            left: left as i64,
-            at,
-        };
-        let last = renewed_after.iter().rev().find(|&&after| after <= passed);
-        let left = last.map_or(left - passed, |after| granted - (passed - after));
-        other.was_renewed(left as i64, at + Duration::from_secs_f64(passed))
-    }
-
-    #[test]
-    fn a_lease_that_is_renewed_is_told_from_one_that_runs_out() {
-        for (granted, every) in [(3.0, 0.6), (5.0, 1.0), (9.0, 1.8), (14.0, 2.8)] {
-            for phase in 0..20 {
-                let first = every * f64::from(phase) / 20.0;
-                let renewals: Vec<f64> = (0..10).map(|n| first + every * f64::from(n)).collect();
-                let left = granted - (every - first);
-                assert!(
-                    seen(granted, left, &renewals, first.max(0.0) + 2.5),
-                    "{granted} {phase}"
-                );
-                for tenth in 0..(left * 10.0) as u32 {
-                    let passed = f64::from(tenth) / 10.0;
-                    assert!(
-                        !seen(granted, left, &[], passed),
-                        "{granted} {phase} {passed}"
-                    );
-                }
-            }
-        }
-    }
-}

@@ -7,23 +7,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::etcd::belief::Of;
+use super::lease_state::{Allowance, Lease};
 use crate::etcd::latest::Latest;
-use crate::etcd::suspension::{Moment, Suspended};
-
-/// A lease, and who granted it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) struct Lease {
-    pub(in super::super) id: i64,
-    /// The id of the cluster: no other is believed in what is done under the lease.
-    pub(in super::super) cluster: u64,
-}
-
-impl Lease {
-    pub(in super::super) fn of(self) -> Of {
-        Of::Cluster(self.cluster)
-    }
-}
+use crate::etcd::moment::Moment;
+use crate::etcd::suspension::{Suspended, moment};
 
 /// One lease, from its grant to its end. Work under it asks it, and never etcd.
 pub(in super::super) struct Session {
@@ -63,16 +50,22 @@ impl Session {
     /// Work is allowed for this long after `sent`; never shorter than it was.
     pub(in super::super) fn allow(&self, sent: Moment, time: Duration) {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let after = sent.since(self.begun);
-        self.until.fetch_max(nanos(after + time), Ordering::AcqRel);
-        let before = nanos(sent.suspended);
-        self.suspended_before.fetch_max(before, Ordering::AcqRel);
+        let Allowance { until, suspended } = Allowance::after(self.begun, sent, time);
+        self.until.fetch_max(nanos(until), Ordering::AcqRel);
+        self.suspended_before
+            .fetch_max(nanos(suspended), Ordering::AcqRel);
+    }
+
+    fn allowance(&self) -> Allowance {
+        Allowance {
+            until: Duration::from_nanos(self.until.load(Ordering::Acquire)),
+            suspended: Duration::from_nanos(self.suspended_before.load(Ordering::Acquire)),
+        }
     }
 
     /// For how long work is allowed yet, as far as is known.
     pub(in super::super) fn left(&self) -> Duration {
-        let until = Duration::from_nanos(self.until.load(Ordering::Acquire));
-        until.saturating_sub(self.begun.elapsed(&self.suspended))
+        self.allowance().left(self.begun, moment(&self.suspended))
     }
 
     /// Until when work is allowed, as far as is known, if the machine is not suspended before.
@@ -82,12 +75,7 @@ impl Session {
 
     /// For how long the machine was suspended since the lease was renewed, if it was.
     pub(in super::super) fn suspended_for(&self) -> Option<Duration> {
-        let before = Duration::from_nanos(self.suspended_before.load(Ordering::Acquire));
-        let since = Moment {
-            suspended: before,
-            ..self.begun
-        };
-        since.suspended_for(&self.suspended)
+        self.allowance().suspended_for(moment(&self.suspended))
     }
 
     /// Whether work is allowed at this moment.
@@ -175,7 +163,7 @@ mod tests {
             let suspended = move || Duration::from_secs(told.load(Ordering::Relaxed));
             let suspended: Suspended = Aside(Arc::new(suspended));
             let lease = Lease { id: 7, cluster: 1 };
-            let begun = Moment::now(&suspended);
+            let begun = moment(&suspended);
             Self {
                 session: Session::new(lease, begun, suspended.clone()),
                 suspended,
@@ -184,7 +172,7 @@ mod tests {
         }
 
         fn now(&self) -> Moment {
-            Moment::now(&self.suspended)
+            moment(&self.suspended)
         }
 
         fn suspend(&self, seconds: u64) {

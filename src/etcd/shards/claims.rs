@@ -1,10 +1,8 @@
-//! Who has what, as etcd tells it.
+//! Who has what, as etcd tells it. Pure, as all that is told the time as what has passed since an origin.
 
-use std::collections::{BTreeMap, HashMap};
+use core::time::Duration;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::time::Instant;
 
 use super::list::{Group, Identity, List};
 use super::plan::plan;
@@ -14,7 +12,7 @@ use super::plan::plan;
 pub(super) enum Claim {
     /// Nobody. It may be claimed from this moment on.
     None {
-        from: Instant,
+        from: Duration,
         /// Who had it when it vanished.
         last: Option<String>,
     },
@@ -27,6 +25,18 @@ pub(super) enum Claim {
         /// Of the claim: the fencing token.
         revision: i64,
     },
+}
+
+impl Claim {
+    /// The revision of the claim, if it is one of this lease.
+    pub(super) fn of(&self, own: i64) -> Option<i64> {
+        match *self {
+            Self::Held {
+                lease, revision, ..
+            } if lease == own => Some(revision),
+            _ => None,
+        }
+    }
 }
 
 /// All claims at one moment.
@@ -45,9 +55,9 @@ pub(super) struct View {
     /// For each shard.
     pub(super) claims: Vec<Claim>,
     /// For each shard: since when nobody can run it, if that is so.
-    pub(super) unowned: Arc<Vec<Option<Instant>>>,
+    pub(super) unowned: Arc<Vec<Option<Duration>>>,
     /// A quorum confirmed it to a question of this moment.
-    pub(super) as_of: Option<Instant>,
+    pub(super) as_of: Option<Duration>,
 }
 
 impl View {
@@ -56,13 +66,13 @@ impl View {
     ///
     /// Whoever is back before its claim is free is its holder still, in spite of a lease that ran out.
     /// Not all nodes know that, so it does not hold for long.
-    pub(super) fn planned(&self, work: &str, list: &List, id: &str, now: Instant) -> Vec<bool> {
+    pub(super) fn planned(&self, work: &str, list: &List, id: &str, now: Duration) -> Vec<bool> {
         let mut here = vec![false; self.claims.len()];
         for group in self.groups.iter() {
             let knows = |(_, list): &(&String, &Identity)| group.lists.contains(list);
             let members = self.on.iter().filter(knows);
             let members: Vec<&str> = members.map(|(id, _)| id.as_str()).collect();
-            let at: HashMap<&str, usize> = members.iter().copied().zip(0..).collect();
+            let at: BTreeMap<&str, usize> = members.iter().copied().zip(0..).collect();
             let holder = |&place: &usize| match &self.claims[place] {
                 Claim::Held { by, .. } => at.get(by.as_str()).copied(),
                 Claim::None {
@@ -82,8 +92,32 @@ impl View {
         here
     }
 
+    /// Of the shards that run here under this lease, each with the revision of its claim: those whose claim is gone,
+    /// or is another one.
+    pub(super) fn lost(
+        &self,
+        own: i64,
+        running: impl IntoIterator<Item = (usize, i64)>,
+    ) -> Vec<usize> {
+        let is_lost = |&(place, revision): &(usize, i64)| {
+            let claim = self.claims.get(place);
+            claim.and_then(|claim| claim.of(own)) != Some(revision)
+        };
+        let lost = running.into_iter().filter(is_lost);
+        lost.map(|(place, _)| place).collect()
+    }
+
+    /// Who owns a shard. Otherwise since when nobody does, as far as that was seen.
+    pub(super) fn owner(&self, place: usize) -> Result<&str, Option<Duration>> {
+        match &self.claims[place] {
+            // What no node wrote owns nothing.
+            Claim::Held { by, .. } if !by.is_empty() => Ok(by),
+            _ => Err(self.unowned[place]),
+        }
+    }
+
     /// The shards that nobody can run, and since when.
-    pub(super) fn unowned(&self) -> impl Iterator<Item = (usize, Instant)> + '_ {
+    pub(super) fn unowned(&self) -> impl Iterator<Item = (usize, Duration)> + '_ {
         let all = self.unowned.iter().enumerate();
         all.filter_map(|(place, since)| since.map(|since| (place, since)))
     }

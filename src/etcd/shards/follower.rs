@@ -1,17 +1,16 @@
-//! From etcd's records of a work to views of it.
+//! From etcd's records of a work to views of it. Pure.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::str::from_utf8;
+use core::str::from_utf8;
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::time::Instant;
-
-use super::Work;
 use super::claims::{Claim, View};
-use super::list::{Identity, Lists};
+use super::list::{Identity, List, Lists};
+use crate::etcd::entry::Entry;
 use crate::etcd::keys::{WorkKey, WorkKeys};
-use crate::etcd::mirror::{Entry, Mirror, News, Strange};
+use crate::etcd::strange::Strange;
 
 /// Makes views of a mirror, and remembers since when nobody has a claim.
 pub(super) struct Follower {
@@ -20,58 +19,52 @@ pub(super) struct Follower {
     own: Vec<u8>,
     /// The key of the record of this node's list, if it needs one.
     own_list: Option<Vec<u8>>,
-    places: HashMap<Arc<str>, usize>,
+    places: BTreeMap<Arc<str>, usize>,
     lists: Lists,
     /// How long a claim that has vanished is left alone.
     grace: Duration,
     /// For each shard without a claim: from when on it may be claimed, and who had it.
-    vacant: Vec<(Instant, Option<String>)>,
+    vacant: Vec<(Duration, Option<String>)>,
     /// For each shard: since when nobody can run it, if that is so.
-    unowned: Arc<Vec<Option<Instant>>>,
+    unowned: Arc<Vec<Option<Duration>>>,
     /// The leases of nodes that take part, and of those that do not any more and still have claims.
     of_nodes: BTreeSet<i64>,
-    strange: Strange,
+    /// Warnings of keys that nobody of ours wrote.
+    pub(super) strange: Strange,
 }
 
 impl Follower {
-    pub(super) fn new(keys: WorkKeys, own: &str, work: &Arc<Work>, grace: Duration) -> Self {
-        let own_list = work.list.identity().record_name();
+    pub(super) fn new(
+        keys: WorkKeys,
+        own: &str,
+        list: &Arc<List>,
+        grace: Duration,
+        now: Duration,
+    ) -> Self {
+        let own_list = list.identity().record_name();
         Self {
             own_list: own_list.map(|name| keys.list(&name).into()),
             keys,
             own: own.into(),
-            places: work.list.names().iter().cloned().zip(0..).collect(),
-            lists: Lists::new(work),
+            places: list.names().iter().cloned().zip(0..).collect(),
+            lists: Lists::new(list),
             grace,
-            vacant: vec![(Instant::now(), None); work.list.len()],
-            unowned: Arc::new(vec![None; work.list.len()]),
+            vacant: vec![(now, None); list.len()],
+            unowned: Arc::new(vec![None; list.len()]),
             of_nodes: BTreeSet::new(),
             strange: Strange::default(),
         }
     }
 
-    pub(super) fn view(&mut self, mirror: &mut Mirror, news: News, now: Instant) -> View {
-        let removed = mirror.take_removed();
-        let view = self.read(
-            mirror.entries(),
-            mirror.revision(),
-            &removed,
-            news == News::Anew,
-            now,
-        );
-        View {
-            as_of: mirror.as_of(),
-            ..view
-        }
-    }
-
-    fn read(
+    /// The view of these records, which hold all changes up to a revision. Those that were removed since the last view
+    /// are told as they last were. `anew` if the records were read anew, so that nobody knows what lies between.
+    pub(super) fn read(
         &mut self,
         entries: &BTreeMap<Vec<u8>, Entry>,
         revision: i64,
         removed: &[(Vec<u8>, Entry)],
         anew: bool,
-        now: Instant,
+        now: Duration,
     ) -> View {
         if anew {
             // Nobody knows what had a claim, and lost it, while nobody was looking.
@@ -156,7 +149,7 @@ impl Follower {
         }
     }
 
-    fn take_removed(&mut self, removed: &[(Vec<u8>, Entry)], now: Instant) {
+    fn take_removed(&mut self, removed: &[(Vec<u8>, Entry)], now: Duration) {
         for (key, entry) in removed {
             // What was released before is nobody's work.
             if let Some(place) = self.place(key) {
@@ -173,7 +166,7 @@ impl Follower {
     /// Claims on shards that this node does not know are those of nodes with other lists: of those that take part
     /// by these leases, or of one that has left and drains yet.
     fn take_foreign(&mut self, foreign: &[(&Vec<u8>, i64)], leases: BTreeSet<i64>) {
-        let before = std::mem::replace(&mut self.of_nodes, leases);
+        let before = core::mem::replace(&mut self.of_nodes, leases);
         for &(key, lease) in foreign {
             if before.contains(&lease) {
                 self.of_nodes.insert(lease);
@@ -184,7 +177,7 @@ impl Follower {
         }
     }
 
-    fn note_unowned(&mut self, claims: &[Claim], now: Instant) {
+    fn note_unowned(&mut self, claims: &[Claim], now: Duration) {
         for (place, claim) in claims.iter().enumerate() {
             let is_owned = match claim {
                 // By something that no node wrote.
@@ -204,6 +197,14 @@ impl Follower {
         }
     }
 }
+
+/// How long no view is made after one that was begun and is made now.
+pub(super) fn rest_after(begun: Duration, now: Duration) -> Duration {
+    now.saturating_sub(begun) * REST
+}
+
+/// For how many times as long as a view took to be made none is made.
+const REST: u32 = 3;
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::{Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFuture};
 
-use super::Running;
+use super::component::Running;
 use crate::Failure;
 use crate::etcd::membership::Session;
 use crate::machine::Class;

@@ -2,18 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use tokio::time::Instant;
-
-use super::claims::{Claim, View};
+use super::claims::View;
 use super::job::Shard;
+use super::reconcile::Running;
 use crate::shell::lock;
 
 /// A shard that runs.
 #[derive(Clone)]
 pub(super) struct Job {
     pub(super) shard: Shard,
-    pub(super) begun: Instant,
+    pub(super) begun: Duration,
+}
+
+impl Job {
+    /// As it is for what decides.
+    pub(super) fn state(&self) -> Running {
+        Running {
+            claim: self.shard.claim(),
+            begun: self.begun,
+            stopping: self.shard.is_stopping(),
+        }
+    }
 }
 
 /// The shards that run under one lease. Clones are the same ones.
@@ -35,26 +46,17 @@ impl Jobs {
         }
     }
 
-    /// The revision of the claim under which this node has a shard.
-    pub(super) fn own(&self, claim: &Claim) -> Option<i64> {
-        match *claim {
-            Claim::Held {
-                lease, revision, ..
-            } if lease == self.lease => Some(revision),
-            _ => None,
-        }
-    }
-
     /// Ends all work whose claim is not in this view, or is another one.
     pub(super) fn check(&self, view: &View) {
-        let is_own = |(place, job): &(&usize, &Job)| {
-            let claim = view.claims.get(**place);
-            claim.and_then(|claim| self.own(claim)) == Some(job.shard.claim())
-        };
         let lost: Vec<Shard> = {
             let running = lock(&self.running);
-            let others = running.iter().filter(|job| !is_own(job));
-            others.map(|(_, job)| job.shard.clone()).collect()
+            let claims = running
+                .iter()
+                .map(|(&place, job)| (place, job.shard.claim()));
+            let lost = view.lost(self.lease, claims).into_iter();
+            lost.filter_map(|place| running.get(&place))
+                .map(|job| job.shard.clone())
+                .collect()
         };
         // Not under the lock: whoever waits for it is woken.
         lost.iter().for_each(Shard::lose);
@@ -73,16 +75,19 @@ impl Jobs {
         running.get(&place).map(|job| job.shard.clone())
     }
 
-    pub(super) fn runs(&self, place: usize) -> bool {
-        lock(&self.running).contains_key(&place)
-    }
-
     pub(super) fn count(&self) -> usize {
         lock(&self.running).len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.count() == 0
+    }
+
+    /// All that run now, as they are for what decides.
+    pub(super) fn states(&self) -> BTreeMap<usize, Running> {
+        let running = lock(&self.running);
+        let jobs = running.iter();
+        jobs.map(|(&place, job)| (place, job.state())).collect()
     }
 
     /// All that run now, by their places.

@@ -3,13 +3,14 @@
 //! While one version of a service takes the place of another the nodes may have several lists. What a list
 //! is, the record says by which a node takes part. So a shard is planned over all nodes that know it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{self, Write};
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fmt::Write;
 use std::sync::Arc;
 
-use super::Work;
+use crate::etcd::entry::Entry;
 use crate::etcd::hash::named;
-use crate::etcd::mirror::Entry;
 
 /// The shards of a work, as this node was given them. A shard has a *place* in the list, and a *number* that
 /// is the same on all nodes.
@@ -165,7 +166,7 @@ impl List {
 
 /// The lists that nodes have, as far as their records tell.
 pub(super) struct Lists {
-    work: Arc<Work>,
+    own: Arc<List>,
     /// The numbers of lists with names, each with the revision of its record.
     records: BTreeMap<u64, (i64, Arc<[u64]>)>,
     /// The lists that the groups are of.
@@ -174,13 +175,13 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    /// Those that others have besides the list of this work.
-    pub(super) fn new(work: &Arc<Work>) -> Self {
+    /// Those that others have besides this node's own.
+    pub(super) fn new(own: &Arc<List>) -> Self {
         let known = Others::new();
         Self {
-            groups: work.list.groups(&known).into(),
+            groups: own.groups(&known).into(),
             known,
-            work: Arc::clone(work),
+            own: Arc::clone(own),
             records: BTreeMap::new(),
         }
     }
@@ -217,7 +218,7 @@ impl Lists {
         }
         self.records = records;
         if known != self.known {
-            self.groups = self.work.list.groups(&known).into();
+            self.groups = self.own.groups(&known).into();
             self.known = known;
         }
         Arc::clone(&self.groups)

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::Work;
-use super::claims::{Claim, View};
+use super::claims::View;
+use super::component::Work;
 use super::job::Shard;
 use super::jobs::Jobs;
+use crate::etcd::clock::moment_of;
 
 /// Who owns which shard of a work, as this node sees it. From [`Shards::owners`](super::Shards::owners).
 ///
@@ -45,14 +46,17 @@ impl Owners {
     /// question of that time. `None` before the node first takes part. When it gets older than some seconds,
     /// etcd does not answer, or the node is away.
     pub fn as_of(&self) -> Option<Instant> {
-        self.0.as_ref().and_then(|seen| seen.view.as_of)
+        self.0
+            .as_ref()
+            .and_then(|seen| seen.view.as_of)
+            .map(moment_of)
     }
 
     /// All shards of this node's list, in their order, each by its name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Owner<'_>)> {
         self.0.iter().flat_map(|seen| {
             let names = seen.work.list.names().iter().enumerate();
-            names.map(|(place, name)| (&**name, seen.view.owner(place)))
+            names.map(|(place, name)| (&**name, owner(&seen.view, place)))
         })
     }
 
@@ -99,14 +103,12 @@ impl fmt::Debug for Owners {
     }
 }
 
-impl View {
-    fn owner(&self, place: usize) -> Owner<'_> {
-        match &self.claims[place] {
-            Claim::Held { by, .. } if !by.is_empty() => Owner::Node(by),
-            _ => Owner::Nobody {
-                // It is there for all that nobody can run.
-                since: self.unowned[place].unwrap_or_else(Instant::now),
-            },
-        }
+fn owner(view: &View, place: usize) -> Owner<'_> {
+    match view.owner(place) {
+        Ok(id) => Owner::Node(id),
+        Err(since) => Owner::Nobody {
+            // It is there for all that nobody can run.
+            since: since.map_or_else(Instant::now, moment_of),
+        },
     }
 }

@@ -10,7 +10,7 @@
 //! - A claim takes a shard off that list, and one off its member's room. For the shards before it that
 //!   room was never needed; for those after it, it was used up already.
 
-use std::cmp::Reverse;
+use core::cmp::Reverse;
 
 use crate::etcd::hash::{mix, named as seed};
 

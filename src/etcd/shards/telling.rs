@@ -1,19 +1,13 @@
 //! What is told of a work as a whole: how much of it runs here, that nodes have several lists of shards, and
-//! that nobody owns some.
+//! that nobody owns some. Pure: what is new is returned, for the caller to tell.
 
-use std::collections::{BTreeMap, BTreeSet};
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::time::Duration;
 
-use tokio::time::Instant;
-use tracing::Level;
-
-use super::Work;
 use super::claims::View;
-use super::list::Identity;
-use crate::Context;
-use crate::etcd::line::TARGET;
-use crate::shell::log;
+use super::list::{Identity, List};
 
 /// What was told last.
 #[derive(Default)]
@@ -25,79 +19,84 @@ pub(super) struct Telling {
     unowned: bool,
 }
 
+/// What is new.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    /// For status pages.
+    pub(super) note: Option<String>,
+    /// For the log, in this order.
+    pub(super) lines: Vec<Line>,
+    /// When there may be something new without another view.
+    pub(super) again: Option<Duration>,
+}
+
+/// A line for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    Warn(String),
+    Info(String),
+}
+
 impl Telling {
-    /// Tells what is new, and returns when there may be something new without another view. So many shards run
-    /// here.
-    pub(super) fn look(
-        &mut self,
-        ctx: &Context,
-        work: &Work,
-        view: &View,
-        here: usize,
-        now: Instant,
-    ) -> Option<Instant> {
-        self.note(ctx, work, view, here, now);
-        self.tell_lists(work, view);
-        self.tell_unowned(work, view, now)
+    /// Returns what is new. So many shards run here.
+    pub(super) fn look(&mut self, list: &List, view: &View, here: usize, now: Duration) -> Told {
+        let mut told = Told {
+            note: self.note(list, view, here, now),
+            ..Told::default()
+        };
+        self.tell_lists(list, view, &mut told.lines);
+        told.again = self.tell_unowned(list, view, now, &mut told.lines);
+        told
     }
 
-    /// For status pages.
-    fn note(&mut self, ctx: &Context, work: &Work, view: &View, here: usize, now: Instant) {
-        let mut note = format!("runs {here} of {} shards", work.list.len());
+    fn note(&mut self, list: &List, view: &View, here: usize, now: Duration) -> Option<String> {
+        let mut note = format!("runs {here} of {} shards", list.len());
         let count = view.unowned().count();
         if count > 0 {
-            let what = describe(work, view.unowned(), now);
+            let what = describe(list, view.unowned(), now);
             let _ = write!(note, "; {count} have no owner: {what}");
         }
-        if note != self.note {
-            ctx.note(&note);
-            self.note = note;
+        if note == self.note {
+            return None;
         }
+        self.note.clone_from(&note);
+        Some(note)
     }
 
-    fn tell_lists(&mut self, work: &Work, view: &View) {
-        let own = work.list.identity();
+    fn tell_lists(&mut self, list: &List, view: &View, lines: &mut Vec<Line>) {
+        let own = list.identity();
         let others = view.on.iter().filter(|(_, list)| **list != own);
         let others: BTreeMap<Identity, &String> = others.map(|(id, list)| (*list, id)).collect();
         for (list, id) in &others {
-            if self.lists.contains(list) {
-                continue;
+            if !self.lists.contains(list) {
+                lines.push(Line::Warn(differing(id, *list, own)));
             }
-            let text = differing(id, *list, own);
-            let work = work.name.clone();
-            log(
-                Level::WARN,
-                move |at_ms| tracing::warn!(target: TARGET, at_ms, work, "{text}"),
-            );
         }
         if others.is_empty() && !self.lists.is_empty() {
-            let work = work.name.clone();
-            log(Level::INFO, move |at_ms| {
-                tracing::info!(target: TARGET, at_ms, work, "all nodes run this work with the same shards");
-            });
+            let text = "all nodes run this work with the same shards";
+            lines.push(Line::Info(text.to_owned()));
         }
         self.lists = others.into_keys().collect();
     }
 
-    fn tell_unowned(&mut self, work: &Work, view: &View, now: Instant) -> Option<Instant> {
-        let for_long = |since: Instant| now >= since + FOR_LONG;
+    fn tell_unowned(
+        &mut self,
+        list: &List,
+        view: &View,
+        now: Duration,
+        lines: &mut Vec<Line>,
+    ) -> Option<Duration> {
+        let for_long = |since: Duration| now >= since + FOR_LONG;
         let unowned = || view.unowned().filter(|&(_, since)| for_long(since));
         let count = unowned().count();
         if count > 0 && !self.unowned {
-            let of = work.list.len();
-            let what = describe(work, unowned(), now);
-            let work = work.name.clone();
-            log(Level::WARN, move |at_ms| {
-                tracing::warn!(target: TARGET, at_ms, work,
-                    "{count} of {of} shards have no owner, and run nowhere: {what}"
-                );
-            });
+            let (of, what) = (list.len(), describe(list, unowned(), now));
+            lines.push(Line::Warn(format!(
+                "{count} of {of} shards have no owner, and run nowhere: {what}"
+            )));
         }
         if count == 0 && self.unowned {
-            let work = work.name.clone();
-            log(Level::INFO, move |at_ms| {
-                tracing::info!(target: TARGET, at_ms, work, "all shards have an owner again");
-            });
+            lines.push(Line::Info("all shards have an owner again".to_owned()));
         }
         self.unowned = count > 0;
         let later = view.unowned().filter(|&(_, since)| !for_long(since));
@@ -120,15 +119,15 @@ fn differing(id: &str, theirs: Identity, ours: Identity) -> String {
 
 /// Some of them, and for how long nobody has had each.
 fn describe(
-    work: &Work,
-    mut unowned: impl Iterator<Item = (usize, Instant)>,
-    now: Instant,
+    list: &List,
+    mut unowned: impl Iterator<Item = (usize, Duration)>,
+    now: Duration,
 ) -> String {
     let mut text = String::new();
     for (place, since) in unowned.by_ref().take(MOST_NAMES) {
         let separator = if text.is_empty() { "" } else { ", " };
-        let seconds = now.saturating_duration_since(since).as_secs();
-        let name = work.list.name(place);
+        let seconds = now.saturating_sub(since).as_secs();
+        let name = list.name(place);
         let _ = write!(text, "{separator}shard {name} ({seconds} s)");
     }
     let more = unowned.count();

@@ -1,32 +1,32 @@
-//! One incarnation of the work: claims what should be here, runs it, and gives up what should not.
+//! One incarnation of the work: does what is decided of what is seen, and says what came of it.
 
 mod writes;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use etcd_client::Client;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 use tracing::Level;
 
-use super::Work;
-use super::claims::{Claim, REMEMBERED, View};
-use super::follower::Follower;
+use super::claims::View;
+use super::component::Work;
+use super::follower::{Follower, rest_after};
+use super::handover::HandOver;
 use super::job::{Claimed, Outcome, Shard};
 use super::jobs::{Job, Jobs};
 use super::owners::Owners;
-use super::telling::Telling;
-use crate::etcd::cause::Cause;
-use crate::etcd::hash::named;
+use super::reconcile::{Consequence, Ended, Logged, Reconciler, Step, Unwritten, Write};
+use super::telling::{Line, Telling};
+use crate::etcd::backoff::PAUSE;
+use crate::etcd::clock;
 use crate::etcd::home::KEYS;
 use crate::etcd::keys::WorkKeys;
 use crate::etcd::latest::Latest;
-use crate::etcd::line::{PAUSE, TARGET};
+use crate::etcd::line::TARGET;
 use crate::etcd::membership::{Membership, Node, Session, failure};
-use crate::etcd::mirror::{Mirror, News};
-use crate::machine::Class;
+use crate::etcd::mirror::{Mirror, News, warn_of};
 use crate::shell::{log, text_of};
 use crate::{Context, Failure};
 
@@ -37,67 +37,11 @@ pub(super) struct Worker {
     session: Arc<Session>,
     ctx: Context,
     jobs: Jobs,
-    /// Shards whose function failed. In order, as everything here is, so that a run in place is the same
-    /// each time.
-    backoffs: BTreeMap<usize, Backoff>,
-    /// The claims that were given up. A view may be older than that, so such a claim is never worked
-    /// under again, even if the plan turns back.
-    released: BTreeMap<usize, Released>,
-    /// What was claimed and is not yet seen.
-    unseen: Unseen,
-    /// The revision from which on every view shows that this node takes part.
-    taking_part: i64,
-    /// When this node writes down what its list is, if nobody has done so by then.
-    list_due: Option<Instant>,
-    /// Whether etcd did not do what it was last told.
-    failing: bool,
-    /// How many shards are given up at once for the sake of balance.
-    most_moving: usize,
+    reconciler: Reconciler,
     owners: Arc<Latest<Owners>>,
     telling: Telling,
     tell: mpsc::Sender<(usize, Outcome)>,
     ended: mpsc::Receiver<(usize, Outcome)>,
-}
-
-struct Backoff {
-    pause: Duration,
-    until: Instant,
-}
-
-struct Released {
-    /// Of the claim.
-    revision: i64,
-    /// When etcd was last told.
-    told: Instant,
-}
-
-/// Claims are not repeated before they can have been seen: until this revision is, or this moment comes.
-#[derive(Default)]
-struct Unseen {
-    revision: i64,
-    until: Option<Instant>,
-    claims: Vec<usize>,
-}
-
-/// A claim that is to be released: the one of this revision, or whichever this node has.
-type Release = (usize, Option<i64>);
-
-/// What is to be done in etcd, and when to look again.
-#[derive(Default)]
-struct Todo {
-    /// With the revision of the release, if it was released.
-    claim: Vec<(usize, Option<i64>)>,
-    release: Vec<Release>,
-    /// Whether to say that this node takes part, or what its list is.
-    take_part: bool,
-    write_list: bool,
-    again: Option<Instant>,
-}
-
-impl Todo {
-    fn look_again(&mut self, at: Instant) {
-        self.again = Some(self.again.map_or(at, |again| again.min(at)));
-    }
 }
 
 impl Worker {
@@ -106,34 +50,23 @@ impl Worker {
         work: Arc<Work>,
         session: Arc<Session>,
         ctx: Context,
+        most_moving: usize,
     ) -> Self {
         // Each job says once that it has ended, so there is always room.
         let (tell, ended) = mpsc::channel(work.list.len());
+        let (list, lease) = (Arc::clone(&work.list), session.lease.id);
         Self {
             keys: node.prefix.work(&work.name),
+            jobs: Jobs::new(lease),
+            reconciler: Reconciler::new(list, &work.name, &node.id, lease, most_moving),
             node,
             work,
-            jobs: Jobs::new(session.lease.id),
             session,
             ctx,
-            backoffs: BTreeMap::new(),
-            released: BTreeMap::new(),
-            unseen: Unseen::default(),
-            taking_part: 0,
-            list_due: None,
-            failing: false,
-            most_moving: usize::MAX,
             owners: Arc::new(Latest::new(Owners::default())),
             telling: Telling::default(),
             tell,
             ended,
-        }
-    }
-
-    pub(super) fn moving_at_most(self, most_moving: usize) -> Self {
-        Self {
-            most_moving,
-            ..self
         }
     }
 
@@ -146,15 +79,14 @@ impl Worker {
         let at_work = self.node.at_work();
         let ctx = self.ctx.clone();
         match ctx.until_stopping(self.take_part()).await {
-            Some(taking_part) => self.taking_part = taking_part?,
+            Some(taking_part) => self.reconciler.written(&Write::TakePart, taking_part?),
             None => return Ok(()),
         }
         let mut views = self.follow();
         let (mut view, mut registered) = (None, 0);
-        let mut again = None;
         loop {
-            let until = self.session.until();
-            let wake = again.map_or(until, |again: Instant| again.min(until));
+            let until = clock::time_of(self.session.until());
+            let wake = clock::moment_of(self.reconciler.wake_at(until));
             tokio::select! {
                 biased;
                 () = ctx.stopping() => break,
@@ -181,7 +113,7 @@ impl Worker {
             }
             let Some(view) = &view else { continue };
             match ctx.until_stopping(self.act(view, &views)).await {
-                Some(next) => again = next?,
+                Some(acted) => acted?,
                 None => break,
             }
         }
@@ -227,8 +159,9 @@ impl Worker {
         let mut follower = Follower::new(
             self.keys.clone(),
             &self.own_key(),
-            &self.work,
+            &self.work.list,
             Membership::GRACE,
+            clock::now(),
         );
         let (tell, told) = watch::channel(None);
         let jobs = self.jobs.clone();
@@ -250,12 +183,19 @@ impl Worker {
                         news = more;
                     }
                 }
-                let begun = Instant::now();
-                let view = Arc::new(follower.view(&mut mirror, news, begun));
+                let removed = mirror.take_removed();
+                let (entries, revision) = (mirror.entries(), mirror.revision());
+                let (anew, now) = (news == News::Anew, clock::now());
+                let view = View {
+                    as_of: mirror.as_of().map(clock::time_of),
+                    ..follower.read(entries, revision, &removed, anew, now)
+                };
+                warn_of(&mut follower.strange);
+                let view = Arc::new(view);
                 tell.send_replace(Some(Arc::clone(&view)));
                 jobs.check(&view);
                 // Of a hundred thousand shards that takes long, and claims share the thread.
-                let rest = begun.elapsed() * REST;
+                let rest = rest_after(now, clock::now());
                 tokio::select! {
                     biased;
                     () = tell.closed() => return,
@@ -271,7 +211,7 @@ impl Worker {
         told
     }
 
-    /// Does what the view asks for, and tells when to look again even if nothing happens.
+    /// Does what the view asks for.
     ///
     /// # Errors
     ///
@@ -280,154 +220,53 @@ impl Worker {
         &mut self,
         view: &View,
         views: &watch::Receiver<Option<Arc<View>>>,
-    ) -> Result<Option<Instant>, Failure> {
-        let now = Instant::now();
-        let mut todo = self.decide(view, now);
-        let here = self.jobs.count();
-        let later = self.telling.look(&self.ctx, &self.work, view, here, now);
-        if let Some(at) = later {
-            todo.look_again(at);
+    ) -> Result<(), Failure> {
+        let now = clock::now();
+        // Somebody removed the claim, or took it.
+        self.jobs.check(view);
+        let (running, registered) = (self.jobs.states(), self.session.registered_at().is_some());
+        let actions = self.reconciler.reconcile(view, &running, registered, now);
+        for step in actions.steps {
+            self.take(step, now);
         }
+        self.say(view, now);
         // There may be a newer one, which what was begun just now was not looked for in.
         let newest = views.borrow().clone();
         if let Some(newest) = newest {
             self.jobs.check(&newest);
         }
-        if let Some(until) = self.unseen.until {
-            if view.revision < self.unseen.revision && now < until {
-                todo.claim.clear();
-                todo.look_again(until);
-            } else {
-                self.unseen = Unseen::default();
-            }
-        }
-        match self.carry_out(&todo).await {
-            Ok(()) => self.failing = false,
-            Err(cause) if cause.is_refusal() => return Err(failure("claims are refused", &cause)),
-            Err(cause) => {
-                if !std::mem::replace(&mut self.failing, true) {
+        for write in &actions.writes {
+            let Err(cause) = self.write(write).await else {
+                continue;
+            };
+            match self.reconciler.not_written(&cause, clock::now()) {
+                Unwritten::Refused => return Err(failure("claims are refused", &cause)),
+                Unwritten::Again { log: true } => {
                     let (work, fault, why) = (self.work.name.clone(), cause.fault, cause.text);
                     log(Level::WARN, move |at_ms| {
                         tracing::warn!(target: TARGET, at_ms, work, %fault, why, "claims are not settled");
                     });
                 }
-                todo.look_again(Instant::now() + PAUSE);
+                Unwritten::Again { log: false } => {}
             }
+            return Ok(());
         }
-        if let Some(until) = self.unseen.until {
-            todo.look_again(until);
-        }
-        Ok(todo.again)
+        self.reconciler.all_written();
+        Ok(())
     }
 
-    async fn carry_out(&mut self, todo: &Todo) -> Result<(), Cause> {
-        if todo.take_part {
-            self.taking_part = self.try_to_take_part().await?;
-        } else if todo.write_list {
-            self.taking_part = self.commit(self.list_puts()).await?;
-            self.list_due = None;
-        }
-        self.release(&todo.release).await?;
-        self.claim(&todo.claim).await
-    }
-
-    fn decide(&mut self, view: &View, now: Instant) -> Todo {
-        // Somebody removed the claim, or took it.
-        self.jobs.check(view);
-        let running = self.jobs.all();
-        let mut todo = Todo::default();
-        self.decide_records(view, now, &mut todo);
-        let may_claim = self.session.registered_at().is_some();
-        let planned = view.planned(&self.work.name, &self.work.list, &self.node.id, now);
-        let mut may_move = self.may_move(view, &planned, &running);
-        for (place, (claim, planned)) in view.claims.iter().zip(planned).enumerate() {
-            match (self.jobs.own(claim), running.get(&place)) {
-                (own, Some(shard)) if own == Some(shard.claim()) && !planned => {
-                    if may_move > 0 && !shard.is_stopping() {
-                        may_move -= 1;
-                        shard.stop();
-                    }
+    fn take(&self, step: Step, now: Duration) {
+        match step {
+            Step::Stop { place } => {
+                if let Some(shard) = self.jobs.shard(place) {
+                    shard.stop();
                 }
-                (_, Some(_)) => {}
-                (Some(revision), None) if !planned || self.was_released(place, revision) => {
-                    match self.released.get(&place) {
-                        Some(Released { told, .. })
-                            if self.was_released(place, revision) && now < *told + REPEAT =>
-                        {
-                            todo.look_again(*told + REPEAT);
-                        }
-                        _ => todo.release.push((place, Some(revision))),
-                    }
-                }
-                (Some(revision), None) => match self.backoffs.get(&place) {
-                    Some(backoff) if now < backoff.until => todo.look_again(backoff.until),
-                    _ => self.begin(place, revision, now),
-                },
-                (None, _) if !may_claim => {}
-                (None, _) if !planned => match *claim {
-                    // Whose it was may not come for it.
-                    Claim::None { from, ref last } if last.is_some() && now < from + REMEMBERED => {
-                        todo.look_again(from + REMEMBERED);
-                    }
-                    _ => {}
-                },
-                (None, _) => match *claim {
-                    Claim::None { from, .. } if now < from => todo.look_again(from),
-                    Claim::None { .. } => todo.claim.push((place, None)),
-                    Claim::Released { revision } => todo.claim.push((place, Some(revision))),
-                    Claim::Held { .. } => {}
-                },
             }
-        }
-        todo
-    }
-
-    /// Whether what others need to know of this node is to be written again.
-    fn decide_records(&mut self, view: &View, now: Instant, todo: &mut Todo) {
-        if view.revision < self.taking_part {
-            // What was written last is not in it yet.
-            return;
-        }
-        // Somebody removed the key, and the others count on this node no more.
-        todo.take_part = !view.taking_part;
-        if view.list_is_there {
-            self.list_due = None;
-            return;
-        }
-        // Whoever wrote it down has gone. All who have the list see that at one moment, so each waits for a time of
-        // its own.
-        let own = named(&self.node.id, &self.work.name) % LIST_WITHIN.as_millis() as u64;
-        let own = Duration::from_millis(own);
-        let due = *self.list_due.get_or_insert_with(|| now + own);
-        todo.write_list = now >= due;
-        if !todo.write_list {
-            todo.look_again(due);
+            Step::Begin { place, claim } => self.begin(place, claim, now),
         }
     }
 
-    /// How many more shards may be told to move. Those count that stop, and those that have stopped and are not
-    /// claimed by others yet.
-    fn may_move(&self, view: &View, planned: &[bool], running: &BTreeMap<usize, Shard>) -> usize {
-        if self.most_moving == usize::MAX {
-            return usize::MAX;
-        }
-        let is_on_its_way = |(place, claim): &(usize, &Claim)| match running.get(place) {
-            Some(shard) => shard.is_stopping(),
-            None => match claim {
-                Claim::Released { .. } => self.released.contains_key(place),
-                claim => self.jobs.own(claim).is_some() && !planned[*place],
-            },
-        };
-        let moving = view.claims.iter().enumerate().filter(is_on_its_way);
-        self.most_moving.saturating_sub(moving.count())
-    }
-
-    fn was_released(&self, place: usize, revision: i64) -> bool {
-        let released = self.released.get(&place);
-        released.is_some_and(|released| released.revision == revision)
-    }
-
-    fn begin(&mut self, place: usize, revision: i64, begun: Instant) {
+    fn begin(&self, place: usize, revision: i64, begun: Duration) {
         let name = Arc::clone(self.work.list.name(place));
         let token = self.node.generation.token(revision);
         let claim = Claimed { revision, token };
@@ -447,44 +286,62 @@ impl Worker {
         });
     }
 
+    /// Says what is new of the work as a whole.
+    fn say(&mut self, view: &View, now: Duration) {
+        let told = self
+            .telling
+            .look(&self.work.list, view, self.jobs.count(), now);
+        if let Some(note) = &told.note {
+            self.ctx.note(note);
+        }
+        for line in told.lines {
+            let work = self.work.name.clone();
+            match line {
+                Line::Warn(text) => log(
+                    Level::WARN,
+                    move |at_ms| tracing::warn!(target: TARGET, at_ms, work, "{text}"),
+                ),
+                Line::Info(text) => log(
+                    Level::INFO,
+                    move |at_ms| tracing::info!(target: TARGET, at_ms, work, "{text}"),
+                ),
+            }
+        }
+        if let Some(at) = told.again {
+            self.reconciler.look_again(at);
+        }
+    }
+
     /// A job has ended.
     fn job_ended(&mut self, place: usize, outcome: Outcome) {
         let Some(job) = self.jobs.end(place) else {
             return;
         };
-        let Outcome::Ended(ended) = outcome else {
-            return;
+        let (how, failure) = match outcome {
+            Outcome::Lost => (Ended::Lost, None),
+            Outcome::Ended(Ok(())) => (Ended::Returned, None),
+            Outcome::Ended(Err(failure)) => (Ended::Failed(failure.class()), Some(failure)),
         };
-        let (work, shard) = (self.work.name.clone(), job.shard.name().to_owned());
-        if job.shard.is_stopping() {
-            self.backoffs.remove(&place);
-            if let Err(failure) = ended {
-                let text = text_of(&failure);
-                log(Level::WARN, move |at_ms| {
+        let consequence = self.reconciler.ended(place, job.state(), how, clock::now());
+        let Consequence {
+            log: logged,
+            report,
+        } = consequence;
+        let failure =
+            failure.unwrap_or_else(|| Failure::new("it returned before it was told to stop"));
+        if let Some(logged) = logged {
+            let (work, shard) = (self.work.name.clone(), job.shard.name().to_owned());
+            let text = text_of(&failure);
+            log(Level::WARN, move |at_ms| match logged {
+                Logged::FailedWhileItStopped => {
                     tracing::warn!(target: TARGET, at_ms, work, shard, failure = text, "a shard failed while it stopped");
-                });
-                if failure.class() == Class::Fatal {
-                    self.ctx.report(failure);
                 }
-            }
-            return;
+                Logged::Failed { again_in } => {
+                    tracing::warn!(target: TARGET, at_ms, work, shard, failure = text, ?again_in, "a shard failed");
+                }
+            });
         }
-        let last = self.backoffs.get(&place).map(|backoff| backoff.pause);
-        let pause = match last {
-            Some(last) if job.begun.elapsed() < LONGEST_BACKOFF => (2 * last).min(LONGEST_BACKOFF),
-            _ => BACKOFF,
-        };
-        let until = Instant::now() + pause;
-        self.backoffs.insert(place, Backoff { pause, until });
-        let failure = match ended {
-            Ok(()) => Failure::new("it returned before it was told to stop"),
-            Err(failure) => failure,
-        };
-        let text = text_of(&failure);
-        log(Level::WARN, move |at_ms| {
-            tracing::warn!(target: TARGET, at_ms, work, shard, failure = text, again_in = ?pause, "a shard failed");
-        });
-        if failure.class() != Class::Component {
+        if report {
             self.ctx.report(failure);
         }
     }
@@ -497,61 +354,36 @@ impl Worker {
         let ask = |mut client: Client| async move { client.delete(on, None).await };
         // Not for long, because jobs may have stopped meanwhile.
         let left = timeout(LEAVE, self.node.ask(self.session.lease.of(), ask)).await;
-        let mut answering = matches!(left, Ok(Ok(_)));
-        let mut stopped: Vec<Release> = Vec::new();
-        for (place, claim) in view.iter().flat_map(|view| view.claims.iter().enumerate()) {
-            if let Some(revision) = self.jobs.own(claim)
-                && !self.jobs.runs(place)
-            {
-                stopped.push((place, Some(revision)));
-            }
-        }
-        // Nothing was begun under these, if there are any.
-        let unseen = self.unseen.claims.iter();
-        stopped.extend(
-            unseen
-                .filter(|&&place| !self.jobs.runs(place))
-                .map(|&place| (place, None)),
-        );
+        let (unseen, running) = (self.reconciler.unseen(), self.jobs.states());
+        let answering = matches!(left, Ok(Ok(_)));
+        let mut hand_over = HandOver::new(view, self.session.lease.id, unseen, &running, answering);
         loop {
             while let Ok((place, outcome)) = self.ended.try_recv() {
-                stopped.extend(self.stopped(place, outcome));
+                self.stopped(place, outcome, &mut hand_over);
             }
-            if answering {
-                // A shard once in a transaction, and no more.
-                stopped.sort_unstable();
-                stopped.dedup_by_key(|(place, _)| *place);
-                answering = self.release(&stopped).await.is_ok();
+            let release = hand_over.release();
+            if !release.is_empty() {
+                let written = self.write(&Write::Release(release)).await;
+                hand_over.released(written.is_ok());
             }
-            stopped.clear();
             if self.jobs.is_empty() {
                 return;
             }
             if let Some((place, outcome)) = self.ended.recv().await {
-                stopped.extend(self.stopped(place, outcome));
+                self.stopped(place, outcome, &mut hand_over);
             }
         }
     }
 
-    fn stopped(&mut self, place: usize, outcome: Outcome) -> Option<Release> {
-        let revision = self.jobs.shard(place)?.claim();
-        self.job_ended(place, outcome);
-        Some((place, Some(revision)))
+    fn stopped(&mut self, place: usize, outcome: Outcome, hand_over: &mut HandOver) {
+        if let Some(shard) = self.jobs.shard(place) {
+            self.job_ended(place, outcome);
+            hand_over.ended(place, shard.claim());
+        }
     }
 }
 
-/// Before etcd is told again what is not seen.
-const REPEAT: Duration = Duration::from_millis(500);
 /// How many changes go into one view, at most.
 const MOST_IN_ONE_VIEW: usize = 1_000;
-/// For how many times as long as a view took to be made none is made.
-const REST: u32 = 3;
 /// How long etcd may take to note that this node takes no part any more.
 const LEAVE: Duration = Duration::from_millis(300);
-/// How long it takes at most until somebody writes down what a list is.
-const LIST_WITHIN: Duration = Duration::from_millis(500);
-const BACKOFF: Duration = Duration::from_secs(1);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
-
-#[cfg(test)]
-mod tests;

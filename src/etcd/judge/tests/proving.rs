@@ -69,7 +69,7 @@ fn what_was_asked_before_it_is_demanded_proves_nothing() {
         Answer::Read(store(1, 7, 2)),
         Answer::Write,
     ]) {
-        case.judge.answered(0, asked, answer, now);
+        case.answered(0, asked, answer, now);
     }
     assert_eq!(case.next(20_010), None);
     case.all_from(1, 20_020);
@@ -120,7 +120,7 @@ fn while_a_start_depends_on_it_no_layer_may_be_slow_or_silent() {
 fn before_it_was_alive_patience_is_shown_also_where_a_start_depends_on_it() {
     let mut case = Case::new(config(["http://a"]));
     case.judge.prove(true);
-    case.judge.opened(0, Some(1), case.t0);
+    case.opened(0, Some(1), case.t0);
     case.ask(0);
     case.fail(0, Kind::Read, no_leader(), 0, 10);
     assert_eq!(case.next(3_349), None);
@@ -172,7 +172,7 @@ fn what_hangs_after_a_slow_answer_is_not_called_slow() {
     let asked = case.asked(Kind::Write, 20_000);
     case.judge.asked(Kind::Write, asked.at);
     let answered_at = case.at(21_500);
-    case.judge.answered(0, asked, Answer::Write, answered_at);
+    case.answered(0, asked, Answer::Write, answered_at);
     case.read(0, 7, 21_500);
     case.lives(21_500);
     case.judge.asked(Kind::Write, case.at(28_000));
@@ -183,10 +183,10 @@ fn what_hangs_after_a_slow_answer_is_not_called_slow() {
 #[test]
 fn of_two_clusters_nothing_is_evidence_and_nothing_else_is_told() {
     let mut case = Case::new(config(["http://a", "http://b"]));
-    case.judge.opened(0, Some(1), case.t0);
+    case.opened(0, Some(1), case.t0);
     case.all_from(0, 0);
     case.lives(0);
-    case.judge.opened(1, Some(2), case.at(1_400));
+    case.opened(1, Some(2), case.at(1_400));
     let (class, text) = case.fails(1_400);
     assert_eq!(class, "misdirected");
     assert!(
@@ -201,7 +201,7 @@ fn of_two_clusters_nothing_is_evidence_and_nothing_else_is_told() {
         assert_eq!(case.fails(at).0, "misdirected", "at {at}");
     }
     // Nobody answers for the second one any more. What was answered meanwhile is no evidence.
-    case.judge.lost(1, refused(), case.at(60_010));
+    case.lost(1, refused(), case.at(60_010));
     assert_eq!(case.next(60_010), None);
     case.all_from(0, 60_020);
     case.lives(60_020);
@@ -212,10 +212,10 @@ fn of_two_clusters_nothing_is_evidence_and_nothing_else_is_told() {
 fn at_boot_one_of_two_clusters_is_accepted_when_it_was_alone_for_a_whole_window() {
     let mut case = Case::new(config(["http://a", "http://b"]));
     case.judge.set_window(ms(5_000));
-    case.judge.opened(0, Some(2), case.t0);
-    case.judge.opened(1, Some(1), case.t0);
+    case.opened(0, Some(2), case.t0);
+    case.opened(1, Some(1), case.t0);
     assert_eq!(case.fails(0).0, "misdirected");
-    case.judge.lost(0, refused(), case.at(1_000));
+    case.lost(0, refused(), case.at(1_000));
     for at in (2_000..5_000).step_by(1_500) {
         case.all_from(1, at);
         let (class, text) = case.fails(at);
@@ -223,9 +223,9 @@ fn at_boot_one_of_two_clusters_is_accepted_when_it_was_alone_for_a_whole_window(
         assert!(text.contains("have not agreed for 5s yet"), "{text}");
     }
     // The other one was seen again meanwhile.
-    case.judge.opened(0, Some(2), case.at(4_900));
+    case.opened(0, Some(2), case.at(4_900));
     assert_eq!(case.fails(6_400).0, "misdirected");
-    case.judge.lost(0, refused(), case.at(6_500));
+    case.lost(0, refused(), case.at(6_500));
     case.all_from(1, 11_300);
     assert_eq!(case.fails(11_300).0, "misdirected");
     case.all_from(1, 11_400);
@@ -235,11 +235,10 @@ fn at_boot_one_of_two_clusters_is_accepted_when_it_was_alone_for_a_whole_window(
 #[test]
 fn an_endpoint_that_another_client_saw_leading_to_another_cluster_is_told() {
     let mut case = Case::new(config(["http://a"]));
-    let clusters = Arc::clone(&case.judge.config.clusters.0);
-    case.judge.opened(0, Some(1), case.t0);
+    case.opened(0, Some(1), case.t0);
     case.all_from(0, 0);
     case.lives(0);
-    clusters.saw(0, 2, case.at(10));
+    case.clusters.saw(0, 2, case.at(10));
     let (class, text) = case.fails(10);
     assert_eq!(class, "misdirected");
     assert!(
@@ -251,7 +250,7 @@ fn an_endpoint_that_another_client_saw_leading_to_another_cluster_is_told() {
 #[test]
 fn a_cluster_that_is_not_the_expected_one_is_told() {
     let mut case = Case::new(config(["http://a"]).expect_cluster(0x2f));
-    case.judge.opened(0, Some(1), case.t0);
+    case.opened(0, Some(1), case.t0);
     let (class, text) = case.fails(0);
     assert_eq!(class, "misdirected");
     assert!(
@@ -259,7 +258,7 @@ fn a_cluster_that_is_not_the_expected_one_is_told() {
         "{text}"
     );
     let mut case = Case::new(config(["http://a"]).expect_cluster(1));
-    case.judge.opened(0, Some(1), case.t0);
+    case.opened(0, Some(1), case.t0);
     case.all_from(0, 0);
     case.lives(0);
 }
@@ -268,10 +267,10 @@ fn a_cluster_that_is_not_the_expected_one_is_told() {
 fn what_most_members_say_is_the_class_and_a_server_goes_before_silence() {
     let class = |causes: &[Cause]| {
         let urls = ["http://a", "http://b", "http://c"];
-        let config = EtcdConfig::new(&urls[..causes.len()]).expect("valid endpoints");
+        let config = Config::new(&urls[..causes.len()]);
         let mut case = Case::new(config);
         for (index, cause) in causes.iter().enumerate() {
-            case.judge.lost(index, cause.clone(), case.t0);
+            case.lost(index, cause.clone(), case.t0);
         }
         case.fails(0).0
     };
@@ -288,7 +287,7 @@ fn a_broken_connection_is_made_anew_before_anything_is_told() {
     case.judge.asked(Kind::Read, case.at(1_400));
     case.fail(0, Kind::Read, Cause::closed(), 1_400, 1_500);
     assert_eq!(case.next(1_500), None, "it is open still");
-    case.judge.lost(0, refused(), case.at(1_510));
+    case.lost(0, refused(), case.at(1_510));
     assert_eq!(case.fails(1_510).0, "unreachable");
 }
 
@@ -306,4 +305,48 @@ fn each_layer_is_credited_to_who_answered_it() {
         second.starts_with("http://b:2379 (member a): proposal in "),
         "{evidence}"
     );
+}
+
+/// Others forget it otherwise.
+#[test]
+fn what_is_open_is_shown_again_now_and_then() {
+    let mut case = Case::new(config(["http://a", "http://b"]));
+    case.opened(0, Some(1), case.t0);
+    let often = case.config.pace.lately() / 4;
+    let mut shows = |passed| case.judge.shows(case.t0 + passed);
+    assert_eq!(shows(often - ms(1)), []);
+    assert_eq!(shows(often), [(0, 1)]);
+    assert_eq!(shows(often + ms(1)), [], "just now");
+    assert_eq!(shows(2 * often), [(0, 1)]);
+    case.lost(0, refused(), case.at(20_000));
+    assert_eq!(case.judge.shows(case.at(60_000)), []);
+}
+
+/// What is to be told goes before.
+#[test]
+fn nothing_is_shown_while_a_reset_is_to_be_told() {
+    let mut case = Case::alive(config(["http://a"]));
+    case.read(0, 3, 60_000);
+    assert_eq!(case.judge.shows(case.at(60_000)), []);
+    assert_eq!(case.fails(60_000).0, "store_reset");
+    assert_eq!(case.judge.shows(case.at(60_000)), [(0, 1)]);
+}
+
+#[test]
+fn that_another_cluster_is_accepted_is_logged_once() {
+    let mut case = Case::alive(config(["http://a"]));
+    let starts = |case: &mut Case| {
+        case.judge.prove(true);
+        case.judge.prove(false);
+        case.judge.take_notices()
+    };
+    assert_eq!(starts(&mut case), []);
+    assert_eq!(starts(&mut case), []);
+    case.lost(0, refused(), case.at(1_000));
+    case.opened(0, Some(2), case.at(1_000));
+    let asked = case.asked(Kind::Read, 1_000);
+    case.answer(0, asked, store(2, 9, 2), 1_000);
+    let (cluster, before) = (2, 1);
+    assert_eq!(starts(&mut case), [Notice::Accepted { cluster, before }]);
+    assert_eq!(starts(&mut case), []);
 }

@@ -1,32 +1,24 @@
 //! The judge over hours, asked and answered as the probe does it: how much it asks, how soon it tells
 //! of silence, and what it logs.
 
-use std::fmt::Debug;
-use std::sync::Mutex;
-
-use tracing::field::Field;
-use tracing::subscriber::DefaultGuard;
-use tracing::{Event, Subscriber};
-use tracing_subscriber::layer::{Context, SubscriberExt};
-
 use super::*;
 
-type Preset = fn(EtcdConfig) -> EtcdConfig;
+type Preset = fn(Config) -> Config;
 
 const URLS: [&str; 3] = ["http://a", "http://b", "http://c"];
 
 /// What the presets promise: questions a second to all members together, and when a hang is told.
 const PROMISES: [(&str, Preset, f64, u64); 3] = [
     ("default", |config| config, 1.0, 4_750),
-    ("fast", EtcdConfig::fast, 5.5, 1_250),
-    ("gentle", EtcdConfig::gentle, 0.2, 16_000),
+    ("fast", Config::fast, 5.5, 1_250),
+    ("gentle", Config::gentle, 0.2, 16_000),
 ];
 
 #[test]
 fn a_healthy_etcd_is_asked_no_more_than_each_preset_promises() {
     for (name, preset, per_second, _) in PROMISES {
         for size in [1, 3] {
-            let config = preset(EtcdConfig::new(&URLS[..size]).expect("valid endpoints"));
+            let config = preset(Config::new(&URLS[..size]));
             let pace = config.pace;
             let mut run = Run::new(config);
             run.healthy(3_600_000);
@@ -53,7 +45,7 @@ fn a_healthy_etcd_is_asked_no_more_than_each_preset_promises() {
 fn a_hang_is_told_within_what_each_preset_promises() {
     for (name, preset, _, promised) in PROMISES {
         for size in [1, 3] {
-            let config = preset(EtcdConfig::new(&URLS[..size]).expect("valid endpoints"));
+            let config = preset(Config::new(&URLS[..size]));
             let moments = 60_000..60_000 + 2 * config.pace.progress.every.as_millis() as u64;
             let step = 10;
             let mut worst = 0;
@@ -77,7 +69,6 @@ fn a_hang_is_told_within_what_each_preset_promises() {
 
 #[test]
 fn that_the_write_path_is_not_checked_is_logged_once() {
-    let (log, _guard) = Log::start();
     let mut run = Run::new(config(["http://a", "http://b"]));
     let read_only = |_, kind| match kind {
         Kind::Write => denied(),
@@ -94,9 +85,9 @@ fn that_the_write_path_is_not_checked_is_logged_once() {
     assert_eq!(run.until(2_400_000, read_only), None);
     assert!(run.evidence.ends_with(", write path not checked"));
     assert_eq!(
-        log.lines(),
+        run.log(),
         [
-            "WARN http://a:2379: this user may not ask for etcd's alarms (permission denied), so the \
+            "http://a:2379: this user may not ask for etcd's alarms (permission denied), so the \
              write path, the space and corruption are not checked"
         ]
     );
@@ -105,7 +96,6 @@ fn that_the_write_path_is_not_checked_is_logged_once() {
 /// As it is while a cluster of an older version is replaced by one that wants more rights.
 #[test]
 fn where_one_member_refuses_proposals_and_another_takes_them_there_is_nothing_to_log() {
-    let (log, _guard) = Log::start();
     for refuses in [0, 1] {
         let mut run = Run::new(config(["http://a", "http://b"]));
         let told = run.until(600_000, |index, kind| match kind {
@@ -114,21 +104,20 @@ fn where_one_member_refuses_proposals_and_another_takes_them_there_is_nothing_to
         });
         assert_eq!(told, None);
         assert!(run.evidence.contains("proposal in"), "{}", run.evidence);
+        assert_eq!(run.log(), Vec::<String>::new());
     }
-    assert_eq!(log.lines(), Vec::<String>::new());
 }
 
 /// The member that takes them comes and goes.
 #[test]
 fn a_write_path_that_is_checked_now_and_then_is_logged_once_all_the_same() {
-    let (log, _guard) = Log::start();
     let mut run = Run::new(config(["http://a", "http://b"]));
     for round in 0..10 {
         let until = run.at() + 120_000;
         if round % 2 == 1 {
-            run.case.judge.lost(1, refused(), run.now);
+            run.case.lost(1, refused(), run.now);
         } else if round > 0 {
-            run.case.judge.opened(1, Some(1), run.now);
+            run.case.opened(1, Some(1), run.now);
             run.look(1);
         }
         let told = run.until(until, |index, kind| match (index, kind) {
@@ -139,18 +128,19 @@ fn a_write_path_that_is_checked_now_and_then_is_logged_once_all_the_same() {
         let checked = run.evidence.contains("proposal in");
         assert_eq!(checked, round % 2 == 0, "round {round}: {}", run.evidence);
     }
-    assert_eq!(log.lines().len(), 1, "{:#?}", log.lines());
+    let log = run.log();
+    assert_eq!(log.len(), 1, "{log:#?}");
 }
 
 /// A judge, what is under way to its members, and what came of it.
 struct Run {
     case: Case,
-    now: Instant,
-    under_way: Vec<(Instant, usize, Asked)>,
+    now: Duration,
+    under_way: Vec<(Duration, usize, Asked)>,
     asked_last: [usize; 3],
     /// How often each layer was asked, looks included.
     asked: [u32; 3],
-    alive_at: Option<Instant>,
+    alive_at: Option<Duration>,
     longest_gap: Duration,
     evidence: String,
 }
@@ -160,7 +150,7 @@ const LATENCY: Duration = Duration::from_millis(2);
 
 impl Run {
     /// All members are reached.
-    fn new(config: EtcdConfig) -> Self {
+    fn new(config: Config) -> Self {
         let case = Case::new(config);
         let mut run = Self {
             now: case.t0,
@@ -178,9 +168,15 @@ impl Run {
 
     fn open(&mut self) {
         for index in 0..self.case.judge.seats().len() {
-            self.case.judge.opened(index, Some(1), self.now);
+            self.case.opened(index, Some(1), self.now);
             self.look(index);
         }
+    }
+
+    /// What was to be logged since this was asked.
+    fn log(&mut self) -> Vec<String> {
+        let notices = self.case.judge.take_notices().into_iter();
+        notices.map(|notice| notice.to_string()).collect()
     }
 
     /// The time, in milliseconds since the beginning.
@@ -227,16 +223,15 @@ impl Run {
         answer: impl Fn(usize, Kind) -> Option<Result<Answer, Cause>>,
     ) -> Option<(String, u64)> {
         loop {
-            match self.case.judge.next(self.now) {
-                Some(Observation::Failing { class, reason, .. }) => {
-                    let class = class.expect("each failure has a class");
-                    return Some((format!("{class}|{reason}"), self.at()));
+            match self.case.next_now(self.now) {
+                Some(Said::Failing { fault, reason, .. }) => {
+                    return Some((format!("{}|{reason}", fault.as_str()), self.at()));
                 }
-                Some(Observation::Alive { evidence }) => {
+                Some(Said::Alive { evidence }) => {
                     let gap = self.now - self.alive_at.unwrap_or(self.now);
                     self.longest_gap = self.longest_gap.max(gap);
                     self.alive_at = Some(self.now);
-                    self.evidence = evidence.into_owned();
+                    self.evidence = evidence;
                     continue;
                 }
                 None => {}
@@ -249,18 +244,18 @@ impl Run {
                 }
             }
             let answers = self.under_way.iter().map(|(at, ..)| *at);
-            let next = answers.fold(self.case.judge.wake_at(self.now), Instant::min);
+            let next = answers.fold(self.case.judge.wake_at(self.now), Duration::min);
             if next >= self.case.at(until) {
                 self.now = self.case.at(until);
                 return None;
             }
             self.now = next;
-            let arrived = |(at, ..): &(Instant, usize, Asked)| *at <= next;
+            let arrived = |(at, ..): &(Duration, usize, Asked)| *at <= next;
             let (arrived, under_way): (Vec<_>, _) = self.under_way.drain(..).partition(arrived);
             self.under_way = under_way;
             for (_, index, asked) in arrived {
                 match answer(index, asked.kind) {
-                    Some(Ok(answer)) => self.case.judge.answered(index, asked, answer, next),
+                    Some(Ok(answer)) => self.case.answered(index, asked, answer, next),
                     Some(Err(cause)) => self.case.judge.failed(index, asked, cause, next),
                     None => {}
                 }
@@ -280,33 +275,4 @@ fn well(kind: Kind) -> Option<Result<Answer, Cause>> {
 
 fn denied() -> Option<Result<Answer, Cause>> {
     Some(Err(Cause::sure(Fault::Permission, "permission denied")))
-}
-
-/// What is logged: level and message.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
-
-impl Log {
-    /// Logs until the guard is dropped.
-    fn start() -> (Self, DefaultGuard) {
-        let log = Self::default();
-        let subscriber = tracing_subscriber::registry().with(log.clone());
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    fn lines(&self) -> Vec<String> {
-        self.0.lock().expect("no logging panics").clone()
-    }
-}
-
-impl<S: Subscriber> tracing_subscriber::Layer<S> for Log {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut line = event.metadata().level().to_string();
-        event.record(&mut |field: &Field, value: &dyn Debug| {
-            if field.name() == "message" {
-                line += &format!(" {value:?}");
-            }
-        });
-        self.0.lock().expect("no logging panics").push(line);
-    }
 }

@@ -5,9 +5,10 @@ use crate::etcd::keys::Prefix;
 use crate::etcd::shards::claims::REMEMBERED;
 use crate::etcd::shards::list::List;
 
+const BEGUN: Duration = Duration::from_secs(1_000);
 const GRACE: Duration = Duration::from_secs(1);
 
-fn nobody(from: Instant) -> Claim {
+fn nobody(from: Duration) -> Claim {
     Claim::None { from, last: None }
 }
 
@@ -17,7 +18,7 @@ struct Store {
     entries: BTreeMap<Vec<u8>, Entry>,
     removed: Vec<(Vec<u8>, Entry)>,
     revision: i64,
-    now: Instant,
+    now: Duration,
 }
 
 impl Store {
@@ -26,18 +27,14 @@ impl Store {
     }
 
     fn with(list: List) -> Self {
-        let work = Arc::new(Work {
-            name: "w".to_owned(),
-            list,
-            job: Box::new(|_| Box::pin(async { Ok(()) })),
-        });
+        let (list, now) = (Arc::new(list), BEGUN);
         let keys = Prefix::parse("p").expect("valid").work("w");
         Self {
-            follower: Follower::new(keys, "p/work/w/on/a/7", &work, GRACE),
+            follower: Follower::new(keys, "p/work/w/on/a/7", &list, GRACE, now),
             entries: BTreeMap::new(),
             removed: Vec::new(),
             revision: 1,
-            now: Instant::now(),
+            now,
         }
     }
 
@@ -75,7 +72,7 @@ impl Store {
     }
 }
 
-fn planned(view: &View, id: &str, now: Instant) -> Vec<bool> {
+fn planned(view: &View, id: &str, now: Duration) -> Vec<bool> {
     view.planned("w", &List::numbered(2), id, now)
 }
 
@@ -290,7 +287,7 @@ fn lists_with_names_are_known_as_long_as_their_records_are_there() {
     store.put("on/b/8", &other.identity().to_string(), 8);
     let view = store.view();
     assert!(view.list_is_there);
-    let here = |view: &View| view.planned("w", &own, "a", Instant::now());
+    let here = |view: &View| view.planned("w", &own, "a", BEGUN);
     assert_eq!(here(&view), [true, true], "what b has is not known yet");
     store.put_bytes(&key(&other), &other.record().expect("it has names"), 8);
     let view = store.view();

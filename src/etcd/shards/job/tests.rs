@@ -7,14 +7,14 @@ use tokio::time::{Instant, advance, sleep};
 
 use super::*;
 use crate::etcd::membership::Lease;
-use crate::etcd::suspension::{Moment, by_the_system};
+use crate::etcd::suspension::{by_the_system, moment};
 
 const SECOND: Duration = Duration::from_secs(1);
 const LEASE: Lease = Lease { id: 7, cluster: 1 };
 
 fn shard(allowed: Duration) -> (Arc<Session>, Shard) {
     let suspended = by_the_system();
-    let now = Moment::now(&suspended);
+    let now = moment(&suspended);
     let session = Arc::new(Session::new(LEASE, now, suspended));
     session.allow(now, allowed);
     let claim = Claimed {
@@ -45,7 +45,7 @@ async fn work_ends_when_the_lease_does_and_goes_on_when_it_is_renewed() {
     let begun = Instant::now();
     let renewing = async {
         sleep(2 * SECOND).await;
-        session.allow(Moment::now(&by_the_system()), 3 * SECOND + SECOND / 2);
+        session.allow(moment(&by_the_system()), 3 * SECOND + SECOND / 2);
     };
     let (outcome, ()) = tokio::join!(shard.clone().run(working(&done)), renewing);
     assert!(matches!(outcome, Outcome::Lost));

@@ -1,20 +1,10 @@
-#![cfg(feature = "test-util")]
-
-use super::super::list::List;
 use std::sync::Arc;
 
 use super::*;
-use crate::test_util::Detached;
 
-fn work(shards: u32) -> Work {
-    Work {
-        name: "w".to_owned(),
-        list: List::numbered(shards),
-        job: Box::new(|_| Box::pin(async { Ok(()) })),
-    }
-}
+const BEGUN: Duration = Duration::from_secs(1_000);
 
-fn view(on: &[(&str, u32)], unowned: &[(usize, Instant)]) -> View {
+fn view(on: &[(&str, u32)], unowned: &[(usize, Duration)]) -> View {
     let since = |place: usize| {
         unowned
             .iter()
@@ -47,47 +37,72 @@ fn what_other_nodes_have_is_said_in_words() {
     ));
 }
 
-#[tokio::test(start_paused = true)]
-async fn each_list_is_told_once_as_long_as_somebody_has_it() {
-    let (detached, work) = (Detached::new("w"), work(8));
-    let (mut telling, now) = (Telling::default(), Instant::now());
-    let mut told = |on: &[(&str, u32)]| {
-        telling.look(&detached.context(), &work, &view(on, &[]), 0, now);
-        telling.lists.clone()
+#[test]
+fn each_list_is_told_once_as_long_as_somebody_has_it() {
+    let (list, mut telling) = (List::numbered(8), Telling::default());
+    let mut told = |on: &[(&str, u32)]| telling.look(&list, &view(on, &[]), 0, BEGUN).lines;
+    let warned = |id: &str, count| {
+        Line::Warn(differing(
+            id,
+            Identity::Numbered(count),
+            Identity::Numbered(8),
+        ))
     };
-    let lists = |counts: &[u32]| -> BTreeSet<Identity> {
-        counts.iter().copied().map(Identity::Numbered).collect()
-    };
-    assert_eq!(told(&[("a", 8), ("b", 8)]), lists(&[]));
-    assert_eq!(
-        told(&[("a", 8), ("b", 24), ("c", 24), ("d", 9)]),
-        lists(&[9, 24])
-    );
-    assert_eq!(told(&[("a", 8), ("b", 24)]), lists(&[24]));
-    assert_eq!(told(&[("a", 8)]), lists(&[]));
+    assert_eq!(told(&[("a", 8), ("b", 8)]), []);
+    let others = [("a", 8), ("b", 24), ("c", 24), ("d", 9)];
+    // Of several that have it one is named.
+    assert_eq!(told(&others), [warned("d", 9), warned("c", 24)]);
+    assert_eq!(told(&others), []);
+    assert_eq!(told(&[("a", 8), ("b", 24)]), []);
+    let all_well = Line::Info("all nodes run this work with the same shards".to_owned());
+    assert_eq!(told(&[("a", 8)]), [all_well]);
+    assert_eq!(told(&[("a", 8)]), []);
+    assert_eq!(told(&[("a", 8), ("b", 24)]), [warned("b", 24)], "anew");
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_has_no_owner_is_noted_at_once_and_warned_of_later() {
-    let (detached, work) = (Detached::new("w"), work(8));
-    let (mut telling, begun) = (Telling::default(), Instant::now());
-    let unowned: Vec<(usize, Instant)> = (2..7).map(|place| (place, begun)).collect();
-    let mut look = |unowned: &[(usize, Instant)], passed: u64| {
-        let now = begun + Duration::from_secs(passed);
-        let view = view(&[("a", 8)], unowned);
-        let again = telling.look(&detached.context(), &work, &view, 3, now);
-        (telling.note.clone(), telling.unowned, again)
+#[test]
+fn what_has_no_owner_is_noted_at_once_and_warned_of_later() {
+    let (list, mut telling) = (List::numbered(8), Telling::default());
+    let unowned: Vec<(usize, Duration)> = (2..7).map(|place| (place, BEGUN)).collect();
+    let mut look = |unowned: &[(usize, Duration)], millis: u64| {
+        let now = BEGUN + Duration::from_millis(millis);
+        telling.look(&list, &view(&[("a", 8)], unowned), 3, now)
     };
-    let at = Some(begun + FOR_LONG);
+    let which = |seconds: u64| {
+        format!("shard 2 ({seconds} s), shard 3 ({seconds} s), shard 4 ({seconds} s), and 2 more")
+    };
     let note = |seconds: u64| {
-        format!(
-            "runs 3 of 8 shards; 5 have no owner: shard 2 ({seconds} s), shard 3 ({seconds} s), \
-             shard 4 ({seconds} s), and 2 more"
-        )
+        let which = which(seconds);
+        Some(format!("runs 3 of 8 shards; 5 have no owner: {which}"))
     };
-    assert_eq!(look(&unowned, 0), (note(0), false, at));
-    assert_eq!(look(&unowned, 4), (note(4), false, at));
-    assert_eq!(look(&unowned, 5), (note(5), true, None));
-    let all_well = "runs 3 of 8 shards".to_owned();
-    assert_eq!(look(&[], 6), (all_well, false, None));
+    let told = |note, lines, again| Told { note, lines, again };
+    let at = Some(BEGUN + FOR_LONG);
+    assert_eq!(look(&unowned, 0), told(note(0), vec![], at));
+    assert_eq!(look(&unowned, 1), told(None, vec![], at));
+    assert_eq!(look(&unowned, 4_999), told(note(4), vec![], at));
+    let which = which(5);
+    let text = format!("5 of 8 shards have no owner, and run nowhere: {which}");
+    let warned = vec![Line::Warn(text)];
+    assert_eq!(look(&unowned, 5_000), told(note(5), warned, None));
+    assert_eq!(look(&unowned, 5_001), told(None, vec![], None));
+    let note = Some("runs 3 of 8 shards".to_owned());
+    let text = "all shards have an owner again".to_owned();
+    assert_eq!(look(&[], 6_000), told(note, vec![Line::Info(text)], None));
+    assert_eq!(look(&[], 6_001), told(None, vec![], None));
+}
+
+/// One that is new among those that are known for long is warned of with the next that are.
+#[test]
+fn the_next_look_is_when_the_first_of_them_has_no_owner_for_long() {
+    let (list, mut telling) = (List::numbered(8), Telling::default());
+    let second = Duration::from_secs(1);
+    let unowned = [(1, BEGUN + 3 * second), (2, BEGUN), (3, BEGUN + second)];
+    let mut again = |passed| {
+        let told = telling.look(&list, &view(&[], &unowned), 0, BEGUN + passed);
+        told.again.map(|at| at - BEGUN)
+    };
+    assert_eq!(again(second), Some(FOR_LONG));
+    assert_eq!(again(FOR_LONG), Some(FOR_LONG + second));
+    assert_eq!(again(FOR_LONG + second), Some(FOR_LONG + 3 * second));
+    assert_eq!(again(FOR_LONG + 3 * second), None);
 }

@@ -1,10 +1,11 @@
 //! What a worker writes to etcd: that its node takes part, what its list is, claims and releases.
 
 use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn, TxnOp};
-use tokio::time::Instant;
 
-use super::{REPEAT, Release, Released, Unseen, Worker};
+use super::Worker;
 use crate::etcd::cause::Cause;
+use crate::etcd::clock;
+use crate::etcd::shards::reconcile::{Release, Write};
 
 impl Worker {
     pub(super) async fn try_to_take_part(&self) -> Result<i64, Cause> {
@@ -16,7 +17,7 @@ impl Worker {
     }
 
     /// Writes down what this node's list is, unless another node has done so.
-    pub(super) fn list_puts(&self) -> Vec<TxnOp> {
+    fn list_puts(&self) -> Vec<TxnOp> {
         let list = &self.work.list;
         let (Some(name), Some(record)) = (list.identity().record_name(), list.record()) else {
             return Vec::new();
@@ -29,7 +30,7 @@ impl Worker {
     }
 
     /// Returns the revision at which it is in the store.
-    pub(super) async fn commit(&self, operations: Vec<TxnOp>) -> Result<i64, Cause> {
+    async fn commit(&self, operations: Vec<TxnOp>) -> Result<i64, Cause> {
         let txn = Txn::new().and_then(operations);
         let ask = |mut client: Client| async move { client.txn(txn).await };
         let answer = self.node.ask(self.session.lease.of(), ask).await?;
@@ -43,16 +44,21 @@ impl Worker {
         self.keys.on(&self.node.id, self.session.lease.id)
     }
 
-    /// Claims what nobody has. What another one was faster to claim is left to it.
-    pub(super) async fn claim(&mut self, shards: &[(usize, Option<i64>)]) -> Result<(), Cause> {
-        if shards.is_empty() {
-            return Ok(());
-        }
-        self.unseen = Unseen {
-            revision: i64::MAX,
-            until: Some(Instant::now() + REPEAT),
-            claims: shards.iter().map(|&(place, _)| place).collect(),
+    /// Writes it, and says so to what decides.
+    pub(super) async fn write(&mut self, write: &Write) -> Result<(), Cause> {
+        self.reconciler.sending(write, clock::now());
+        let revision = match write {
+            Write::TakePart => self.try_to_take_part().await?,
+            Write::List => self.commit(self.list_puts()).await?,
+            Write::Release(shards) => self.release(shards).await?,
+            Write::Claim(shards) => self.claim(shards).await?,
         };
+        self.reconciler.written(write, revision);
+        Ok(())
+    }
+
+    /// Claims what nobody has. What another one was faster to claim is left to it.
+    async fn claim(&self, shards: &[(usize, Option<i64>)]) -> Result<i64, Cause> {
         let options = || Some(PutOptions::new().with_lease(self.session.lease.id));
         let claims = shards.iter().map(|&(place, released)| {
             let key = self.keys.shard(self.work.list.name(place));
@@ -63,23 +69,12 @@ impl Worker {
             let put = TxnOp::put(key, &*self.node.id, options());
             TxnOp::txn(Txn::new().when([free]).and_then([put]))
         });
-        // If others were faster, nothing of it will ever be seen.
-        self.unseen.revision = self.settle(claims.collect()).await?;
-        Ok(())
+        self.settle(claims.collect()).await
     }
 
     /// Says that these shards have stopped here. Safe to repeat, and safe if it arrives late: it is
     /// about one claim, and not about a later one.
-    pub(super) async fn release(&mut self, shards: &[Release]) -> Result<(), Cause> {
-        if shards.is_empty() {
-            return Ok(());
-        }
-        let told = Instant::now();
-        for &(place, revision) in shards {
-            if let Some(revision) = revision {
-                self.released.insert(place, Released { revision, told });
-            }
-        }
+    async fn release(&self, shards: &[Release]) -> Result<i64, Cause> {
         let lease = self.session.lease.id;
         let releases = shards.iter().map(|&(place, revision)| {
             let key = self.keys.shard(self.work.list.name(place));
@@ -91,9 +86,7 @@ impl Worker {
             let put = TxnOp::put(key, "", Some(PutOptions::new().with_lease(lease)));
             TxnOp::txn(Txn::new().when([own]).and_then([put]))
         });
-        let releases = releases.collect();
-        self.settle(releases).await?;
-        Ok(())
+        self.settle(releases.collect()).await
     }
 
     /// Each by itself, but many in one transaction, and only while this node is a member by its lease.

@@ -1,32 +1,32 @@
 //! The numbers, and which of them cannot work together.
 
-use std::time::Duration;
+use core::time::Duration;
 
-use super::super::error::EtcdConfigError;
+use super::error::EtcdConfigError;
 
 /// How often each layer is asked, and how long an answer is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in super::super) struct Pace {
-    pub(in super::super) progress: Layer,
-    pub(in super::super) read: Layer,
-    pub(in super::super) write: Layer,
-    pub(in super::super) recheck: Duration,
-    pub(in super::super) latency_budget: Duration,
-    pub(in super::super) slow_answers: u32,
-    pub(in super::super) request_timeout: Duration,
-    pub(in super::super) connect_timeout: Duration,
-    pub(in super::super) election_timeout: Duration,
-    pub(in super::super) reconnect: Duration,
-    pub(in super::super) spare_reconnect: Duration,
-    pub(in super::super) refused: Duration,
-    pub(in super::super) keepalive: Duration,
-    pub(in super::super) keepalive_timeout: Duration,
+pub(super) struct Pace {
+    pub(super) progress: Layer,
+    pub(super) read: Layer,
+    pub(super) write: Layer,
+    pub(super) recheck: Duration,
+    pub(super) latency_budget: Duration,
+    pub(super) slow_answers: u32,
+    pub(super) request_timeout: Duration,
+    pub(super) connect_timeout: Duration,
+    pub(super) election_timeout: Duration,
+    pub(super) reconnect: Duration,
+    pub(super) spare_reconnect: Duration,
+    pub(super) refused: Duration,
+    pub(super) keepalive: Duration,
+    pub(super) keepalive_timeout: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in super::super) struct Layer {
-    pub(in super::super) every: Duration,
-    pub(in super::super) patience: Duration,
+pub(super) struct Layer {
+    pub(super) every: Duration,
+    pub(super) patience: Duration,
 }
 
 impl Layer {
@@ -81,7 +81,7 @@ impl Pace {
     };
 
     /// How often it is told, at most, that etcd is alive or still fails.
-    pub(in super::super) fn shortest_every(&self) -> Duration {
+    pub(super) fn shortest_every(&self) -> Duration {
         self.layers()
             .map(|(_, _, layer)| layer.every)
             .into_iter()
@@ -90,9 +90,15 @@ impl Pace {
     }
 
     /// The longest time between two observations.
-    pub(in super::super) fn longest_gap(&self) -> Duration {
+    pub(super) fn longest_gap(&self) -> Duration {
         let patience = self.layers().map(|(_, _, layer)| layer.patience);
         self.shortest_every() + patience.into_iter().max().unwrap_or_default()
+    }
+
+    /// For how long what an endpoint has shown of its cluster is held against the others. A probe shows again what
+    /// it knows more often than that.
+    pub(super) fn lately(&self) -> Duration {
+        LATELY + 2 * self.shortest_every()
     }
 
     pub(super) fn check(&self) -> Result<(), EtcdConfigError> {
@@ -258,3 +264,5 @@ const DEAR: Duration = Duration::from_secs(1);
 const KEEPALIVE_SHORTEST: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(600);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longer than a connection takes to be made again.
+const LATELY: Duration = Duration::from_secs(10);

@@ -1,0 +1,357 @@
+//! What a lease allows, until when, and what an answer about it amounts to. Pure.
+//!
+//! A lease counts from when it was asked for, since etcd may have begun it then; work under it ends a margin before it
+//! can run out. It counts by a clock that runs on while the machine is suspended.
+
+use core::time::Duration;
+
+use crate::etcd::backoff::PAUSE;
+use crate::etcd::belief::Of;
+use crate::etcd::cause::Cause;
+use crate::etcd::hash::named;
+use crate::etcd::moment::Moment;
+
+/// A lease, and who granted it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Lease {
+    pub(in super::super) id: i64,
+    /// The id of the cluster: no other is believed in what is done under the lease.
+    pub(in super::super) cluster: u64,
+}
+
+impl Lease {
+    pub(in super::super) fn of(self) -> Of {
+        Of::Cluster(self.cluster)
+    }
+
+    /// Whether a node that was registered under this lease is not any more, in a state of the store that shows all up
+    /// to `revision`: there the registration is of `owner`.
+    pub(super) fn is_unregistered(
+        self,
+        registered_at: Option<i64>,
+        revision: i64,
+        owner: Option<i64>,
+    ) -> bool {
+        registered_at.is_some_and(|registered| registered <= revision) && owner != Some(self.id)
+    }
+
+    /// Of the registration that a renewal read.
+    pub(super) fn renewal(self, answer: &Confirmation) -> Renewal {
+        let &Confirmation {
+            seen,
+            revision,
+            registered_at,
+            owner,
+            renewed_in,
+            confirmed_in,
+        } = answer;
+        if revision < seen {
+            // The lease may be in the backup, but what was done since is not.
+            return Renewal::Gone(format!(
+                "etcd's revision went back from {seen} to {revision}, so it was wiped, or restored from a backup"
+            ));
+        }
+        if self.is_unregistered(registered_at, revision, owner) {
+            return Renewal::Gone(UNREGISTERED.to_owned());
+        }
+        match renewed_in == confirmed_in {
+            true => Renewal::Confirmed,
+            false => Renewal::Unsure,
+        }
+    }
+}
+
+/// The leases of this process that were not given back yet: the present one, and those of earlier epochs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Leases(Vec<Lease>);
+
+impl Leases {
+    pub(super) fn remember(&mut self, lease: Lease) {
+        // Those that are dropped run out by themselves, at last.
+        if self.0.len() == MOST_LEASES {
+            self.0.remove(0);
+        }
+        self.0.push(lease);
+    }
+
+    pub(super) fn forget(&mut self, lease: Lease) {
+        self.0.retain(|&other| other != lease);
+    }
+
+    /// The oldest other than the present one.
+    pub(super) fn earlier(&self, present: Lease) -> Option<Lease> {
+        self.0.iter().copied().find(|&lease| lease != present)
+    }
+
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = Lease> + use<> {
+        self.0.clone().into_iter().rev()
+    }
+}
+
+/// All times that follow from the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Times {
+    /// Of the lease in etcd.
+    pub(super) lease: Duration,
+    pub(super) margin: Duration,
+    pub(super) renew_every: Duration,
+    pub(super) rejoin_jitter: Duration,
+}
+
+impl Times {
+    /// Of a lease that lives so long.
+    pub(super) fn new(lease: Duration, margin: Duration, rejoin_jitter: Duration) -> Self {
+        Self {
+            lease,
+            margin,
+            renew_every: lease / RENEWALS,
+            rejoin_jitter,
+        }
+    }
+
+    /// How long one question may take, so that another one fits between two renewals.
+    pub(super) fn patience(&self) -> Duration {
+        self.renew_every.mul_f32(0.5).min(LONGEST_PATIENCE)
+    }
+
+    /// What etcd is asked for: whole seconds.
+    pub(super) fn seconds(&self) -> i64 {
+        self.lease.as_secs() as i64
+    }
+
+    /// How long after it was asked for a lease allows work.
+    pub(super) fn allowed(&self) -> Duration {
+        self.lease - self.margin
+    }
+
+    /// How long after a renewal was sent the lease runs out by the clock that stood still while the machine was
+    /// suspended, for so long since.
+    pub(super) fn fence(&self, suspended: Option<Duration>) -> Duration {
+        self.lease.saturating_sub(suspended.unwrap_or_default())
+    }
+
+    /// How often it is looked whether the machine was suspended.
+    pub(super) fn look_every(&self) -> Duration {
+        (self.renew_every / 4).min(LONGEST_UNNOTICED)
+    }
+
+    /// So that a fleet that lost the same etcd does not come back in one instant.
+    pub(super) fn rejoin_pause(&self, id: &str, epoch: u64) -> Duration {
+        let share = (named(id, &epoch.to_string()) >> 32) as u32;
+        self.rejoin_jitter
+            .mul_f64(f64::from(share) / f64::from(u32::MAX))
+    }
+
+    /// Whether a lease lives as long as it was asked for: so many seconds were granted. Other nodes take over `grace`
+    /// after it has run out. Or why not.
+    pub(super) fn check_granted(&self, granted: i64, grace: Duration) -> Result<(), String> {
+        let asked = self.seconds();
+        if granted == asked {
+            return Ok(());
+        }
+        if granted < asked {
+            return Err(format!("etcd grants {granted} s for a lease of {asked} s"));
+        }
+        // Nobody else would work meanwhile, but others would take over later than is promised.
+        let ttl = Duration::from_secs(granted.unsigned_abs()) + grace;
+        Err(format!(
+            "etcd grants no lease of {asked} s, but one of {granted} s (by its election timeout): \
+             give the membership a ttl of {ttl:?}, or etcd a shorter --election-timeout"
+        ))
+    }
+}
+
+/// Until when work is allowed under one lease, as far as is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Allowance {
+    /// Since the lease was asked for, by the clock that runs on.
+    pub(super) until: Duration,
+    /// How long the machine had been suspended when the newest renewal was sent.
+    pub(super) suspended: Duration,
+}
+
+impl Allowance {
+    /// Under a lease that was asked for when it `begun`, work is allowed for this long after `sent`.
+    pub(super) fn after(begun: Moment, sent: Moment, time: Duration) -> Self {
+        Self {
+            until: sent.since(begun) + time,
+            suspended: sent.suspended,
+        }
+    }
+
+    /// With what is known besides: never shorter than it was.
+    #[cfg(test)]
+    fn and(self, other: Self) -> Self {
+        Self {
+            until: self.until.max(other.until),
+            suspended: self.suspended.max(other.suspended),
+        }
+    }
+
+    /// For how long work is allowed yet.
+    pub(super) fn left(self, begun: Moment, now: Moment) -> Duration {
+        self.until.saturating_sub(now.since(begun))
+    }
+
+    /// For how long the machine was suspended since the lease was renewed, if it was.
+    pub(super) fn suspended_for(self, now: Moment) -> Option<Duration> {
+        let renewed = Moment {
+            suspended: self.suspended,
+            ..now
+        };
+        now.suspended_since(renewed)
+    }
+}
+
+/// What is known when a renewal was answered, and a quorum was asked to confirm it after that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Confirmation {
+    /// The highest revision that was seen before the question.
+    pub(super) seen: i64,
+    pub(super) revision: i64,
+    /// From when on the node was registered, if it was.
+    pub(super) registered_at: Option<i64>,
+    /// Whose lease the registration is bound to, if there is one.
+    pub(super) owner: Option<i64>,
+    /// The term of who renewed the lease, and that of who confirmed it.
+    pub(super) renewed_in: u64,
+    pub(super) confirmed_in: u64,
+}
+
+/// What came of one renewal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Renewal {
+    Confirmed,
+    /// In words: how it is known.
+    Gone(String),
+    /// Another leader meanwhile: who knows which of them renewed it.
+    Unsure,
+}
+
+/// When a lease is renewed next, and what is to be said of it.
+pub(super) struct Renewals {
+    every: Duration,
+    at: Duration,
+    /// Whether the last one failed, and that was logged.
+    failing: bool,
+}
+
+/// What follows from a renewal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Renewed {
+    /// The lease counts anew, from when the renewal was sent.
+    Confirmed,
+    Lost(String),
+    /// It is tried again.
+    Again,
+    /// The same, and that it failed is news.
+    Failed(Cause),
+}
+
+impl Renewals {
+    pub(super) fn new(times: &Times, now: Duration) -> Self {
+        Self {
+            every: times.renew_every,
+            at: now + times.renew_every,
+            failing: false,
+        }
+    }
+
+    /// When it is renewed next.
+    pub(super) fn at(&self) -> Duration {
+        self.at
+    }
+
+    /// One that was sent at `sent` is over now.
+    pub(super) fn came(
+        &mut self,
+        renewal: Result<Renewal, Cause>,
+        sent: Duration,
+        now: Duration,
+    ) -> Renewed {
+        match renewal {
+            Ok(Renewal::Confirmed) => {
+                self.at = sent + self.every;
+                self.failing = false;
+                Renewed::Confirmed
+            }
+            Ok(Renewal::Gone(why)) => Renewed::Lost(why),
+            Ok(Renewal::Unsure) => {
+                self.at = now + PAUSE;
+                Renewed::Again
+            }
+            Err(cause) => {
+                self.at = now + PAUSE;
+                match core::mem::replace(&mut self.failing, true) {
+                    true => Renewed::Again,
+                    false => Renewed::Failed(cause),
+                }
+            }
+        }
+    }
+}
+
+/// What suspensions of the machine cost a lease.
+///
+/// What waits for the end of the lease does so by the clock that stood still. So after a suspension it is ended by this,
+/// in time.
+#[derive(Debug, Default)]
+pub(super) struct Suspensions {
+    /// Whether the lease was not renewed since the last one, as far as is known.
+    open: bool,
+}
+
+/// What follows from a suspension.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum AfterSuspension {
+    Lost(String),
+    /// The lease is to be renewed at once. The fence is told that it runs out so long after now.
+    Renew {
+        runs_out_in: Duration,
+    },
+}
+
+impl Suspensions {
+    /// Whether the end of the lease is to be waited for.
+    pub(super) fn end_counts(&self) -> bool {
+        self.open
+    }
+
+    /// The machine was suspended for so long, and so much is left of what the lease allows.
+    pub(super) fn suspended(
+        &mut self,
+        time: Duration,
+        left: Duration,
+        margin: Duration,
+    ) -> AfterSuspension {
+        self.open = true;
+        if left.is_zero() {
+            return AfterSuspension::Lost(format!("the machine was suspended for {time:.1?}"));
+        }
+        AfterSuspension::Renew {
+            runs_out_in: left + margin,
+        }
+    }
+
+    /// The time has come at which the lease would have run out, and so much is left now. Why it is lost, if it is.
+    pub(super) fn end_came(&mut self, left: Duration) -> Option<&'static str> {
+        if left.is_zero() {
+            return Some("it was not renewed in time after the machine was suspended");
+        }
+        // It was renewed meanwhile.
+        self.open = false;
+        None
+    }
+}
+
+pub(super) const UNREGISTERED: &str = "the registration was removed, or is another's";
+pub(super) const UNKNOWN: &str = "etcd does not know it any more";
+/// How long it may be before the fence is told that the machine was suspended.
+const LONGEST_UNNOTICED: Duration = Duration::from_secs(1);
+const LONGEST_PATIENCE: Duration = Duration::from_secs(3);
+const MOST_LEASES: usize = 8;
+/// In the life of one lease. One that is lost, with an election on top, still leaves time to stop.
+const RENEWALS: u32 = 5;
+
+#[cfg(test)]
+mod tests;

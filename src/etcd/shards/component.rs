@@ -1,0 +1,308 @@
+//! The component that users make, and what it is given.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::job::Shard;
+use super::list::List;
+use super::owners::Owners;
+use super::worker::Worker;
+use crate::etcd::error::EtcdConfigError;
+use crate::etcd::keys::check_name;
+use crate::etcd::latest::Latest;
+use crate::etcd::membership::{Membership, Node};
+use crate::{Component, Context, Failure};
+
+/// Spreads a fixed number of shards, or named jobs, over the members: a [`Component`] for a stage after
+/// that of the [`Membership`].
+///
+/// The user writes one async function. It is called for each shard that this node owns, runs until
+/// [told to stop](Shard::stopping), and is called again when the shard comes back.
+///
+/// # Who should, and who may
+///
+/// *Who should* run a shard each node works out by itself, from the same records in etcd: where all have the same
+/// shards no member has more than one above another, and an arrival or a departure moves as few as that allows
+/// (bounded loads over rendezvous hashing).
+///
+/// *Who may* is settled by a claim: a key of the shard's, created only if it is not there, by a member
+/// only, and bound to the member's lease. A node gives a shard up only after the function has returned
+/// (or was dropped); only then may another node claim it. A shard whose claim has vanished, because a
+/// lease ran out or was revoked, is claimed [a second](Membership::GRACE) later.
+///
+/// | the function | what follows |
+/// | --- | --- |
+/// | returns, fails or panics before it is told to stop | that shard alone waits, 1 s at first and 60 s at most, and is tried again here |
+/// | returns a [dependency](Failure::dependency) or [critical](Failure::critical) failure | the same, and it is reported as this component's |
+/// | returns a [fatal](Failure::fatal) failure | the run ends with it |
+/// | goes on when the shard is to move | it keeps the shard until it returns; what goes on past the stop deadline when the whole service stops is aborted |
+/// | goes on when the lease is lost or about to run out, or when the claim is gone | it is dropped at its next await, also while it stops |
+///
+/// # What the fence promises, and what it cannot
+///
+/// The function is not polled any more from a margin before the lease can run out: whatever froze the
+/// process, it goes no further than to its next await. Between two awaits nobody can stop it. So it is
+/// to ask [`Shard::check`] before each unit of work. Beyond any check that is made here are
+///
+/// - a process that is frozen between the check and the deed, and what is begun within the margin and
+///   ends late; likewise a machine that is suspended there, or whose clocks are all stopped (see [`Membership`]);
+/// - tasks and threads that the function starts itself and does not wait for: it is to end them before
+///   it returns, and when it is dropped (from then on [`Shard::check`] tells them that the shard is lost);
+/// - a lease that is revoked by hand, or by etcd itself, while the node cannot notice it within a second;
+/// - nodes that are led to two clusters, each of them to one (see the [module](crate::etcd)).
+///
+/// A store that refuses a stale [`token`](Shard::token) sees these too (but for the last: tokens of two clusters
+/// have nothing to do with each other).
+///
+/// # Several lists
+///
+/// While one version of a service takes the place of another, nodes may have different shards. Each node tells which
+/// list it has, and a shard is planned over all nodes that know it: none rests because another list is there, and
+/// what only nodes know that have left runs nowhere. That nodes differ is a warning, one for each list that others
+/// have. The shares are even among the shards that the same nodes know, and so not over all of them: of two nodes
+/// with 8 shards and one with 24, the last has its own 16 and a third of the rest. Shards are told apart by their
+/// names; those that are numbered have their numbers for names.
+///
+/// # Who owns what
+///
+/// [`owners`](Self::owners) tells who owns which shard, which have no owner, and since when. The log warns of those
+/// that have none for five seconds, and the health endpoints say how many run here.
+///
+/// Anything that no node wrote among the keys of the members and of this work is left alone, with a warning that
+/// names the key. In the place of a claim it keeps the shard from having an owner.
+pub struct Shards {
+    node: Arc<Node>,
+    pub(super) work: Arc<Work>,
+    most_moving: usize,
+    owners: watch::Sender<Owners>,
+}
+
+/// What there is to do.
+pub(super) struct Work {
+    pub(super) name: String,
+    pub(super) list: Arc<List>,
+    job: Box<Job>,
+}
+
+/// How one incarnation of one shard is begun.
+type Job = dyn Fn(Shard) -> Running + Send + Sync;
+/// One incarnation of one shard.
+pub(super) type Running = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
+
+impl Shards {
+    /// So many shards, numbered from 0. The work has a name, so that one membership can have several.
+    ///
+    /// The function is cloned for each call: **what it captures is shared, what it makes is its own.**
+    ///
+    /// # Errors
+    ///
+    /// When there are none, or more than 100,000; when the name cannot be part of a key.
+    pub fn new<F, Fut>(
+        membership: &Membership,
+        work: impl Into<String>,
+        count: u32,
+        job: F,
+    ) -> Result<Self, EtcdConfigError>
+    where
+        F: FnOnce(Shard) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        // Before the names are made.
+        check_count(count as usize)?;
+        Self::build(membership, work.into(), || List::numbered(count), job)
+    }
+
+    /// Named jobs, one shard each. They are numbered in the order of their names.
+    ///
+    /// ```
+    /// # use overwatch::etcd::{EtcdConfigError, Membership, Shard, Shards};
+    /// # fn example(membership: Membership) -> Result<Shards, EtcdConfigError> {
+    /// Shards::named(&membership, "reports", ["daily", "weekly"], |job: Shard| async move {
+    ///     while job.sleep(std::time::Duration::from_secs(60)).await {
+    ///         job.check()?;
+    ///         println!("the {} report", job.name());
+    ///     }
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new); when a name cannot be part of a key, or is given twice.
+    pub fn named<I, F, Fut>(
+        membership: &Membership,
+        work: impl Into<String>,
+        names: I,
+        job: F,
+    ) -> Result<Self, EtcdConfigError>
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+        F: FnOnce(Shard) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        // No more than is allowed are taken.
+        let names: Vec<String> = names
+            .into_iter()
+            .take(MAX_SHARDS + 1)
+            .map(Into::into)
+            .collect();
+        check_count(names.len())?;
+        let mut sorted = BTreeSet::new();
+        for name in names {
+            check_name("shards", &name)?;
+            if sorted.contains(&name) {
+                return Err(bad(
+                    "shards",
+                    format!("{name:?} is given twice: give each job a name of its own"),
+                ));
+            }
+            sorted.insert(name);
+        }
+        Self::build(membership, work.into(), || List::named(&sorted), job)
+    }
+
+    fn build<F, Fut>(
+        membership: &Membership,
+        work: String,
+        list: impl FnOnce() -> List,
+        job: F,
+    ) -> Result<Self, EtcdConfigError>
+    where
+        F: FnOnce(Shard) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        check_name("work", &work)?;
+        let job = move |shard| -> Running { Box::pin((job.clone())(shard)) };
+        Ok(Self {
+            node: Arc::clone(membership.node()),
+            work: Arc::new(Work {
+                name: work,
+                list: Arc::new(list()),
+                job: Box::new(job),
+            }),
+            most_moving: usize::MAX,
+            owners: watch::Sender::default(),
+        })
+    }
+
+    /// How many shards are on their way from this node at once for the sake of balance, when another node comes or
+    /// takes part again: from when they are told to stop until another node has claimed them. By default all that are
+    /// to move are told together.
+    ///
+    /// It delays neither a stop of the service, nor the taking over of what has no owner. A function that does not
+    /// return when it is told to stop holds up those after it.
+    ///
+    /// # Errors
+    ///
+    /// When it is none: then nothing would ever move.
+    pub fn moving_at_most(mut self, shards: u32) -> Result<Self, EtcdConfigError> {
+        if shards == 0 {
+            let problem = "is 0, so that a node which comes never gets a shard: give at least 1";
+            return Err(bad("moving_at_most", problem.to_owned()));
+        }
+        self.most_moving = shards as usize;
+        Ok(self)
+    }
+
+    /// Who owns which shard, as it changes: at most some times a second where there are many. To be taken
+    /// before this is added to a service.
+    ///
+    /// ```
+    /// # use overwatch::etcd::{EtcdConfigError, Membership, Owner, Shard, Shards};
+    /// # fn example(membership: Membership) -> Result<(), EtcdConfigError> {
+    /// # let shards = Shards::new(&membership, "checks", 8, |shard: Shard| async move {
+    /// #     shard.stopping().await;
+    /// #     Ok(())
+    /// # })?;
+    /// let owners = shards.owners();
+    /// let now = owners.borrow().clone(); // so that nothing waits while this is looked at
+    /// for (shard, owner) in &now {
+    ///     match owner {
+    ///         Owner::Node(id) => println!("{shard} is at {id}"),
+    ///         Owner::Nobody { since } => println!("{shard} runs nowhere for {:?}", since.elapsed()),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn owners(&self) -> watch::Receiver<Owners> {
+        self.owners.subscribe()
+    }
+}
+
+impl Work {
+    pub(super) fn begin(&self, shard: Shard) -> Running {
+        (self.job)(shard)
+    }
+}
+
+impl Shards {
+    /// What is set in the one that is returned is published by a task of its own: who looks at what is published
+    /// may do so for long, and until then nothing else can be published.
+    fn publish(&self, ctx: &Context) -> Arc<Latest<Owners>> {
+        let latest = Arc::new(Latest::new(Owners::default()));
+        let (owners, newest, told_to_stop) =
+            (self.owners.clone(), Arc::clone(&latest), ctx.stopping());
+        ctx.spawn(async move {
+            let mut told_to_stop = std::pin::pin!(told_to_stop);
+            let mut version = 0;
+            loop {
+                tokio::select! {
+                    biased;
+                    () = &mut told_to_stop => return Ok(()),
+                    newer = newest.changed(version) => version = newer,
+                }
+                owners.send_replace(newest.get());
+            }
+        });
+        latest
+    }
+}
+
+#[async_trait::async_trait]
+impl Component for Shards {
+    async fn run(&self, ctx: Context) -> Result<(), Failure> {
+        let Some(session) = ctx.until_stopping(self.node.session()).await else {
+            return Ok(());
+        };
+        let (node, work) = (Arc::clone(&self.node), Arc::clone(&self.work));
+        let part = ctx.clone();
+        let latest = self.publish(&ctx);
+        let worker = Worker::new(node, work, session, ctx, self.most_moving).publishing_to(latest);
+        part.as_part_of_run(worker.run()).await
+    }
+}
+
+impl fmt::Debug for Shards {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shards")
+            .field("work", &self.work.name)
+            .field("shards", &self.work.list.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn check_count(count: usize) -> Result<(), EtcdConfigError> {
+    if (1..=MAX_SHARDS).contains(&count) {
+        return Ok(());
+    }
+    let problem = match count {
+        0 => "there are none: give at least one".to_owned(),
+        _ => format!("there are more than {MAX_SHARDS}: put several jobs into one shard"),
+    };
+    Err(bad("shards", problem))
+}
+
+fn bad(knob: &'static str, problem: String) -> EtcdConfigError {
+    EtcdConfigError::BadSetting { knob, problem }
+}
+
+/// Each node plans for all shards whenever anything changes.
+const MAX_SHARDS: usize = 100_000;
