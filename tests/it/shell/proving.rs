@@ -189,7 +189,7 @@ async fn a_check_that_began_before_it_was_asked_for_does_not_open_the_gate() {
             for checks in checks {
                 let checks = checks.lock().unwrap();
                 let done = |begun: &&Instant| **begun + Duration::from_millis(20) <= opened;
-                let last = *checks.iter().filter(done).next_back().expect("checked");
+                let last = *checks.iter().rfind(done).expect("checked");
                 assert!(last >= asked, "{hold_off}: began {:?} before", asked - last);
             }
             // The check that was under way, the pace of calls, and one more: no pause between them.
@@ -217,7 +217,7 @@ async fn a_feed_opens_the_gate_by_what_it_says_afterwards() {
         let (asked, opened) = asked_and_opened(probe, 200).await;
         heart.abort();
         let said = said.lock().unwrap();
-        let last = said.iter().filter(|said| **said <= opened).next_back();
+        let last = said.iter().rfind(|said| **said <= opened);
         assert!(*last.expect("a beat") >= asked);
         assert!(opened - asked <= Duration::from_millis(100));
     }
