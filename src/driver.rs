@@ -23,7 +23,7 @@
 //! | the runtime froze | all else | nothing that runs on it could have been in time |
 //! | an answer of a component: up, ended, gone | timers, and all below | an answer that is there must not lose against its own deadline |
 //! | the last reports of a component | its end | they would be stale afterwards |
-//! | the end of a component, unasked | its last reports, if each of them is milder | a report that trips makes of the end an answer to a stop, whose class nobody asks for |
+//! | the end of a component, unasked | those of its last reports that are left, if each of them is milder | a report that trips makes of the end an answer to a stop, whose class nobody asks for |
 //! | an observation of the present session | the silence that is due, if it is younger than the silence limit and, in Monitoring, was made before that was due | what was seen is no silence; but a clean run has no gap |
 //! | a renewal of the lease | the fence that is due | a lease that was renewed in time is no reason to stop |
 //! | a timer that is due | shutdown, and all below | a deadline is a promise |
@@ -48,14 +48,17 @@
 //!
 //! let plan = Plan::new(Policy::default(), Layout::new(&[1])?)?;
 //! let mut effects = Vec::new();
-//! let mut decider = Decider::live(plan, &mut effects);
+//! let mut decider = Decider::live(plan);
+//! // The first step is the boot.
+//! let boot = decider.next(Duration::ZERO, &mut effects);
+//! assert!(matches!(boot, Decided::Step(step) if step.input().is_none()));
 //! assert!(effects.contains(&Effect::OpenSession { session: 1 }));
 //!
 //! let at = Duration::from_millis(20);
 //! let seen = Observed { session: 1, round: 0, at, seen: Seen::Alive };
 //! assert!(decider.arrive(Arrival::Observed(seen)));
 //! let Decided::Step(step) = decider.next(at, &mut effects) else { unreachable!() };
-//! assert_eq!(step.input, Input::Alive { session: 1, round: 0 });
+//! assert_eq!(step.input(), Some(Input::Alive { session: 1, round: 0 }));
 //! assert!(effects.contains(&Effect::StartStage { stage: 0, epoch: 1 }));
 //! # Ok::<(), overwatch::PolicyError>(())
 //! ```
@@ -68,6 +71,6 @@ pub mod pace;
 mod timers;
 
 pub use arrival::{Arrival, Command, Ended, Observed, Renewed, Reported, Seen, Silence, Source};
-pub use decider::{Carried, Decided, Decider, Decision};
+pub use decider::{Carried, Decided, Decider, Decision, Live};
 pub use dry_run::DryRun;
 pub use order::{Driver, Next, Tell, View};

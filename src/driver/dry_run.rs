@@ -58,8 +58,6 @@ impl DryRun {
         let (service, shown) = (&self.service.driver, &self.shown.driver);
         match source {
             Source::Runtime | Source::Lease | Source::Observation => shown.has_room(source),
-            // Which of the two it is for depends on what is reported.
-            Source::Report => service.has_room(source) && shown.has_room(source),
             _ => service.has_room(source),
         }
     }
@@ -75,8 +73,7 @@ impl DryRun {
             Arrival::Observed(_) | Arrival::Silent(_) | Arrival::Renewed(_) | Arrival::Froze => {
                 shown.arrive(arrival)
             }
-            Arrival::Reported(said) if said.class != Class::Fatal => shown.arrive(arrival),
-            Arrival::Late { .. } => service.arrive(arrival) && shown.arrive(arrival),
+            Arrival::Late { .. } => service.arrive(arrival) & shown.arrive(arrival),
             _ => service.arrive(arrival),
         }
     }
@@ -101,11 +98,7 @@ impl DryRun {
                 self.pending.push_back((Side::Service, assumed(input)));
                 continue;
             }
-            let (first, second) = match self.turn {
-                Side::Service => (Side::Service, Side::Shown),
-                Side::Shown => (Side::Shown, Side::Service),
-            };
-            self.turn = second;
+            let (first, second) = (self.turn, self.turn.other());
             let next = match self.next_of(first, now) {
                 Next::Wait(until) => match self.next_of(second, now) {
                     Next::Wait(other) => {
@@ -116,6 +109,10 @@ impl DryRun {
                 },
                 next => (first, next),
             };
+            // Only what is seen outside changes whose turn it is: how often nothing was there is not.
+            if let (side, Next::Tell(_) | Next::Drop(_)) = next {
+                self.turn = side.other();
+            }
             match next {
                 (Side::Service, Next::Tell(tell)) => self.route(tell),
                 (Side::Shown, Next::Tell(tell)) => self.pending.push_back((Side::Shown, tell)),
@@ -226,6 +223,13 @@ impl DryRun {
 }
 
 impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Service => Self::Shown,
+            Self::Shown => Self::Service,
+        }
+    }
+
     fn carried(self) -> Carried {
         match self {
             Self::Service => Carried::Service,

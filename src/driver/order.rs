@@ -23,8 +23,10 @@ pub struct Driver {
     report: Option<Reported>,
     /// Which of [`FAIR`] was passed over while it waited.
     passed_over: [bool; 4],
-    /// Why it is silent, where that was asked for.
-    silence: Option<Silence>,
+    /// It was found out that the silence which is due is the dependency's.
+    polled: bool,
+    /// The probe was not polled for a while, and is again.
+    thawed: bool,
 }
 
 /// What a component answers.
@@ -35,9 +37,10 @@ enum Answer {
         epoch: u64,
     },
     Ended(Ended),
-    /// The end is told, and its last words are not. Nothing more will come of it but that.
-    Said([Option<Reported>; 4]),
-    /// The end is told, but for that nothing is left of it.
+    /// It was told that the main task has ended, and something of it is still held: only its last words are
+    /// left to be told.
+    WordsLeft([Option<Reported>; 4]),
+    /// It was told that the main task has ended; that it is gone is told after its last words.
     Exited(Ended),
 }
 
@@ -107,7 +110,8 @@ impl Driver {
             observation: None,
             report: None,
             passed_over: [false; 4],
-            silence: None,
+            polled: false,
+            thawed: false,
         }
     }
 
@@ -131,12 +135,12 @@ impl Driver {
     pub fn arrive(&mut self, arrival: Arrival) -> bool {
         match arrival {
             Arrival::Silent(why) => {
-                self.silence = Some(why);
+                self.silent(why);
                 return true;
             }
             Arrival::Late { at, by } => {
                 self.timers.excuse(by, at);
-                self.silence = None;
+                self.polled = false;
                 return true;
             }
             Arrival::Renewed(lease) => {
@@ -164,12 +168,37 @@ impl Driver {
     pub fn carry_out(&mut self, effects: &[Effect], now: Duration) {
         for effect in effects {
             match *effect {
-                Effect::Arm { timer, after } => self.timers.arm(timer, now.saturating_add(after)),
-                Effect::Disarm { timer } => self.timers.disarm(timer),
-                _ => continue,
+                Effect::Arm { timer, after } => {
+                    self.timers.arm(timer, now.saturating_add(after));
+                    self.forget_why(timer);
+                }
+                Effect::Disarm { timer } => {
+                    self.timers.disarm(timer);
+                    self.forget_why(timer);
+                }
+                _ => {}
             }
-            // What was found out belongs to the silence that was due.
-            self.silence = None;
+        }
+    }
+
+    /// What was found out belongs to the silence that was due.
+    fn forget_why(&mut self, timer: Timer) {
+        self.polled &= timer != Timer::Silence;
+    }
+
+    /// Why nothing is seen. What is no silence of the dependency is put off at once, since nobody can be
+    /// asked twice.
+    fn silent(&mut self, why: Silence) {
+        match why {
+            Silence::Polled => self.polled = true,
+            Silence::Frozen => {
+                self.timers.postpone(Timer::Silence, self.silence_limit);
+                self.froze = true;
+            }
+            Silence::Thawed(stuck_for) => {
+                self.timers.postpone(Timer::Silence, stuck_for);
+                self.thawed = true;
+            }
         }
     }
 
@@ -182,13 +211,15 @@ impl Driver {
     pub fn ending(&self) -> Option<(ComponentId, u64)> {
         match self.answer? {
             Answer::Ended(ended) => Some((ended.component, ended.epoch)),
-            Answer::Up { .. } | Answer::Said(_) | Answer::Exited(_) => None,
+            Answer::Up { .. } | Answer::WordsLeft(_) | Answer::Exited(_) => None,
         }
     }
 
     /// What is to be done next.
     pub fn next(&mut self, view: &View, now: Duration) -> Next {
-        if core::mem::take(&mut self.froze) {
+        // A clean run has no gap, whatever it comes from.
+        let has_gap = core::mem::take(&mut self.thawed) && view.phase == Phase::Monitoring;
+        if core::mem::take(&mut self.froze) || has_gap {
             return tell(Input::Frozen, Source::Runtime);
         }
         if let Some(answer) = self.tell_answer(view) {
@@ -248,7 +279,7 @@ impl Driver {
                 }
                 None => Some(gone(&ended)),
             },
-            Answer::Said(mut words) => {
+            Answer::WordsLeft(mut words) => {
                 let said = tell_gravest(&mut words)?;
                 self.answer = said_later(words);
                 Some(said)
@@ -276,37 +307,21 @@ impl Driver {
 
     /// The timer that is due, or what goes before it.
     fn due_timer(&mut self, view: &View, now: Duration) -> Option<Next> {
-        loop {
-            let (due, timer) = self.timers.first().filter(|&(due, _)| due <= now)?;
-            match timer {
-                Timer::Fence if self.lease.is_some() => return self.tell_lease(now),
-                Timer::Silence if self.was_heard(due, view, now) => {
-                    return self.tell_observation(now);
-                }
-                Timer::Silence => match self.silence.take() {
-                    None => {
-                        let since = due.saturating_sub(self.silence_limit);
-                        return Some(Next::WhySilent { since });
-                    }
-                    Some(Silence::Polled) => {}
-                    Some(Silence::Frozen) => {
-                        self.timers.postpone(timer, self.silence_limit);
-                        return Some(tell(Input::Frozen, Source::Runtime));
-                    }
-                    Some(Silence::Thawed(stuck_for)) => {
-                        self.timers.postpone(timer, stuck_for);
-                        // A clean run has no gap, whatever it comes from.
-                        if view.phase == Phase::Monitoring {
-                            return Some(tell(Input::Frozen, Source::Runtime));
-                        }
-                        continue;
-                    }
-                },
-                _ => {}
+        let (due, timer) = self.timers.first().filter(|&(due, _)| due <= now)?;
+        match timer {
+            Timer::Fence if self.lease.is_some() => return self.tell_lease(now),
+            Timer::Silence if self.was_heard(due, view, now) => {
+                return self.tell_observation(now);
             }
-            self.timers.disarm(timer);
-            return Some(tell(Input::Fired(timer), Source::Timer));
+            Timer::Silence if !self.polled => {
+                let since = due.saturating_sub(self.silence_limit);
+                return Some(Next::WhySilent { since });
+            }
+            _ => {}
         }
+        self.timers.disarm(timer);
+        self.forget_why(timer);
+        Some(tell(Input::Fired(timer), Source::Timer))
     }
 
     /// Whether an observation waits that goes before a silence which is due.
@@ -431,7 +446,7 @@ impl Reported {
 /// What is left to be said of a component whose end is told.
 fn said_later(words: [Option<Reported>; 4]) -> Option<Answer> {
     let any = words.iter().any(Option::is_some);
-    any.then_some(Answer::Said(words))
+    any.then_some(Answer::WordsLeft(words))
 }
 
 fn gravest_of(words: &[Option<Reported>; 4]) -> Option<Class> {

@@ -7,7 +7,6 @@
 
 use core::cmp::Reverse;
 use core::time::Duration;
-use std::collections::BTreeMap;
 
 use super::arrival::Reported;
 use crate::machine::Class;
@@ -19,7 +18,7 @@ pub const WITHIN: Duration = Duration::from_millis(10);
 /// Of a stage of up to so many each answer is taken when it comes.
 const A_FEW: usize = 64;
 
-/// For how many answers it is worth to be woken.
+/// For how many answers it is worth waking up.
 ///
 /// Of a crowd that is awaited, one more that is up or gone decides nothing: half of them are waited for,
 /// then half of the rest, down to the last one.
@@ -30,7 +29,7 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// What is worth to be woken for while so many are awaited.
+    /// What is worth waking up for while so many are awaited.
     pub fn wake(&mut self, awaited: usize) -> Wake {
         self.crowd = awaited > A_FEW || (self.crowd && awaited > 0);
         let answers = if self.crowd { awaited.div_ceil(2) } else { 1 };
@@ -39,7 +38,7 @@ impl Answers {
     }
 }
 
-/// What is worth to be woken for.
+/// What is worth waking up for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Wake {
     /// How many answers are to be there before they are taken: at least 1.
@@ -59,25 +58,32 @@ pub trait Coalesce {
 /// came.
 ///
 /// Those of one class, sender and epoch are one entry: there are no more than that, however many are
-/// reported.
+/// reported. For a few there is room from the begin, so that what the first one asks for waits for no
+/// memory.
 #[derive(Clone, Debug)]
 pub struct Reports<P> {
-    waiting: BTreeMap<Place, (Reported, P)>,
-    places: BTreeMap<Sender, u64>,
+    /// The gravest, and of these the oldest, is the last.
+    waiting: Vec<Waiting<P>>,
     /// The number of the next entry.
     next: u64,
     /// When reports may be taken from their senders again.
     again_at: Duration,
 }
 
-type Place = (Reverse<Class>, u64);
-type Sender = (Option<ComponentId>, u64, Class);
+#[derive(Clone, Debug)]
+struct Waiting<P> {
+    said: Reported,
+    with: P,
+    number: u64,
+}
+
+/// For how many reports there is room from the begin.
+const A_FEW_REPORTS: usize = 8;
 
 impl<P> Default for Reports<P> {
     fn default() -> Self {
         Self {
-            waiting: BTreeMap::new(),
-            places: BTreeMap::new(),
+            waiting: Vec::with_capacity(A_FEW_REPORTS),
             next: 0,
             again_at: Duration::ZERO,
         }
@@ -99,28 +105,28 @@ impl<P: Coalesce> Reports<P> {
         self.again_at
     }
 
-    /// Takes in what was taken from the senders now.
+    /// Takes in what was taken from the senders now: one of each class and epoch from each sender.
     pub fn gather(&mut self, reports: impl IntoIterator<Item = (Reported, P)>, now: Duration) {
+        let before = self.waiting.len();
         for (said, with) in reports {
             self.again_at = now.saturating_add(WITHIN);
-            let sender = (said.component, said.epoch, said.class);
-            let number = *self.places.entry(sender).or_insert(self.next);
-            self.next += 1;
-            match self.waiting.get_mut(&(Reverse(said.class), number)) {
-                Some((before, with_before)) => add(before, with_before, said, with),
+            let waiting = self.waiting[..before].iter_mut();
+            match waiting.into_iter().find(|it| it.is_of_sender_of(&said)) {
+                Some(it) => add(&mut it.said, &mut it.with, said, with),
                 None => {
-                    self.waiting
-                        .insert((Reverse(said.class), number), (said, with));
+                    let number = self.next;
+                    self.next += 1;
+                    self.waiting.push(Waiting { said, with, number });
                 }
             }
         }
+        self.waiting
+            .sort_unstable_by_key(|it| (it.said.class, Reverse(it.number)));
     }
 
     /// The gravest that waits.
     pub fn take(&mut self) -> Option<(Reported, P)> {
-        let (_, (said, with)) = self.waiting.pop_first()?;
-        self.places
-            .remove(&(said.component, said.epoch, said.class));
+        let Waiting { said, with, .. } = self.waiting.pop()?;
         Some((said, with))
     }
 
@@ -130,8 +136,13 @@ impl<P: Coalesce> Reports<P> {
         epoch: u64,
         class: Class,
     ) -> Option<(Reported, P)> {
-        let number = self.places.remove(&(Some(component), epoch, class))?;
-        self.waiting.remove(&(Reverse(class), number))
+        let of_it = |it: &Waiting<P>| {
+            let sender = (it.said.component, it.said.epoch, it.said.class);
+            sender == (Some(component), epoch, class)
+        };
+        let place = self.waiting.iter().position(of_it)?;
+        let Waiting { said, with, .. } = self.waiting.remove(place);
+        Some((said, with))
     }
 
     /// What one component reported and nobody was told of yet, by class: what waits here, and what was
@@ -159,6 +170,13 @@ const CLASSES: [Class; 4] = [
     Class::Critical,
     Class::Fatal,
 ];
+
+impl<P> Waiting<P> {
+    fn is_of_sender_of(&self, said: &Reported) -> bool {
+        (self.said.component, self.said.epoch, self.said.class)
+            == (said.component, said.epoch, said.class)
+    }
+}
 
 fn add<P: Coalesce>(before: &mut Reported, with_before: &mut P, said: Reported, with: P) {
     before.count = before.count.saturating_add(said.count);

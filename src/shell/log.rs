@@ -233,9 +233,9 @@ impl Log {
             self.wake(queue);
         } else {
             queue.missed_steps += 1;
+            // Outside of the lock. What it holds of the user's is dropped elsewhere.
             drop(queue);
-            // What it holds is the user's.
-            self.discard(Box::new(recorded));
+            drop(recorded);
         }
     }
 

@@ -14,6 +14,7 @@ use super::told::Told;
 use super::{Failure, Handle, Probe, RunError, leave};
 use crate::driver::Arrival;
 use crate::machine::{Effect, Input, Step, Why};
+use crate::policy::Plan;
 
 /// A service that is ready to be run: built by [`watching`](Overwatch::watching) a dependency.
 ///
@@ -42,6 +43,8 @@ pub(super) type Hook = Box<dyn FnMut(StepRecord<'_>) + Send>;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct StepRecord<'a> {
+    /// The plan of the service.
+    pub plan: &'a Arc<Plan>,
     /// When, from the begin of the run.
     pub at: Duration,
     /// What had arrived since the record before, in order.

@@ -91,6 +91,7 @@ impl Batch {
             stale: self.stale,
         };
         let said = Said {
+            component: self.component,
             first: self.first,
             last: self.last.map(Last::Failure),
         };
@@ -98,8 +99,9 @@ impl Batch {
     }
 }
 
-/// The texts of a batch of reports.
+/// Whose a batch of reports is, and its texts.
 pub(super) struct Said {
+    pub(super) component: Option<ComponentId>,
     pub(super) first: Arc<Told>,
     pub(super) last: Option<Last>,
 }

@@ -261,7 +261,7 @@ impl Supervisor {
             () = wait_until(reports_due) => {}
             () = wait_until(text_due) => {}
             () = wait_until(self.service.as_ref().map(ServiceWatch::look_at)) => {}
-            news = self.inbox.observed(), if room => seen = news,
+            Some(news) = self.inbox.observed(), if room => seen = Some(news),
         }
         self.excuse(asleep_since);
         if let Some(seen) = seen {

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use crate::driver::{Arrival, Decision};
 use crate::machine::Effect;
+use crate::policy::Plan;
 use crate::shell::overwatch::{Arrived, Hook, StepRecord};
 use crate::shell::told::Told;
 
 /// A step, and what had arrived since the one before.
 pub(in crate::shell) struct Recorded {
+    pub(in crate::shell) plan: Arc<Plan>,
     pub(in crate::shell) at: Duration,
     pub(in crate::shell) came: Vec<Came>,
     /// `None` if what had arrived was too old to be told.
@@ -41,6 +43,7 @@ impl Recorded {
         let arrivals: Vec<Arrived> = self.came.into_iter().map(arrived).collect();
         let decision = self.decision;
         hook(StepRecord {
+            plan: &self.plan,
             at: self.at,
             arrivals: &arrivals,
             input: decision.and_then(|decision| decision.input()),

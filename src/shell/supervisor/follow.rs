@@ -1,6 +1,7 @@
 //! What follows from a step: its effects, and what there is to say of it.
 
 use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Supervisor;
@@ -65,7 +66,6 @@ impl Supervisor {
             detail,
             fatal,
             news,
-            ..
         } = self.inbox.held.event(&tell);
         let is_ignored = matches!(step, Step::Ignored(_));
         if matches!(input, Input::LeaseRenewed { .. }) && !is_ignored {
@@ -127,6 +127,7 @@ impl Supervisor {
     pub(super) fn record(&mut self, at: Duration, decision: Option<Decision>, effects: &[Effect]) {
         if self.has_hook {
             self.log.step(Recorded {
+                plan: Arc::clone(&self.shared.plan),
                 at,
                 came: self.inbox.take_came(),
                 decision,

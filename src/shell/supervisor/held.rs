@@ -7,6 +7,7 @@ use super::event::{Detail, Event, RETURNED};
 use crate::driver::{Source, Tell};
 use crate::machine::{Class, How, Input, Timer};
 use crate::shell::Observation;
+use crate::shell::incarnation::Incarnation;
 use crate::shell::reporter::Said;
 use crate::shell::shared::Shared;
 use crate::shell::told::Told;
@@ -14,8 +15,8 @@ use crate::shell::trace::News;
 
 pub(super) struct Held {
     shared: Arc<Shared>,
-    /// How a component failed, and whether it was told to stop by then.
-    pub(super) failure: Option<(Arc<Told>, bool)>,
+    /// How a component failed, and which one.
+    pub(super) failure: Option<(Arc<Told>, Incarnation)>,
     /// By class.
     pub(super) last_words: [Option<Said>; 4],
     pub(super) observation: Option<Observation>,
@@ -90,10 +91,10 @@ impl Held {
         let name = self.shared.name(component);
         let news = failure
             .as_ref()
-            .map(|(told, stopping)| News::ComponentFailed {
+            .map(|(told, incarnation)| News::ComponentFailed {
                 name: Arc::clone(name),
                 told: Arc::clone(told),
-                stopping: *stopping,
+                stopping: incarnation.stage().told().is_some(),
             });
         let fatal = failure.filter(|(told, _)| told.class() == Class::Fatal);
         Event {
@@ -110,19 +111,14 @@ impl Held {
             return (event, None);
         };
         event.detail = Detail::Told(Arc::clone(&said.first));
-        let Input::Report {
-            component,
-            class,
-            count,
-            ..
-        } = tell.input
-        else {
+        let Input::Report { class, count, .. } = tell.input else {
             return (event, Some(said));
         };
         if !tell.is_all {
             return (event, Some(said));
         }
-        let name = component.map(|id| Arc::clone(self.shared.name(id)));
+        // In a dry run the machine is told of nobody in particular.
+        let name = said.component.map(|id| Arc::clone(self.shared.name(id)));
         event.fatal = (class == Class::Fatal).then(|| (name.clone(), Arc::clone(&said.first)));
         event.news = Some(News::Reported {
             name,

@@ -203,14 +203,18 @@ impl Inbox {
             .reports
             .last_words(component, epoch, said.map(Batch::split));
         let Ending { how, failure } = run.map_or(Ending::UNKNOWN, |run| run.take_ending());
-        let stopping = stage.is_some_and(|stage| stage.told().is_some());
-        let mut texts: Vec<Words> = Vec::new();
-        texts.extend(failure.iter().cloned().map(Words::Told));
-        self.held.failure = failure.map(|told| (told, stopping));
+        let texts = if self.came.is_some() {
+            let failure = failure.iter();
+            let said = words.iter().flatten().map(|(_, said)| &said.first);
+            failure.chain(said).cloned().map(Words::Told).collect()
+        } else {
+            Vec::new()
+        };
+        let incarnation = stage.map(|stage| stage.incarnation(component));
+        self.held.failure = failure.zip(incarnation);
         let mut last_words = [None; 4];
         for (place, word) in words.into_iter().enumerate() {
             if let Some((reported, said)) = word {
-                texts.push(Words::Told(Arc::clone(&said.first)));
                 last_words[place] = Some(reported);
                 self.held.last_words[place] = Some(said);
             }

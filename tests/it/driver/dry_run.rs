@@ -269,8 +269,30 @@ fn a_shutdown_ends_the_service_and_not_what_is_shown() {
     assert_eq!(dry_run.phases().1, Phase::Running);
 }
 
+/// A process that was stopped saw nothing of the dependency, and its components had no turn.
 #[test]
-fn what_has_no_room_in_one_of_the_two_waits() {
+fn lateness_excuses_both() {
+    let mut dry_run = DryRun::running(plan(small_policy(), &[1]));
+    dry_run.now += ms(50);
+    let at = dry_run.now;
+    dry_run.arrives(Arrival::Late { at, by: ms(50) });
+    assert_eq!(dry_run.phases(), (Phase::Running, Phase::Running));
+    dry_run.wait(8);
+    assert_eq!(dry_run.phases(), (Phase::Running, Phase::Monitoring));
+
+    let mut dry_run = DryRun::new(plan(small_policy(), &[1]));
+    dry_run.now += ms(50);
+    let at = dry_run.now;
+    dry_run.arrives(Arrival::Late { at, by: ms(50) });
+    assert_eq!(
+        dry_run.phases().0,
+        Phase::Restarting,
+        "it has a moment more"
+    );
+}
+
+#[test]
+fn what_has_no_room_waits() {
     let mut decider = Decider::dry_run(plan(small_policy(), &[1]));
     let report = |class| {
         Arrival::Reported(Reported {

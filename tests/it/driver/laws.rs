@@ -58,7 +58,8 @@ pub(crate) struct Watch {
     command: Option<Input>,
     observation: Option<Observed>,
     report: Option<Reported>,
-    silence: Option<Silence>,
+    polled: bool,
+    thawed: bool,
     /// How many others were told while each of the four waited.
     passed: [u8; 4],
 }
@@ -91,7 +92,8 @@ impl Watch {
             command: None,
             observation: None,
             report: None,
-            silence: None,
+            polled: false,
+            thawed: false,
             passed: [0; 4],
         }
     }
@@ -110,11 +112,16 @@ impl Watch {
     pub(crate) fn carry_out(&mut self, effects: &[Effect], now: Duration) {
         for effect in effects {
             match *effect {
-                Effect::Arm { timer, after } => drop(self.due.insert(timer, now + after)),
-                Effect::Disarm { timer } => drop(self.due.remove(&timer)),
-                _ => continue,
+                Effect::Arm { timer, after } => {
+                    self.due.insert(timer, now + after);
+                    self.polled &= timer != Timer::Silence;
+                }
+                Effect::Disarm { timer } => {
+                    self.due.remove(&timer);
+                    self.polled &= timer != Timer::Silence;
+                }
+                _ => {}
             }
-            self.silence = None;
         }
     }
 
@@ -149,9 +156,17 @@ impl Watch {
             Arrival::Command(command) => self.command = Some(command.input()),
             Arrival::Observed(observed) => self.observation = Some(observed),
             Arrival::Reported(reported) => self.report = Some(reported),
-            Arrival::Silent(why) => self.silence = Some(why),
+            Arrival::Silent(Silence::Polled) => self.polled = true,
+            Arrival::Silent(Silence::Frozen) => {
+                self.froze = true;
+                self.postpone(Timer::Silence, self.limit);
+            }
+            Arrival::Silent(Silence::Thawed(by)) => {
+                self.thawed = true;
+                self.postpone(Timer::Silence, by);
+            }
             Arrival::Late { at, by } => {
-                self.silence = None;
+                self.polled = false;
                 for timer in [Timer::Silence, Timer::HoldOff] {
                     self.postpone(timer, by);
                 }
@@ -171,7 +186,8 @@ impl Watch {
 
     /// Judges what is to be done next.
     pub(crate) fn judge(&mut self, next: Next, view: &View, now: Duration) -> Result<(), Broken> {
-        self.excuse_thawed(view, now);
+        // A clean run has no gap, whatever it comes from.
+        self.froze |= std::mem::take(&mut self.thawed) && view.phase == Phase::Monitoring;
         match next {
             Next::Tell(tell) => self.judge_tell(tell, view, now),
             Next::Drop(source) => {
@@ -189,7 +205,7 @@ impl Watch {
                 let due = self.due.get(&Timer::Silence).copied();
                 let asked = due
                     .is_some_and(|due| due <= now && since == due.saturating_sub(self.limit))
-                    && self.silence.is_none();
+                    && !self.polled;
                 demand(Rule::Silence, asked, || {
                     format!("asks why it is silent since {since:?}, due at {due:?}")
                 })?;
@@ -278,17 +294,6 @@ impl Watch {
         } = tell;
         match (source, input) {
             (Source::Runtime, Input::Frozen) if self.froze => self.froze = false,
-            (Source::Runtime, Input::Frozen) => {
-                self.demand_timer(Timer::Silence, view, now)?;
-                let by = match self.silence.take() {
-                    Some(Silence::Frozen) => self.limit,
-                    Some(Silence::Thawed(by)) if view.phase == Phase::Monitoring => by,
-                    other => {
-                        return demand(Rule::Silence, false, || format!("frozen by {other:?}"));
-                    }
-                };
-                self.postpone(Timer::Silence, by);
-            }
             (Source::Answer, Input::Up { .. }) => {
                 demand(Rule::Order, !self.froze, || "a freeze waits".into())?;
                 demand(Rule::Once, self.up.take() == Some(input) && is_all, || {
@@ -320,11 +325,9 @@ impl Watch {
             (Source::Timer, Input::Fired(timer)) => {
                 self.demand_timer(timer, view, now)?;
                 if timer == Timer::Silence {
-                    demand(
-                        Rule::Silence,
-                        self.silence.take() == Some(Silence::Polled),
-                        || "nobody found out why it is silent".into(),
-                    )?;
+                    demand(Rule::Silence, std::mem::take(&mut self.polled), || {
+                        "nobody found out why it is silent".into()
+                    })?;
                 }
                 self.due.remove(&timer);
             }
@@ -398,19 +401,6 @@ impl Watch {
             _ => return demand(Rule::Once, false, || format!("{tell:?} comes from nowhere")),
         }
         Ok(())
-    }
-
-    /// What the answer of a thaw postpones without a word.
-    fn excuse_thawed(&mut self, view: &View, now: Duration) {
-        if let Some(Silence::Thawed(by)) = self.silence
-            && self.demand_no_answer().is_ok()
-            && view.phase != Phase::Monitoring
-            && self.is_first(Timer::Silence, now)
-            && !self.was_heard(view, now)
-        {
-            self.silence = None;
-            self.postpone(Timer::Silence, by);
-        }
     }
 
     fn is_first(&self, timer: Timer, now: Duration) -> bool {

@@ -64,6 +64,8 @@ pub(crate) enum Defect {
     ReplacesWhatWaits,
     SilenceUnexplained,
     ExplanationOutlivesTheSilence,
+    ExplanationIsForgotten,
+    ThawIsForgotten,
     FreezePostponesNothing,
     ThawVoidsAlways,
     ThawNeverVoids,
@@ -87,7 +89,8 @@ pub(crate) struct Reference {
     waiting: Vec<Arrival>,
     /// Of the end that waits it was told that the main task has ended.
     exited: bool,
-    silence: Option<Silence>,
+    polled: bool,
+    thawed: bool,
     /// Which of the four was passed over.
     passed: Vec<Source>,
 }
@@ -107,7 +110,8 @@ impl Reference {
             timers: Vec::new(),
             waiting: Vec::new(),
             exited: false,
-            silence: None,
+            polled: false,
+            thawed: false,
             passed: Vec::new(),
         }
     }
@@ -311,30 +315,11 @@ impl Reference {
             {
                 return self.observation(now);
             }
-            let why = self.silence.take();
-            match why {
-                None if self.has(Defect::SilenceUnexplained) => {}
-                None => {
-                    let since = due.saturating_sub(self.limit);
-                    return Some(Next::WhySilent { since });
-                }
-                Some(Silence::Polled) => {}
-                Some(Silence::Frozen) => {
-                    if !self.has(Defect::FreezePostponesNothing) {
-                        self.postpone(Timer::Silence, self.limit);
-                    }
-                    return Some(whole(Input::Frozen, Source::Runtime));
-                }
-                Some(Silence::Thawed(by)) => {
-                    self.postpone(Timer::Silence, by);
-                    let voids =
-                        view.phase == Phase::Monitoring && !self.has(Defect::ThawNeverVoids);
-                    if voids || self.has(Defect::ThawVoidsAlways) {
-                        return Some(whole(Input::Frozen, Source::Runtime));
-                    }
-                    return self.timer(view, now);
-                }
+            if !self.polled && !self.has(Defect::SilenceUnexplained) {
+                let since = due.saturating_sub(self.limit);
+                return Some(Next::WhySilent { since });
             }
+            self.polled = false;
         }
         if !self.has(Defect::TimerFiresTwice) {
             self.disarm(timer);
@@ -453,7 +438,21 @@ impl Reference {
 impl Drive for Reference {
     fn arrive(&mut self, arrival: Arrival) -> bool {
         match arrival {
-            Arrival::Silent(why) => self.silence = Some(why),
+            Arrival::Silent(Silence::Polled) => self.polled = true,
+            Arrival::Silent(Silence::Frozen) => {
+                if !self.has(Defect::FreezePostponesNothing) {
+                    self.postpone(Timer::Silence, self.limit);
+                }
+                if self.find(Source::Runtime).is_none() {
+                    self.add(Arrival::Froze);
+                }
+            }
+            Arrival::Silent(Silence::Thawed(by)) => {
+                if !self.has(Defect::ThawIsForgotten) {
+                    self.postpone(Timer::Silence, by);
+                }
+                self.thawed = true;
+            }
             Arrival::Late { at, by } => {
                 if !self.has(Defect::LatenessIsSilence) {
                     self.postpone(Timer::Silence, by);
@@ -469,7 +468,7 @@ impl Drive for Reference {
                         *due = (*due).max(at + moment);
                     }
                 }
-                self.silence = None;
+                self.polled = false;
             }
             Arrival::Renewed(_) => {
                 if let Some(before) = self.find(Source::Lease) {
@@ -502,13 +501,32 @@ impl Drive for Reference {
                 Effect::Disarm { timer } => self.disarm(timer),
                 _ => continue,
             }
-            if !self.has(Defect::ExplanationOutlivesTheSilence) {
-                self.silence = None;
-            }
+            let of_silence = matches!(
+                effect,
+                Effect::Arm {
+                    timer: Timer::Silence,
+                    ..
+                } | Effect::Disarm {
+                    timer: Timer::Silence
+                }
+            );
+            let forgets = match self.defect {
+                Some(Defect::ExplanationOutlivesTheSilence) => false,
+                Some(Defect::ExplanationIsForgotten) => true,
+                _ => of_silence,
+            };
+            self.polled &= !forgets;
         }
     }
 
     fn next(&mut self, view: &View, now: Duration) -> Next {
+        if std::mem::take(&mut self.thawed) {
+            let voids = view.phase == Phase::Monitoring && !self.has(Defect::ThawNeverVoids);
+            let has_gap = voids || self.has(Defect::ThawVoidsAlways);
+            if has_gap && self.find(Source::Runtime).is_none() {
+                self.add(Arrival::Froze);
+            }
+        }
         let next = match self.defect {
             Some(Defect::FreezeAfterAnswers) => self.answer(view).or_else(|| self.freeze()),
             Some(Defect::TimersBeforeAnswers) => {

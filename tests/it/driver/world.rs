@@ -144,7 +144,9 @@ pub(crate) fn visit<D: Drive>(driver: D, world: &World) -> Result<Visited, (Brok
             let over = match made {
                 Move::Tick => at.now >= ms(world.ticks),
                 Move::Next => at.rests,
-                Move::Late(_) => at.watch.last_due() > Some(at.now + LIMIT),
+                Move::Late(_) | Move::Arrives(Arrival::Silent(_)) => {
+                    at.watch.last_due() > Some(at.now + LIMIT)
+                }
                 _ => false,
             };
             if over {
@@ -295,6 +297,13 @@ pub(crate) fn silence() -> World {
         Move::Arms(Timer::Silence, LIMIT),
         Move::Disarms(Timer::Silence),
         Move::Late(ms(1)),
+        // What others do meanwhile.
+        Move::Arms(Timer::Decay, ms(1)),
+        Move::Disarms(Timer::Decay),
+        Move::Arrives(Arrival::Up {
+            component: ID,
+            epoch: 1,
+        }),
     ]);
     World {
         name: "silence",
