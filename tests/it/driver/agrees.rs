@@ -1,7 +1,7 @@
 //! The driver and its reference do the same, whatever happens.
 
 use overwatch::driver::{Arrival, Command, Driver, Observed, Seen, Silence, View};
-use overwatch::machine::{Class, How, Phase, Timer};
+use overwatch::machine::{Class, Effect, How, Phase, Timer};
 use overwatch::policy::ComponentId;
 use proptest::prelude::*;
 
@@ -109,6 +109,10 @@ fn it_says_what_it_holds() {
         Arrival::Silent(Silence::Polled).source(),
         Source::Observation
     );
+    let (timer, after) = (Timer::Stage, ms(5));
+    assert_eq!(driver.due(timer), None);
+    driver.carry_out(&[Effect::Arm { timer, after }], ms(2));
+    assert_eq!(driver.due(timer), Some(ms(7)));
     let late = Arrival::Late {
         at: ms(0),
         by: ms(1),

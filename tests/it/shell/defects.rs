@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use overwatch::machine::Phase;
-use overwatch::{Context, Failure, Observation, Overwatch, Policy, Probe};
+use overwatch::{Context, Failure, Observation, Policy, Probe};
 
 use super::support::{Notes, Running, alive_tasks, bounded, policy, start, tuning, worker};
 
@@ -81,7 +81,7 @@ impl<P: Probe> Probe for Counting<P> {
 async fn d03_there_is_one_probe_however_many_outages() {
     let dependency = overwatch::test_util::Dependency::new();
     let crowd = Crowd::default();
-    let service = Overwatch::watching(Counting(dependency.probe(), crowd.clone()))
+    let service = crate::shell::replay::watching(Counting(dependency.probe(), crowd.clone()))
         .component("a", worker(&Notes::default(), "a"))
         .policy(steady())
         .build()
@@ -301,7 +301,7 @@ async fn d11_status_is_consistent_from_any_thread() {
         .build()
         .unwrap();
     let dependency = overwatch::test_util::Dependency::observed_every(ms(1));
-    let service = Overwatch::watching(dependency.probe())
+    let service = crate::shell::replay::watching(dependency.probe())
         .component("a", worker(&Notes::default(), "a"))
         .policy(policy)
         .build()

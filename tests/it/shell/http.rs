@@ -12,7 +12,7 @@ use axum::http::{Request, StatusCode};
 use overwatch::http::router;
 use overwatch::machine::{Effect, Phase};
 use overwatch::test_util::Dependency;
-use overwatch::{Observation, Overwatch, Status};
+use overwatch::{Observation, Status};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tower::ServiceExt;
@@ -205,7 +205,7 @@ async fn status_check_tells_what_is_so_now() {
 async fn status_check_is_503_amid_the_step_that_trips() {
     let app: Arc<OnceLock<Router>> = Arc::default();
     let amid = Arc::new(Mutex::new(None));
-    let service = Overwatch::watching(Dependency::new().probe())
+    let service = crate::shell::replay::watching(Dependency::new().probe())
         .component("a", worker(&Notes::default(), "a"))
         .on_step({
             let (app, amid) = (Arc::clone(&app), Arc::clone(&amid));
@@ -239,7 +239,7 @@ async fn status_check_is_503_amid_the_step_that_trips() {
 #[tokio::test(start_paused = true)]
 async fn before_the_run_nothing_is_ready_or_alive() {
     let (_, probe) = overwatch::feed();
-    let service = Overwatch::watching(probe)
+    let service = crate::shell::replay::watching(probe)
         .task("a", |_| async { Ok(()) })
         .build()
         .unwrap();

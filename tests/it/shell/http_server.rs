@@ -22,7 +22,7 @@ const ANY_PORT: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
 
 /// A service that is not run.
 fn idle() -> Overwatch {
-    Overwatch::watching(Dependency::new().probe())
+    crate::shell::replay::watching(Dependency::new().probe())
         .component("a", worker(&Notes::default(), "a"))
         .build()
         .unwrap()
@@ -134,7 +134,7 @@ fn it_answers_while_the_runtime_is_blocked_and_after_the_end() {
     let (release, released) = mpsc::channel::<()>();
     let released = std::sync::Mutex::new(released);
     let blocking = std::sync::Arc::new((blocked, released));
-    let service = Overwatch::watching(dependency.probe())
+    let service = crate::shell::replay::watching(dependency.probe())
         .policy(policy)
         .task("blocks", move |ctx| {
             let blocking = std::sync::Arc::clone(&blocking);

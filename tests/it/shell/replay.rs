@@ -6,8 +6,7 @@ use std::time::Duration;
 use overwatch::driver::{Arrival, Decided, Decider};
 use overwatch::law::Monitor;
 use overwatch::machine::Effect;
-use overwatch::policy::Plan;
-use overwatch::{Arrived, StepRecord};
+use overwatch::{Arrived, Builder, Overwatch, Probe, StepRecord};
 
 use crate::driver::whole::Whole;
 
@@ -35,34 +34,48 @@ impl Again {
     }
 }
 
+/// Begins to build a service whose every step is taken again from what arrived.
+pub(crate) fn watching(probe: impl Probe) -> Builder {
+    Overwatch::watching(probe).on_step(replayed(|_| ()))
+}
+
+/// A hook that takes each step again from what arrived, and panics where that gives another one.
+pub(crate) fn replayed(
+    mut each: impl FnMut(StepRecord<'_>) + Send + 'static,
+) -> impl FnMut(StepRecord<'_>) + Send + 'static {
+    let mut replay = Replay::default();
+    move |record| {
+        if let Err(why) = replay.read(&record) {
+            panic!("{why}");
+        }
+        each(record);
+    }
+}
+
 /// Reads along, and takes each step again.
+#[derive(Default)]
 pub(crate) struct Replay {
-    plan: Arc<Plan>,
     /// Known from the second record on: in a dry run that is the boot of what is shown.
     decider: Option<Again>,
     /// When it booted, what had arrived by then, and what was asked for first.
     first: Option<(Duration, Vec<Arrived>, Vec<Effect>)>,
     effects: Vec<Effect>,
-    /// Judges what a dry run shows.
-    shown: Monitor,
+    /// Judges what a dry run shows, which obeys the same laws.
+    shown: Option<Monitor>,
+    /// Steps were missed, or the run was dropped amid one: nothing can be taken again.
+    is_over: bool,
 }
 
 impl Replay {
-    /// `shown` judges what a dry run shows, which obeys the same laws.
-    pub(crate) fn new(plan: Plan, shown: Monitor) -> Self {
-        Self {
-            plan: Arc::new(plan),
-            decider: None,
-            first: None,
-            effects: Vec::new(),
-            shown,
-        }
-    }
-
     /// # Errors
     ///
     /// Where the step is another one this time.
     pub(crate) fn read(&mut self, record: &StepRecord<'_>) -> Result<(), String> {
+        self.is_over |= record.missed > 0;
+        if self.is_over {
+            return Ok(());
+        }
+        let plan = Arc::clone(record.plan);
         let Some((booted_at, arrivals, boot_effects)) = &self.first else {
             let arrivals = record.arrivals.to_vec();
             self.first = Some((record.at, arrivals, record.effects.to_vec()));
@@ -70,10 +83,9 @@ impl Replay {
             return Ok(());
         };
         if self.decider.is_none() {
-            let plan = Arc::clone(&self.plan);
             let mut decider = match record.is_boot {
-                true => Again::DryRun(Decider::dry_run(plan)),
-                false => Again::Live(Box::new(Whole::new(plan))),
+                true => Again::DryRun(Decider::dry_run(Arc::clone(&plan))),
+                false => Again::Live(Box::new(Whole::new(Arc::clone(&plan)))),
             };
             for arrived in arrivals {
                 assert_eq!(decider.arrive(arrived.arrival), Ok(true), "{arrived:?}");
@@ -103,9 +115,10 @@ impl Replay {
             return Err(format!("replayed {:?}, not {record:?}", self.effects));
         }
         if record.observe_only {
+            let shown = self.shown.get_or_insert_with(|| Monitor::new(plan, None));
             let judged = match &record.input {
-                Some(input) => self.shown.step(Duration::ZERO, input, record.effects),
-                None => self.shown.boot(record.effects),
+                Some(input) => shown.step(Duration::ZERO, input, record.effects),
+                None => shown.boot(record.effects),
             };
             judged.map_err(|violation| format!("shown: {violation}"))?;
         }

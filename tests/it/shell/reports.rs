@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use overwatch::machine::{Class, Input};
 use overwatch::test_util::{Dependency, Detached};
-use overwatch::{Component, Context, Failure, Overwatch, task};
+use overwatch::{Component, Context, Failure, task};
 use tokio::time::Instant;
 
 use super::support::{bounded, policy, start, worker};
@@ -142,7 +142,7 @@ async fn what_brings_a_trip_nearer_does_not_wait_with_what_came_before() {
 async fn a_storm_of_what_is_fatal_is_coalesced_while_all_stop() {
     let steps = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&steps);
-    let service = Overwatch::watching(Dependency::new().probe())
+    let service = crate::shell::replay::watching(Dependency::new().probe())
         .task("slow", |ctx: Context| async move {
             ctx.ready();
             ctx.stopping().await;
@@ -150,11 +150,11 @@ async fn a_storm_of_what_is_fatal_is_coalesced_while_all_stop() {
             Ok(())
         })
         .observe_only()
-        .on_step(move |step| {
+        .on_step(crate::shell::replay::replayed(move |step| {
             if let Some(Input::Report { .. }) = step.input {
                 counted.fetch_add(1, Ordering::Relaxed);
             }
-        })
+        }))
         .build()
         .unwrap();
     let handle = service.handle();

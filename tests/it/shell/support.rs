@@ -66,19 +66,19 @@ pub(crate) fn judged(builder: Builder, policy: Policy, stages: &[usize]) -> (Bui
 }
 
 pub(crate) fn judged_by(builder: Builder, plan: Plan) -> (Builder, Judged) {
-    let monitor = Monitor::new(plan.clone(), Some(GRANULARITY));
-    read_along(builder, plan, monitor)
+    let monitor = Monitor::new(plan, Some(GRANULARITY));
+    read_along(builder, monitor)
 }
 
 /// The same in real time, in which a timer may be late on a busy machine.
 pub(crate) fn judged_in_real_time(builder: Builder, plan: Plan) -> (Builder, Judged) {
-    let monitor = Monitor::new(plan.clone(), None);
-    read_along(builder, plan, monitor)
+    let monitor = Monitor::new(plan, None);
+    read_along(builder, monitor)
 }
 
 /// The monitor judges each step, and all are taken again from what arrived.
-fn read_along(builder: Builder, plan: Plan, mut monitor: Monitor) -> (Builder, Judged) {
-    let mut replay = Replay::new(plan.clone(), Monitor::new(plan, None));
+fn read_along(builder: Builder, mut monitor: Monitor) -> (Builder, Judged) {
+    let mut replay = Replay::default();
     let judged = Judged::default();
     let sink = judged.clone();
     let mut last = Duration::ZERO;

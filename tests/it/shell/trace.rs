@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use overwatch::machine::Phase;
-use overwatch::{Failure, Handle, Observation, Overwatch, Probe, RunError};
+use overwatch::{Failure, Handle, Observation, Probe, RunError};
 use tokio::task::JoinHandle;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -227,7 +227,7 @@ pub(super) fn watch_in_turn(
         }
     }
 
-    let service = Overwatch::watching(InTurn(observed.to_vec(), AtomicUsize::new(0)))
+    let service = crate::shell::replay::watching(InTurn(observed.to_vec(), AtomicUsize::new(0)))
         .component("a", worker(&Notes::default(), "a"))
         .policy(policy().build().unwrap())
         .build()

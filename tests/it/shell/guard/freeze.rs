@@ -26,7 +26,7 @@ const SOON: Duration = Duration::from_secs(20);
 /// A dependency that is asked every 200 ms, and fails when this says so.
 fn watching(failing: &Arc<AtomicBool>) -> Builder {
     let failing = Arc::clone(failing);
-    Overwatch::watching(polled(ms(200), ms(200), move || {
+    crate::shell::replay::watching(polled(ms(200), ms(200), move || {
         let failing = failing.load(Ordering::Relaxed);
         async move {
             match failing {
@@ -191,14 +191,16 @@ fn monitoring() -> (Feed, Run, Workers, Arc<Mutex<Vec<Input>>>) {
         // It is not over in this test.
         .window(Duration::from_secs(60));
     let note = Arc::clone(&told);
-    let service = Overwatch::watching(probe)
+    let service = crate::shell::replay::watching(probe)
         .policy(policy.build().unwrap())
         .task("idle", |ctx: Context| async move {
             ctx.ready();
             ctx.stopping().await;
             Ok(())
         })
-        .on_step(move |step| note.lock().unwrap().extend(step.input));
+        .on_step(crate::shell::replay::replayed(move |step| {
+            note.lock().unwrap().extend(step.input)
+        }));
     let workers = Workers::new(1);
     let run = Run::start(&workers, Way::Main, service.build().unwrap());
     feed.alive("it answers");
@@ -409,7 +411,7 @@ pub(super) fn paused_child() {
         tokio::time::sleep(ms(100)).await;
         Ok(())
     });
-    let service = Overwatch::watching(probe)
+    let service = crate::shell::replay::watching(probe)
         .policy(quick().build().unwrap())
         .task("idle", |ctx: Context| async move {
             ctx.ready();

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use overwatch::machine::Phase;
-use overwatch::{CommandError, Context as Component, Failure, Overwatch, Transitioned};
+use overwatch::{CommandError, Context as Component, Failure, Transitioned};
 use rustix::process::Signal;
 use tracing::field::{Field, Visit};
 use tracing::instrument::WithSubscriber;
@@ -519,7 +519,7 @@ pub(super) fn mute_child(how: &str) {
     let policy = quick()
         .silence_limit(Duration::from_secs(600))
         .stop_deadline(Duration::from_secs(600));
-    let service = Overwatch::watching(probe)
+    let service = crate::shell::replay::watching(probe)
         .policy(policy.build().unwrap())
         .task("a", move |ctx: Component| async move {
             ctx.ready();

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use overwatch::policy::PolicyBuilder;
-use overwatch::{Builder, Context, Failure, Observation, Overwatch, Probe, Reporter};
+use overwatch::{Builder, Context, Failure, Observation, Probe, Reporter};
 
 use super::support::{Gate, Opens, Run, lock, median, ms, quick, within};
 
@@ -139,7 +139,7 @@ pub(super) fn policy() -> PolicyBuilder {
 pub(super) fn service_with(probe: Observer, news: News, policy: PolicyBuilder) -> Builder {
     let times = probe.times.clone();
     let by = times.clone();
-    Overwatch::watching(probe)
+    crate::shell::replay::watching(probe)
         .policy(policy.build().unwrap())
         .task("teller", move |ctx: Context| async move {
             ctx.ready();

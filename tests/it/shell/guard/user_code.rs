@@ -271,11 +271,11 @@ fn a_hook_for_each_step() {
     holds_up_nobody(|slow, times| {
         let slow = slow.clone();
         let probe = Observer::new(times, &News::Failing);
-        service(probe, News::Failing).on_step(move |step| {
+        service(probe, News::Failing).on_step(crate::shell::replay::replayed(move |step| {
             if let Some(Input::Failing { .. }) = step.input {
                 slow.take();
             }
-        })
+        }))
     });
 }
 
