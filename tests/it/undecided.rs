@@ -13,7 +13,24 @@ use expect_test::expect;
 
 /// What tells where the machine is, and what it is told.
 const NAMES: &[&str] = &[
-    "Input", "Phase", "Slot", "State", "Step", "Timer", "Machine", "Hops",
+    "Input", "Phase", "Slot", "State", "Step", "Timer", "Machine", "Hops", "Class", "How",
+];
+
+/// How a machine is asked where it is.
+const ASKS: &[&str] = &[
+    ".phase(",
+    ".session(",
+    ".round(",
+    ".level(",
+    ".blame(",
+    ".outage(",
+    ".slot(",
+    ".awaited(",
+    ".is_ready(",
+    ".is_armed(",
+    ".is_proving(",
+    ".machine(",
+    ".observer(",
 ];
 
 /// The files of the shell that name any of these, and which.
@@ -23,29 +40,31 @@ const NAMED: &[(&str, &[&str])] = &[
     ("supervisor/effects.rs", &["Slot"]),
     (
         "supervisor/follow.rs",
-        &["Input", "Phase", "Slot", "Step", "Timer"],
+        &["How", "Input", "Phase", "Slot", "Step", "Timer"],
     ),
     // What is said.
-    ("supervisor/held.rs", &["Input", "Timer"]),
+    ("supervisor/held.rs", &["Class", "How", "Input", "Timer"]),
     ("supervisor/publish.rs", &["Phase", "Timer"]),
     ("describe.rs", &["Slot"]),
     ("journal.rs", &["Phase"]),
     ("overwatch.rs", &["Input", "Step"]),
     ("shared.rs", &["Slot"]),
     ("status.rs", &["Phase", "Slot"]),
-    ("trace.rs", &["Input", "Phase"]),
+    ("trace.rs", &["Class", "Input", "Phase"]),
+    // What arrives: how a component ended, and whose trouble a failure is.
+    ("failure.rs", &["Class"]),
+    ("incarnation.rs", &["How"]),
+    ("mailbox.rs", &["How"]),
+    ("reporter.rs", &["Class"]),
+    ("told.rs", &["Class"]),
     // Of their own: the steps of a log, and the state of the watchdog.
     ("log.rs", &["Step"]),
     ("log/queue.rs", &["Step"]),
     ("watchdog.rs", &["State"]),
 ];
 
-/// Where steps are seen: each line there that goes by one is known.
-const FOLLOWS: &[&str] = &[
-    "supervisor.rs",
-    "supervisor/effects.rs",
-    "supervisor/follow.rs",
-];
+/// Where what arrives and what follows is seen: each line there that goes by it is known.
+const FOLLOWS: &[&str] = &["supervisor.rs", "session.rs", "service_watch.rs"];
 
 #[test]
 fn only_what_carries_out_or_says_names_anything_of_the_machine() {
@@ -78,13 +97,24 @@ fn each_line_that_goes_by_a_step_is_known() {
     let goes_by = |line: &&str| {
         let line = line.trim_start();
         let names = [
-            "Input::", "Phase::", "Slot::", "Step::", "Timer::", "Cause::", ".slot(",
+            "Input::",
+            "Phase::",
+            "Slot::",
+            "Step::",
+            "Timer::",
+            "Cause::",
+            "Class::",
+            "How::",
+            "Seen::",
+            "Silence::",
+            "Observation::",
         ];
-        !line.starts_with("use ") && names.iter().any(|name| line.contains(name))
+        let goes_by = names.iter().chain(ASKS).any(|name| line.contains(name));
+        !line.starts_with("use ") && goes_by
     };
     let mut lines = String::new();
     for (file, code) in shell() {
-        if FOLLOWS.contains(&&*file) {
+        if FOLLOWS.contains(&&*file) || file.starts_with("supervisor/") {
             let _ = writeln!(lines, "{file}");
             for line in code.lines().filter(goes_by) {
                 let _ = writeln!(lines, "  {}", line.trim());
@@ -92,15 +122,25 @@ fn each_line_that_goes_by_a_step_is_known() {
         }
     }
     expect![[r#"
+        service_watch.rs
+          return Silence::Polled;
+        session.rs
+          Observation::failing(format!("the probe {panic}")),
         supervisor.rs
           cause: Cause::Boot,
+          let awaited = self.decider.machine().awaited() as usize;
           .filter(|&id| self.decider.machine().slot(id) == Slot::Wedged)
         supervisor/effects.rs
+          self.sessions.prove(self.decider.observer().is_proving());
           self.shared.set_slots(components.clone(), Slot::Starting);
           if self.decider.machine().slot(component) == Slot::Stopping {
           self.shared.set_slot(component, Slot::Stopping);
           self.shared.set_slot(component, Slot::Aborting);
+        supervisor/event.rs
+          let Self::Observed(Observation::Failing {
+          Observation::Alive { evidence: text } | Observation::Failing { reason: text, .. },
         supervisor/follow.rs
+          let level_changed = self.level != self.decider.machine().level();
           if step == Step::Absorbed && effects.is_empty() && !level_changed && is_plain(&tell) {
           Phase::ShuttingDown => self.cause = hop.cause,
           Phase::Monitoring | Phase::Drained => self.watch_fence(None),
@@ -111,7 +151,9 @@ fn each_line_that_goes_by_a_step_is_known() {
           if matches!(input, Input::Failing { fatal: true, .. }) {
           if let Step::Ignored(why) = step {
           let is_observation = matches!(input, Input::Alive { .. } | Input::Failing { .. });
+          self.level = self.decider.machine().level();
           } else if !matches!(step, Step::Ignored(_)) {
+          let machine = self.decider.machine();
           Input::Up { component, .. } => {
           self.shared.set_slot(component, machine.slot(component));
           Input::Gone {
@@ -121,6 +163,38 @@ fn each_line_that_goes_by_a_step_is_known() {
           self.shared.set_slot(id, Slot::Wedged);
           Input::Up { .. }
           | Input::Gone {
+          how: How::Returned,
+        supervisor/held.rs
+          Source::Timer if tell.input == Input::Fired(Timer::Silence) => Event {
+          Input::Exited { component, how, .. } | Input::Gone { component, how, .. } => {
+          (None, How::Returned) => Detail::Plain(RETURNED),
+          let fatal = failure.filter(|(told, _)| told.class() == Class::Fatal);
+          let Input::Report { class, count, .. } = tell.input else {
+          event.fatal = (class == Class::Fatal).then(|| (name.clone(), Arc::clone(&said.first)));
+        supervisor/inbox.rs
+          Observation::Alive { .. } => driver::Seen::Alive,
+          Observation::Failing { fatal, .. } => driver::Seen::Failing { fatal },
+          let (Observation::Alive { evidence: text } | Observation::Failing { reason: text, .. }) =
+        supervisor/publish.rs
+          true => self.decider.observer(),
+          false => self.decider.machine(),
+          let outage_number = machine.outage();
+          let is_fatal = hops.iter().flatten().any(|hop| hop.cause == Cause::Fatal);
+          (Cause::StartOverdue, Some(early)) => early.clone(),
+          (Cause::Fatal, _) => describe(hop.cause, fatal.as_deref(), &self.shared),
+          if hop.cause != Cause::AllGone {
+          let machine = self.decider.machine();
+          let monitoring = machine.phase() == Phase::Monitoring;
+          summary.reason = describe(Cause::Boot, None, &self.shared).into();
+          summary.outage = machine.outage();
+          summary.level = machine.level();
+          summary.hold_off_due = due(Timer::HoldOff).filter(|_| monitoring);
+          summary.stage_due = due(Timer::Stage);
+          Detail::Observed(Observation::Alive { evidence }) => Sight::alive(&evidence),
+          Detail::Observed(Observation::Failing { reason, class, .. }) => {
+        supervisor/service.rs
+          return Silence::Polled;
+          if let Silence::Thawed(stuck_for) = why {
     "#]]
     .assert_eq(&lines);
 }
