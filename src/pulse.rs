@@ -419,6 +419,122 @@ mod tests {
         );
     }
 
+    /// As it is on a real runtime, whose metrics move when a task is answered.
+    #[test]
+    fn an_answer_that_moves_the_metrics_thaws_a_probe_too() {
+        let mut watched = Watched::new();
+        assert!(watched.look(None).asks);
+        let (asked_at, thawed_at) = (watched.now, watched.now + LIMIT / 4);
+        let moved = Metrics {
+            parks: 1,
+            ..watched.seen
+        };
+        let why = watched
+            .pulse
+            .why_silent(asked_at, asked_at + LIMIT, moved, Some(thawed_at));
+        assert_eq!(why, Silence::Thawed(LIMIT / 4));
+    }
+
+    #[test]
+    fn a_pause_puts_off_when_it_is_told_again_that_it_is_frozen() {
+        let mut watched = Watched::new();
+        assert!(watched.looks(9, None)[8].froze);
+        let asleep_since = watched.now;
+        watched.now += 100 * EVERY;
+        let late = watched.pulse.take_lateness(asleep_since, watched.now);
+        assert_eq!(late, Some(99 * EVERY));
+        // Told a look before the pause: seven more until it is told again.
+        let look = watched.pulse.look(watched.now, watched.seen, None);
+        assert!(!look.froze && look.is_frozen, "{look:?}");
+        let looks = watched.looks(7, None);
+        assert!(looks[..6].iter().all(|look| !look.froze), "{looks:?}");
+        assert!(looks[6].froze, "{looks:?}");
+    }
+
+    #[test]
+    fn a_pause_moves_what_was_seen_before_it() {
+        // A thaw that was seen, and a probe that was heard at the same moment.
+        let mut watched = Watched::new();
+        assert!(watched.look(None).asks);
+        watched.looks(4, None);
+        let thawed_at = watched.now;
+        watched.answered_at = Some(thawed_at);
+        watched.look(Some(Duration::ZERO));
+        let asleep_since = watched.now;
+        watched.now += 100 * EVERY;
+        let late = watched.pulse.take_lateness(asleep_since, watched.now);
+        let late = late.expect("so long a pause");
+        let heard_at = thawed_at + late - EVERY / 2;
+        let why = watched
+            .pulse
+            .why_silent(heard_at, watched.now, watched.seen, Some(watched.now));
+        assert!(matches!(why, Silence::Thawed(_)), "{why:?}");
+        // When the metrics moved last: frozen no sooner than the limit after that, the pause left out.
+        let mut watched = Watched::new();
+        watched.looks(4, None);
+        watched.seen.busy += EVERY;
+        watched.looks(1, None);
+        let asleep_since = watched.now;
+        watched.now += 100 * EVERY;
+        assert!(
+            watched
+                .pulse
+                .take_lateness(asleep_since, watched.now)
+                .is_some()
+        );
+        let look = watched.pulse.look(watched.now, watched.seen, None);
+        assert!(!look.froze, "{look:?}");
+        let looks = watched.looks(7, None);
+        assert!(looks[..6].iter().all(|look| !look.froze), "{looks:?}");
+        assert!(looks[6].froze, "{looks:?}");
+    }
+
+    #[test]
+    fn what_a_probe_showed_to_be_frozen_is_told_once_and_thaws() {
+        let mut watched = Watched::new();
+        assert!(watched.look(None).asks);
+        let (heard_at, now) = (watched.now, watched.now + LIMIT / 4);
+        let why = watched.pulse.why_silent(heard_at, now, watched.seen, None);
+        assert_eq!(why, Silence::Frozen);
+        assert!(watched.pulse.is_frozen());
+        // It is told already: not again within the limit.
+        let looks = watched.looks(9, None);
+        assert!(looks.iter().all(|look| !look.froze), "{looks:?}");
+        watched.answered_at = Some(watched.now);
+        assert!(watched.look(Some(Duration::ZERO)).has_thawed);
+        assert!(!watched.pulse.is_frozen());
+    }
+
+    #[test]
+    fn a_worker_that_moves_thaws_it_before_anything_is_answered() {
+        let mut watched = Watched::new();
+        assert!(watched.looks(9, None)[8].froze);
+        watched.seen.busy += EVERY;
+        let look = watched.look(None);
+        assert!(look.has_thawed && !look.is_frozen, "{look:?}");
+    }
+
+    #[test]
+    fn a_quick_answer_ends_that_it_is_busy() {
+        let mut watched = Watched::new();
+        let mut told = 0;
+        for answer in [Duration::ZERO, EVERY, Duration::ZERO, EVERY, Duration::ZERO] {
+            let look = watched.look(Some(answer));
+            told += u32::from(look.busy_since_now.is_some());
+        }
+        assert_eq!(told, 2);
+    }
+
+    #[test]
+    fn it_looks_again_in_time_also_where_it_looked_too_early_or_the_limit_is_long() {
+        let second = Duration::from_secs(1);
+        let mut pulse = Pulse::new(60 * second, second, Metrics::default());
+        assert_eq!(pulse.look_at, second + LONGEST);
+        let early = second + LONGEST / 2;
+        let _ = pulse.look(early, Metrics::default(), None);
+        assert_eq!(pulse.look_at, early + LONGEST);
+    }
+
     #[test]
     fn once_a_worker_has_parked_it_is_busy_no_more() {
         let mut watched = Watched::new();

@@ -30,7 +30,7 @@ pub enum Arrival {
     /// Failures were reported.
     Reported(Reported),
     /// Why nothing is seen of the dependency: the answer to
-    /// [`Next::WhySilent`](super::Next::WhySilent).
+    /// [`Next::WhySilent`](super::Next::WhySilent), brought once, and only when that was asked.
     Silent(Silence),
     /// The thread that drives was not running for so long: nobody could see a sign of life meanwhile.
     Late {
@@ -77,7 +77,8 @@ pub struct Ended {
     pub how: How,
     /// Whether nothing of it is left. Else its main task has ended, and something of it is still held.
     pub gone: bool,
-    /// What it had reported by then and nobody was told of yet, by class: see [`Class`]'s order.
+    /// What it had reported by then and nobody was told of yet: each class at its place in [`Class`]'s
+    /// order.
     pub last_words: [Option<Reported>; 4],
 }
 
@@ -128,7 +129,7 @@ pub enum Seen {
     },
 }
 
-/// Reports of one class from one sender.
+/// Reports of one class from one sender: at least one, stale or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Reported {
     /// Who reports; `None` from outside of any component.

@@ -113,6 +113,10 @@ fn it_says_what_it_holds() {
     assert_eq!(driver.due(timer), None);
     driver.carry_out(&[Effect::Arm { timer, after }], ms(2));
     assert_eq!(driver.due(timer), Some(ms(7)));
+    // Of a long pause components have a moment more, and not all of it.
+    let (at, by) = (ms(60_000), ms(10_000));
+    assert!(driver.arrive(Arrival::Late { at, by }));
+    assert_eq!(driver.due(timer), Some(at + ms(250)));
     let late = Arrival::Late {
         at: ms(0),
         by: ms(1),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use overwatch::driver::{
     Arrival, Carried, Command, Decided, Decider, Decision, Ended, Observed, Reported, Seen, Tell,
 };
-use overwatch::machine::{Class, Effect, How, Input, Phase, Step, Timer};
+use overwatch::machine::{Class, Effect, How, Input, Phase, Slot, Step, Timer};
 use overwatch::policy::{ComponentId, Plan};
 
 use crate::world::{ms, plan, small_policy};
@@ -54,9 +54,23 @@ fn up(decider: &mut Decider, components: u32, now: Duration) {
     }
 }
 
+/// One component above another, both up.
+fn running_two() -> Decider {
+    let mut live = Decider::live(plan(small_policy(), &[1, 1]));
+    let _ = steps(&mut live, ms(0));
+    seen(&mut live, ms(0));
+    up(&mut live, 2, ms(0));
+    assert_eq!(live.machine().phase(), Phase::Running);
+    live
+}
+
 /// One that has ended, and has left a report that is milder than its end.
 fn ended(epoch: u64) -> Ended {
-    let component = ComponentId(0);
+    ended_of(0, epoch)
+}
+
+fn ended_of(id: u32, epoch: u64) -> Ended {
+    let component = ComponentId(id);
     let said = Reported {
         component: Some(component),
         epoch,
@@ -194,6 +208,17 @@ fn the_end_of_one_that_was_asked_to_stop_comes_after_its_words() {
     let inputs = arrives(&mut live, Arrival::Ended(ended(1)), ms(0));
     assert!(matches!(inputs[0], Input::Report { .. }), "{inputs:?}");
     assert_eq!(inputs.len(), 2);
+    // So it does where it was given up as wedged.
+    let mut live = running_two();
+    let _ = arrives(&mut live, Arrival::Command(Command::Drain), ms(0));
+    let mut now = ms(0);
+    while live.machine().slot(ComponentId(1)) != Slot::Wedged {
+        now += ms(1);
+        let _ = steps(&mut live, now);
+        assert!(now < ms(100), "it is wedged by now");
+    }
+    let inputs = arrives(&mut live, Arrival::Ended(ended_of(1, 1)), now);
+    assert!(matches!(inputs[0], Input::Report { .. }), "{inputs:?}");
     // It was another one that was asked: one of another epoch.
     let mut live = running();
     let _ = arrives(&mut live, Arrival::Command(Command::Drain), ms(0));

@@ -1,5 +1,6 @@
 //! A dry run shows what would be done, and does nothing of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,10 @@ struct DryRun {
     /// What the service did.
     did: Vec<Effect>,
     why: Silence,
+    /// The timers of both: of what is shown, or not.
+    due: BTreeMap<(bool, Timer), Duration>,
+    /// Every step: whose it was, and what was told.
+    told: Vec<(Carried, Option<Input>)>,
 }
 
 impl DryRun {
@@ -39,6 +44,8 @@ impl DryRun {
             sessions: Vec::new(),
             did: Vec::new(),
             why: Silence::Polled,
+            due: BTreeMap::new(),
+            told: Vec::new(),
         };
         dry_run.settle();
         dry_run
@@ -60,6 +67,15 @@ impl DryRun {
 
     fn arrives(&mut self, arrival: Arrival) {
         assert!(self.decider.arrive(arrival), "no room for {arrival:?}");
+        if let Arrival::Late { at, by } = arrival {
+            for ((_, timer), due) in &mut self.due {
+                match timer {
+                    Timer::Silence | Timer::HoldOff => *due += by,
+                    Timer::Stage => *due = (*due).max(at + by),
+                    _ => {}
+                }
+            }
+        }
         self.settle();
     }
 
@@ -75,9 +91,13 @@ impl DryRun {
     }
 
     fn reported(&mut self, class: Class) {
+        self.reported_by(None, class);
+    }
+
+    fn reported_by(&mut self, component: Option<ComponentId>, class: Class) {
         let epoch = self.decider.machine().epoch();
         self.arrives(Arrival::Reported(Reported {
-            component: None,
+            component,
             epoch,
             class,
             count: 1,
@@ -111,6 +131,7 @@ impl DryRun {
         for _ in 0..1_000 {
             match self.decider.next(self.now, &mut effects) {
                 Decided::Step(step) => {
+                    self.told.push((step.carried, step.input()));
                     let monitor = match step.carried.is_dry() {
                         true => &mut self.shown,
                         false => &mut self.service,
@@ -120,7 +141,18 @@ impl DryRun {
                         None => monitor.boot(&effects),
                     };
                     judged.unwrap_or_else(|violation| panic!("{step:?}: {violation}"));
+                    if let Some(Input::Fired(timer)) = step.input() {
+                        self.due.remove(&(step.carried.is_dry(), timer));
+                    }
                     for &effect in &effects {
+                        let of = |timer| (step.carried.is_dry(), timer);
+                        match effect {
+                            Effect::Arm { timer, after } => {
+                                self.due.insert(of(timer), self.now + after);
+                            }
+                            Effect::Disarm { timer } => drop(self.due.remove(&of(timer))),
+                            _ => {}
+                        }
                         match step.carried {
                             Carried::All => panic!("all is carried out in a dry run"),
                             Carried::Service if step.carried.includes(&effect) => {
@@ -141,9 +173,27 @@ impl DryRun {
                 }
                 Decided::Drop(_) => {}
                 Decided::WhySilent { .. } => {
+                    let by = match self.why {
+                        Silence::Polled => Duration::ZERO,
+                        Silence::Frozen => ms(8),
+                        Silence::Thawed(by) => by,
+                    };
+                    if let Some(due) = self.due.get_mut(&(true, Timer::Silence)) {
+                        *due += by;
+                    }
                     assert!(self.decider.arrive(Arrival::Silent(self.why)));
                 }
-                Decided::Wait(_) => return,
+                Decided::Wait(until) => {
+                    // The fence of the service is not enforced, and so not told.
+                    let over = |side: &(bool, Timer), due: &Duration| {
+                        *side == (false, Timer::Fence) && *due <= self.now
+                    };
+                    self.due.retain(|side, due| !over(side, due));
+                    // It wakes for whichever of the two is due first.
+                    let first = self.due.values().min().copied();
+                    assert_eq!(until, first, "{:?}", self.due);
+                    return;
+                }
             }
         }
         panic!("it never rests");
@@ -289,6 +339,110 @@ fn lateness_excuses_both() {
         Phase::Restarting,
         "it has a moment more"
     );
+}
+
+/// A component that is down there may well be up in the service.
+#[test]
+fn the_report_of_a_component_counts_though_it_is_down_in_what_is_shown() {
+    let mut dry_run = DryRun::running(plan(small_policy().trip_threshold(2), &[1]));
+    let id = Some(ComponentId(0));
+    dry_run.arrives(Arrival::Froze);
+    assert_eq!(dry_run.phases(), (Phase::Running, Phase::Monitoring));
+    dry_run.reported_by(id, Class::Dependency);
+    assert_eq!(dry_run.decider.observer().blame(), Blame::Dependency);
+    assert_eq!(dry_run.decider.observer().record().stale_reports, 0);
+}
+
+/// What a component said before it ended is shown, and only its end is the service's.
+#[test]
+fn last_words_are_shown_and_the_end_is_done() {
+    let mut dry_run = DryRun::running(plan(small_policy(), &[1]));
+    let (component, epoch) = (ComponentId(0), 1);
+    let said = Reported {
+        component: Some(component),
+        epoch,
+        class: Class::Critical,
+        count: 1,
+        stale: 0,
+    };
+    dry_run.told.clear();
+    dry_run.arrives(Arrival::Ended(Ended {
+        component,
+        epoch,
+        how: How::Returned,
+        gone: true,
+        last_words: [None, None, Some(said), None],
+    }));
+    let of = |wanted: fn(&Input) -> bool| {
+        let told = dry_run.told.iter();
+        let told = told.filter(|(_, input)| input.as_ref().is_some_and(wanted));
+        told.map(|(carried, _)| *carried).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        of(|input| matches!(input, Input::Report { .. })),
+        [Carried::Sessions]
+    );
+    let gone = Input::Gone {
+        component,
+        epoch,
+        how: How::Returned,
+    };
+    assert!(dry_run.told.contains(&(Carried::Service, Some(gone))));
+}
+
+/// From boot to Running, in this order.
+#[test]
+fn both_are_told_in_turns() {
+    let mut dry_run = DryRun::new(plan(small_policy(), &[1, 2]));
+    dry_run.seen(Seen::Alive);
+    let (alive, up) = (
+        Input::Alive {
+            session: 1,
+            round: 0,
+        },
+        |id| Input::Up {
+            component: ComponentId(id),
+            epoch: 1,
+        },
+    );
+    let (service, shown) = (Carried::Service, Carried::Sessions);
+    assert_eq!(
+        dry_run.told,
+        [
+            (service, None),
+            (shown, None),
+            (service, Some(alive)),
+            (shown, Some(alive)),
+            (shown, Some(up(0))),
+            (shown, Some(up(1))),
+            (shown, Some(up(2))),
+        ]
+    );
+    // The timers that are published are those of the service, which still starts.
+    assert_eq!(dry_run.decider.due(Timer::Stage), Some(ms(20)));
+    assert_eq!(dry_run.decider.observer().phase(), Phase::Running);
+}
+
+/// However much the service has to say, what is seen has its turn.
+#[test]
+fn a_busy_service_does_not_starve_what_is_shown() {
+    let mut dry_run = DryRun::running(plan(small_policy(), &[1]));
+    let shown = dry_run.decider.observer();
+    let observed = Observed {
+        session: shown.session().unwrap_or_default(),
+        round: shown.round(),
+        at: dry_run.now,
+        seen: Seen::Failing { fatal: false },
+    };
+    assert!(dry_run.decider.arrive(Arrival::Observed(observed)));
+    let mut effects = Vec::new();
+    let reset = Arrival::Command(Command::Reset);
+    let steps = (0..6).map(|_| {
+        let _ = dry_run.decider.arrive(reset);
+        dry_run.decider.next(dry_run.now, &mut effects)
+    });
+    let seen = |decided: &Decided| matches!(decided, Decided::Step(step) if matches!(step.input(), Some(Input::Failing { .. })));
+    assert!(steps.into_iter().any(|decided| seen(&decided)));
 }
 
 #[test]

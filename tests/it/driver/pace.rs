@@ -31,6 +31,8 @@ impl Coalesce for Texts {
 #[derive(Clone, Copy, Debug)]
 enum Op {
     Gather(Reported),
+    /// The senders had nothing to say.
+    GatherNothing,
     Take,
     /// The component ends, and has said so many more in this class.
     Ends(ComponentId, Class, u64),
@@ -57,6 +59,7 @@ fn any_op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => said.prop_map(Op::Gather),
         4 => Just(Op::Take),
+        1 => Just(Op::GatherNothing),
         1 => ends.prop_map(|(id, class, count)| Op::Ends(ComponentId(id), class, count)),
         2 => (0..12_u64).prop_map(Op::Wait),
     ]
@@ -120,6 +123,7 @@ proptest! {
                     reports.gather([(said, texts)], now);
                     gathered_at = Some(now);
                 }
+                Op::GatherNothing => reports.gather([], now),
                 Op::Take => prop_assert_eq!(reports.take(), model.take()),
                 Op::Ends(id, class, count) => {
                     let epoch = 1;
