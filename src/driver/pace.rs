@@ -16,7 +16,7 @@ use crate::policy::ComponentId;
 pub const WITHIN: Duration = Duration::from_millis(10);
 
 /// Of a stage of up to so many each answer is taken when it comes.
-const A_FEW: usize = 64;
+pub const A_FEW: usize = 64;
 
 /// For how many answers it is worth waking up.
 ///

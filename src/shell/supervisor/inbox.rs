@@ -77,8 +77,10 @@ impl Inbox {
     /// Makes room for what a large stage will answer: whoever answers holds up the others while it
     /// does that itself.
     pub(super) fn make_room(&mut self, answers: usize) {
-        self.shared.mailbox.make_room(answers);
-        self.answers.reserve(answers);
+        if answers > pace::A_FEW {
+            self.shared.mailbox.make_room(answers);
+            self.answers.reserve(answers);
+        }
     }
 
     // Waiting.
