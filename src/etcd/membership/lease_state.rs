@@ -180,8 +180,7 @@ impl Allowance {
     }
 
     /// With what is known besides: never shorter than it was.
-    #[cfg(test)]
-    fn and(self, other: Self) -> Self {
+    pub(super) fn and(self, other: Self) -> Self {
         Self {
             until: self.until.max(other.until),
             suspended: self.suspended.max(other.suspended),
@@ -191,6 +190,11 @@ impl Allowance {
     /// For how long work is allowed yet.
     pub(super) fn left(self, begun: Moment, now: Moment) -> Duration {
         self.until.saturating_sub(now.since(begun))
+    }
+
+    /// Whether work is allowed at this moment, under a lease that is over or not.
+    pub(super) fn allows(self, over: bool, begun: Moment, now: Moment) -> bool {
+        !over && !self.left(begun, now).is_zero()
     }
 
     /// For how long the machine was suspended since the lease was renewed, if it was.

@@ -50,10 +50,18 @@ impl Session {
     /// Work is allowed for this long after `sent`; never shorter than it was.
     pub(in super::super) fn allow(&self, sent: Moment, time: Duration) {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let Allowance { until, suspended } = Allowance::after(self.begun, sent, time);
-        self.until.fetch_max(nanos(until), Ordering::AcqRel);
-        self.suspended_before
-            .fetch_max(nanos(suspended), Ordering::AcqRel);
+        let known = Allowance::after(self.begun, sent, time);
+        // Each half for itself, since nobody who asks may wait for a lock.
+        let merge = |half: &AtomicU64, and: fn(Allowance, Duration) -> Duration| {
+            let merged = |before| Some(nanos(and(known, Duration::from_nanos(before))));
+            let _ = half.fetch_update(Ordering::AcqRel, Ordering::Acquire, merged);
+        };
+        merge(&self.until, |known, until| {
+            known.and(Allowance { until, ..known }).until
+        });
+        merge(&self.suspended_before, |known, suspended| {
+            known.and(Allowance { suspended, ..known }).suspended
+        });
     }
 
     fn allowance(&self) -> Allowance {
@@ -80,7 +88,9 @@ impl Session {
 
     /// Whether work is allowed at this moment.
     pub(in super::super) fn allows(&self) -> bool {
-        !self.over.load(Ordering::Acquire) && !self.left().is_zero()
+        let over = self.over.load(Ordering::Acquire);
+        self.allowance()
+            .allows(over, self.begun, moment(&self.suspended))
     }
 
     /// The lease is gone, or is not to be relied on any more.

@@ -110,16 +110,21 @@ proptest! {
         }
         let last = Moment { at, suspended };
         let mut allowance = Allowance::default();
-        let count = sent.len();
-        for number in 0..count {
-            // In some order.
-            let next = sent[(number + order as usize % count) % count];
+        let mut in_some_order: Vec<(u64, Moment)> = sent
+            .iter()
+            .zip(1_u64..)
+            .map(|(&sent, number)| ((number ^ order).wrapping_mul(0x9e37_79b9_7f4a_7c15), sent))
+            .collect();
+        in_some_order.sort_by_key(|&(place, _)| place);
+        for (_, next) in in_some_order {
             let after = allowance.and(Allowance::after(begun, next, times.allowed()));
             prop_assert!(after.until >= allowance.until, "it was longer before");
             allowance = after;
         }
         let now = Moment { at: last.at + Duration::from_millis(asked_after), ..last };
         let left = allowance.left(begun, now);
+        prop_assert_eq!(allowance.allows(false, begun, now), left > Duration::ZERO);
+        prop_assert!(!allowance.allows(true, begun, now), "it is over");
         let real = |moment: Moment| moment.at + moment.suspended;
         let runs_out = sent.iter().map(|&sent| real(sent) + times.lease).max();
         let works_until = real(now) + left;
