@@ -16,7 +16,7 @@ use crate::policy::ComponentId;
 pub const WITHIN: Duration = Duration::from_millis(10);
 
 /// Of a stage of up to so many each answer is taken when it comes.
-pub const A_FEW: usize = 64;
+const A_FEW: usize = 64;
 
 /// For how many answers it is worth waking up.
 ///
@@ -36,6 +36,11 @@ impl Answers {
         let within = (answers > 1).then_some(WITHIN);
         Wake { answers, within }
     }
+}
+
+/// For how many of so many answers it is worth to make room before they come: for those of a crowd.
+pub fn room_for(answers: usize) -> usize {
+    if answers > A_FEW { answers } else { 0 }
 }
 
 /// What is worth waking up for.

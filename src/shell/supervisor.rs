@@ -162,10 +162,11 @@ impl Supervisor {
         while self.ended.is_none() {
             let (at, decision) = self.next().await;
             self.follow(at, decision);
-            // What is plain is taken by the dozen; the rest of the time is for others.
+            // What is plain is taken by the dozen, without a look at the clock; the rest of the time is for
+            // others.
             for _ in 0..PLAIN_AT_ONCE {
-                match self.next_plain() {
-                    Some((at, decision)) if self.ended.is_none() => self.follow(at, decision),
+                match self.next_plain(at) {
+                    Some(decision) if self.ended.is_none() => self.follow(at, decision),
                     _ => break,
                 }
             }
@@ -200,8 +201,9 @@ impl Supervisor {
             let text_due = self.settle();
             self.look_at_service();
             self.inbox.bring_all(&mut self.decider, &self.stages);
-            match self.ask() {
-                Asked::Step(at, decision) => return (at, decision),
+            let now = self.inbox.now();
+            match self.ask(now) {
+                Asked::Step(decision) => return (now, decision),
                 Asked::Again => {}
                 Asked::Wait(until) => self.wait(until, text_due).await,
             }
@@ -209,25 +211,23 @@ impl Supervisor {
     }
 
     /// The next step, if what has arrived next is an answer without a story.
-    fn next_plain(&mut self) -> Option<(Duration, Decision)> {
+    fn next_plain(&mut self, now: Duration) -> Option<Decision> {
         let plain = self.inbox.next_is_plain() && self.decider.has_room(Source::Answer);
         if !plain || self.shared.is_abandoned() {
             return None;
         }
-        let now = self.inbox.now();
         self.inbox
             .bring_answer(&mut self.decider, &self.stages, now);
-        match self.ask() {
-            Asked::Step(at, decision) => Some((at, decision)),
+        match self.ask(now) {
+            Asked::Step(decision) => Some(decision),
             Asked::Again | Asked::Wait(_) => None,
         }
     }
 
     /// Asks the decider what is next.
-    fn ask(&mut self) -> Asked {
-        let now = self.inbox.now();
+    fn ask(&mut self, now: Duration) -> Asked {
         match self.decider.next(now, &mut self.effects) {
-            Decided::Step(decision) => return Asked::Step(now, decision),
+            Decided::Step(decision) => return Asked::Step(decision),
             Decided::Drop(source) => {
                 self.inbox.held.forget(source);
                 self.record(now, None, &[]);
@@ -338,7 +338,7 @@ impl Drop for Supervisor {
 
 /// What the decider answered.
 enum Asked {
-    Step(Duration, Decision),
+    Step(Decision),
     Again,
     /// Nothing is there before then.
     Wait(Option<Duration>),

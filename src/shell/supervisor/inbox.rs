@@ -77,10 +77,9 @@ impl Inbox {
     /// Makes room for what a large stage will answer: whoever answers holds up the others while it
     /// does that itself.
     pub(super) fn make_room(&mut self, answers: usize) {
-        if answers > pace::A_FEW {
-            self.shared.mailbox.make_room(answers);
-            self.answers.reserve(answers);
-        }
+        let room = pace::room_for(answers);
+        self.shared.mailbox.make_room(room);
+        self.answers.reserve(room);
     }
 
     // Waiting.

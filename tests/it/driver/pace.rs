@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use overwatch::driver::Reported;
-use overwatch::driver::pace::{Answers, Coalesce, Reports, WITHIN, Wake};
+use overwatch::driver::pace::{Answers, Coalesce, Reports, WITHIN, Wake, room_for};
 use overwatch::machine::Class;
 use overwatch::policy::ComponentId;
 use proptest::prelude::*;
@@ -178,6 +178,14 @@ proptest! {
         prop_assert_eq!(answers.wake(0).answers, 1);
         prop_assert_eq!(answers.wake(64).answers, 1);
     }
+}
+
+#[test]
+fn room_is_made_for_a_crowd() {
+    assert_eq!(
+        [0, 1, 64, 65, 100_000].map(room_for),
+        [0, 0, 0, 65, 100_000]
+    );
 }
 
 #[test]
