@@ -118,8 +118,8 @@
 //! | 6 | | all off, in four ways of staging, without a clock and with one; in one stage on the finer clock |
 //!
 //! The switches are suspicion (a threshold above 1), the unready delay, giving up, growing hold-offs
-//! with longer aborts and more evidence, and a lease. A test run takes 44 plans, 409,118 states and
-//! 102.2 million edges; the large size
+//! with longer aborts and more evidence, and a lease. A test run takes 44 plans, 409,968 states and
+//! 104.4 million edges; the large size
 //! 231 plans, 5.4 million states and 1.7 billion edges.
 //!
 //! On a clock the longest is measured too, and it is never more than the deadlines on the way: for a
@@ -143,7 +143,7 @@
 //! safe. What recovery and the end rest on is that it is fair and invents nothing: what arrives is told
 //! once, a component's reports before its end, a silence only if nothing was seen in time, and nothing
 //! waits for ever. That is judged by rules of its own, on every edge of what can happen to a driver within
-//! some moments, against a view of the machine that moves freely; beside a reference, a gallery of 40
+//! some moments, against a view of the machine that moves freely; beside a reference, a gallery of 42
 //! broken drivers, and machine and driver together, for one and two components. Each run of the shell in the
 //! tests is judged by the same rules, and taken again from what arrived.
 //!
