@@ -148,8 +148,13 @@
 //! etcd-client compiles etcd's protocol files, so this feature needs `protoc` and protobuf's own
 //! include files (`protobuf-compiler` and `libprotobuf-dev` on Debian).
 
-// What decides is tested without the client, and then it is all that is there.
-#![cfg_attr(not(feature = "etcd"), allow(dead_code))]
+#![cfg_attr(
+    not(feature = "etcd"),
+    allow(
+        dead_code,
+        reason = "what decides is tested without the client, which uses all of it"
+    )
+)]
 
 mod answer;
 #[cfg(feature = "etcd")]
