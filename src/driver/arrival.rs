@@ -77,9 +77,19 @@ pub struct Ended {
     pub how: How,
     /// Whether nothing of it is left. Else its main task has ended, and something of it is still held.
     pub gone: bool,
-    /// What it had reported by then and nobody was told of yet: each class at its place in [`Class`]'s
-    /// order.
-    pub last_words: [Option<Reported>; 4],
+    /// What it had reported by then and nobody was told of yet.
+    pub last_words: LastWords,
+}
+
+/// What a component had reported when it ended and nobody was told of yet: how many reports of each
+/// class. It is collected from [reports](Reported) of that component and epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct LastWords([Tally; 4]);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+struct Tally {
+    count: u64,
+    stale: u64,
 }
 
 /// The lease, as it was renewed.
@@ -142,6 +152,61 @@ pub struct Reported {
     pub count: u64,
     /// How many more waited so long that their epoch was over. They are told first.
     pub stale: u64,
+}
+
+impl LastWords {
+    /// None.
+    pub const NONE: Self = Self([Tally { count: 0, stale: 0 }; 4]);
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::NONE
+    }
+
+    /// The class of the gravest.
+    pub fn gravest(&self) -> Option<Class> {
+        Class::ALL
+            .into_iter()
+            .rfind(|&class| self.0[class as usize] != Tally::default())
+    }
+
+    fn keep(&mut self, said: Reported) {
+        self.0[said.class as usize] = Tally {
+            count: said.count,
+            stale: said.stale,
+        };
+    }
+}
+
+impl FromIterator<Reported> for LastWords {
+    /// Of each class the last one counts.
+    fn from_iter<I: IntoIterator<Item = Reported>>(said: I) -> Self {
+        let mut words = Self::NONE;
+        for said in said {
+            words.keep(said);
+        }
+        words
+    }
+}
+
+impl Ended {
+    /// What it had reported of this class by then and nobody was told of yet.
+    pub fn last_word(&self, class: Class) -> Option<Reported> {
+        let Tally { count, stale } = self.last_words.0[class as usize];
+        let said = Reported {
+            component: Some(self.component),
+            epoch: self.epoch,
+            class,
+            count,
+            stale,
+        };
+        (count > 0 || stale > 0).then_some(said)
+    }
+
+    /// What is left of a class, when some of it is told.
+    pub(super) fn keep_word(&mut self, left: Reported) {
+        self.last_words.keep(left);
+    }
 }
 
 /// Why nothing was seen of the dependency for the silence limit.

@@ -73,7 +73,11 @@ impl DryRun {
             Arrival::Observed(_) | Arrival::Silent(_) | Arrival::Renewed(_) | Arrival::Froze => {
                 shown.arrive(arrival)
             }
-            Arrival::Late { .. } => service.arrive(arrival) & shown.arrive(arrival),
+            // Which finds room with both.
+            Arrival::Late { .. } => {
+                let _ = service.arrive(arrival);
+                shown.arrive(arrival)
+            }
             _ => service.arrive(arrival),
         }
     }

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::arrival::{Arrival, Command, Ended, Observed, Renewed, Reported, Seen, Silence, Source};
 use super::timers::Timers;
-use crate::machine::{Class, Effect, Input, Phase, Timer};
+use crate::machine::{Effect, Input, Phase, Timer};
 use crate::policy::ComponentId;
 
 /// Decides what the machine is told next. See the [module](super) for the order.
@@ -37,10 +37,8 @@ enum Answer {
         epoch: u64,
     },
     Ended(Ended),
-    /// It was told that the main task has ended, and something of it is still held: only its last words are
-    /// left to be told.
-    WordsLeft([Option<Reported>; 4]),
-    /// It was told that the main task has ended; that it is gone is told after its last words.
+    /// It was told that the main task has ended. Its last words are left to be told and, if it is gone,
+    /// that.
     Exited(Ended),
 }
 
@@ -211,7 +209,7 @@ impl Driver {
     pub fn ending(&self) -> Option<(ComponentId, u64)> {
         match self.answer? {
             Answer::Ended(ended) => Some((ended.component, ended.epoch)),
-            Answer::Up { .. } | Answer::WordsLeft(_) | Answer::Exited(_) => None,
+            Answer::Up { .. } | Answer::Exited(_) => None,
         }
     }
 
@@ -250,16 +248,12 @@ impl Driver {
             }
             Answer::Ended(mut ended) => {
                 let report = self.report_of(&ended).map(|said| said.class);
-                let gravest = report.max(gravest_of(&ended.last_words));
+                let gravest = report.max(ended.last_words.gravest());
                 let end_first = !view.asked && gravest.is_some_and(|it| it < ended.how.class());
                 if end_first {
-                    let is_all = !ended.gone;
-                    self.answer = match ended.gone {
-                        true => Some(Answer::Exited(ended)),
-                        false => said_later(ended.last_words),
-                    };
+                    self.answer = left_after_exit(ended);
                     return Some(Tell {
-                        is_all,
+                        is_all: !ended.gone,
                         ..exited(&ended)
                     });
                 }
@@ -272,17 +266,19 @@ impl Driver {
                     false => exited(&ended),
                 })
             }
-            Answer::Exited(mut ended) => match self.tell_last_word(&mut ended) {
-                Some(said) => {
-                    self.answer = Some(Answer::Exited(ended));
-                    Some(said)
-                }
-                None => Some(gone(&ended)),
-            },
-            Answer::WordsLeft(mut words) => {
-                let said = tell_gravest(&mut words)?;
-                self.answer = said_later(words);
-                Some(said)
+            Answer::Exited(mut ended) => {
+                let said = match ended.gone {
+                    true => self.tell_last_word(&mut ended),
+                    // There is no end left that the report which waits would have to go before.
+                    false => tell_gravest(&mut ended),
+                };
+                Some(match said {
+                    Some(said) => {
+                        self.answer = left_after_exit(ended);
+                        said
+                    }
+                    None => gone(&ended),
+                })
             }
         }
     }
@@ -298,8 +294,8 @@ impl Driver {
     fn tell_last_word(&mut self, ended: &mut Ended) -> Option<Tell> {
         match self.report_of(ended) {
             // It came before the others of its class.
-            Some(said) if gravest_of(&ended.last_words) <= Some(said.class) => self.tell_report(),
-            _ => tell_gravest(&mut ended.last_words),
+            Some(said) if ended.last_words.gravest() <= Some(said.class) => self.tell_report(),
+            _ => tell_gravest(ended),
         }
     }
 
@@ -443,25 +439,17 @@ impl Reported {
     }
 }
 
-/// What is left to be said of a component whose end is told.
-fn said_later(words: [Option<Reported>; 4]) -> Option<Answer> {
-    let any = words.iter().any(Option::is_some);
-    any.then_some(Answer::WordsLeft(words))
-}
-
-fn gravest_of(words: &[Option<Reported>; 4]) -> Option<Class> {
-    words.iter().flatten().map(|said| said.class).max()
+/// What is left to be told of a component when it was told that its main task has ended.
+fn left_after_exit(ended: Ended) -> Option<Answer> {
+    let any = ended.gone || !ended.last_words.is_empty();
+    any.then_some(Answer::Exited(ended))
 }
 
 /// Tells of the gravest of a component's last reports, if it has left any.
-fn tell_gravest(words: &mut [Option<Reported>; 4]) -> Option<Tell> {
-    let slot = words
-        .iter_mut()
-        .filter(|slot| slot.is_some())
-        .max_by_key(|slot| slot.map(|said| said.class))?;
-    let mut said = (*slot)?;
+fn tell_gravest(ended: &mut Ended) -> Option<Tell> {
+    let mut said = ended.last_word(ended.last_words.gravest()?)?;
     let (input, is_all) = said.take_some();
-    *slot = (!is_all).then_some(said);
+    ended.keep_word(said);
     Some(Tell {
         input,
         source: Source::LastWords(said.class),

@@ -158,7 +158,7 @@ impl<P: Coalesce> Reports<P> {
         epoch: u64,
         newly: impl IntoIterator<Item = (Reported, P)>,
     ) -> [Option<(Reported, P)>; 4] {
-        let mut words = CLASSES.map(|class| self.take_of(component, epoch, class));
+        let mut words = Class::ALL.map(|class| self.take_of(component, epoch, class));
         for (said, with) in newly {
             match &mut words[said.class as usize] {
                 Some((before, with_before)) => add(before, with_before, said, with),
@@ -168,13 +168,6 @@ impl<P: Coalesce> Reports<P> {
         words
     }
 }
-
-const CLASSES: [Class; 4] = [
-    Class::Component,
-    Class::Dependency,
-    Class::Critical,
-    Class::Fatal,
-];
 
 impl<P> Waiting<P> {
     fn is_of_sender_of(&self, said: &Reported) -> bool {

@@ -32,13 +32,6 @@ impl fmt::Display for Move {
 const NOW: u64 = 1;
 const OTHERS: [u64; 2] = [NOW - 1, NOW + 1];
 
-const CLASSES: [Class; 4] = [
-    Class::Component,
-    Class::Dependency,
-    Class::Critical,
-    Class::Fatal,
-];
-
 /// The world of one plan.
 pub(super) struct World {
     plan: Arc<Plan>,
@@ -166,11 +159,11 @@ fn moves(plan: &Plan, tick: Option<Duration>) -> Vec<Move> {
     let someone = || (0..=plan.layout().components() as u32).map(ComponentId);
     let hows = [How::Returned, How::Aborted]
         .into_iter()
-        .chain(CLASSES.map(How::Failed));
+        .chain(Class::ALL.map(How::Failed));
     let mut inputs = Vec::new();
     for epoch in [NOW, OTHERS[0], OTHERS[1]] {
         for component in someone().map(Some).chain([None]) {
-            for class in CLASSES {
+            for class in Class::ALL {
                 // Many at once are one input; that a stale one is no more than counted does not
                 // depend on how many it stands for.
                 let counts = [1, u32::MAX]

@@ -19,6 +19,14 @@ pub enum Class {
 }
 
 impl Class {
+    /// All classes, the mildest first.
+    pub const ALL: [Self; 4] = [
+        Self::Component,
+        Self::Dependency,
+        Self::Critical,
+        Self::Fatal,
+    ];
+
     /// Whether the dependency is to blame.
     pub fn blames_dependency(self) -> bool {
         matches!(self, Self::Dependency | Self::Critical)

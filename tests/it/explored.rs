@@ -41,12 +41,7 @@ fn tiny_fenced(stages: &[usize]) -> Arc<Plan> {
 /// Everything that a world can tell a machine of one component, written apart from the explorer's
 /// own list. The present epoch, session and round are 1; `#1` does not exist.
 fn all_inputs(plan: &Plan) -> HashSet<Input> {
-    let classes = [
-        Class::Component,
-        Class::Dependency,
-        Class::Critical,
-        Class::Fatal,
-    ];
+    let classes = Class::ALL;
     let components: &[u32] = match plan.layout().components() {
         0 => &[0],
         _ => &[0, 1],

@@ -336,13 +336,6 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-const CLASSES: [Class; 4] = [
-    Class::Component,
-    Class::Dependency,
-    Class::Critical,
-    Class::Fatal,
-];
-
 /// Every kind of input, about `#0`, about `#2`, about nobody known, and stale in each way.
 fn inputs() -> Vec<(String, Input)> {
     let id = ComponentId;
@@ -371,7 +364,7 @@ fn inputs() -> Vec<(String, Input)> {
 
     let mut inputs: Vec<(String, Input)> = Vec::new();
     let mut add = |name: String, input| inputs.push((name, input));
-    for class in CLASSES {
+    for class in Class::ALL {
         add(format!("report {class}"), report(None, NOW, class, 1));
     }
     add(
@@ -411,7 +404,7 @@ fn inputs() -> Vec<(String, Input)> {
     add("gone #2 aborted".into(), gone(2, NOW, How::Aborted));
     add("exited #0".into(), exited(0, NOW, How::Returned));
     add("exited #2".into(), exited(2, NOW, How::Returned));
-    for class in CLASSES {
+    for class in Class::ALL {
         add(format!("gone #2 {class}"), gone(2, NOW, How::Failed(class)));
         add(
             format!("exited #2 {class}"),

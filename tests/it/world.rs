@@ -466,12 +466,7 @@ impl World {
         let near = |number: u64| number.saturating_add_signed(i64::from(noise.number));
         let component = ComponentId(noise.component);
         let epoch = near(self.machine().epoch());
-        let class = [
-            Class::Component,
-            Class::Dependency,
-            Class::Critical,
-            Class::Fatal,
-        ][(noise.detail % 7 / 2) as usize];
+        let class = Class::ALL[(noise.detail % 7 / 2) as usize];
         let how = match noise.detail / 8 % 3 {
             0 => How::Returned,
             1 => How::Aborted,

@@ -46,7 +46,7 @@ impl Supervisor {
             // nothing to tell.
             self.record(at, Some(decision), &[]);
             self.effects = effects;
-            let _ = self.inbox.held.event(&tell);
+            self.inbox.held.forget(tell.source);
             return self.note_slots(&input);
         }
         let mut late = None;

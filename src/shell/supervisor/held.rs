@@ -68,10 +68,12 @@ impl Held {
         }
     }
 
-    /// What this source holds is not told any more.
+    /// Nothing is said of what this source holds.
     pub(super) fn forget(&mut self, source: Source) {
-        if source == Source::Observation {
-            self.observation = None;
+        match source {
+            Source::Observation => self.observation = None,
+            Source::Answer => self.failure = None,
+            _ => {}
         }
     }
 

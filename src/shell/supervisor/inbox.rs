@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::held::Held;
 use crate::driver::pace::{self, Reports, Wake};
-use crate::driver::{self, Arrival, Decider, Ended, Observed, Renewed, Source};
+use crate::driver::{self, Arrival, Decider, Ended, LastWords, Observed, Renewed, Source};
 use crate::shell::Observation;
 use crate::shell::incarnation::Ending;
 use crate::shell::log::{Came, Words};
@@ -185,7 +185,7 @@ impl Inbox {
                     epoch,
                     how,
                     gone: true,
-                    last_words: [None; 4],
+                    last_words: LastWords::NONE,
                 };
                 return self.bring(decider, Arrival::Ended(ended), now, Vec::new);
             }
@@ -213,10 +213,10 @@ impl Inbox {
         };
         let incarnation = stage.map(|stage| stage.incarnation(component));
         self.held.failure = failure.zip(incarnation);
-        let mut last_words = [None; 4];
+        let reported = words.iter().flatten().map(|(reported, _)| *reported);
+        let last_words = reported.collect();
         for (place, word) in words.into_iter().enumerate() {
-            if let Some((reported, said)) = word {
-                last_words[place] = Some(reported);
+            if let Some((_, said)) = word {
                 self.held.last_words[place] = Some(said);
             }
         }

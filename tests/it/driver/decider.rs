@@ -83,7 +83,7 @@ fn ended_of(id: u32, epoch: u64) -> Ended {
         epoch,
         how: How::Failed(Class::Critical),
         gone: true,
-        last_words: [Some(said), None, None, None],
+        last_words: [said].into_iter().collect(),
     }
 }
 

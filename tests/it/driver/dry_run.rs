@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::driver::{
-    Arrival, Carried, Command, Decided, Decider, Ended, Observed, Renewed, Reported, Seen, Silence,
-    Source,
+    Arrival, Carried, Command, Decided, Decider, Ended, LastWords, Observed, Renewed, Reported,
+    Seen, Silence, Source,
 };
 use overwatch::law::Monitor;
 use overwatch::machine::{Class, Effect, End, How, Input, Phase, Slot, Timer};
@@ -214,7 +214,7 @@ fn ended(component: ComponentId, epoch: u64, how: How) -> Arrival {
         epoch,
         how,
         gone: true,
-        last_words: [None; 4],
+        last_words: LastWords::NONE,
     })
 }
 
@@ -371,7 +371,7 @@ fn last_words_are_shown_and_the_end_is_done() {
         epoch,
         how: How::Returned,
         gone: true,
-        last_words: [None, None, Some(said), None],
+        last_words: [said].into_iter().collect(),
     }));
     let of = |wanted: fn(&Input) -> bool| {
         let told = dry_run.told.iter();
@@ -493,13 +493,6 @@ fn anything() -> impl Strategy<Value = Happens> {
     ]
 }
 
-const CLASSES: [Class; 4] = [
-    Class::Component,
-    Class::Dependency,
-    Class::Critical,
-    Class::Fatal,
-];
-
 proptest! {
     /// Both machines keep their laws, and the service is stopped by what it does itself, or an
     /// operator, and by nothing else.
@@ -525,7 +518,7 @@ proptest! {
                 }),
                 Happens::Reported(class) => {
                     may_stop = class == 3;
-                    dry_run.reported(CLASSES[usize::from(class)]);
+                    dry_run.reported(Class::ALL[usize::from(class)]);
                 }
                 Happens::Answers => dry_run.answer_all(),
                 Happens::Ends(id, how) => {
@@ -533,7 +526,7 @@ proptest! {
                     let how = match how {
                         0 => How::Returned,
                         1 => How::Aborted,
-                        how => How::Failed(CLASSES[usize::from(how % 4)]),
+                        how => How::Failed(Class::ALL[usize::from(how % 4)]),
                     };
                     if (id as usize) < components {
                         dry_run.arrives(ended(ComponentId(id), epoch, how));

@@ -68,6 +68,8 @@ pub(crate) struct Watch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct End {
     ended: Ended,
+    /// What is not told yet of its last words, by class.
+    words: [Option<Reported>; 4],
     /// It was told that the main task has ended.
     exited: bool,
 }
@@ -146,8 +148,11 @@ impl Watch {
             Arrival::Froze => self.froze = true,
             Arrival::Up { component, epoch } => self.up = Some(Input::Up { component, epoch }),
             Arrival::Ended(ended) => {
-                let exited = false;
-                self.end = Some(End { ended, exited });
+                self.end = Some(End {
+                    ended,
+                    words: Class::ALL.map(|class| ended.last_word(class)),
+                    exited: false,
+                });
             }
             Arrival::Renewed(lease) => {
                 self.lease = Some((lease.epoch, lease.expires));
@@ -310,7 +315,7 @@ impl Watch {
                 let Some(end) = &mut self.end else {
                     return demand(Rule::Once, false, || format!("{input:?} of nobody"));
                 };
-                let words = &mut end.ended.last_words;
+                let words = &mut end.words;
                 let gravest = words.iter().flatten().map(|said| said.class).max();
                 let gravest = gravest.max(report.map(|said| said.class));
                 demand(Rule::LastWords, gravest == Some(class), || {
@@ -437,7 +442,7 @@ impl Watch {
 
     /// The report that waits, if it is of the component whose end does.
     fn report_of_end(&self) -> Option<Reported> {
-        let End { ended, exited } = self.end?;
+        let End { ended, exited, .. } = self.end?;
         // One that has ended, and something of it is held: its other reports are in time for when it is gone.
         let in_time = exited && !ended.gone;
         let of_it = |said: &Reported| {
@@ -448,10 +453,15 @@ impl Watch {
 
     /// An end that is unasked and graver than all reports before it goes first.
     fn demand_end_not_first(&self, view: &View) -> Result<(), Broken> {
-        let Some(End { ended, exited }) = self.end else {
+        let Some(End {
+            ended,
+            words,
+            exited,
+        }) = self.end
+        else {
             return Ok(());
         };
-        let words = ended.last_words.into_iter().flatten();
+        let words = words.into_iter().flatten();
         let gravest = words
             .chain(self.report_of_end())
             .map(|said| said.class)
@@ -464,7 +474,7 @@ impl Watch {
 
     fn demand_last_word(&self, class: Class) -> Result<(), Broken> {
         demand(Rule::Order, !self.froze, || "a freeze waits".into())?;
-        let words = self.end.map(|end| end.ended.last_words).unwrap_or_default();
+        let words = self.end.map(|end| end.words).unwrap_or_default();
         let gravest = words.iter().flatten().map(|said| said.class).max();
         demand(Rule::LastWords, gravest <= Some(class), || {
             format!("{class} is told before {gravest:?}")
@@ -474,15 +484,15 @@ impl Watch {
     fn judge_end(&mut self, tell: Tell, view: &View) -> Result<(), Broken> {
         demand(Rule::Order, !self.froze, || "a freeze waits".into())?;
         let report = self.report_of_end().map(|said| said.class);
-        let Some(End { ended, exited }) = &mut self.end else {
+        let Some(End {
+            ended,
+            words,
+            exited,
+        }) = &mut self.end
+        else {
             return demand(Rule::Once, false, || format!("{tell:?} of nobody"));
         };
-        let gravest = ended
-            .last_words
-            .iter()
-            .flatten()
-            .map(|said| said.class)
-            .max();
+        let gravest = words.iter().flatten().map(|said| said.class).max();
         let gravest = gravest.max(report);
         let (component, epoch, how) = (ended.component, ended.epoch, ended.how);
         let right = match tell.input {
@@ -514,7 +524,7 @@ impl Watch {
                 )
             })?;
             *exited = true;
-            let more = ended.last_words.iter().any(Option::is_some);
+            let more = words.iter().any(Option::is_some);
             if !ended.gone && !more {
                 self.end = None;
             }

@@ -11,13 +11,6 @@ use proptest::prelude::*;
 
 use crate::world::ms;
 
-const CLASSES: [Class; 4] = [
-    Class::Component,
-    Class::Dependency,
-    Class::Critical,
-    Class::Fatal,
-];
-
 /// The numbers of the reports that it stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Texts(Vec<u64>);
@@ -40,7 +33,7 @@ enum Op {
 }
 
 fn any_op() -> impl Strategy<Value = Op> {
-    let class = || prop::sample::select(&CLASSES[..]);
+    let class = || prop::sample::select(&Class::ALL[..]);
     let said = (
         prop::option::of(0..3_u32),
         1..3_u64,
@@ -133,7 +126,7 @@ proptest! {
                         (said, model.add(said))
                     });
                     let words = reports.last_words(id, epoch, newly);
-                    for (class, word) in CLASSES.into_iter().zip(words) {
+                    for (class, word) in Class::ALL.into_iter().zip(words) {
                         let sender = (Some(id), epoch, class);
                         let place = model.waiting.iter().position(|entry| entry.0 == sender);
                         prop_assert_eq!(word, place.map(|place| model.remove(place)));

@@ -64,22 +64,19 @@ impl State {
             },
             Move::Ends(id, how, said) => {
                 let component = ComponentId(id);
-                let mut last_words = [None; 4];
-                if let Some(class) = said {
-                    last_words[class as usize] = Some(Reported {
-                        component: Some(component),
-                        epoch,
-                        class,
-                        count: 1,
-                        stale: 0,
-                    });
-                }
+                let last_words = said.into_iter().map(|class| Reported {
+                    component: Some(component),
+                    epoch,
+                    class,
+                    count: 1,
+                    stale: 0,
+                });
                 Arrival::Ended(Ended {
                     component,
                     epoch,
                     how,
                     gone: true,
-                    last_words,
+                    last_words: last_words.collect(),
                 })
             }
             Move::Sees(seen) => Arrival::Observed(Observed {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use overwatch::driver::{
     Arrival, Driver, Ended, Next, Observed, Reported, Seen, Silence, Source, Tell, View,
 };
-use overwatch::machine::{Effect, Input, Phase, Timer};
+use overwatch::machine::{Class, Effect, Input, Phase, Timer};
 
 /// What any driver does.
 pub(crate) trait Drive: Clone + Eq + std::hash::Hash + std::fmt::Debug {
@@ -182,8 +182,8 @@ impl Reference {
             _ => return None,
         };
         let report = self.report_of(&ended);
-        let words = ended.last_words.into_iter().flatten();
-        let gravest = words.map(|said| said.class).max();
+        let words = words_of(&ended);
+        let gravest = words.iter().map(|said| said.class).max();
         let gravest = gravest.max(report.map(|said| said.class));
         if let Some(gravest) = gravest {
             let graver = match self.has(Defect::EndFirstAmongEquals) {
@@ -195,7 +195,7 @@ impl Reference {
             if end_first && !self.exited {
                 self.exited = true;
                 // Of one that is not gone, there is nothing more to wait for than its words.
-                if !ended.gone && ended.last_words.iter().all(Option::is_none) {
+                if !ended.gone && words.is_empty() {
                     self.remove(arrival);
                     self.exited = false;
                 }
@@ -235,7 +235,7 @@ impl Reference {
     }
 
     fn last_word(&mut self, ended: Ended, report: Option<Reported>) -> Next {
-        let mut words: Vec<Reported> = ended.last_words.into_iter().flatten().collect();
+        let mut words = words_of(&ended);
         words.sort_by_key(|said| said.class);
         let first = match self.has(Defect::MildestWordFirst) {
             true => words.first().copied(),
@@ -248,9 +248,13 @@ impl Reference {
         }
         let first = first.expect("else the report is the only word");
         let (input, left) = self.some_of(first);
-        let mut rest = ended;
-        rest.last_words[first.class as usize] = left;
-        let over = self.exited && !ended.gone && rest.last_words.iter().all(Option::is_none);
+        words.retain(|said| said.class != first.class);
+        words.extend(left);
+        let over = self.exited && !ended.gone && words.is_empty();
+        let rest = Ended {
+            last_words: words.into_iter().collect(),
+            ..ended
+        };
         if over {
             self.remove(Arrival::Ended(ended));
             self.exited = false;
@@ -595,4 +599,9 @@ fn exited(ended: &Ended) -> Input {
         epoch,
         how,
     }
+}
+
+fn words_of(ended: &Ended) -> Vec<Reported> {
+    let words = Class::ALL.into_iter().map(|class| ended.last_word(class));
+    words.flatten().collect()
 }

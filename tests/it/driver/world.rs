@@ -201,16 +201,12 @@ fn said(class: Class, count: u64, stale: u64) -> Reported {
 }
 
 pub(crate) fn ended(how: How, gone: bool, words: &[Reported]) -> Arrival {
-    let mut last_words = [None; 4];
-    for word in words {
-        last_words[word.class as usize] = Some(*word);
-    }
     Arrival::Ended(Ended {
         component: ID,
         epoch: 1,
         how,
         gone,
-        last_words,
+        last_words: words.iter().copied().collect(),
     })
 }
 

@@ -174,7 +174,7 @@ impl<'a> Walk<'a> {
         let epoch = self.machine().epoch().saturating_add_signed(off);
         let session = self.machine().session().unwrap_or_default();
         let session = session.saturating_add_signed(off);
-        let (class, how) = (CLASSES[usize::from(detail % 4)], how(detail / 4));
+        let (class, how) = (Class::ALL[usize::from(detail % 4)], how(detail / 4));
         Ok(match kind {
             0 => Input::Up { component, epoch },
             1 => Input::Gone {
@@ -231,7 +231,7 @@ impl<'a> Walk<'a> {
         let edges = [0, machine.epoch(), u64::MAX, u64::MAX / 2];
         let number = wild(bytes, &edges)?;
         let component = ComponentId(wild(bytes, &[0, 1, u32::MAX])?);
-        let (class, how) = (CLASSES[usize::from(detail % 4)], how(detail));
+        let (class, how) = (Class::ALL[usize::from(detail % 4)], how(detail));
         Ok(match kind % 7 {
             0 => Input::Up {
                 component,
@@ -476,20 +476,13 @@ impl<'a> Walk<'a> {
     }
 }
 
-const CLASSES: [Class; 4] = [
-    Class::Component,
-    Class::Dependency,
-    Class::Critical,
-    Class::Fatal,
-];
-
 const DURATIONS: &[Duration] = &[Duration::ZERO, Duration::from_nanos(1), Duration::MAX];
 
 fn how(detail: u8) -> How {
     match detail % 6 {
         0 => How::Returned,
         1 => How::Aborted,
-        class => How::Failed(CLASSES[usize::from(class - 2)]),
+        class => How::Failed(Class::ALL[usize::from(class - 2)]),
     }
 }
 

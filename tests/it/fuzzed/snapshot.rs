@@ -274,7 +274,7 @@ fn every_input(machine: &Machine) -> Vec<Input> {
         });
     }
     for epoch in [now, now.wrapping_sub(1)] {
-        for class in CLASSES {
+        for class in Class::ALL {
             for (component, count) in [(None, 1), (Some(0), 0), (Some(1), u32::MAX)] {
                 inputs.push(Input::Report {
                     component: component.map(ComponentId),
@@ -360,13 +360,6 @@ const SLOTS: [Slot; 6] = [
     Slot::Stopping,
     Slot::Aborting,
     Slot::Wedged,
-];
-
-const CLASSES: [Class; 4] = [
-    Class::Component,
-    Class::Dependency,
-    Class::Critical,
-    Class::Fatal,
 ];
 
 const HOWS: [How; 6] = [
