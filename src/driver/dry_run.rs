@@ -185,7 +185,8 @@ impl DryRun {
         effects: &mut Vec<Effect>,
     ) -> Decided {
         if side == Side::Shown {
-            tell.input = for_epoch(tell.input, self.shown.machine.epoch());
+            let (service, shown) = (self.service.machine.epoch(), self.shown.machine.epoch());
+            tell.input = for_epoch(tell.input, service, shown);
         }
         let step = self.live(side).step(tell.input, now, effects);
         if side == Side::Shown {
@@ -253,18 +254,30 @@ fn without_end(arrival: Arrival) -> Arrival {
     }
 }
 
-/// Reports and renewals are taken for the epoch of the machine that is shown, since it counts apart from
-/// the service.
-fn for_epoch(input: Input, epoch: u64) -> Input {
+/// Reports and renewals of the service's present epoch are taken for the present one of the machine that is
+/// shown, which counts apart from the service; and those that are stale stay so.
+fn for_epoch(input: Input, service: u64, shown: u64) -> Input {
+    let shown = |epoch| match epoch == service {
+        true => shown,
+        false => shown.wrapping_sub(1),
+    };
     match input {
         // A component that is down there may well be up in the service.
-        Input::Report { class, count, .. } => Input::Report {
-            component: None,
+        Input::Report {
             epoch,
             class,
             count,
+            ..
+        } => Input::Report {
+            component: None,
+            epoch: shown(epoch),
+            class,
+            count,
         },
-        Input::LeaseRenewed { remaining, .. } => Input::LeaseRenewed { epoch, remaining },
+        Input::LeaseRenewed { epoch, remaining } => Input::LeaseRenewed {
+            epoch: shown(epoch),
+            remaining,
+        },
         other => other,
     }
 }

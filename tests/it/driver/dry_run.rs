@@ -274,8 +274,20 @@ fn a_frozen_runtime_is_shown() {
 fn a_renewal_is_taken_for_the_epoch_that_is_shown() {
     let mut dry_run = DryRun::running(fenced(small_policy(), &[1, 1]));
     dry_run.asked.clear();
+    // What is shown has been through an outage of its own.
+    dry_run.seen(Seen::Failing { fatal: false });
+    for _ in 0..60 {
+        dry_run.seen(Seen::Alive);
+        dry_run.wait(1);
+    }
+    assert_eq!(dry_run.phases().1, Phase::Running);
+    assert_eq!(dry_run.decider.machine().epoch(), 1);
+    assert_eq!(dry_run.decider.observer().epoch(), 2);
+    dry_run.asked.clear();
     let expires = dry_run.now + ms(100);
-    dry_run.arrives(Arrival::Renewed(Renewed { epoch: 77, expires }));
+    dry_run.arrives(Arrival::Renewed(Renewed { epoch: 0, expires }));
+    assert_eq!(dry_run.asked, [], "it is stale");
+    dry_run.arrives(Arrival::Renewed(Renewed { epoch: 1, expires }));
     let timer = Timer::Fence;
     let after = ms(68);
     assert_eq!(dry_run.asked, [Effect::Arm { timer, after }]);
@@ -286,6 +298,26 @@ fn a_renewal_is_taken_for_the_epoch_that_is_shown() {
     }
     assert_eq!(dry_run.phases().0, Phase::Running);
     assert!(dry_run.asked.iter().any(stops));
+}
+
+/// Which were sent in an epoch of the service that is over.
+#[test]
+fn stale_reports_are_stale_for_what_is_shown_too() {
+    let mut dry_run = DryRun::running(plan(small_policy(), &[1]));
+    let report = |epoch, stale| {
+        Arrival::Reported(Reported {
+            component: None,
+            epoch,
+            class: Class::Critical,
+            count: 1 - stale,
+            stale,
+        })
+    };
+    dry_run.arrives(report(0, 0));
+    dry_run.arrives(report(1, 1));
+    assert_eq!(dry_run.phases().1, Phase::Running);
+    dry_run.arrives(report(1, 0));
+    assert_eq!(dry_run.phases(), (Phase::Running, Phase::Monitoring));
 }
 
 #[test]
