@@ -1,34 +1,12 @@
-//! The laws that the machine obeys, as a monitor that judges any run.
+//! The laws that the machine obeys, as a monitor that judges any run. [`Law`] states each of them.
 //!
 //! [`Monitor`] reads inputs and effects in order, with the time between them, and never the
 //! machine's insides. So the same monitor judges property tests, exhaustive exploration, fuzzing,
 //! simulation, the real shell under test, and a log that was recorded in production. [`Checked`] is
 //! a machine that is judged at every step; it also checks the laws that need the machine itself: that
-//! stale input leaves it equal ([`Law::L5`]), that it is deterministic ([`Law::L10`]), and that what
-//! it tells of its transitions is what happened ([`Law::L20`]).
-//!
-//! | law | statement |
-//! | --- | --- |
-//! | L1 ready means running | ready only while every component is up in the current epoch |
-//! | L2 health first | on leaving Running, ready off is the first effect |
-//! | L3 one incarnation | a component is started only when its earlier incarnation is confirmed gone |
-//! | L4 proven recovery | components are started only at the end of a clean run (alive observations of one session, no failing one, no silence, no freeze of the runtime) as long as the hold-off demands, the last of them begun when that had passed, and only if nobody wants them stopped |
-//! | L5 stale is inert | stale input has no effect and leaves the machine equal to what it was |
-//! | L6 recovery is inevitable | from every reachable state but Ended, Drained, a stop that leads there, or a wedge: if the dependency stays alive and components answer, Running is reached (a property of the whole graph; the monitor sees to it that the dependency is observed, anew after a silence, that a hold-off is not longer than the policy says, nor begun anew in the middle of a clean run, and that one more observation is asked for when it has passed) |
-//! | L7 shutdown is inevitable | from every reachable state, shutdown leads to Ended within the summed deadlines, even if nothing ever answers |
-//! | L8 order | stages start ascending and stop descending; one begins only when the one before is done (wedged counts as done) |
-//! | L9 nothing is lost | every trip opens an outage, which lasts until Running or the end, and every report and failed start is counted in its record |
-//! | L10 determinism | same plan and inputs, same effects |
-//! | L11 fence | with a fence, all components are confirmed gone, or the machine has halted, before the lease can expire |
-//! | L12 no silent wait | outside Ended and Drained a timer is always armed, and a start or a delay has its deadline |
-//! | L13 no hot loop | after a trip, nothing is started again without a hold-off, and the level sinks while Running is stable, and only then |
-//! | L14 clean end | at the end nothing is armed or open, and every live component was told to stop and was aborted if it did not |
-//! | L15 one deadline a phase | the deadline of a phase is armed once, with the policy's value; nothing extends it, and it does not outlive the phase |
-//! | L16 no delay | a condition that must trip, unwind, go on with the stop or open the gate to a start takes effect in the same step |
-//! | L17 no trip without cause | readiness is never lost, and nothing stopped, without a cause that the policy names; suspicion is forgotten in time, and what was just observed or renewed counts in full |
-//! | L18 honest end | Stopped only if asked; Halted only if wedged, fatal, or given up by policy |
-//! | L19 fresh evidence | never ready for longer than the silence limit without a positive observation; a freeze of the runtime never puts off the silence |
-//! | L20 honest trace | what a step tells of its transitions is where it was, where it is and why: each leads from one state to another, by a cause that names the input or the end of a stop |
+//! stale input leaves it equal ([`Law::StaleIsInert`]), that it is deterministic
+//! ([`Law::Determinism`]), and that what it tells of its transitions is what happened
+//! ([`Law::HonestTrace`]).
 
 mod agree;
 mod checked;
@@ -47,38 +25,128 @@ pub use checked::Checked;
 pub use monitor::Monitor;
 pub(crate) use monitor::{Mode, Part};
 
-/// A law, by its number. The [module](self) has the statements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(
-    missing_docs,
-    reason = "the table in the module's documentation says what each one states"
-)]
-pub enum Law {
-    L1,
-    L2,
-    L3,
-    L4,
-    L5,
-    L6,
-    L7,
-    L8,
-    L9,
-    L10,
-    L11,
-    L12,
-    L13,
-    L14,
-    L15,
-    L16,
-    L17,
-    L18,
-    L19,
-    L20,
+macro_rules! laws {
+    ($($code:ident $law:ident $name:literal $statement:literal)*) => {
+        /// A law, with its statement. Its number is its [`code`](Law::code), which stays.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Law {
+            $(
+                #[doc = concat!(stringify!($code), ", ", $name, ". ", $statement)]
+                $law,
+            )*
+        }
+
+        impl Law {
+            /// All laws, by their numbers.
+            pub const ALL: &[Self] = &[$(Self::$law),*];
+
+            /// The stable code, for example `L17`.
+            pub fn code(self) -> &'static str {
+                match self {
+                    $(Self::$law => stringify!($code),)*
+                }
+            }
+
+            /// What it is called, in a few words.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$law => $name,)*
+                }
+            }
+
+            /// What it states.
+            pub fn statement(self) -> &'static str {
+                match self {
+                    $(Self::$law => $statement,)*
+                }
+            }
+        }
+    };
+}
+
+laws! {
+    L1 ReadyMeansRunning "ready means running"
+        "Ready only while every component is up in the current epoch."
+
+    L2 HealthFirst "health first"
+        "On leaving Running, ready off is the first effect."
+
+    L3 OneIncarnation "one incarnation"
+        "A component is started only when its earlier incarnation is confirmed gone."
+
+    L4 ProvenRecovery "proven recovery"
+        "Components are started only at the end of a clean run (alive observations of one session, no \
+         failing one, no silence, no freeze of the runtime) as long as the hold-off demands, the last of \
+         them begun when that had passed, and only if nobody wants them stopped."
+
+    L5 StaleIsInert "stale is inert"
+        "Stale input has no effect and leaves the machine equal to what it was."
+
+    L6 RecoveryIsInevitable "recovery is inevitable"
+        "From every reachable state but Ended, Drained, a stop that leads there, or a wedge: if the \
+         dependency stays alive and components answer, Running is reached (a property of the whole graph; \
+         the monitor sees to it that the dependency is observed, anew after a silence, that a hold-off is \
+         not longer than the policy says, nor begun anew in the middle of a clean run, and that one more \
+         observation is asked for when it has passed)."
+
+    L7 ShutdownIsInevitable "shutdown is inevitable"
+        "From every reachable state, shutdown leads to Ended within the summed deadlines, even if nothing \
+         ever answers."
+
+    L8 StageOrder "stage order"
+        "Stages start ascending and stop descending; one begins only when the one before is done (wedged \
+         counts as done)."
+
+    L9 NothingIsLost "nothing is lost"
+        "Every trip opens an outage, which lasts until Running or the end, and every report and failed \
+         start is counted in its record."
+
+    L10 Determinism "determinism"
+        "Same plan and inputs, same effects."
+
+    L11 FencedInTime "fenced in time"
+        "With a fence, all components are confirmed gone, or the machine has halted, before the lease can \
+         expire."
+
+    L12 NoSilentWait "no silent wait"
+        "Outside Ended and Drained a timer is always armed, and a start or a delay has its deadline."
+
+    L13 NoHotLoop "no hot loop"
+        "After a trip, nothing is started again without a hold-off, and the level sinks while Running is \
+         stable, and only then."
+
+    L14 CleanEnd "clean end"
+        "At the end nothing is armed or open, and every live component was told to stop and was aborted \
+         if it did not."
+
+    L15 OneDeadline "one deadline a phase"
+        "The deadline of a phase is armed once, with the policy's value; nothing extends it, and it does \
+         not outlive the phase."
+
+    L16 NoDelay "no delay"
+        "A condition that must trip, unwind, go on with the stop or open the gate to a start takes effect \
+         in the same step."
+
+    L17 NoTripWithoutCause "no trip without cause"
+        "Readiness is never lost, and nothing stopped, without a cause that the policy names; suspicion \
+         is forgotten in time, and what was just observed or renewed counts in full."
+
+    L18 HonestEnd "honest end"
+        "Stopped only if asked; Halted only if wedged, fatal, or given up by policy."
+
+    L19 FreshEvidence "fresh evidence"
+        "Never ready for longer than the silence limit without a positive observation; a freeze of the \
+         runtime never puts off the silence."
+
+    L20 HonestTrace "honest trace"
+        "What a step tells of its transitions is where it was, where it is and why: each leads from one \
+         state to another, by a cause that names the input or the end of a stop."
 }
 
 impl fmt::Display for Law {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
+        write!(f, "{} ({})", self.code(), self.name())
     }
 }
 

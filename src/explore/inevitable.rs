@@ -73,7 +73,7 @@ struct Recovery;
 
 impl Question for Recovery {
     fn law(&self) -> Law {
-        Law::L6
+        Law::RecoveryIsInevitable
     }
 
     fn is_open(&self, at: &Checked) -> bool {
@@ -137,7 +137,7 @@ struct Shutdown;
 
 impl Question for Shutdown {
     fn law(&self) -> Law {
-        Law::L7
+        Law::ShutdownIsInevitable
     }
 
     fn is_open(&self, at: &Checked) -> bool {
@@ -169,7 +169,7 @@ struct Rest;
 
 impl Question for Rest {
     fn law(&self) -> Law {
-        Law::L12
+        Law::NoSilentWait
     }
 
     fn is_open(&self, at: &Checked) -> bool {
@@ -196,7 +196,7 @@ struct HotLoop;
 
 impl Question for HotLoop {
     fn law(&self) -> Law {
-        Law::L13
+        Law::NoHotLoop
     }
 
     fn is_open(&self, _at: &Checked) -> bool {
@@ -290,7 +290,11 @@ impl<'a> Asked<'a> {
         );
         match steady {
             Ok(()) => wrong,
-            Err(made) => Some((made, Law::L10, "the second time it does something else")),
+            Err(made) => Some((
+                made,
+                Law::Determinism,
+                "the second time it does something else",
+            )),
         }
     }
 

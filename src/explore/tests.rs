@@ -59,8 +59,11 @@ fn deadline_begins_anew(machine: &mut Machine, input: Input, effects: &mut Vec<E
 
 #[test]
 fn a_shutdown_that_may_never_end_is_found() {
-    let found = refuted(deadline_begins_anew, &[L7, L15, L16]);
-    assert_eq!(found.violation.law, L7);
+    let found = refuted(
+        deadline_begins_anew,
+        &[ShutdownIsInevitable, OneDeadline, NoDelay],
+    );
+    assert_eq!(found.violation.law, ShutdownIsInevitable);
     assert_eq!(
         found.violation.what,
         "a shutdown is wanted, and may never come to its end"
@@ -88,8 +91,19 @@ fn silence_unnoticed(machine: &mut Machine, input: Input, effects: &mut Vec<Effe
 
 #[test]
 fn what_stays_up_unwatched_is_found() {
-    let found = refuted(silence_unnoticed, &[L4, L5, L6, L12, L14, L17, L19]);
-    assert_eq!(found.violation.law, L12, "{found}");
+    let found = refuted(
+        silence_unnoticed,
+        &[
+            ProvenRecovery,
+            StaleIsInert,
+            RecoveryIsInevitable,
+            NoSilentWait,
+            CleanEnd,
+            NoTripWithoutCause,
+            FreshEvidence,
+        ],
+    );
+    assert_eq!(found.violation.law, NoSilentWait, "{found}");
     assert_eq!(
         found.violation.what,
         "nothing happens any more, and something stays up unwatched"
@@ -112,8 +126,11 @@ fn level_forgotten(machine: &mut Machine, input: Input, effects: &mut Vec<Effect
 
 #[test]
 fn a_hot_loop_is_found() {
-    let found = refuted(level_forgotten, &[L4, L5, L13, L16]);
-    assert_eq!(found.violation.law, L13);
+    let found = refuted(
+        level_forgotten,
+        &[ProvenRecovery, StaleIsInert, NoHotLoop, NoDelay],
+    );
+    assert_eq!(found.violation.law, NoHotLoop);
     assert_eq!(
         found.violation.what,
         "components are started again and again in no time"

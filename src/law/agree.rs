@@ -14,32 +14,32 @@ impl Monitor {
     pub(super) fn agree(&self, machine: &Machine) -> Result<(), Violation> {
         let known = &self.known;
         demand(
-            L1,
+            ReadyMeansRunning,
             machine.is_ready() == (known.mode == Mode::Ready),
             || format!("it says {} in {:?}", machine.phase(), known.mode),
         )?;
-        demand(L3, machine.epoch() == known.epoch, || {
+        demand(OneIncarnation, machine.epoch() == known.epoch, || {
             format!("it says epoch {}, not {}", machine.epoch(), known.epoch)
         })?;
         for (id, part) in known.parts.iter().enumerate() {
             let slot = machine.slot(ComponentId(id as u32));
-            demand(L3, slot == part.slot(), || {
+            demand(OneIncarnation, slot == part.slot(), || {
                 format!("it says #{id} is {slot:?}, but that is {part:?}")
             })?;
         }
-        demand(L5, machine.session() == known.session, || {
+        demand(StaleIsInert, machine.session() == known.session, || {
             format!(
                 "it says session {:?}, not {:?}",
                 machine.session(),
                 known.session
             )
         })?;
-        demand(L4, machine.round() == known.round, || {
+        demand(ProvenRecovery, machine.round() == known.round, || {
             format!("it says round {}, not {}", machine.round(), known.round)
         })?;
         let outage = (Some(machine.outage()), machine.outage_is_open());
         demand(
-            L9,
+            NothingIsLost,
             outage == (known.last_outage, known.outage.is_some()),
             || {
                 format!(
@@ -52,23 +52,27 @@ impl Monitor {
             outage: machine.outage(),
             ..self.record
         };
-        demand(L9, machine.record() == counted, || {
+        demand(NothingIsLost, machine.record() == counted, || {
             format!("it counted {:?}, not {counted:?}", machine.record())
         })?;
         for timer in Timer::ALL {
             demand(
-                L12,
+                NoSilentWait,
                 machine.is_armed(timer) == known.is_armed(timer),
                 || format!("it says of {timer}: armed = {}", machine.is_armed(timer)),
             )?;
         }
         let ended = known.mode == Mode::Ended;
         let hold_off = (machine.level(), machine.blame());
-        demand(L4, ended || hold_off == (known.level, known.blame), || {
-            format!("it says level and blame {hold_off:?}, not {:?}", {
-                (known.level, known.blame)
-            })
-        })
+        demand(
+            ProvenRecovery,
+            ended || hold_off == (known.level, known.blame),
+            || {
+                format!("it says level and blame {hold_off:?}, not {:?}", {
+                    (known.level, known.blame)
+                })
+            },
+        )
     }
 }
 

@@ -115,10 +115,10 @@ impl Checked {
         // The twin has not been told yet: it is what the machine was.
         let ignored = matches!(step, Step::Ignored(_));
         if stale || ignored {
-            demand(Law::L5, self.machine == self.twin, || {
+            demand(Law::StaleIsInert, self.machine == self.twin, || {
                 format!("{input:?} is stale or ignored, and yet it changed the machine")
             })?;
-            demand(Law::L5, ignored && effects.is_empty(), || {
+            demand(Law::StaleIsInert, ignored && effects.is_empty(), || {
                 format!("{input:?} is stale or ignored: {step:?}, {effects:?}")
             })?;
         }
@@ -126,7 +126,7 @@ impl Checked {
         let unmoved = (ignored && !stale).then(|| self.monitor.clone());
         self.monitor.step(Duration::ZERO, &input, effects)?;
         demand(
-            Law::L5,
+            Law::StaleIsInert,
             unmoved.is_none_or(|before| before == self.monitor),
             || format!("{input:?} was ignored, and it does matter"),
         )?;
@@ -135,7 +135,7 @@ impl Checked {
         let same = handle(&mut self.twin, input, &mut self.again) == step
             && self.again == *effects
             && self.machine == self.twin;
-        demand(Law::L10, same, || {
+        demand(Law::Determinism, same, || {
             format!("{input:?} gave {effects:?} and then {:?}", self.again)
         })?;
         self.monitor.agree(&self.machine)?;

@@ -16,7 +16,7 @@ impl Monitor {
         place: usize,
         effect: &Effect,
     ) -> Result<(), Violation> {
-        demand(L14, self.known.mode != Mode::Ended, || {
+        demand(CleanEnd, self.known.mode != Mode::Ended, || {
             format!("{effect:?} after the end")
         })?;
         match *effect {
@@ -32,19 +32,21 @@ impl Monitor {
                 known.session = Some(session);
                 known.last_session = session;
                 known.clean = CleanRun::default();
-                demand(L4, new, || format!("session {session} is not a new one"))
+                demand(ProvenRecovery, new, || {
+                    format!("session {session} is not a new one")
+                })
             }
             Effect::CloseSession { session } => {
                 let open = self.known.session.take() == Some(session);
                 self.known.clean = CleanRun::default();
-                demand(L14, open, || format!("session {session} is not open"))
+                demand(CleanEnd, open, || format!("session {session} is not open"))
             }
             Effect::Ask { round } => {
                 step.asked = true;
                 let next = self.known.round + 1;
                 self.known.round = round;
                 let passed = matches!(step.input, Some(Input::Fired(Timer::HoldOff)));
-                demand(L4, passed && round == next, || {
+                demand(ProvenRecovery, passed && round == next, || {
                     format!(
                         "{:?} asks for round {round}, {next} is the next",
                         step.input
@@ -59,7 +61,7 @@ impl Monitor {
                 let right = known.outage.is_none() && outage == next;
                 known.outage = Some(outage);
                 known.last_outage = Some(outage);
-                demand(L9, right, || {
+                demand(NothingIsLost, right, || {
                     format!("outage {outage} opened, {next} is the next")
                 })
             }
@@ -78,29 +80,29 @@ impl Monitor {
         let (level, blame, clean) = (known.level, known.blame, known.clean);
         let hold_off = policy.hold_off(level, blame);
         let needed = policy.needed_evidence(level, blame);
-        demand(L4, known.wish == Then::Monitor, || {
+        demand(ProvenRecovery, known.wish == Then::Monitor, || {
             "started although a stop is wanted".into()
         })?;
         let fresh = matches!(step.input, Some(Input::Alive { round, .. }) if round == known.round);
-        demand(L4, fresh && clean.alive >= needed, || {
+        demand(ProvenRecovery, fresh && clean.alive >= needed, || {
             format!(
                 "{:?} starts in round {}, after {} of {needed} observations",
                 step.input, known.round, clean.alive
             )
         })?;
-        demand(L13, known.waits || !known.tripped, || {
+        demand(NoHotLoop, known.waits || !known.tripped, || {
             "restarted without any hold-off".into()
         })?;
         if level > 0 {
             let held = clean.passed && clean.hold_off.is_some_and(|held| held >= hold_off);
-            demand(L4, held, || {
+            demand(ProvenRecovery, held, || {
                 format!(
                     "started after a hold-off of {:?}, not {hold_off:?}",
                     clean.hold_off
                 )
             })?;
             let lasted = self.timed.is_none() || clean.held >= hold_off;
-            demand(L4, lasted, || {
+            demand(ProvenRecovery, lasted, || {
                 format!(
                     "started after a clean run of {:?}, not {hold_off:?}",
                     clean.held
@@ -121,7 +123,7 @@ impl Monitor {
             self.judge_epoch(step)?;
         }
         let known = &mut self.known;
-        demand(L1, known.mode == Mode::Starting, || {
+        demand(ReadyMeansRunning, known.mode == Mode::Starting, || {
             format!("ready in {:?}", known.mode)
         })?;
         known.mode = Mode::Ready;
@@ -132,11 +134,11 @@ impl Monitor {
     }
 
     fn judge_not_ready(&mut self, step: &mut Judged, place: usize) -> Result<(), Violation> {
-        demand(L2, place == 0, || {
+        demand(HealthFirst, place == 0, || {
             format!("readiness goes off as effect {place}, not first")
         })?;
         demand(
-            L17,
+            NoTripWithoutCause,
             self.known.mode == Mode::Ready && step.leave.is_some(),
             || format!("{:?} is no cause to lose readiness", step.input),
         )?;
@@ -158,24 +160,28 @@ impl Monitor {
 
     fn judge_start(&mut self, step: &mut Judged, stage: u16, epoch: u64) -> Result<(), Violation> {
         let Some(components) = self.components_of(stage) else {
-            return demand(L3, false, || format!("there is no stage {stage}"));
+            return demand(OneIncarnation, false, || {
+                format!("there is no stage {stage}")
+            });
         };
         for id in components.clone() {
-            demand(L3, self.part(ComponentId(id)) == Part::Down, || {
-                format!("#{id} is not confirmed gone")
-            })?;
+            demand(
+                OneIncarnation,
+                self.part(ComponentId(id)) == Part::Down,
+                || format!("#{id} is not confirmed gone"),
+            )?;
         }
         if self.known.mode == Mode::Idle {
             self.judge_epoch(step)?;
         }
-        demand(L4, self.known.mode == Mode::Starting, || {
+        demand(ProvenRecovery, self.known.mode == Mode::Starting, || {
             format!("stage {stage} started in {:?}", self.known.mode)
         })?;
-        demand(L3, epoch == self.known.epoch, || {
+        demand(OneIncarnation, epoch == self.known.epoch, || {
             format!("stage {stage} started in epoch {epoch}")
         })?;
         let below_up = (0..components.start).all(|id| self.part(ComponentId(id)) == Part::Up);
-        demand(L8, below_up, || {
+        demand(StageOrder, below_up, || {
             format!("stage {stage} started before the stages below were up")
         })?;
         let owner = self.plan.layout().lease_owner();
@@ -191,12 +197,14 @@ impl Monitor {
 
     fn judge_stop(&mut self, step: &mut Judged, stage: u16, epoch: u64) -> Result<(), Violation> {
         let health_first = self.known.mode != Mode::Ready || step.leave.is_none();
-        demand(L2, health_first, || {
+        demand(HealthFirst, health_first, || {
             format!("stage {stage} stopped before readiness went off")
         })?;
-        demand(L17, self.known.mode == Mode::Stopping, || {
-            format!("stage {stage} stopped in {:?}", self.known.mode)
-        })?;
+        demand(
+            NoTripWithoutCause,
+            self.known.mode == Mode::Stopping,
+            || format!("stage {stage} stopped in {:?}", self.known.mode),
+        )?;
         let components = self.components_of(stage).unwrap_or_default();
         let live = || {
             let parts = components.clone().map(|id| self.part(ComponentId(id)));
@@ -205,11 +213,13 @@ impl Monitor {
         // Each is told once.
         let running = live().all(|part| matches!(part, Part::Starting | Part::Up));
         let any = live().next().is_some();
-        demand(L8, any && running && epoch == self.known.epoch, || {
-            format!("in epoch {epoch} there is nothing of stage {stage} to stop")
-        })?;
+        demand(
+            StageOrder,
+            any && running && epoch == self.known.epoch,
+            || format!("in epoch {epoch} there is nothing of stage {stage} to stop"),
+        )?;
         let above_done = self.highest_live_stage() == usize::from(stage);
-        demand(L8, above_done, || {
+        demand(StageOrder, above_done, || {
             format!("stage {stage} stopped before the stages above")
         })?;
         for id in components {
@@ -238,7 +248,7 @@ impl Monitor {
         let overran = matches!(step.input, Some(Input::Fired(Timer::Stage)))
             && self.part(component) == Part::Stopping
             && epoch == self.known.epoch;
-        demand(L17, overran, || {
+        demand(NoTripWithoutCause, overran, || {
             format!("{component} aborted by {:?}", step.input)
         })?;
         self.known.parts[component.index()] = Part::Aborting;
@@ -265,29 +275,29 @@ impl Monitor {
                     _ => policy.abort_deadline(),
                 };
                 let once = core::mem::take(&mut step.phase_began);
-                demand(L15, once && after == expected, || {
+                demand(OneDeadline, once && after == expected, || {
                     format!(
                         "{:?} arms a deadline of {after:?} in {:?}",
                         step.input, known.mode
                     )
                 })?;
                 if let Some((_, budget)) = &mut known.shutdown {
-                    demand(L7, *budget >= after, || {
+                    demand(ShutdownIsInevitable, *budget >= after, || {
                         "the deadlines exceed the stop budget".into()
                     })?;
                     *budget = budget.saturating_sub(after);
                 }
             }
             Timer::HoldOff => {
-                demand(L6, !known.is_armed(timer), || {
+                demand(RecoveryIsInevitable, !known.is_armed(timer), || {
                     "the hold-off begins anew in the middle of a clean run".into()
                 })?;
-                demand(L4, known.clean.alive > 0, || {
+                demand(ProvenRecovery, known.clean.alive > 0, || {
                     "a hold-off begins without evidence".into()
                 })?;
                 let hold_off = policy.hold_off(known.level, known.blame);
                 let longest = hold_off.saturating_add(policy.tuning().max_jitter());
-                demand(L6, after <= longest, || {
+                demand(RecoveryIsInevitable, after <= longest, || {
                     format!("a hold-off of {after:?}, where {longest:?} are enough")
                 })?;
                 known.waits |= !after.is_zero();
@@ -297,45 +307,47 @@ impl Monitor {
             }
             Timer::Silence => {
                 let limit = policy.silence_limit();
-                demand(L19, after <= limit, || {
+                demand(FreshEvidence, after <= limit, || {
                     format!("silence is noticed after {after:?}, not {limit:?}")
                 })?;
                 // In Monitoring it may be armed anew without evidence: the clean run is void then. Not
                 // by a freeze, though, which is news of the runtime and not of the dependency.
                 let at_rest = known.mode != Mode::Ready && !anything_live;
-                demand(L6, !at_rest || after == limit, || {
+                demand(RecoveryIsInevitable, !at_rest || after == limit, || {
                     format!("at rest silence is noticed after {after:?}, before {limit:?} are over")
                 })?;
                 let freeze = known.mode == Mode::Idle && step.input == Some(Input::Frozen);
                 let evidence =
                     at_rest && !freeze || matches!(step.input, Some(Input::Alive { .. }));
-                demand(L19, evidence, || format!("{:?} is no evidence", step.input))?;
+                demand(FreshEvidence, evidence, || {
+                    format!("{:?} is no evidence", step.input)
+                })?;
             }
             Timer::Fence => {
                 let lease = known.lease.unwrap_or_default();
                 let latest = self.plan.fence_after(lease).unwrap_or_default();
-                demand(L11, after <= latest, || {
+                demand(FencedInTime, after <= latest, || {
                     format!("the fence is due after {after:?}, at most {latest:?} are left")
                 })?;
-                demand(L17, after == latest, || {
+                demand(NoTripWithoutCause, after == latest, || {
                     format!("the fence is due after {after:?}, though {latest:?} are left")
                 })?;
             }
             Timer::Decay => {
-                demand(L17, !known.is_armed(timer), || {
+                demand(NoTripWithoutCause, !known.is_armed(timer), || {
                     "suspicion is forgotten later than it should".into()
                 })?;
                 let expected = policy.tuning().decay_interval();
-                demand(L17, after == expected, || {
+                demand(NoTripWithoutCause, after == expected, || {
                     format!("suspicion is forgotten after {after:?}, not {expected:?}")
                 })?;
             }
             Timer::Stable => {
-                demand(L13, !known.is_armed(timer), || {
+                demand(NoHotLoop, !known.is_armed(timer), || {
                     "the level sinks later than it should".into()
                 })?;
                 let expected = policy.tuning().stable_interval();
-                demand(L13, after == expected, || {
+                demand(NoHotLoop, after == expected, || {
                     format!("the level sinks after {after:?}, not {expected:?}")
                 })?;
             }
@@ -347,7 +359,7 @@ impl Monitor {
     fn judge_disarm(&mut self, timer: Timer) -> Result<(), Violation> {
         let known = &mut self.known;
         let was = known.timers[timer.index()].take();
-        demand(L14, was.is_some(), || format!("{timer} is not armed"))?;
+        demand(CleanEnd, was.is_some(), || format!("{timer} is not armed"))?;
         if timer == Timer::HoldOff {
             known.clean = CleanRun::default();
         }
@@ -363,7 +375,7 @@ impl Monitor {
             outage: outage.unwrap_or_default(),
             ..core::mem::take(&mut self.record)
         };
-        demand(L9, due && record == expected, || {
+        demand(NothingIsLost, due && record == expected, || {
             format!("{record:?}, but what happened is {expected:?}")
         })
     }
@@ -376,24 +388,28 @@ impl Monitor {
             End::Halted(Why::Wedged) => wedged,
             End::Halted(why) => known.wish == Then::Halt(why) && !wedged,
         };
-        demand(L18, honest, || {
+        demand(HonestEnd, honest, || {
             format!("{end:?}, but what was wanted is {:?}", known.wish)
         })?;
-        demand(L14, !self.any_live(), || {
+        demand(CleanEnd, !self.any_live(), || {
             format!("{end:?} with components {:?}", known.parts)
         })?;
-        demand(L14, known.session.is_none(), || {
+        demand(CleanEnd, known.session.is_none(), || {
             "a session is open at the end".into()
         })?;
         let armed = Timer::ALL
             .into_iter()
             .find(|timer| known.timers[timer.index()].is_some());
-        demand(L14, armed.is_none(), || {
+        demand(CleanEnd, armed.is_none(), || {
             format!("{armed:?} is armed at the end")
         })?;
         let told = self.record == Record::default() && known.outage.is_none();
-        demand(L9, told, || format!("{:?} is in no record", self.record))?;
-        demand(L1, known.mode != Mode::Ready, || "ready at the end".into())?;
+        demand(NothingIsLost, told, || {
+            format!("{:?} is in no record", self.record)
+        })?;
+        demand(ReadyMeansRunning, known.mode != Mode::Ready, || {
+            "ready at the end".into()
+        })?;
         self.known.mode = Mode::Ended;
         self.known.shutdown = None;
         self.known.lease = None;

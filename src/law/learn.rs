@@ -33,14 +33,14 @@ impl Monitor {
             .filter(|unseen| *unseen <= tolerated);
         if let Some((by_clock, _)) = &mut known.shutdown {
             let left = by_clock.checked_sub(elapsed);
-            demand(L7, left.is_some(), || {
+            demand(ShutdownIsInevitable, left.is_some(), || {
                 "the summed deadlines of the shutdown have passed".into()
             })?;
             *by_clock = left.unwrap_or_default();
         }
         if let Some(lease) = &mut known.lease {
             let in_time = *lease > elapsed;
-            demand(L11, in_time, || {
+            demand(FencedInTime, in_time, || {
                 "the lease ran out and something may still be at work".into()
             })?;
             *lease -= elapsed;

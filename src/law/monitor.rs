@@ -239,7 +239,7 @@ impl Monitor {
             {
                 self.record.stale_reports += u64::from(count.max(1));
             }
-            return demand(L5, effects.is_empty(), || {
+            return demand(StaleIsInert, effects.is_empty(), || {
                 format!("stale {input:?} had effects {effects:?}")
             });
         }

@@ -22,12 +22,12 @@ impl Monitor {
         let armed = |timer: Timer| known.is_armed(timer);
         if step.leave.is_some() {
             let left = !matches!(mode, Mode::Ready | Mode::Starting);
-            demand(L16, left, || {
+            demand(NoDelay, left, || {
                 format!("{input:?} must stop the world at once")
             })?;
         }
         if matches!(input, Some(Input::Fired(Timer::HoldOff))) {
-            demand(L6, step.asked, || {
+            demand(RecoveryIsInevitable, step.asked, || {
                 "the hold-off has passed, and no observation is asked for".into()
             })?;
         }
@@ -40,7 +40,9 @@ impl Monitor {
             let held = clean.passed && clean.hold_off.is_some_and(|held| held >= hold_off);
             let proved = clean.alive >= policy.needed_evidence(level, blame);
             let is_due = known.wish == Then::Monitor && proved && (level == 0 || held);
-            demand(L16, !is_due, || "proved, and yet nothing is started".into())?;
+            demand(NoDelay, !is_due, || {
+                "proved, and yet nothing is started".into()
+            })?;
         }
         if mode == Mode::Stopping {
             let stage = self.highest_live_stage();
@@ -53,19 +55,19 @@ impl Monitor {
             let all = in_hand
                 .filter(|part| part.is_live())
                 .all(|part| matches!(part, Part::Stopping | Part::Aborting));
-            demand(L16, all && armed(Timer::Stage), || {
+            demand(NoDelay, all && armed(Timer::Stage), || {
                 format!("stage {stage} is to be stopped now")
             })?;
         }
         if mode == Mode::Ready {
             let all_up = known.parts.iter().all(|part| *part == Part::Up);
-            demand(L1, all_up, || {
+            demand(ReadyMeansRunning, all_up, || {
                 format!("ready with components {:?}", known.parts)
             })?;
-            demand(L19, armed(Timer::Silence), || {
+            demand(FreshEvidence, armed(Timer::Silence), || {
                 "ready, and no silence would be noticed".into()
             })?;
-            demand(L19, known.unseen.is_some(), || {
+            demand(FreshEvidence, known.unseen.is_some(), || {
                 "ready, and unseen for longer than the silence limit".into()
             })?;
         }
@@ -78,11 +80,11 @@ impl Monitor {
             let lease = known.lease.unwrap_or_default();
             let latest = self.plan.fence_after(lease).unwrap_or_default();
             let due = known.timers[Timer::Fence.index()];
-            demand(L11, due.is_some_and(|due| due <= latest), || {
+            demand(FencedInTime, due.is_some_and(|due| due <= latest), || {
                 format!("the fence is due in {due:?}, at most {latest:?} are left")
             })?;
             let renewed = matches!(input, Some(Input::LeaseRenewed { .. }));
-            demand(L17, !renewed || due == Some(latest), || {
+            demand(NoTripWithoutCause, !renewed || due == Some(latest), || {
                 format!("just renewed, and the fence is due in {due:?}, not {latest:?}")
             })?;
         }
@@ -92,28 +94,32 @@ impl Monitor {
             let limit = self.plan.policy().silence_limit();
             let due = known.timers[Timer::Silence.index()];
             let at_work = matches!(mode, Mode::Ready | Mode::Starting);
-            let law = if at_work { L17 } else { L6 };
+            let law = if at_work {
+                NoTripWithoutCause
+            } else {
+                RecoveryIsInevitable
+            };
             demand(law, due.is_none_or(|due| due == limit), || {
                 format!("just observed, and the silence is due in {due:?}, not {limit:?}")
             })?;
         }
-        demand(L15, !step.phase_began, || {
+        demand(OneDeadline, !step.phase_began, || {
             format!("{input:?} begins a phase without a deadline")
         })?;
         if matches!(mode, Mode::Starting | Mode::Delaying) {
-            demand(L12, armed(Timer::Stage), || {
+            demand(NoSilentWait, armed(Timer::Stage), || {
                 format!("{mode:?} without a deadline")
             })?;
         }
         let at_work = matches!(mode, Mode::Ready | Mode::Starting);
         let in_phase = !matches!(mode, Mode::Ready | Mode::Idle);
         for (timer, law, has_a_use) in [
-            (Timer::Stage, L15, in_phase),
-            (Timer::HoldOff, L4, mode == Mode::Idle),
-            (Timer::Silence, L4, known.session.is_some()),
-            (Timer::Decay, L17, mode == Mode::Ready),
-            (Timer::Stable, L13, mode == Mode::Ready),
-            (Timer::Fence, L11, at_work),
+            (Timer::Stage, OneDeadline, in_phase),
+            (Timer::HoldOff, ProvenRecovery, mode == Mode::Idle),
+            (Timer::Silence, ProvenRecovery, known.session.is_some()),
+            (Timer::Decay, NoTripWithoutCause, mode == Mode::Ready),
+            (Timer::Stable, NoHotLoop, mode == Mode::Ready),
+            (Timer::Fence, FencedInTime, at_work),
         ] {
             demand(law, has_a_use || !armed(timer), || {
                 format!("{timer} is armed in {mode:?}, where it means nothing")
@@ -121,9 +127,11 @@ impl Monitor {
         }
         if mode == Mode::Ready {
             let forgets = known.suspicion == 0 || armed(Timer::Decay);
-            demand(L17, forgets, || "suspicion is never forgotten".into())?;
+            demand(NoTripWithoutCause, forgets, || {
+                "suspicion is never forgotten".into()
+            })?;
             let sinks = known.level == 0 || armed(Timer::Stable);
-            demand(L13, sinks, || "the level never sinks".into())?;
+            demand(NoHotLoop, sinks, || "the level never sinks".into())?;
         }
         let in_outage = match mode {
             Mode::Ready => Some(false),
@@ -131,7 +139,7 @@ impl Monitor {
             _ => (known.tripped && known.wish == Then::Monitor).then_some(true),
         };
         demand(
-            L9,
+            NothingIsLost,
             in_outage.is_none_or(|open| open == known.outage.is_some()),
             || format!("{mode:?} with outage {:?}", known.outage),
         )?;
@@ -141,7 +149,7 @@ impl Monitor {
         let at_rest = mode == Mode::Idle;
         let wedged = known.parts.contains(&Part::Wedged);
         let over = at_rest && (known.wish > Then::Drain || wedged);
-        demand(L7, !over, || {
+        demand(ShutdownIsInevitable, !over, || {
             format!(
                 "everything is stopped, it should have ended: {:?}",
                 known.wish
@@ -149,21 +157,23 @@ impl Monitor {
         })?;
         let drained = at_rest && known.wish == Then::Drain;
         let waits = known.timers.iter().any(Option::is_some);
-        demand(L12, waits || drained, || "nothing is armed".into())?;
+        demand(NoSilentWait, waits || drained, || "nothing is armed".into())?;
         let unheard = known.session.is_some() && !armed(Timer::Silence);
-        demand(L4, !unheard, || "no silence would be noticed".into())?;
+        demand(ProvenRecovery, !unheard, || {
+            "no silence would be noticed".into()
+        })?;
         let blind = at_rest && known.wish == Then::Monitor && known.session.is_none();
-        demand(L6, !blind, || {
+        demand(RecoveryIsInevitable, !blind, || {
             "at rest, and the dependency is not observed".into()
         })?;
         // A probe may hang for good: only a fresh session gets a fresh call.
         let silent = matches!(input, Some(Input::Fired(Timer::Silence)));
         let fresh = known.session.is_none() || step.session_opened;
-        demand(L6, !silent || fresh, || {
+        demand(RecoveryIsInevitable, !silent || fresh, || {
             "a session that fell silent is kept".into()
         })?;
         let lasts = mode == Mode::Ready || !step.outage_closed;
-        demand(L9, lasts, || {
+        demand(NothingIsLost, lasts, || {
             format!("the outage is called over in {mode:?}")
         })?;
         Ok(())

@@ -1,6 +1,6 @@
 //! Whether what a step tells of its transitions is what happened, and names the right cause.
 
-use super::Law::L20;
+use super::Law::HonestTrace;
 use super::{Violation, demand};
 use crate::machine::{
     Cause, Effect, End, Input, Machine, Phase, Slot, State, Step, Timer, Transition, Why,
@@ -17,10 +17,10 @@ pub(super) fn judge(
     let mut here = before.phase();
     let mut first = true;
     for hop in step.transitions() {
-        demand(L20, hop.from == here && hop.to != here, || {
+        demand(HonestTrace, hop.from == here && hop.to != here, || {
             format!("{hop:?} is told in {here}")
         })?;
-        demand(L20, hop.epoch == after.epoch(), || {
+        demand(HonestTrace, hop.epoch == after.epoch(), || {
             format!("{hop:?} is told in epoch {}", after.epoch())
         })?;
         let ends_well = is_finished(hop, after);
@@ -29,20 +29,22 @@ pub(super) fn judge(
         } else {
             hop.cause == Cause::AllUp || ends_well
         };
-        demand(L20, named, || format!("{hop:?} because of {input:?}"))?;
+        demand(HonestTrace, named, || {
+            format!("{hop:?} because of {input:?}")
+        })?;
         (here, first) = (hop.to, false);
     }
-    demand(L20, here == after.phase(), || {
+    demand(HonestTrace, here == after.phase(), || {
         format!("{step:?} leads to {here}, and it is in {}", after.phase())
     })?;
     let moved = matches!(step, Step::Moved(_));
-    demand(L20, moved != first, || {
+    demand(HonestTrace, moved != first, || {
         format!("{step:?} tells of no transition")
     })?;
     for effect in effects {
         if let Effect::OutageOpened { cause, .. } = *effect {
             let told = step.transitions().any(|hop| hop.cause == cause);
-            demand(L20, told, || {
+            demand(HonestTrace, told, || {
                 format!("an outage opens by {cause:?}, and {step:?}")
             })?;
         }

@@ -268,9 +268,9 @@ fn the_lazy_the_nervous_and_the_desperate_machine_are_caught() {
     world.answer_all().expect("lawful");
     let run = Run::of(&world);
     // Never trips.
-    run.bites(Law::L16, |tape| tape.asked(ready_off).effects.clear());
+    run.bites(Law::NoDelay, |tape| tape.asked(ready_off).effects.clear());
     // Halts after any trip.
-    run.bites(Law::L18, |tape| {
+    run.bites(Law::HonestEnd, |tape| {
         let last = tape.0.last_mut().expect("at rest");
         let record = Record {
             outage: 1,
@@ -288,7 +288,7 @@ fn the_lazy_the_nervous_and_the_desperate_machine_are_caught() {
     // Trips on every report, whatever the threshold.
     let mut world = World::running(plan(small_policy().trip_threshold(2), &[1])).expect("lawful");
     world.report(Class::Component, 1).expect("lawful");
-    Run::of(&world).bites(Law::L17, |tape| {
+    Run::of(&world).bites(Law::NoTripWithoutCause, |tape| {
         tape.0.last_mut().expect("a report").effects =
             vec![Effect::Ready(false), stop(0, 1), arm(Timer::Stage, 10)];
     });

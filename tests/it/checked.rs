@@ -47,27 +47,27 @@ fn a_violation_names_its_law_and_what_broke_it() {
     let ignores = |_: &mut Machine, _, _: &mut Vec<Effect>| Step::Absorbed;
     let judged = checked.handle_by(ignores, Duration::ZERO, Input::Trip, &mut Vec::new());
     let violation = judged.expect_err("it must trip");
-    assert_eq!(violation.law.to_string(), "L16");
+    assert_eq!(violation.law.code(), "L16");
     assert_eq!(
         violation.to_string(),
-        "L16: Some(Trip) must stop the world at once"
+        "L16 (no delay): Some(Trip) must stop the world at once"
     );
 }
 
 #[test]
 fn what_is_stale_or_ignored_changes_nothing_and_says_so() {
     let stale = report(Class::Critical, 0);
-    caught(Law::L5, stale, |_, _, _| Step::Absorbed);
-    caught(Law::L5, stale, |machine, _, _| {
+    caught(Law::StaleIsInert, stale, |_, _, _| Step::Absorbed);
+    caught(Law::StaleIsInert, stale, |machine, _, _| {
         let _ = machine.handle(report(Class::Component, 1), &mut Vec::new());
         Step::Ignored(Ignored::OtherEpoch)
     });
     // Not stale, but it means nothing in Running.
-    caught(Law::L5, Input::Resume, |machine, _, _| {
+    caught(Law::StaleIsInert, Input::Resume, |machine, _, _| {
         let _ = machine.handle(report(Class::Component, 1), &mut Vec::new());
         Step::Ignored(Ignored::NotHandled)
     });
-    caught(Law::L5, Input::Resume, |_, _, effects| {
+    caught(Law::StaleIsInert, Input::Resume, |_, _, effects| {
         let (timer, after) = (Timer::Decay, ms(15));
         effects.push(Effect::Arm { timer, after });
         Step::Ignored(Ignored::NotHandled)
@@ -82,7 +82,7 @@ fn the_same_input_does_the_same_again() {
     };
     // Another step.
     let first = once();
-    caught(Law::L10, Input::Reset, |machine, input, effects| {
+    caught(Law::Determinism, Input::Reset, |machine, input, effects| {
         let step = machine.handle(input, effects);
         if first() {
             step
@@ -92,7 +92,7 @@ fn the_same_input_does_the_same_again() {
     });
     // Another effect.
     let first = once();
-    caught(Law::L10, Input::Reset, |machine, input, effects| {
+    caught(Law::Determinism, Input::Reset, |machine, input, effects| {
         let step = machine.handle(input, effects);
         if !first() {
             effects.push(Effect::Ready(true));
@@ -101,7 +101,7 @@ fn the_same_input_does_the_same_again() {
     });
     // Another state.
     let first = once();
-    caught(Law::L10, Input::Reset, |machine, input, effects| {
+    caught(Law::Determinism, Input::Reset, |machine, input, effects| {
         let step = machine.handle(input, effects);
         if !first() {
             let _ = machine.handle(report(Class::Component, 1), &mut Vec::new());
@@ -121,21 +121,28 @@ fn the_machine_says_of_itself_what_its_effects_told() {
     let forgets = |_: &mut Machine, _, _: &mut Vec<Effect>| Step::Absorbed;
     let mut checked = world.checked;
     let judged = checked.handle_by(forgets, Duration::ZERO, up, &mut Vec::new());
-    assert_eq!(judged.map_err(|violation| violation.law), Err(Law::L3));
+    assert_eq!(
+        judged.map_err(|violation| violation.law),
+        Err(Law::OneIncarnation)
+    );
     // It stops everything, and still says that it is ready.
-    caught(Law::L1, Input::Drain, |machine, input, effects| {
-        let _ = machine.clone().handle(input, effects);
-        Step::Absorbed
-    });
+    caught(
+        Law::ReadyMeansRunning,
+        Input::Drain,
+        |machine, input, effects| {
+            let _ = machine.clone().handle(input, effects);
+            Step::Absorbed
+        },
+    );
     // The same with a transition that it tells of and has not made.
-    caught(Law::L20, Input::Drain, |machine, input, effects| {
+    caught(Law::HonestTrace, Input::Drain, |machine, input, effects| {
         machine.clone().handle(input, effects)
     });
     // It tells that it came from where it was not.
     let mut elsewhere = World::new(small_plan(), true).expect("lawful");
     elsewhere.act(Action::Alive).expect("lawful");
     let elsewhere = elsewhere.machine();
-    caught(Law::L20, Input::Trip, |machine, input, effects| {
+    caught(Law::HonestTrace, Input::Trip, |machine, input, effects| {
         let _ = machine.handle(input, effects);
         elsewhere.clone().handle(input, &mut Vec::new())
     });
@@ -152,7 +159,7 @@ fn the_machine_says_of_itself_what_its_effects_told() {
         how,
     };
     for ended in [exited, gone] {
-        caught(Law::L20, ended, |machine, _, effects| {
+        caught(Law::HonestTrace, ended, |machine, _, effects| {
             machine.handle(Input::Trip, effects)
         });
     }
@@ -164,7 +171,7 @@ fn the_machine_says_of_itself_what_its_effects_told() {
         class,
         count,
     };
-    caught(Law::L9, two, |machine, _, effects| {
+    caught(Law::NothingIsLost, two, |machine, _, effects| {
         machine.handle(report(class, epoch), effects)
     });
 }
@@ -177,7 +184,7 @@ fn time_alone_breaks_a_law_when_something_should_have_happened() {
     // Two stages, each with 10 ms to stop and 5 ms to be aborted.
     assert_eq!(checked.wait(ms(30)), Ok(()));
     let late = checked.wait(ms(1)).map_err(|violation| violation.law);
-    assert_eq!(late, Err(Law::L7));
+    assert_eq!(late, Err(Law::ShutdownIsInevitable));
 }
 
 // Equality, copies, and what only grows.

@@ -9,6 +9,7 @@ mod decider;
 mod dry_run;
 mod explored;
 mod gallery;
+mod last_words;
 mod laws;
 mod pace;
 mod product;

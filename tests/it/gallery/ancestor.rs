@@ -19,37 +19,45 @@ pub(super) const EXHIBITS: &[Exhibit] = &[
     Exhibit::new(
         "d01 a probe that fails or hangs leaves the hold-off running",
         d01,
-        L4,
+        ProvenRecovery,
     ),
-    Exhibit::new("d02 no news is good news", d02, L19),
+    Exhibit::new("d02 no news is good news", d02, FreshEvidence),
     Exhibit::new(
         "d03 the probe is replaced, and the old one goes on",
         d03,
-        L4,
+        ProvenRecovery,
     ),
-    Exhibit::new("d04 the outage is over before anything is up", d04, L9),
-    Exhibit::new("d05 a start that failed is left as it is", d05, L16).on(pair),
+    Exhibit::new(
+        "d04 the outage is over before anything is up",
+        d04,
+        NothingIsLost,
+    ),
+    Exhibit::new("d05 a start that failed is left as it is", d05, NoDelay).on(pair),
     Exhibit::new(
         "d06 a dependency that flaps during a restart ends the run",
         d06,
-        L18,
+        HonestEnd,
     ),
-    Exhibit::new("d07 what survived its abort counts as gone", d07, L7),
-    Exhibit::new("d08 a stop has no deadline", d08, L16),
+    Exhibit::new(
+        "d07 what survived its abort counts as gone",
+        d07,
+        ShutdownIsInevitable,
+    ),
+    Exhibit::new("d08 a stop has no deadline", d08, NoDelay),
     Exhibit::new(
         "d08 readiness goes off when everything is stopped",
         d08_health,
-        L2,
+        HealthFirst,
     ),
     Exhibit::new(
         "d09 after repeated outages it does not stop any more",
         d09,
-        L16,
+        NoDelay,
     ),
     Exhibit::new(
         "d10 after a failure that it does not know it rests for ever",
         d10,
-        L12,
+        NoSilentWait,
     ),
 ];
 

@@ -7,36 +7,49 @@ use overwatch::policy::Blame;
 use super::{Exhibit, hasty, is_at_rest, is_starting, is_stopping, lingering, surgery, swallow};
 
 pub(super) const EXHIBITS: &[Exhibit] = &[
-    Exhibit::new("a freeze stops nothing", freeze_stops_nothing, L16),
-    Exhibit::new("a start on a frozen runtime goes on", start_goes_on, L16),
+    Exhibit::new("a freeze stops nothing", freeze_stops_nothing, NoDelay),
+    Exhibit::new(
+        "a start on a frozen runtime goes on",
+        start_goes_on,
+        NoDelay,
+    ),
     Exhibit::new(
         "a freeze waits for the end of the delay",
         freeze_waits_for_the_delay,
-        L16,
+        NoDelay,
     )
     .on(lingering),
     Exhibit::new(
         "a freeze is blamed on the dependency",
         blames_dependency,
-        L4,
+        ProvenRecovery,
     ),
     Exhibit::new(
         "a freeze is taken for an operator's trip",
         taken_for_a_trip,
-        L20,
+        HonestTrace,
     ),
     Exhibit::new(
         "a freeze leaves the clean run standing",
         clean_run_stands,
-        L4,
+        ProvenRecovery,
     ),
-    Exhibit::new("a freeze puts off the silence", puts_off_silence, L19),
+    Exhibit::new(
+        "a freeze puts off the silence",
+        puts_off_silence,
+        FreshEvidence,
+    ),
     Exhibit::new(
         "a freeze while it stops raises no level",
         raises_no_level,
-        L4,
+        ProvenRecovery,
     ),
-    Exhibit::new("a freeze uses up no start", uses_up_no_start, L7).on(hasty),
+    Exhibit::new(
+        "a freeze uses up no start",
+        uses_up_no_start,
+        ShutdownIsInevitable,
+    )
+    .on(hasty),
 ];
 
 /// It is known only as an input that means nothing here.

@@ -10,67 +10,104 @@ use super::{
 use crate::world::{alive, ms};
 
 pub(super) const EXHIBITS: &[Exhibit] = &[
-    Exhibit::new("the timer restarts, without evidence", timer_restarts, L4),
+    Exhibit::new(
+        "the timer restarts, without evidence",
+        timer_restarts,
+        ProvenRecovery,
+    ),
     Exhibit::new(
         "the second observation is always enough",
         two_are_enough,
-        L4,
+        ProvenRecovery,
     )
     .on(demanding),
-    Exhibit::new("one observation more than it needs", one_more, L16),
+    Exhibit::new("one observation more than it needs", one_more, NoDelay),
     Exhibit::new(
         "the backoff is waited for, whoever is to blame",
         backoff_for_all,
-        L4,
+        ProvenRecovery,
     ),
-    Exhibit::new("no hold-off after a trip", no_hold_off, L13),
-    Exhibit::new("the hold-off grows a level too early", grows_too_early, L6),
-    Exhibit::new("each observation begins the hold-off anew", begins_anew, L6),
+    Exhibit::new("no hold-off after a trip", no_hold_off, NoHotLoop),
+    Exhibit::new(
+        "the hold-off grows a level too early",
+        grows_too_early,
+        RecoveryIsInevitable,
+    ),
+    Exhibit::new(
+        "each observation begins the hold-off anew",
+        begins_anew,
+        RecoveryIsInevitable,
+    ),
     Exhibit::new(
         "each observation that is one too many voids the run",
         every_other_voids,
-        L6,
+        RecoveryIsInevitable,
     )
     .in_the_long_run(),
     Exhibit::new(
         "a hold-off that has passed is forgotten",
         hold_off_forgotten,
-        L6,
+        RecoveryIsInevitable,
     )
     .in_the_long_run(),
-    Exhibit::new("a probe that hangs is kept", hung_probe_is_kept, L6),
-    Exhibit::new("at rest nothing puts off the silence", silence_at_rest, L6)
-        .on(brief)
-        .on_a_clock(),
+    Exhibit::new(
+        "a probe that hangs is kept",
+        hung_probe_is_kept,
+        RecoveryIsInevitable,
+    ),
+    Exhibit::new(
+        "at rest nothing puts off the silence",
+        silence_at_rest,
+        RecoveryIsInevitable,
+    )
+    .on(brief)
+    .on_a_clock(),
     Exhibit::new(
         "observations lengthen the start deadline",
         start_deadline_rearmed,
-        L15,
+        OneDeadline,
     ),
     Exhibit::new(
         "an observation lifts the start deadline",
         start_deadline_lifted,
-        L12,
+        NoSilentWait,
     ),
     Exhibit::new(
         "what was seen before the hold-off had passed opens the gate",
         rounds_are_one,
-        L4,
+        ProvenRecovery,
     ),
     Exhibit::new(
         "nothing is asked for after the hold-off",
         asks_for_nothing,
-        L6,
+        RecoveryIsInevitable,
     ),
-    Exhibit::new("each observation asks for one more", asks_again, L4),
-    Exhibit::new("a slow start is begun again", slow_start_again, L3),
-    Exhibit::new("restarts in the old epoch", old_epoch_again, L3),
-    Exhibit::new("all stages are started at once", starts_all_at_once, L8).on(tower),
-    Exhibit::new("the level sinks during the outage", sinks_in_outage, L13),
+    Exhibit::new(
+        "each observation asks for one more",
+        asks_again,
+        ProvenRecovery,
+    ),
+    Exhibit::new(
+        "a slow start is begun again",
+        slow_start_again,
+        OneIncarnation,
+    ),
+    Exhibit::new("restarts in the old epoch", old_epoch_again, OneIncarnation),
+    Exhibit::new(
+        "all stages are started at once",
+        starts_all_at_once,
+        StageOrder,
+    )
+    .on(tower),
+    Exhibit::new(
+        "the level sinks during the outage",
+        sinks_in_outage,
+        NoHotLoop,
+    ),
     Exhibit::new(
         "each observation puts off the sinking of the level",
         never_stable,
-        L13,
+        NoHotLoop,
     ),
 ];
 

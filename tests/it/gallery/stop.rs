@@ -10,42 +10,66 @@ pub(super) const EXHIBITS: &[Exhibit] = &[
     Exhibit::new(
         "a shutdown is forgotten while it stops",
         shutdown_forgotten,
-        L7,
+        ShutdownIsInevitable,
     ),
-    Exhibit::new("a shutdown is taken for a drain", shutdown_drains, L20),
-    Exhibit::new("a fatal failure is survived", survives_anything, L7),
+    Exhibit::new(
+        "a shutdown is taken for a drain",
+        shutdown_drains,
+        HonestTrace,
+    ),
+    Exhibit::new(
+        "a fatal failure is survived",
+        survives_anything,
+        ShutdownIsInevitable,
+    ),
     Exhibit::new(
         "a command lengthens the deadline",
         command_lengthens_deadline,
-        L15,
+        OneDeadline,
     ),
     Exhibit::new(
         "a stage that is not whole is not told to stop",
         part_is_not_told,
-        L16,
+        NoDelay,
     )
     .on(pair),
-    Exhibit::new("stops and aborts at once", aborts_at_once, L17),
+    Exhibit::new(
+        "stops and aborts at once",
+        aborts_at_once,
+        NoTripWithoutCause,
+    ),
     Exhibit::new(
         "lower stages do not wait for the upper",
         stops_all_at_once,
-        L8,
+        StageOrder,
     )
     .on(tower),
     Exhibit::new(
         "what ended but is held counts as gone",
         exited_counts_as_gone,
-        L3,
+        OneIncarnation,
     )
     .on(pair),
-    Exhibit::new("ends without waiting for components", ends_too_soon, L14),
-    Exhibit::new("a session is left open at the end", session_left_open, L14),
-    Exhibit::new("a timer is left armed at the end", timer_left_armed, L14),
-    Exhibit::new("a halt is told as a clean stop", halt_is_denied, L18),
+    Exhibit::new(
+        "ends without waiting for components",
+        ends_too_soon,
+        CleanEnd,
+    ),
+    Exhibit::new(
+        "a session is left open at the end",
+        session_left_open,
+        CleanEnd,
+    ),
+    Exhibit::new(
+        "a timer is left armed at the end",
+        timer_left_armed,
+        CleanEnd,
+    ),
+    Exhibit::new("a halt is told as a clean stop", halt_is_denied, HonestEnd),
     Exhibit::new(
         "a resume while it drains is forgotten",
         resume_forgotten,
-        L12,
+        NoSilentWait,
     ),
 ];
 

@@ -11,31 +11,43 @@ use super::{Exhibit, arms, patient, surgery};
 use crate::world::ms;
 
 pub(super) const EXHIBITS: &[Exhibit] = &[
-    Exhibit::new("resurrects on a late Up", late_up_resurrects, L5),
-    Exhibit::new("believes old epochs", believes_old_epochs, L5),
-    Exhibit::new("believes old sessions", believes_old_sessions, L5),
+    Exhibit::new("resurrects on a late Up", late_up_resurrects, StaleIsInert),
+    Exhibit::new("believes old epochs", believes_old_epochs, StaleIsInert),
+    Exhibit::new("believes old sessions", believes_old_sessions, StaleIsInert),
     Exhibit::new(
         "a resume after the end begins anew",
         lives_after_the_end,
-        L5,
+        StaleIsInert,
     ),
-    Exhibit::new("a storm counts as one report", storm_counts_as_one, L9),
-    Exhibit::new("an outage goes unannounced", outage_unannounced, L9),
-    Exhibit::new("the last words are lost", last_words_lost, L9),
-    Exhibit::new("draws its jitter at random", random_jitter, L10),
-    Exhibit::new("moves and does not say so", move_untold, L20),
-    Exhibit::new("blames the wrong cause", wrong_cause, L20),
-    Exhibit::new("overhears a drain", overhears_a_drain, L5),
+    Exhibit::new(
+        "a storm counts as one report",
+        storm_counts_as_one,
+        NothingIsLost,
+    ),
+    Exhibit::new(
+        "an outage goes unannounced",
+        outage_unannounced,
+        NothingIsLost,
+    ),
+    Exhibit::new("the last words are lost", last_words_lost, NothingIsLost),
+    Exhibit::new("draws its jitter at random", random_jitter, Determinism),
+    Exhibit::new("moves and does not say so", move_untold, HonestTrace),
+    Exhibit::new("blames the wrong cause", wrong_cause, HonestTrace),
+    Exhibit::new("overhears a drain", overhears_a_drain, StaleIsInert),
     Exhibit::new(
         "believes mild reports, however late",
         believes_mild_reports,
-        L5,
+        StaleIsInert,
     ),
-    Exhibit::new("believes old ends that failed", believes_old_failures, L5),
+    Exhibit::new(
+        "believes old ends that failed",
+        believes_old_failures,
+        StaleIsInert,
+    ),
     Exhibit::new(
         "a component's storm counts as one",
         own_storm_counts_as_one,
-        L16,
+        NoDelay,
     )
     .on(patient),
 ];

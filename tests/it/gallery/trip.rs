@@ -10,57 +10,85 @@ use super::{
 use crate::world::{failing, ms};
 
 pub(super) const EXHIBITS: &[Exhibit] = &[
-    Exhibit::new("never trips", never_trips, L16),
-    Exhibit::new("trips on every report", trips_on_every_report, L17).on(patient),
-    Exhibit::new("halts after any trip", halts_after_any_trip, L18),
-    Exhibit::new("stops unasked", stops_unasked, L17),
+    Exhibit::new("never trips", never_trips, NoDelay),
+    Exhibit::new(
+        "trips on every report",
+        trips_on_every_report,
+        NoTripWithoutCause,
+    )
+    .on(patient),
+    Exhibit::new("halts after any trip", halts_after_any_trip, HonestEnd),
+    Exhibit::new("stops unasked", stops_unasked, NoTripWithoutCause),
     Exhibit::new(
         "a fatal observation is an outage like any other",
         fatal_is_an_outage,
-        L7,
+        ShutdownIsInevitable,
     ),
-    Exhibit::new("suspicion is never forgotten", never_forgets, L17).on(patient),
-    Exhibit::new("suspicion does not add up", does_not_add_up, L16).on(patient),
-    Exhibit::new("readiness goes off last", readiness_off_last, L2),
-    Exhibit::new("ready with the first component", ready_with_the_first, L1).on(pair),
+    Exhibit::new(
+        "suspicion is never forgotten",
+        never_forgets,
+        NoTripWithoutCause,
+    )
+    .on(patient),
+    Exhibit::new("suspicion does not add up", does_not_add_up, NoDelay).on(patient),
+    Exhibit::new("readiness goes off last", readiness_off_last, HealthFirst),
+    Exhibit::new(
+        "ready with the first component",
+        ready_with_the_first,
+        ReadyMeansRunning,
+    )
+    .on(pair),
     Exhibit::new(
         "a failure waits for the end of the delay",
         delay_is_not_cut,
-        L16,
+        NoDelay,
     )
     .on(lingering),
-    Exhibit::new("silence is noticed late", silence_noticed_late, L19),
-    Exhibit::new("silence is noticed early", silence_noticed_early, L6),
-    Exhibit::new("a report puts off the silence", report_is_evidence, L19).on(patient),
+    Exhibit::new(
+        "silence is noticed late",
+        silence_noticed_late,
+        FreshEvidence,
+    ),
+    Exhibit::new(
+        "silence is noticed early",
+        silence_noticed_early,
+        RecoveryIsInevitable,
+    ),
+    Exhibit::new(
+        "a report puts off the silence",
+        report_is_evidence,
+        FreshEvidence,
+    )
+    .on(patient),
     Exhibit::new(
         "nothing puts off the silence",
         nothing_puts_off_silence,
-        L17,
+        NoTripWithoutCause,
     )
     .on(brief)
     .on_a_clock(),
     Exhibit::new(
         "the fence leaves no time to stop",
         fence_without_stop_budget,
-        L11,
+        FencedInTime,
     )
     .on(leased),
     Exhibit::new(
         "a renewal does not put off the fence",
         renewals_are_ignored,
-        L17,
+        NoTripWithoutCause,
     )
     .on(leased),
     Exhibit::new(
         "a late renewal is taken for a good one",
         late_renewal_is_good,
-        L16,
+        NoDelay,
     )
     .on(leased),
     Exhibit::new(
         "the fence is not lifted by a stop",
         fence_outlives_work,
-        L11,
+        FencedInTime,
     )
     .on(leased),
 ];
