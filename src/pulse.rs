@@ -274,6 +274,20 @@ mod tests {
     }
 
     #[test]
+    fn who_is_awake_looks_from_half_the_time_on_and_a_pause_puts_that_off() {
+        let mut pulse = Watched::new().pulse;
+        let (looked_at, moment) = (pulse.looked_at, Duration::from_millis(1));
+        assert!(!pulse.is_due(looked_at + EVERY / 2 - moment));
+        assert!(pulse.is_due(looked_at + EVERY / 2));
+        let paused_for = 10 * EVERY;
+        let late = pulse.take_lateness(looked_at, looked_at + EVERY + paused_for);
+        assert_eq!(late, Some(paused_for));
+        let half = looked_at + paused_for + EVERY / 2;
+        assert!(!pulse.is_due(half - moment));
+        assert!(pulse.is_due(half));
+    }
+
+    #[test]
     fn nothing_is_asked_while_a_worker_parks() {
         let mut watched = Watched::new();
         for _ in 0..5 {
