@@ -216,6 +216,7 @@ mod suspension;
 #[cfg(feature = "etcd")]
 mod tls;
 mod token;
+mod turn;
 mod vigil;
 
 #[cfg(feature = "etcd")]

@@ -25,6 +25,7 @@ use super::copy_check::{Checked, CopyCheck, Digest};
 use super::entry::Entry;
 use super::line::{Line, TARGET};
 use super::strange::{Strange, Warning};
+use super::turn::Turn;
 use crate::shell::log;
 
 /// Logs what is newly known of keys that nobody of ours wrote.
@@ -64,7 +65,7 @@ pub(super) struct Mirror {
     checking: Option<Checking>,
     /// The turn of the line when that was last looked at. In a later one another member answers than the one
     /// that is watched.
-    turn: usize,
+    turn: Turn,
 }
 
 /// What was read, and when that was asked for.

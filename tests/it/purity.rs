@@ -93,6 +93,7 @@ const ETCD: &[&str] = &[
     "shards/telling",
     "strange",
     "token",
+    "turn",
     "vigil",
 ];
 
