@@ -352,6 +352,11 @@ impl EtcdConfig {
         self.way.dial(url, self).await
     }
 
+    /// The cluster that is meant, if it is known.
+    pub(super) fn expected(&self) -> Option<u64> {
+        self.expected
+    }
+
     /// In words, if what answers at the endpoints is not one cluster, or not the one that is meant.
     pub(super) fn split(&self, now: Duration) -> Option<String> {
         let lately = self.lately();

@@ -38,7 +38,7 @@ struct Lane {
 }
 
 struct World {
-    vigil: Vigil,
+    vigil: Case,
     lanes: Vec<Lane>,
     now: Duration,
     /// Which layers were answered well since it was told failing.
@@ -84,7 +84,7 @@ impl World {
         loop {
             steps += 1;
             assert!(steps < 100_000, "it spins");
-            match self.vigil.judge.next(None, self.now) {
+            match self.vigil.says(self.now) {
                 Some(Said::Alive { .. }) => {
                     assert_eq!(self.proved, [true; 3], "alive without evidence");
                     self.alive = Some(self.now);
@@ -101,7 +101,8 @@ impl World {
                 }
                 None => {}
             }
-            let orders = self.vigil.asks(&self.states(), self.now);
+            let states = self.states();
+            let orders = self.vigil.asks(&states, self.now);
             self.carry_out(&orders);
             for lane in &mut self.lanes {
                 lane.open_if_due(self.now);
@@ -122,7 +123,7 @@ impl World {
                     {
                         self.proved[asked.kind as usize] = true;
                     }
-                    let orders = self.vigil.happened(index, event, false, self.now);
+                    let orders = self.vigil.happens(index, event, self.now);
                     self.carry_out(&orders);
                     break;
                 }
