@@ -16,6 +16,7 @@ use super::fault::{Fault, Verdict, Verdicts};
 use super::pace::Pace;
 use super::suspension::{Suspended, by_the_system};
 use super::tls::Tls;
+use crate::policy::{Policy, PolicyError};
 
 /// Where etcd is, how to get in, and how patient to be.
 ///
@@ -380,8 +381,9 @@ impl EtcdConfig {
         self.pace.lately()
     }
 
-    pub(super) fn verdict_of(&self, fault: Fault) -> Verdict {
-        self.verdicts.of(fault)
+    /// Whether a probe of this fits to a policy.
+    pub(super) fn fits(&self, policy: &Policy) -> Result<(), PolicyError> {
+        self.pace.fits(policy, &self.verdicts)
     }
 
     /// All checks that need the whole.

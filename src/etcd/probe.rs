@@ -18,7 +18,6 @@ use super::cause::Cause;
 use super::clock;
 use super::config::EtcdConfig;
 use super::error::EtcdConfigError;
-use super::fault::{Fault, Verdict};
 use super::home::CLIENTS;
 use super::judge::{Judge, Notice, Said};
 use super::lane::Lane;
@@ -129,29 +128,7 @@ impl Probe for EtcdProbe {
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
         // Whoever is asked for several policies goes by the first.
         let _ = self.0.window.set(policy.window());
-        let config = &self.0.config;
-        let (gap, limit) = (config.pace.longest_gap(), policy.silence_limit());
-        let threshold = policy.trip_threshold();
-        if threshold > 1 && config.verdict_of(Fault::StoreReset) == Verdict::Certain {
-            return Err(PolicyError::new(
-                "trip_threshold",
-                threshold.to_string(),
-                "it must be 1, because a reset of etcd's store is told once: or set \
-                 EtcdConfig::verdict for Fault::StoreReset to Transient, if it is to be logged only, \
-                 or to Fatal",
-            ));
-        }
-        if gap < limit {
-            return Ok(());
-        }
-        Err(PolicyError::new(
-            "silence_limit",
-            format!("{limit:?}"),
-            format!(
-                "it must be longer than {gap:?}, the shortest period and the longest patience of the \
-                 probe: an election that the probe tolerates would count as silence"
-            ),
-        ))
+        self.0.config.fits(policy)
     }
 
     fn hurry(&self) -> bool {
