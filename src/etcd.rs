@@ -187,6 +187,7 @@ mod headed;
 #[cfg(feature = "etcd")]
 mod home;
 mod judge;
+mod key_copy;
 mod keys;
 #[cfg(feature = "etcd")]
 mod lane;
