@@ -1,4 +1,5 @@
-//! The whole probe but its I/O, in made-up worlds: members come and go, hang and are refused.
+//! The whole probe but its I/O, in made-up worlds: members come and go, hang and are refused, the process is frozen, the
+//! probe is hurried, and other clients are led to another cluster.
 
 use proptest::prelude::*;
 
@@ -17,6 +18,33 @@ enum Mode {
 
 fn modes() -> impl Strategy<Value = Mode> {
     prop_oneof![Just(Mode::Up), Just(Mode::Down), Just(Mode::Silent)]
+}
+
+/// What happens besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Happening {
+    Nothing,
+    /// One more observation is wanted now.
+    Hurry,
+    /// The process does not run for so many milliseconds.
+    Freeze(u64),
+    /// Another client is led to another cluster by this endpoint.
+    Split(usize),
+}
+
+fn happenings() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        3 => Just(Happening::Nothing),
+        1 => Just(Happening::Hurry),
+        1 => (0_u64..8_000).prop_map(Happening::Freeze),
+        1 => (0_usize..3).prop_map(Happening::Split),
+    ]
+}
+
+/// Those that nobody is to notice in what is told of a healthy etcd.
+fn harmless() -> impl Strategy<Value = Happening> {
+    let is_harmless = |it: &Happening| !matches!(it, Happening::Split(_));
+    happenings().prop_filter("it splits", is_harmless)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +69,11 @@ struct World {
     vigil: Case,
     lanes: Vec<Lane>,
     now: Duration,
-    /// Which layers were answered well since it was told failing.
+    /// Until when the process does not run.
+    frozen: Duration,
+    /// When it was last hurried.
+    hurried: Duration,
+    /// Which layers were answered well since it was told failing, or hurried.
     proved: [bool; 3],
     alive: Option<Duration>,
     failing: Option<Duration>,
@@ -63,6 +95,8 @@ impl World {
             vigil,
             lanes: modes.iter().map(lane).collect(),
             now: T0,
+            frozen: T0,
+            hurried: T0,
             proved: [false; 3],
             alive: None,
             failing: None,
@@ -78,6 +112,28 @@ impl World {
         lane.mode = mode;
     }
 
+    fn happens(&mut self, happening: Happening) {
+        match happening {
+            Happening::Nothing => {}
+            Happening::Freeze(time) => self.frozen = self.now + ms(time),
+            // The others are of the same process.
+            _ if self.now < self.frozen => {}
+            Happening::Hurry => {
+                (self.hurried, self.proved) = (self.now, [false; 3]);
+                let orders = self.vigil.hurried(self.now);
+                self.carry_out(&orders);
+            }
+            Happening::Split(index) => {
+                let (index, now) = (index % self.lanes.len(), self.now);
+                self.vigil.clusters.saw(index, 2, now);
+            }
+        }
+    }
+
+    fn is_split(&self) -> bool {
+        self.vigil.split(&self.vigil.clusters, self.now).is_some()
+    }
+
     /// As the probe does it.
     fn goes_on(&mut self, until: Duration) {
         let mut steps = 0;
@@ -87,11 +143,16 @@ impl World {
             match self.vigil.says(self.now) {
                 Some(Said::Alive { .. }) => {
                     assert_eq!(self.proved, [true; 3], "alive without evidence");
+                    assert!(!self.is_split(), "alive, of two clusters");
                     self.alive = Some(self.now);
                     continue;
                 }
-                Some(Said::Failing { reason, .. }) => {
+                Some(Said::Failing { reason, fault, .. }) => {
                     assert!(!reason.is_empty());
+                    assert_ne!(fault, Fault::StoreReset, "it is the same store");
+                    if self.is_split() {
+                        assert_eq!(fault, Fault::Misdirected);
+                    }
                     // What was heard since it began to fail counts.
                     if self.failing <= self.alive {
                         self.proved = [false; 3];
@@ -110,16 +171,20 @@ impl World {
             let wake_at = self.vigil.wake_at(&self.states(), self.now);
             let events = self.lanes.iter().filter_map(Lane::happens_at);
             let next = events.fold(wake_at, Duration::min);
+            // While it is frozen nothing is noticed, and afterwards all at once.
+            let next = next.max(self.frozen);
             if next > until {
                 self.now = until;
                 return;
             }
             self.now = self.now.max(next);
+            self.vigil.woken(wake_at, self.now);
             let calm = self.vigil.judge.is_calm(self.now);
             for index in 0..self.lanes.len() {
                 if let Some(event) = self.lanes[index].happens(self.now, calm) {
                     if let Event::Answered(asked, answer) = &event
                         && !matches!(answer, Answer::Status { .. })
+                        && asked.at >= self.hurried
                     {
                         self.proved[asked.kind as usize] = true;
                     }
@@ -258,20 +323,28 @@ proptest! {
     #[test]
     fn silence_is_told_within_its_bound_and_so_is_recovery(
         first in prop::collection::vec(modes(), 1..4),
-        turns in prop::collection::vec((0_usize..3, modes(), 0_u64..6_000), 0..25),
+        turns in prop::collection::vec((0_usize..3, modes(), happenings(), 0_u64..6_000), 0..25),
+        later in prop::collection::vec((harmless(), 0_u64..12_000), 0..6),
     ) {
         let mut world = World::new(&first);
-        for (index, mode, wait) in turns {
+        for (index, mode, happening, wait) in turns {
             world.turns(index % first.len(), mode);
+            world.happens(happening);
             world.goes_on(world.now + ms(wait));
         }
         let all = 0..first.len();
+        // Another cluster is forgotten, and a freeze is over.
+        world.goes_on(world.now.max(world.frozen) + Pace::DEFAULT.lately());
         let healed = world.now;
         all.clone().for_each(|index| world.turns(index, Mode::Up));
         world.goes_on(healed + ms(8_000));
         prop_assert!(world.alive.is_some_and(|at| at > healed), "it is not alive again");
-        let (failing, recovered) = (world.failing, world.now);
-        world.goes_on(recovered + ms(60_000));
+        let failing = world.failing;
+        for (happening, wait) in later {
+            world.happens(happening);
+            world.goes_on(world.now + ms(wait));
+        }
+        world.goes_on(world.now.max(world.frozen) + ms(60_000));
         prop_assert_eq!(world.failing, failing, "a healthy etcd is told failing");
         prop_assert!(world.alive.is_some_and(|at| at + ms(2_200) > world.now));
         let silent = world.now;
@@ -293,7 +366,7 @@ proptest! {
     #[test]
     fn one_member_that_works_is_enough(
         others in prop::collection::vec(modes(), 1..3),
-        turns in prop::collection::vec((0_usize..2, modes(), 0_u64..6_000), 0..40),
+        turns in prop::collection::vec((0_usize..2, modes(), harmless(), 0_u64..6_000), 0..40),
         works in 0_usize..3,
     ) {
         let mut modes = others.clone();
@@ -303,7 +376,7 @@ proptest! {
         let works = works % (modes.len() + 1);
         modes.insert(works, Mode::Up);
         let mut world = World::new(&modes);
-        for (index, mode, wait) in turns {
+        for (index, mode, happening, wait) in turns {
             let index = index % others.len();
             let index = index + usize::from(index >= works);
             let hangs = |(at, lane): (usize, &Lane)| at != index && lane.mode == Mode::Silent;
@@ -313,10 +386,39 @@ proptest! {
                 mode => mode,
             };
             world.turns(index, mode);
+            world.happens(happening);
             world.goes_on(world.now + ms(wait));
         }
-        world.goes_on(world.now + ms(5_000));
+        world.goes_on(world.now.max(world.frozen) + ms(5_000));
         prop_assert_eq!(world.failing, None);
         prop_assert!(world.alive.is_some());
+    }
+
+    /// Whoever sees it, and whatever else happens: two clusters are told at once, and nothing is alive before the
+    /// other one is forgotten. Then it is soon.
+    #[test]
+    fn two_clusters_are_told_at_once_and_until_one_is_forgotten(
+        size in 1_usize..4,
+        index in 0_usize..3,
+        begun in 0_u64..30_000,
+        besides in prop::collection::vec((harmless(), 0_u64..2_000), 0..4),
+    ) {
+        let mut world = World::new(&vec![Mode::Up; size]);
+        world.goes_on(T0 + ms(100 + begun));
+        prop_assert!(world.alive.is_some() && world.failing.is_none());
+        let split = world.now;
+        world.happens(Happening::Split(index));
+        world.goes_on(split);
+        prop_assert_eq!(world.failing, Some(split));
+        for (happening, wait) in besides {
+            world.happens(happening);
+            world.goes_on(world.now + ms(wait));
+        }
+        let lately = Pace::DEFAULT.lately();
+        world.goes_on(split + lately - ms(1));
+        prop_assert!(world.alive.is_none_or(|at| at <= split));
+        // What the endpoint itself has shown since may have put that off.
+        world.goes_on(world.now.max(world.frozen) + lately + ms(2_200));
+        prop_assert!(world.alive.is_some_and(|at| at > split), "it is not alive again");
     }
 }
