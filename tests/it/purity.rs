@@ -143,7 +143,13 @@ fn all_that_decides_is_mutated() {
     let all = pure_sources().into_iter().chain(pure_sources_of_etcd());
     let all: BTreeSet<String> = all
         .filter(|source| !is_test(source))
-        .map(|source| source.strip_prefix(&src).expect("of ours").display().to_string())
+        .map(|source| {
+            source
+                .strip_prefix(&src)
+                .expect("of ours")
+                .display()
+                .to_string()
+        })
         .collect();
     let is_named = |source: &str| {
         let is_it = |name: &&str| {

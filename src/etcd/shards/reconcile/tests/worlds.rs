@@ -254,9 +254,8 @@ impl World {
     /// All that is bound to a lease goes.
     fn runs_out(&mut self, lease: i64) {
         self.former.retain(|&former| former != lease);
-        let of_lease = |(key, entry): (&Vec<u8>, &Entry)| {
-            (entry.lease == lease).then(|| key.clone())
-        };
+        let of_lease =
+            |(key, entry): (&Vec<u8>, &Entry)| (entry.lease == lease).then(|| key.clone());
         let keys: Vec<Vec<u8>> = self.entries.iter().filter_map(of_lease).collect();
         for key in keys {
             self.remove(&key);
@@ -302,7 +301,10 @@ impl World {
         let lost = newest.lost(*lease, claims);
         let doomed: Vec<usize> = core::mem::take(doomed).into_keys().collect();
         let runs = |place: &&usize| running.contains_key(place);
-        assert!(lost.iter().eq(doomed.iter().filter(runs)), "{lost:?} of {doomed:?}");
+        assert!(
+            lost.iter().eq(doomed.iter().filter(runs)),
+            "{lost:?} of {doomed:?}"
+        );
         *view = Some(newest);
         for place in lost {
             self.ends(at, place, Ended::Lost);
