@@ -106,6 +106,28 @@ fn a_freeze_buys_no_time_for_what_comes_after_it() {
     case.fails(63_350);
 }
 
+/// Another one of the same layer was answered before the freeze, so that nothing was owed when it was over.
+#[test]
+fn what_fails_after_a_freeze_is_owed_for_as_long_as_somebody_could_listen() {
+    for (excused, failed_at, told_at) in [
+        (0, 1_410, 4_750),
+        (3_000, 4_410, 7_750),
+        // Never from later on than it failed.
+        (9_000, 4_410, 7_760),
+    ] {
+        let mut case = Case::alive(config(["http://a"]));
+        let asked = case.asked(Kind::Read, 1_400);
+        case.vigil.judge.asked(Kind::Read, case.at(1_400));
+        case.read(0, 7, 1_399);
+        case.lives(1_401);
+        let failed = case.at(failed_at);
+        case.vigil.judge.excuse(ms(excused), failed);
+        case.event(0, Event::Failed(asked, Cause::silent()), failed);
+        assert_eq!(case.next(told_at - 1), None, "{excused}");
+        assert_eq!(case.fails(told_at).0, "unreachable", "{excused}");
+    }
+}
+
 #[test]
 fn a_revision_that_goes_back_is_told_once() {
     let mut case = Case::alive(config(["http://a", "http://b"]));

@@ -81,6 +81,8 @@ struct World {
     proved: [bool; 3],
     alive: Option<Duration>,
     failing: Option<Duration>,
+    /// Why it was told failing last.
+    why: String,
 }
 
 impl World {
@@ -104,6 +106,7 @@ impl World {
             proved: [false; 3],
             alive: None,
             failing: None,
+            why: String::new(),
         }
     }
 
@@ -161,6 +164,7 @@ impl World {
                         self.proved = [false; 3];
                     }
                     self.failing = Some(self.now);
+                    self.why = reason;
                     continue;
                 }
                 None => {}
@@ -352,7 +356,7 @@ proptest! {
             world.goes_on(world.now + ms(wait));
         }
         world.goes_on(world.now + ms(60_000));
-        prop_assert_eq!(world.failing, failing, "a healthy etcd is told failing");
+        prop_assert_eq!(world.failing, failing, "a healthy etcd is told failing: {}", world.why);
         prop_assert!(world.alive.is_some_and(|at| at + ms(2_200) > world.now));
         let silent = world.now;
         all.for_each(|index| world.turns(index, Mode::Silent));
@@ -397,7 +401,7 @@ proptest! {
             world.goes_on(world.now + ms(wait));
         }
         world.goes_on(world.now + ms(5_000));
-        prop_assert_eq!(world.failing, None);
+        prop_assert_eq!(world.failing, None, "{}", world.why);
         prop_assert!(world.alive.is_some());
     }
 
