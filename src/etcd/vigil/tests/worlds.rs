@@ -124,6 +124,8 @@ impl World {
             Happening::Nothing => {}
             Happening::Freeze(time) => self.frozen = self.now + ms(time),
             Happening::Hurry => {
+                // What was asked before was so at an earlier moment.
+                self.now += Duration::from_nanos(1);
                 (self.hurried, self.proved) = (self.now, [false; 3]);
                 let orders = self.vigil.hurried(self.now);
                 self.carry_out(&orders);
@@ -373,11 +375,12 @@ proptest! {
     }
 
     /// As long as one of them works nothing is told, whatever becomes of the others, but that no two of three hang at
-    /// once: then etcd has no quorum.
+    /// once: then etcd has no quorum. (Nor is the process frozen. A freeze that is too short to be excused takes its part
+    /// of the patience.)
     #[test]
     fn one_member_that_works_is_enough(
         others in prop::collection::vec(modes(), 1..3),
-        turns in prop::collection::vec((0_usize..2, modes(), harmless(), 0_u64..6_000), 0..40),
+        turns in prop::collection::vec((0_usize..2, modes(), any::<bool>(), 0_u64..6_000), 0..40),
         works in 0_usize..3,
     ) {
         let mut modes = others.clone();
@@ -387,7 +390,7 @@ proptest! {
         let works = works % (modes.len() + 1);
         modes.insert(works, Mode::Up);
         let mut world = World::new(&modes);
-        for (index, mode, happening, wait) in turns {
+        for (index, mode, hurried, wait) in turns {
             let index = index % others.len();
             let index = index + usize::from(index >= works);
             let hangs = |(at, lane): (usize, &Lane)| at != index && lane.mode == Mode::Silent;
@@ -397,7 +400,9 @@ proptest! {
                 mode => mode,
             };
             world.turns(index, mode);
-            world.happens(happening);
+            if hurried {
+                world.happens(Happening::Hurry);
+            }
             world.goes_on(world.now + ms(wait));
         }
         world.goes_on(world.now + ms(5_000));
