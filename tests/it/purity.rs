@@ -152,7 +152,7 @@ fn all_that_decides_is_mutated() {
         })
         .collect();
     let is_named = |source: &str| {
-        let is_it = |name: &&str| {
+        let is_it = |name: &&&str| {
             let rest = source.strip_prefix(**name);
             rest.is_some_and(|rest| rest.is_empty() || rest == ".rs" || rest.starts_with('/'))
         };
