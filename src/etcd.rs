@@ -187,6 +187,7 @@ mod headed;
 #[cfg(feature = "etcd")]
 mod home;
 mod judge;
+mod key_copy;
 mod keys;
 #[cfg(feature = "etcd")]
 mod lane;
@@ -216,6 +217,7 @@ mod suspension;
 #[cfg(feature = "etcd")]
 mod tls;
 mod token;
+mod turn;
 mod vigil;
 
 #[cfg(feature = "etcd")]

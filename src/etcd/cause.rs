@@ -1,5 +1,8 @@
 //! Why an attempt gave no evidence, in words an operator understands. Pure: what etcd says is given as text.
 
+use core::time::Duration;
+
+use super::backoff::PAUSE;
 use super::fault::Fault;
 
 /// Why a connection, or a question on one, failed.
@@ -66,10 +69,11 @@ impl Cause {
         Self::sure(fault, shorten(&format!("alarm raised by member {members}")))
     }
 
-    /// Whether etcd goes on saying so, whoever is asked. Silence passes, or the probe tells of it, and a
-    /// token that has expired is replaced at the next try.
-    pub(super) fn is_refusal(&self) -> bool {
-        self.sure && !matches!(self.fault, Fault::Unreachable | Fault::Unauthenticated)
+    /// After which pause what failed is tried again. None if etcd goes on saying so, whoever is asked: silence passes, or
+    /// the probe tells of it, and a token that has expired is replaced at the next try.
+    pub(super) fn again_in(&self) -> Option<Duration> {
+        let passes = matches!(self.fault, Fault::Unreachable | Fault::Unauthenticated);
+        (!self.sure || passes).then_some(PAUSE)
     }
 
     /// Whether it is about the whole cluster, whichever member said it.

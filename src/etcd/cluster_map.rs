@@ -7,6 +7,8 @@ use std::fmt::Write;
 pub(super) struct ClusterMap {
     endpoints: Vec<Shown>,
     only: Only,
+    /// How often an endpoint has shown another cluster than before.
+    changes: u64,
 }
 
 /// All that is in there, whenever it was shown.
@@ -68,25 +70,31 @@ impl ClusterMap {
         Self {
             endpoints: vec![Shown::default(); count],
             only: Only::Nothing,
+            changes: 0,
         }
+    }
+
+    /// How often an endpoint has shown another cluster than before.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
     }
 
     pub(super) fn only(&self) -> Only {
         self.only
     }
 
-    /// An endpoint has answered for this cluster. (A server that names none answers with 0.) `true` if it is another
-    /// one than it showed before.
-    pub(super) fn saw(&mut self, index: usize, cluster: u64, now: Duration) -> bool {
+    /// An endpoint has answered for this cluster. (A server that names none answers with 0.)
+    pub(super) fn saw(&mut self, index: usize, cluster: u64, now: Duration) {
         if cluster == NONE {
-            return false;
+            return;
         }
         let Some(shown) = self.endpoints.get_mut(index) else {
-            return false;
+            return;
         };
         let before = shown.last.replace(Sight { cluster, at: now });
         let was_gone = core::mem::replace(&mut shown.gone, false);
         let is_news = before.is_none_or(|before| before.cluster != cluster);
+        self.changes += u64::from(is_news);
         if is_news && !was_gone {
             shown.other = before.map(|before| Sight { at: now, ..before });
         }
@@ -109,7 +117,6 @@ impl ClusterMap {
                 Only::Several
             };
         }
-        is_news
     }
 
     /// A connection with this cluster is lost, and no other one leads there yet.
@@ -209,8 +216,15 @@ mod tests {
             Duration::from_secs(1_000_000 + second)
         }
 
+        /// `true` if that is news.
         fn saw(&mut self, index: usize, cluster: u64, second: u64) -> bool {
-            self.clusters.saw(index, cluster, self.at(second))
+            let before = self.clusters.changes();
+            self.clusters.saw(index, cluster, self.at(second));
+            match self.clusters.changes() - before {
+                0 => false,
+                1 => true,
+                more => panic!("{more} changes at once"),
+            }
         }
 
         fn split(&self, expected: Option<u64>, second: u64) -> Option<String> {

@@ -39,25 +39,27 @@ impl Clusters {
 
     /// An endpoint has answered for this cluster.
     pub(super) fn saw(&self, index: usize, cluster: u64, now: Duration) {
-        let is_news = {
+        self.with(|map| map.saw(index, cluster, now));
+    }
+
+    /// Does something with the map, and lets others know what is new in it. Others wait for the map meanwhile.
+    pub(super) fn with<T>(&self, what: impl FnOnce(&mut ClusterMap) -> T) -> T {
+        let (done, is_news) = {
             let mut map = self.lock();
-            let is_news = map.saw(index, cluster, now);
+            let before = map.changes();
+            let done = what(&mut map);
             let only = match map.only() {
                 Only::Nothing => NOTHING,
                 Only::One(cluster) => cluster,
                 Only::Several => SEVERAL,
             };
             self.only.store(only, Ordering::Release);
-            is_news
+            (done, map.changes() != before)
         };
         if is_news {
             self.changed.set(());
         }
-    }
-
-    /// A connection with this cluster is lost, and no other one leads there yet.
-    pub(super) fn lost(&self, index: usize, cluster: u64) {
-        self.lock().lost(index, cluster);
+        done
     }
 
     /// How often an endpoint has shown another cluster than before.

@@ -16,6 +16,7 @@ use super::fault::{Fault, Verdict, Verdicts};
 use super::pace::Pace;
 use super::suspension::{Suspended, by_the_system};
 use super::tls::Tls;
+use crate::policy::{Policy, PolicyError};
 
 /// Where etcd is, how to get in, and how patient to be.
 ///
@@ -352,6 +353,11 @@ impl EtcdConfig {
         self.way.dial(url, self).await
     }
 
+    /// The cluster that is meant, if it is known.
+    pub(super) fn expected(&self) -> Option<u64> {
+        self.expected
+    }
+
     /// In words, if what answers at the endpoints is not one cluster, or not the one that is meant.
     pub(super) fn split(&self, now: Duration) -> Option<String> {
         let lately = self.lately();
@@ -375,8 +381,9 @@ impl EtcdConfig {
         self.pace.lately()
     }
 
-    pub(super) fn verdict_of(&self, fault: Fault) -> Verdict {
-        self.verdicts.of(fault)
+    /// Whether a probe of this fits to a policy.
+    pub(super) fn fits(&self, policy: &Policy) -> Result<(), PolicyError> {
+        self.pace.fits(policy, &self.verdicts)
     }
 
     /// All checks that need the whole.

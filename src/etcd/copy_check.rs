@@ -31,6 +31,16 @@ pub(super) struct Digest {
     pub(super) newest: i64,
 }
 
+impl Digest {
+    /// Of so many keys, with the revision of the newest, if there is one.
+    pub(super) fn of(count: i64, newest: Option<i64>) -> Self {
+        Self {
+            count,
+            newest: newest.unwrap_or_default(),
+        }
+    }
+}
+
 /// What a check amounts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Checked {

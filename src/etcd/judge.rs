@@ -449,7 +449,11 @@ impl Judge {
         if look && self.layer(kind).owed_since.is_none() {
             return;
         }
-        self.layer_mut(kind).failed(asked_at, cause, recheck, now);
+        // Nobody could listen for a part of that time.
+        let excused = self.excused.saturating_sub(asked.excused);
+        let since = now.min(asked_at + excused);
+        self.layer_mut(kind)
+            .failed(asked_at, since, cause, recheck, now);
     }
 
     /// When the next layer is due, or [`next`](Self::next) may have something to say though nothing

@@ -29,6 +29,12 @@ impl Prefix {
         format!("{}members/{id}", self.0)
     }
 
+    /// The id of the node that this is the record of; `None` for what nobody of ours wrote.
+    pub(super) fn parse_member<'a>(&self, key: &'a str) -> Option<&'a str> {
+        let id = key.strip_prefix(&self.0)?.strip_prefix("members/")?;
+        (!id.is_empty() && !id.contains('/')).then_some(id)
+    }
+
     pub(super) fn work(&self, work: &str) -> WorkKeys {
         WorkKeys(format!("{}work/{work}/", self.0))
     }
@@ -161,6 +167,28 @@ mod tests {
             "other/work/http/shard/1",
         ] {
             assert_eq!(keys.parse(junk), None, "{junk}");
+        }
+    }
+
+    #[test]
+    fn a_member_is_known_by_its_key() {
+        let prefix = Prefix::parse("checks").expect("valid");
+        assert_eq!(
+            prefix.parse_member(&prefix.member("node-1")),
+            Some("node-1")
+        );
+        for junk in [
+            "checks/members/",
+            "checks/members/a/b",
+            "checks/members/a/",
+            "checks/members",
+            "checks/member/a",
+            "checks/work/a",
+            "checkers/members/a",
+            "members/a",
+            "a",
+        ] {
+            assert_eq!(prefix.parse_member(junk), None, "{junk}");
         }
     }
 

@@ -132,10 +132,12 @@ impl Layer {
     }
 
     /// A question failed. The first time it is asked again at once: of another member, or on another
-    /// connection.
+    /// connection. If nothing is owed, an answer is from `since` on, which is later than it was asked for if nobody could
+    /// listen for a while.
     pub(super) fn failed(
         &mut self,
         asked_at: Duration,
+        since: Duration,
         cause: Cause,
         recheck: Duration,
         now: Duration,
@@ -143,7 +145,7 @@ impl Layer {
         if self.is_settled(asked_at) {
             return;
         }
-        self.owed_since.get_or_insert(asked_at);
+        self.owed_since.get_or_insert(since);
         self.failures = self.failures.saturating_add(1);
         self.due_at = if self.failures == 1 {
             now
@@ -203,7 +205,7 @@ mod tests {
             if now >= layer.due_at {
                 layer.asked(now, ms(1_000));
             }
-            layer.failed(t0, silent(), ms(500), now);
+            layer.failed(t0, t0, silent(), ms(500), now);
             assert_eq!(layer.due_at, t0 + ms(due_at), "failed at {at}");
         }
         assert_eq!(layer.fails_at(), Some(t0 + ms(3_000)));
@@ -211,7 +213,7 @@ mod tests {
         layer.answered(t0 + ms(900), ms(1_000), t0 + ms(950));
         assert_eq!(layer.cause, None);
         let later = t0 + ms(5_000);
-        layer.failed(later, silent(), ms(500), later);
+        layer.failed(later, later, silent(), ms(500), later);
         assert_eq!(layer.due_at, later, "the first failure again");
     }
 
@@ -225,7 +227,13 @@ mod tests {
         assert_eq!(layer.due_at, t0 + ms(2_000), "the next may be good");
         layer.answered(t0 + ms(2_000), ms(1_000), t0 + ms(2_100));
         layer.asked(t0 + ms(3_000), ms(500));
-        layer.failed(t0 + ms(3_000), silent(), ms(500), t0 + ms(3_500));
+        layer.failed(
+            t0 + ms(3_000),
+            t0 + ms(3_000),
+            silent(),
+            ms(500),
+            t0 + ms(3_500),
+        );
         layer.answered_late(t0 + ms(3_000), ms(5_000), t0 + ms(5_000));
         assert_eq!((layer.owed_since, layer.cause.as_ref()), (None, None));
         assert_eq!(layer.due_at, t0 + ms(3_500), "no later than it was");
@@ -254,15 +262,15 @@ mod tests {
         let (mut layer, t0) = layer();
         layer.asked(t0, ms(500));
         layer.answered(t0 + ms(500), ms(1_000), t0 + ms(600));
-        layer.failed(t0, silent(), ms(500), t0 + ms(700));
+        layer.failed(t0, t0, silent(), ms(500), t0 + ms(700));
         layer.answered_late(t0 + ms(499), ms(1_000), t0 + ms(2_000));
         assert_eq!((layer.owed_since, layer.slow), (None, 0));
         assert_eq!(layer.cause, None);
         // An earlier question that is answered late does not unsettle it either.
         layer.answered(t0 + ms(400), ms(1_000), t0 + ms(800));
-        layer.failed(t0 + ms(499), silent(), ms(500), t0 + ms(900));
+        layer.failed(t0 + ms(499), t0 + ms(499), silent(), ms(500), t0 + ms(900));
         assert_eq!(layer.cause, None);
-        layer.failed(t0 + ms(501), silent(), ms(500), t0 + ms(900));
+        layer.failed(t0 + ms(501), t0 + ms(501), silent(), ms(500), t0 + ms(900));
         assert_eq!(layer.cause, Some(silent()));
         assert_eq!(layer.owed_since, Some(t0 + ms(501)));
     }
@@ -284,7 +292,13 @@ mod tests {
         let (mut layer, t0) = layer();
         layer.answered(t0, ms(1_000), t0 + ms(100));
         layer.answered_late(t0 + ms(100), ms(1_000), t0 + ms(3_000));
-        layer.failed(t0 + ms(200), silent(), ms(500), t0 + ms(3_000));
+        layer.failed(
+            t0 + ms(200),
+            t0 + ms(200),
+            silent(),
+            ms(500),
+            t0 + ms(3_000),
+        );
         let now = t0 + ms(3_100);
         layer.demand(now);
         assert_eq!((layer.proved, layer.slow, layer.due_at), (false, 0, now));

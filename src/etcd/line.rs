@@ -12,9 +12,9 @@ use super::belief::Of;
 use super::cause::Cause;
 use super::clock;
 use super::config::EtcdConfig;
-use super::fault::Fault;
 use super::headed::Headed;
 use super::latest::Latest;
+use super::turn::Turn;
 use crate::shell::lock;
 
 /// Where membership and shards are logged.
@@ -27,38 +27,37 @@ pub(super) struct Line {
     patience: Duration,
     at: Mutex<At>,
     /// The turn, for who waits for another one.
-    moved: Latest<usize>,
+    moved: Latest<Turn>,
 }
 
-#[derive(Default)]
 struct At {
-    /// Counts the changes of member, so that a failure of an earlier client ends no later one.
-    turn: usize,
+    turn: Turn,
     client: Option<Client>,
 }
 
 impl Line {
     pub(super) fn new(config: Arc<EtcdConfig>, patience: Duration) -> Self {
+        let (turn, client) = (Turn::new(config.endpoints.len()), None);
         Self {
             config,
             patience,
-            at: Mutex::default(),
-            moved: Latest::new(0),
+            at: Mutex::new(At { turn, client }),
+            moved: Latest::new(turn),
         }
     }
 
     /// The endpoint that is asked next.
     pub(super) fn index(&self) -> usize {
-        self.turn() % self.config.endpoints.len()
+        self.turn().member()
     }
 
-    /// Counts how often another member is asked than before.
-    pub(super) fn turn(&self) -> usize {
+    /// It is another one each time that another member is asked than before.
+    pub(super) fn turn(&self) -> Turn {
         self.moved.get()
     }
 
     /// Waits until another member is asked than in this turn.
-    pub(super) async fn moved(&self, turn: usize) {
+    pub(super) async fn moved(&self, turn: Turn) {
         self.moved
             .wait_for(|&now| (now != turn).then_some(()))
             .await;
@@ -83,21 +82,14 @@ impl Line {
             Ok(Err(error)) => Cause::from(error),
             Err(_) => Cause::silent(),
         };
-        // Another member would say the same.
-        let is_final = matches!(
-            cause.fault,
-            Fault::Permission | Fault::NoSpace | Fault::Corrupt
-        );
-        if !is_final {
-            self.move_on(turn);
-        }
+        self.move_on(|now| now.failed(turn, &cause));
         Err(self.explained(cause))
     }
 
     /// Whether an answer is of the cluster that is meant.
-    fn believed(&self, of: Of, turn: usize, header: Option<&ResponseHeader>) -> Result<(), Cause> {
+    fn believed(&self, of: Of, turn: Turn, header: Option<&ResponseHeader>) -> Result<(), Cause> {
         let header = header.ok_or_else(Cause::without_header)?;
-        let index = turn % self.config.endpoints.len();
+        let index = turn.member();
         let cluster = header.cluster_id();
         self.config.clusters.saw(index, cluster, clock::now());
         of.believes(cluster).map_err(|meant| {
@@ -111,7 +103,7 @@ impl Line {
         self.at().client = None;
     }
 
-    async fn client(&self) -> Result<(usize, Client), Cause> {
+    async fn client(&self) -> Result<(Turn, Client), Cause> {
         let turn = {
             let at = self.at();
             if let Some(client) = &at.client {
@@ -119,7 +111,7 @@ impl Line {
             }
             at.turn
         };
-        let endpoint = &self.config.endpoints[turn % self.config.endpoints.len()];
+        let endpoint = &self.config.endpoints[turn.member()];
         // It does I/O only to authenticate; the connection itself is made by the first question.
         let dialed = timeout(self.patience, self.config.dial(endpoint.url())).await;
         let dialed =
@@ -133,18 +125,18 @@ impl Line {
                 Ok((turn, client))
             }
             Err(error) => {
-                self.move_on(turn);
+                self.move_on(|now| now.not_reached(turn));
                 Err(self.explained(error.into()))
             }
         }
     }
 
-    fn move_on(&self, turn: usize) {
+    fn move_on(&self, next: impl FnOnce(Turn) -> Option<Turn>) {
         let mut at = self.at();
-        if at.turn == turn {
-            at.turn = turn.wrapping_add(1);
-            at.client = None;
-            self.moved.set(at.turn);
+        if let Some(turn) = next(at.turn) {
+            let client = None;
+            *at = At { turn, client };
+            self.moved.set(turn);
         }
     }
 

@@ -8,6 +8,7 @@ mod census;
 mod component;
 #[cfg(feature = "etcd")]
 mod lease;
+mod lease_answer;
 mod lease_state;
 #[cfg(feature = "etcd")]
 mod members;
@@ -18,6 +19,7 @@ mod register;
 mod registration;
 #[cfg(feature = "etcd")]
 mod session;
+mod times;
 
 #[cfg(all(test, feature = "etcd"))]
 pub(super) use lease_state::Lease;

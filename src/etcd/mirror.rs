@@ -23,8 +23,10 @@ use super::clock;
 use super::connection::next;
 use super::copy_check::{Checked, CopyCheck, Digest};
 use super::entry::Entry;
+use super::key_copy::{KeyCopy, Listing};
 use super::line::{Line, TARGET};
 use super::strange::{Strange, Warning};
+use super::turn::Turn;
 use crate::shell::log;
 
 /// Logs what is newly known of keys that nobody of ours wrote.
@@ -53,18 +55,14 @@ pub(super) struct Mirror {
     /// The cluster whose keys these are.
     of: Of,
     prefix: String,
-    entries: BTreeMap<Vec<u8>, Entry>,
-    /// What was removed, as it last was, since this was asked.
-    removed: Vec<(Vec<u8>, Entry)>,
-    /// The copy holds all changes up to this one.
-    revision: i64,
+    copy: KeyCopy,
     watch: Option<WatchStream>,
     as_of: Option<Instant>,
     check: CopyCheck,
     checking: Option<Checking>,
     /// The turn of the line when that was last looked at. In a later one another member answers than the one
     /// that is watched.
-    turn: usize,
+    turn: Turn,
 }
 
 /// What was read, and when that was asked for.
@@ -83,9 +81,7 @@ impl Mirror {
             line,
             of: Of::Cluster(cluster),
             prefix: prefix.into(),
-            entries: BTreeMap::new(),
-            removed: Vec::new(),
-            revision: 0,
+            copy: KeyCopy::default(),
             watch: None,
             as_of: None,
             check: CopyCheck::new(every, clock::now()),
@@ -94,18 +90,18 @@ impl Mirror {
     }
 
     pub(super) fn entries(&self) -> &BTreeMap<Vec<u8>, Entry> {
-        &self.entries
+        self.copy.entries()
     }
 
     /// The keys that were removed since this was last asked, each as it last was. Empty after the copy
     /// was made anew.
     pub(super) fn take_removed(&mut self) -> Vec<(Vec<u8>, Entry)> {
-        std::mem::take(&mut self.removed)
+        self.copy.take_removed()
     }
 
     /// The copy holds all changes up to this revision.
     pub(super) fn revision(&self) -> i64 {
-        self.revision
+        self.copy.revision()
     }
 
     /// The copy is at least as new as this; none before it was first made.
@@ -178,15 +174,13 @@ impl Mirror {
     /// Reads all keys, and watches them from there on.
     async fn make(&mut self) -> Result<(), Cause> {
         let sent = Instant::now();
-        let (mut entries, mut revision, mut from) =
-            (BTreeMap::new(), 0, self.prefix.clone().into_bytes());
-        let end = end_of(&self.prefix);
+        let mut listing = Listing::new(&self.prefix);
         loop {
             let options = GetOptions::new()
-                .with_range(end.clone())
+                .with_range(listing.end())
                 .with_limit(PAGE)
-                .with_revision(revision);
-            let key = from.clone();
+                .with_revision(listing.revision());
+            let key = listing.from().to_owned();
             let ask = |client: Client| async move {
                 // As large as foreign values may make a page.
                 let client = client.kv_client();
@@ -195,19 +189,14 @@ impl Mirror {
             };
             let page = self.line.ask(self.of, ask).await?;
             let header = page.header().ok_or_else(Cause::without_header)?;
-            // The first page says of which revision the others must be.
-            if revision == 0 {
-                revision = header.revision();
-            }
-            entries.extend(page.kvs().iter().map(entry));
-            match page.kvs().last() {
-                Some(last) if page.more() => from = after(last),
-                _ => break,
+            let keys = page.kvs().iter().map(entry);
+            if !listing.page(header.revision(), keys, page.more()) {
+                break;
             }
         }
         let options = WatchOptions::new()
-            .with_range(end)
-            .with_start_revision(revision.saturating_add(1));
+            .with_range(listing.end())
+            .with_start_revision(listing.watched_from());
         let prefix = self.prefix.clone();
         let ask = |client: Client| async move {
             let client = client.watch_client();
@@ -223,9 +212,7 @@ impl Mirror {
             return Err(Cause::of_canceled_watch(begun.cancel_reason()));
         }
         self.watch = Some(watch);
-        self.entries = entries;
-        self.removed.clear();
-        self.revision = revision;
+        self.copy = listing.finish();
         self.as_of = Some(sent);
         self.check.made(clock::now());
         self.checking = None;
@@ -237,14 +224,9 @@ impl Mirror {
     /// Whether anything changed.
     fn take(&mut self, message: &WatchResponse) -> bool {
         for event in message.events() {
-            let Some(kv) = event.kv() else { continue };
-            self.revision = self.revision.max(kv.mod_revision());
-            // The type of an event is not asked for: the library panics on one that it does not know.
-            if kv.version() == 0 {
-                self.removed.extend(self.entries.remove_entry(kv.key()));
-            } else {
+            if let Some(kv) = event.kv() {
                 let (key, entry) = entry(kv);
-                self.entries.insert(key, entry);
+                self.copy.changed(key, kv.version(), entry);
             }
         }
         !message.events().is_empty()
@@ -252,13 +234,9 @@ impl Mirror {
 
     /// Whether the copy is confirmed.
     fn is_confirmed(&mut self, told: Result<(Instant, Digest), Cause>) -> bool {
-        let newest = self.entries.values().map(|entry| entry.revision).max();
-        let copy = Digest {
-            count: self.entries.len() as i64,
-            newest: newest.unwrap_or_default(),
-        };
+        let (copy, revision) = (self.copy.digest(), self.copy.revision());
         let (sent, read) = told.ok().unzip();
-        match self.check.checked(read, copy, self.revision, clock::now()) {
+        match self.check.checked(read, copy, revision, clock::now()) {
             Checked::Confirmed => {
                 self.as_of = sent;
                 true
@@ -297,27 +275,8 @@ fn digest(line: &Arc<Line>, of: Of, prefix: &str) -> Checking {
         let ask = |mut client: Client| async move { client.get(prefix, Some(options)).await };
         let answer = line.ask(of, ask).await?;
         let newest = answer.kvs().first().map(KeyValue::mod_revision);
-        let digest = Digest {
-            count: answer.count(),
-            newest: newest.unwrap_or_default(),
-        };
-        Ok((sent, digest))
+        Ok((sent, Digest::of(answer.count(), newest)))
     })
-}
-
-/// The first key beyond a prefix, which is text and so has no byte of 255.
-fn end_of(prefix: &str) -> Vec<u8> {
-    let mut end = prefix.as_bytes().to_owned();
-    if let Some(last) = end.last_mut() {
-        *last += 1;
-    }
-    end
-}
-
-fn after(kv: &KeyValue) -> Vec<u8> {
-    let mut key = kv.key().to_owned();
-    key.push(0);
-    key
 }
 
 /// So many keys fit well into one answer.

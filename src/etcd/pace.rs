@@ -3,6 +3,8 @@
 use core::time::Duration;
 
 use super::error::EtcdConfigError;
+use super::fault::{Fault, Verdict, Verdicts};
+use crate::policy::{Policy, PolicyError};
 
 /// How often each layer is asked, and how long an answer is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -166,6 +168,33 @@ impl Pace {
         self.check_patience()
     }
 
+    /// Whether a supervisor with this policy takes in time what a probe of this pace tells, and no tolerance for an
+    /// outage.
+    pub(super) fn fits(&self, policy: &Policy, verdicts: &Verdicts) -> Result<(), PolicyError> {
+        let threshold = policy.trip_threshold();
+        if threshold > 1 && verdicts.of(Fault::StoreReset) == Verdict::Certain {
+            return Err(PolicyError::new(
+                "trip_threshold",
+                threshold.to_string(),
+                "it must be 1, because a reset of etcd's store is told once: or set \
+                 EtcdConfig::verdict for Fault::StoreReset to Transient, if it is to be logged only, \
+                 or to Fatal",
+            ));
+        }
+        let (gap, limit) = (self.longest_gap(), policy.silence_limit());
+        if gap < limit {
+            return Ok(());
+        }
+        Err(PolicyError::new(
+            "silence_limit",
+            format!("{limit:?}"),
+            format!(
+                "it must be longer than {gap:?}, the shortest period and the longest patience of the \
+                 probe: an election that the probe tolerates would count as silence"
+            ),
+        ))
+    }
+
     /// Each patience against what it has to outlast.
     fn check_patience(&self) -> Result<(), EtcdConfigError> {
         at_least("recheck_every", self.recheck, SHORTEST, "")?;
@@ -266,3 +295,75 @@ const LONGEST: Duration = Duration::from_secs(600);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longer than a connection takes to be made again.
 const LATELY: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The knob of the policy that is refused, if one is.
+    fn refused(
+        pace: Pace,
+        verdict: Verdict,
+        limit: Duration,
+        threshold: u32,
+    ) -> Option<&'static str> {
+        let policy = Policy::builder()
+            .silence_limit(limit)
+            .trip_threshold(threshold)
+            .build()
+            .expect("a valid policy");
+        let mut verdicts = Verdicts::default();
+        verdicts.set(Fault::StoreReset, verdict);
+        let fits = pace.fits(&policy, &verdicts);
+        fits.err().map(|error| error.knob())
+    }
+
+    #[test]
+    fn a_silence_limit_must_be_longer_than_the_probe_may_be_silent() {
+        for (pace, gap) in [
+            (Pace::DEFAULT, 4_750),
+            (Pace::FAST, 3_600),
+            (Pace::GENTLE, 16_000),
+        ] {
+            let gap = Duration::from_millis(gap);
+            assert_eq!(pace.longest_gap(), gap);
+            let refused = |limit| refused(pace, Verdict::Certain, limit, 1);
+            assert_eq!(
+                refused(gap - Duration::from_millis(1)),
+                Some("silence_limit")
+            );
+            assert_eq!(refused(gap), Some("silence_limit"));
+            assert_eq!(refused(gap + Duration::from_millis(1)), None);
+        }
+    }
+
+    #[test]
+    fn a_reset_that_is_told_once_must_be_enough_for_a_trip() {
+        let limit = Duration::from_secs(60);
+        for (verdict, threshold, knob) in [
+            (Verdict::Certain, 1, None),
+            (Verdict::Certain, 2, Some("trip_threshold")),
+            (Verdict::Certain, 3, Some("trip_threshold")),
+            (Verdict::Transient, 2, None),
+            (Verdict::Fatal, 2, None),
+        ] {
+            let told = refused(Pace::DEFAULT, verdict, limit, threshold);
+            assert_eq!(told, knob, "{verdict:?} {threshold}");
+        }
+        // Of two that are wrong, that one is told first.
+        let both = refused(Pace::DEFAULT, Verdict::Certain, Duration::from_secs(1), 2);
+        assert_eq!(both, Some("trip_threshold"));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said_with_what_to_do() {
+        let policy = Policy::builder().silence_limit(Duration::from_secs(4));
+        let policy = policy.build().expect("a valid policy");
+        let error = Pace::DEFAULT.fits(&policy, &Verdicts::default());
+        assert_eq!(
+            error.expect_err("too short").to_string(),
+            "`silence_limit` is 4s, but it must be longer than 4.75s, the shortest period and the \
+             longest patience of the probe: an election that the probe tolerates would count as silence"
+        );
+    }
+}

@@ -14,12 +14,10 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::sleep_until;
 use tracing::Level;
 
-use super::answer::Answer;
 use super::cause::Cause;
 use super::clock;
 use super::config::EtcdConfig;
 use super::error::EtcdConfigError;
-use super::fault::{Fault, Verdict};
 use super::home::CLIENTS;
 use super::judge::{Judge, Notice, Said};
 use super::lane::Lane;
@@ -82,7 +80,7 @@ impl EtcdProbe {
         let judge = Judge::new(endpoints, pace, verdicts, seed, now);
         let watching = Mutex::new(Watching {
             config: Arc::clone(&config),
-            vigil: Vigil::new(judge, &pace),
+            vigil: Vigil::new(judge, &pace, config.expected()),
             lanes: Vec::new(),
             sights: Arc::clone(&sights),
             runtime: None,
@@ -130,29 +128,7 @@ impl Probe for EtcdProbe {
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
         // Whoever is asked for several policies goes by the first.
         let _ = self.0.window.set(policy.window());
-        let config = &self.0.config;
-        let (gap, limit) = (config.pace.longest_gap(), policy.silence_limit());
-        let threshold = policy.trip_threshold();
-        if threshold > 1 && config.verdict_of(Fault::StoreReset) == Verdict::Certain {
-            return Err(PolicyError::new(
-                "trip_threshold",
-                threshold.to_string(),
-                "it must be 1, because a reset of etcd's store is told once: or set \
-                 EtcdConfig::verdict for Fault::StoreReset to Transient, if it is to be logged only, \
-                 or to Fatal",
-            ));
-        }
-        if gap < limit {
-            return Ok(());
-        }
-        Err(PolicyError::new(
-            "silence_limit",
-            format!("{limit:?}"),
-            format!(
-                "it must be longer than {gap:?}, the shortest period and the longest patience of the \
-                 probe: an election that the probe tolerates would count as silence"
-            ),
-        ))
+        self.0.config.fits(policy)
     }
 
     fn hurry(&self) -> bool {
@@ -265,14 +241,11 @@ impl Watching {
         }
     }
 
-    /// What is due to be told, if anything. What the endpoints have shown is held against each other before.
+    /// What is due to be told, if anything.
     fn said(&mut self, now: Duration) -> Option<Observation> {
-        for (index, cluster) in self.vigil.judge.shows(now) {
-            self.config.clusters.saw(index, cluster, now);
-        }
-        let split = self.config.split(now);
-        let said = self.vigil.judge.next(split.as_deref(), now)?;
-        Some(match said {
+        let clusters = &self.config.clusters;
+        let said = clusters.with(|clusters| self.vigil.next(clusters, now));
+        Some(match said? {
             Said::Alive { evidence } => Observation::alive(evidence),
             Said::Failing {
                 fault,
@@ -305,22 +278,10 @@ impl Watching {
         self.carry_out(orders);
     }
 
-    /// Something happened on a lane. What that shows of its cluster is held against the others before.
+    /// Something happened on a lane.
     fn take(&mut self, index: usize, event: Event) {
-        let now = clock::now();
-        let clusters = &self.config.clusters;
-        match &event {
-            Event::Opened(Some(cluster)) => clusters.saw(index, *cluster, now),
-            Event::Answered(_, Answer::Read(store)) => clusters.saw(index, store.cluster_id, now),
-            Event::Lost(_) => {
-                if let Some(cluster) = self.vigil.judge.seats()[index].cluster_id() {
-                    clusters.lost(index, cluster);
-                }
-            }
-            _ => {}
-        }
-        let split = self.config.split(now).is_some();
-        let orders = self.vigil.happened(index, event, split, now);
+        let (now, clusters) = (clock::now(), &self.config.clusters);
+        let orders = clusters.with(|clusters| self.vigil.happened(index, event, clusters, now));
         self.carry_out(orders);
     }
 

@@ -1,5 +1,7 @@
 //! Fencing tokens: what tells a later owner of a shard from an earlier one.
 
+use super::error::EtcdConfigError;
+
 /// What an operator raises when the store's revisions go back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Generation(i64);
@@ -8,9 +10,18 @@ impl Generation {
     /// The highest there is.
     pub(super) const MAX: u16 = (1 << (i64::BITS - 1 - REVISION_BITS)) - 1;
 
-    /// `None` beyond [`MAX`](Self::MAX).
-    pub(super) fn new(number: u16) -> Option<Self> {
-        (number <= Self::MAX).then_some(Self(i64::from(number)))
+    /// Refused beyond [`MAX`](Self::MAX).
+    pub(super) fn checked(number: u16) -> Result<Self, EtcdConfigError> {
+        if number <= Self::MAX {
+            return Ok(Self(i64::from(number)));
+        }
+        Err(EtcdConfigError::BadSetting {
+            knob: "token_generation",
+            problem: format!(
+                "is {number}, but may be {} at most: it is to grow by one with each restore of etcd",
+                Self::MAX
+            ),
+        })
     }
 
     /// The token of a claim that was made in this revision: higher in a later revision, and in a higher
@@ -29,7 +40,7 @@ mod tests {
     use super::*;
 
     fn token(generation: u16, revision: i64) -> i64 {
-        Generation::new(generation)
+        Generation::checked(generation)
             .expect("in bounds")
             .token(revision)
     }
@@ -50,7 +61,12 @@ mod tests {
             .flat_map(|&generation| revisions.map(|revision| token(generation, revision)))
             .collect();
         assert!(all.is_sorted_by(|one, next| one < next), "{all:?}");
-        assert_eq!(Generation::new(Generation::MAX + 1), None);
+        let refused = Generation::checked(Generation::MAX + 1).expect_err("beyond the highest");
+        assert_eq!(
+            refused.to_string(),
+            "token_generation: is 32768, but may be 32767 at most: it is to grow by one with each \
+             restore of etcd"
+        );
         assert_eq!(token(Generation::MAX, i64::MAX), i64::MAX);
     }
 }

@@ -1,12 +1,15 @@
-//! Whom the probe asks, for what, and when it wakes. Pure: lanes carry it out, and say what came of it.
+//! Whom the probe asks, for what, when it wakes, and what it holds against what others have seen. Pure: lanes carry it
+//! out, and say what came of it.
 
 use core::time::Duration;
 
 use super::answer::Answer;
 use super::cause::Cause;
-use super::judge::{Asked, Judge};
+use super::cluster_map::ClusterMap;
+use super::judge::{Asked, Judge, Said};
 use super::layer::Kind;
 use super::pace::Pace;
+use super::seat::Seat;
 
 /// What happens on the lane of an endpoint.
 #[derive(Debug)]
@@ -46,6 +49,10 @@ pub(super) struct Vigil {
     longest_gap: Duration,
     /// Being woken later than that is no matter of scheduling.
     late: Duration,
+    /// For how long what an endpoint has shown of its cluster is held against the others.
+    lately: Duration,
+    /// The cluster that is meant, if it is known.
+    expected: Option<u64>,
     /// The lane that each layer was last asked on.
     asked_last: [usize; 3],
     /// When the last call returned; none if it was dropped.
@@ -53,11 +60,13 @@ pub(super) struct Vigil {
 }
 
 impl Vigil {
-    pub(super) fn new(judge: Judge, pace: &Pace) -> Self {
+    pub(super) fn new(judge: Judge, pace: &Pace, expected: Option<u64>) -> Self {
         Self {
             judge,
             longest_gap: pace.longest_gap(),
             late: pace.recheck,
+            lately: pace.lately(),
+            expected,
             asked_last: [0; 3],
             returned: None,
         }
@@ -168,14 +177,41 @@ impl Vigil {
         }
     }
 
-    /// Something happened on the lane at `index`. `split` if the endpoints are not of one cluster by now.
+    /// What is due to be told, if anything. What is open goes on showing its cluster, so that is said before it is looked
+    /// whether all are of one.
+    pub(super) fn next(&mut self, clusters: &mut ClusterMap, now: Duration) -> Option<Said> {
+        for (index, cluster) in self.judge.shows(now) {
+            clusters.saw(index, cluster, now);
+        }
+        let split = self.split(clusters, now);
+        self.judge.next(split.as_deref(), now)
+    }
+
+    /// In words, if the endpoints are not of one cluster, or not of the one that is meant.
+    fn split(&self, clusters: &ClusterMap, now: Duration) -> Option<String> {
+        let urls = self.judge.seats().iter().map(Seat::url);
+        clusters.split(urls, self.expected.into_iter(), self.lately, now)
+    }
+
+    /// Something happened on the lane at `index`. What that shows of its cluster is held against the others before it
+    /// counts as evidence.
     pub(super) fn happened(
         &mut self,
         index: usize,
         event: Event,
-        split: bool,
+        clusters: &mut ClusterMap,
         now: Duration,
     ) -> Vec<Order> {
+        match &event {
+            Event::Opened(Some(cluster)) => clusters.saw(index, *cluster, now),
+            Event::Answered(_, Answer::Read(store)) => clusters.saw(index, store.cluster_id, now),
+            Event::Lost(_) => {
+                if let Some(cluster) = self.judge.seats()[index].cluster_id() {
+                    clusters.lost(index, cluster);
+                }
+            }
+            Event::Opened(None) | Event::Answered(..) | Event::Failed(..) => {}
+        }
         match event {
             Event::Opened(cluster_id) => {
                 self.judge.opened(index, cluster_id, now);
@@ -189,6 +225,7 @@ impl Vigil {
                 orders
             }
             Event::Answered(asked, answer) => {
+                let split = self.split(clusters, now).is_some();
                 self.judge.answered(index, asked, answer, split, now);
                 Vec::new()
             }

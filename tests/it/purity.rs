@@ -1,6 +1,7 @@
 //! What the machine, the policy, the laws and the decisions of the etcd half must never know: time, chance, I/O, async,
 //! the shell.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -75,11 +76,14 @@ const ETCD: &[&str] = &[
     "fault",
     "hash",
     "judge",
+    "key_copy",
     "keys",
     "layer",
     "memory",
+    "membership/lease_answer",
     "membership/lease_state",
     "membership/registration",
+    "membership/times",
     "moment",
     "pace",
     "reconnect",
@@ -93,6 +97,7 @@ const ETCD: &[&str] = &[
     "shards/telling",
     "strange",
     "token",
+    "turn",
     "vigil",
 ];
 
@@ -113,6 +118,76 @@ fn what_decides_in_the_etcd_half_is_pure() {
                 panic!("{}:{}: {why}: {line}", source.display(), number + 1);
             }
         }
+    }
+}
+
+/// What is only data or text, or serves the tests: no mutant of it could be caught for what it decides.
+const NOT_MUTATED: &[&str] = &[
+    "etcd/answer.rs",
+    "etcd/entry.rs",
+    "etcd/error.rs",
+    // They look for what the machine can do, and pack what they find.
+    "explore",
+    "pack",
+];
+
+/// `cargo mutants` shows that the tests notice each decision. So it is to look at all that decides, and at nothing else:
+/// it has a list of its own, in its configuration.
+#[test]
+fn all_that_decides_is_mutated() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mutants = fs::read_to_string(root.join(".cargo/mutants.toml")).expect("the list");
+    let globs = examined(&mutants);
+    assert!(globs.len() > 20, "found only {globs:?}");
+    let src = root.join("src");
+    let all = pure_sources().into_iter().chain(pure_sources_of_etcd());
+    let all: BTreeSet<String> = all
+        .filter(|source| !is_test(source))
+        .map(|source| {
+            source
+                .strip_prefix(&src)
+                .expect("of ours")
+                .display()
+                .to_string()
+        })
+        .collect();
+    let is_named = |source: &str| {
+        let is_it = |name: &&&str| {
+            let rest = source.strip_prefix(**name);
+            rest.is_some_and(|rest| rest.is_empty() || rest == ".rs" || rest.starts_with('/'))
+        };
+        NOT_MUTATED.iter().filter(is_it).count() == 1
+    };
+    for source in &all {
+        let is_examined = globs.iter().any(|glob| matches(glob, source));
+        assert_ne!(is_examined, is_named(source), "{source}");
+    }
+    for glob in &globs {
+        let is_pure = all.iter().any(|source| matches(glob, source));
+        assert!(is_pure, "{glob} is nothing that decides");
+    }
+    for name in NOT_MUTATED {
+        let is_there = all.iter().any(|source| source.starts_with(name));
+        assert!(is_there, "{name} is nothing that decides");
+    }
+}
+
+#[test]
+fn the_list_of_what_is_mutated_is_read_as_it_is_meant() {
+    let text = "examine_globs = [\n    \"src/a*\", \"src/a/**\",\n    # \"src/b.rs\"\n    \"src/c.rs\",\n]\n\
+                exclude_globs = [\"src/d.rs\"]\n";
+    assert_eq!(examined(text), ["a*", "a/**", "c.rs"]);
+    for (glob, source, is_meant) in [
+        ("a*", "a.rs", true),
+        ("a*", "a/b.rs", false),
+        ("a*", "b.rs", false),
+        ("a/**", "a/b.rs", true),
+        ("a/**", "a/b/c.rs", true),
+        ("a/**", "a.rs", false),
+        ("c.rs", "c.rs", true),
+        ("c.rs", "c/d.rs", false),
+    ] {
+        assert_eq!(matches(glob, source), is_meant, "{glob} {source}");
     }
 }
 
@@ -366,6 +441,31 @@ fn impurity(line: &str, modules: &[String]) -> Option<String> {
     // An enum's variants are imported by its name.
     let is_type = root.starts_with(char::is_uppercase);
     (!known && !is_type).then(|| format!("`{root}` is no module of ours"))
+}
+
+/// The sources that `cargo mutants` is to look at, by patterns below `src`.
+fn examined(mutants: &str) -> Vec<&str> {
+    let (_, list) = mutants.split_once("examine_globs = [").expect("a list");
+    let (list, _) = list.split_once("\n]").expect("its end");
+    let lines = list.lines();
+    let lines = lines.filter(|line| !line.trim_start().starts_with('#'));
+    let globs = lines.flat_map(|line| line.split('"').skip(1).step_by(2));
+    globs
+        .map(|glob| glob.strip_prefix("src/").expect("below src"))
+        .collect()
+}
+
+/// Whether a source is of such a pattern.
+fn matches(glob: &str, source: &str) -> bool {
+    if let Some(folder) = glob.strip_suffix("**") {
+        return source.starts_with(folder);
+    }
+    match glob.strip_suffix('*') {
+        Some(begin) => source
+            .strip_prefix(begin)
+            .is_some_and(|rest| !rest.contains('/')),
+        None => glob == source,
+    }
 }
 
 fn words(code: &str) -> impl Iterator<Item = &str> {

@@ -170,3 +170,14 @@ fn what_a_server_says_is_kept_on_one_line_and_short() {
     bounded(Cause::alarm(Fault::NoSpace, &[u64::MAX; 100]), LONGEST);
     bounded(tls(&long), LONGEST);
 }
+
+#[test]
+fn what_failed_is_tried_again_unless_etcd_refuses_it_for_good() {
+    for fault in Fault::ALL {
+        let again = Cause::passing(fault, "why").again_in();
+        assert_eq!(again, Some(PAUSE), "{fault}");
+        let passes = [Fault::Unreachable, Fault::Unauthenticated].contains(&fault);
+        let again = Cause::sure(fault, "why").again_in();
+        assert_eq!(again, passes.then_some(PAUSE), "{fault}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::etcd::cluster_map::ClusterMap;
+use crate::etcd::vigil::{Event, Order, Vigil};
 
 mod proving;
 mod runs;
@@ -83,7 +84,7 @@ fn evidence_of_several_layers_and_endpoints_is_one_observation_an_interval() {
 fn time_in_which_the_process_did_not_run_is_no_silence() {
     let mut case = Case::new(config(["http://a"]));
     case.ask(0);
-    case.judge.excuse(ms(10_000), case.at(10_500));
+    case.vigil.judge.excuse(ms(10_000), case.at(10_500));
     assert_eq!(case.next(13_349), None);
     let (class, text) = case.fails(13_350);
     assert_eq!(class, "unreachable");
@@ -94,15 +95,37 @@ fn time_in_which_the_process_did_not_run_is_no_silence() {
 fn a_freeze_buys_no_time_for_what_comes_after_it() {
     let mut case = Case::alive(config(["http://a"]));
     case.ask(59_900);
-    case.judge.excuse(ms(59_000), case.at(60_000));
+    case.vigil.judge.excuse(ms(59_000), case.at(60_000));
     assert_eq!(case.next(63_349), None);
     case.fails(63_350);
 
     let mut case = Case::alive(config(["http://a"]));
-    case.judge.excuse(ms(59_000), case.at(59_000));
+    case.vigil.judge.excuse(ms(59_000), case.at(59_000));
     case.ask(60_000);
     assert_eq!(case.next(63_349), None);
     case.fails(63_350);
+}
+
+/// Another one of the same layer was answered before the freeze, so that nothing was owed when it was over.
+#[test]
+fn what_fails_after_a_freeze_is_owed_for_as_long_as_somebody_could_listen() {
+    for (excused, failed_at, told_at) in [
+        (0, 1_410, 4_750),
+        (3_000, 4_410, 7_750),
+        // Never from later on than it failed.
+        (9_000, 4_410, 7_760),
+    ] {
+        let mut case = Case::alive(config(["http://a"]));
+        let asked = case.asked(Kind::Read, 1_400);
+        case.vigil.judge.asked(Kind::Read, case.at(1_400));
+        case.read(0, 7, 1_399);
+        case.lives(1_401);
+        let failed = case.at(failed_at);
+        case.vigil.judge.excuse(ms(excused), failed);
+        case.event(0, Event::Failed(asked, Cause::silent()), failed);
+        assert_eq!(case.next(told_at - 1), None, "{excused}");
+        assert_eq!(case.fails(told_at).0, "unreachable", "{excused}");
+    }
 }
 
 #[test]
@@ -161,7 +184,7 @@ fn answers_that_overtake_each_other_are_no_reset() {
 #[test]
 fn a_store_is_remembered_across_a_pause() {
     let mut case = Case::alive(config(["http://a"]));
-    case.judge.restart(case.at(60_000));
+    case.vigil.judge.restart(case.at(60_000));
     assert_eq!(case.next(60_000), None);
     case.read(0, 6, 60_000);
     assert_eq!(case.fails(60_000).0, "store_reset");
@@ -281,7 +304,10 @@ fn an_alarm_is_told_by_whichever_member_says_it_and_until_it_is_disarmed() {
     let (class, text) = case.fails(8_010);
     assert_eq!(class, "no_space");
     assert!(text.contains("alarm raised by member 1a"), "{text}");
-    assert!(case.judge.seats()[1].usable(), "the member serves reads");
+    assert!(
+        case.vigil.judge.seats()[1].usable(),
+        "the member serves reads"
+    );
     assert_eq!(case.next(9_409), None);
     case.read(0, 7, 9_409);
     case.progress(0, 9_409);
@@ -333,7 +359,7 @@ fn answers_that_waited_through_one_pause_together_are_late_once() {
     let mut case = Case::alive(config(["http://a"]));
     for asked_at in [1_400, 2_400, 2_900] {
         let asked = case.asked(Kind::Read, asked_at);
-        case.judge.asked(Kind::Read, case.at(asked_at));
+        case.vigil.judge.asked(Kind::Read, case.at(asked_at));
         case.answer(0, asked, store(1, 7, 2), 4_000);
     }
     case.lives(4_000);
@@ -347,7 +373,7 @@ fn answers_that_waited_through_one_pause_together_are_late_once() {
 fn each_layer_counts_its_own_slow_answers() {
     let mut case = Case::alive(config(["http://a"]).slow_answers(1));
     let asked = case.asked(Kind::Write, 8_000);
-    case.judge.asked(Kind::Write, case.at(8_000));
+    case.vigil.judge.asked(Kind::Write, case.at(8_000));
     case.read(0, 7, 8_500);
     case.answered(0, asked, Answer::Write, case.at(9_001));
     let (class, text) = case.fails(9_001);
@@ -385,9 +411,9 @@ fn all_layers_must_answer_before_it_is_alive() {
         answers[last](&mut case, 1_300);
         case.lives(1_300);
         // And when it is asked for.
-        case.judge.demand(case.at(2_000));
+        case.vigil.judge.demand(case.at(2_000));
         assert_eq!(
-            case.judge.due(case.at(2_000)).collect::<Vec<_>>(),
+            case.vigil.judge.due(case.at(2_000)).collect::<Vec<_>>(),
             Kind::ALL,
             "each is asked now"
         );
@@ -409,7 +435,7 @@ fn a_user_that_may_only_read_leaves_the_write_path_unchecked() {
     case.fail(0, Kind::Write, denied(), 0, 10);
     let evidence = case.lives(10);
     assert!(evidence.ends_with("write path not checked"), "{evidence}");
-    assert!(case.judge.seats()[0].usable());
+    assert!(case.vigil.judge.seats()[0].usable());
     // It is asked again, but seldom.
     assert!(!case.due(59_999).contains(&Kind::Write));
     assert!(case.due(60_000).contains(&Kind::Write));
@@ -429,9 +455,9 @@ fn where_one_member_refuses_proposals_another_is_asked() {
     case.read(0, 7, 1_400);
     case.lives(1_400);
     let denied = Cause::sure(Fault::Permission, "denied");
-    case.judge.asked(Kind::Write, case.at(8_000));
+    case.vigil.judge.asked(Kind::Write, case.at(8_000));
     case.fail(0, Kind::Write, denied, 8_000, 8_000);
-    assert!(case.judge.seats()[0].refuses());
+    assert!(case.vigil.judge.seats()[0].refuses());
     assert!(case.due(8_000).contains(&Kind::Write), "of the other one");
     case.write(1, 8_010);
     case.read(0, 7, 8_010);
@@ -456,7 +482,7 @@ fn a_user_that_may_not_even_read_is_refused_and_not_left_unchecked() {
 fn it_is_not_alive_while_a_layer_owes_an_answer_beyond_the_budget() {
     for kind in Kind::ALL {
         let mut case = Case::alive(config(["http://a"]));
-        case.judge.asked(kind, case.at(20_000));
+        case.vigil.judge.asked(kind, case.at(20_000));
         let answer_others = |case: &mut Case, at| {
             for other in Kind::ALL.into_iter().filter(|&other| other != kind) {
                 case.good(0, other, at);
@@ -491,7 +517,7 @@ fn it_is_woken_in_the_future_and_within_the_shortest_period() {
             let now = case.at(at);
             let _ = case.next(at);
             case.ask(at);
-            let wake_at = case.judge.wake_at(now);
+            let wake_at = case.vigil.judge.wake_at(now);
             assert!(wake_at > now, "step {step}: in the past");
             assert!(wake_at <= now + every, "step {step}: too far ahead");
             at += match dice % 7 {
@@ -555,9 +581,9 @@ impl Config {
     }
 }
 
-/// A judge, the clusters that the endpoints have shown, and a clock in milliseconds.
+/// A judge in its vigil, the clusters that the endpoints have shown, and a clock in milliseconds.
 struct Case {
-    judge: Judge,
+    vigil: Vigil,
     config: Config,
     clusters: ClusterMap,
     t0: Duration,
@@ -571,39 +597,28 @@ impl Case {
         let judge = Judge::new(endpoints, config.pace, config.verdicts.clone(), 1, t0);
         let clusters = ClusterMap::new(config.urls.len());
         Self {
-            judge,
+            vigil: Vigil::new(judge, &config.pace, config.expected),
             config,
             clusters,
             t0,
         }
     }
 
-    fn split(&self, now: Duration) -> Option<String> {
-        let (urls, expected) = (self.config.urls.iter(), self.config.expected.into_iter());
-        let (urls, lately) = (urls.map(|url| &**url), self.config.pace.lately());
-        self.clusters.split(urls, expected, lately, now)
+    /// Something happened on the lane at `index`.
+    fn event(&mut self, index: usize, event: Event, now: Duration) -> Vec<Order> {
+        self.vigil.happened(index, event, &mut self.clusters, now)
     }
 
     fn opened(&mut self, index: usize, cluster: Option<u64>, now: Duration) {
-        self.judge.opened(index, cluster, now);
-        if let Some(cluster) = cluster {
-            self.clusters.saw(index, cluster, now);
-        }
+        self.event(index, Event::Opened(cluster), now);
     }
 
     fn lost(&mut self, index: usize, cause: Cause, now: Duration) {
-        if let Some(cluster) = self.judge.seats()[index].cluster_id() {
-            self.clusters.lost(index, cluster);
-        }
-        self.judge.lost(index, cause, now);
+        self.event(index, Event::Lost(cause), now);
     }
 
     fn answered(&mut self, index: usize, asked: Asked, answer: Answer, now: Duration) {
-        if let Answer::Read(store) = answer {
-            self.clusters.saw(index, store.cluster_id, now);
-        }
-        let split = self.split(now).is_some();
-        self.judge.answered(index, asked, answer, split, now);
+        self.event(index, Event::Answered(asked, answer), now);
     }
 
     /// All endpoints are open and answer, and that was told.
@@ -622,17 +637,17 @@ impl Case {
     }
 
     fn asked(&self, kind: Kind, at: u64) -> Asked {
-        self.judge.question(0, kind, false, self.at(at))
+        self.vigil.judge.question(0, kind, false, self.at(at))
     }
 
     fn due(&self, at: u64) -> Vec<Kind> {
-        self.judge.due(self.at(at)).collect()
+        self.vigil.judge.due(self.at(at)).collect()
     }
 
     /// Asks what is due.
     fn ask(&mut self, at: u64) {
         for kind in self.due(at) {
-            self.judge.asked(kind, self.at(at));
+            self.vigil.judge.asked(kind, self.at(at));
         }
     }
 
@@ -650,7 +665,7 @@ impl Case {
     /// A read that is answered beyond the budget.
     fn slow_read(&mut self, asked_at: u64, at: u64) {
         let asked = self.asked(Kind::Read, asked_at);
-        self.judge.asked(Kind::Read, self.at(asked_at));
+        self.vigil.judge.asked(Kind::Read, self.at(asked_at));
         self.answer(0, asked, store(1, 7, 2), at);
     }
 
@@ -689,7 +704,7 @@ impl Case {
     fn fail(&mut self, index: usize, kind: Kind, cause: Cause, asked_at: u64, at: u64) {
         let asked = self.asked(kind, asked_at);
         let at = self.at(at);
-        self.judge.failed(index, asked, cause, at);
+        self.event(index, Event::Failed(asked, cause), at);
     }
 
     fn next(&mut self, at: u64) -> Option<Said> {
@@ -697,10 +712,7 @@ impl Case {
     }
 
     fn next_now(&mut self, now: Duration) -> Option<Said> {
-        for (index, cluster) in self.judge.shows(now) {
-            self.clusters.saw(index, cluster, now);
-        }
-        self.judge.next(self.split(now).as_deref(), now)
+        self.vigil.next(&mut self.clusters, now)
     }
 
     /// It is alive, and the evidence.
@@ -727,7 +739,7 @@ impl Case {
         self.all_from(1, since);
         self.lives(since);
         for kind in Kind::ALL {
-            self.judge.asked(kind, self.at(since));
+            self.vigil.judge.asked(kind, self.at(since));
         }
         match fault {
             Fault::Unreachable | Fault::Unauthenticated | Fault::Tls | Fault::Misdirected => {
@@ -794,9 +806,9 @@ impl Case {
                 let alarm = Cause::alarm(Fault::NoSpace, &[1]);
                 self.fail(index, Kind::Write, alarm, asked_at, at);
             }
-            7 => self.judge.demand(now),
-            8 => self.judge.excuse(ms(asked_at % 5_000), now),
-            9 => self.judge.restart(now),
+            7 => self.vigil.judge.demand(now),
+            8 => self.vigil.judge.excuse(ms(asked_at % 5_000), now),
+            9 => self.vigil.judge.restart(now),
             10 => self.answer(index, asked, store(1, 1, 2), at),
             11 => {
                 let answer = match kind {
@@ -810,7 +822,7 @@ impl Case {
                 let leader = dice.is_multiple_of(2);
                 self.answered(index, asked, Answer::Status { leader }, now);
             }
-            13 => self.judge.looked(now),
+            13 => self.vigil.judge.looked(now),
             _ => self.good(index, kind, at),
         }
     }

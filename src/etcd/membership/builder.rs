@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Membership;
-use super::lease_state::Times;
 use super::node::Node;
+use super::registration::check_metadata;
+use super::times::Times;
 use crate::etcd::config::EtcdConfig;
 use crate::etcd::error::EtcdConfigError;
 use crate::etcd::keys::{Prefix, check_name};
 use crate::etcd::token::Generation;
-use crate::policy::MAX_DURATION;
 
 /// Puts a [`Membership`] together. Begun by [`Membership::builder`].
 ///
@@ -104,62 +104,11 @@ impl MembershipBuilder {
         self.etcd.check()?;
         let prefix = Prefix::parse(&self.prefix)?;
         check_name("id", &self.id)?;
-        let out_of_bounds = |knob, value, bound: &str| {
-            Err(EtcdConfigError::OutOfBounds {
-                knob,
-                value,
-                bound: bound.to_owned(),
-            })
-        };
-        let ttl = self.ttl;
-        if !(SHORTEST_TTL..=MAX_DURATION).contains(&ttl) || ttl.subsec_nanos() != 0 {
-            return out_of_bounds(
-                "ttl",
-                ttl,
-                "whole seconds from 4 s to a day: etcd counts in seconds, and lets no lease run out \
-                 before an election could be over",
-            );
-        }
-        let lease = ttl - Membership::GRACE;
-        let margin = self.margin.unwrap_or(lease / 10);
-        if margin < SHORTEST_MARGIN || margin > lease / 2 {
-            return out_of_bounds(
-                "margin",
-                margin,
-                "at least 100 ms, and at most half of what the ttl leaves to the lease in etcd",
-            );
-        }
-        if self.rejoin_jitter > ttl {
-            return out_of_bounds("rejoin_jitter", self.rejoin_jitter, "the ttl at most");
-        }
-        if self.metadata.len() > LONGEST_METADATA {
-            return Err(EtcdConfigError::BadSetting {
-                knob: "metadata",
-                problem: format!(
-                    "has {} bytes, but may have {LONGEST_METADATA}: each node holds that of all \
-                     others, so put a reference there instead",
-                    self.metadata.len()
-                ),
-            });
-        }
-        let Some(generation) = Generation::new(self.token_generation) else {
-            return Err(EtcdConfigError::BadSetting {
-                knob: "token_generation",
-                problem: format!(
-                    "is {}, but may be {} at most: it is to grow by one with each restore of etcd",
-                    self.token_generation,
-                    Generation::MAX
-                ),
-            });
-        };
-        let times = Times::new(lease, margin, self.rejoin_jitter);
+        let (ttl, margin, jitter) = (self.ttl, self.margin, self.rejoin_jitter);
+        let times = Times::checked(ttl, margin, jitter, Membership::GRACE)?;
+        check_metadata(&self.metadata)?;
+        let generation = Generation::checked(self.token_generation)?;
         let node = Node::new(self.etcd, prefix, self.id, self.metadata, times, generation);
         Ok(Membership(Arc::new(node)))
     }
 }
-
-/// The lease in etcd is a second shorter, and the fence needs room for deadlines.
-const SHORTEST_TTL: Duration = Duration::from_secs(4);
-const SHORTEST_MARGIN: Duration = Duration::from_millis(100);
-/// etcd takes 1.5 MiB in one request by default, but this is what every node keeps of every other.
-const LONGEST_METADATA: usize = 64 * 1024;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::builder::MembershipBuilder;
-use super::lease_state::Times;
 use super::members::Members;
 use super::node::{Node, Only, SOON_GONE, failure};
 use super::session::Running;
+use super::times::Times;
 use crate::etcd::config::EtcdConfig;
 use crate::etcd::home::{CLIENTS, KEYS};
 use crate::machine::Class;

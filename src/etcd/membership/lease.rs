@@ -10,12 +10,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::Level;
 
 use super::Membership;
+use super::lease_answer::{KeptAlive, Left};
 use super::lease_state::{
     AfterSuspension, Confirmation, Lease, Renewal, Renewals, Renewed, Suspensions, UNKNOWN,
 };
 use super::node::{Node, failure};
 use super::session::Session;
-use crate::etcd::backoff::PAUSE;
 use crate::etcd::belief::Of;
 use crate::etcd::cause::Cause;
 use crate::etcd::classify::is_lease_gone;
@@ -59,15 +59,15 @@ impl Node {
                 }
                 Err(cause) => cause,
             };
-            if cause.is_refusal() {
+            let Some(pause) = cause.again_in() else {
                 return Err(failure("no lease", &cause));
-            }
+            };
             let (id, why) = (self.id.clone(), cause.text);
             log(
                 Level::DEBUG,
                 move |at_ms| tracing::debug!(target: TARGET, at_ms, id, why, "no lease yet"),
             );
-            sleep(PAUSE).await;
+            sleep(pause).await;
         }
     }
 
@@ -225,12 +225,12 @@ impl Node {
         Ok(())
     }
 
-    /// How much longer a lease lives, and how much it was granted, in seconds; `None` if it is gone.
-    pub(super) async fn time_to_live(&self, lease: Lease) -> Result<Option<(i64, i64)>, Cause> {
+    /// How much longer a lease lives; `None` if it is gone.
+    pub(super) async fn time_to_live(&self, lease: Lease) -> Result<Option<Left>, Cause> {
         let id = lease.id;
         let ask = |mut client: Client| async move { client.lease_time_to_live(id, None).await };
         let told = self.lease_line.ask(lease.of(), ask).await?;
-        Ok((told.ttl() >= 0).then(|| (told.ttl(), told.granted_ttl())))
+        Ok(left(&told))
     }
 }
 
@@ -280,10 +280,12 @@ async fn keep_alive(mut client: Client, lease: i64) -> Result<Kept, Error> {
         Err(error) => return not_there(client, lease, error).await.map(Kept::Gone),
     };
     keeper.keep_alive().await?;
-    match answers.message().await? {
-        Some(answer) if answer.ttl() > 0 => Ok(Kept::Alive(answer)),
-        Some(_) => not_there(client, lease, gone()).await.map(Kept::Gone),
-        None => Err(Error::LeaseKeepAliveError(
+    let answer = answers.message().await?;
+    let seconds = answer.as_ref().map(LeaseKeepAliveResponse::ttl);
+    match (KeptAlive::by(seconds), answer) {
+        (KeptAlive::Renewed, Some(answer)) => Ok(Kept::Alive(answer)),
+        (KeptAlive::NotThere, _) => not_there(client, lease, gone()).await.map(Kept::Gone),
+        (KeptAlive::Renewed | KeptAlive::Unanswered, _) => Err(Error::LeaseKeepAliveError(
             "the server ended the stream".into(),
         )),
     }
@@ -299,10 +301,14 @@ async fn not_there(
         return Err(error);
     }
     let told = client.lease_time_to_live(lease, None).await?;
-    match told.ttl() {
-        ..0 => Ok(told),
-        0.. => Err(error),
+    match left(&told) {
+        None => Ok(told),
+        Some(_) => Err(error),
     }
+}
+
+fn left(told: &LeaseTimeToLiveResponse) -> Option<Left> {
+    Left::told(told.ttl(), told.granted_ttl())
 }
 
 fn gone() -> Error {

@@ -5,10 +5,10 @@
 
 use core::time::Duration;
 
+use super::times::Times;
 use crate::etcd::backoff::PAUSE;
 use crate::etcd::belief::Of;
 use crate::etcd::cause::Cause;
-use crate::etcd::hash::named;
 use crate::etcd::moment::Moment;
 
 /// A lease, and who granted it.
@@ -78,86 +78,20 @@ impl Leases {
         self.0.retain(|&other| other != lease);
     }
 
-    /// The oldest other than the present one.
-    pub(super) fn earlier(&self, present: Lease) -> Option<Lease> {
-        self.0.iter().copied().find(|&lease| lease != present)
+    /// The oldest other than the present one that is to be given back. Those of other clusters that are older are
+    /// forgotten: they run out where they were taken, and nothing here is bound to them.
+    pub(super) fn earlier(&mut self, present: Lease) -> Option<Lease> {
+        loop {
+            let oldest = self.0.iter().copied().find(|&lease| lease != present)?;
+            if oldest.cluster == present.cluster {
+                return Some(oldest);
+            }
+            self.forget(oldest);
+        }
     }
 
     pub(super) fn newest_first(&self) -> impl Iterator<Item = Lease> + use<> {
         self.0.clone().into_iter().rev()
-    }
-}
-
-/// All times that follow from the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Times {
-    /// Of the lease in etcd.
-    pub(super) lease: Duration,
-    pub(super) margin: Duration,
-    pub(super) renew_every: Duration,
-    pub(super) rejoin_jitter: Duration,
-}
-
-impl Times {
-    /// Of a lease that lives so long.
-    pub(super) fn new(lease: Duration, margin: Duration, rejoin_jitter: Duration) -> Self {
-        Self {
-            lease,
-            margin,
-            renew_every: lease / RENEWALS,
-            rejoin_jitter,
-        }
-    }
-
-    /// How long one question may take, so that another one fits between two renewals.
-    pub(super) fn patience(&self) -> Duration {
-        self.renew_every.mul_f32(0.5).min(LONGEST_PATIENCE)
-    }
-
-    /// What etcd is asked for: whole seconds.
-    pub(super) fn seconds(&self) -> i64 {
-        self.lease.as_secs() as i64
-    }
-
-    /// How long after it was asked for a lease allows work.
-    pub(super) fn allowed(&self) -> Duration {
-        self.lease - self.margin
-    }
-
-    /// How long after a renewal was sent the lease runs out by the clock that stood still while the machine was
-    /// suspended, for so long since.
-    pub(super) fn fence(&self, suspended: Option<Duration>) -> Duration {
-        self.lease.saturating_sub(suspended.unwrap_or_default())
-    }
-
-    /// How often it is looked whether the machine was suspended.
-    pub(super) fn look_every(&self) -> Duration {
-        (self.renew_every / 4).min(LONGEST_UNNOTICED)
-    }
-
-    /// So that a fleet that lost the same etcd does not come back in one instant.
-    pub(super) fn rejoin_pause(&self, id: &str, epoch: u64) -> Duration {
-        let share = (named(id, &epoch.to_string()) >> 32) as u32;
-        self.rejoin_jitter
-            .mul_f64(f64::from(share) / f64::from(u32::MAX))
-    }
-
-    /// Whether a lease lives as long as it was asked for: so many seconds were granted. Other nodes take over `grace`
-    /// after it has run out. Or why not.
-    pub(super) fn check_granted(&self, granted: i64, grace: Duration) -> Result<(), String> {
-        let asked = self.seconds();
-        if granted == asked {
-            return Ok(());
-        }
-        if granted < asked {
-            return Err(format!("etcd grants {granted} s for a lease of {asked} s"));
-        }
-        // Nobody else would work meanwhile, but others would take over later than is promised.
-        let ttl = Duration::from_secs(granted.unsigned_abs()) + grace;
-        Err(format!(
-            "etcd grants no lease of {asked} s, but one of {granted} s (by its election timeout): \
-             give the membership a ttl of {ttl:?}, or etcd a shorter --election-timeout"
-        ))
     }
 }
 
@@ -197,8 +131,21 @@ impl Allowance {
         !over && !self.left(begun, now).is_zero()
     }
 
+    /// Why all work under a lease ends at this moment, if it does. The lease is over or not.
+    pub(super) fn ends(self, over: bool, begun: Moment, now: Moment) -> Option<String> {
+        if self.allows(over, begun, now) {
+            return None;
+        }
+        let mut why = "the lease is lost, or was not renewed in time: all work under it is dropped"
+            .to_owned();
+        if let Some(time) = self.suspended_for(now) {
+            why += &format!(" (the machine was suspended for {time:.1?})");
+        }
+        Some(why)
+    }
+
     /// For how long the machine was suspended since the lease was renewed, if it was.
-    pub(super) fn suspended_for(self, now: Moment) -> Option<Duration> {
+    fn suspended_for(self, now: Moment) -> Option<Duration> {
         let renewed = Moment {
             suspended: self.suspended,
             ..now
@@ -350,12 +297,7 @@ impl Suspensions {
 
 pub(super) const UNREGISTERED: &str = "the registration was removed, or is another's";
 pub(super) const UNKNOWN: &str = "etcd does not know it any more";
-/// How long it may be before the fence is told that the machine was suspended.
-const LONGEST_UNNOTICED: Duration = Duration::from_secs(1);
-const LONGEST_PATIENCE: Duration = Duration::from_secs(3);
 const MOST_LEASES: usize = 8;
-/// In the life of one lease. One that is lost, with an election on top, still leaves time to stop.
-const RENEWALS: u32 = 5;
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,9 @@ use std::collections::btree_map;
 
 use tokio::time::Instant;
 
+use super::registration::registered;
+use crate::etcd::entry::Entry;
+use crate::etcd::keys::Prefix;
 use crate::etcd::mirror::{Mirror, warn_of};
 use crate::etcd::strange::Strange;
 
@@ -36,26 +39,18 @@ pub struct Members {
 }
 
 impl Members {
-    pub(super) fn read(prefix: &str, mirror: &Mirror, strange: &mut Strange) -> Self {
-        let mut members = BTreeMap::new();
-        for (key, entry) in mirror.entries() {
-            let id = std::str::from_utf8(key).ok();
-            let id = id.and_then(|key| key.strip_prefix(prefix));
-            // A key that no lease will ever remove is no node's.
-            let id = id.filter(|id| entry.lease != 0 && !id.is_empty() && !id.contains('/'));
-            let Some(id) = id else {
-                strange.seen(key, "left alone");
-                continue;
-            };
+    pub(super) fn read(prefix: &Prefix, mirror: &Mirror, strange: &mut Strange) -> Self {
+        let nodes = registered(prefix, mirror.entries(), strange);
+        warn_of(strange);
+        let member = |(id, entry): (&str, &Entry)| {
             let member = Member {
                 metadata: entry.value.clone(),
                 incarnation: entry.revision,
             };
-            members.insert(id.to_owned(), member);
-        }
-        warn_of(strange);
+            (id.to_owned(), member)
+        };
         Self {
-            members,
+            members: nodes.into_iter().map(member).collect(),
             as_of: mirror.as_of(),
         }
     }

@@ -11,9 +11,10 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::Level;
 
-use super::lease_state::{Lease, Leases, Times, UNREGISTERED};
+use super::lease_state::{Lease, Leases, UNREGISTERED};
 use super::members::Members;
 use super::session::Session;
+use super::times::Times;
 use crate::etcd::backoff::PAUSE;
 use crate::etcd::belief::Of;
 use crate::etcd::cause::Cause;
@@ -124,7 +125,7 @@ impl Node {
         Err(Failure::new(text).fatal())
     }
 
-    /// One that was not given back yet, other than the present one.
+    /// One that is to be given back, other than the present one.
     pub(super) fn earlier_lease(&self, present: Lease) -> Option<Lease> {
         lock(&self.leases).earlier(present)
     }
@@ -163,15 +164,19 @@ impl Node {
     /// Follows the members until this node is no longer among them.
     pub(super) async fn follow(&self, session: &Session) -> Failure {
         let every = self.times.renew_every;
-        let prefix = self.prefix.members();
         let own = self.prefix.member(&self.id).into_bytes();
         let cluster = session.lease.cluster;
-        let mut mirror = Mirror::new(Arc::clone(&self.line), cluster, prefix.clone(), every);
+        let mut mirror = Mirror::new(
+            Arc::clone(&self.line),
+            cluster,
+            self.prefix.members(),
+            every,
+        );
         let mut strange = Strange::default();
         loop {
             mirror.next().await;
             drop(mirror.take_removed());
-            let members = Members::read(&prefix, &mirror, &mut strange);
+            let members = Members::read(&self.prefix, &mirror, &mut strange);
             *lock(&self.seen) = Some(members);
             self.newly_seen.notify_one();
             let lease = mirror.entries().get(&own).map(|entry| entry.lease);

@@ -26,11 +26,6 @@ impl Node {
     pub(super) async fn register(&self, session: &Session, ctx: &Context) -> Result<(), Failure> {
         // Those of earlier epochs of this process, whose work is gone.
         while let Some(earlier) = self.earlier_lease(session.lease) {
-            if earlier.cluster != session.lease.cluster {
-                // It runs out where it was taken; nothing here is bound to it.
-                self.forget(earlier);
-                continue;
-            }
             match self.revoke(earlier).await {
                 Ok(()) => self.forget(earlier),
                 Err(cause) => self.not_yet(&cause).await?,
@@ -38,18 +33,23 @@ impl Node {
         }
         let mut waiting = Waiting::default();
         let revision = loop {
-            match self.try_to_register(session.lease).await {
+            let waited = match self.try_to_register(session.lease).await {
                 Ok(Registered::At(revision)) => break revision,
                 Ok(Registered::Other(id)) => {
                     let cluster = session.lease.cluster;
                     let lease = Lease { id, cluster };
-                    if let Err(refused) = self.wait_for(lease, &mut waiting, ctx).await {
-                        // As if it had never been there. If that fails, the lease runs out.
-                        let _ = self.revoke(session.lease).await;
-                        return Err(refused);
-                    }
+                    self.wait_for(lease, &mut waiting, ctx).await
                 }
-                Err(cause) => self.not_yet(&cause).await?,
+                Ok(Registered::NoNode) => Err(self.no_node()),
+                Err(cause) => {
+                    self.not_yet(&cause).await?;
+                    continue;
+                }
+            };
+            if let Err(refused) = waited {
+                // As if it had never been there. If that fails, the lease runs out.
+                let _ = self.revoke(session.lease).await;
+                return Err(refused);
             }
         };
         session.register(revision);
@@ -83,33 +83,29 @@ impl Node {
         waiting: &mut Waiting,
         ctx: &Context,
     ) -> Result<(), Failure> {
-        let (id, key) = (&self.id, self.prefix.member(&self.id));
-        let lease = theirs.id;
-        if lease == 0 {
-            let text = format!(
-                "{key} is there without a lease, so no node wrote it: delete it, or use another prefix"
-            );
-            return Err(Failure::new(text));
-        }
-        let (left, granted) = match self.time_to_live(theirs).await {
-            Ok(Some(told)) => told,
-            Ok(None) => {
+        let (id, key, lease) = (&self.id, self.prefix.member(&self.id), theirs.id);
+        let left = match self.time_to_live(theirs).await {
+            Ok(left) => left,
+            Err(cause) => return self.not_yet(&cause).await,
+        };
+        let (newly, missed) = match waiting.looks(lease, left, clock::now()) {
+            Look::Wait { newly, missed } => (newly, missed),
+            Look::Gone => {
                 sleep(PAUSE).await;
                 return Ok(());
             }
-            Err(cause) => return self.not_yet(&cause).await,
-        };
-        let Look::Wait { newly, missed } = waiting.looks(lease, left, granted, clock::now()) else {
-            let text = format!(
-                "another node is alive under the id {id:?} (lease {lease:x} of {key}): give each \
-                 node an id of its own"
-            );
-            return Err(Failure::new(text));
+            Look::Alive => {
+                let text = format!(
+                    "another node is alive under the id {id:?} (lease {lease:x} of {key}): give each \
+                     node an id of its own"
+                );
+                return Err(Failure::new(text));
+            }
         };
         if newly {
-            let id = id.clone();
+            let (id, seconds) = (id.clone(), left.map(|left| left.seconds));
             log(Level::INFO, move |at_ms| {
-                tracing::info!(target: TARGET, at_ms, id, lease = format!("{lease:x}"), seconds = left,
+                tracing::info!(target: TARGET, at_ms, id, lease = format!("{lease:x}"), seconds,
                     "the id is still registered: waiting for that lease to run out"
                 );
             });
@@ -121,17 +117,24 @@ impl Node {
         Ok(())
     }
 
+    fn no_node(&self) -> Failure {
+        let key = self.prefix.member(&self.id);
+        Failure::new(format!(
+            "{key} is there without a lease, so no node wrote it: delete it, or use another prefix"
+        ))
+    }
+
     /// Pauses, unless etcd refuses it for good.
     async fn not_yet(&self, cause: &Cause) -> Result<(), Failure> {
-        if cause.is_refusal() {
+        let Some(pause) = cause.again_in() else {
             return Err(failure("not registered", cause));
-        }
+        };
         let (id, why) = (self.id.clone(), cause.text.clone());
         log(
             Level::DEBUG,
             move |at_ms| tracing::debug!(target: TARGET, at_ms, id, why, "not registered yet"),
         );
-        sleep(PAUSE).await;
+        sleep(pause).await;
         Ok(())
     }
 }

@@ -1,6 +1,14 @@
-//! One node under one id: whose a registration is, and what it tells of the node that made it. Pure.
+//! Nodes under their ids: whose a registration is, and what it tells of the node that made it. Pure.
 
+use core::str::from_utf8;
 use core::time::Duration;
+use std::collections::BTreeMap;
+
+use super::lease_answer::Left;
+use crate::etcd::entry::Entry;
+use crate::etcd::error::EtcdConfigError;
+use crate::etcd::keys::Prefix;
+use crate::etcd::strange::Strange;
 
 /// Who is registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +17,8 @@ pub(super) enum Registered {
     At(i64),
     /// Whoever has this lease.
     Other(i64),
+    /// Something without a lease, which no node wrote.
+    NoNode,
 }
 
 impl Registered {
@@ -18,6 +28,7 @@ impl Registered {
         match found {
             // The answer to an earlier try was lost.
             Some((lease, revision)) if lease == own => Self::At(revision),
+            Some((0, _)) => Self::NoNode,
             Some((lease, _)) => Self::Other(lease),
             None => Self::Other(NO_LEASE),
         }
@@ -50,6 +61,8 @@ pub(super) struct Waiting(Option<Other>);
 /// What a look at another's lease tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
+    /// It has run out, or was given back.
+    Gone,
     /// It was renewed: another node lives under the id.
     Alive,
     /// It is waited for.
@@ -62,8 +75,15 @@ pub(super) enum Look {
 }
 
 impl Waiting {
-    /// So many seconds are left of this lease, of those that were granted.
-    pub(super) fn looks(&mut self, lease: i64, left: i64, granted: i64, now: Duration) -> Look {
+    /// So much is left of this lease, if it is there.
+    pub(super) fn looks(&mut self, lease: i64, left: Option<Left>, now: Duration) -> Look {
+        let Some(Left {
+            seconds: left,
+            granted,
+        }) = left
+        else {
+            return Look::Gone;
+        };
         let newly = match &self.0 {
             Some(seen) if seen.lease == lease => {
                 if seen.was_renewed(left, now) {
@@ -83,6 +103,41 @@ impl Waiting {
     }
 }
 
+/// The nodes that are registered in these records, by their ids. What no node wrote there is seen as strange.
+pub(super) fn registered<'a>(
+    prefix: &Prefix,
+    records: &'a BTreeMap<Vec<u8>, Entry>,
+    strange: &mut Strange,
+) -> Vec<(&'a str, &'a Entry)> {
+    let mut nodes = Vec::new();
+    for (key, entry) in records {
+        let id = from_utf8(key).ok().and_then(|key| prefix.parse_member(key));
+        // A key that no lease will ever remove is no node's.
+        match id.filter(|_| entry.lease != 0) {
+            Some(id) => nodes.push((id, entry)),
+            None => strange.seen(key, "left alone"),
+        }
+    }
+    nodes
+}
+
+/// Whether this can be what a node tells of itself.
+pub(super) fn check_metadata(metadata: &[u8]) -> Result<(), EtcdConfigError> {
+    if metadata.len() <= LONGEST_METADATA {
+        return Ok(());
+    }
+    Err(EtcdConfigError::BadSetting {
+        knob: "metadata",
+        problem: format!(
+            "has {} bytes, but may have {LONGEST_METADATA}: each node holds that of all others, so \
+             put a reference there instead",
+            metadata.len()
+        ),
+    })
+}
+
+/// etcd takes 1.5 MiB in one request by default, but this is what every node keeps of every other.
+const LONGEST_METADATA: usize = 64 * 1024;
 /// No lease of etcd's has this id.
 pub(super) const NO_LEASE: i64 = -1;
 

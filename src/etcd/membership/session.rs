@@ -81,16 +81,18 @@ impl Session {
         Instant::now() + self.left()
     }
 
-    /// For how long the machine was suspended since the lease was renewed, if it was.
-    pub(in super::super) fn suspended_for(&self) -> Option<Duration> {
-        self.allowance().suspended_for(moment(&self.suspended))
-    }
-
     /// Whether work is allowed at this moment.
     pub(in super::super) fn allows(&self) -> bool {
         let over = self.over.load(Ordering::Acquire);
         self.allowance()
             .allows(over, self.begun, moment(&self.suspended))
+    }
+
+    /// Why all work ends at this moment, if it does.
+    pub(in super::super) fn ends_work(&self) -> Option<String> {
+        let over = self.over.load(Ordering::Acquire);
+        self.allowance()
+            .ends(over, self.begun, moment(&self.suspended))
     }
 
     /// The lease is gone, or is not to be relied on any more.

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use super::claims::{Claim, REMEMBERED, View};
 use super::list::List;
-use crate::etcd::backoff::PAUSE;
 use crate::etcd::cause::Cause;
 use crate::etcd::hash::named;
 use crate::machine::Class;
@@ -346,10 +345,10 @@ impl Reconciler {
 
     /// It was not written, or nobody knows. What was to follow it is not to be tried now.
     pub(super) fn not_written(&mut self, cause: &Cause, now: Duration) -> Unwritten {
-        if cause.is_refusal() {
+        let Some(pause) = cause.again_in() else {
             return Unwritten::Refused;
-        }
-        self.look_again(now + PAUSE);
+        };
+        self.look_again(now + pause);
         Unwritten::Again {
             log: !core::mem::replace(&mut self.failing, true),
         }

@@ -19,7 +19,6 @@ use super::jobs::{Job, Jobs};
 use super::owners::Owners;
 use super::reconcile::{Consequence, Ended, Logged, Reconciler, Step, Unwritten, Write};
 use super::telling::{Line, Telling};
-use crate::etcd::backoff::PAUSE;
 use crate::etcd::clock;
 use crate::etcd::home::KEYS;
 use crate::etcd::keys::WorkKeys;
@@ -107,9 +106,9 @@ impl Worker {
             while let Ok((place, outcome)) = self.ended.try_recv() {
                 self.job_ended(place, outcome);
             }
-            if !self.session.allows() {
+            if let Some(why) = self.session.ends_work() {
                 self.jobs.all().values().for_each(Shard::lose);
-                return Err(self.dropped());
+                return Err(Failure::new(why).critical());
             }
             let Some(view) = &view else { continue };
             match ctx.until_stopping(self.act(view, &views)).await {
@@ -124,17 +123,6 @@ impl Worker {
         Ok(())
     }
 
-    /// Why all work ends.
-    fn dropped(&self) -> Failure {
-        let mut text =
-            "the lease is lost, or was not renewed in time: all work under it is dropped"
-                .to_owned();
-        if let Some(time) = self.session.suspended_for() {
-            text += &format!(" (the machine was suspended for {time:.1?})");
-        }
-        Failure::new(text).critical()
-    }
-
     /// From here on the others count on this node: from the revision that is returned.
     async fn take_part(&self) -> Result<i64, Failure> {
         loop {
@@ -142,10 +130,10 @@ impl Worker {
                 Ok(revision) => return Ok(revision),
                 Err(cause) => cause,
             };
-            if cause.is_refusal() {
+            let Some(pause) = cause.again_in() else {
                 return Err(failure("cannot take part in the work", &cause));
-            }
-            sleep(PAUSE).await;
+            };
+            sleep(pause).await;
         }
     }
 

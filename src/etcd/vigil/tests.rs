@@ -1,6 +1,8 @@
+use core::ops::{Deref, DerefMut};
+
 use super::super::answer::Store;
+use super::super::cluster_map::Only;
 use super::super::fault::{Fault, Verdicts};
-use super::super::judge::Said;
 use super::*;
 
 mod worlds;
@@ -21,19 +23,64 @@ fn refused() -> Cause {
     Cause::sure(Fault::Unreachable, "refused")
 }
 
-fn vigil(endpoints: usize) -> Vigil {
+/// A vigil, and the clusters that the endpoints have shown.
+struct Case {
+    vigil: Vigil,
+    clusters: ClusterMap,
+}
+
+impl Case {
+    fn happens(&mut self, index: usize, event: Event, now: Duration) -> Vec<Order> {
+        self.vigil.happened(index, event, &mut self.clusters, now)
+    }
+
+    fn says(&mut self, now: Duration) -> Option<Said> {
+        self.vigil.next(&mut self.clusters, now)
+    }
+
+    /// The class of what fails, if anything does.
+    fn fails(&mut self, now: Duration) -> Option<Fault> {
+        match self.says(now) {
+            Some(Said::Failing { fault, .. }) => Some(fault),
+            _ => None,
+        }
+    }
+
+    fn is_alive(&mut self, now: Duration) -> bool {
+        matches!(self.says(now), Some(Said::Alive { .. }))
+    }
+}
+
+impl Deref for Case {
+    type Target = Vigil;
+
+    fn deref(&self) -> &Vigil {
+        &self.vigil
+    }
+}
+
+impl DerefMut for Case {
+    fn deref_mut(&mut self) -> &mut Vigil {
+        &mut self.vigil
+    }
+}
+
+fn vigil(endpoints: usize) -> Case {
     let urls = ["http://a", "http://b", "http://c"];
-    let endpoints = urls[..endpoints].iter().map(|&url| (url, false));
+    let urls = urls[..endpoints].iter().map(|&url| (url, false));
     let pace = Pace::DEFAULT;
-    let judge = Judge::new(endpoints, pace, Verdicts::default(), 1, T0);
-    Vigil::new(judge, &pace)
+    let judge = Judge::new(urls, pace, Verdicts::default(), 1, T0);
+    Case {
+        vigil: Vigil::new(judge, &pace, None),
+        clusters: ClusterMap::new(endpoints),
+    }
 }
 
 /// All are open and answer reads, and nothing is owed.
-fn working(endpoints: usize) -> Vigil {
+fn working(endpoints: usize) -> Case {
     let mut vigil = vigil(endpoints);
     for index in 0..endpoints {
-        vigil.happened(index, Event::Opened(Some(1)), false, T0);
+        vigil.happens(index, Event::Opened(Some(1)), T0);
         for kind in Kind::ALL {
             answers(&mut vigil, index, kind, T0);
         }
@@ -41,14 +88,14 @@ fn working(endpoints: usize) -> Vigil {
     vigil
 }
 
-fn answers(vigil: &mut Vigil, index: usize, kind: Kind, now: Duration) {
+fn answers(vigil: &mut Case, index: usize, kind: Kind, now: Duration) {
     let asked = vigil.judge.question(index, kind, false, now);
     let answer = match kind {
         Kind::Progress => Answer::Progress,
         Kind::Read => Answer::Read(STORE),
         Kind::Write => Answer::Write,
     };
-    vigil.happened(index, Event::Answered(asked, answer), false, now);
+    vigil.happens(index, Event::Answered(asked, answer), now);
 }
 
 fn lane(load: Option<[usize; 3]>) -> LaneState {
@@ -78,7 +125,7 @@ fn told(orders: &[Order]) -> Vec<String> {
 fn a_read_stays_with_who_owes_least_and_a_proposal_goes_round() {
     let mut vigil = working(3);
     vigil.asked_last = [1, 2, 1];
-    let pick = |vigil: &Vigil, kind, loads: [usize; 3]| {
+    let pick = |vigil: &Case, kind, loads: [usize; 3]| {
         let loads = loads.map(|load| Some([load; 3]));
         vigil.pick(kind, &loads)
     };
@@ -109,9 +156,9 @@ fn a_read_stays_with_who_owes_least_and_a_proposal_goes_round() {
 fn who_works_goes_before_who_does_not_and_who_may_before_who_surely_does_not() {
     let mut vigil = working(3);
     let all = [Some([0; 3]); 3];
-    let fails = |vigil: &mut Vigil, index, cause| {
+    let fails = |vigil: &mut Case, index, cause| {
         let asked = vigil.judge.question(index, Kind::Read, false, T0);
-        vigil.happened(index, Event::Failed(asked, cause), false, T0);
+        vigil.happens(index, Event::Failed(asked, cause), T0);
     };
     fails(&mut vigil, 0, Cause::silent());
     assert_eq!(vigil.pick(Kind::Read, &all), Some(1));
@@ -131,10 +178,10 @@ fn who_works_goes_before_who_does_not_and_who_may_before_who_surely_does_not() {
 #[test]
 fn who_refuses_proposals_is_asked_for_one_last() {
     let mut vigil = working(2);
-    let refuses = |vigil: &mut Vigil, index| {
+    let refuses = |vigil: &mut Case, index| {
         let asked = vigil.judge.question(index, Kind::Write, false, T0);
         let cause = Cause::sure(Fault::Permission, "denied");
-        vigil.happened(index, Event::Failed(asked, cause), false, T0);
+        vigil.happens(index, Event::Failed(asked, cause), T0);
     };
     refuses(&mut vigil, 1);
     let busy = [Some([2; 3]), Some([0; 3])];
@@ -171,7 +218,7 @@ fn what_nobody_can_be_asked_is_owed_from_then_on() {
     let wake_at = vigil.wake_at(&nobody, T0);
     assert!(wake_at <= T0 + ms(500), "{wake_at:?}");
     assert!(matches!(
-        vigil.judge.next(None, T0 + ms(3_350)),
+        vigil.says(T0 + ms(3_350)),
         Some(Said::Failing { .. })
     ));
 }
@@ -207,7 +254,7 @@ fn who_does_not_work_is_looked_at_now_and_then() {
         "both work"
     );
     let asked = vigil.judge.question(1, Kind::Read, true, T0);
-    vigil.happened(1, Event::Failed(asked, Cause::silent()), false, T0);
+    vigil.happens(1, Event::Failed(asked, Cause::silent()), T0);
     for (state, looked) in [
         (due(Some([0; 3])), true),
         (due(Some([2, 0, 2])), true),
@@ -230,22 +277,21 @@ fn who_does_not_work_is_looked_at_now_and_then() {
 fn who_comes_is_looked_at_and_where_one_is_lost_the_others_are_hurried() {
     let mut vigil = vigil(3);
     for index in [1, 2] {
-        let orders = vigil.happened(index, Event::Opened(Some(1)), false, T0);
+        let orders = vigil.happens(index, Event::Opened(Some(1)), T0);
         assert_eq!(told(&orders), [format!("look {index} Read")]);
     }
     // Nobody has worked yet.
-    let lost =
-        |vigil: &mut Vigil, index| told(&vigil.happened(index, Event::Lost(refused()), false, T0));
+    let lost = |vigil: &mut Case, index| told(&vigil.happens(index, Event::Lost(refused()), T0));
     assert_eq!(lost(&mut vigil, 2), [] as [&str; 0]);
-    vigil.happened(2, Event::Opened(Some(1)), false, T0);
+    vigil.happens(2, Event::Opened(Some(1)), T0);
     answers(&mut vigil, 2, Kind::Read, T0);
     assert_eq!(lost(&mut vigil, 1), [] as [&str; 0]);
     assert_eq!(lost(&mut vigil, 2), ["hurry 0", "hurry 1"]);
     assert_eq!(lost(&mut vigil, 2), [] as [&str; 0], "once");
-    vigil.happened(0, Event::Opened(Some(1)), false, T0);
+    vigil.happens(0, Event::Opened(Some(1)), T0);
     answers(&mut vigil, 0, Kind::Read, T0);
     let asked = vigil.judge.question(0, Kind::Read, false, T0);
-    let orders = vigil.happened(0, Event::Failed(asked, Cause::silent()), false, T0);
+    let orders = vigil.happens(0, Event::Failed(asked, Cause::silent()), T0);
     assert_eq!(told(&orders), ["hurry 1", "hurry 2"]);
 }
 
@@ -259,6 +305,7 @@ fn answers_while_the_endpoints_are_split_prove_nothing() {
         Some(Kind::Write),
     ] {
         let mut vigil = vigil(1);
+        vigil.happens(0, Event::Opened(Some(1)), T0);
         for kind in Kind::ALL {
             // Of a single member two proposals are wanted.
             for _ in 0..2 {
@@ -268,29 +315,118 @@ fn answers_while_the_endpoints_are_split_prove_nothing() {
                     Kind::Read => Answer::Read(STORE),
                     Kind::Write => Answer::Write,
                 };
-                vigil.happened(0, Event::Answered(asked, answer), split == Some(kind), T0);
+                if split == Some(kind) {
+                    // Another client is led elsewhere.
+                    vigil.clusters.saw(0, 2, T0);
+                }
+                vigil.happens(0, Event::Answered(asked, answer), T0);
+                vigil.clusters.lost(0, 2);
             }
         }
-        let alive = matches!(vigil.judge.next(None, T0), Some(Said::Alive { .. }));
-        assert_eq!(alive, split.is_none(), "{split:?}");
+        assert_eq!(vigil.is_alive(T0), split.is_none(), "{split:?}");
+    }
+}
+
+fn read_of(cluster_id: u64) -> Answer {
+    Answer::Read(Store {
+        cluster_id,
+        ..STORE
+    })
+}
+
+/// Otherwise it would be taken for the answer of a store that was reset.
+#[test]
+fn what_an_answer_shows_is_held_against_the_others_before_it_counts() {
+    let mut vigil = working(2);
+    assert!(vigil.is_alive(T0));
+    let asked = vigil.judge.question(1, Kind::Read, false, T0);
+    vigil.happens(1, Event::Answered(asked, read_of(2)), T0);
+    assert_eq!(vigil.fails(T0), Some(Fault::Misdirected));
+    // So is what a connection leads to.
+    let mut vigil = working(2);
+    vigil.happens(1, Event::Opened(Some(2)), T0);
+    assert_eq!(vigil.fails(T0), Some(Fault::Misdirected));
+}
+
+/// What comes in the place of it stands beside nothing.
+#[test]
+fn what_a_lost_connection_led_to_is_forgotten_and_what_fails_on_one_that_is_kept_is_not() {
+    for (is_lost, told) in [(true, Fault::StoreReset), (false, Fault::Misdirected)] {
+        let mut vigil = working(1);
+        assert!(vigil.is_alive(T0));
+        let asked = vigil.judge.question(0, Kind::Read, false, T0);
+        vigil.happens(
+            0,
+            match is_lost {
+                true => Event::Lost(Cause::silent()),
+                false => Event::Failed(asked, Cause::silent()),
+            },
+            T0,
+        );
+        vigil.happens(0, Event::Opened(Some(2)), T0);
+        let asked = vigil.judge.question(0, Kind::Read, false, T0);
+        vigil.happens(0, Event::Answered(asked, read_of(2)), T0);
+        assert_eq!(vigil.fails(T0), Some(told));
+    }
+}
+
+#[test]
+fn an_answer_that_names_no_cluster_shows_none() {
+    let mut vigil = vigil(1);
+    vigil.happens(0, Event::Opened(None), T0);
+    for answer in [Answer::Progress, Answer::Write] {
+        let asked = vigil.judge.question(0, Kind::Write, false, T0);
+        vigil.happens(0, Event::Answered(asked, answer), T0);
+    }
+    assert_eq!(vigil.clusters.only(), Only::Nothing);
+    vigil.happens(0, Event::Opened(Some(1)), T0);
+    assert_eq!(vigil.clusters.only(), Only::One(1));
+}
+
+/// Nobody has answered here for long, but the connection is open.
+#[test]
+fn what_is_open_goes_on_showing_its_cluster_before_anything_is_told() {
+    let mut vigil = working(2);
+    vigil.happens(1, Event::Lost(refused()), T0);
+    let later = T0 + ms(60_000);
+    answers(&mut vigil, 0, Kind::Progress, later);
+    // Another client reaches the other endpoint.
+    vigil.clusters.saw(1, 2, later);
+    assert_eq!(vigil.fails(later), Some(Fault::Misdirected));
+}
+
+#[test]
+fn what_others_have_seen_counts_for_a_while() {
+    let lately = Pace::DEFAULT.lately();
+    for (passed, told) in [(lately - ms(1), Some(Fault::Misdirected)), (lately, None)] {
+        let mut vigil = vigil(2);
+        vigil.clusters.saw(1, 2, T0);
+        vigil.happens(0, Event::Opened(Some(1)), T0 + passed);
+        assert_eq!(vigil.fails(T0 + passed), told, "{passed:?}");
+    }
+}
+
+#[test]
+fn a_cluster_that_is_not_the_one_that_is_meant_is_told() {
+    for (expected, told) in [
+        (None, None),
+        (Some(1), None),
+        (Some(2), Some(Fault::Misdirected)),
+    ] {
+        let mut vigil = working(1);
+        vigil.expected = expected;
+        assert_eq!(vigil.fails(T0), told, "{expected:?}");
     }
 }
 
 #[test]
 fn a_hurry_asks_everything_and_reaches_for_everybody() {
     let mut vigil = working(2);
-    assert!(matches!(
-        vigil.judge.next(None, T0),
-        Some(Said::Alive { .. })
-    ));
+    assert!(matches!(vigil.says(T0), Some(Said::Alive { .. })));
     answers(&mut vigil, 0, Kind::Read, T0 + ms(1_000));
     let orders = vigil.hurried(T0 + ms(1_000));
     assert_eq!(told(&orders), ["hurry 0", "hurry 1"]);
-    assert_eq!(
-        vigil.judge.next(None, T0 + ms(1_000)),
-        None,
-        "not good enough"
-    );
+    assert_eq!(vigil.says(T0 + ms(1_000)), None, "not good enough");
     assert_eq!(vigil.asks(&idle(2), T0 + ms(1_000)).len(), 3);
 }
 
@@ -314,15 +450,12 @@ fn it_wakes_when_the_first_of_the_lanes_or_the_judge_has_something_to_do() {
 fn waking_far_too_late_is_no_silence_of_etcds() {
     for (late, excused) in [(500, 0), (501, 501), (9_000, 9_000)] {
         let mut vigil = working(1);
-        assert!(matches!(
-            vigil.judge.next(None, T0),
-            Some(Said::Alive { .. })
-        ));
+        assert!(matches!(vigil.says(T0), Some(Said::Alive { .. })));
         vigil.judge.asked(Kind::Read, T0);
         vigil.woken(T0 + ms(1_000), T0 + ms(1_000 + late));
         let told_at = T0 + ms(3_350 + excused);
-        assert_eq!(vigil.judge.next(None, told_at - ms(1)), None, "{late}");
-        let said = vigil.judge.next(None, told_at);
+        assert_eq!(vigil.says(told_at - ms(1)), None, "{late}");
+        let said = vigil.says(told_at);
         assert!(
             matches!(said, Some(Said::Failing { .. })),
             "{late}: {said:?}"
@@ -352,8 +485,8 @@ fn it_goes_on_after_a_short_gap_on_the_same_runtime_and_begins_anew_otherwise() 
         if !goes_on {
             vigil.asks(&[lane(None)], now);
         }
-        assert_eq!(vigil.judge.next(None, told_at - ms(1)), None);
-        let said = vigil.judge.next(None, told_at);
+        assert_eq!(vigil.says(told_at - ms(1)), None);
+        let said = vigil.says(told_at);
         assert!(matches!(said, Some(Said::Failing { .. })), "{said:?}");
         // A call that is dropped does not return.
         assert!(!vigil.resume(true, now));

@@ -1,7 +1,8 @@
-//! The judge over hours, asked and answered as the probe does it: how much it asks, how soon it tells
-//! of silence, and what it logs.
+//! The judge over hours, where the vigil asks and all answers take the same time: how much it asks, how soon it tells of
+//! silence, and what it logs.
 
 use super::*;
+use crate::etcd::vigil::LaneState;
 
 type Preset = fn(Config) -> Config;
 
@@ -76,7 +77,7 @@ fn that_the_write_path_is_not_checked_is_logged_once() {
     };
     assert_eq!(run.until(600_000, read_only), None);
     // A new session begins.
-    run.case.judge.restart(run.now);
+    assert!(!run.case.vigil.resume(false, run.now));
     run.open();
     assert_eq!(run.until(1_200_000, read_only), None);
     // Rights come, and go again.
@@ -115,10 +116,9 @@ fn a_write_path_that_is_checked_now_and_then_is_logged_once_all_the_same() {
     for round in 0..10 {
         let until = run.at() + 120_000;
         if round % 2 == 1 {
-            run.case.lost(1, refused(), run.now);
+            run.lose(1);
         } else if round > 0 {
-            run.case.opened(1, Some(1), run.now);
-            run.look(1);
+            run.open_one(1);
         }
         let told = run.until(until, |index, kind| match (index, kind) {
             (0, Kind::Write) => denied(),
@@ -132,12 +132,14 @@ fn a_write_path_that_is_checked_now_and_then_is_logged_once_all_the_same() {
     assert_eq!(log.len(), 1, "{log:#?}");
 }
 
-/// A judge, what is under way to its members, and what came of it.
+/// A vigil, what is under way to its members, and what came of it.
 struct Run {
     case: Case,
     now: Duration,
+    /// Which members are reached.
+    open: Vec<bool>,
+    /// Each with when it is answered.
     under_way: Vec<(Duration, usize, Asked)>,
-    asked_last: [usize; 3],
     /// How often each layer was asked, looks included.
     asked: [u32; 3],
     alive_at: Option<Duration>,
@@ -147,6 +149,7 @@ struct Run {
 
 /// How long each answer takes.
 const LATENCY: Duration = Duration::from_millis(2);
+const NEVER: Duration = Duration::MAX;
 
 impl Run {
     /// All members are reached.
@@ -154,9 +157,9 @@ impl Run {
         let case = Case::new(config);
         let mut run = Self {
             now: case.t0,
+            open: vec![false; case.config.urls.len()],
             case,
             under_way: Vec::new(),
-            asked_last: [0; 3],
             asked: [0; 3],
             alive_at: None,
             longest_gap: Duration::ZERO,
@@ -167,47 +170,61 @@ impl Run {
     }
 
     fn open(&mut self) {
-        for index in 0..self.case.judge.seats().len() {
-            self.case.opened(index, Some(1), self.now);
-            self.look(index);
+        (0..self.open.len()).for_each(|index| self.open_one(index));
+    }
+
+    fn open_one(&mut self, index: usize) {
+        self.open[index] = true;
+        self.happens(index, Event::Opened(Some(1)));
+    }
+
+    /// Nothing that is under way there will be answered.
+    fn lose(&mut self, index: usize) {
+        self.open[index] = false;
+        self.under_way.retain(|&(_, at, _)| at != index);
+        self.happens(index, Event::Lost(refused()));
+    }
+
+    fn happens(&mut self, index: usize, event: Event) {
+        let orders = self.case.event(index, event, self.now);
+        self.carry_out(orders);
+    }
+
+    /// Nobody is hurried, and a member that is asked what it thinks says nothing.
+    fn carry_out(&mut self, orders: Vec<Order>) {
+        for order in orders {
+            if let Order::Ask(index, asked) = order {
+                self.asked[asked.kind as usize] += 1;
+                self.under_way.push((asked.at + LATENCY, index, asked));
+            }
         }
+    }
+
+    fn lanes(&self) -> Vec<LaneState> {
+        let lane = |(index, &open): (usize, &bool)| {
+            let load = |kind| {
+                let of =
+                    |(_, at, asked): &&(Duration, usize, Asked)| *at == index && asked.kind == kind;
+                self.under_way.iter().filter(of).count()
+            };
+            LaneState {
+                load: open.then(|| Kind::ALL.map(load)),
+                look_is_due: false,
+                wake_at: None,
+            }
+        };
+        self.open.iter().enumerate().map(lane).collect()
     }
 
     /// What was to be logged since this was asked.
     fn log(&mut self) -> Vec<String> {
-        let notices = self.case.judge.take_notices().into_iter();
+        let notices = self.case.vigil.judge.take_notices().into_iter();
         notices.map(|notice| notice.to_string()).collect()
     }
 
     /// The time, in milliseconds since the beginning.
     fn at(&self) -> u64 {
         (self.now - self.case.t0).as_millis() as u64
-    }
-
-    fn look(&mut self, index: usize) {
-        self.case.judge.looked(self.now);
-        self.ask(index, Kind::Read, true);
-    }
-
-    fn ask(&mut self, index: usize, kind: Kind, look: bool) {
-        let at = self.now;
-        self.asked[kind as usize] += 1;
-        let asked = self.case.judge.question(index, kind, look, self.now);
-        self.under_way.push((at + LATENCY, index, asked));
-    }
-
-    /// Whom the probe asks, where nobody is slow.
-    fn pick(&self, kind: Kind) -> Option<usize> {
-        let seats = self.case.judge.seats();
-        let first = self.asked_last[kind as usize] + usize::from(kind == Kind::Write);
-        let all = (0..seats.len()).map(|step| (first + step) % seats.len());
-        let open = all.filter(|&index| !seats[index].surely_lost());
-        open.min_by_key(|&index| {
-            (
-                kind == Kind::Write && seats[index].refuses(),
-                !seats[index].usable(),
-            )
-        })
     }
 
     fn healthy(&mut self, until: u64) {
@@ -236,15 +253,11 @@ impl Run {
                 }
                 None => {}
             }
-            for kind in self.case.judge.due(self.now) {
-                self.case.judge.asked(kind, self.now);
-                if let Some(index) = self.pick(kind) {
-                    self.asked_last[kind as usize] = index;
-                    self.ask(index, kind, false);
-                }
-            }
+            let orders = self.case.vigil.asks(&self.lanes(), self.now);
+            self.carry_out(orders);
             let answers = self.under_way.iter().map(|(at, ..)| *at);
-            let next = answers.fold(self.case.judge.wake_at(self.now), Duration::min);
+            let wake_at = self.case.vigil.wake_at(&self.lanes(), self.now);
+            let next = answers.fold(wake_at, Duration::min);
             if next >= self.case.at(until) {
                 self.now = self.case.at(until);
                 return None;
@@ -254,11 +267,15 @@ impl Run {
             let (arrived, under_way): (Vec<_>, _) = self.under_way.drain(..).partition(arrived);
             self.under_way = under_way;
             for (_, index, asked) in arrived {
-                match answer(index, asked.kind) {
-                    Some(Ok(answer)) => self.case.answered(index, asked, answer, next),
-                    Some(Err(cause)) => self.case.judge.failed(index, asked, cause, next),
-                    None => {}
-                }
+                let event = match answer(index, asked.kind) {
+                    Some(Ok(answer)) => Event::Answered(asked, answer),
+                    Some(Err(cause)) => Event::Failed(asked, cause),
+                    None => {
+                        self.under_way.push((NEVER, index, asked));
+                        continue;
+                    }
+                };
+                self.happens(index, event);
             }
         }
     }

@@ -21,46 +21,6 @@ fn moment(seconds: u64, suspended: u64) -> Moment {
 }
 
 #[test]
-fn the_times_follow_from_the_lease() {
-    let times = times();
-    assert_eq!(times.renew_every, 2_800 * MS);
-    assert!(times.patience().abs_diff(1_400 * MS) < MS);
-    assert_eq!(times.seconds(), 14);
-    assert_eq!(times.allowed(), 12_600 * MS);
-    assert_eq!(times.look_every(), 700 * MS);
-    assert_eq!(times.fence(None), 14 * SECOND);
-    assert_eq!(times.fence(Some(3 * SECOND)), 11 * SECOND);
-    assert_eq!(times.fence(Some(20 * SECOND)), Duration::ZERO);
-    let long = Times::new(100 * SECOND, SECOND, SECOND);
-    assert_eq!((long.patience(), long.look_every()), (3 * SECOND, SECOND));
-}
-
-#[test]
-fn a_fleet_comes_back_spread_over_the_jitter() {
-    let times = times();
-    let pause = |number: u32, epoch| times.rejoin_pause(&format!("node-{number}"), epoch);
-    let mut tenths = [0; 10];
-    for number in 0..200 {
-        let pause = pause(number, 2);
-        assert!(pause <= times.rejoin_jitter);
-        tenths[(pause.as_secs_f64() * 9.999) as usize] += 1;
-    }
-    assert!(tenths.iter().all(|&count| count >= 8), "{tenths:?}");
-    assert_ne!(pause(1, 2), pause(1, 3), "another time each time");
-}
-
-#[test]
-fn a_lease_of_another_length_is_not_taken() {
-    let check = |granted| times().check_granted(granted, SECOND);
-    assert_eq!(check(14), Ok(()));
-    let shorter = "etcd grants 13 s for a lease of 14 s";
-    assert_eq!(check(13), Err(shorter.to_owned()));
-    let longer = "etcd grants no lease of 14 s, but one of 15 s (by its election timeout): \
-                  give the membership a ttl of 16s, or etcd a shorter --election-timeout";
-    assert_eq!(check(15), Err(longer.to_owned()));
-}
-
-#[test]
 fn work_is_allowed_from_when_it_was_asked_for_and_not_from_the_answer() {
     let begun = moment(0, 0);
     let allowance = Allowance::after(begun, begun, 5 * SECOND);
@@ -85,6 +45,24 @@ fn a_suspension_is_told_until_the_lease_is_renewed() {
     let renewed = Allowance::after(begun, moment(4, 3), 5 * SECOND);
     assert_eq!(renewed.suspended_for(moment(5, 3)), None);
     assert_eq!(renewed.suspended_for(moment(7, 5)), Some(2 * SECOND));
+}
+
+#[test]
+fn all_work_ends_when_the_lease_allows_none_and_a_suspension_is_told_with_it() {
+    let begun = moment(0, 0);
+    let allowance = Allowance::after(begun, begun, 5 * SECOND);
+    let early = Moment {
+        at: moment(5, 0).at - MS,
+        ..moment(5, 0)
+    };
+    let why = "the lease is lost, or was not renewed in time: all work under it is dropped";
+    let ends = |over, now| allowance.ends(over, begun, now);
+    assert_eq!(ends(false, early), None);
+    assert_eq!(ends(true, early).as_deref(), Some(why));
+    assert_eq!(ends(false, moment(5, 0)).as_deref(), Some(why));
+    assert_eq!(ends(false, moment(4, 3)), None, "a suspension alone");
+    let suspended = format!("{why} (the machine was suspended for 3.0s)");
+    assert_eq!(ends(false, moment(5, 3)), Some(suspended));
 }
 
 proptest! {
@@ -310,4 +288,20 @@ fn leases_of_earlier_epochs_are_given_back_and_the_oldest_are_forgotten() {
         leases.remember(lease(id));
     }
     assert!(leases.newest_first().eq((5..=12).rev().map(lease)));
+}
+
+/// Nobody could give them back here.
+#[test]
+fn leases_of_another_cluster_are_forgotten_and_not_given_back() {
+    let lease = |id, cluster| Lease { id, cluster };
+    let mut leases = Leases::default();
+    let all = [lease(1, 2), lease(2, 1), lease(3, 2), lease(4, 1)];
+    all.into_iter().for_each(|lease| leases.remember(lease));
+    assert!(leases.newest_first().eq(all.into_iter().rev()));
+    assert_eq!(leases.earlier(lease(4, 1)), Some(lease(2, 1)));
+    let left = [lease(4, 1), lease(3, 2), lease(2, 1)];
+    assert!(leases.newest_first().eq(left), "older ones first");
+    leases.forget(lease(2, 1));
+    assert_eq!(leases.earlier(lease(4, 1)), None);
+    assert!(leases.newest_first().eq([lease(4, 1)]), "the present one");
 }

@@ -1,9 +1,11 @@
-//! The whole probe but its I/O, in made-up worlds: members come and go, hang and are refused.
+//! The whole probe but its I/O, in made-up worlds: members come and go, hang and are refused, the process is frozen, the
+//! probe is hurried, and other clients are led to another cluster.
 
 use proptest::prelude::*;
 
 use super::super::super::reconnect::{Reconnect, Reply};
 use super::*;
+use crate::policy::Policy;
 
 const LATENCY: Duration = Duration::from_millis(2);
 
@@ -17,6 +19,36 @@ enum Mode {
 
 fn modes() -> impl Strategy<Value = Mode> {
     prop_oneof![Just(Mode::Up), Just(Mode::Down), Just(Mode::Silent)]
+}
+
+/// What happens besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Happening {
+    Nothing,
+    /// One more observation is wanted now.
+    Hurry,
+    /// The process does not run for so many milliseconds.
+    Freeze(u64),
+    /// Another client is led to another cluster by this endpoint.
+    Split(usize),
+}
+
+fn happenings() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        3 => Just(Happening::Nothing),
+        1 => Just(Happening::Hurry),
+        1 => (0_u64..8_000).prop_map(Happening::Freeze),
+        1 => (0_usize..3).prop_map(Happening::Split),
+    ]
+}
+
+/// Those that nobody is to notice in what is told of a healthy etcd.
+fn harmless() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        3 => Just(Happening::Nothing),
+        1 => Just(Happening::Hurry),
+        1 => (0_u64..8_000).prop_map(Happening::Freeze),
+    ]
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,13 +70,19 @@ struct Lane {
 }
 
 struct World {
-    vigil: Vigil,
+    vigil: Case,
     lanes: Vec<Lane>,
     now: Duration,
-    /// Which layers were answered well since it was told failing.
+    /// Until when the process does not run.
+    frozen: Duration,
+    /// When it was last hurried.
+    hurried: Duration,
+    /// Which layers were answered well since it was told failing, or hurried.
     proved: [bool; 3],
     alive: Option<Duration>,
     failing: Option<Duration>,
+    /// Why it was told failing last.
+    why: String,
 }
 
 impl World {
@@ -63,9 +101,12 @@ impl World {
             vigil,
             lanes: modes.iter().map(lane).collect(),
             now: T0,
+            frozen: T0,
+            hurried: T0,
             proved: [false; 3],
             alive: None,
             failing: None,
+            why: String::new(),
         }
     }
 
@@ -78,30 +119,60 @@ impl World {
         lane.mode = mode;
     }
 
-    /// As the probe does it.
+    fn happens(&mut self, happening: Happening) {
+        match happening {
+            Happening::Nothing => {}
+            Happening::Freeze(time) => self.frozen = self.now + ms(time),
+            Happening::Hurry => {
+                // What was asked before was so at an earlier moment.
+                self.now += Duration::from_nanos(1);
+                (self.hurried, self.proved) = (self.now, [false; 3]);
+                let orders = self.vigil.hurried(self.now);
+                self.carry_out(&orders);
+            }
+            Happening::Split(index) => {
+                let (index, now) = (index % self.lanes.len(), self.now);
+                self.vigil.clusters.saw(index, 2, now);
+            }
+        }
+    }
+
+    fn is_split(&self) -> bool {
+        self.vigil.split(&self.vigil.clusters, self.now).is_some()
+    }
+
+    /// As the probe does it. What was begun before a freeze goes on after it.
     fn goes_on(&mut self, until: Duration) {
+        let until = until.max(self.frozen);
         let mut steps = 0;
         loop {
             steps += 1;
             assert!(steps < 100_000, "it spins");
-            match self.vigil.judge.next(None, self.now) {
+            match self.vigil.says(self.now) {
                 Some(Said::Alive { .. }) => {
                     assert_eq!(self.proved, [true; 3], "alive without evidence");
+                    assert!(!self.is_split(), "alive, of two clusters");
                     self.alive = Some(self.now);
                     continue;
                 }
-                Some(Said::Failing { reason, .. }) => {
+                Some(Said::Failing { reason, fault, .. }) => {
                     assert!(!reason.is_empty());
+                    assert_ne!(fault, Fault::StoreReset, "it is the same store");
+                    if self.is_split() {
+                        assert_eq!(fault, Fault::Misdirected);
+                    }
                     // What was heard since it began to fail counts.
                     if self.failing <= self.alive {
                         self.proved = [false; 3];
                     }
                     self.failing = Some(self.now);
+                    self.why = reason;
                     continue;
                 }
                 None => {}
             }
-            let orders = self.vigil.asks(&self.states(), self.now);
+            let states = self.states();
+            let orders = self.vigil.asks(&states, self.now);
             self.carry_out(&orders);
             for lane in &mut self.lanes {
                 lane.open_if_due(self.now);
@@ -109,20 +180,24 @@ impl World {
             let wake_at = self.vigil.wake_at(&self.states(), self.now);
             let events = self.lanes.iter().filter_map(Lane::happens_at);
             let next = events.fold(wake_at, Duration::min);
+            // While it is frozen nothing is noticed, and afterwards all at once.
+            let next = next.max(self.frozen);
             if next > until {
                 self.now = until;
                 return;
             }
             self.now = self.now.max(next);
+            self.vigil.woken(wake_at, self.now);
             let calm = self.vigil.judge.is_calm(self.now);
             for index in 0..self.lanes.len() {
                 if let Some(event) = self.lanes[index].happens(self.now, calm) {
                     if let Event::Answered(asked, answer) = &event
                         && !matches!(answer, Answer::Status { .. })
+                        && asked.at >= self.hurried
                     {
                         self.proved[asked.kind as usize] = true;
                     }
-                    let orders = self.vigil.happened(index, event, false, self.now);
+                    let orders = self.vigil.happens(index, event, self.now);
                     self.carry_out(&orders);
                     break;
                 }
@@ -257,21 +332,33 @@ proptest! {
     #[test]
     fn silence_is_told_within_its_bound_and_so_is_recovery(
         first in prop::collection::vec(modes(), 1..4),
-        turns in prop::collection::vec((0_usize..3, modes(), 0_u64..6_000), 0..25),
+        turns in prop::collection::vec((0_usize..3, modes(), happenings(), 0_u64..6_000), 0..25),
+        splits in any::<bool>(),
+        later in prop::collection::vec((harmless(), 0_u64..12_000), 0..6),
     ) {
         let mut world = World::new(&first);
-        for (index, mode, wait) in turns {
+        for (index, mode, happening, wait) in turns {
             world.turns(index % first.len(), mode);
+            match happening {
+                Happening::Split(_) if !splits => {}
+                happening => world.happens(happening),
+            }
             world.goes_on(world.now + ms(wait));
         }
         let all = 0..first.len();
         let healed = world.now;
         all.clone().for_each(|index| world.turns(index, Mode::Up));
-        world.goes_on(healed + ms(8_000));
+        // Another cluster may come to light only now. It has to be forgotten then, and at boot a window has to pass.
+        let forgotten = Pace::DEFAULT.lately() + Policy::default().window();
+        world.goes_on(healed + ms(8_000) + if splits { forgotten } else { ms(0) });
         prop_assert!(world.alive.is_some_and(|at| at > healed), "it is not alive again");
-        let (failing, recovered) = (world.failing, world.now);
-        world.goes_on(recovered + ms(60_000));
-        prop_assert_eq!(world.failing, failing, "a healthy etcd is told failing");
+        let failing = world.failing;
+        for (happening, wait) in later {
+            world.happens(happening);
+            world.goes_on(world.now + ms(wait));
+        }
+        world.goes_on(world.now + ms(60_000));
+        prop_assert_eq!(world.failing, failing, "a healthy etcd is told failing: {}", world.why);
         prop_assert!(world.alive.is_some_and(|at| at + ms(2_200) > world.now));
         let silent = world.now;
         all.for_each(|index| world.turns(index, Mode::Silent));
@@ -288,11 +375,12 @@ proptest! {
     }
 
     /// As long as one of them works nothing is told, whatever becomes of the others, but that no two of three hang at
-    /// once: then etcd has no quorum.
+    /// once: then etcd has no quorum. (Nor is the process frozen. A freeze that is too short to be excused takes its part
+    /// of the patience.)
     #[test]
     fn one_member_that_works_is_enough(
         others in prop::collection::vec(modes(), 1..3),
-        turns in prop::collection::vec((0_usize..2, modes(), 0_u64..6_000), 0..40),
+        turns in prop::collection::vec((0_usize..2, modes(), any::<bool>(), 0_u64..6_000), 0..40),
         works in 0_usize..3,
     ) {
         let mut modes = others.clone();
@@ -302,7 +390,7 @@ proptest! {
         let works = works % (modes.len() + 1);
         modes.insert(works, Mode::Up);
         let mut world = World::new(&modes);
-        for (index, mode, wait) in turns {
+        for (index, mode, hurried, wait) in turns {
             let index = index % others.len();
             let index = index + usize::from(index >= works);
             let hangs = |(at, lane): (usize, &Lane)| at != index && lane.mode == Mode::Silent;
@@ -312,10 +400,42 @@ proptest! {
                 mode => mode,
             };
             world.turns(index, mode);
+            if hurried {
+                world.happens(Happening::Hurry);
+            }
             world.goes_on(world.now + ms(wait));
         }
         world.goes_on(world.now + ms(5_000));
-        prop_assert_eq!(world.failing, None);
+        prop_assert_eq!(world.failing, None, "{}", world.why);
         prop_assert!(world.alive.is_some());
+    }
+
+    /// Whoever sees it, and whatever else happens: two clusters are told at once, and nothing is alive before the
+    /// other one is forgotten. Then it is soon.
+    #[test]
+    fn two_clusters_are_told_at_once_and_until_one_is_forgotten(
+        size in 1_usize..4,
+        index in 0_usize..3,
+        begun in 0_u64..30_000,
+        besides in prop::collection::vec((harmless(), 0_u64..2_000), 0..4),
+    ) {
+        let mut world = World::new(&vec![Mode::Up; size]);
+        world.goes_on(T0 + ms(100 + begun));
+        prop_assert!(world.alive.is_some() && world.failing.is_none());
+        let split = world.now;
+        world.happens(Happening::Split(index));
+        world.goes_on(split);
+        prop_assert_eq!(world.failing, Some(split));
+        let lately = Pace::DEFAULT.lately();
+        for (happening, wait) in besides {
+            world.happens(happening);
+            world.goes_on(world.now + ms(wait));
+            prop_assert!(world.alive.is_none_or(|at| at <= split || at >= split + lately));
+        }
+        world.goes_on(world.now.max(split + lately - ms(1)));
+        prop_assert!(world.alive.is_none_or(|at| at <= split || at >= split + lately));
+        // What the endpoint itself has shown since may have put that off.
+        world.goes_on(world.now + lately + ms(2_200));
+        prop_assert!(world.alive.is_some_and(|at| at > split), "it is not alive again");
     }
 }

@@ -1,7 +1,9 @@
-//! Several nodes over one made-up store. Answers get lost, views are old, shards fail, leases run out, keys are removed.
-//! Whatever happens, no shard runs twice; and when nothing more happens, each runs once, and nobody asks for anything.
-
-use std::collections::BTreeSet;
+//! Several nodes over one made-up store. Answers get lost, views are old, shards fail, leases end under running work,
+//! claims and other keys are removed. Whatever happens, no shard runs twice; and when nothing more happens, each runs
+//! once, and nobody asks for anything.
+//!
+//! Two things are taken for granted, as the documentation does. A node hears within the grace that a claim of its own is
+//! gone. And no node that may claim a shard has missed the whole life of another's claim on it.
 
 use proptest::prelude::*;
 
@@ -11,9 +13,35 @@ use crate::etcd::keys::{Prefix, WorkKeys};
 use crate::etcd::shards::follower::Follower;
 
 const GRACE: Duration = Duration::from_secs(1);
+/// After what time at the latest a node has heard that something of its own is gone.
+const LATEST: Duration = GRACE.saturating_sub(MS);
 
-/// What happens next: a kind, a node, and dice.
+/// What happens next: a kind, a node, and the seed of its dice.
 type Event = (u8, usize, u64);
+
+/// One for each question, so that no answer goes along with another one.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(1);
+        (named("dice", &self.0.to_string()) >> 8) % sides
+    }
+
+    /// One of so many, if there are any.
+    fn pick<T: Clone>(&mut self, from: &[T]) -> Option<T> {
+        let place = self.roll(from.len().max(1) as u64);
+        from.get(place as usize).cloned()
+    }
+
+    fn fate(&mut self) -> Fate {
+        match self.roll(5) {
+            0 => Fate::AnswerLost,
+            1 => Fate::Lost,
+            _ => Fate::Answered,
+        }
+    }
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Shape {
@@ -37,7 +65,7 @@ proptest! {
     #[test]
     fn no_shard_runs_twice_and_in_the_end_each_runs_once(
         shape in shapes(),
-        events in prop::collection::vec((0_u8..24, 0_usize..3, any::<u64>()), 0..200),
+        events in prop::collection::vec((0_u8..28, 0_usize..3, any::<u64>()), 0..200),
     ) {
         let mut world = World::new(shape);
         for event in events {
@@ -54,6 +82,8 @@ struct World {
     entries: BTreeMap<Vec<u8>, Entry>,
     revision: i64,
     leases: i64,
+    /// Those of nodes that have begun anew, and which etcd still has.
+    former: Vec<i64>,
     now: Duration,
     nodes: Vec<Node>,
 }
@@ -70,8 +100,10 @@ struct Node {
     running: BTreeMap<usize, Running>,
     /// When each claim was last released, by place and revision.
     released: BTreeMap<(usize, i64), Duration>,
-    /// The claims that it ever worked under and has ended with.
-    ended: BTreeSet<(usize, i64)>,
+    /// Its claims that somebody has removed, which it has not seen yet: until when it does.
+    doomed: BTreeMap<usize, Duration>,
+    /// The same of its whole lease.
+    revoked: Option<Duration>,
 }
 
 /// What becomes of a write.
@@ -92,6 +124,7 @@ impl World {
             entries: BTreeMap::new(),
             revision: 1,
             leases: 10,
+            former: Vec::new(),
             now: T0,
             nodes: Vec::new(),
         };
@@ -119,69 +152,138 @@ impl World {
             view: None,
             running: BTreeMap::new(),
             released: BTreeMap::new(),
-            ended: BTreeSet::new(),
+            doomed: BTreeMap::new(),
+            revoked: None,
         }
     }
 
-    fn happens(&mut self, (kind, node, dice): Event) {
+    fn happens(&mut self, (kind, node, seed): Event) {
         let node = node % self.nodes.len();
+        let dice = &mut Dice(seed);
         match kind {
             0..=5 => {
                 self.sees(node);
-                self.looks(node, dice);
+                self.looks(node, || dice.fate());
             }
             6..=7 => {
-                self.looks(node, dice);
+                self.looks(node, || dice.fate());
             }
-            8..=12 => self.now += Duration::from_millis(dice % 700),
-            13 => self.now += Duration::from_secs(dice % 70),
+            8..=12 => self.passes(Duration::from_millis(dice.roll(700))),
+            13 => self.passes(Duration::from_secs(dice.roll(70))),
             14..=16 => {
                 let running: Vec<usize> = self.nodes[node].running.keys().copied().collect();
-                if let Some(&place) = running.get(dice as usize % running.len().max(1)) {
-                    self.ends(node, place, dice);
+                if let Some(place) = dice.pick(&running) {
+                    let how = match dice.roll(3) {
+                        0 => Ended::Failed(Class::Component),
+                        _ => Ended::Returned,
+                    };
+                    self.ends(node, place, how);
                 }
             }
-            17 => self.nodes[node].registered = dice % 2 == 0,
+            17 => self.nodes[node].registered = dice.roll(2) == 0,
             18 => {
                 // Its copy of the keys is made anew.
                 self.nodes[node].anew = true;
             }
-            19 => {
-                // Somebody removes a record that is no claim.
-                let keys = self.entries.keys().filter(|key| !is_claim(key));
-                let keys: Vec<Vec<u8>> = keys.cloned().collect();
-                if !keys.is_empty() {
-                    let key = keys[dice as usize % keys.len()].clone();
+            19..=20 => {
+                // Somebody removes a record: a claim, or what is none.
+                let of_kind = |key: &&Vec<u8>| is_claim(key) == (kind == 20);
+                let keys: Vec<Vec<u8>> = self.entries.keys().filter(of_kind).cloned().collect();
+                if let Some(key) = dice.pick(&keys) {
                     self.remove(&key);
                 }
             }
-            20 => self.dies(node),
+            21 => self.dies(node),
+            // Its lease was not renewed in time, and runs out later.
+            22 => self.begins_anew(node),
+            23 => {
+                if let Some(lease) = dice.pick(&self.former) {
+                    self.runs_out(lease);
+                }
+            }
+            24 => self.revoked(node),
             _ => self.stopping_ends(node),
         }
+        self.runs_nothing_twice();
+    }
+
+    /// Who has not seen by then that something of its own is gone sees it in time.
+    fn passes(&mut self, time: Duration) {
+        let until = self.now + time;
+        loop {
+            let latest = |(at, node): (usize, &Node)| {
+                let gone = node.doomed.values().copied().chain(node.revoked);
+                Some((gone.min()?, at))
+            };
+            let next = self.nodes.iter().enumerate().filter_map(latest).min();
+            let Some((latest, at)) = next.filter(|&(latest, _)| latest <= until) else {
+                break;
+            };
+            self.now = self.now.max(latest);
+            match self.nodes[at].revoked {
+                Some(_) => self.begins_anew(at),
+                None => self.sees(at),
+            }
+        }
+        self.now = until;
     }
 
     /// All its work is gone, and so is what it wrote. It begins again.
     fn dies(&mut self, node: usize) {
         let gone = self.nodes[node].lease;
-        let keys = self.entries.iter().filter(|(_, entry)| entry.lease == gone);
-        let keys: Vec<Vec<u8>> = keys.map(|(key, _)| key.clone()).collect();
-        for key in keys {
-            self.remove(&key);
-        }
-        let id = self.nodes[node].id.clone();
+        self.begins_anew(node);
+        self.runs_out(gone);
+    }
+
+    /// The lease is ended behind its back, under running work.
+    fn revoked(&mut self, node: usize) {
+        let Node { lease, revoked, .. } = &mut self.nodes[node];
+        let lease = *lease;
+        revoked.get_or_insert(self.now + LATEST);
+        self.runs_out(lease);
+    }
+
+    /// All its work ends at once, and it takes a new lease.
+    fn begins_anew(&mut self, node: usize) {
+        let Node { lease, id, .. } = &self.nodes[node];
+        let (lease, id) = (*lease, id.clone());
+        self.former.push(lease);
         self.nodes[node] = self.node(id);
     }
 
-    fn remove(&mut self, key: &[u8]) {
-        self.revision += 1;
-        let gone = self.entries.remove_entry(key).expect("it is there");
-        for node in &mut self.nodes {
-            node.removed.push(gone.clone());
+    /// All that is bound to a lease goes.
+    fn runs_out(&mut self, lease: i64) {
+        self.former.retain(|&former| former != lease);
+        let of_lease =
+            |(key, entry): (&Vec<u8>, &Entry)| (entry.lease == lease).then(|| key.clone());
+        let keys: Vec<Vec<u8>> = self.entries.iter().filter_map(of_lease).collect();
+        for key in keys {
+            self.remove(&key);
         }
     }
 
-    /// A node gets the newest view. Nothing of it is lost, as no claim is removed while somebody works under it.
-    fn sees(&mut self, node: usize) {
+    fn remove(&mut self, key: &[u8]) {
+        let gone = self.entries.get(key).expect("it is there").clone();
+        let place = (0..self.shape.shards).find(|&place| self.claim_key(place).as_bytes() == key);
+        let owner = self.nodes.iter().position(|node| node.lease == gone.lease);
+        if let (Some(place), Some(owner), false) = (place, owner, gone.value.is_empty()) {
+            let behind = |at: &usize| {
+                let view = self.nodes[*at].view.as_ref();
+                *at != owner && view.is_some_and(|view| view.revision < gone.revision)
+            };
+            let behind: Vec<usize> = (0..self.nodes.len()).filter(behind).collect();
+            behind.into_iter().for_each(|at| self.sees(at));
+            self.nodes[owner].doomed.insert(place, self.now + LATEST);
+        }
+        self.revision += 1;
+        self.entries.remove(key);
+        for node in &mut self.nodes {
+            node.removed.push((key.to_owned(), gone.clone()));
+        }
+    }
+
+    /// A node gets the newest view. Of its work just that is lost whose claims were removed.
+    fn sees(&mut self, at: usize) {
         let Node {
             follower,
             removed,
@@ -189,18 +291,28 @@ impl World {
             view,
             running,
             lease,
+            doomed,
             ..
-        } = &mut self.nodes[node];
+        } = &mut self.nodes[at];
         let newest = follower.read(&self.entries, self.revision, removed, *anew, self.now);
         removed.clear();
         *anew = false;
         let claims = running.iter().map(|(&place, job)| (place, job.claim));
-        assert_eq!(newest.lost(*lease, claims), [] as [usize; 0]);
+        let lost = newest.lost(*lease, claims);
+        let doomed: Vec<usize> = core::mem::take(doomed).into_keys().collect();
+        let runs = |place: &&usize| running.contains_key(place);
+        assert!(
+            lost.iter().eq(doomed.iter().filter(runs)),
+            "{lost:?} of {doomed:?}"
+        );
         *view = Some(newest);
+        for place in lost {
+            self.ends(at, place, Ended::Lost);
+        }
     }
 
     /// A node does what is decided. `true` if that was anything.
-    fn looks(&mut self, at: usize, dice: u64) -> bool {
+    fn looks(&mut self, at: usize, mut fate: impl FnMut() -> Fate) -> bool {
         let now = self.now;
         let node = &mut self.nodes[at];
         let Some(view) = &node.view else { return false };
@@ -239,10 +351,10 @@ impl World {
         );
         for write in &actions.writes {
             self.nodes[at].may_send(write, &planned, now);
-            let fate = match dice % 5 {
-                0 => Fate::AnswerLost,
-                1 => Fate::Lost,
-                _ => Fate::Answered,
+            let fate = match self.nodes[at].revoked {
+                // Nothing is written under a lease that is gone.
+                Some(_) => Fate::Lost,
+                None => fate(),
             };
             self.nodes[at].reconciler.sending(write, now);
             let revision = match fate {
@@ -273,6 +385,11 @@ impl World {
             assert!(at.next().is_none(), "shard {place} runs twice");
             if let Some(node) = first {
                 let claim = self.entries.get(self.claim_key(place).as_bytes());
+                if let Some(&until) = node.doomed.get(&place) {
+                    assert!(self.now <= until, "it goes on for too long");
+                    assert_eq!(claim, None, "somebody has claimed what still runs");
+                    continue;
+                }
                 let claim = claim.expect("it is claimed");
                 let held = (claim.lease, claim.revision);
                 assert_eq!(held, (node.lease, node.running[&place].claim));
@@ -336,14 +453,9 @@ impl World {
         self.revision
     }
 
-    fn ends(&mut self, at: usize, place: usize, dice: u64) {
+    fn ends(&mut self, at: usize, place: usize, how: Ended) {
         let (node, now) = (&mut self.nodes[at], self.now);
         let job = node.running.remove(&place).expect("it runs");
-        node.ended.insert((place, job.claim));
-        let how = match dice % 3 {
-            0 => Ended::Failed(Class::Component),
-            _ => Ended::Returned,
-        };
         node.reconciler.ended(place, job, how, now);
     }
 
@@ -354,7 +466,7 @@ impl World {
             .map(|(&place, _)| place)
             .collect();
         for place in stopping {
-            self.ends(at, place, 1);
+            self.ends(at, place, Ended::Returned);
         }
     }
 
@@ -362,8 +474,14 @@ impl World {
     fn comes_to_rest(&mut self) {
         let until = self.now + Duration::from_secs(300);
         let mut seen = vec![0; self.nodes.len()];
-        for node in &mut self.nodes {
-            node.registered = true;
+        for at in 0..self.nodes.len() {
+            if self.nodes[at].revoked.is_some() {
+                self.begins_anew(at);
+            }
+            self.nodes[at].registered = true;
+        }
+        while let Some(&lease) = self.former.first() {
+            self.runs_out(lease);
         }
         // All have seen what has been, and look.
         let mut rounds = 0;
@@ -384,7 +502,7 @@ impl World {
                     *seen = self.revision;
                 }
                 if is_news || stopping || wakes {
-                    active |= self.looks(at, 2) || stopping;
+                    active |= self.looks(at, || Fate::Answered) || stopping;
                 }
             }
             if active {
@@ -392,7 +510,7 @@ impl World {
             }
             let wakes = self.nodes.iter().filter_map(|node| node.reconciler.again);
             match wakes.min() {
-                Some(at) => self.now = self.now.max(at),
+                Some(at) => self.passes(at.saturating_sub(self.now)),
                 None => break,
             }
             assert!(self.now < until, "it never comes to rest");
@@ -410,7 +528,10 @@ impl World {
         );
         for at in 0..self.nodes.len() {
             self.sees(at);
-            assert!(!self.looks(at, 2), "it asks for something still");
+            assert!(
+                !self.looks(at, || Fate::Answered),
+                "it asks for something still"
+            );
         }
     }
 }
