@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::machine::{
-    Cause, Class, Effect, End, How, Input, Record, Slot, State, StopStep, Then, Timer, Why,
+    Cause, Effect, End, FailureClass, How, Input, Record, Slot, State, StopStep, Then, Timer, Why,
 };
 use overwatch::policy::{Blame, ComponentId, Plan, Policy};
 
@@ -91,7 +91,7 @@ impl ByHand {
                 count,
             } => {
                 let count = count.max(1);
-                let outside_and_fatal = component.is_none() && class == Class::Fatal;
+                let outside_and_fatal = component.is_none() && class == FailureClass::Fatal;
                 let other_epoch = epoch != self.epoch && !outside_and_fatal;
                 if other_epoch || component.is_some_and(|id| self.slot(id) == Slot::Down) {
                     self.record.stale_reports += u64::from(count);
@@ -289,17 +289,17 @@ impl ByHand {
         }
     }
 
-    fn report(&mut self, class: Class, count: u32, cause: Cause, out: &mut Vec<Effect>) {
+    fn report(&mut self, class: FailureClass, count: u32, cause: Cause, out: &mut Vec<Effect>) {
         let blames = class.blames_dependency();
         match self.state {
             State::ShuttingDown { .. } => {
-                if class == Class::Fatal {
+                if class == FailureClass::Fatal {
                     self.raise_wish(Then::Halt(Why::Fatal));
                 }
                 self.trouble(blames, out);
             }
-            _ if class == Class::Fatal => self.want(Then::Halt(Why::Fatal), cause, out),
-            State::Running { .. } if class == Class::Critical => self.fail(true, cause, out),
+            _ if class == FailureClass::Fatal => self.want(Then::Halt(Why::Fatal), cause, out),
+            State::Running { .. } if class == FailureClass::Critical => self.fail(true, cause, out),
             State::Running { suspicion } => self.suspect(suspicion, count, blames, cause, out),
             State::Restarting { .. } => self.fail(blames, cause, out),
             State::Monitoring { .. } => {
@@ -400,7 +400,7 @@ impl ByHand {
             _ => Cause::Exited { component, class },
         };
         if let State::ShuttingDown { stage, step, .. } = self.state {
-            if class == Class::Fatal {
+            if class == FailureClass::Fatal {
                 self.raise_wish(Then::Halt(Why::Fatal));
             }
             let asked = matches!(was, Slot::Stopping | Slot::Aborting | Slot::Wedged);
@@ -414,7 +414,7 @@ impl ByHand {
             {
                 self.next_stage(then, out);
             }
-        } else if class == Class::Fatal {
+        } else if class == FailureClass::Fatal {
             self.want(Then::Halt(Why::Fatal), cause, out);
         } else {
             self.fail(class.blames_dependency(), cause, out);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use overwatch::machine::{Class, Effect, How, Input, Machine, Phase, Slot, Timer};
+use overwatch::machine::{Effect, FailureClass, How, Input, Machine, Phase, Slot, Timer};
 use overwatch::policy::{ComponentId, Fence, Layout, Plan, Policy, Tuning};
 
 /// Inputs for a machine of this plan.
@@ -33,14 +33,14 @@ pub(super) fn mix() -> Script {
         for calm in 0..CALM {
             recorder.alive();
             if calm % 50 == 0 {
-                recorder.report(Class::Component);
+                recorder.report(FailureClass::Component);
                 recorder.alive();
                 recorder.tell(Input::Fired(Timer::Decay));
             }
         }
         recorder.tell(Input::Fired(Timer::Stable));
         match outage % 3 {
-            0 => recorder.report(Class::Critical),
+            0 => recorder.report(FailureClass::Critical),
             1 => recorder.tell(Input::Fired(Timer::Silence)),
             _ => recorder.gone(ComponentId(9)),
         }
@@ -75,7 +75,7 @@ fn running() -> Script {
     while recorder.inputs.len() < MANY {
         recorder.alive();
         recorder.alive();
-        recorder.report(Class::Component);
+        recorder.report(FailureClass::Component);
         recorder.alive();
         recorder.tell(Input::Fired(Timer::Decay));
     }
@@ -86,9 +86,9 @@ fn running() -> Script {
 fn shutting_down() -> Script {
     let mut recorder = Recorder::new(&[MANY]);
     recorder.recover();
-    recorder.report(Class::Component);
-    recorder.report(Class::Component);
-    recorder.report(Class::Component);
+    recorder.report(FailureClass::Component);
+    recorder.report(FailureClass::Component);
+    recorder.report(FailureClass::Component);
     recorder.begin();
     // The last one would move it on.
     for id in 1..MANY as u32 {
@@ -104,7 +104,7 @@ fn shutting_down() -> Script {
 fn monitoring() -> Script {
     let mut recorder = Recorder::new(&[4, 8, 4]);
     recorder.recover();
-    recorder.report(Class::Critical);
+    recorder.report(FailureClass::Critical);
     recorder.answer_all();
     recorder.begin();
     while recorder.inputs.len() < MANY {
@@ -118,7 +118,7 @@ fn monitoring() -> Script {
         });
         recorder.alive();
         recorder.tell(Input::Fired(Timer::Silence));
-        recorder.report(Class::Dependency);
+        recorder.report(FailureClass::Dependency);
     }
     recorder.stayed_in(Phase::Monitoring);
     recorder.script("Monitoring")
@@ -149,7 +149,7 @@ fn drained() -> Script {
     recorder.begin();
     while recorder.inputs.len() < MANY {
         recorder.alive();
-        recorder.report(Class::Component);
+        recorder.report(FailureClass::Component);
         recorder.tell(Input::Drain);
         recorder.tell(Input::Trip);
         recorder.tell(Input::Reset);
@@ -167,7 +167,7 @@ fn ended() -> Script {
     recorder.begin();
     while recorder.inputs.len() < MANY {
         recorder.alive();
-        recorder.report(Class::Component);
+        recorder.report(FailureClass::Component);
         recorder.gone(ComponentId(9));
         recorder.tell(Input::Shutdown);
     }
@@ -180,7 +180,7 @@ pub(super) fn outage(components: usize) -> Script {
     let mut recorder = Recorder::new(&[components]);
     recorder.recover();
     recorder.begin();
-    recorder.report(Class::Critical);
+    recorder.report(FailureClass::Critical);
     let all = 0..components as u32;
     for id in all.clone() {
         recorder.gone(ComponentId(id));
@@ -222,14 +222,18 @@ fn noisy_life(seed: u64) -> Script {
             .wrapping_add(1_442_695_040_888_963_407);
         (seed >> 33) % below
     };
-    const CLASSES: [Class; 3] = [Class::Component, Class::Dependency, Class::Critical];
+    const CLASSES: [FailureClass; 3] = [
+        FailureClass::Component,
+        FailureClass::Dependency,
+        FailureClass::Critical,
+    ];
     while recorder.inputs.len() < LIFE && !recorder.machine.phase().is_ended() {
         let machine = &recorder.machine;
         let component = ComponentId(pick(17) as u32);
         let epoch = machine.epoch() + u64::from(pick(20) == 0);
         let session = machine.session().unwrap_or_default() + u64::from(pick(20) == 0);
         let class = match pick(100) {
-            0 => Class::Fatal,
+            0 => FailureClass::Fatal,
             other => CLASSES[other as usize % 3],
         };
         let how = match pick(5) {
@@ -382,7 +386,7 @@ impl Recorder {
         self.tell(Input::Alive { session, round });
     }
 
-    fn report(&mut self, class: Class) {
+    fn report(&mut self, class: FailureClass) {
         let epoch = self.machine.epoch();
         self.tell(Input::Report {
             component: None,

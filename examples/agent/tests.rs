@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use overwatch::machine::{Cause, Class, Phase};
+use overwatch::machine::{Cause, FailureClass, Phase};
 use overwatch::test_util::Dependency;
 use overwatch::{Handle, RunError};
 use tokio::task::JoinHandle;
@@ -63,7 +63,7 @@ async fn a_callback_trips_and_only_the_backoff_is_waited_for() {
     assert!(matches!(
         tripped.cause,
         Cause::Report {
-            class: Class::Component,
+            class: FailureClass::Component,
             ..
         }
     ));

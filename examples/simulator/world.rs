@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use overwatch::law::{Checked, Violation};
-use overwatch::machine::{Class, Effect, How, Input, Timer};
+use overwatch::machine::{Effect, FailureClass, How, Input, Timer};
 use overwatch::policy::{ComponentId, Plan};
 
 use crate::DAY;
@@ -162,7 +162,7 @@ impl World {
             let report = Input::Report {
                 component: Some(ComponentId(0)),
                 epoch: self.machine.machine().epoch(),
-                class: Class::Dependency,
+                class: FailureClass::Dependency,
                 count: 1,
             };
             self.within(LOOK, report);
@@ -235,7 +235,7 @@ impl World {
     }
 
     fn start(&mut self, component: ComponentId, epoch: u64) {
-        let how = How::Failed(Class::Component);
+        let how = How::Failed(FailureClass::Component);
         if self.dice.chance(0.02) {
             // Neither up nor down: the start deadline is for this.
         } else if self.dice.chance(0.05) {

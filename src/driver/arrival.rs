@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::machine::{Class, How};
+use crate::machine::{FailureClass, How};
 use crate::policy::ComponentId;
 
 /// One thing that arrives. A recorded run is a list of these, each with its time.
@@ -49,7 +49,7 @@ pub enum Source {
     /// What components answer.
     Answer,
     /// The reports of this class that a component left when it ended.
-    LastWords(Class),
+    LastWords(FailureClass),
     /// The machine's timers.
     Timer,
     /// Who asks for the end.
@@ -147,7 +147,7 @@ pub struct Reported {
     /// The epoch in which they were sent.
     pub epoch: u64,
     /// Whose trouble it is.
-    pub class: Class,
+    pub class: FailureClass,
     /// How many.
     pub count: u64,
     /// How many more waited so long that their epoch was over. They are told first.
@@ -164,8 +164,8 @@ impl LastWords {
     }
 
     /// The class of the gravest.
-    pub fn gravest(&self) -> Option<Class> {
-        Class::ALL
+    pub fn gravest(&self) -> Option<FailureClass> {
+        FailureClass::ALL
             .into_iter()
             .rfind(|&class| self.0[class as usize] != Tally::default())
     }
@@ -191,7 +191,7 @@ impl FromIterator<Reported> for LastWords {
 
 impl Ended {
     /// What it had reported of this class by then and nobody was told of yet.
-    pub fn last_word(&self, class: Class) -> Option<Reported> {
+    pub fn last_word(&self, class: FailureClass) -> Option<Reported> {
         let Tally { count, stale } = self.last_words.0[class as usize];
         let said = Reported {
             component: Some(self.component),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::arrival::{Arrival, Observed, Seen, Silence, Source};
 use super::decider::{Carried, Decided, Decision, Live};
 use super::order::{Next, Tell};
-use crate::machine::{Class, Effect, How, Input, Machine, Phase, Slot, Timer};
+use crate::machine::{Effect, FailureClass, How, Input, Machine, Phase, Slot, Timer};
 use crate::policy::{ComponentId, Plan};
 
 /// See the documentation of [`Decider::dry_run`](super::Decider::dry_run).
@@ -149,7 +149,7 @@ impl DryRun {
     fn route(&mut self, tell: Tell) {
         let (shown, service) = match tell.input {
             Input::Report {
-                class: Class::Fatal,
+                class: FailureClass::Fatal,
                 ..
             } => (None, Some(tell)),
             Input::Report { .. } => (Some(tell), None),

@@ -9,7 +9,7 @@ use core::cmp::Reverse;
 use core::time::Duration;
 
 use super::arrival::Reported;
-use crate::machine::Class;
+use crate::machine::FailureClass;
 use crate::policy::ComponentId;
 
 /// How long anything is held back at most.
@@ -139,7 +139,7 @@ impl<P: Coalesce> Reports<P> {
         &mut self,
         component: ComponentId,
         epoch: u64,
-        class: Class,
+        class: FailureClass,
     ) -> Option<(Reported, P)> {
         let of_it = |it: &Waiting<P>| {
             let sender = (it.said.component, it.said.epoch, it.said.class);
@@ -158,7 +158,7 @@ impl<P: Coalesce> Reports<P> {
         epoch: u64,
         newly: impl IntoIterator<Item = (Reported, P)>,
     ) -> [Option<(Reported, P)>; 4] {
-        let mut words = Class::ALL.map(|class| self.take_of(component, epoch, class));
+        let mut words = FailureClass::ALL.map(|class| self.take_of(component, epoch, class));
         for (said, with) in newly {
             match &mut words[said.class as usize] {
                 Some((before, with_before)) => add(before, with_before, said, with),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Handle, Unproved};
 use crate::law::{Checked, Violation};
-use crate::machine::{Class, Effect, How, Input, Step, Timer};
+use crate::machine::{Effect, FailureClass, How, Input, Step, Timer};
 use crate::pack::MAX_TICKS;
 use crate::policy::{ComponentId, Fence, Plan};
 
@@ -159,11 +159,11 @@ fn moves(plan: &Plan, tick: Option<Duration>) -> Vec<Move> {
     let someone = || (0..=plan.layout().components() as u32).map(ComponentId);
     let hows = [How::Returned, How::Aborted]
         .into_iter()
-        .chain(Class::ALL.map(How::Failed));
+        .chain(FailureClass::ALL.map(How::Failed));
     let mut inputs = Vec::new();
     for epoch in [NOW, OTHERS[0], OTHERS[1]] {
         for component in someone().map(Some).chain([None]) {
-            for class in Class::ALL {
+            for class in FailureClass::ALL {
                 // Many at once are one input; that a stale one is no more than counted does not
                 // depend on how many it stands for.
                 let counts = [1, u32::MAX]

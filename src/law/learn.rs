@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::Law::*;
 use super::monitor::{CleanRun, Judged, Leave, Mode, Monitor, Part};
 use super::{Violation, demand};
-use crate::machine::{Class, How, Input, Then, Timer, Why};
+use crate::machine::{FailureClass, How, Input, Then, Timer, Why};
 use crate::policy::Blame;
 
 impl Monitor {
@@ -173,7 +173,7 @@ impl Monitor {
             || matches!(
                 input,
                 Input::Report {
-                    class: Class::Critical,
+                    class: FailureClass::Critical,
                     ..
                 }
             );
@@ -238,7 +238,7 @@ impl Monitor {
     }
 }
 
-fn how_class(input: &Input) -> Option<Class> {
+fn how_class(input: &Input) -> Option<FailureClass> {
     match *input {
         Input::Report { class, .. } => Some(class),
         Input::Exited {
@@ -254,15 +254,18 @@ fn how_class(input: &Input) -> Option<Class> {
 }
 
 fn is_fatal(input: &Input) -> bool {
-    how_class(input) == Some(Class::Fatal) || matches!(input, Input::Failing { fatal: true, .. })
+    how_class(input) == Some(FailureClass::Fatal)
+        || matches!(input, Input::Failing { fatal: true, .. })
 }
 
 fn blames_dependency(input: &Input) -> bool {
-    matches!(how_class(input), Some(Class::Dependency | Class::Critical))
-        || matches!(
-            input,
-            Input::Failing { fatal: false, .. }
-                | Input::Trip
-                | Input::Fired(Timer::Silence | Timer::Fence)
-        )
+    matches!(
+        how_class(input),
+        Some(FailureClass::Dependency | FailureClass::Critical)
+    ) || matches!(
+        input,
+        Input::Failing { fatal: false, .. }
+            | Input::Trip
+            | Input::Fired(Timer::Silence | Timer::Fence)
+    )
 }

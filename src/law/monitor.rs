@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Law::*;
 use super::{Violation, demand};
-use crate::machine::{Class, Effect, Input, Record, Then, Timer};
+use crate::machine::{Effect, FailureClass, Input, Record, Then, Timer};
 use crate::policy::{Blame, ComponentId, Plan};
 
 /// A small automaton that reads what a machine is told and what it asks for, and says which law
@@ -269,7 +269,7 @@ impl Monitor {
         match *input {
             Input::Report {
                 component: None,
-                class: Class::Fatal,
+                class: FailureClass::Fatal,
                 ..
             } => false,
             Input::Report {

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{Class, ComponentId};
+use super::{ComponentId, FailureClass};
 
 /// Why the machine moved from one state to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,21 +14,21 @@ pub enum Cause {
         /// Who reported.
         component: Option<ComponentId>,
         /// The class of the report.
-        class: Class,
+        class: FailureClass,
     },
     /// A component ended without being asked.
     Exited {
         /// Which.
         component: ComponentId,
         /// Whose trouble it was.
-        class: Class,
+        class: FailureClass,
     },
     /// A component ended before it was up.
     StartFailed {
         /// Which.
         component: ComponentId,
         /// Whose trouble it was.
-        class: Class,
+        class: FailureClass,
     },
     /// A stage was not up within the start deadline.
     StartOverdue,
@@ -98,7 +98,7 @@ impl Cause {
     }
 
     /// The class of the failure, if it was a component's.
-    pub fn class(self) -> Option<Class> {
+    pub fn class(self) -> Option<FailureClass> {
         match self {
             Self::Report { class, .. }
             | Self::Exited { class, .. }

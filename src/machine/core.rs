@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use super::{
-    Cause, Class, ComponentId, Effect, Hops, Ignored, Input, Phase, Record, State, Timer,
+    Cause, ComponentId, Effect, FailureClass, Hops, Ignored, Input, Phase, Record, State, Timer,
     Transition,
 };
 use crate::policy::{Blame, Plan, Policy};
@@ -268,7 +268,7 @@ impl Core {
                 let admitted = match component {
                     Some(component) => self.alive(component, epoch).map(|_| ()),
                     // What no restart could mend is true in every epoch.
-                    None if class == Class::Fatal => Ok(()),
+                    None if class == FailureClass::Fatal => Ok(()),
                     None => self.current(epoch),
                 };
                 if let Err(why) = admitted {

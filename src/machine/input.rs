@@ -7,7 +7,7 @@ use super::{ComponentId, Timer};
 
 /// Whose trouble a failure is, and how certain. Ordered from the mildest to the gravest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Class {
+pub enum FailureClass {
     /// The component's own trouble. Adds suspicion.
     Component,
     /// The dependency's trouble. Adds suspicion and lays the blame on the dependency.
@@ -18,7 +18,7 @@ pub enum Class {
     Fatal,
 }
 
-impl Class {
+impl FailureClass {
     /// All classes, the mildest first.
     pub const ALL: [Self; 4] = [
         Self::Component,
@@ -43,7 +43,7 @@ impl Class {
     }
 }
 
-impl fmt::Display for Class {
+impl fmt::Display for FailureClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -55,17 +55,17 @@ pub enum How {
     /// It returned without an error. Unasked, that is a failure as well.
     Returned,
     /// It returned an error or panicked.
-    Failed(Class),
+    Failed(FailureClass),
     /// It was aborted.
     Aborted,
 }
 
 impl How {
     /// The class of the failure. Returning unasked and being aborted are the component's own.
-    pub fn class(self) -> Class {
+    pub fn class(self) -> FailureClass {
         match self {
             Self::Failed(class) => class,
-            Self::Returned | Self::Aborted => Class::Component,
+            Self::Returned | Self::Aborted => FailureClass::Component,
         }
     }
 }
@@ -80,7 +80,7 @@ pub enum Input {
         /// The epoch in which the report was sent.
         epoch: u64,
         /// Whose trouble it is.
-        class: Class,
+        class: FailureClass,
         /// How many reports of this kind; a storm arrives as one input. At least 1.
         count: u32,
     },

@@ -3,7 +3,7 @@
 use statig::Outcome;
 
 use super::core::{Core, Cx};
-use super::{Class, Effect, Input, State, Timer};
+use super::{Effect, FailureClass, Input, State, Timer};
 use crate::policy::Blame;
 
 pub(super) fn enter(core: &mut Core, cx: &mut Cx<'_>) {
@@ -34,7 +34,7 @@ pub(super) fn handle(
         }
         _ if input.is_fatal() => Outcome::Super,
         Input::Report {
-            class: Class::Critical,
+            class: FailureClass::Critical,
             ..
         }
         | Input::Exited { .. }

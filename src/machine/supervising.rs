@@ -42,7 +42,7 @@ pub(super) fn suspended(core: &mut Core, input: &Input) -> Outcome<State> {
 impl Input {
     /// Whether no restart could mend what this tells of.
     pub(super) fn is_fatal(&self) -> bool {
-        use super::Class::Fatal;
+        use super::FailureClass::Fatal;
         match *self {
             Self::Report { class, .. } => class == Fatal,
             Self::Failing { fatal, .. } => fatal,

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::{iter, mem};
 
 use super::log::discard;
-use crate::machine::Class;
+use crate::machine::FailureClass;
 
 /// The longest text that is kept of a failure, in bytes.
 const MAX_TEXT: usize = 4096;
@@ -39,7 +39,7 @@ const MAX_SOURCES: usize = 32;
 /// # load().unwrap();
 /// ```
 pub struct Failure {
-    class: Class,
+    class: FailureClass,
     error: Box<dyn Error + Send + Sync>,
 }
 
@@ -47,7 +47,7 @@ impl Failure {
     /// A failure of the component's own, from a message or an error.
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
-            class: Class::Component,
+            class: FailureClass::Component,
             error: error.into(),
         }
     }
@@ -56,24 +56,24 @@ impl Failure {
     /// the whole window.
     #[must_use]
     pub fn dependency(self) -> Self {
-        self.with_class(Class::Dependency)
+        self.with_class(FailureClass::Dependency)
     }
 
     /// Marks it as the dependency's trouble and certain, such as a lost lease: trips at once.
     #[must_use]
     pub fn critical(self) -> Self {
-        self.with_class(Class::Critical)
+        self.with_class(FailureClass::Critical)
     }
 
     /// Marks it as nothing that a restart could mend: everything is stopped in order and the run
     /// ends with this error.
     #[must_use]
     pub fn fatal(self) -> Self {
-        self.with_class(Class::Fatal)
+        self.with_class(FailureClass::Fatal)
     }
 
     /// Whose trouble it is.
-    pub fn class(&self) -> Class {
+    pub fn class(&self) -> FailureClass {
         self.class
     }
 
@@ -82,7 +82,7 @@ impl Failure {
         &*self.error
     }
 
-    fn with_class(mut self, class: Class) -> Self {
+    fn with_class(mut self, class: FailureClass) -> Self {
         self.class = class;
         self
     }

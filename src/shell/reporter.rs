@@ -11,7 +11,7 @@ use super::told::Told;
 use super::{Failure, lock};
 use crate::driver::Reported;
 use crate::driver::pace::Coalesce;
-use crate::machine::Class;
+use crate::machine::FailureClass;
 use crate::policy::ComponentId;
 
 /// Reports failures. Cheap to clone; works from any thread and any runtime, and never waits for the
@@ -59,7 +59,7 @@ impl fmt::Debug for Reporter {
 }
 
 /// How many classes there are.
-const CLASSES: usize = Class::Fatal as usize + 1;
+const CLASSES: usize = FailureClass::Fatal as usize + 1;
 
 /// Where reports of one incarnation, or from outside of any, gather until the supervisor takes them.
 pub(crate) struct Source {
@@ -72,7 +72,7 @@ pub(crate) struct Source {
 pub(crate) struct Batch {
     pub(super) component: Option<ComponentId>,
     pub(super) epoch: u64,
-    pub(crate) class: Class,
+    pub(crate) class: FailureClass,
     pub(crate) count: u64,
     /// How many more waited so long that their epoch was over.
     pub(super) stale: u64,
@@ -171,7 +171,7 @@ impl Source {
             .map_or_else(|| current.load(Ordering::Acquire), |(_, epoch)| epoch);
         let superseded = match &mut batches[class as usize] {
             // Of a storm nearly all. What is fatal is so in every epoch.
-            Some(batch) if batch.epoch == epoch || class == Class::Fatal => {
+            Some(batch) if batch.epoch == epoch || class == FailureClass::Fatal => {
                 batch.count = batch.count.saturating_add(1);
                 let last = batch.last.replace(failure);
                 drop(batches);

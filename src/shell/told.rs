@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::Failure;
-use crate::machine::Class;
+use crate::machine::FailureClass;
 
 /// A failure that was told, and its text.
 ///
@@ -22,7 +22,7 @@ impl Told {
         })
     }
 
-    pub(super) fn class(&self) -> Class {
+    pub(super) fn class(&self) -> FailureClass {
         self.failure.class()
     }
 

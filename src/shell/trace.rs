@@ -12,7 +12,7 @@ use super::reporter::Last;
 use super::shared::Shared;
 use super::status::Sight;
 use super::told::Told;
-use crate::machine::{Class, Effect, Ignored, Input, Phase, Record};
+use crate::machine::{Effect, FailureClass, Ignored, Input, Phase, Record};
 
 /// One event for each transition: `error` for Halted, `warn` for leaving Running or Restarting
 /// because something failed, else `info`.
@@ -24,7 +24,7 @@ macro_rules! transition {
             to = $transitioned.to.as_str(),
             cause = $transitioned.cause.as_str(),
             component = $component,
-            class = $transitioned.cause.class().map(crate::machine::Class::as_str),
+            class = $transitioned.cause.class().map(crate::machine::FailureClass::as_str),
             epoch = $transitioned.epoch,
             outage = $transitioned.outage,
             spent_ms = $transitioned.spent.as_millis() as u64,
@@ -48,7 +48,7 @@ pub(super) enum News {
     },
     Reported {
         name: Option<Arc<str>>,
-        class: Class,
+        class: FailureClass,
         count: u32,
         first: Arc<Told>,
         last: Option<Last>,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::machine::{Cause, Class};
+use crate::machine::{Cause, FailureClass};
 use crate::policy::{ComponentId, Layout, Plan, Policy};
 use crate::shell::{Batch, Context, Incarnation, Log, Shared, StageRun};
 
@@ -108,7 +108,7 @@ impl Detached {
 #[non_exhaustive]
 pub struct Reported {
     /// The class.
-    pub class: Class,
+    pub class: FailureClass,
     /// How many.
     pub count: u64,
     /// The reason of the first.

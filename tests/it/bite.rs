@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::law::{Law, Monitor, Violation};
-use overwatch::machine::{Cause, Class, Effect, End, How, Input, Record, Timer, Why};
+use overwatch::machine::{Cause, Effect, End, FailureClass, How, Input, Record, Timer, Why};
 use overwatch::policy::{ComponentId, Plan};
 
 use crate::world::{
@@ -199,7 +199,7 @@ const fn arm(timer: Timer, after: u64) -> Effect {
     }
 }
 
-const fn report(class: Class, epoch: u64) -> Input {
+const fn report(class: FailureClass, epoch: u64) -> Input {
     Input::Report {
         component: None,
         epoch,
@@ -216,13 +216,13 @@ fn life() -> Run {
     let tell = || -> Result<World, Violation> {
         let mut world = World::running(plan(small_policy().trip_threshold(2), &[1, 2]))?;
         world.stay_alive(4)?;
-        world.report(Class::Critical, 1)?;
+        world.report(FailureClass::Critical, 1)?;
         world.gone(1, How::Returned)?;
         world.wait(Some(10))?;
         assert!(world.recover()?.is_some());
         world.gone(0, How::Returned)?;
         assert!(world.recover()?.is_some());
-        world.report(Class::Component, 1)?;
+        world.report(FailureClass::Component, 1)?;
         world.stay_alive(20)?;
         world.input(Input::Shutdown)?;
         world.answer_all()?;
@@ -264,7 +264,7 @@ fn lease() -> Run {
 fn the_lazy_the_nervous_and_the_desperate_machine_are_caught() {
     let mut world =
         World::running(plan(small_policy().tuning(small_tuning()), &[1])).expect("lawful");
-    world.report(Class::Critical, 1).expect("lawful");
+    world.report(FailureClass::Critical, 1).expect("lawful");
     world.answer_all().expect("lawful");
     let run = Run::of(&world);
     // Never trips.
@@ -287,7 +287,7 @@ fn the_lazy_the_nervous_and_the_desperate_machine_are_caught() {
     });
     // Trips on every report, whatever the threshold.
     let mut world = World::running(plan(small_policy().trip_threshold(2), &[1])).expect("lawful");
-    world.report(Class::Component, 1).expect("lawful");
+    world.report(FailureClass::Component, 1).expect("lawful");
     Run::of(&world).bites(Law::NoTripWithoutCause, |tape| {
         tape.0.last_mut().expect("a report").effects =
             vec![Effect::Ready(false), stop(0, 1), arm(Timer::Stage, 10)];

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::law::{Checked, Law, Monitor};
-use overwatch::machine::{Class, Effect, How, Ignored, Input, Machine, Step, Timer};
+use overwatch::machine::{Effect, FailureClass, How, Ignored, Input, Machine, Step, Timer};
 use overwatch::policy::{ComponentId, Plan};
 
 use crate::world::{Action, World, ms, plan, small_policy};
@@ -24,7 +24,7 @@ fn running() -> Checked {
     World::running(small_plan()).expect("lawful").checked
 }
 
-fn report(class: Class, epoch: u64) -> Input {
+fn report(class: FailureClass, epoch: u64) -> Input {
     Input::Report {
         component: None,
         epoch,
@@ -56,15 +56,15 @@ fn a_violation_names_its_law_and_what_broke_it() {
 
 #[test]
 fn what_is_stale_or_ignored_changes_nothing_and_says_so() {
-    let stale = report(Class::Critical, 0);
+    let stale = report(FailureClass::Critical, 0);
     caught(Law::StaleIsInert, stale, |_, _, _| Step::Absorbed);
     caught(Law::StaleIsInert, stale, |machine, _, _| {
-        let _ = machine.handle(report(Class::Component, 1), &mut Vec::new());
+        let _ = machine.handle(report(FailureClass::Component, 1), &mut Vec::new());
         Step::Ignored(Ignored::OtherEpoch)
     });
     // Not stale, but it means nothing in Running.
     caught(Law::StaleIsInert, Input::Resume, |machine, _, _| {
-        let _ = machine.handle(report(Class::Component, 1), &mut Vec::new());
+        let _ = machine.handle(report(FailureClass::Component, 1), &mut Vec::new());
         Step::Ignored(Ignored::NotHandled)
     });
     caught(Law::StaleIsInert, Input::Resume, |_, _, effects| {
@@ -104,7 +104,7 @@ fn the_same_input_does_the_same_again() {
     caught(Law::Determinism, Input::Reset, |machine, input, effects| {
         let step = machine.handle(input, effects);
         if !first() {
-            let _ = machine.handle(report(Class::Component, 1), &mut Vec::new());
+            let _ = machine.handle(report(FailureClass::Component, 1), &mut Vec::new());
         }
         step
     });
@@ -164,7 +164,7 @@ fn the_machine_says_of_itself_what_its_effects_told() {
         });
     }
     // It counts one report of two.
-    let (component, epoch, class, count) = (None, 1, Class::Component, 2);
+    let (component, epoch, class, count) = (None, 1, FailureClass::Component, 2);
     let two = Input::Report {
         component,
         epoch,
@@ -224,7 +224,7 @@ fn judged_machines_are_equal_if_machine_and_monitor_are() {
 #[test]
 fn a_copy_of_a_monitor_goes_on_as_the_original_would() {
     let mut world = World::running(small_plan()).expect("lawful");
-    world.report(Class::Component, 1).expect("lawful");
+    world.report(FailureClass::Component, 1).expect("lawful");
     let monitor = world.checked.monitor();
     // Copied into one of another plan, where something else had been counted.
     let mut other = World::running(plan(small_policy().trip_threshold(2), &[1])).expect("lawful");
@@ -236,7 +236,7 @@ fn a_copy_of_a_monitor_goes_on_as_the_original_would() {
         let mut machine = world.machine().clone();
         for _ in 0..2 {
             let mut effects = Vec::new();
-            let input = report(Class::Dependency, 1);
+            let input = report(FailureClass::Dependency, 1);
             let _ = machine.handle(input, &mut effects);
             assert_eq!(copy.step(Duration::ZERO, &input, &effects), Ok(()));
         }
@@ -267,7 +267,7 @@ fn after(outages: u32) -> World {
     let mut world = World::running(small_plan()).expect("lawful");
     for _ in 0..outages {
         world.act(Action::Fail).expect("lawful");
-        world.report(Class::Critical, 1).expect("lawful");
+        world.report(FailureClass::Critical, 1).expect("lawful");
         assert!(world.recover().expect("lawful").is_some());
         world.stay_alive(60).expect("lawful");
     }
@@ -292,7 +292,7 @@ fn runs_that_differ_in_what_only_grows_are_equal_when_made_relative() {
                 session: 1,
                 round: 0,
             },
-            report(Class::Critical, 1),
+            report(FailureClass::Critical, 1),
         ] {
             let step = checked.handle(ms(0), input, &mut effects);
             assert!(step.is_ok(), "{step:?}");
@@ -308,10 +308,10 @@ fn of_the_counts_it_only_matters_whether_there_is_anything_to_tell() {
     let reports_after = |reports: u32, outage: bool| {
         let mut world = after(1);
         if outage {
-            world.report(Class::Critical, 1).expect("lawful");
+            world.report(FailureClass::Critical, 1).expect("lawful");
         }
         for _ in 0..reports {
-            world.report(Class::Component, 1).expect("lawful");
+            world.report(FailureClass::Component, 1).expect("lawful");
             // Until it is forgotten.
             world.stay_alive(20).expect("lawful");
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use overwatch::explore::{Explorer, Unproved};
 use overwatch::law::Checked;
-use overwatch::machine::{Class, How, Input, Timer};
+use overwatch::machine::{FailureClass, How, Input, Timer};
 use overwatch::policy::{ComponentId, Fence, Plan, Policy};
 
 use crate::world::{fenced_by, ms, plan, small_tuning};
@@ -41,7 +41,7 @@ fn tiny_fenced(stages: &[usize]) -> Arc<Plan> {
 /// Everything that a world can tell a machine of one component, written apart from the explorer's
 /// own list. The present epoch, session and round are 1; `#1` does not exist.
 fn all_inputs(plan: &Plan) -> HashSet<Input> {
-    let classes = Class::ALL;
+    let classes = FailureClass::ALL;
     let components: &[u32] = match plan.layout().components() {
         0 => &[0],
         _ => &[0, 1],

@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use overwatch::machine::{
-    Cause, Class, Effect, End, How, Ignored, Input, Record, Slot, Snapshot, State, Step, StopStep,
-    Then, Timer, Transition, Why,
+    Cause, Effect, End, FailureClass, How, Ignored, Input, Record, Slot, Snapshot, State, Step,
+    StopStep, Then, Timer, Transition, Why,
 };
 use overwatch::policy::{Blame, ComponentId, Plan};
 
@@ -137,7 +137,7 @@ impl Reference {
             // It ends the run, whenever it was sent.
             Input::Report {
                 component: None,
-                class: Class::Fatal,
+                class: FailureClass::Fatal,
                 ..
             } => None,
             Input::Report {
@@ -270,7 +270,7 @@ impl Reference {
                 }
                 Input::Report {
                     component,
-                    class: class @ Class::Fatal,
+                    class: class @ FailureClass::Fatal,
                     ..
                 } => {
                     self.end(End::Halted(Why::Fatal), Cause::Report { component, class });
@@ -323,14 +323,14 @@ impl Reference {
                     let cause = self.exit_cause(component, how);
                     self.set_slot(component, Slot::Down);
                     match how.class() {
-                        Class::Fatal => self.unwind_for_good(cause),
+                        FailureClass::Fatal => self.unwind_for_good(cause),
                         _ => self.unwind(cause),
                     }
                 }
                 Input::Exited { component, how, .. } => {
                     let cause = self.exit_cause(component, how);
                     match how.class() {
-                        Class::Fatal => self.unwind_for_good(cause),
+                        FailureClass::Fatal => self.unwind_for_good(cause),
                         _ => self.unwind(cause),
                     }
                 }
@@ -339,7 +339,7 @@ impl Reference {
                 } => {
                     let cause = Cause::Report { component, class };
                     match class {
-                        Class::Fatal => self.unwind_for_good(cause),
+                        FailureClass::Fatal => self.unwind_for_good(cause),
                         _ => self.unwind(cause),
                     }
                 }
@@ -378,25 +378,25 @@ impl Reference {
                     let cause = Cause::Report { component, class };
                     self.blame(class.blames_dependency());
                     match class {
-                        Class::Component | Class::Dependency => {
+                        FailureClass::Component | FailureClass::Dependency => {
                             self.suspect(suspicion, count.max(1), cause);
                         }
-                        Class::Critical => self.trip(cause),
-                        Class::Fatal => self.leave_running(cause, Then::Halt(Why::Fatal)),
+                        FailureClass::Critical => self.trip(cause),
+                        FailureClass::Fatal => self.leave_running(cause, Then::Halt(Why::Fatal)),
                     }
                 }
                 Input::Gone { component, how, .. } => {
                     let cause = self.exit_cause(component, how);
                     self.set_slot(component, Slot::Down);
                     match how.class() {
-                        Class::Fatal => self.leave_running(cause, Then::Halt(Why::Fatal)),
+                        FailureClass::Fatal => self.leave_running(cause, Then::Halt(Why::Fatal)),
                         _ => self.trip(cause),
                     }
                 }
                 Input::Exited { component, how, .. } => {
                     let cause = self.exit_cause(component, how);
                     match how.class() {
-                        Class::Fatal => self.leave_running(cause, Then::Halt(Why::Fatal)),
+                        FailureClass::Fatal => self.leave_running(cause, Then::Halt(Why::Fatal)),
                         _ => self.trip(cause),
                     }
                 }
@@ -452,7 +452,7 @@ impl Reference {
                 Input::Report { class, .. } => {
                     self.raise_level_to_one();
                     self.blame(class.blames_dependency());
-                    if class == Class::Fatal {
+                    if class == FailureClass::Fatal {
                         self.go_on_to(then.max(Then::Halt(Why::Fatal)));
                     }
                     if step == StopStep::Delaying {
@@ -522,7 +522,7 @@ impl Reference {
                 Input::Shutdown => self.end(End::Stopped, Cause::Shutdown),
                 Input::Report {
                     component,
-                    class: class @ Class::Fatal,
+                    class: class @ FailureClass::Fatal,
                     ..
                 } => {
                     self.end(End::Halted(Why::Fatal), Cause::Report { component, class });
@@ -779,7 +779,7 @@ impl Reference {
             self.now.level = self.now.level.max(1);
         }
         if let State::ShuttingDown { then, .. } = self.now.state
-            && how.class() == Class::Fatal
+            && how.class() == FailureClass::Fatal
         {
             self.go_on_to(then.max(Then::Halt(Why::Fatal)));
         }

@@ -4,7 +4,8 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use overwatch::machine::{
-    Class, Effect, How, Input, Machine, Record, Slot, Snapshot, SnapshotError, State, Step, Timer,
+    Effect, FailureClass, How, Input, Machine, Record, Slot, Snapshot, SnapshotError, State, Step,
+    Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Plan};
 use proptest::prelude::*;
@@ -62,7 +63,7 @@ proptest! {
 /// Too rare for chance: a component answers after it was given up as wedged.
 #[test]
 fn reference_agrees_on_a_late_answer() -> Result<(), TestCaseError> {
-    for class in [Class::Dependency, Class::Fatal] {
+    for class in [FailureClass::Dependency, FailureClass::Fatal] {
         let mut pair = Pair::new(plan(small_policy(), &[1, 1]))?;
         let (epoch, how) = (1, How::Failed(class));
         let [low, high] = [ComponentId(0), ComponentId(1)];
@@ -201,7 +202,7 @@ fn walk(plan: Arc<Plan>, actions: &[Action], timed: bool) -> Result<Pair, TestCa
 struct AnyInput {
     kind: u8,
     component: u32,
-    class: Class,
+    class: FailureClass,
     how: u8,
     off_by: i8,
     count: u32,
@@ -211,10 +212,10 @@ struct AnyInput {
 
 fn any_noise() -> impl Strategy<Value = AnyInput> {
     let class = prop_oneof![
-        4 => Just(Class::Component),
-        4 => Just(Class::Dependency),
-        2 => Just(Class::Critical),
-        1 => Just(Class::Fatal),
+        4 => Just(FailureClass::Component),
+        4 => Just(FailureClass::Dependency),
+        2 => Just(FailureClass::Critical),
+        1 => Just(FailureClass::Fatal),
     ];
     let timer = prop_oneof![
         3 => Just(Timer::Stage),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use overwatch::law::Violation;
-use overwatch::machine::{Class, Effect, End, How, Input, Machine, Phase, Slot, Timer, Why};
+use overwatch::machine::{Effect, End, FailureClass, How, Input, Machine, Phase, Slot, Timer, Why};
 use overwatch::policy::{Blame, ComponentId, Layout, Plan, Policy};
 
 use crate::world::{Action, World, fenced, ms, plan, small_policy, small_tuning, starts, stops};
@@ -118,7 +118,7 @@ fn nothing_to_start_is_a_service_too() -> Told {
 #[test]
 fn after_a_component_failed_it_waits_for_the_backoff_only() -> Told {
     let mut world = World::running(plan(small_policy(), &[1, 2]))?;
-    world.gone(1, How::Failed(Class::Component))?;
+    world.gone(1, How::Failed(FailureClass::Component))?;
     assert_eq!(world.machine().session(), Some(1), "evidence is kept");
     assert_eq!(world.recover()?, Some(ms(4)));
     check(
@@ -158,7 +158,7 @@ fn after_the_dependency_failed_it_waits_for_the_window() -> Told {
 #[test]
 fn a_failing_observation_while_stopping_turns_the_blame() -> Told {
     let mut world = World::running(plan(small_policy(), &[1]))?;
-    world.report(Class::Component, 1)?;
+    world.report(FailureClass::Component, 1)?;
     assert_eq!(world.machine().blame(), Blame::Component);
     world.act(Action::Fail)?;
     assert_eq!(world.machine().blame(), Blame::Dependency);
@@ -289,13 +289,13 @@ fn suspicion_is_forgotten_one_by_one() -> Told {
     let mut world = World::running(plan(small_policy().trip_threshold(3), &[1]))?;
     for _ in 0..20 {
         // Two in each 30 ms, and 15 ms to forget one: it never gets to three.
-        world.report(Class::Component, 2)?;
+        world.report(FailureClass::Component, 2)?;
         world.stay_alive(30)?;
     }
     assert!(world.machine().is_ready());
-    world.report(Class::Component, 2)?;
+    world.report(FailureClass::Component, 2)?;
     world.stay_alive(14)?;
-    world.report(Class::Component, 1)?;
+    world.report(FailureClass::Component, 1)?;
     assert!(!world.machine().is_ready());
     Ok(())
 }
@@ -328,8 +328,8 @@ fn d04_a_failure_while_starting_unwinds_what_was_started_and_is_never_ready() ->
     world.act(Action::Alive)?;
     world.act(Action::Answer)?;
     assert_eq!(world.machine().slot(ComponentId(1)), Slot::Starting);
-    world.report(Class::Dependency, 1)?;
-    world.report(Class::Dependency, 1)?;
+    world.report(FailureClass::Dependency, 1)?;
+    world.report(FailureClass::Dependency, 1)?;
     world.answer_all()?;
     assert_eq!(world.how_often(stops), 2, "each is stopped once");
     assert_eq!(world.how_often(readies), 0);
@@ -342,7 +342,7 @@ fn d05_a_failed_start_unwinds_and_is_tried_again() -> Told {
     let mut world = World::new(plan(small_policy(), &[1, 2]), true)?;
     world.act(Action::Alive)?;
     world.act(Action::Answer)?;
-    world.gone(2, How::Failed(Class::Component))?;
+    world.gone(2, How::Failed(FailureClass::Component))?;
     assert_eq!(world.machine().record().failed_starts, 1);
     assert_eq!(world.recover()?, Some(ms(4)));
     check(
@@ -386,7 +386,7 @@ fn d06_a_dependency_that_flaps_during_starts_never_ends_the_run() -> Told {
 #[test]
 fn d07_what_survives_its_abort_is_never_started_again() -> Told {
     let mut world = World::running(plan(small_policy(), &[1, 2]))?;
-    world.report(Class::Critical, 1)?;
+    world.report(FailureClass::Critical, 1)?;
     world.gone(1, How::Returned)?;
     // #2 stays, through its stop and its abort; #0 below it is stopped all the same.
     world.wait(Some(15))?;
@@ -408,7 +408,7 @@ fn d07_what_survives_its_abort_is_never_started_again() -> Told {
 #[test]
 fn a_late_gone_unwedges() -> Told {
     let mut world = World::running(plan(small_policy(), &[1, 2]))?;
-    world.report(Class::Critical, 1)?;
+    world.report(FailureClass::Critical, 1)?;
     world.gone(1, How::Returned)?;
     world.wait(Some(15))?;
     world.gone(2, How::Aborted)?;
@@ -420,7 +420,7 @@ fn a_late_gone_unwedges() -> Told {
 #[test]
 fn d08_health_flips_before_the_first_stop() -> Told {
     let mut world = World::running(plan(small_policy(), &[1, 2]))?;
-    world.report(Class::Critical, 1)?;
+    world.report(FailureClass::Critical, 1)?;
     assert_eq!(world.effects[0], Effect::Ready(false));
     assert!(world.effects[1..].iter().any(stops));
     Ok(())
@@ -461,7 +461,11 @@ fn d09_the_tenth_outage_is_like_the_first() -> Told {
 
 #[test]
 fn d10_no_class_of_failure_is_left_unanswered() -> Told {
-    for class in [Class::Component, Class::Dependency, Class::Critical] {
+    for class in [
+        FailureClass::Component,
+        FailureClass::Dependency,
+        FailureClass::Critical,
+    ] {
         let mut world = World::running(plan(small_policy(), &[1]))?;
         world.report(class, 1)?;
         world.answer_all()?;
@@ -501,10 +505,10 @@ fn d14_stages_stop_in_reverse_and_one_after_the_other() -> Told {
 #[test]
 fn d15_one_error_does_not_stop_the_world_below_the_threshold() -> Told {
     let mut world = World::running(plan(small_policy().trip_threshold(3), &[1]))?;
-    world.report(Class::Component, 1)?;
-    world.report(Class::Dependency, 1)?;
+    world.report(FailureClass::Component, 1)?;
+    world.report(FailureClass::Dependency, 1)?;
     assert!(world.machine().is_ready());
-    world.report(Class::Component, 1)?;
+    world.report(FailureClass::Component, 1)?;
     assert!(!world.machine().is_ready());
     Ok(())
 }
@@ -512,7 +516,7 @@ fn d15_one_error_does_not_stop_the_world_below_the_threshold() -> Told {
 #[test]
 fn a_critical_report_trips_below_the_threshold() -> Told {
     let mut world = World::running(plan(small_policy().trip_threshold(1_000), &[1]))?;
-    world.report(Class::Critical, 1)?;
+    world.report(FailureClass::Critical, 1)?;
     assert!(!world.machine().is_ready());
     Ok(())
 }
@@ -524,7 +528,7 @@ fn d16_every_component_can_report_at_any_time() -> Told {
         world.input(Input::Report {
             component: Some(ComponentId(component)),
             epoch: 1,
-            class: Class::Component,
+            class: FailureClass::Component,
             count: 1,
         })?;
     }
@@ -534,7 +538,7 @@ fn d16_every_component_can_report_at_any_time() -> Told {
     world.input(Input::Report {
         component: Some(ComponentId(3)),
         epoch: 1,
-        class: Class::Component,
+        class: FailureClass::Component,
         count: 1,
     })?;
     assert_eq!(world.machine().record().stale_reports, 1);
@@ -545,15 +549,15 @@ fn d16_every_component_can_report_at_any_time() -> Told {
 fn report_storms_are_counted_exactly() -> Told {
     let mut world = World::running(plan(small_policy(), &[1]))?;
     let storm = u64::from(u32::MAX);
-    world.report(Class::Component, u32::MAX)?;
-    world.report(Class::Dependency, u32::MAX)?;
+    world.report(FailureClass::Component, u32::MAX)?;
+    world.report(FailureClass::Dependency, u32::MAX)?;
     // No reports at all are one: somebody did report.
-    world.report(Class::Component, 0)?;
+    world.report(FailureClass::Component, 0)?;
     let epoch = 0;
     world.input(Input::Report {
         component: None,
         epoch,
-        class: Class::Critical,
+        class: FailureClass::Critical,
         count: u32::MAX,
     })?;
     assert!(world.recover()?.is_some());
@@ -636,13 +640,13 @@ fn a_reset_pardons_and_does_not_open_the_gate() -> Told {
         world.input(Input::Trip)?;
         assert!(world.recover()?.is_some());
     }
-    world.report(Class::Dependency, 1)?;
+    world.report(FailureClass::Dependency, 1)?;
     world.input(Input::Reset)?;
     assert_eq!(
         (world.machine().level(), world.machine().blame()),
         (0, Blame::Component)
     );
-    world.report(Class::Component, 1)?;
+    world.report(FailureClass::Component, 1)?;
     assert!(
         world.machine().is_ready(),
         "the first suspicion is forgotten"
@@ -701,9 +705,9 @@ fn what_would_have_tripped_cuts_the_delay_short() -> Told {
     };
     let (component, how) = (ComponentId(0), How::Returned);
     for cut in [
-        report(Class::Component),
-        report(Class::Critical),
-        report(Class::Fatal),
+        report(FailureClass::Component),
+        report(FailureClass::Critical),
+        report(FailureClass::Fatal),
         Input::Trip,
         Input::Frozen,
         Input::Gone {
@@ -829,14 +833,14 @@ fn it_gives_up_after_so_many_failed_starts_in_a_row() -> Told {
             world.act(Action::Alive)?;
             world.wait(Some(1))?;
         }
-        world.gone(0, How::Failed(Class::Component))
+        world.gone(0, How::Failed(FailureClass::Component))
     };
     fail_to_start(&mut world)?;
     assert!(
         world.recover()?.is_some(),
         "a start that succeeds begins the count anew"
     );
-    world.report(Class::Component, 1)?;
+    world.report(FailureClass::Component, 1)?;
     world.answer_all()?;
     fail_to_start(&mut world)?;
     fail_to_start(&mut world)?;
@@ -888,7 +892,7 @@ fn a_fatal_report_halts_from_every_state() -> Told {
     ];
     for (phase, mut world) in worlds {
         assert_eq!(world.phase(), phase);
-        world.report(Class::Fatal, 1)?;
+        world.report(FailureClass::Fatal, 1)?;
         world.answer_all()?;
         let halted = Effect::Ended(End::Halted(Why::Fatal));
         assert_eq!(world.effects.last(), Some(&halted), "from {phase}");
@@ -899,7 +903,7 @@ fn a_fatal_report_halts_from_every_state() -> Told {
 #[test]
 fn a_component_that_dies_of_something_fatal_halts_after_an_ordered_stop() -> Told {
     let mut world = World::running(plan(small_policy(), &[1, 1]))?;
-    world.gone(0, How::Failed(Class::Fatal))?;
+    world.gone(0, How::Failed(FailureClass::Fatal))?;
     assert_eq!(world.machine().slot(ComponentId(1)), Slot::Stopping);
     world.answer_all()?;
     check(
@@ -1000,7 +1004,7 @@ fn reports_while_monitoring_prolong_nothing_twice() -> Told {
         world.input(Input::Report {
             component: None,
             epoch: world.machine().epoch(),
-            class: Class::Dependency,
+            class: FailureClass::Dependency,
             count: 1,
         })?;
         world.wait(Some(1))?;
@@ -1046,9 +1050,9 @@ fn a_dependency_that_flaps_uses_up_no_starts() -> Told {
 #[test]
 fn an_error_after_a_stop_does_not_demand_the_window() -> Told {
     let mut world = World::running(plan(small_policy(), &[1, 1]))?;
-    world.gone(1, How::Failed(Class::Component))?;
+    world.gone(1, How::Failed(FailureClass::Component))?;
     assert_eq!(world.machine().blame(), Blame::Component);
-    world.gone(0, How::Failed(Class::Dependency))?;
+    world.gone(0, How::Failed(FailureClass::Dependency))?;
     assert_eq!(world.machine().blame(), Blame::Component);
     assert_eq!(world.recover()?, Some(ms(4)));
     Ok(())
@@ -1058,7 +1062,7 @@ fn an_error_after_a_stop_does_not_demand_the_window() -> Told {
 fn what_dies_during_a_drain_is_held_off_when_the_drain_is_taken_back() -> Told {
     let mut world = World::running(plan(small_policy(), &[1, 1]))?;
     world.input(Input::Drain)?;
-    world.gone(0, How::Failed(Class::Critical))?;
+    world.gone(0, How::Failed(FailureClass::Critical))?;
     world.input(Input::Resume)?;
     world.gone(1, How::Returned)?;
     assert_eq!(world.phase(), Phase::Monitoring);
@@ -1070,7 +1074,7 @@ fn what_dies_during_a_drain_is_held_off_when_the_drain_is_taken_back() -> Told {
 fn a_start_that_ends_the_run_is_counted_as_a_failed_start() -> Told {
     let mut world = World::new(plan(small_policy(), &[1]), true)?;
     world.act(Action::Alive)?;
-    world.gone(0, How::Failed(Class::Fatal))?;
+    world.gone(0, How::Failed(FailureClass::Fatal))?;
     assert_eq!(world.phase(), Phase::Halted);
     assert_eq!(world.records()[0].failed_starts, 1);
     Ok(())

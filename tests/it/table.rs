@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use expect_test::expect_file;
 use overwatch::machine::{
-    Cause, Class, Effect, End, How, Input, Machine, Record, Slot, Snapshot, State, Step, StopStep,
-    Then, Timer, Why,
+    Cause, Effect, End, FailureClass, How, Input, Machine, Record, Slot, Snapshot, State, Step,
+    StopStep, Then, Timer, Why,
 };
 use overwatch::policy::{Blame, ComponentId, Plan, PolicyBuilder};
 
@@ -364,26 +364,29 @@ fn inputs() -> Vec<(String, Input)> {
 
     let mut inputs: Vec<(String, Input)> = Vec::new();
     let mut add = |name: String, input| inputs.push((name, input));
-    for class in Class::ALL {
+    for class in FailureClass::ALL {
         add(format!("report {class}"), report(None, NOW, class, 1));
     }
     add(
         "report #0".into(),
-        report(Some(id(0)), NOW, Class::Component, 1),
+        report(Some(id(0)), NOW, FailureClass::Component, 1),
     );
     add(
         "report #2".into(),
-        report(Some(id(2)), NOW, Class::Component, 1),
+        report(Some(id(2)), NOW, FailureClass::Component, 1),
     );
-    add("report x3".into(), report(None, NOW, Class::Component, 3));
+    add(
+        "report x3".into(),
+        report(None, NOW, FailureClass::Component, 3),
+    );
     add(
         "report #9".into(),
-        report(Some(id(9)), NOW, Class::Fatal, 1),
+        report(Some(id(9)), NOW, FailureClass::Fatal, 1),
     );
     for (when, epoch) in epochs {
         add(
             format!("report {when}"),
-            report(None, epoch, Class::Critical, 1),
+            report(None, epoch, FailureClass::Critical, 1),
         );
     }
     for (when, session) in [("", NOW), (" past", NOW - 1), (" future", NOW + 1)] {
@@ -404,7 +407,7 @@ fn inputs() -> Vec<(String, Input)> {
     add("gone #2 aborted".into(), gone(2, NOW, How::Aborted));
     add("exited #0".into(), exited(0, NOW, How::Returned));
     add("exited #2".into(), exited(2, NOW, How::Returned));
-    for class in Class::ALL {
+    for class in FailureClass::ALL {
         add(format!("gone #2 {class}"), gone(2, NOW, How::Failed(class)));
         add(
             format!("exited #2 {class}"),

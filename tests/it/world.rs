@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use overwatch::law::{Checked, Violation};
 use overwatch::machine::{
-    Class, Effect, How, Ignored, Input, Machine, Phase, Record, Slot, Step, Timer,
+    Effect, FailureClass, How, Ignored, Input, Machine, Phase, Record, Slot, Step, Timer,
 };
 use overwatch::policy::{ComponentId, Fence, Layout, Plan, Policy, PolicyBuilder, Tuning};
 use proptest::prelude::*;
@@ -367,7 +367,7 @@ impl World {
     }
 
     /// A report from outside of any component.
-    pub(crate) fn report(&mut self, class: Class, count: u32) -> Result<(), Violation> {
+    pub(crate) fn report(&mut self, class: FailureClass, count: u32) -> Result<(), Violation> {
         let epoch = self.machine().epoch();
         self.input(Input::Report {
             component: None,
@@ -466,7 +466,7 @@ impl World {
         let near = |number: u64| number.saturating_add_signed(i64::from(noise.number));
         let component = ComponentId(noise.component);
         let epoch = near(self.machine().epoch());
-        let class = Class::ALL[(noise.detail % 7 / 2) as usize];
+        let class = FailureClass::ALL[(noise.detail % 7 / 2) as usize];
         let how = match noise.detail / 8 % 3 {
             0 => How::Returned,
             1 => How::Aborted,

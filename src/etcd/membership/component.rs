@@ -13,7 +13,7 @@ use super::session::Running;
 use super::times::Times;
 use crate::etcd::config::EtcdConfig;
 use crate::etcd::home::{CLIENTS, KEYS};
-use crate::machine::Class;
+use crate::machine::FailureClass;
 use crate::shell::place::Mode;
 use crate::shell::text_of;
 use crate::{Component, Context, Failure, Fence};
@@ -248,7 +248,7 @@ impl Node {
             Err(failure) => {
                 session.end();
                 // The component's task, which is to return it, may be far from its turn.
-                if failure.class() == Class::Critical && Mode::current() == Mode::Apart {
+                if failure.class() == FailureClass::Critical && Mode::current() == Mode::Apart {
                     ctx.report(Failure::new(text_of(failure)).critical());
                 }
             }

@@ -14,7 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFuture};
 use super::component::Running;
 use crate::Failure;
 use crate::etcd::membership::Session;
-use crate::machine::Class;
+use crate::machine::FailureClass;
 use crate::shell::unwinding;
 
 /// What the user's function knows of its shard. Cheap to clone; clones are the same shard.
@@ -152,7 +152,7 @@ impl Shard {
         };
         match unwinding(fenced).await {
             // What nothing can mend is told in any case.
-            Err(failure) if failure.class() == Class::Fatal => Outcome::Ended(Err(failure)),
+            Err(failure) if failure.class() == FailureClass::Fatal => Outcome::Ended(Err(failure)),
             _ if lost.is_cancelled() || !session.allows() => Outcome::Lost,
             ended => Outcome::Ended(ended),
         }

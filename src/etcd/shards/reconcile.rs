@@ -12,7 +12,7 @@ use super::claims::{Claim, REMEMBERED, View};
 use super::list::List;
 use crate::etcd::cause::Cause;
 use crate::etcd::hash::named;
-use crate::machine::Class;
+use crate::machine::FailureClass;
 
 /// Decides what one node does for one work under one lease.
 pub(super) struct Reconciler {
@@ -115,7 +115,7 @@ pub(super) enum Ended {
     /// The shard was lost, and the function dropped.
     Lost,
     Returned,
-    Failed(Class),
+    Failed(FailureClass),
 }
 
 /// What follows from the end of a shard's function.
@@ -373,7 +373,7 @@ impl Reconciler {
                 match how {
                     Ended::Failed(class) => Consequence {
                         log: Some(Logged::FailedWhileItStopped),
-                        report: class == Class::Fatal,
+                        report: class == FailureClass::Fatal,
                     },
                     _ => nothing,
                 }
@@ -390,7 +390,7 @@ impl Reconciler {
                 self.backoffs.insert(place, Backoff { pause, until });
                 Consequence {
                     log: Some(Logged::Failed { again_in: pause }),
-                    report: matches!(how, Ended::Failed(class) if class != Class::Component),
+                    report: matches!(how, Ended::Failed(class) if class != FailureClass::Component),
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::event::{Detail, Event, RETURNED};
 use crate::driver::{Source, Tell};
-use crate::machine::{Class, How, Input, Timer};
+use crate::machine::{FailureClass, How, Input, Timer};
 use crate::shell::Observation;
 use crate::shell::incarnation::Incarnation;
 use crate::shell::reporter::Said;
@@ -98,7 +98,7 @@ impl Held {
                 told: Arc::clone(told),
                 stopping: incarnation.stage().told().is_some(),
             });
-        let fatal = failure.filter(|(told, _)| told.class() == Class::Fatal);
+        let fatal = failure.filter(|(told, _)| told.class() == FailureClass::Fatal);
         Event {
             detail,
             fatal: fatal.map(|(told, _)| (Some(Arc::clone(name)), told)),
@@ -121,7 +121,8 @@ impl Held {
         }
         // In a dry run the machine is told of nobody in particular.
         let name = said.component.map(|id| Arc::clone(self.shared.name(id)));
-        event.fatal = (class == Class::Fatal).then(|| (name.clone(), Arc::clone(&said.first)));
+        event.fatal =
+            (class == FailureClass::Fatal).then(|| (name.clone(), Arc::clone(&said.first)));
         event.news = Some(News::Reported {
             name,
             class,

@@ -61,8 +61,8 @@ fn l3_one_incarnation() {
 fn l5_stale_is_inert() {
     let life = life();
     let stale = [
-        report(Class::Critical, 0),
-        report(Class::Critical, 9),
+        report(FailureClass::Critical, 0),
+        report(FailureClass::Critical, 9),
         Input::Failing {
             session: 9,
             fatal: false,

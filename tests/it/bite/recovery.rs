@@ -114,7 +114,11 @@ fn a_report_that_blames_the_dependency_voids_the_clean_run() {
     };
     let run = Run::of(&tell().expect("lawful"));
     run.bites(Law::ProvenRecovery, |tape| {
-        tape.insert_before(fired(Timer::HoldOff), report(Class::Dependency, 1), &[]);
+        tape.insert_before(
+            fired(Timer::HoldOff),
+            report(FailureClass::Dependency, 1),
+            &[],
+        );
     });
 }
 
@@ -187,7 +191,7 @@ fn l19_fresh_evidence() {
         *tape.effect(arms(Timer::Silence)) = arm(Timer::Silence, 9)
     });
     life.bites(Law::FreshEvidence, |tape| {
-        let input = report(Class::Component, 1);
+        let input = report(FailureClass::Component, 1);
         let effects = [arm(Timer::Decay, 15), arm(Timer::Silence, 8)];
         tape.insert_before(turn_with(ready_off), input, &effects);
     });

@@ -122,7 +122,7 @@ fn l15_one_deadline_a_phase() {
     });
     // A report or a command while stopping extends the deadline.
     for input in [
-        report(Class::Component, 1),
+        report(FailureClass::Component, 1),
         Input::Shutdown,
         Input::Drain,
         Input::Trip,
@@ -158,10 +158,14 @@ fn l16_no_delay() {
         // The second suspicion is one too many.
         tape.insert_before(
             turn_with(ready_off),
-            report(Class::Component, 1),
+            report(FailureClass::Component, 1),
             &[arm(Timer::Decay, 15)],
         );
-        tape.insert_before(turn_with(ready_off), report(Class::Component, 1), &[]);
+        tape.insert_before(
+            turn_with(ready_off),
+            report(FailureClass::Component, 1),
+            &[],
+        );
     });
     // Not ready, but it stops nothing.
     life.bites(Law::NoDelay, |tape| {
@@ -194,7 +198,7 @@ fn l17_no_trip_without_cause() {
     };
     // Below the threshold, or for nothing at all.
     for input in [
-        report(Class::Component, 1),
+        report(FailureClass::Component, 1),
         Input::Alive {
             session: 1,
             round: 0,

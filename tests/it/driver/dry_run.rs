@@ -9,7 +9,7 @@ use overwatch::driver::{
     Seen, Silence, Source,
 };
 use overwatch::law::Monitor;
-use overwatch::machine::{Class, Effect, End, How, Input, Phase, Slot, Timer};
+use overwatch::machine::{Effect, End, FailureClass, How, Input, Phase, Slot, Timer};
 use overwatch::policy::{Blame, ComponentId, Plan};
 use proptest::prelude::*;
 
@@ -90,11 +90,11 @@ impl DryRun {
         self.arrives(Arrival::Observed(observed));
     }
 
-    fn reported(&mut self, class: Class) {
+    fn reported(&mut self, class: FailureClass) {
         self.reported_by(None, class);
     }
 
-    fn reported_by(&mut self, component: Option<ComponentId>, class: Class) {
+    fn reported_by(&mut self, component: Option<ComponentId>, class: FailureClass) {
         let epoch = self.decider.machine().epoch();
         self.arrives(Arrival::Reported(Reported {
             component,
@@ -222,7 +222,7 @@ fn ended(component: ComponentId, epoch: u64, how: How) -> Arrival {
 fn what_would_trip_stops_nothing_and_is_shown() {
     let mut dry_run = DryRun::running(plan(small_policy(), &[1, 2]));
     dry_run.asked.clear();
-    dry_run.reported(Class::Component);
+    dry_run.reported(FailureClass::Component);
     assert_eq!(dry_run.phases(), (Phase::Running, Phase::Monitoring));
     assert_eq!(
         dry_run.asked.iter().filter(|effect| stops(effect)).count(),
@@ -308,7 +308,7 @@ fn stale_reports_are_stale_for_what_is_shown_too() {
         Arrival::Reported(Reported {
             component: None,
             epoch,
-            class: Class::Critical,
+            class: FailureClass::Critical,
             count: 1 - stale,
             stale,
         })
@@ -337,7 +337,7 @@ fn what_the_service_does_by_itself_and_what_an_operator_wants_is_done() {
     assert_eq!(dry_run.phases().0, Phase::Running);
     assert_eq!(dry_run.decider.machine().epoch(), epoch + 1);
     // What no restart mends ends the run.
-    dry_run.reported(Class::Fatal);
+    dry_run.reported(FailureClass::Fatal);
     dry_run.answer_all();
     assert_eq!(dry_run.phases().0, Phase::Halted);
 }
@@ -380,7 +380,7 @@ fn the_report_of_a_component_counts_though_it_is_down_in_what_is_shown() {
     let id = Some(ComponentId(0));
     dry_run.arrives(Arrival::Froze);
     assert_eq!(dry_run.phases(), (Phase::Running, Phase::Monitoring));
-    dry_run.reported_by(id, Class::Dependency);
+    dry_run.reported_by(id, FailureClass::Dependency);
     assert_eq!(dry_run.decider.observer().blame(), Blame::Dependency);
     assert_eq!(dry_run.decider.observer().record().stale_reports, 0);
 }
@@ -393,7 +393,7 @@ fn last_words_are_shown_and_the_end_is_done() {
     let said = Reported {
         component: Some(component),
         epoch,
-        class: Class::Critical,
+        class: FailureClass::Critical,
         count: 1,
         stale: 0,
     };
@@ -490,7 +490,7 @@ fn what_has_no_room_waits() {
         })
     };
     assert!(decider.has_room(Source::Report));
-    assert!(decider.arrive(report(Class::Fatal)));
+    assert!(decider.arrive(report(FailureClass::Fatal)));
     assert!(!decider.has_room(Source::Report));
     for source in [Source::Runtime, Source::Lease, Source::Observation] {
         assert!(decider.has_room(source), "{source:?}");
@@ -550,7 +550,7 @@ proptest! {
                 }),
                 Happens::Reported(class) => {
                     may_stop = class == 3;
-                    dry_run.reported(Class::ALL[usize::from(class)]);
+                    dry_run.reported(FailureClass::ALL[usize::from(class)]);
                 }
                 Happens::Answers => dry_run.answer_all(),
                 Happens::Ends(id, how) => {
@@ -558,7 +558,7 @@ proptest! {
                     let how = match how {
                         0 => How::Returned,
                         1 => How::Aborted,
-                        how => How::Failed(Class::ALL[usize::from(how % 4)]),
+                        how => How::Failed(FailureClass::ALL[usize::from(how % 4)]),
                     };
                     if (id as usize) < components {
                         dry_run.arrives(ended(ComponentId(id), epoch, how));

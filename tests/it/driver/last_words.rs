@@ -1,7 +1,7 @@
 //! What a component leaves when it ends is kept by class, whether it is stale or not.
 
 use overwatch::driver::{Ended, LastWords, Reported};
-use overwatch::machine::{Class, How};
+use overwatch::machine::{FailureClass, How};
 use overwatch::policy::ComponentId;
 
 const COMPONENT: ComponentId = ComponentId(3);
@@ -29,7 +29,8 @@ fn each_class_is_told_as_it_was_left() {
     };
     // All combinations: two bits for each class.
     for bits in 0..256_usize {
-        let left = Class::ALL.map(|class| said(class, counts[bits >> (2 * class as usize) & 3]));
+        let left =
+            FailureClass::ALL.map(|class| said(class, counts[bits >> (2 * class as usize) & 3]));
         let is_any = |said: &Reported| said.count + said.stale > 0;
         let words: LastWords = left.into_iter().filter(is_any).collect();
         let ended = ended(words);
@@ -49,10 +50,13 @@ fn of_one_class_the_last_one_counts() {
     let said = |count| Reported {
         component: Some(COMPONENT),
         epoch: EPOCH,
-        class: Class::Critical,
+        class: FailureClass::Critical,
         count,
         stale: 0,
     };
     let words = [said(1), said(5)].into_iter().collect();
-    assert_eq!(ended(words).last_word(Class::Critical), Some(said(5)));
+    assert_eq!(
+        ended(words).last_word(FailureClass::Critical),
+        Some(said(5))
+    );
 }

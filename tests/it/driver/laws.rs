@@ -16,7 +16,7 @@ use std::time::Duration;
 use overwatch::driver::{
     Arrival, Ended, Next, Observed, Reported, Seen, Silence, Source, Tell, View,
 };
-use overwatch::machine::{Class, Effect, Input, Phase, Timer};
+use overwatch::machine::{Effect, FailureClass, Input, Phase, Timer};
 
 /// A rule, by its name. The [module](self) has the statements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -150,7 +150,7 @@ impl Watch {
             Arrival::Ended(ended) => {
                 self.end = Some(End {
                     ended,
-                    words: Class::ALL.map(|class| ended.last_word(class)),
+                    words: FailureClass::ALL.map(|class| ended.last_word(class)),
                     exited: false,
                 });
             }
@@ -472,7 +472,7 @@ impl Watch {
         })
     }
 
-    fn demand_last_word(&self, class: Class) -> Result<(), Broken> {
+    fn demand_last_word(&self, class: FailureClass) -> Result<(), Broken> {
         demand(Rule::Order, !self.froze, || "a freeze waits".into())?;
         let words = self.end.map(|end| end.words).unwrap_or_default();
         let gravest = words.iter().flatten().map(|said| said.class).max();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use overwatch::driver::Reported;
 use overwatch::driver::pace::{Answers, Coalesce, Reports, WITHIN, Wake, room_for};
-use overwatch::machine::Class;
+use overwatch::machine::FailureClass;
 use overwatch::policy::ComponentId;
 use proptest::prelude::*;
 
@@ -28,12 +28,12 @@ enum Op {
     GatherNothing,
     Take,
     /// The component ends, and has said so many more in this class.
-    Ends(ComponentId, Class, u64),
+    Ends(ComponentId, FailureClass, u64),
     Wait(u64),
 }
 
 fn any_op() -> impl Strategy<Value = Op> {
-    let class = || prop::sample::select(&Class::ALL[..]);
+    let class = || prop::sample::select(&FailureClass::ALL[..]);
     let said = (
         prop::option::of(0..3_u32),
         1..3_u64,
@@ -58,7 +58,7 @@ fn any_op() -> impl Strategy<Value = Op> {
     ]
 }
 
-type Sender = (Option<ComponentId>, u64, Class);
+type Sender = (Option<ComponentId>, u64, FailureClass);
 
 /// What was gathered and not taken yet, in the plainest way.
 #[derive(Default)]
@@ -126,7 +126,7 @@ proptest! {
                         (said, model.add(said))
                     });
                     let words = reports.last_words(id, epoch, newly);
-                    for (class, word) in Class::ALL.into_iter().zip(words) {
+                    for (class, word) in FailureClass::ALL.into_iter().zip(words) {
                         let sender = (Some(id), epoch, class);
                         let place = model.waiting.iter().position(|entry| entry.0 == sender);
                         prop_assert_eq!(word, place.map(|place| model.remove(place)));
@@ -187,7 +187,7 @@ fn a_storm_of_one_sender_is_one_entry() {
     let said = Reported {
         component: None,
         epoch: 1,
-        class: Class::Component,
+        class: FailureClass::Component,
         count: u64::MAX - 1,
         stale: 0,
     };

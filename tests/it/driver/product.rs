@@ -14,7 +14,7 @@ use overwatch::driver::{
     Arrival, Command, Decided, Ended, Observed, Reported, Seen, Silence, Source,
 };
 use overwatch::law::Monitor;
-use overwatch::machine::{Class, How, Phase, Slot};
+use overwatch::machine::{FailureClass, How, Phase, Slot};
 use overwatch::policy::{ComponentId, Plan};
 
 use super::whole::Whole;
@@ -23,9 +23,9 @@ use crate::world::{ms, plan, tiny_policy, tiny_tuning};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Move {
     Up(u32),
-    Ends(u32, How, Option<Class>),
+    Ends(u32, How, Option<FailureClass>),
     Sees(Seen),
-    Reports(Class),
+    Reports(FailureClass),
     Commands(Command),
     Shutdown,
     Froze,
@@ -246,7 +246,7 @@ fn one_level(stages: &[usize]) -> Arc<Plan> {
 
 #[test]
 fn one_component() {
-    let failed = How::Failed(Class::Dependency);
+    let failed = How::Failed(FailureClass::Dependency);
     let states = visit(
         one_level(&[1]),
         &[
@@ -254,10 +254,10 @@ fn one_component() {
             Move::Tick,
             Move::Up(0),
             Move::Ends(0, How::Returned, None),
-            Move::Ends(0, failed, Some(Class::Component)),
+            Move::Ends(0, failed, Some(FailureClass::Component)),
             Move::Sees(Seen::Alive),
             Move::Sees(Seen::Failing { fatal: false }),
-            Move::Reports(Class::Critical),
+            Move::Reports(FailureClass::Critical),
             Move::Shutdown,
         ],
         2,
@@ -276,7 +276,11 @@ fn two(stages: &[usize]) {
             Move::Up(0),
             Move::Up(1),
             Move::Ends(0, How::Returned, None),
-            Move::Ends(1, How::Failed(Class::Critical), Some(Class::Component)),
+            Move::Ends(
+                1,
+                How::Failed(FailureClass::Critical),
+                Some(FailureClass::Component),
+            ),
             Move::Sees(Seen::Alive),
             Move::Sees(Seen::Failing { fatal: false }),
             Move::Froze,

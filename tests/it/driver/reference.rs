@@ -10,7 +10,7 @@ use std::time::Duration;
 use overwatch::driver::{
     Arrival, Driver, Ended, Next, Observed, Reported, Seen, Silence, Source, Tell, View,
 };
-use overwatch::machine::{Class, Effect, Input, Phase, Timer};
+use overwatch::machine::{Effect, FailureClass, Input, Phase, Timer};
 
 /// What any driver does.
 pub(crate) trait Drive: Clone + Eq + std::hash::Hash + std::fmt::Debug {
@@ -602,6 +602,8 @@ fn exited(ended: &Ended) -> Input {
 }
 
 fn words_of(ended: &Ended) -> Vec<Reported> {
-    let words = Class::ALL.into_iter().map(|class| ended.last_word(class));
+    let words = FailureClass::ALL
+        .into_iter()
+        .map(|class| ended.last_word(class));
     words.flatten().collect()
 }

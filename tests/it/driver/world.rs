@@ -8,7 +8,7 @@ use std::time::Duration;
 use overwatch::driver::{
     Arrival, Command, Ended, Next, Observed, Renewed, Reported, Seen, Silence, View,
 };
-use overwatch::machine::{Class, Effect, How, Phase, Timer};
+use overwatch::machine::{Effect, FailureClass, How, Phase, Timer};
 use overwatch::policy::ComponentId;
 
 use super::laws::{Broken, Watch};
@@ -190,7 +190,7 @@ fn way<D>(states: &[Reached<D>], mut here: usize, last: Move) -> String {
 
 const ID: ComponentId = ComponentId(0);
 
-fn said(class: Class, count: u64, stale: u64) -> Reported {
+fn said(class: FailureClass, count: u64, stale: u64) -> Reported {
     Reported {
         component: Some(ID),
         epoch: 1,
@@ -229,14 +229,17 @@ pub(crate) fn answers() -> World {
     let mut arrivals = vec![up, Arrival::Froze, Arrival::Shutdown];
     let words = [
         vec![],
-        vec![said(Class::Component, 1, 0)],
-        vec![said(Class::Critical, 2, 1)],
-        vec![said(Class::Component, 1, 0), said(Class::Fatal, 1, 0)],
+        vec![said(FailureClass::Component, 1, 0)],
+        vec![said(FailureClass::Critical, 2, 1)],
+        vec![
+            said(FailureClass::Component, 1, 0),
+            said(FailureClass::Fatal, 1, 0),
+        ],
     ];
     for how in [
         How::Returned,
-        How::Failed(Class::Dependency),
-        How::Failed(Class::Fatal),
+        How::Failed(FailureClass::Dependency),
+        How::Failed(FailureClass::Fatal),
     ] {
         for gone in [false, true] {
             arrivals.extend(words.iter().map(|words| ended(how, gone, words)));
@@ -244,19 +247,19 @@ pub(crate) fn answers() -> World {
     }
     let most = u64::from(u32::MAX);
     arrivals.extend([
-        Arrival::Reported(said(Class::Component, most + 1, 0)),
-        Arrival::Reported(said(Class::Critical, 1, 0)),
+        Arrival::Reported(said(FailureClass::Component, most + 1, 0)),
+        Arrival::Reported(said(FailureClass::Critical, 1, 0)),
         Arrival::Reported(Reported {
             component: None,
-            ..said(Class::Dependency, 1, 1)
+            ..said(FailureClass::Dependency, 1, 1)
         }),
         Arrival::Reported(Reported {
             component: Some(ComponentId(1)),
-            ..said(Class::Fatal, 1, 0)
+            ..said(FailureClass::Fatal, 1, 0)
         }),
         Arrival::Reported(Reported {
             epoch: 2,
-            ..said(Class::Fatal, 1, 0)
+            ..said(FailureClass::Fatal, 1, 0)
         }),
     ]);
     let asked = [false, true].map(|asked| {
@@ -318,7 +321,7 @@ pub(crate) fn deadlines() -> World {
         Move::Late(ms(1)),
         Move::Arrives(Arrival::Shutdown),
         Move::Arrives(Arrival::Command(Command::Drain)),
-        Move::Arrives(Arrival::Reported(said(Class::Component, 1, 0))),
+        Move::Arrives(Arrival::Reported(said(FailureClass::Component, 1, 0))),
     ];
     for timer in [Timer::Stage, Timer::Fence, Timer::Stable] {
         moves.push(Move::Arms(timer, ms(1)));
@@ -347,7 +350,7 @@ pub(crate) fn fairness() -> World {
                 session: 1,
                 seen: Seen::Alive,
             },
-            Move::Arrives(Arrival::Reported(said(Class::Component, 2, 1))),
+            Move::Arrives(Arrival::Reported(said(FailureClass::Component, 2, 1))),
             Move::Arrives(Arrival::Shutdown),
             Move::Arms(Timer::Decay, ms(1)),
         ],

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use overwatch::law::Checked;
-use overwatch::machine::{Class, Effect, How, Input, Machine, Phase, Slot, Step, Timer};
+use overwatch::machine::{Effect, FailureClass, How, Input, Machine, Phase, Slot, Step, Timer};
 use overwatch::policy::{ComponentId, Plan};
 
 use super::plans::Knobs;
@@ -174,7 +174,7 @@ impl<'a> Walk<'a> {
         let epoch = self.machine().epoch().saturating_add_signed(off);
         let session = self.machine().session().unwrap_or_default();
         let session = session.saturating_add_signed(off);
-        let (class, how) = (Class::ALL[usize::from(detail % 4)], how(detail / 4));
+        let (class, how) = (FailureClass::ALL[usize::from(detail % 4)], how(detail / 4));
         Ok(match kind {
             0 => Input::Up { component, epoch },
             1 => Input::Gone {
@@ -231,7 +231,7 @@ impl<'a> Walk<'a> {
         let edges = [0, machine.epoch(), u64::MAX, u64::MAX / 2];
         let number = wild(bytes, &edges)?;
         let component = ComponentId(wild(bytes, &[0, 1, u32::MAX])?);
-        let (class, how) = (Class::ALL[usize::from(detail % 4)], how(detail));
+        let (class, how) = (FailureClass::ALL[usize::from(detail % 4)], how(detail));
         Ok(match kind % 7 {
             0 => Input::Up {
                 component,
@@ -482,7 +482,7 @@ fn how(detail: u8) -> How {
     match detail % 6 {
         0 => How::Returned,
         1 => How::Aborted,
-        class => How::Failed(Class::ALL[usize::from(class - 2)]),
+        class => How::Failed(FailureClass::ALL[usize::from(class - 2)]),
     }
 }
 

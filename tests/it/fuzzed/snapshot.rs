@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use overwatch::machine::{
-    Class, End, How, Input, Machine, Record, Slot, Snapshot, State, Step, StopStep, Then, Timer,
-    Why,
+    End, FailureClass, How, Input, Machine, Record, Slot, Snapshot, State, Step, StopStep, Then,
+    Timer, Why,
 };
 use overwatch::policy::{Blame, ComponentId, Plan};
 
@@ -274,7 +274,7 @@ fn every_input(machine: &Machine) -> Vec<Input> {
         });
     }
     for epoch in [now, now.wrapping_sub(1)] {
-        for class in Class::ALL {
+        for class in FailureClass::ALL {
             for (component, count) in [(None, 1), (Some(0), 0), (Some(1), u32::MAX)] {
                 inputs.push(Input::Report {
                     component: component.map(ComponentId),
@@ -295,7 +295,7 @@ fn every_input(machine: &Machine) -> Vec<Input> {
                     how,
                 });
             }
-            for how in [How::Returned, How::Failed(Class::Fatal)] {
+            for how in [How::Returned, How::Failed(FailureClass::Fatal)] {
                 inputs.push(Input::Exited {
                     component,
                     epoch,
@@ -365,10 +365,10 @@ const SLOTS: [Slot; 6] = [
 const HOWS: [How; 6] = [
     How::Returned,
     How::Aborted,
-    How::Failed(Class::Component),
-    How::Failed(Class::Dependency),
-    How::Failed(Class::Critical),
-    How::Failed(Class::Fatal),
+    How::Failed(FailureClass::Component),
+    How::Failed(FailureClass::Dependency),
+    How::Failed(FailureClass::Critical),
+    How::Failed(FailureClass::Fatal),
 ];
 
 fn number(bytes: &mut Unstructured<'_>) -> Result<u64> {

@@ -8,7 +8,7 @@
 
 use overwatch::law::Law::*;
 use overwatch::machine::{
-    Class, Effect, How, Input, Machine, Record, Slot, Step, Then, Timer, Why,
+    Effect, FailureClass, How, Input, Machine, Record, Slot, Step, Then, Timer, Why,
 };
 use overwatch::policy::ComponentId;
 
@@ -194,7 +194,7 @@ fn d10(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
         input,
         Input::Report {
             component: None,
-            class: Class::Component,
+            class: FailureClass::Component,
             ..
         }
     );

@@ -1,7 +1,7 @@
 //! How it stops components, and how it ends.
 
 use overwatch::law::Law::*;
-use overwatch::machine::{Class, Effect, End, How, Input, Machine, Slot, Step, Then, Timer};
+use overwatch::machine::{Effect, End, FailureClass, How, Input, Machine, Slot, Step, Then, Timer};
 use overwatch::policy::ComponentId;
 
 use super::{Exhibit, is_stopping, pair, tower, wish};
@@ -93,7 +93,7 @@ fn shutdown_drains(machine: &mut Machine, input: Input, effects: &mut Vec<Effect
 fn survives_anything(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
     let was_ready = machine.is_ready();
     let step = machine.handle(input, effects);
-    let class = Class::Fatal;
+    let class = FailureClass::Fatal;
     if was_ready && matches!(input, Input::Report { class: is, .. } if is == class) {
         wish(machine, Then::Monitor);
     }

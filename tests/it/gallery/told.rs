@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use overwatch::law::Law::*;
 use overwatch::machine::{
-    Cause, Class, Effect, How, Ignored, Input, Machine, Phase, Record, Slot, State, Step, Timer,
+    Cause, Effect, FailureClass, How, Ignored, Input, Machine, Phase, Record, Slot, State, Step,
+    Timer,
 };
 
 use super::{Exhibit, arms, patient, surgery};
@@ -64,7 +65,7 @@ fn overhears_a_drain(machine: &mut Machine, input: Input, effects: &mut Vec<Effe
 fn believes_mild_reports(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
     let mut input = input;
     if let Input::Report {
-        class: Class::Component,
+        class: FailureClass::Component,
         epoch,
         ..
     } = &mut input

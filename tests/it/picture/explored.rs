@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use overwatch::explore::{Edge, Explorer};
-use overwatch::machine::{Cause, Class, Effect, Input, Machine, Phase, Slot, Step, Timer};
+use overwatch::machine::{Cause, Effect, FailureClass, Input, Machine, Phase, Slot, Step, Timer};
 use overwatch::policy::Plan;
 
 /// All that was seen. Nothing in it depends on the order in which it was.
@@ -21,7 +21,7 @@ pub(super) struct Explored {
 }
 
 /// Causes by name, in groups of what is alike; and of which classes each was.
-pub(super) type Causes = BTreeMap<(Group, &'static str), BTreeSet<Class>>;
+pub(super) type Causes = BTreeMap<(Group, &'static str), BTreeSet<FailureClass>>;
 
 /// What sort of thing a cause is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,7 +53,7 @@ impl Group {
 /// Inputs that can be told apart before the machine has said anything of them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
-    Report(Class),
+    Report(FailureClass),
     Alive,
     AliveBefore,
     Failing { fatal: bool },
@@ -83,10 +83,10 @@ impl Kind {
             Input::Failing { fatal, .. } => Self::Failing { fatal },
             Input::Up { .. } => Self::Up,
             Input::Exited { how, .. } => Self::Exited {
-                fatal: how.class() == Class::Fatal,
+                fatal: how.class() == FailureClass::Fatal,
             },
             Input::Gone { how, .. } => Self::Gone {
-                fatal: how.class() == Class::Fatal,
+                fatal: how.class() == FailureClass::Fatal,
             },
             Input::Fired(timer) => Self::Fired(timer),
             Input::LeaseRenewed { remaining, .. } => Self::LeaseRenewed {
@@ -111,7 +111,7 @@ fn is_stale(input: Input, machine: &Machine) -> bool {
         // What no restart could mend is true in every epoch.
         Input::Report {
             component: None,
-            class: Class::Fatal,
+            class: FailureClass::Fatal,
             ..
         } => false,
         Input::Report {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use overwatch::machine::{Class, Phase};
+use overwatch::machine::{FailureClass, Phase};
 
 use super::explored::{Asked, Causes, Explored, Kind, Outcome};
 
@@ -85,7 +85,7 @@ fn in_groups(causes: &Causes) -> Vec<String> {
     let mut groups: BTreeMap<_, Vec<String>> = BTreeMap::new();
     for (&(group, cause), classes) in causes {
         // A class is worth telling if it alone leads this way.
-        let only_fatal = classes.iter().eq([&Class::Fatal]);
+        let only_fatal = classes.iter().eq([&FailureClass::Fatal]);
         let which = if only_fatal { " fatal" } else { "" };
         groups
             .entry(group)

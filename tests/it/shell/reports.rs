@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use overwatch::machine::{Class, Input};
+use overwatch::machine::{FailureClass, Input};
 use overwatch::test_util::{Dependency, Detached};
 use overwatch::{Component, Context, Failure, task};
 use tokio::time::Instant;
@@ -258,9 +258,14 @@ async fn a_detached_context_shows_what_a_component_says() {
     assert_eq!(
         seen,
         [
-            (Class::Critical, 1, "lost", None),
-            (Class::Dependency, 1, "in a sub-task", None),
-            (Class::Component, 1000, "hiccup 1", Some("hiccup 1000")),
+            (FailureClass::Critical, 1, "lost", None),
+            (FailureClass::Dependency, 1, "in a sub-task", None),
+            (
+                FailureClass::Component,
+                1000,
+                "hiccup 1",
+                Some("hiccup 1000")
+            ),
         ]
     );
 }
@@ -285,5 +290,5 @@ fn failures_tell_their_whole_story() {
         "the port is no number: invalid digit found in string"
     );
     assert!(failure.error().is::<Outer>());
-    assert_eq!(failure.dependency().class(), Class::Dependency);
+    assert_eq!(failure.dependency().class(), FailureClass::Dependency);
 }

@@ -4,7 +4,7 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn failed(class: Class) -> Ended {
+fn failed(class: FailureClass) -> Ended {
     Ended::Failed(class)
 }
 
@@ -41,7 +41,7 @@ fn a_shard_that_fails_waits_longer_each_time_and_a_minute_at_most() {
         // At once, or little later.
         now += SECOND;
         let again_in = seconds * SECOND;
-        let consequence = case.ends(0, failed(Class::Component), now);
+        let consequence = case.ends(0, failed(FailureClass::Component), now);
         assert_eq!(consequence, logged(Logged::Failed { again_in }, false));
         assert_eq!(begin(&mut case, now), again_in);
         now += again_in;
@@ -69,10 +69,10 @@ fn one_that_returns_before_it_is_told_to_waits_as_one_that_fails() {
 fn failures_that_are_not_its_own_are_reported() {
     let again_in = BACKOFF;
     for (class, report, report_while_it_stops) in [
-        (Class::Component, false, false),
-        (Class::Dependency, true, false),
-        (Class::Critical, true, false),
-        (Class::Fatal, true, true),
+        (FailureClass::Component, false, false),
+        (FailureClass::Dependency, true, false),
+        (FailureClass::Critical, true, false),
+        (FailureClass::Fatal, true, true),
     ] {
         let mut case = Case::new(1);
         begin(&mut case, T0);
@@ -95,13 +95,13 @@ fn what_was_told_to_stop_or_was_lost_does_not_wait() {
     begin(&mut case, T0);
     assert_eq!(case.ends(0, Ended::Lost, T0), NOTHING);
     assert_eq!(begin(&mut case, T0), Duration::ZERO);
-    case.ends(0, failed(Class::Component), T0);
+    case.ends(0, failed(FailureClass::Component), T0);
     begin(&mut case, T0);
     // Its failures are forgotten.
     case.look(&view(9, &[], vec![own(8)]), T0);
     assert_eq!(case.ends(0, Ended::Returned, T0 + BACKOFF), NOTHING);
     assert_eq!(begin(&mut case, T0 + BACKOFF), Duration::ZERO);
-    case.ends(0, failed(Class::Component), T0 + BACKOFF);
+    case.ends(0, failed(FailureClass::Component), T0 + BACKOFF);
     let again = begin(&mut case, T0 + BACKOFF);
     assert_eq!(again, BACKOFF, "the first again");
 }
@@ -111,10 +111,10 @@ fn what_was_told_to_stop_or_was_lost_does_not_wait() {
 fn a_loss_forgives_no_failure() {
     let mut case = Case::new(1);
     begin(&mut case, T0);
-    case.ends(0, failed(Class::Component), T0);
+    case.ends(0, failed(FailureClass::Component), T0);
     begin(&mut case, T0);
     case.ends(0, Ended::Lost, T0 + BACKOFF);
     begin(&mut case, T0 + BACKOFF);
-    case.ends(0, failed(Class::Component), T0 + BACKOFF);
+    case.ends(0, failed(FailureClass::Component), T0 + BACKOFF);
     assert_eq!(begin(&mut case, T0 + BACKOFF), 2 * BACKOFF);
 }

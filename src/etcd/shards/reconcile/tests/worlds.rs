@@ -174,7 +174,7 @@ impl World {
                 let running: Vec<usize> = self.nodes[node].running.keys().copied().collect();
                 if let Some(place) = dice.pick(&running) {
                     let how = match dice.roll(3) {
-                        0 => Ended::Failed(Class::Component),
+                        0 => Ended::Failed(FailureClass::Component),
                         _ => Ended::Returned,
                     };
                     self.ends(node, place, how);
