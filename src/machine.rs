@@ -55,7 +55,7 @@ use crate::policy::{ComponentId, Plan};
 pub use self::cause::Cause;
 pub use self::core::Slot;
 pub use self::effect::{Effect, Record, Timer};
-pub use self::input::{FailureClass, How, Input};
+pub use self::input::{Exit, FailureClass, Input};
 pub(crate) use self::packed::{code, decode};
 pub use self::snapshot::{Snapshot, SnapshotError};
 pub use self::state::{End, Phase, State, StopStep, Then, Why};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::machine::{
-    Cause, Effect, End, FailureClass, How, Input, Record, Slot, State, StopStep, Then, Timer, Why,
+    Cause, Effect, End, Exit, FailureClass, Input, Record, Slot, State, StopStep, Then, Timer, Why,
 };
 use overwatch::policy::{Blame, ComponentId, Plan, Policy};
 
@@ -389,7 +389,7 @@ impl ByHand {
     fn lost(
         &mut self,
         component: ComponentId,
-        how: How,
+        how: Exit,
         was: Slot,
         gone: bool,
         out: &mut Vec<Effect>,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use overwatch::machine::{Effect, FailureClass, How, Input, Machine, Phase, Slot, Timer};
+use overwatch::machine::{Effect, Exit, FailureClass, Input, Machine, Phase, Slot, Timer};
 use overwatch::policy::{ComponentId, Fence, Layout, Plan, Policy, Tuning};
 
 /// Inputs for a machine of this plan.
@@ -237,9 +237,9 @@ fn noisy_life(seed: u64) -> Script {
             other => CLASSES[other as usize % 3],
         };
         let how = match pick(5) {
-            0 | 1 => How::Returned,
-            2 => How::Aborted,
-            _ => How::Failed(class),
+            0 | 1 => Exit::Returned,
+            2 => Exit::Aborted,
+            _ => Exit::Failed(class),
         };
         recorder.tell(match pick(40) {
             0 => Input::Report {
@@ -401,7 +401,7 @@ impl Recorder {
         self.tell(Input::Gone {
             component,
             epoch,
-            how: How::Returned,
+            how: Exit::Returned,
         });
     }
 

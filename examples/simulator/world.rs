@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use overwatch::law::{Checked, Violation};
-use overwatch::machine::{Effect, FailureClass, How, Input, Timer};
+use overwatch::machine::{Effect, Exit, FailureClass, Input, Timer};
 use overwatch::policy::{ComponentId, Plan};
 
 use crate::DAY;
@@ -184,7 +184,7 @@ impl World {
                     }
                 }
                 Effect::Abort { component, epoch } => {
-                    let how = How::Aborted;
+                    let how = Exit::Aborted;
                     self.within(
                         ABORTS_IN,
                         Input::Gone {
@@ -222,7 +222,7 @@ impl World {
     fn stop(&mut self, component: ComponentId, epoch: u64) {
         // One in ten is stubborn and must be aborted. What is gone already says so in vain.
         if self.dice.chance(0.9) {
-            let how = How::Returned;
+            let how = Exit::Returned;
             self.within(
                 STOPS_IN,
                 Input::Gone {
@@ -235,7 +235,7 @@ impl World {
     }
 
     fn start(&mut self, component: ComponentId, epoch: u64) {
-        let how = How::Failed(FailureClass::Component);
+        let how = Exit::Failed(FailureClass::Component);
         if self.dice.chance(0.02) {
             // Neither up nor down: the start deadline is for this.
         } else if self.dice.chance(0.05) {

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::machine::{FailureClass, How};
+use crate::machine::{Exit, FailureClass};
 use crate::policy::ComponentId;
 
 /// One thing that arrives. A recorded run is a list of these, each with its time.
@@ -74,7 +74,7 @@ pub struct Ended {
     /// Its epoch.
     pub epoch: u64,
     /// How its main task ended.
-    pub how: How,
+    pub how: Exit,
     /// Whether nothing of it is left. Else its main task has ended, and something of it is still held.
     pub gone: bool,
     /// What it had reported by then and nobody was told of yet.

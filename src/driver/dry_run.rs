@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::arrival::{Arrival, Observed, Seen, Silence, Source};
 use super::decider::{Carried, Decided, Decision, Live};
 use super::order::{Next, Tell};
-use crate::machine::{Effect, FailureClass, How, Input, Machine, Phase, Slot, Timer};
+use crate::machine::{Effect, Exit, FailureClass, Input, Machine, Phase, Slot, Timer};
 use crate::policy::{ComponentId, Plan};
 
 /// See the documentation of [`Decider::dry_run`](super::Decider::dry_run).
@@ -217,7 +217,7 @@ impl DryRun {
                         answer(Input::Gone {
                             component,
                             epoch,
-                            how: How::Returned,
+                            how: Exit::Returned,
                         });
                     }
                 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Handle, Unproved};
 use crate::law::{Checked, Violation};
-use crate::machine::{Effect, FailureClass, How, Input, Step, Timer};
+use crate::machine::{Effect, Exit, FailureClass, Input, Step, Timer};
 use crate::pack::MAX_TICKS;
 use crate::policy::{ComponentId, Fence, Plan};
 
@@ -146,7 +146,7 @@ impl World {
             Input::Gone {
                 component,
                 epoch: NOW,
-                how: How::Returned,
+                how: Exit::Returned,
             } => Some((component, false)),
             _ => None,
         }
@@ -157,9 +157,9 @@ impl World {
 fn moves(plan: &Plan, tick: Option<Duration>) -> Vec<Move> {
     // One more than there are.
     let someone = || (0..=plan.layout().components() as u32).map(ComponentId);
-    let hows = [How::Returned, How::Aborted]
+    let hows = [Exit::Returned, Exit::Aborted]
         .into_iter()
-        .chain(FailureClass::ALL.map(How::Failed));
+        .chain(FailureClass::ALL.map(Exit::Failed));
     let mut inputs = Vec::new();
     for epoch in [NOW, OTHERS[0], OTHERS[1]] {
         for component in someone().map(Some).chain([None]) {

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::Law::*;
 use super::monitor::{CleanRun, Judged, Leave, Mode, Monitor, Part};
 use super::{Violation, demand};
-use crate::machine::{FailureClass, How, Input, Then, Timer, Why};
+use crate::machine::{Exit, FailureClass, Input, Then, Timer, Why};
 use crate::policy::Blame;
 
 impl Monitor {
@@ -242,11 +242,11 @@ fn how_class(input: &Input) -> Option<FailureClass> {
     match *input {
         Input::Report { class, .. } => Some(class),
         Input::Exited {
-            how: How::Failed(class),
+            how: Exit::Failed(class),
             ..
         }
         | Input::Gone {
-            how: How::Failed(class),
+            how: Exit::Failed(class),
             ..
         } => Some(class),
         _ => None,

@@ -51,7 +51,7 @@ impl fmt::Display for FailureClass {
 
 /// How a component came to be gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum How {
+pub enum Exit {
     /// It returned without an error. Unasked, that is a failure as well.
     Returned,
     /// It returned an error or panicked.
@@ -60,7 +60,7 @@ pub enum How {
     Aborted,
 }
 
-impl How {
+impl Exit {
     /// The class of the failure. Returning unasked and being aborted are the component's own.
     pub fn class(self) -> FailureClass {
         match self {
@@ -114,7 +114,7 @@ pub enum Input {
         /// Its epoch.
         epoch: u64,
         /// How it ended.
-        how: How,
+        how: Exit,
     },
     /// A component is gone: nothing of this incarnation is left.
     Gone {
@@ -123,7 +123,7 @@ pub enum Input {
         /// Its epoch.
         epoch: u64,
         /// How it ended.
-        how: How,
+        how: Exit,
     },
     /// An armed timer is due.
     Fired(Timer),

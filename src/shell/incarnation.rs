@@ -20,7 +20,7 @@ use super::stage::{Block, Stage};
 use super::told::Told;
 use super::unwind::Unwinding;
 use super::{Context, Failure, lock};
-use crate::machine::How;
+use crate::machine::Exit;
 use crate::policy::ComponentId;
 
 /// One run of one component: where it is among those of its stage. A handle; clones are the same one.
@@ -38,7 +38,7 @@ pub(super) struct Run {
     holds: AtomicU32,
     up: AtomicBool,
     /// How its main task ended; unset if it was aborted.
-    ended: OnceLock<How>,
+    ended: OnceLock<Exit>,
     /// Made when it is first needed: most incarnations never do.
     extras: OnceLock<Box<Extras>>,
 }
@@ -72,14 +72,14 @@ impl Extras {
 
 /// How the main task of a component ended.
 pub(super) struct Ending {
-    pub(super) how: How,
+    pub(super) how: Exit,
     pub(super) failure: Option<Arc<Told>>,
 }
 
 impl Ending {
     /// Of an incarnation that nothing is left of.
     pub(super) const UNKNOWN: Self = Self {
-        how: How::Aborted,
+        how: Exit::Aborted,
         failure: None,
     };
 }
@@ -143,13 +143,13 @@ impl Run {
     }
 
     /// How its main task ended, if that is all there is to say of it.
-    fn plain_end(&self) -> Option<How> {
+    fn plain_end(&self) -> Option<Exit> {
         self.extras.get().is_none().then(|| self.how())
     }
 
     /// How its main task ended.
-    pub(super) fn how(&self) -> How {
-        self.ended.get().copied().unwrap_or(How::Aborted)
+    pub(super) fn how(&self) -> Exit {
+        self.ended.get().copied().unwrap_or(Exit::Aborted)
     }
 
     /// What its main task ended with, unless that was taken.
@@ -265,9 +265,9 @@ impl Incarnation {
     /// Notes how the main task ended.
     fn end(&self, result: Result<(), Failure>) {
         let how = match result {
-            Ok(()) => How::Returned,
+            Ok(()) => Exit::Returned,
             Err(failure) => {
-                let how = How::Failed(failure.class());
+                let how = Exit::Failed(failure.class());
                 *lock(&self.extras().failure) = Some(Told::new(failure));
                 how
             }

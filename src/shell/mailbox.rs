@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::lock;
 use super::reporter::Source;
 use crate::driver::Command;
-use crate::machine::How;
+use crate::machine::Exit;
 use crate::policy::ComponentId;
 
 /// The most operator's commands that wait; more than that are refused.
@@ -65,7 +65,7 @@ pub(super) enum Answer {
     /// Its main task ended unasked, and something of it is still held.
     Exited(Who),
     /// Nothing of it is left; and how its main task ended, if that is all there is to say of it.
-    Gone(Who, Option<How>),
+    Gone(Who, Option<Exit>),
 }
 
 /// Which incarnation.

@@ -181,7 +181,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::machine::How;
+    use crate::machine::Exit;
     use crate::policy::{ComponentId, Layout, Plan, Policy};
     use crate::shell::Context;
     use crate::shell::component::Task;
@@ -218,7 +218,7 @@ mod tests {
         };
         let gone: Vec<_> = answers.iter().map(gone).collect();
         assert_eq!(gone, [Some(ComponentId(1))]);
-        assert_eq!(stage.of(ComponentId(1)).how(), How::Aborted);
+        assert_eq!(stage.of(ComponentId(1)).how(), Exit::Aborted);
         assert!(shared.any_alive(), "the others may begin at any moment");
 
         starter.start();

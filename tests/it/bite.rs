@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::law::{Law, Monitor, Violation};
-use overwatch::machine::{Cause, Effect, End, FailureClass, How, Input, Record, Timer, Why};
+use overwatch::machine::{Cause, Effect, End, Exit, FailureClass, Input, Record, Timer, Why};
 use overwatch::policy::{ComponentId, Plan};
 
 use crate::world::{
@@ -217,10 +217,10 @@ fn life() -> Run {
         let mut world = World::running(plan(small_policy().trip_threshold(2), &[1, 2]))?;
         world.stay_alive(4)?;
         world.report(FailureClass::Critical, 1)?;
-        world.gone(1, How::Returned)?;
+        world.gone(1, Exit::Returned)?;
         world.wait(Some(10))?;
         assert!(world.recover()?.is_some());
-        world.gone(0, How::Returned)?;
+        world.gone(0, Exit::Returned)?;
         assert!(world.recover()?.is_some());
         world.report(FailureClass::Component, 1)?;
         world.stay_alive(20)?;

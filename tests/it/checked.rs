@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::law::{Checked, Law, Monitor};
-use overwatch::machine::{Effect, FailureClass, How, Ignored, Input, Machine, Step, Timer};
+use overwatch::machine::{Effect, Exit, FailureClass, Ignored, Input, Machine, Step, Timer};
 use overwatch::policy::{ComponentId, Plan};
 
 use crate::world::{Action, World, ms, plan, small_policy};
@@ -147,7 +147,7 @@ fn the_machine_says_of_itself_what_its_effects_told() {
         elsewhere.clone().handle(input, &mut Vec::new())
     });
     // It tells of an operator's trip when a component ended.
-    let (component, epoch, how) = (ComponentId(0), 1, How::Returned);
+    let (component, epoch, how) = (ComponentId(0), 1, Exit::Returned);
     let exited = Input::Exited {
         component,
         epoch,
@@ -248,7 +248,7 @@ fn a_copy_of_a_monitor_goes_on_as_the_original_would() {
             Ok(())
         );
         for component in [2, 1, 0].map(ComponentId) {
-            let (epoch, how) = (1, How::Returned);
+            let (epoch, how) = (1, Exit::Returned);
             let gone = Input::Gone {
                 component,
                 epoch,

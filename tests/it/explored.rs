@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use overwatch::explore::{Explorer, Unproved};
 use overwatch::law::Checked;
-use overwatch::machine::{FailureClass, How, Input, Timer};
+use overwatch::machine::{Exit, FailureClass, Input, Timer};
 use overwatch::policy::{ComponentId, Fence, Plan, Policy};
 
 use crate::world::{fenced_by, ms, plan, small_tuning};
@@ -80,8 +80,8 @@ fn all_inputs(plan: &Plan) -> HashSet<Input> {
         }
         for component in components.iter().map(|&id| ComponentId(id)) {
             inputs.insert(Input::Up { component, epoch });
-            let failed = classes.map(How::Failed);
-            for how in failed.into_iter().chain([How::Returned, How::Aborted]) {
+            let failed = classes.map(Exit::Failed);
+            for how in failed.into_iter().chain([Exit::Returned, Exit::Aborted]) {
                 inputs.insert(Input::Exited {
                     component,
                     epoch,

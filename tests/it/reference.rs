@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use overwatch::machine::{
-    Cause, Effect, End, FailureClass, How, Ignored, Input, Record, Slot, Snapshot, State, Step,
+    Cause, Effect, End, Exit, FailureClass, Ignored, Input, Record, Slot, Snapshot, State, Step,
     StopStep, Then, Timer, Transition, Why,
 };
 use overwatch::policy::{Blame, ComponentId, Plan};
@@ -769,7 +769,7 @@ impl Reference {
     }
 
     /// An error after the stop was asked for blames nobody, but what is fatal stays fatal.
-    fn note_exit_while_stopping(&mut self, component: ComponentId, how: How) {
+    fn note_exit_while_stopping(&mut self, component: ComponentId, how: Exit) {
         let asked = matches!(
             self.slot(component),
             Slot::Stopping | Slot::Aborting | Slot::Wedged
@@ -902,7 +902,7 @@ impl Reference {
         self.now.level = self.now.level.min(1);
     }
 
-    fn exit_cause(&self, component: ComponentId, how: How) -> Cause {
+    fn exit_cause(&self, component: ComponentId, how: Exit) -> Cause {
         let class = how.class();
         match self.slot(component) {
             Slot::Starting => Cause::StartFailed { component, class },

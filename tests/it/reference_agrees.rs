@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use overwatch::machine::{
-    Effect, FailureClass, How, Input, Machine, Record, Slot, Snapshot, SnapshotError, State, Step,
+    Effect, Exit, FailureClass, Input, Machine, Record, Slot, Snapshot, SnapshotError, State, Step,
     Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Plan};
@@ -65,7 +65,7 @@ proptest! {
 fn reference_agrees_on_a_late_answer() -> Result<(), TestCaseError> {
     for class in [FailureClass::Dependency, FailureClass::Fatal] {
         let mut pair = Pair::new(plan(small_policy(), &[1, 1]))?;
-        let (epoch, how) = (1, How::Failed(class));
+        let (epoch, how) = (1, Exit::Failed(class));
         let [low, high] = [ComponentId(0), ComponentId(1)];
         for input in [
             Input::Alive {
@@ -262,9 +262,9 @@ impl AnyInput {
             });
         let class = self.class;
         let how = match self.how {
-            0 => How::Returned,
-            1 => How::Aborted,
-            _ => How::Failed(class),
+            0 => Exit::Returned,
+            1 => Exit::Aborted,
+            _ => Exit::Failed(class),
         };
         match self.kind {
             0..6 => Input::Up { component, epoch },

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use overwatch::law::Violation;
-use overwatch::machine::{Effect, End, FailureClass, How, Input, Machine, Phase, Slot, Timer, Why};
+use overwatch::machine::{
+    Effect, End, Exit, FailureClass, Input, Machine, Phase, Slot, Timer, Why,
+};
 use overwatch::policy::{Blame, ComponentId, Layout, Plan, Policy};
 
 use crate::world::{Action, World, fenced, ms, plan, small_policy, small_tuning, starts, stops};
@@ -33,7 +35,7 @@ fn the_answers_that_the_present_stage_awaits_are_counted() {
     let gone = |id| Input::Gone {
         component: ComponentId(id),
         epoch: 1,
-        how: How::Returned,
+        how: Exit::Returned,
     };
     let alive = Input::Alive {
         session: 1,
@@ -118,7 +120,7 @@ fn nothing_to_start_is_a_service_too() -> Told {
 #[test]
 fn after_a_component_failed_it_waits_for_the_backoff_only() -> Told {
     let mut world = World::running(plan(small_policy(), &[1, 2]))?;
-    world.gone(1, How::Failed(FailureClass::Component))?;
+    world.gone(1, Exit::Failed(FailureClass::Component))?;
     assert_eq!(world.machine().session(), Some(1), "evidence is kept");
     assert_eq!(world.recover()?, Some(ms(4)));
     check(
@@ -342,7 +344,7 @@ fn d05_a_failed_start_unwinds_and_is_tried_again() -> Told {
     let mut world = World::new(plan(small_policy(), &[1, 2]), true)?;
     world.act(Action::Alive)?;
     world.act(Action::Answer)?;
-    world.gone(2, How::Failed(FailureClass::Component))?;
+    world.gone(2, Exit::Failed(FailureClass::Component))?;
     assert_eq!(world.machine().record().failed_starts, 1);
     assert_eq!(world.recover()?, Some(ms(4)));
     check(
@@ -387,11 +389,11 @@ fn d06_a_dependency_that_flaps_during_starts_never_ends_the_run() -> Told {
 fn d07_what_survives_its_abort_is_never_started_again() -> Told {
     let mut world = World::running(plan(small_policy(), &[1, 2]))?;
     world.report(FailureClass::Critical, 1)?;
-    world.gone(1, How::Returned)?;
+    world.gone(1, Exit::Returned)?;
     // #2 stays, through its stop and its abort; #0 below it is stopped all the same.
     world.wait(Some(15))?;
     assert_eq!(world.machine().slot(ComponentId(2)), Slot::Wedged);
-    world.gone(0, How::Returned)?;
+    world.gone(0, Exit::Returned)?;
     check(
         &world,
         expect![[r#"
@@ -409,10 +411,10 @@ fn d07_what_survives_its_abort_is_never_started_again() -> Told {
 fn a_late_gone_unwedges() -> Told {
     let mut world = World::running(plan(small_policy(), &[1, 2]))?;
     world.report(FailureClass::Critical, 1)?;
-    world.gone(1, How::Returned)?;
+    world.gone(1, Exit::Returned)?;
     world.wait(Some(15))?;
-    world.gone(2, How::Aborted)?;
-    world.gone(0, How::Returned)?;
+    world.gone(2, Exit::Aborted)?;
+    world.gone(0, Exit::Returned)?;
     assert_eq!(world.recover()?, Some(ms(30)));
     Ok(())
 }
@@ -493,11 +495,11 @@ fn d14_stages_stop_in_reverse_and_one_after_the_other() -> Told {
     };
     world.input(Input::Drain)?;
     assert_eq!(stages(&world.effects), [2]);
-    world.gone(4, How::Returned)?;
+    world.gone(4, Exit::Returned)?;
     assert!(stages(&world.effects).is_empty());
-    world.gone(3, How::Returned)?;
+    world.gone(3, Exit::Returned)?;
     assert_eq!(stages(&world.effects), [1]);
-    world.gone(2, How::Returned)?;
+    world.gone(2, Exit::Returned)?;
     assert_eq!(stages(&world.effects), [0]);
     Ok(())
 }
@@ -703,7 +705,7 @@ fn what_would_have_tripped_cuts_the_delay_short() -> Told {
         class,
         count: 1,
     };
-    let (component, how) = (ComponentId(0), How::Returned);
+    let (component, how) = (ComponentId(0), Exit::Returned);
     for cut in [
         report(FailureClass::Component),
         report(FailureClass::Critical),
@@ -833,7 +835,7 @@ fn it_gives_up_after_so_many_failed_starts_in_a_row() -> Told {
             world.act(Action::Alive)?;
             world.wait(Some(1))?;
         }
-        world.gone(0, How::Failed(FailureClass::Component))
+        world.gone(0, Exit::Failed(FailureClass::Component))
     };
     fail_to_start(&mut world)?;
     assert!(
@@ -903,7 +905,7 @@ fn a_fatal_report_halts_from_every_state() -> Told {
 #[test]
 fn a_component_that_dies_of_something_fatal_halts_after_an_ordered_stop() -> Told {
     let mut world = World::running(plan(small_policy(), &[1, 1]))?;
-    world.gone(0, How::Failed(FailureClass::Fatal))?;
+    world.gone(0, Exit::Failed(FailureClass::Fatal))?;
     assert_eq!(world.machine().slot(ComponentId(1)), Slot::Stopping);
     world.answer_all()?;
     check(
@@ -1050,9 +1052,9 @@ fn a_dependency_that_flaps_uses_up_no_starts() -> Told {
 #[test]
 fn an_error_after_a_stop_does_not_demand_the_window() -> Told {
     let mut world = World::running(plan(small_policy(), &[1, 1]))?;
-    world.gone(1, How::Failed(FailureClass::Component))?;
+    world.gone(1, Exit::Failed(FailureClass::Component))?;
     assert_eq!(world.machine().blame(), Blame::Component);
-    world.gone(0, How::Failed(FailureClass::Dependency))?;
+    world.gone(0, Exit::Failed(FailureClass::Dependency))?;
     assert_eq!(world.machine().blame(), Blame::Component);
     assert_eq!(world.recover()?, Some(ms(4)));
     Ok(())
@@ -1062,9 +1064,9 @@ fn an_error_after_a_stop_does_not_demand_the_window() -> Told {
 fn what_dies_during_a_drain_is_held_off_when_the_drain_is_taken_back() -> Told {
     let mut world = World::running(plan(small_policy(), &[1, 1]))?;
     world.input(Input::Drain)?;
-    world.gone(0, How::Failed(FailureClass::Critical))?;
+    world.gone(0, Exit::Failed(FailureClass::Critical))?;
     world.input(Input::Resume)?;
-    world.gone(1, How::Returned)?;
+    world.gone(1, Exit::Returned)?;
     assert_eq!(world.phase(), Phase::Monitoring);
     assert_eq!(world.recover()?, Some(ms(30)));
     Ok(())
@@ -1074,7 +1076,7 @@ fn what_dies_during_a_drain_is_held_off_when_the_drain_is_taken_back() -> Told {
 fn a_start_that_ends_the_run_is_counted_as_a_failed_start() -> Told {
     let mut world = World::new(plan(small_policy(), &[1]), true)?;
     world.act(Action::Alive)?;
-    world.gone(0, How::Failed(FailureClass::Fatal))?;
+    world.gone(0, Exit::Failed(FailureClass::Fatal))?;
     assert_eq!(world.phase(), Phase::Halted);
     assert_eq!(world.records()[0].failed_starts, 1);
     Ok(())

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use expect_test::expect_file;
 use overwatch::machine::{
-    Cause, Effect, End, FailureClass, How, Input, Machine, Record, Slot, Snapshot, State, Step,
+    Cause, Effect, End, Exit, FailureClass, Input, Machine, Record, Slot, Snapshot, State, Step,
     StopStep, Then, Timer, Why,
 };
 use overwatch::policy::{Blame, ComponentId, Plan, PolicyBuilder};
@@ -402,23 +402,26 @@ fn inputs() -> Vec<(String, Input)> {
     for (when, epoch) in epochs {
         add(format!("up {when}"), up(2, epoch));
     }
-    add("gone #0".into(), gone(0, NOW, How::Returned));
-    add("gone #2".into(), gone(2, NOW, How::Returned));
-    add("gone #2 aborted".into(), gone(2, NOW, How::Aborted));
-    add("exited #0".into(), exited(0, NOW, How::Returned));
-    add("exited #2".into(), exited(2, NOW, How::Returned));
+    add("gone #0".into(), gone(0, NOW, Exit::Returned));
+    add("gone #2".into(), gone(2, NOW, Exit::Returned));
+    add("gone #2 aborted".into(), gone(2, NOW, Exit::Aborted));
+    add("exited #0".into(), exited(0, NOW, Exit::Returned));
+    add("exited #2".into(), exited(2, NOW, Exit::Returned));
     for class in FailureClass::ALL {
-        add(format!("gone #2 {class}"), gone(2, NOW, How::Failed(class)));
+        add(
+            format!("gone #2 {class}"),
+            gone(2, NOW, Exit::Failed(class)),
+        );
         add(
             format!("exited #2 {class}"),
-            exited(2, NOW, How::Failed(class)),
+            exited(2, NOW, Exit::Failed(class)),
         );
     }
-    add("gone #9".into(), gone(9, NOW, How::Returned));
-    add("exited #9".into(), exited(9, NOW, How::Returned));
+    add("gone #9".into(), gone(9, NOW, Exit::Returned));
+    add("exited #9".into(), exited(9, NOW, Exit::Returned));
     for (when, epoch) in epochs {
-        add(format!("gone {when}"), gone(2, epoch, How::Returned));
-        add(format!("exited {when}"), exited(2, epoch, How::Returned));
+        add(format!("gone {when}"), gone(2, epoch, Exit::Returned));
+        add(format!("exited {when}"), exited(2, epoch, Exit::Returned));
     }
     for timer in Timer::ALL {
         add(format!("{timer} fired"), Input::Fired(timer));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use overwatch::law::{Checked, Violation};
 use overwatch::machine::{
-    Effect, FailureClass, How, Ignored, Input, Machine, Phase, Record, Slot, Step, Timer,
+    Effect, Exit, FailureClass, Ignored, Input, Machine, Phase, Record, Slot, Step, Timer,
 };
 use overwatch::policy::{ComponentId, Fence, Layout, Plan, Policy, PolicyBuilder, Tuning};
 use proptest::prelude::*;
@@ -377,7 +377,7 @@ impl World {
         })
     }
 
-    pub(crate) fn gone(&mut self, component: u32, how: How) -> Result<(), Violation> {
+    pub(crate) fn gone(&mut self, component: u32, how: Exit) -> Result<(), Violation> {
         let epoch = self.machine().epoch();
         let component = ComponentId(component);
         self.open.retain(|&question| question != (component, epoch));
@@ -450,7 +450,7 @@ impl World {
 
     /// The answer that the component's last order asks for, if it has not been given yet.
     fn answer(&self, component: ComponentId, epoch: u64) -> Option<Input> {
-        let how = How::Returned;
+        let how = Exit::Returned;
         match self.machine().slot(component) {
             Slot::Starting => Some(Input::Up { component, epoch }),
             Slot::Stopping | Slot::Aborting | Slot::Wedged => Some(Input::Gone {
@@ -468,9 +468,9 @@ impl World {
         let epoch = near(self.machine().epoch());
         let class = FailureClass::ALL[(noise.detail % 7 / 2) as usize];
         let how = match noise.detail / 8 % 3 {
-            0 => How::Returned,
-            1 => How::Aborted,
-            _ => How::Failed(class),
+            0 => Exit::Returned,
+            1 => Exit::Aborted,
+            _ => Exit::Failed(class),
         };
         match noise.kind {
             0 => Input::Up { component, epoch },

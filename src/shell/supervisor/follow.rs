@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Supervisor;
 use super::event::{Detail, Event};
 use crate::driver::{Decision, Tell};
-use crate::machine::{Cause, Effect, How, Input, Phase, Slot, Step, Timer};
+use crate::machine::{Cause, Effect, Exit, Input, Phase, Slot, Step, Timer};
 use crate::policy::ComponentId;
 use crate::shell::describe::overdue;
 use crate::shell::log::Recorded;
@@ -172,7 +172,7 @@ fn is_plain(tell: &Tell) -> bool {
         tell.input,
         Input::Up { .. }
             | Input::Gone {
-                how: How::Returned,
+                how: Exit::Returned,
                 ..
             }
     )

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::event::{Detail, Event, RETURNED};
 use crate::driver::{Source, Tell};
-use crate::machine::{FailureClass, How, Input, Timer};
+use crate::machine::{Exit, FailureClass, Input, Timer};
 use crate::shell::Observation;
 use crate::shell::incarnation::Incarnation;
 use crate::shell::reporter::Said;
@@ -87,7 +87,7 @@ impl Held {
         let failure = self.failure.take();
         let detail = match (&failure, how) {
             (Some((told, _)), _) => Detail::Told(Arc::clone(told)),
-            (None, How::Returned) => Detail::Plain(RETURNED),
+            (None, Exit::Returned) => Detail::Plain(RETURNED),
             (None, _) => Detail::Nothing,
         };
         let name = self.shared.name(component);

@@ -75,12 +75,12 @@ fn l5_stale_is_inert() {
         Input::Gone {
             component: ComponentId(1),
             epoch: 0,
-            how: How::Returned,
+            how: Exit::Returned,
         },
         Input::Exited {
             component: ComponentId(9),
             epoch: 1,
-            how: How::Returned,
+            how: Exit::Returned,
         },
         Input::LeaseRenewed {
             epoch: 1,

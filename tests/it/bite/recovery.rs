@@ -108,7 +108,7 @@ fn a_report_that_blames_the_dependency_voids_the_clean_run() {
     let tell = || -> Result<World, Violation> {
         let tuning = small_tuning().backoff(ms(40)).min_evidence(1);
         let mut world = World::running(plan(small_policy().tuning(tuning), &[1]))?;
-        world.gone(0, How::Returned)?;
+        world.gone(0, Exit::Returned)?;
         assert!(world.recover()?.is_some());
         Ok(world)
     };

@@ -144,7 +144,7 @@ fn l16_no_delay() {
         let gone = Input::Gone {
             component: ComponentId(1),
             epoch: 1,
-            how: How::Returned,
+            how: Exit::Returned,
         };
         tape.insert_before(turn_with(ready_off), gone, &[]);
     });

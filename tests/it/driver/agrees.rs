@@ -1,7 +1,7 @@
 //! The driver and its reference do the same, whatever happens.
 
 use overwatch::driver::{Arrival, Command, Driver, Observed, Seen, Silence, View};
-use overwatch::machine::{Effect, FailureClass, How, Phase, Timer};
+use overwatch::machine::{Effect, Exit, FailureClass, Phase, Timer};
 use overwatch::policy::ComponentId;
 use proptest::prelude::*;
 
@@ -103,7 +103,7 @@ fn it_says_what_it_holds() {
     assert!(!driver.has_room(Source::LastWords(FailureClass::Fatal)));
     let mut driver = Driver::new(LIMIT);
     assert!(driver.has_room(Source::LastWords(FailureClass::Fatal)));
-    assert!(driver.arrive(super::world::ended(How::Returned, true, &[])));
+    assert!(driver.arrive(super::world::ended(Exit::Returned, true, &[])));
     assert_eq!(driver.ending(), Some((ComponentId(0), 1)));
     assert_eq!(
         Arrival::Silent(Silence::Polled).source(),

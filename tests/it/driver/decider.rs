@@ -6,7 +6,7 @@ use std::time::Duration;
 use overwatch::driver::{
     Arrival, Carried, Command, Decided, Decider, Decision, Ended, Observed, Reported, Seen, Tell,
 };
-use overwatch::machine::{Effect, FailureClass, How, Input, Phase, Slot, Step, Timer};
+use overwatch::machine::{Effect, Exit, FailureClass, Input, Phase, Slot, Step, Timer};
 use overwatch::policy::{ComponentId, Plan};
 
 use crate::world::{ms, plan, small_policy};
@@ -81,7 +81,7 @@ fn ended_of(id: u32, epoch: u64) -> Ended {
     Ended {
         component,
         epoch,
-        how: How::Failed(FailureClass::Critical),
+        how: Exit::Failed(FailureClass::Critical),
         gone: true,
         last_words: [said].into_iter().collect(),
     }
@@ -188,7 +188,7 @@ fn the_end_of_one_that_was_asked_to_stop_comes_after_its_words() {
     let exited = |epoch| Input::Exited {
         component: ComponentId(0),
         epoch,
-        how: How::Failed(FailureClass::Critical),
+        how: Exit::Failed(FailureClass::Critical),
     };
     let running = || {
         let mut live = Decider::live(plan(small_policy(), &[1]));

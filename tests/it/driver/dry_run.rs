@@ -9,7 +9,7 @@ use overwatch::driver::{
     Seen, Silence, Source,
 };
 use overwatch::law::Monitor;
-use overwatch::machine::{Effect, End, FailureClass, How, Input, Phase, Slot, Timer};
+use overwatch::machine::{Effect, End, Exit, FailureClass, Input, Phase, Slot, Timer};
 use overwatch::policy::{Blame, ComponentId, Plan};
 use proptest::prelude::*;
 
@@ -115,7 +115,9 @@ impl DryRun {
                 .into_iter()
                 .find_map(|component| match machine.slot(component) {
                     Slot::Starting => Some(Arrival::Up { component, epoch }),
-                    Slot::Stopping | Slot::Aborting => Some(ended(component, epoch, How::Returned)),
+                    Slot::Stopping | Slot::Aborting => {
+                        Some(ended(component, epoch, Exit::Returned))
+                    }
                     _ => None,
                 });
             match answer {
@@ -208,7 +210,7 @@ impl DryRun {
     }
 }
 
-fn ended(component: ComponentId, epoch: u64, how: How) -> Arrival {
+fn ended(component: ComponentId, epoch: u64, how: Exit) -> Arrival {
     Arrival::Ended(Ended {
         component,
         epoch,
@@ -331,7 +333,7 @@ fn what_the_service_does_by_itself_and_what_an_operator_wants_is_done() {
     assert_eq!(dry_run.phases(), (Phase::Running, Phase::Monitoring));
     // A component that ends is started again, without any observation.
     let epoch = dry_run.decider.machine().epoch();
-    dry_run.arrives(ended(ComponentId(0), epoch, How::Returned));
+    dry_run.arrives(ended(ComponentId(0), epoch, Exit::Returned));
     dry_run.wait(5);
     dry_run.answer_all();
     assert_eq!(dry_run.phases().0, Phase::Running);
@@ -401,7 +403,7 @@ fn last_words_are_shown_and_the_end_is_done() {
     dry_run.arrives(Arrival::Ended(Ended {
         component,
         epoch,
-        how: How::Returned,
+        how: Exit::Returned,
         gone: true,
         last_words: [said].into_iter().collect(),
     }));
@@ -417,7 +419,7 @@ fn last_words_are_shown_and_the_end_is_done() {
     let gone = Input::Gone {
         component,
         epoch,
-        how: How::Returned,
+        how: Exit::Returned,
     };
     assert!(dry_run.told.contains(&(Carried::Service, Some(gone))));
 }
@@ -556,9 +558,9 @@ proptest! {
                 Happens::Ends(id, how) => {
                     may_stop = true;
                     let how = match how {
-                        0 => How::Returned,
-                        1 => How::Aborted,
-                        how => How::Failed(FailureClass::ALL[usize::from(how % 4)]),
+                        0 => Exit::Returned,
+                        1 => Exit::Aborted,
+                        how => Exit::Failed(FailureClass::ALL[usize::from(how % 4)]),
                     };
                     if (id as usize) < components {
                         dry_run.arrives(ended(ComponentId(id), epoch, how));

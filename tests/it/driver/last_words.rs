@@ -1,7 +1,7 @@
 //! What a component leaves when it ends is kept by class, whether it is stale or not.
 
 use overwatch::driver::{Ended, LastWords, Reported};
-use overwatch::machine::{FailureClass, How};
+use overwatch::machine::{Exit, FailureClass};
 use overwatch::policy::ComponentId;
 
 const COMPONENT: ComponentId = ComponentId(3);
@@ -11,7 +11,7 @@ fn ended(last_words: LastWords) -> Ended {
     Ended {
         component: COMPONENT,
         epoch: EPOCH,
-        how: How::Returned,
+        how: Exit::Returned,
         gone: true,
         last_words,
     }

@@ -14,7 +14,7 @@ use overwatch::driver::{
     Arrival, Command, Decided, Ended, Observed, Reported, Seen, Silence, Source,
 };
 use overwatch::law::Monitor;
-use overwatch::machine::{FailureClass, How, Phase, Slot};
+use overwatch::machine::{Exit, FailureClass, Phase, Slot};
 use overwatch::policy::{ComponentId, Plan};
 
 use super::whole::Whole;
@@ -23,7 +23,7 @@ use crate::world::{ms, plan, tiny_policy, tiny_tuning};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Move {
     Up(u32),
-    Ends(u32, How, Option<FailureClass>),
+    Ends(u32, Exit, Option<FailureClass>),
     Sees(Seen),
     Reports(FailureClass),
     Commands(Command),
@@ -161,7 +161,7 @@ impl State {
                 Some(id) if self.whole.machine().slot(ComponentId(id)) == Slot::Starting => {
                     Move::Up(id)
                 }
-                Some(id) => Move::Ends(id, How::Returned, None),
+                Some(id) => Move::Ends(id, Exit::Returned, None),
                 None => Move::Sees(Seen::Alive),
             };
             self.make(made)?;
@@ -246,14 +246,14 @@ fn one_level(stages: &[usize]) -> Arc<Plan> {
 
 #[test]
 fn one_component() {
-    let failed = How::Failed(FailureClass::Dependency);
+    let failed = Exit::Failed(FailureClass::Dependency);
     let states = visit(
         one_level(&[1]),
         &[
             Move::Next,
             Move::Tick,
             Move::Up(0),
-            Move::Ends(0, How::Returned, None),
+            Move::Ends(0, Exit::Returned, None),
             Move::Ends(0, failed, Some(FailureClass::Component)),
             Move::Sees(Seen::Alive),
             Move::Sees(Seen::Failing { fatal: false }),
@@ -275,10 +275,10 @@ fn two(stages: &[usize]) {
             Move::Tick,
             Move::Up(0),
             Move::Up(1),
-            Move::Ends(0, How::Returned, None),
+            Move::Ends(0, Exit::Returned, None),
             Move::Ends(
                 1,
-                How::Failed(FailureClass::Critical),
+                Exit::Failed(FailureClass::Critical),
                 Some(FailureClass::Component),
             ),
             Move::Sees(Seen::Alive),

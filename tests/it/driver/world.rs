@@ -8,7 +8,7 @@ use std::time::Duration;
 use overwatch::driver::{
     Arrival, Command, Ended, Next, Observed, Renewed, Reported, Seen, Silence, View,
 };
-use overwatch::machine::{Effect, FailureClass, How, Phase, Timer};
+use overwatch::machine::{Effect, Exit, FailureClass, Phase, Timer};
 use overwatch::policy::ComponentId;
 
 use super::laws::{Broken, Watch};
@@ -200,7 +200,7 @@ fn said(class: FailureClass, count: u64, stale: u64) -> Reported {
     }
 }
 
-pub(crate) fn ended(how: How, gone: bool, words: &[Reported]) -> Arrival {
+pub(crate) fn ended(how: Exit, gone: bool, words: &[Reported]) -> Arrival {
     Arrival::Ended(Ended {
         component: ID,
         epoch: 1,
@@ -237,9 +237,9 @@ pub(crate) fn answers() -> World {
         ],
     ];
     for how in [
-        How::Returned,
-        How::Failed(FailureClass::Dependency),
-        How::Failed(FailureClass::Fatal),
+        Exit::Returned,
+        Exit::Failed(FailureClass::Dependency),
+        Exit::Failed(FailureClass::Fatal),
     ] {
         for gone in [false, true] {
             arrivals.extend(words.iter().map(|words| ended(how, gone, words)));

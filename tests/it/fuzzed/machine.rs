@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use overwatch::law::Checked;
-use overwatch::machine::{Effect, FailureClass, How, Input, Machine, Phase, Slot, Step, Timer};
+use overwatch::machine::{Effect, Exit, FailureClass, Input, Machine, Phase, Slot, Step, Timer};
 use overwatch::policy::{ComponentId, Plan};
 
 use super::plans::Knobs;
@@ -271,7 +271,7 @@ impl<'a> Walk<'a> {
     /// Answers the longest-standing question that still wants an answer.
     fn answer(&mut self) {
         while let Some((component, epoch)) = self.open.pop_front() {
-            let how = How::Returned;
+            let how = Exit::Returned;
             let answer = match self.machine().slot(component) {
                 Slot::Starting => Input::Up { component, epoch },
                 Slot::Stopping | Slot::Aborting | Slot::Wedged => Input::Gone {
@@ -478,11 +478,11 @@ impl<'a> Walk<'a> {
 
 const DURATIONS: &[Duration] = &[Duration::ZERO, Duration::from_nanos(1), Duration::MAX];
 
-fn how(detail: u8) -> How {
+fn how(detail: u8) -> Exit {
     match detail % 6 {
-        0 => How::Returned,
-        1 => How::Aborted,
-        class => How::Failed(FailureClass::ALL[usize::from(class - 2)]),
+        0 => Exit::Returned,
+        1 => Exit::Aborted,
+        class => Exit::Failed(FailureClass::ALL[usize::from(class - 2)]),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use overwatch::law::Checked;
-use overwatch::machine::{Effect, How, Input, Phase, Timer};
+use overwatch::machine::{Effect, Exit, Input, Phase, Timer};
 use overwatch::policy::{
     Blame, ComponentId, Fence, Layout, MAX_COUNT, MAX_DURATION, MIN_DURATION, Plan, Policy,
     PolicyError, Tuning,
@@ -542,7 +542,7 @@ impl Life {
                         let gone = |id| Input::Gone {
                             component: ComponentId(id),
                             epoch,
-                            how: How::Returned,
+                            how: Exit::Returned,
                         };
                         inputs.extend(layout.stage(stage.into()).map(gone));
                     }

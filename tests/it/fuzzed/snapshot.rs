@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use overwatch::machine::{
-    End, FailureClass, How, Input, Machine, Record, Slot, Snapshot, State, Step, StopStep, Then,
+    End, Exit, FailureClass, Input, Machine, Record, Slot, Snapshot, State, Step, StopStep, Then,
     Timer, Why,
 };
 use overwatch::policy::{Blame, ComponentId, Plan};
@@ -295,7 +295,7 @@ fn every_input(machine: &Machine) -> Vec<Input> {
                     how,
                 });
             }
-            for how in [How::Returned, How::Failed(FailureClass::Fatal)] {
+            for how in [Exit::Returned, Exit::Failed(FailureClass::Fatal)] {
                 inputs.push(Input::Exited {
                     component,
                     epoch,
@@ -362,13 +362,13 @@ const SLOTS: [Slot; 6] = [
     Slot::Wedged,
 ];
 
-const HOWS: [How; 6] = [
-    How::Returned,
-    How::Aborted,
-    How::Failed(FailureClass::Component),
-    How::Failed(FailureClass::Dependency),
-    How::Failed(FailureClass::Critical),
-    How::Failed(FailureClass::Fatal),
+const HOWS: [Exit; 6] = [
+    Exit::Returned,
+    Exit::Aborted,
+    Exit::Failed(FailureClass::Component),
+    Exit::Failed(FailureClass::Dependency),
+    Exit::Failed(FailureClass::Critical),
+    Exit::Failed(FailureClass::Fatal),
 ];
 
 fn number(bytes: &mut Unstructured<'_>) -> Result<u64> {

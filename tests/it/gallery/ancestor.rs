@@ -8,7 +8,7 @@
 
 use overwatch::law::Law::*;
 use overwatch::machine::{
-    Effect, FailureClass, How, Input, Machine, Record, Slot, Step, Then, Timer, Why,
+    Effect, Exit, FailureClass, Input, Machine, Record, Slot, Step, Then, Timer, Why,
 };
 use overwatch::policy::ComponentId;
 
@@ -142,7 +142,7 @@ fn d07(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
     if input != Input::Fired(Timer::Stage) || machine.slot(component) != Slot::Aborting {
         return machine.handle(input, effects);
     }
-    let (epoch, how) = (machine.epoch(), How::Aborted);
+    let (epoch, how) = (machine.epoch(), Exit::Aborted);
     let gone = Input::Gone {
         component,
         epoch,

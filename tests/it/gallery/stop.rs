@@ -1,7 +1,9 @@
 //! How it stops components, and how it ends.
 
 use overwatch::law::Law::*;
-use overwatch::machine::{Effect, End, FailureClass, How, Input, Machine, Slot, Step, Then, Timer};
+use overwatch::machine::{
+    Effect, End, Exit, FailureClass, Input, Machine, Slot, Step, Then, Timer,
+};
 use overwatch::policy::ComponentId;
 
 use super::{Exhibit, is_stopping, pair, tower, wish};
@@ -178,7 +180,7 @@ fn ends_too_soon(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>)
         let gone = Input::Gone {
             component: ComponentId(0),
             epoch: machine.epoch(),
-            how: How::Returned,
+            how: Exit::Returned,
         };
         step = machine.handle(gone, effects);
     }

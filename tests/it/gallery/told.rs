@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use overwatch::law::Law::*;
 use overwatch::machine::{
-    Cause, Effect, FailureClass, How, Ignored, Input, Machine, Phase, Record, Slot, State, Step,
+    Cause, Effect, Exit, FailureClass, Ignored, Input, Machine, Phase, Record, Slot, State, Step,
     Timer,
 };
 
@@ -79,7 +79,7 @@ fn believes_mild_reports(machine: &mut Machine, input: Input, effects: &mut Vec<
 fn believes_old_failures(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
     let mut input = input;
     if let Input::Gone {
-        how: How::Failed(_),
+        how: Exit::Failed(_),
         epoch,
         ..
     } = &mut input
