@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::machine::{
-    Cause, Effect, End, Exit, FailureClass, Input, Record, Slot, State, StopStep, Then, Timer, Why,
+    Cause, Effect, End, Exit, FailureClass, HaltReason, Input, Record, Slot, State, StopStep, Then,
+    Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Plan, Policy};
 
@@ -72,7 +73,7 @@ impl ByHand {
                 self.alive(round, out)
             }
             Input::Failing { session, fatal } if self.observes(session) => match self.state {
-                _ if fatal => self.want(Then::Halt(Why::Fatal), Cause::Failing, out),
+                _ if fatal => self.want(Then::Halt(HaltReason::Fatal), Cause::Failing, out),
                 State::Running { suspicion } => {
                     self.suspect(suspicion, 1, true, Cause::Failing, out)
                 }
@@ -294,11 +295,13 @@ impl ByHand {
         match self.state {
             State::ShuttingDown { .. } => {
                 if class == FailureClass::Fatal {
-                    self.raise_wish(Then::Halt(Why::Fatal));
+                    self.raise_wish(Then::Halt(HaltReason::Fatal));
                 }
                 self.trouble(blames, out);
             }
-            _ if class == FailureClass::Fatal => self.want(Then::Halt(Why::Fatal), cause, out),
+            _ if class == FailureClass::Fatal => {
+                self.want(Then::Halt(HaltReason::Fatal), cause, out)
+            }
             State::Running { .. } if class == FailureClass::Critical => self.fail(true, cause, out),
             State::Running { suspicion } => self.suspect(suspicion, count, blames, cause, out),
             State::Restarting { .. } => self.fail(blames, cause, out),
@@ -401,7 +404,7 @@ impl ByHand {
         };
         if let State::ShuttingDown { stage, step, .. } = self.state {
             if class == FailureClass::Fatal {
-                self.raise_wish(Then::Halt(Why::Fatal));
+                self.raise_wish(Then::Halt(HaltReason::Fatal));
             }
             let asked = matches!(was, Slot::Stopping | Slot::Aborting | Slot::Wedged);
             if !asked {
@@ -415,7 +418,7 @@ impl ByHand {
                 self.next_stage(then, out);
             }
         } else if class == FailureClass::Fatal {
-            self.want(Then::Halt(Why::Fatal), cause, out);
+            self.want(Then::Halt(HaltReason::Fatal), cause, out);
         } else {
             self.fail(class.blames_dependency(), cause, out);
         }
@@ -431,7 +434,7 @@ impl ByHand {
             if let (Some(limit), false) = (self.policy().give_up_after(), blames) {
                 self.failed_starts += 1;
                 if self.failed_starts >= limit {
-                    then = Then::Halt(Why::GaveUp);
+                    then = Then::Halt(HaltReason::GaveUp);
                 }
             }
         }
@@ -503,7 +506,7 @@ impl ByHand {
 
     fn rest(&mut self, then: Then, out: &mut Vec<Effect>) {
         let end = match then {
-            _ if self.wedged > 0 => End::Halted(Why::Wedged),
+            _ if self.wedged > 0 => End::Halted(HaltReason::Wedged),
             Then::Monitor => return self.monitor(out),
             Then::Drain => {
                 self.state = State::Drained;

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::Law::*;
 use super::monitor::{CleanRun, Judged, Leave, Mode, Monitor, Part};
 use super::{Violation, demand};
-use crate::machine::{Effect, End, Input, Record, Then, Timer, Why};
+use crate::machine::{Effect, End, HaltReason, Input, Record, Then, Timer};
 use crate::policy::{Blame, ComponentId};
 
 impl Monitor {
@@ -385,7 +385,7 @@ impl Monitor {
         let wedged = known.parts.contains(&Part::Wedged);
         let honest = match end {
             End::Stopped => known.wish == Then::Stop && !wedged,
-            End::Halted(Why::Wedged) => wedged,
+            End::Halted(HaltReason::Wedged) => wedged,
             End::Halted(why) => known.wish == Then::Halt(why) && !wedged,
         };
         demand(HonestEnd, honest, || {

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::Law::*;
 use super::monitor::{CleanRun, Judged, Leave, Mode, Monitor, Part};
 use super::{Violation, demand};
-use crate::machine::{Exit, FailureClass, Input, Then, Timer, Why};
+use crate::machine::{Exit, FailureClass, HaltReason, Input, Then, Timer};
 use crate::policy::Blame;
 
 impl Monitor {
@@ -132,7 +132,7 @@ impl Monitor {
             _ => {}
         }
         if is_fatal(input) {
-            known.wish = known.wish.max(Then::Halt(Why::Fatal));
+            known.wish = known.wish.max(Then::Halt(HaltReason::Fatal));
         }
         let ended = matches!(input, Input::Exited { .. } | Input::Gone { .. });
         let troubled = matches!(input, Input::Report { .. } | Input::Trip | Input::Frozen);
@@ -231,7 +231,7 @@ impl Monitor {
             if let (Some(limit), true) = (policy.give_up_after(), own) {
                 self.known.failed_starts += 1;
                 if self.known.failed_starts >= limit {
-                    self.known.wish = self.known.wish.max(Then::Halt(Why::GaveUp));
+                    self.known.wish = self.known.wish.max(Then::Halt(HaltReason::GaveUp));
                 }
             }
         }

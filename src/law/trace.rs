@@ -3,7 +3,7 @@
 use super::Law::HonestTrace;
 use super::{Violation, demand};
 use crate::machine::{
-    Cause, Effect, End, Input, Machine, Phase, Slot, State, Step, Timer, Transition, Why,
+    Cause, Effect, End, HaltReason, Input, Machine, Phase, Slot, State, Step, Timer, Transition,
 };
 
 /// Judges what a step tells.
@@ -92,9 +92,9 @@ fn is_finished(hop: Transition, after: &Machine) -> bool {
     let halted = |why| *after.state() == State::Ended(End::Halted(why));
     match hop.cause {
         Cause::AllGone => matches!(hop.to, Phase::Monitoring | Phase::Drained | Phase::Stopped),
-        Cause::Wedged => halted(Why::Wedged),
-        Cause::GaveUp => halted(Why::GaveUp),
-        Cause::Fatal => halted(Why::Fatal),
+        Cause::Wedged => halted(HaltReason::Wedged),
+        Cause::GaveUp => halted(HaltReason::GaveUp),
+        Cause::Fatal => halted(HaltReason::Fatal),
         _ => false,
     }
 }

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use super::core::{Core, Cx};
-use super::{Cause, ComponentId, Effect, Input, Phase, Slot, State, StopStep, Then, Timer, Why};
+use super::{
+    Cause, ComponentId, Effect, HaltReason, Input, Phase, Slot, State, StopStep, Then, Timer,
+};
 use crate::policy::Blame;
 
 impl Core {
@@ -21,7 +23,7 @@ impl Core {
             {
                 self.failed_starts += 1;
                 if self.failed_starts >= limit {
-                    then = Then::Halt(Why::GaveUp);
+                    then = Then::Halt(HaltReason::GaveUp);
                 }
             }
         }
@@ -64,7 +66,7 @@ impl Core {
     pub(super) fn rest(&mut self, then: Then, cause: Cause, cx: &mut Cx<'_>) -> State {
         use super::End::{Halted, Stopped};
         let (state, cause) = match then {
-            _ if self.wedged > 0 => (State::Ended(Halted(Why::Wedged)), Cause::Wedged),
+            _ if self.wedged > 0 => (State::Ended(Halted(HaltReason::Wedged)), Cause::Wedged),
             Then::Monitor => (
                 State::Monitoring {
                     evidence: 0,
@@ -74,7 +76,9 @@ impl Core {
             ),
             Then::Drain => (State::Drained, cause),
             Then::Stop => (State::Ended(Stopped), cause),
-            Then::Halt(Why::GaveUp) => (State::Ended(Halted(Why::GaveUp)), Cause::GaveUp),
+            Then::Halt(HaltReason::GaveUp) => {
+                (State::Ended(Halted(HaltReason::GaveUp)), Cause::GaveUp)
+            }
             // That everything is gone is not why it ends; a report while nothing was alive is.
             Then::Halt(why) if cause == Cause::AllGone => (State::Ended(Halted(why)), Cause::Fatal),
             Then::Halt(why) => (State::Ended(Halted(why)), cause),

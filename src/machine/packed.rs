@@ -1,7 +1,7 @@
 //! A machine as a few bytes, for whoever keeps millions of them.
 
 use super::core::Ledger;
-use super::{End, Machine, Record, Slot, State, StopStep, Then, Why};
+use super::{End, HaltReason, Machine, Record, Slot, State, StopStep, Then};
 use crate::pack::{Packer, Unpacker};
 use crate::policy::Blame;
 
@@ -102,9 +102,9 @@ pub(crate) fn code(then: Then) -> u32 {
         Then::Monitor => 0,
         Then::Drain => 1,
         Then::Stop => 2,
-        Then::Halt(Why::GaveUp) => 3,
-        Then::Halt(Why::Fatal) => 4,
-        Then::Halt(Why::Wedged) => 5,
+        Then::Halt(HaltReason::GaveUp) => 3,
+        Then::Halt(HaltReason::Fatal) => 4,
+        Then::Halt(HaltReason::Wedged) => 5,
     }
 }
 
@@ -113,8 +113,8 @@ pub(crate) fn decode(code: u32) -> Then {
         0 => Then::Monitor,
         1 => Then::Drain,
         2 => Then::Stop,
-        3 => Then::Halt(Why::GaveUp),
-        4 => Then::Halt(Why::Fatal),
-        _ => Then::Halt(Why::Wedged),
+        3 => Then::Halt(HaltReason::GaveUp),
+        4 => Then::Halt(HaltReason::Fatal),
+        _ => Then::Halt(HaltReason::Wedged),
     }
 }

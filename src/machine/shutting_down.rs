@@ -6,7 +6,7 @@
 use statig::Outcome;
 
 use super::core::{Core, Cx};
-use super::{Cause, Input, Slot, State, StopStep, Then, Timer, Why};
+use super::{Cause, HaltReason, Input, Slot, State, StopStep, Then, Timer};
 
 pub(super) fn enter(stage: u16, step: StopStep, core: &mut Core, cx: &mut Cx<'_>) {
     if core.session_open {
@@ -31,7 +31,7 @@ pub(super) fn handle(
     cx: &mut Cx<'_>,
 ) -> Outcome<State> {
     if input.is_fatal() {
-        *then = (*then).max(Then::Halt(Why::Fatal));
+        *then = (*then).max(Then::Halt(HaltReason::Fatal));
     }
     match *input {
         Input::Shutdown => *then = (*then).max(Then::Stop),

@@ -4,7 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use super::core::{Core, Ledger};
-use super::{Machine, Phase, Record, Slot, State, StopStep, Then, Timer, Why};
+use super::{HaltReason, Machine, Phase, Record, Slot, State, StopStep, Then, Timer};
 use crate::policy::{Blame, Plan};
 
 /// All that a machine knows, as plain data: to write down, to make up for a test, and to
@@ -216,7 +216,7 @@ impl Machine {
         match self.state {
             State::Running { .. } => all(0..stages, &[Slot::Up]),
             State::Monitoring { .. } | State::Drained => all(0..stages, &[Slot::Down]),
-            State::Ended(super::End::Halted(Why::Wedged)) => {
+            State::Ended(super::End::Halted(HaltReason::Wedged)) => {
                 core.wedged() > 0 && all(0..stages, &[Slot::Down, Slot::Wedged])
             }
             State::Ended(_) => all(0..stages, &[Slot::Down]),
@@ -279,7 +279,7 @@ impl Machine {
                     && (!done || evidence > 0)
             }
             // Wedged is what a stop turns out to be, and nothing that it is meant for.
-            State::ShuttingDown { then, .. } => then != Then::Halt(Why::Wedged),
+            State::ShuttingDown { then, .. } => then != Then::Halt(HaltReason::Wedged),
             _ => true,
         }
     }

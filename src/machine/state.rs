@@ -81,7 +81,7 @@ pub enum Then {
     /// End, because a shutdown was asked for.
     Stop,
     /// End, because it cannot go on.
-    Halt(Why),
+    Halt(HaltReason),
 }
 
 /// How the run ended.
@@ -90,12 +90,12 @@ pub enum End {
     /// A shutdown was asked for, and everything is stopped.
     Stopped,
     /// It cannot go on safely: the process must exit.
-    Halted(Why),
+    Halted(HaltReason),
 }
 
 /// Why the run was halted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Why {
+pub enum HaltReason {
     /// After [as many failed starts in a row](crate::policy::PolicyBuilder::give_up_after) as the
     /// policy allows.
     GaveUp,
@@ -105,7 +105,7 @@ pub enum Why {
     Wedged,
 }
 
-impl Why {
+impl HaltReason {
     /// The stable name used in logs.
     pub fn as_str(self) -> &'static str {
         match self {

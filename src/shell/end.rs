@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use super::Failure;
 use super::told::Told;
-use crate::machine::Why;
+use crate::machine::HaltReason;
 
 /// The run could not go on safely. The process should exit, so that an orchestrator takes over.
 ///
 /// The [`Failure`] that ended it, if there was one, is [`failure`](Self::failure) and not the source.
 #[derive(Debug)]
 pub struct RunError {
-    pub(super) why: Why,
+    pub(super) why: HaltReason,
     pub(super) reason: Arc<str>,
     pub(super) failure: Option<(Option<Arc<str>>, Arc<Told>)>,
     pub(super) wedged: Vec<Arc<str>>,
@@ -20,7 +20,7 @@ pub struct RunError {
 
 impl RunError {
     /// Why it was halted.
-    pub fn why(&self) -> Why {
+    pub fn why(&self) -> HaltReason {
         self.why
     }
 

@@ -13,7 +13,7 @@ use super::shared::Shared;
 use super::told::Told;
 use super::{Failure, Handle, Probe, RunError, leave};
 use crate::driver::Arrival;
-use crate::machine::{Effect, Input, Step, Why};
+use crate::machine::{Effect, HaltReason, Input, Step};
 use crate::policy::Plan;
 
 /// A service that is ready to be run: built by [`watching`](Overwatch::watching) a dependency.
@@ -185,7 +185,7 @@ impl fmt::Debug for Overwatch {
 
 pub(super) fn cannot_run(what: &str, error: std::io::Error) -> RunError {
     RunError {
-        why: Why::Fatal,
+        why: HaltReason::Fatal,
         reason: what.into(),
         failure: Some((
             None,

@@ -28,7 +28,7 @@ use super::status::Sight;
 use super::watchdog::Watchdog;
 use super::{Probe, RunError};
 use crate::driver::{Arrival, Decided, Decider, Decision, Source};
-use crate::machine::{Cause, Effect, End, Slot, Why};
+use crate::machine::{Cause, Effect, End, HaltReason, Slot};
 use crate::policy::ComponentId;
 
 /// How many plain answers are taken before anything else has its turn.
@@ -299,7 +299,7 @@ impl Supervisor {
                 failure: self
                     .fatal
                     .take()
-                    .filter(|_| matches!(why, Why::Fatal | Why::Wedged)),
+                    .filter(|_| matches!(why, HaltReason::Fatal | HaltReason::Wedged)),
                 wedged,
             }),
             _ => Ok(()),

@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::law::{Law, Monitor, Violation};
-use overwatch::machine::{Cause, Effect, End, Exit, FailureClass, Input, Record, Timer, Why};
+use overwatch::machine::{
+    Cause, Effect, End, Exit, FailureClass, HaltReason, Input, Record, Timer,
+};
 use overwatch::policy::{ComponentId, Plan};
 
 use crate::world::{
@@ -282,7 +284,7 @@ fn the_lazy_the_nervous_and_the_desperate_machine_are_caught() {
                 timer: Timer::Stage,
             },
             Effect::OutageClosed(record),
-            Effect::Ended(End::Halted(Why::Fatal)),
+            Effect::Ended(End::Halted(HaltReason::Fatal)),
         ];
     });
     // Trips on every report, whatever the threshold.

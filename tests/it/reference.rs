@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use overwatch::machine::{
-    Cause, Effect, End, Exit, FailureClass, Ignored, Input, Record, Slot, Snapshot, State, Step,
-    StopStep, Then, Timer, Transition, Why,
+    Cause, Effect, End, Exit, FailureClass, HaltReason, Ignored, Input, Record, Slot, Snapshot,
+    State, Step, StopStep, Then, Timer, Transition,
 };
 use overwatch::policy::{Blame, ComponentId, Plan};
 
@@ -245,7 +245,7 @@ impl Reference {
                     }
                 }
                 Input::Failing { fatal: true, .. } => {
-                    self.end(End::Halted(Why::Fatal), Cause::Failing);
+                    self.end(End::Halted(HaltReason::Fatal), Cause::Failing);
                 }
                 Input::Failing { .. } => {
                     self.void_clean_run();
@@ -273,7 +273,10 @@ impl Reference {
                     class: class @ FailureClass::Fatal,
                     ..
                 } => {
-                    self.end(End::Halted(Why::Fatal), Cause::Report { component, class });
+                    self.end(
+                        End::Halted(HaltReason::Fatal),
+                        Cause::Report { component, class },
+                    );
                 }
                 Input::Report { class, .. } => {
                     let before = (self.now.level, self.now.blame);
@@ -363,7 +366,7 @@ impl Reference {
                     None => self.trip(Cause::Fence),
                 },
                 Input::Failing { fatal: true, .. } => {
-                    self.leave_running(Cause::Failing, Then::Halt(Why::Fatal));
+                    self.leave_running(Cause::Failing, Then::Halt(HaltReason::Fatal));
                 }
                 Input::Failing { .. } => {
                     self.now.blame = Blame::Dependency;
@@ -382,21 +385,27 @@ impl Reference {
                             self.suspect(suspicion, count.max(1), cause);
                         }
                         FailureClass::Critical => self.trip(cause),
-                        FailureClass::Fatal => self.leave_running(cause, Then::Halt(Why::Fatal)),
+                        FailureClass::Fatal => {
+                            self.leave_running(cause, Then::Halt(HaltReason::Fatal))
+                        }
                     }
                 }
                 Input::Gone { component, how, .. } => {
                     let cause = self.exit_cause(component, how);
                     self.set_slot(component, Slot::Down);
                     match how.class() {
-                        FailureClass::Fatal => self.leave_running(cause, Then::Halt(Why::Fatal)),
+                        FailureClass::Fatal => {
+                            self.leave_running(cause, Then::Halt(HaltReason::Fatal))
+                        }
                         _ => self.trip(cause),
                     }
                 }
                 Input::Exited { component, how, .. } => {
                     let cause = self.exit_cause(component, how);
                     match how.class() {
-                        FailureClass::Fatal => self.leave_running(cause, Then::Halt(Why::Fatal)),
+                        FailureClass::Fatal => {
+                            self.leave_running(cause, Then::Halt(HaltReason::Fatal))
+                        }
                         _ => self.trip(cause),
                     }
                 }
@@ -453,7 +462,7 @@ impl Reference {
                     self.raise_level_to_one();
                     self.blame(class.blames_dependency());
                     if class == FailureClass::Fatal {
-                        self.go_on_to(then.max(Then::Halt(Why::Fatal)));
+                        self.go_on_to(then.max(Then::Halt(HaltReason::Fatal)));
                     }
                     if step == StopStep::Delaying {
                         self.stop_next_stage();
@@ -502,7 +511,7 @@ impl Reference {
                 // The lease is kept until its owner stops, but nothing is to be started under it.
                 Input::LeaseRenewed { .. } => {}
                 Input::Failing { fatal: true, .. } => {
-                    self.go_on_to(then.max(Then::Halt(Why::Fatal)));
+                    self.go_on_to(then.max(Then::Halt(HaltReason::Fatal)));
                 }
                 Input::Failing { .. } => self.blame(true),
                 Input::Fired(Timer::Silence) => {
@@ -525,7 +534,10 @@ impl Reference {
                     class: class @ FailureClass::Fatal,
                     ..
                 } => {
-                    self.end(End::Halted(Why::Fatal), Cause::Report { component, class });
+                    self.end(
+                        End::Halted(HaltReason::Fatal),
+                        Cause::Report { component, class },
+                    );
                 }
                 Input::Report { class, .. } => {
                     self.raise_level_to_one();
@@ -604,7 +616,7 @@ impl Reference {
     /// A start that failed for a reason that no other start could mend.
     fn unwind_for_good(&mut self, cause: Cause) {
         self.now.record.failed_starts += 1;
-        self.wind_down(cause, Then::Halt(Why::Fatal));
+        self.wind_down(cause, Then::Halt(HaltReason::Fatal));
     }
 
     /// The start failed.
@@ -618,7 +630,7 @@ impl Reference {
         {
             self.now.failed_starts += 1;
             if self.now.failed_starts >= limit {
-                then = Then::Halt(Why::GaveUp);
+                then = Then::Halt(HaltReason::GaveUp);
             }
         }
         self.wind_down(cause, then);
@@ -673,7 +685,7 @@ impl Reference {
         let policy = plan.policy();
         let was_ready = matches!(self.now.state, State::Running { .. });
         // What is fatal ends the run, whoever is to blame.
-        if then != Then::Halt(Why::Fatal) {
+        if then != Then::Halt(HaltReason::Fatal) {
             self.blame(blames_dependency(cause));
         }
         if then == Then::Monitor && !self.now.outage_open {
@@ -742,7 +754,7 @@ impl Reference {
     /// Everything is gone, or was given up as wedged.
     fn finish(&mut self, then: Then) {
         if self.now.slots.contains(&Slot::Wedged) {
-            self.end(End::Halted(Why::Wedged), Cause::Wedged);
+            self.end(End::Halted(HaltReason::Wedged), Cause::Wedged);
             return;
         }
         match then {
@@ -751,9 +763,9 @@ impl Reference {
             Then::Stop => self.end(End::Stopped, Cause::AllGone),
             Then::Halt(why) => {
                 let cause = match why {
-                    Why::GaveUp => Cause::GaveUp,
-                    Why::Fatal => Cause::Fatal,
-                    Why::Wedged => Cause::Wedged,
+                    HaltReason::GaveUp => Cause::GaveUp,
+                    HaltReason::Fatal => Cause::Fatal,
+                    HaltReason::Wedged => Cause::Wedged,
                 };
                 self.end(End::Halted(why), cause);
             }
@@ -781,7 +793,7 @@ impl Reference {
         if let State::ShuttingDown { then, .. } = self.now.state
             && how.class() == FailureClass::Fatal
         {
-            self.go_on_to(then.max(Then::Halt(Why::Fatal)));
+            self.go_on_to(then.max(Then::Halt(HaltReason::Fatal)));
         }
     }
 

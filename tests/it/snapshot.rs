@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use overwatch::machine::{
-    End, Machine, Record, Slot, Snapshot, SnapshotError, State, StopStep, Then, Timer, Why,
+    End, HaltReason, Machine, Record, Slot, Snapshot, SnapshotError, State, StopStep, Then, Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Layout, Plan, PolicyBuilder};
 
@@ -90,7 +90,7 @@ fn ended(end: End, slots: [Slot; 3], armed: &[Timer]) -> Snapshot {
     at(State::Ended(end), slots, armed)
 }
 
-fn halted(why: Why, slots: [Slot; 3]) -> Snapshot {
+fn halted(why: HaltReason, slots: [Slot; 3]) -> Snapshot {
     ended(End::Halted(why), slots, &[])
 }
 
@@ -130,9 +130,9 @@ fn every_state_can_be_written_down_by_hand() {
         stopping(0, [Stopping, Wedged, Down]),
         drained([Down; 3], &[]),
         ended(End::Stopped, [Down; 3], &[]),
-        halted(Why::Wedged, [Wedged, Down, Down]),
-        halted(Why::Fatal, [Down; 3]),
-        halted(Why::GaveUp, [Down; 3]),
+        halted(HaltReason::Wedged, [Wedged, Down, Down]),
+        halted(HaltReason::Fatal, [Down; 3]),
+        halted(HaltReason::GaveUp, [Down; 3]),
     ] {
         resumes(snapshot);
     }
@@ -202,10 +202,10 @@ fn who_failed_to_start_too_often_has_given_up() {
             with(2, stopping(0, [Stopping, Down, Down])),
         ],
     );
-    let (stage, step, then) = (0, StopStep::Stopping, Then::Halt(Why::GaveUp));
+    let (stage, step, then) = (0, StopStep::Stopping, Then::Halt(HaltReason::GaveUp));
     let giving_up = State::ShuttingDown { stage, step, then };
     resumes(with(2, at(giving_up, [Stopping, Down, Down], &[Stage])));
-    resumes(with(2, halted(Why::GaveUp, [Down; 3])));
+    resumes(with(2, halted(HaltReason::GaveUp, [Down; 3])));
     // Without a limit nothing is counted.
     let unlimited = |snapshot| Machine::resume(plan(small_policy(), STAGES), snapshot);
     assert!(unlimited(with(0, start())).is_ok());
@@ -232,9 +232,9 @@ fn slots_fit_the_state() {
             drained([Down, Down, Wedged], &[]),
             ended(End::Stopped, [Down, Stopping, Down], &[]),
             ended(End::Stopped, [Down, Down, Wedged], &[]),
-            halted(Why::Fatal, [Down, Down, Wedged]),
-            halted(Why::Wedged, [Down; 3]),
-            halted(Why::Wedged, [Up, Down, Wedged]),
+            halted(HaltReason::Fatal, [Down, Down, Wedged]),
+            halted(HaltReason::Wedged, [Down; 3]),
+            halted(HaltReason::Wedged, [Up, Down, Wedged]),
             // Restarting: as many are starting as are awaited, all below are up, none above is.
             restarting(0, 0, [Up, Down, Down], start),
             restarting(1, 1, [Up, Starting, Starting], start),
@@ -369,7 +369,7 @@ fn what_a_state_tells_of_itself_is_what_it_can_come_to() {
     resumes(running(2, [Up; 3], &[Silence, Decay]));
     // Two observations are needed, and the hold-off is not over.
     resumes(monitoring(2, false, [Down; 3], &[HoldOff, Silence]));
-    let (stage, step, then) = (0, StopStep::Stopping, Then::Halt(Why::Wedged));
+    let (stage, step, then) = (0, StopStep::Stopping, Then::Halt(HaltReason::Wedged));
     let meant_to_be_wedged = State::ShuttingDown { stage, step, then };
     refuses(
         "a number in `state` is out of its range",

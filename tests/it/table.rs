@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use expect_test::expect_file;
 use overwatch::machine::{
-    Cause, Effect, End, Exit, FailureClass, Input, Machine, Record, Slot, Snapshot, State, Step,
-    StopStep, Then, Timer, Why,
+    Cause, Effect, End, Exit, FailureClass, HaltReason, Input, Machine, Record, Slot, Snapshot,
+    State, Step, StopStep, Then, Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Plan, PolicyBuilder};
 
@@ -276,13 +276,13 @@ fn rows() -> Vec<Row> {
         ),
         row(
             "stopping last component to halt",
-            stop(0, Stop::Stopping, Then::Halt(Why::Fatal)),
+            stop(0, Stop::Stopping, Then::Halt(HaltReason::Fatal)),
             [Stopping, Down, Down],
             &[Stage],
         ),
         row(
             "stopping last component to give up",
-            stop(0, Stop::Stopping, Then::Halt(Why::GaveUp)),
+            stop(0, Stop::Stopping, Then::Halt(HaltReason::GaveUp)),
             [Stopping, Down, Down],
             &[Stage],
         ),
@@ -327,12 +327,17 @@ fn rows() -> Vec<Row> {
         row("stopped", State::Ended(End::Stopped), [Down; 3], &[]),
         row(
             "halted, wedged",
-            halted(Why::Wedged),
+            halted(HaltReason::Wedged),
             [Down, Down, Wedged],
             &[],
         ),
-        row("halted, fatal", halted(Why::Fatal), [Down; 3], &[]),
-        row("halted, gave up", halted(Why::GaveUp), [Down; 3], &[]),
+        row("halted, fatal", halted(HaltReason::Fatal), [Down; 3], &[]),
+        row(
+            "halted, gave up",
+            halted(HaltReason::GaveUp),
+            [Down; 3],
+            &[],
+        ),
     ]
 }
 

@@ -109,7 +109,7 @@ fn l14_clean_end() {
 #[test]
 fn l18_honest_end() {
     let life = life();
-    for why in [Why::Fatal, Why::GaveUp, Why::Wedged] {
+    for why in [HaltReason::Fatal, HaltReason::GaveUp, HaltReason::Wedged] {
         life.bites(Law::HonestEnd, |tape| {
             *tape.effect(ends) = Effect::Ended(End::Halted(why))
         });

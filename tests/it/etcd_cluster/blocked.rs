@@ -8,7 +8,7 @@ use std::time::Duration;
 use std::{env, io, process, thread};
 
 use overwatch::etcd::{EtcdConfig, EtcdProbe, Membership, Shard, Shards};
-use overwatch::machine::Why;
+use overwatch::machine::HaltReason;
 use overwatch::{Failure, Handle, Overwatch, Policy};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::time::{ClockId, clock_gettime};
@@ -105,7 +105,7 @@ async fn node(how: &str, id: &str, url: &str) {
         return service.run_or_exit().await;
     }
     let error = service.run_until_signal().await.expect_err("it is wedged");
-    assert_eq!(error.why(), Why::Wedged, "{error}");
+    assert_eq!(error.why(), HaltReason::Wedged, "{error}");
     println!("{OVER} - {}", now().as_nanos());
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use overwatch::machine::{
-    End, Exit, FailureClass, Input, Machine, Record, Slot, Snapshot, State, Step, StopStep, Then,
-    Timer, Why,
+    End, Exit, FailureClass, HaltReason, Input, Machine, Record, Slot, Snapshot, State, Step,
+    StopStep, Then, Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Plan};
 
@@ -143,7 +143,7 @@ fn plausible(plan: &Plan, bytes: &mut Unstructured<'_>) -> Result<Snapshot> {
         },
         4 => State::Drained,
         5 => State::Ended(End::Stopped),
-        6 => State::Ended(End::Halted(Why::Wedged)),
+        6 => State::Ended(End::Halted(HaltReason::Wedged)),
         _ => State::Ended(End::Halted(why(detail))),
     };
     let rests = matches!(snapshot.state, State::Drained | State::Ended(_));
@@ -399,6 +399,6 @@ fn then(value: u8) -> Then {
     }
 }
 
-fn why(value: u8) -> Why {
-    [Why::GaveUp, Why::Fatal, Why::Wedged][usize::from(value % 3)]
+fn why(value: u8) -> HaltReason {
+    [HaltReason::GaveUp, HaltReason::Fatal, HaltReason::Wedged][usize::from(value % 3)]
 }

@@ -8,7 +8,7 @@
 
 use overwatch::law::Law::*;
 use overwatch::machine::{
-    Effect, Exit, FailureClass, Input, Machine, Record, Slot, Step, Then, Timer, Why,
+    Effect, Exit, FailureClass, HaltReason, Input, Machine, Record, Slot, Step, Then, Timer,
 };
 use overwatch::policy::ComponentId;
 
@@ -131,7 +131,7 @@ fn d06(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
     let was_starting = is_starting(machine);
     let step = machine.handle(input, effects);
     if was_starting && is_stopping(machine) && matches!(input, Input::Failing { .. }) {
-        wish(machine, Then::Halt(Why::GaveUp));
+        wish(machine, Then::Halt(HaltReason::GaveUp));
     }
     step
 }

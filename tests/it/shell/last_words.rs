@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use overwatch::machine::{Phase, Why};
+use overwatch::machine::{HaltReason, Phase};
 use overwatch::policy::{ComponentId, Fence, Layout, Plan};
 use overwatch::test_util::Dependency;
 use overwatch::{Component, Context, Failure, Overwatch};
@@ -37,7 +37,7 @@ async fn a_fatal_report_right_before_the_end_ends_the_run() {
     let error = running.end().await.0.unwrap_err();
     assert_eq!(
         (error.why(), error.component()),
-        (Why::Fatal, Some("talker"))
+        (HaltReason::Fatal, Some("talker"))
     );
 }
 
@@ -49,7 +49,7 @@ async fn a_fatal_sub_task_that_is_awaited_ends_the_run() {
         Ok(())
     });
     let error = running.end().await.0.unwrap_err();
-    assert_eq!(error.why(), Why::Fatal);
+    assert_eq!(error.why(), HaltReason::Fatal);
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use overwatch::machine::{Cause, Phase, Why};
+use overwatch::machine::{Cause, HaltReason, Phase};
 use overwatch::{Classify, Context, Failure, StartStop};
 use tokio::time::Instant;
 
@@ -163,7 +163,10 @@ async fn fatal_after_a_stop_ends_the_run_with_it() {
     running.handle.trip().unwrap();
     let (ended, _) = running.end().await;
     let error = ended.unwrap_err();
-    assert_eq!((error.why(), error.component()), (Why::Fatal, Some("bad")));
+    assert_eq!(
+        (error.why(), error.component()),
+        (HaltReason::Fatal, Some("bad"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -257,7 +260,7 @@ async fn one_that_blocks_its_thread_is_wedged_and_the_others_are_stopped() {
     let (handle, notes) = (running.handle.clone(), running.notes.clone());
     let (ended, _) = running.end().await;
     let error = ended.unwrap_err();
-    assert_eq!(error.why(), Why::Wedged);
+    assert_eq!(error.why(), HaltReason::Wedged);
     assert_eq!(
         error
             .wedged()
@@ -486,7 +489,7 @@ async fn gives_up_after_as_many_failed_starts_as_the_policy_says() {
         },
     );
     let (ended, _) = running.end().await;
-    assert_eq!(ended.unwrap_err().why(), Why::GaveUp);
+    assert_eq!(ended.unwrap_err().why(), HaltReason::GaveUp);
     assert_eq!(starts.load(Ordering::Relaxed), 3);
 }
 

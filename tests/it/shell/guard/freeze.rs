@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use overwatch::machine::{Input, Phase, Timer, Why};
+use overwatch::machine::{HaltReason, Input, Phase, Timer};
 use overwatch::{Builder, Context, Failure, Feed, Overwatch, RunError, feed, polled};
 use rustix::process::Signal;
 
@@ -80,7 +80,7 @@ fn one_blocked_thread_does_not_hold_up_a_trip() {
 
 fn assert_wedged(result: &Result<(), RunError>) {
     let error = result.as_ref().expect_err("it is halted");
-    assert_eq!(error.why(), Why::Wedged, "{error}");
+    assert_eq!(error.why(), HaltReason::Wedged, "{error}");
     assert_eq!(error.wedged(), ["stuck".into()], "{error}");
 }
 
