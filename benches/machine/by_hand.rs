@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::machine::{
-    Cause, Effect, End, Exit, FailureClass, HaltReason, Input, Record, Slot, State, StopStep, Then,
-    Timer,
+    AfterStop, Cause, Effect, End, Exit, FailureClass, HaltReason, Input, Record, Slot, State,
+    StopStep, Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Plan, Policy};
 
@@ -73,7 +73,7 @@ impl ByHand {
                 self.alive(round, out)
             }
             Input::Failing { session, fatal } if self.observes(session) => match self.state {
-                _ if fatal => self.want(Then::Halt(HaltReason::Fatal), Cause::Failing, out),
+                _ if fatal => self.want(AfterStop::Halt(HaltReason::Fatal), Cause::Failing, out),
                 State::Running { suspicion } => {
                     self.suspect(suspicion, 1, true, Cause::Failing, out)
                 }
@@ -139,14 +139,16 @@ impl ByHand {
                     }
                 }
             }
-            Input::Shutdown => self.want(Then::Stop, Cause::Shutdown, out),
+            Input::Shutdown => self.want(AfterStop::Stop, Cause::Shutdown, out),
             Input::Drain => match self.state {
                 State::Drained => {}
-                _ => self.want(Then::Drain, Cause::Drain, out),
+                _ => self.want(AfterStop::Drain, Cause::Drain, out),
             },
             Input::Resume => match &mut self.state {
-                State::Drained => self.rest(Then::Monitor, out),
-                State::ShuttingDown { then, .. } if *then == Then::Drain => *then = Then::Monitor,
+                State::Drained => self.rest(AfterStop::Monitor, out),
+                State::ShuttingDown { then, .. } if *then == AfterStop::Drain => {
+                    *then = AfterStop::Monitor
+                }
                 _ => {}
             },
             Input::Trip => match self.state {
@@ -295,12 +297,12 @@ impl ByHand {
         match self.state {
             State::ShuttingDown { .. } => {
                 if class == FailureClass::Fatal {
-                    self.raise_wish(Then::Halt(HaltReason::Fatal));
+                    self.raise_wish(AfterStop::Halt(HaltReason::Fatal));
                 }
                 self.trouble(blames, out);
             }
             _ if class == FailureClass::Fatal => {
-                self.want(Then::Halt(HaltReason::Fatal), cause, out)
+                self.want(AfterStop::Halt(HaltReason::Fatal), cause, out)
             }
             State::Running { .. } if class == FailureClass::Critical => self.fail(true, cause, out),
             State::Running { suspicion } => self.suspect(suspicion, count, blames, cause, out),
@@ -404,7 +406,7 @@ impl ByHand {
         };
         if let State::ShuttingDown { stage, step, .. } = self.state {
             if class == FailureClass::Fatal {
-                self.raise_wish(Then::Halt(HaltReason::Fatal));
+                self.raise_wish(AfterStop::Halt(HaltReason::Fatal));
             }
             let asked = matches!(was, Slot::Stopping | Slot::Aborting | Slot::Wedged);
             if !asked {
@@ -418,7 +420,7 @@ impl ByHand {
                 self.next_stage(then, out);
             }
         } else if class == FailureClass::Fatal {
-            self.want(Then::Halt(HaltReason::Fatal), cause, out);
+            self.want(AfterStop::Halt(HaltReason::Fatal), cause, out);
         } else {
             self.fail(class.blames_dependency(), cause, out);
         }
@@ -428,21 +430,21 @@ impl ByHand {
     fn fail(&mut self, blames: bool, cause: Cause, out: &mut Vec<Effect>) {
         self.blame_if(blames);
         self.level = (self.level + 1).min(self.policy().tuning().level_cap());
-        let mut then = Then::Monitor;
+        let mut then = AfterStop::Monitor;
         if let State::Restarting { .. } = self.state {
             self.record.failed_starts += 1;
             if let (Some(limit), false) = (self.policy().give_up_after(), blames) {
                 self.failed_starts += 1;
                 if self.failed_starts >= limit {
-                    then = Then::Halt(HaltReason::GaveUp);
+                    then = AfterStop::Halt(HaltReason::GaveUp);
                 }
             }
         }
         self.wind_down(then, cause, out);
     }
 
-    fn want(&mut self, then: Then, cause: Cause, out: &mut Vec<Effect>) {
-        if let (State::Restarting { .. }, Then::Halt(_)) = (self.state, then) {
+    fn want(&mut self, then: AfterStop, cause: Cause, out: &mut Vec<Effect>) {
+        if let (State::Restarting { .. }, AfterStop::Halt(_)) = (self.state, then) {
             self.record.failed_starts += 1;
         }
         match self.state {
@@ -452,18 +454,18 @@ impl ByHand {
         }
     }
 
-    fn raise_wish(&mut self, wish: Then) {
+    fn raise_wish(&mut self, wish: AfterStop) {
         if let State::ShuttingDown { then, .. } = &mut self.state {
             *then = (*then).max(wish);
         }
     }
 
-    fn wind_down(&mut self, then: Then, cause: Cause, out: &mut Vec<Effect>) {
+    fn wind_down(&mut self, then: AfterStop, cause: Cause, out: &mut Vec<Effect>) {
         let was_running = matches!(self.state, State::Running { .. });
         if was_running {
             out.push(Effect::Ready(false));
         }
-        if then == Then::Monitor && !self.outage_open {
+        if then == AfterStop::Monitor && !self.outage_open {
             self.outage_open = true;
             self.outage += 1;
             out.push(Effect::OutageOpened {
@@ -471,7 +473,7 @@ impl ByHand {
                 cause,
             });
         }
-        if then != Then::Monitor || self.blame == Blame::Dependency {
+        if then != AfterStop::Monitor || self.blame == Blame::Dependency {
             self.close_session(out);
         }
         let Some(stage) = self.live.iter().rposition(|&live| live > 0) else {
@@ -484,7 +486,7 @@ impl ByHand {
         }
         let stage = stage as u16;
         let delay = self.policy().tuning().delay_before_stop();
-        let wanted = matches!(then, Then::Drain | Then::Stop);
+        let wanted = matches!(then, AfterStop::Drain | AfterStop::Stop);
         if was_running && wanted && !delay.is_zero() && self.policy().fence().is_none() {
             self.state = State::ShuttingDown {
                 stage,
@@ -497,26 +499,26 @@ impl ByHand {
         }
     }
 
-    fn next_stage(&mut self, then: Then, out: &mut Vec<Effect>) {
+    fn next_stage(&mut self, then: AfterStop, out: &mut Vec<Effect>) {
         match self.live.iter().rposition(|&live| live > 0) {
             Some(stage) => self.stop(stage as u16, then, out),
             None => self.rest(then, out),
         }
     }
 
-    fn rest(&mut self, then: Then, out: &mut Vec<Effect>) {
+    fn rest(&mut self, then: AfterStop, out: &mut Vec<Effect>) {
         let end = match then {
             _ if self.wedged > 0 => End::Halted(HaltReason::Wedged),
-            Then::Monitor => return self.monitor(out),
-            Then::Drain => {
+            AfterStop::Monitor => return self.monitor(out),
+            AfterStop::Drain => {
                 self.state = State::Drained;
                 self.close_session(out);
                 return Timer::ALL
                     .into_iter()
                     .for_each(|timer| self.disarm(timer, out));
             }
-            Then::Stop => End::Stopped,
-            Then::Halt(why) => End::Halted(why),
+            AfterStop::Stop => End::Stopped,
+            AfterStop::Halt(why) => End::Halted(why),
         };
         self.state = State::Ended(end);
         self.close_session(out);
@@ -565,7 +567,7 @@ impl ByHand {
         }
     }
 
-    fn stop(&mut self, stage: u16, then: Then, out: &mut Vec<Effect>) {
+    fn stop(&mut self, stage: u16, then: AfterStop, out: &mut Vec<Effect>) {
         self.state = State::ShuttingDown {
             stage,
             step: StopStep::Stopping,

@@ -10,7 +10,7 @@ use super::search::{Edges, Inside, Out, judge_all_parts};
 use super::world::World;
 use super::{Longest, Move};
 use crate::law::{Checked, Law, Mode, Part, Violation};
-use crate::machine::{Input, Then, Timer};
+use crate::machine::{AfterStop, Input, Timer};
 use crate::policy::ComponentId;
 
 /// Proves what the laws say of the whole graph, and measures how long it takes at the longest.
@@ -80,7 +80,9 @@ impl Question for Recovery {
         let monitor = at.monitor();
         let wedged = components(at).any(|id| monitor.part(id) == Part::Wedged);
         let mode = monitor.mode();
-        monitor.wish() == Then::Monitor && !matches!(mode, Mode::Ready | Mode::Ended) && !wedged
+        monitor.wish() == AfterStop::Monitor
+            && !matches!(mode, Mode::Ready | Mode::Ended)
+            && !wedged
     }
 
     fn will(&self, world: &World, at: &Checked, next: Move) -> Will {
@@ -141,7 +143,7 @@ impl Question for Shutdown {
     }
 
     fn is_open(&self, at: &Checked) -> bool {
-        at.monitor().wish() >= Then::Stop && at.monitor().mode() != Mode::Ended
+        at.monitor().wish() >= AfterStop::Stop && at.monitor().mode() != Mode::Ended
     }
 
     fn will(&self, world: &World, at: &Checked, next: Move) -> Will {

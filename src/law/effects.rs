@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::Law::*;
 use super::monitor::{CleanRun, Judged, Leave, Mode, Monitor, Part};
 use super::{Violation, demand};
-use crate::machine::{Effect, End, HaltReason, Input, Record, Then, Timer};
+use crate::machine::{AfterStop, Effect, End, HaltReason, Input, Record, Timer};
 use crate::policy::{Blame, ComponentId};
 
 impl Monitor {
@@ -80,7 +80,7 @@ impl Monitor {
         let (level, blame, clean) = (known.level, known.blame, known.clean);
         let hold_off = policy.hold_off(level, blame);
         let needed = policy.needed_evidence(level, blame);
-        demand(ProvenRecovery, known.wish == Then::Monitor, || {
+        demand(ProvenRecovery, known.wish == AfterStop::Monitor, || {
             "started although a stop is wanted".into()
         })?;
         let fresh = matches!(step.input, Some(Input::Alive { round, .. }) if round == known.round);
@@ -384,9 +384,9 @@ impl Monitor {
         let known = &self.known;
         let wedged = known.parts.contains(&Part::Wedged);
         let honest = match end {
-            End::Stopped => known.wish == Then::Stop && !wedged,
+            End::Stopped => known.wish == AfterStop::Stop && !wedged,
             End::Halted(HaltReason::Wedged) => wedged,
-            End::Halted(why) => known.wish == Then::Halt(why) && !wedged,
+            End::Halted(why) => known.wish == AfterStop::Halt(why) && !wedged,
         };
         demand(HonestEnd, honest, || {
             format!("{end:?}, but what was wanted is {:?}", known.wish)

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::Law::*;
 use super::monitor::{CleanRun, Judged, Leave, Mode, Monitor, Part};
 use super::{Violation, demand};
-use crate::machine::{Exit, FailureClass, HaltReason, Input, Then, Timer};
+use crate::machine::{AfterStop, Exit, FailureClass, HaltReason, Input, Timer};
 use crate::policy::Blame;
 
 impl Monitor {
@@ -112,7 +112,7 @@ impl Monitor {
                 known.lease = self.plan.fence_after(remaining).map(|_| remaining);
             }
             Input::Shutdown => {
-                known.wish = known.wish.max(Then::Stop);
+                known.wish = known.wish.max(AfterStop::Stop);
                 let total =
                     self.plan.stop_budget() + self.plan.policy().tuning().delay_before_stop();
                 // Each deadline on the way may be noticed late: the delay's, and two of each stage.
@@ -121,8 +121,8 @@ impl Monitor {
                 let by_clock = total.saturating_add(late);
                 known.shutdown.get_or_insert((by_clock, total));
             }
-            Input::Drain => known.wish = known.wish.max(Then::Drain),
-            Input::Resume if known.wish == Then::Drain => known.wish = Then::Monitor,
+            Input::Drain => known.wish = known.wish.max(AfterStop::Drain),
+            Input::Resume if known.wish == AfterStop::Drain => known.wish = AfterStop::Monitor,
             Input::Reset if running => {
                 known.level = 0;
                 known.suspicion = 0;
@@ -132,7 +132,7 @@ impl Monitor {
             _ => {}
         }
         if is_fatal(input) {
-            known.wish = known.wish.max(Then::Halt(HaltReason::Fatal));
+            known.wish = known.wish.max(AfterStop::Halt(HaltReason::Fatal));
         }
         let ended = matches!(input, Input::Exited { .. } | Input::Gone { .. });
         let troubled = matches!(input, Input::Report { .. } | Input::Trip | Input::Frozen);
@@ -231,7 +231,7 @@ impl Monitor {
             if let (Some(limit), true) = (policy.give_up_after(), own) {
                 self.known.failed_starts += 1;
                 if self.known.failed_starts >= limit {
-                    self.known.wish = self.known.wish.max(Then::Halt(HaltReason::GaveUp));
+                    self.known.wish = self.known.wish.max(AfterStop::Halt(HaltReason::GaveUp));
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Law::*;
 use super::{Violation, demand};
-use crate::machine::{Effect, FailureClass, Input, Record, Then, Timer};
+use crate::machine::{AfterStop, Effect, FailureClass, Input, Record, Timer};
 use crate::policy::{Blame, ComponentId, Plan};
 
 /// A small automaton that reads what a machine is told and what it asks for, and says which law
@@ -83,7 +83,7 @@ impl Hash for Monitor {
 pub(super) struct Known {
     pub(super) mode: Mode,
     /// What follows when everything is stopped.
-    pub(super) wish: Then,
+    pub(super) wish: AfterStop,
     pub(super) epoch: u64,
     pub(super) session: Option<u64>,
     pub(super) last_session: u64,
@@ -159,7 +159,7 @@ impl Monitor {
         let plan = plan.into();
         let known = Known {
             mode: Mode::Idle,
-            wish: Then::Monitor,
+            wish: AfterStop::Monitor,
             epoch: 0,
             session: None,
             last_session: 0,
@@ -315,7 +315,7 @@ impl Monitor {
     }
 
     /// What follows when everything is stopped.
-    pub(crate) fn wish(&self) -> Then {
+    pub(crate) fn wish(&self) -> AfterStop {
         self.known.wish
     }
 

@@ -3,7 +3,7 @@
 use super::Law::*;
 use super::monitor::{Judged, Mode, Monitor, Part};
 use super::{Violation, demand};
-use crate::machine::{Input, Then, Timer};
+use crate::machine::{AfterStop, Input, Timer};
 use crate::policy::ComponentId;
 
 impl Monitor {
@@ -39,7 +39,7 @@ impl Monitor {
             let hold_off = policy.hold_off(level, blame);
             let held = clean.passed && clean.hold_off.is_some_and(|held| held >= hold_off);
             let proved = clean.alive >= policy.needed_evidence(level, blame);
-            let is_due = known.wish == Then::Monitor && proved && (level == 0 || held);
+            let is_due = known.wish == AfterStop::Monitor && proved && (level == 0 || held);
             demand(NoDelay, !is_due, || {
                 "proved, and yet nothing is started".into()
             })?;
@@ -136,7 +136,7 @@ impl Monitor {
         let in_outage = match mode {
             Mode::Ready => Some(false),
             Mode::Ended => None,
-            _ => (known.tripped && known.wish == Then::Monitor).then_some(true),
+            _ => (known.tripped && known.wish == AfterStop::Monitor).then_some(true),
         };
         demand(
             NothingIsLost,
@@ -148,21 +148,21 @@ impl Monitor {
         }
         let at_rest = mode == Mode::Idle;
         let wedged = known.parts.contains(&Part::Wedged);
-        let over = at_rest && (known.wish > Then::Drain || wedged);
+        let over = at_rest && (known.wish > AfterStop::Drain || wedged);
         demand(ShutdownIsInevitable, !over, || {
             format!(
                 "everything is stopped, it should have ended: {:?}",
                 known.wish
             )
         })?;
-        let drained = at_rest && known.wish == Then::Drain;
+        let drained = at_rest && known.wish == AfterStop::Drain;
         let waits = known.timers.iter().any(Option::is_some);
         demand(NoSilentWait, waits || drained, || "nothing is armed".into())?;
         let unheard = known.session.is_some() && !armed(Timer::Silence);
         demand(ProvenRecovery, !unheard, || {
             "no silence would be noticed".into()
         })?;
-        let blind = at_rest && known.wish == Then::Monitor && known.session.is_none();
+        let blind = at_rest && known.wish == AfterStop::Monitor && known.session.is_none();
         demand(RecoveryIsInevitable, !blind, || {
             "at rest, and the dependency is not observed".into()
         })?;

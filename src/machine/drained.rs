@@ -3,7 +3,7 @@
 use statig::Outcome;
 
 use super::core::{Core, Cx};
-use super::{Cause, Input, State, Then};
+use super::{AfterStop, Cause, Input, State};
 
 pub(super) fn enter(core: &mut Core, cx: &mut Cx<'_>) {
     core.close_session(cx);
@@ -13,7 +13,7 @@ pub(super) fn enter(core: &mut Core, cx: &mut Cx<'_>) {
 #[inline]
 pub(super) fn handle(core: &mut Core, input: &Input, cx: &mut Cx<'_>) -> Outcome<State> {
     match input {
-        Input::Resume => Outcome::Transition(core.rest(Then::Monitor, Cause::Resume, cx)),
+        Input::Resume => Outcome::Transition(core.rest(AfterStop::Monitor, Cause::Resume, cx)),
         // It is drained already.
         Input::Drain => Outcome::Handled,
         _ => Outcome::Super,

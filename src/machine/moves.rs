@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::core::{Core, Cx};
 use super::{
-    Cause, ComponentId, Effect, HaltReason, Input, Phase, Slot, State, StopStep, Then, Timer,
+    AfterStop, Cause, ComponentId, Effect, HaltReason, Input, Phase, Slot, State, StopStep, Timer,
 };
 use crate::policy::Blame;
 
@@ -14,7 +14,7 @@ impl Core {
     pub(super) fn trip(&mut self, input: &Input, cx: &mut Cx<'_>) -> State {
         self.blame_if_dependency(input);
         self.raise_level();
-        let mut then = Then::Monitor;
+        let mut then = AfterStop::Monitor;
         if cx.phase() == Phase::Restarting {
             self.ledger.record.failed_starts += 1;
             // A dependency that flaps, or an operator, is no reason to give up.
@@ -23,7 +23,7 @@ impl Core {
             {
                 self.failed_starts += 1;
                 if self.failed_starts >= limit {
-                    then = Then::Halt(HaltReason::GaveUp);
+                    then = AfterStop::Halt(HaltReason::GaveUp);
                 }
             }
         }
@@ -31,12 +31,12 @@ impl Core {
     }
 
     /// Leaves for ShuttingDown, or right through it if nothing is alive. Readiness goes off first.
-    pub(super) fn wind_down(&mut self, then: Then, cause: Cause, cx: &mut Cx<'_>) -> State {
+    pub(super) fn wind_down(&mut self, then: AfterStop, cause: Cause, cx: &mut Cx<'_>) -> State {
         let was_running = cx.phase() == Phase::Running;
         if was_running {
             cx.emit(Effect::Ready(false));
         }
-        if then == Then::Monitor && !self.outage_open {
+        if then == AfterStop::Monitor && !self.outage_open {
             self.outage_open = true;
             self.outage += 1;
             cx.emit(Effect::OutageOpened {
@@ -45,14 +45,14 @@ impl Core {
             });
         }
         // What a component brought on leaves the evidence for the dependency standing.
-        if then != Then::Monitor || self.blame == Blame::Dependency {
+        if then != AfterStop::Monitor || self.blame == Blame::Dependency {
             self.close_session(cx);
         }
         cx.hop(Phase::ShuttingDown, cause, self.epoch);
         let Some(stage) = self.highest_live_stage() else {
             return self.rest(then, Cause::AllGone, cx);
         };
-        let wanted = matches!(then, Then::Drain | Then::Stop);
+        let wanted = matches!(then, AfterStop::Drain | AfterStop::Stop);
         let delay = self.policy().tuning().delay_before_stop();
         let step = if was_running && wanted && !delay.is_zero() && self.policy().fence().is_none() {
             StopStep::Delaying
@@ -63,25 +63,27 @@ impl Core {
     }
 
     /// Where to rest when nothing is left to stop.
-    pub(super) fn rest(&mut self, then: Then, cause: Cause, cx: &mut Cx<'_>) -> State {
+    pub(super) fn rest(&mut self, then: AfterStop, cause: Cause, cx: &mut Cx<'_>) -> State {
         use super::End::{Halted, Stopped};
         let (state, cause) = match then {
             _ if self.wedged > 0 => (State::Ended(Halted(HaltReason::Wedged)), Cause::Wedged),
-            Then::Monitor => (
+            AfterStop::Monitor => (
                 State::Monitoring {
                     evidence: 0,
                     done: false,
                 },
                 cause,
             ),
-            Then::Drain => (State::Drained, cause),
-            Then::Stop => (State::Ended(Stopped), cause),
-            Then::Halt(HaltReason::GaveUp) => {
+            AfterStop::Drain => (State::Drained, cause),
+            AfterStop::Stop => (State::Ended(Stopped), cause),
+            AfterStop::Halt(HaltReason::GaveUp) => {
                 (State::Ended(Halted(HaltReason::GaveUp)), Cause::GaveUp)
             }
             // That everything is gone is not why it ends; a report while nothing was alive is.
-            Then::Halt(why) if cause == Cause::AllGone => (State::Ended(Halted(why)), Cause::Fatal),
-            Then::Halt(why) => (State::Ended(Halted(why)), cause),
+            AfterStop::Halt(why) if cause == Cause::AllGone => {
+                (State::Ended(Halted(why)), Cause::Fatal)
+            }
+            AfterStop::Halt(why) => (State::Ended(Halted(why)), cause),
         };
         cx.hop(state.phase(), cause, self.epoch);
         state

@@ -1,7 +1,7 @@
 //! A machine as a few bytes, for whoever keeps millions of them.
 
 use super::core::Ledger;
-use super::{End, HaltReason, Machine, Record, Slot, State, StopStep, Then};
+use super::{AfterStop, End, HaltReason, Machine, Record, Slot, State, StopStep};
 use crate::pack::{Packer, Unpacker};
 use crate::policy::Blame;
 
@@ -17,8 +17,8 @@ impl Machine {
             State::Monitoring { evidence, done } => (2, evidence, done.into()),
             State::Restarting { stage, waiting } => (3, stage.into(), waiting),
             State::Drained => (4, 0, 0),
-            State::Ended(End::Stopped) => (5, code(Then::Stop), 0),
-            State::Ended(End::Halted(why)) => (5, code(Then::Halt(why)), 0),
+            State::Ended(End::Stopped) => (5, code(AfterStop::Stop), 0),
+            State::Ended(End::Halted(why)) => (5, code(AfterStop::Halt(why)), 0),
         };
         to.count(kind);
         to.count(first);
@@ -58,7 +58,7 @@ impl Machine {
             },
             4 => State::Drained,
             _ => State::Ended(match decode(first) {
-                Then::Halt(why) => End::Halted(why),
+                AfterStop::Halt(why) => End::Halted(why),
                 _ => End::Stopped,
             }),
         };
@@ -97,24 +97,24 @@ impl Machine {
 }
 
 /// A wish as a number below 8.
-pub(crate) fn code(then: Then) -> u32 {
+pub(crate) fn code(then: AfterStop) -> u32 {
     match then {
-        Then::Monitor => 0,
-        Then::Drain => 1,
-        Then::Stop => 2,
-        Then::Halt(HaltReason::GaveUp) => 3,
-        Then::Halt(HaltReason::Fatal) => 4,
-        Then::Halt(HaltReason::Wedged) => 5,
+        AfterStop::Monitor => 0,
+        AfterStop::Drain => 1,
+        AfterStop::Stop => 2,
+        AfterStop::Halt(HaltReason::GaveUp) => 3,
+        AfterStop::Halt(HaltReason::Fatal) => 4,
+        AfterStop::Halt(HaltReason::Wedged) => 5,
     }
 }
 
-pub(crate) fn decode(code: u32) -> Then {
+pub(crate) fn decode(code: u32) -> AfterStop {
     match code {
-        0 => Then::Monitor,
-        1 => Then::Drain,
-        2 => Then::Stop,
-        3 => Then::Halt(HaltReason::GaveUp),
-        4 => Then::Halt(HaltReason::Fatal),
-        _ => Then::Halt(HaltReason::Wedged),
+        0 => AfterStop::Monitor,
+        1 => AfterStop::Drain,
+        2 => AfterStop::Stop,
+        3 => AfterStop::Halt(HaltReason::GaveUp),
+        4 => AfterStop::Halt(HaltReason::Fatal),
+        _ => AfterStop::Halt(HaltReason::Wedged),
     }
 }

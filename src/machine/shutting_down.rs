@@ -6,7 +6,7 @@
 use statig::Outcome;
 
 use super::core::{Core, Cx};
-use super::{Cause, HaltReason, Input, Slot, State, StopStep, Then, Timer};
+use super::{AfterStop, Cause, HaltReason, Input, Slot, State, StopStep, Timer};
 
 pub(super) fn enter(stage: u16, step: StopStep, core: &mut Core, cx: &mut Cx<'_>) {
     if core.session_open {
@@ -25,18 +25,18 @@ pub(super) fn enter(stage: u16, step: StopStep, core: &mut Core, cx: &mut Cx<'_>
 pub(super) fn handle(
     stage: &mut u16,
     step: &mut StopStep,
-    then: &mut Then,
+    then: &mut AfterStop,
     core: &mut Core,
     input: &Input,
     cx: &mut Cx<'_>,
 ) -> Outcome<State> {
     if input.is_fatal() {
-        *then = (*then).max(Then::Halt(HaltReason::Fatal));
+        *then = (*then).max(AfterStop::Halt(HaltReason::Fatal));
     }
     match *input {
-        Input::Shutdown => *then = (*then).max(Then::Stop),
-        Input::Drain => *then = (*then).max(Then::Drain),
-        Input::Resume if *then == Then::Drain => *then = Then::Monitor,
+        Input::Shutdown => *then = (*then).max(AfterStop::Stop),
+        Input::Drain => *then = (*then).max(AfterStop::Drain),
+        Input::Resume if *then == AfterStop::Drain => *then = AfterStop::Monitor,
         Input::Gone { .. }
         | Input::Exited { .. }
         | Input::Report { .. }
@@ -85,7 +85,7 @@ pub(super) fn handle(
 fn next_stage(
     stage: &mut u16,
     step: &mut StopStep,
-    then: Then,
+    then: AfterStop,
     core: &mut Core,
     cx: &mut Cx<'_>,
 ) -> Outcome<State> {

@@ -4,7 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use super::core::{Core, Ledger};
-use super::{HaltReason, Machine, Phase, Record, Slot, State, StopStep, Then, Timer};
+use super::{AfterStop, HaltReason, Machine, Phase, Record, Slot, State, StopStep, Timer};
 use crate::policy::{Blame, Plan};
 
 /// All that a machine knows, as plain data: to write down, to make up for a test, and to
@@ -182,7 +182,7 @@ impl Machine {
         matches!(
             self.state,
             State::ShuttingDown {
-                then: Then::Halt(_),
+                then: AfterStop::Halt(_),
                 ..
             }
         )
@@ -279,7 +279,7 @@ impl Machine {
                     && (!done || evidence > 0)
             }
             // Wedged is what a stop turns out to be, and nothing that it is meant for.
-            State::ShuttingDown { then, .. } => then != Then::Halt(HaltReason::Wedged),
+            State::ShuttingDown { then, .. } => then != AfterStop::Halt(HaltReason::Wedged),
             _ => true,
         }
     }

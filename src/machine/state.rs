@@ -38,7 +38,7 @@ pub enum State {
         /// How far it is.
         step: StopStep,
         /// What follows when everything is gone.
-        then: Then,
+        then: AfterStop,
     },
     /// Everything is stopped; the dependency must prove itself.
     Monitoring {
@@ -73,7 +73,7 @@ pub enum StopStep {
 
 /// What follows a stop, from the weakest wish to the strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Then {
+pub enum AfterStop {
     /// Monitor, and restart when the dependency has proved itself.
     Monitor,
     /// Wait for an operator's resume.

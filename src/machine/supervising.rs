@@ -4,14 +4,14 @@ use statig::Outcome;
 
 use super::core::{Core, Cx};
 use super::moves::cause_of;
-use super::{HaltReason, Input, Phase, State, Then, Timer};
+use super::{AfterStop, HaltReason, Input, Phase, State, Timer};
 
 /// Supervising: every state but Ended. A stop that is wanted, and a failure that no restart mends.
 pub(super) fn supervising(core: &mut Core, input: &Input, cx: &mut Cx<'_>) -> Outcome<State> {
     let then = match input {
-        Input::Shutdown => Then::Stop,
-        Input::Drain => Then::Drain,
-        input if input.is_fatal() => Then::Halt(HaltReason::Fatal),
+        Input::Shutdown => AfterStop::Stop,
+        Input::Drain => AfterStop::Drain,
+        input if input.is_fatal() => AfterStop::Halt(HaltReason::Fatal),
         _ => return Outcome::Super,
     };
     if cx.phase() == Phase::Restarting && input.is_fatal() {

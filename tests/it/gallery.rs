@@ -32,7 +32,7 @@ use std::sync::Arc;
 use expect_test::expect;
 use overwatch::explore::{Explorer, Handle, Refuted, Unproved};
 use overwatch::law::Law;
-use overwatch::machine::{Effect, Machine, Snapshot, State, Step, Then, Timer};
+use overwatch::machine::{AfterStop, Effect, Machine, Snapshot, State, Step, Timer};
 use overwatch::policy::{ComponentId, Fence, Layout, Plan, PolicyBuilder, Tuning};
 
 use crate::world::{ms, plan, tiny_policy, tiny_tuning};
@@ -172,7 +172,7 @@ fn surgery(machine: &mut Machine, change: impl FnOnce(&mut Snapshot)) {
 }
 
 /// Changes what follows the stop that is under way.
-fn wish(machine: &mut Machine, wanted: Then) {
+fn wish(machine: &mut Machine, wanted: AfterStop) {
     surgery(machine, |snapshot| {
         if let State::ShuttingDown { then, .. } = &mut snapshot.state {
             *then = wanted;

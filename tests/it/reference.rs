@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use overwatch::machine::{
-    Cause, Effect, End, Exit, FailureClass, HaltReason, Ignored, Input, Record, Slot, Snapshot,
-    State, Step, StopStep, Then, Timer, Transition,
+    AfterStop, Cause, Effect, End, Exit, FailureClass, HaltReason, Ignored, Input, Record, Slot,
+    Snapshot, State, Step, StopStep, Timer, Transition,
 };
 use overwatch::policy::{Blame, ComponentId, Plan};
 
@@ -354,8 +354,8 @@ impl Reference {
                 Input::Trip => self.unwind(Cause::Trip),
                 Input::Frozen => self.unwind(Cause::Frozen),
                 Input::Reset => self.lower_level_to_one(),
-                Input::Drain => self.wind_down(Cause::Drain, Then::Drain),
-                Input::Shutdown => self.wind_down(Cause::Shutdown, Then::Stop),
+                Input::Drain => self.wind_down(Cause::Drain, AfterStop::Drain),
+                Input::Shutdown => self.wind_down(Cause::Shutdown, AfterStop::Stop),
                 _ => return false,
             },
 
@@ -366,7 +366,7 @@ impl Reference {
                     None => self.trip(Cause::Fence),
                 },
                 Input::Failing { fatal: true, .. } => {
-                    self.leave_running(Cause::Failing, Then::Halt(HaltReason::Fatal));
+                    self.leave_running(Cause::Failing, AfterStop::Halt(HaltReason::Fatal));
                 }
                 Input::Failing { .. } => {
                     self.now.blame = Blame::Dependency;
@@ -386,7 +386,7 @@ impl Reference {
                         }
                         FailureClass::Critical => self.trip(cause),
                         FailureClass::Fatal => {
-                            self.leave_running(cause, Then::Halt(HaltReason::Fatal))
+                            self.leave_running(cause, AfterStop::Halt(HaltReason::Fatal))
                         }
                     }
                 }
@@ -395,7 +395,7 @@ impl Reference {
                     self.set_slot(component, Slot::Down);
                     match how.class() {
                         FailureClass::Fatal => {
-                            self.leave_running(cause, Then::Halt(HaltReason::Fatal))
+                            self.leave_running(cause, AfterStop::Halt(HaltReason::Fatal))
                         }
                         _ => self.trip(cause),
                     }
@@ -404,7 +404,7 @@ impl Reference {
                     let cause = self.exit_cause(component, how);
                     match how.class() {
                         FailureClass::Fatal => {
-                            self.leave_running(cause, Then::Halt(HaltReason::Fatal))
+                            self.leave_running(cause, AfterStop::Halt(HaltReason::Fatal))
                         }
                         _ => self.trip(cause),
                     }
@@ -435,8 +435,8 @@ impl Reference {
                     self.disarm(Timer::Decay);
                     self.disarm(Timer::Stable);
                 }
-                Input::Drain => self.leave_running(Cause::Drain, Then::Drain),
-                Input::Shutdown => self.leave_running(Cause::Shutdown, Then::Stop),
+                Input::Drain => self.leave_running(Cause::Drain, AfterStop::Drain),
+                Input::Shutdown => self.leave_running(Cause::Shutdown, AfterStop::Stop),
                 _ => return false,
             },
 
@@ -462,7 +462,7 @@ impl Reference {
                     self.raise_level_to_one();
                     self.blame(class.blames_dependency());
                     if class == FailureClass::Fatal {
-                        self.go_on_to(then.max(Then::Halt(HaltReason::Fatal)));
+                        self.go_on_to(then.max(AfterStop::Halt(HaltReason::Fatal)));
                     }
                     if step == StopStep::Delaying {
                         self.stop_next_stage();
@@ -511,16 +511,16 @@ impl Reference {
                 // The lease is kept until its owner stops, but nothing is to be started under it.
                 Input::LeaseRenewed { .. } => {}
                 Input::Failing { fatal: true, .. } => {
-                    self.go_on_to(then.max(Then::Halt(HaltReason::Fatal)));
+                    self.go_on_to(then.max(AfterStop::Halt(HaltReason::Fatal)));
                 }
                 Input::Failing { .. } => self.blame(true),
                 Input::Fired(Timer::Silence) => {
                     self.now.blame = Blame::Dependency;
                     self.close_session();
                 }
-                Input::Shutdown => self.go_on_to(then.max(Then::Stop)),
-                Input::Drain => self.go_on_to(then.max(Then::Drain)),
-                Input::Resume if then == Then::Drain => self.go_on_to(Then::Monitor),
+                Input::Shutdown => self.go_on_to(then.max(AfterStop::Stop)),
+                Input::Drain => self.go_on_to(then.max(AfterStop::Drain)),
+                Input::Resume if then == AfterStop::Drain => self.go_on_to(AfterStop::Monitor),
                 Input::Reset => self.lower_level_to_one(),
                 _ => return false,
             },
@@ -616,21 +616,21 @@ impl Reference {
     /// A start that failed for a reason that no other start could mend.
     fn unwind_for_good(&mut self, cause: Cause) {
         self.now.record.failed_starts += 1;
-        self.wind_down(cause, Then::Halt(HaltReason::Fatal));
+        self.wind_down(cause, AfterStop::Halt(HaltReason::Fatal));
     }
 
     /// The start failed.
     fn unwind(&mut self, cause: Cause) {
         self.raise_level();
         self.now.record.failed_starts += 1;
-        let mut then = Then::Monitor;
+        let mut then = AfterStop::Monitor;
         // What the dependency or an operator undid says nothing against the service.
         if let Some(limit) = self.plan.policy().give_up_after()
             && !blames_dependency(cause)
         {
             self.now.failed_starts += 1;
             if self.now.failed_starts >= limit {
-                then = Then::Halt(HaltReason::GaveUp);
+                then = AfterStop::Halt(HaltReason::GaveUp);
             }
         }
         self.wind_down(cause, then);
@@ -669,10 +669,10 @@ impl Reference {
 
     fn trip(&mut self, cause: Cause) {
         self.raise_level();
-        self.leave_running(cause, Then::Monitor);
+        self.leave_running(cause, AfterStop::Monitor);
     }
 
-    fn leave_running(&mut self, cause: Cause, then: Then) {
+    fn leave_running(&mut self, cause: Cause, then: AfterStop) {
         self.emit(Effect::Ready(false));
         self.wind_down(cause, then);
     }
@@ -680,22 +680,22 @@ impl Reference {
     // ---- ShuttingDown ----
 
     /// From Running or Restarting: what was under way there is over.
-    fn wind_down(&mut self, cause: Cause, then: Then) {
+    fn wind_down(&mut self, cause: Cause, then: AfterStop) {
         let plan = self.plan.clone();
         let policy = plan.policy();
         let was_ready = matches!(self.now.state, State::Running { .. });
         // What is fatal ends the run, whoever is to blame.
-        if then != Then::Halt(HaltReason::Fatal) {
+        if then != AfterStop::Halt(HaltReason::Fatal) {
             self.blame(blames_dependency(cause));
         }
-        if then == Then::Monitor && !self.now.outage_open {
+        if then == AfterStop::Monitor && !self.now.outage_open {
             self.now.outage += 1;
             self.now.outage_open = true;
             let outage = self.now.outage;
             self.emit(Effect::OutageOpened { outage, cause });
         }
         // While only components are to blame, the probe goes on, to see whether it stays so.
-        if then != Then::Monitor || self.now.blame == Blame::Dependency {
+        if then != AfterStop::Monitor || self.now.blame == Blame::Dependency {
             self.close_session();
         }
         let stopping = State::ShuttingDown {
@@ -708,7 +708,7 @@ impl Reference {
             self.disarm_all_but(self.now.session_open.then_some(Timer::Silence));
         }
         let delay = policy.tuning().delay_before_stop();
-        let wanted = then == Then::Drain || then == Then::Stop;
+        let wanted = then == AfterStop::Drain || then == AfterStop::Stop;
         if let Some(stage) = self.highest_live_stage()
             && was_ready
             && wanted
@@ -752,16 +752,16 @@ impl Reference {
     }
 
     /// Everything is gone, or was given up as wedged.
-    fn finish(&mut self, then: Then) {
+    fn finish(&mut self, then: AfterStop) {
         if self.now.slots.contains(&Slot::Wedged) {
             self.end(End::Halted(HaltReason::Wedged), Cause::Wedged);
             return;
         }
         match then {
-            Then::Monitor => self.monitor(Cause::AllGone),
-            Then::Drain => self.drain(Cause::AllGone),
-            Then::Stop => self.end(End::Stopped, Cause::AllGone),
-            Then::Halt(why) => {
+            AfterStop::Monitor => self.monitor(Cause::AllGone),
+            AfterStop::Drain => self.drain(Cause::AllGone),
+            AfterStop::Stop => self.end(End::Stopped, Cause::AllGone),
+            AfterStop::Halt(why) => {
                 let cause = match why {
                     HaltReason::GaveUp => Cause::GaveUp,
                     HaltReason::Fatal => Cause::Fatal,
@@ -774,7 +774,7 @@ impl Reference {
 
     /// Changes what follows the stop. A session that was kept stays until the stop is over: the wish
     /// may be taken back.
-    fn go_on_to(&mut self, then: Then) {
+    fn go_on_to(&mut self, then: AfterStop) {
         if let State::ShuttingDown { stage, step, .. } = self.now.state {
             self.now.state = State::ShuttingDown { stage, step, then };
         }
@@ -793,7 +793,7 @@ impl Reference {
         if let State::ShuttingDown { then, .. } = self.now.state
             && how.class() == FailureClass::Fatal
         {
-            self.go_on_to(then.max(Then::Halt(HaltReason::Fatal)));
+            self.go_on_to(then.max(AfterStop::Halt(HaltReason::Fatal)));
         }
     }
 

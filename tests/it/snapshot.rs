@@ -5,7 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use overwatch::machine::{
-    End, HaltReason, Machine, Record, Slot, Snapshot, SnapshotError, State, StopStep, Then, Timer,
+    AfterStop, End, HaltReason, Machine, Record, Slot, Snapshot, SnapshotError, State, StopStep,
+    Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Layout, Plan, PolicyBuilder};
 
@@ -74,7 +75,7 @@ fn restarting(stage: u16, waiting: u32, slots: [Slot; 3], armed: &[Timer]) -> Sn
 }
 
 fn stop(stage: u16, step: StopStep, slots: [Slot; 3], armed: &[Timer]) -> Snapshot {
-    let then = Then::Monitor;
+    let then = AfterStop::Monitor;
     at(State::ShuttingDown { stage, step, then }, slots, armed)
 }
 
@@ -202,7 +203,7 @@ fn who_failed_to_start_too_often_has_given_up() {
             with(2, stopping(0, [Stopping, Down, Down])),
         ],
     );
-    let (stage, step, then) = (0, StopStep::Stopping, Then::Halt(HaltReason::GaveUp));
+    let (stage, step, then) = (0, StopStep::Stopping, AfterStop::Halt(HaltReason::GaveUp));
     let giving_up = State::ShuttingDown { stage, step, then };
     resumes(with(2, at(giving_up, [Stopping, Down, Down], &[Stage])));
     resumes(with(2, halted(HaltReason::GaveUp, [Down; 3])));
@@ -369,7 +370,7 @@ fn what_a_state_tells_of_itself_is_what_it_can_come_to() {
     resumes(running(2, [Up; 3], &[Silence, Decay]));
     // Two observations are needed, and the hold-off is not over.
     resumes(monitoring(2, false, [Down; 3], &[HoldOff, Silence]));
-    let (stage, step, then) = (0, StopStep::Stopping, Then::Halt(HaltReason::Wedged));
+    let (stage, step, then) = (0, StopStep::Stopping, AfterStop::Halt(HaltReason::Wedged));
     let meant_to_be_wedged = State::ShuttingDown { stage, step, then };
     refuses(
         "a number in `state` is out of its range",
@@ -435,7 +436,7 @@ fn base() -> Snapshot {
 /// Changes one thing that decides what a machine does from there on.
 const DECISIVE: [fn(&mut Snapshot); 10] = [
     |snapshot| {
-        let (stage, step, then) = (1, StopStep::Stopping, Then::Drain);
+        let (stage, step, then) = (1, StopStep::Stopping, AfterStop::Drain);
         snapshot.state = State::ShuttingDown { stage, step, then };
     },
     |snapshot| snapshot.epoch += 1,

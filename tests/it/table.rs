@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use expect_test::expect_file;
 use overwatch::machine::{
-    Cause, Effect, End, Exit, FailureClass, HaltReason, Input, Machine, Record, Slot, Snapshot,
-    State, Step, StopStep, Then, Timer,
+    AfterStop, Cause, Effect, End, Exit, FailureClass, HaltReason, Input, Machine, Record, Slot,
+    Snapshot, State, Step, StopStep, Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Plan, PolicyBuilder};
 
@@ -216,32 +216,32 @@ fn rows() -> Vec<Row> {
         .at_its_last_try(),
         row(
             "delaying a stop",
-            stop(1, Stop::Delaying, Then::Stop),
+            stop(1, Stop::Delaying, AfterStop::Stop),
             [Up; 3],
             &[Stage],
         ),
         row(
             "delaying a drain",
-            stop(1, Stop::Delaying, Then::Drain),
+            stop(1, Stop::Delaying, AfterStop::Drain),
             [Up; 3],
             &[Stage],
         ),
         row(
             "delaying, resumed",
-            stop(1, Stop::Delaying, Then::Monitor),
+            stop(1, Stop::Delaying, AfterStop::Monitor),
             [Up; 3],
             &[Stage],
         ),
         row(
             "stopping, session kept",
-            stop(1, Stop::Stopping, Then::Monitor),
+            stop(1, Stop::Stopping, AfterStop::Monitor),
             [Up, Stopping, Stopping],
             &[Stage, Silence],
         )
         .level(1),
         row(
             "stopping",
-            stop(1, Stop::Stopping, Then::Monitor),
+            stop(1, Stop::Stopping, AfterStop::Monitor),
             [Up, Stopping, Stopping],
             &[Stage],
         )
@@ -249,7 +249,7 @@ fn rows() -> Vec<Row> {
         .dependency_to_blame(),
         row(
             "stopping, last of its stage",
-            stop(1, Stop::Stopping, Then::Monitor),
+            stop(1, Stop::Stopping, AfterStop::Monitor),
             [Up, Down, Stopping],
             &[Stage],
         )
@@ -257,44 +257,44 @@ fn rows() -> Vec<Row> {
         .dependency_to_blame(),
         row(
             "stopping last component",
-            stop(0, Stop::Stopping, Then::Monitor),
+            stop(0, Stop::Stopping, AfterStop::Monitor),
             [Stopping, Down, Down],
             &[Stage, Silence],
         )
         .level(1),
         row(
             "stopping last component to drain",
-            stop(0, Stop::Stopping, Then::Drain),
+            stop(0, Stop::Stopping, AfterStop::Drain),
             [Stopping, Down, Down],
             &[Stage],
         ),
         row(
             "stopping last component to stop",
-            stop(0, Stop::Stopping, Then::Stop),
+            stop(0, Stop::Stopping, AfterStop::Stop),
             [Stopping, Down, Down],
             &[Stage],
         ),
         row(
             "stopping last component to halt",
-            stop(0, Stop::Stopping, Then::Halt(HaltReason::Fatal)),
+            stop(0, Stop::Stopping, AfterStop::Halt(HaltReason::Fatal)),
             [Stopping, Down, Down],
             &[Stage],
         ),
         row(
             "stopping last component to give up",
-            stop(0, Stop::Stopping, Then::Halt(HaltReason::GaveUp)),
+            stop(0, Stop::Stopping, AfterStop::Halt(HaltReason::GaveUp)),
             [Stopping, Down, Down],
             &[Stage],
         ),
         row(
             "stopping, wedged above",
-            stop(0, Stop::Stopping, Then::Monitor),
+            stop(0, Stop::Stopping, AfterStop::Monitor),
             [Stopping, Down, Wedged],
             &[Stage],
         ),
         row(
             "stopping, fenced",
-            stop(0, Stop::Stopping, Then::Monitor),
+            stop(0, Stop::Stopping, AfterStop::Monitor),
             [Stopping, Down, Down],
             &[Stage],
         )
@@ -303,7 +303,7 @@ fn rows() -> Vec<Row> {
         .fenced(),
         row(
             "aborting",
-            stop(1, Stop::Aborting, Then::Monitor),
+            stop(1, Stop::Aborting, AfterStop::Monitor),
             [Up, Aborting, Aborting],
             &[Stage],
         )
@@ -311,14 +311,14 @@ fn rows() -> Vec<Row> {
         .dependency_to_blame(),
         row(
             "aborting last component, session kept",
-            stop(0, Stop::Aborting, Then::Monitor),
+            stop(0, Stop::Aborting, AfterStop::Monitor),
             [Aborting, Down, Down],
             &[Stage, Silence],
         )
         .level(1),
         row(
             "aborting last component to stop",
-            stop(0, Stop::Aborting, Then::Stop),
+            stop(0, Stop::Aborting, AfterStop::Stop),
             [Aborting, Down, Down],
             &[Stage],
         ),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use overwatch::machine::{
-    End, Exit, FailureClass, HaltReason, Input, Machine, Record, Slot, Snapshot, State, Step,
-    StopStep, Then, Timer,
+    AfterStop, End, Exit, FailureClass, HaltReason, Input, Machine, Record, Slot, Snapshot, State,
+    Step, StopStep, Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Plan};
 
@@ -390,12 +390,12 @@ fn blame(dependency: bool) -> Blame {
     }
 }
 
-fn then(value: u8) -> Then {
+fn then(value: u8) -> AfterStop {
     match value % 4 {
-        0 => Then::Monitor,
-        1 => Then::Drain,
-        2 => Then::Stop,
-        _ => Then::Halt(why(value / 4)),
+        0 => AfterStop::Monitor,
+        1 => AfterStop::Drain,
+        2 => AfterStop::Stop,
+        _ => AfterStop::Halt(why(value / 4)),
     }
 }
 

@@ -8,7 +8,7 @@
 
 use overwatch::law::Law::*;
 use overwatch::machine::{
-    Effect, Exit, FailureClass, HaltReason, Input, Machine, Record, Slot, Step, Then, Timer,
+    AfterStop, Effect, Exit, FailureClass, HaltReason, Input, Machine, Record, Slot, Step, Timer,
 };
 use overwatch::policy::ComponentId;
 
@@ -131,7 +131,7 @@ fn d06(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
     let was_starting = is_starting(machine);
     let step = machine.handle(input, effects);
     if was_starting && is_stopping(machine) && matches!(input, Input::Failing { .. }) {
-        wish(machine, Then::Halt(HaltReason::GaveUp));
+        wish(machine, AfterStop::Halt(HaltReason::GaveUp));
     }
     step
 }
@@ -199,7 +199,7 @@ fn d10(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
         }
     );
     if was_ready && unknown && is_stopping(machine) {
-        wish(machine, Then::Drain);
+        wish(machine, AfterStop::Drain);
     }
     step
 }

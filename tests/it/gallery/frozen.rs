@@ -1,7 +1,9 @@
 //! What it makes of a runtime that is frozen. All other inputs are handled as they should be.
 
 use overwatch::law::Law::*;
-use overwatch::machine::{Effect, HaltReason, Input, Machine, State, Step, StopStep, Then, Timer};
+use overwatch::machine::{
+    AfterStop, Effect, HaltReason, Input, Machine, State, Step, StopStep, Timer,
+};
 use overwatch::policy::Blame;
 
 use super::{Exhibit, hasty, is_at_rest, is_starting, is_stopping, lingering, surgery, swallow};
@@ -153,9 +155,9 @@ fn uses_up_no_start(machine: &mut Machine, input: Input, effects: &mut Vec<Effec
         surgery(machine, |snapshot| {
             snapshot.failed_starts = 0;
             if let State::ShuttingDown { then, .. } = &mut snapshot.state
-                && *then == Then::Halt(HaltReason::GaveUp)
+                && *then == AfterStop::Halt(HaltReason::GaveUp)
             {
-                *then = Then::Monitor;
+                *then = AfterStop::Monitor;
             }
         });
     }

@@ -2,7 +2,7 @@
 
 use overwatch::law::Law::*;
 use overwatch::machine::{
-    Effect, End, Exit, FailureClass, Input, Machine, Slot, Step, Then, Timer,
+    AfterStop, Effect, End, Exit, FailureClass, Input, Machine, Slot, Step, Timer,
 };
 use overwatch::policy::ComponentId;
 
@@ -97,7 +97,7 @@ fn survives_anything(machine: &mut Machine, input: Input, effects: &mut Vec<Effe
     let step = machine.handle(input, effects);
     let class = FailureClass::Fatal;
     if was_ready && matches!(input, Input::Report { class: is, .. } if is == class) {
-        wish(machine, Then::Monitor);
+        wish(machine, AfterStop::Monitor);
     }
     step
 }

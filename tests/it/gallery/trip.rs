@@ -1,7 +1,9 @@
 //! When it stops the world, and what it tells of its readiness.
 
 use overwatch::law::Law::*;
-use overwatch::machine::{Effect, HaltReason, Input, Machine, State, Step, StopStep, Then, Timer};
+use overwatch::machine::{
+    AfterStop, Effect, HaltReason, Input, Machine, State, Step, StopStep, Timer,
+};
 use overwatch::policy::Fence;
 
 use super::{
@@ -117,7 +119,7 @@ fn halts_after_any_trip(machine: &mut Machine, input: Input, effects: &mut Vec<E
     let was_ready = machine.is_ready();
     let step = machine.handle(input, effects);
     if was_ready && is_stopping(machine) {
-        wish(machine, Then::Halt(HaltReason::Fatal));
+        wish(machine, AfterStop::Halt(HaltReason::Fatal));
     }
     step
 }
