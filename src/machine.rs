@@ -53,7 +53,7 @@ use self::core::{Core, Cx};
 use crate::policy::{ComponentId, Plan};
 
 pub use self::cause::Cause;
-pub use self::core::Slot;
+pub use self::core::ComponentState;
 pub use self::effect::{Effect, Record, Timer};
 pub use self::input::{Exit, FailureClass, Input};
 pub(crate) use self::packed::{code, decode};
@@ -95,7 +95,7 @@ impl Machine {
         };
         let mut core = Core::new(plan.into());
         core.outage_open = true;
-        let mut cx = Cx::new(effects, state, Slot::Down);
+        let mut cx = Cx::new(effects, state, ComponentState::Down);
         cx.emit(Effect::OutageOpened {
             outage: 0,
             cause: Cause::Boot,
@@ -207,7 +207,7 @@ impl Machine {
     }
 
     /// What a component is doing, as far as the machine was told.
-    pub fn slot(&self, component: ComponentId) -> Slot {
+    pub fn slot(&self, component: ComponentId) -> ComponentState {
         self.core.slot(component)
     }
 

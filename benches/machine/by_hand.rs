@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::machine::{
-    AfterStop, Cause, Effect, End, Exit, FailureClass, HaltReason, Input, Record, Slot, State,
-    StopStep, Timer,
+    AfterStop, Cause, ComponentState, Effect, End, Exit, FailureClass, HaltReason, Input, Record,
+    State, StopStep, Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Plan, Policy};
 
@@ -24,7 +24,7 @@ pub(crate) struct ByHand {
     blame: Blame,
     failed_starts: u32,
     armed: [bool; 6],
-    slots: Vec<Slot>,
+    slots: Vec<ComponentState>,
     live: Vec<u32>,
     wedged: u32,
     record: Record,
@@ -49,7 +49,7 @@ impl ByHand {
             blame: Blame::Component,
             failed_starts: 0,
             armed: [false; 6],
-            slots: vec![Slot::Down; layout.components()],
+            slots: vec![ComponentState::Down; layout.components()],
             live: vec![0; layout.stages()],
             wedged: 0,
             record: Record::default(),
@@ -94,7 +94,8 @@ impl ByHand {
                 let count = count.max(1);
                 let outside_and_fatal = component.is_none() && class == FailureClass::Fatal;
                 let other_epoch = epoch != self.epoch && !outside_and_fatal;
-                if other_epoch || component.is_some_and(|id| self.slot(id) == Slot::Down) {
+                if other_epoch || component.is_some_and(|id| self.slot(id) == ComponentState::Down)
+                {
                     self.record.stale_reports += u64::from(count);
                     return;
                 }
@@ -102,9 +103,9 @@ impl ByHand {
                 self.report(class, count, Cause::Report { component, class }, out);
             }
             Input::Up { component, epoch }
-                if epoch == self.epoch && self.slot(component) == Slot::Starting =>
+                if epoch == self.epoch && self.slot(component) == ComponentState::Starting =>
             {
-                self.slots[component.0 as usize] = Slot::Up;
+                self.slots[component.0 as usize] = ComponentState::Up;
                 if let State::Restarting { stage, waiting } = self.state {
                     self.up(stage, waiting - 1, out);
                 }
@@ -114,8 +115,9 @@ impl ByHand {
                 epoch,
                 how,
             } if self.lives(component, epoch) => {
-                let slot = std::mem::replace(&mut self.slots[component.0 as usize], Slot::Down);
-                if slot == Slot::Wedged {
+                let slot =
+                    std::mem::replace(&mut self.slots[component.0 as usize], ComponentState::Down);
+                if slot == ComponentState::Wedged {
                     self.wedged -= 1;
                 } else if let Some(stage) = self.plan.layout().stage_of(component) {
                     self.live[stage] -= 1;
@@ -266,8 +268,8 @@ impl ByHand {
                     let step = StopStep::Aborting;
                     self.state = State::ShuttingDown { stage, step, then };
                     for id in self.plan.layout().stage(usize::from(stage)) {
-                        if self.slots[id as usize] == Slot::Stopping {
-                            self.slots[id as usize] = Slot::Aborting;
+                        if self.slots[id as usize] == ComponentState::Stopping {
+                            self.slots[id as usize] = ComponentState::Aborting;
                             let component = ComponentId(id);
                             out.push(Effect::Abort {
                                 component,
@@ -279,8 +281,8 @@ impl ByHand {
                 }
                 StopStep::Aborting => {
                     for id in self.plan.layout().stage(usize::from(stage)) {
-                        if self.slots[id as usize] == Slot::Aborting {
-                            self.slots[id as usize] = Slot::Wedged;
+                        if self.slots[id as usize] == ComponentState::Aborting {
+                            self.slots[id as usize] = ComponentState::Wedged;
                             self.live[usize::from(stage)] -= 1;
                             self.wedged += 1;
                         }
@@ -395,20 +397,23 @@ impl ByHand {
         &mut self,
         component: ComponentId,
         how: Exit,
-        was: Slot,
+        was: ComponentState,
         gone: bool,
         out: &mut Vec<Effect>,
     ) {
         let class = how.class();
         let cause = match was {
-            Slot::Starting => Cause::StartFailed { component, class },
+            ComponentState::Starting => Cause::StartFailed { component, class },
             _ => Cause::Exited { component, class },
         };
         if let State::ShuttingDown { stage, step, .. } = self.state {
             if class == FailureClass::Fatal {
                 self.raise_wish(AfterStop::Halt(HaltReason::Fatal));
             }
-            let asked = matches!(was, Slot::Stopping | Slot::Aborting | Slot::Wedged);
+            let asked = matches!(
+                was,
+                ComponentState::Stopping | ComponentState::Aborting | ComponentState::Wedged
+            );
             if !asked {
                 self.blame_if(class.blames_dependency());
                 self.level = self.level.max(1);
@@ -549,7 +554,7 @@ impl ByHand {
         let ids = self.plan.layout().stage(usize::from(stage));
         let waiting = ids.len() as u32;
         for id in ids.clone() {
-            self.slots[id as usize] = Slot::Starting;
+            self.slots[id as usize] = ComponentState::Starting;
         }
         out.push(Effect::StartStage {
             stage,
@@ -575,8 +580,8 @@ impl ByHand {
         };
         for id in self.plan.layout().stage(usize::from(stage)) {
             let slot = &mut self.slots[id as usize];
-            if matches!(slot, Slot::Starting | Slot::Up) {
-                *slot = Slot::Stopping;
+            if matches!(slot, ComponentState::Starting | ComponentState::Up) {
+                *slot = ComponentState::Stopping;
             }
         }
         out.push(Effect::StopStage {
@@ -590,15 +595,15 @@ impl ByHand {
         self.plan.policy()
     }
 
-    fn slot(&self, component: ComponentId) -> Slot {
+    fn slot(&self, component: ComponentId) -> ComponentState {
         self.slots
             .get(component.0 as usize)
             .copied()
-            .unwrap_or(Slot::Down)
+            .unwrap_or(ComponentState::Down)
     }
 
     fn lives(&self, component: ComponentId, epoch: u64) -> bool {
-        epoch == self.epoch && self.slot(component) != Slot::Down
+        epoch == self.epoch && self.slot(component) != ComponentState::Down
     }
 
     fn observes(&self, session: u64) -> bool {

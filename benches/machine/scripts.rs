@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use overwatch::machine::{Effect, Exit, FailureClass, Input, Machine, Phase, Slot, Timer};
+use overwatch::machine::{
+    ComponentState, Effect, Exit, FailureClass, Input, Machine, Phase, Timer,
+};
 use overwatch::policy::{ComponentId, Fence, Layout, Plan, Policy, Tuning};
 
 /// Inputs for a machine of this plan.
@@ -411,9 +413,11 @@ impl Recorder {
         for id in first..self.machine.plan().layout().components() as u32 {
             let component = ComponentId(id);
             match self.machine.slot(component) {
-                Slot::Starting => self.tell(Input::Up { component, epoch }),
-                Slot::Stopping | Slot::Aborting | Slot::Wedged => self.gone(component),
-                Slot::Up | Slot::Down => continue,
+                ComponentState::Starting => self.tell(Input::Up { component, epoch }),
+                ComponentState::Stopping | ComponentState::Aborting | ComponentState::Wedged => {
+                    self.gone(component)
+                }
+                ComponentState::Up | ComponentState::Down => continue,
             }
             return Some(id);
         }

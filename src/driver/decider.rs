@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::arrival::{Arrival, Source};
 use super::dry_run::DryRun;
 use super::order::{Driver, Next, Tell, View};
-use crate::machine::{Effect, Input, Machine, Phase, Slot, Step, Timer};
+use crate::machine::{ComponentState, Effect, Input, Machine, Phase, Step, Timer};
 use crate::policy::Plan;
 
 /// Decides for a service: takes in what arrives, and says what is to be done.
@@ -222,7 +222,10 @@ impl Live {
         let asked = |(component, epoch)| {
             let slot = self.machine.slot(component);
             epoch == self.machine.epoch()
-                && matches!(slot, Slot::Stopping | Slot::Aborting | Slot::Wedged)
+                && matches!(
+                    slot,
+                    ComponentState::Stopping | ComponentState::Aborting | ComponentState::Wedged
+                )
         };
         View {
             phase: self.machine.phase(),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::arrival::{Arrival, Observed, Seen, Silence, Source};
 use super::decider::{Carried, Decided, Decision, Live};
 use super::order::{Next, Tell};
-use crate::machine::{Effect, Exit, FailureClass, Input, Machine, Phase, Slot, Timer};
+use crate::machine::{ComponentState, Effect, Exit, FailureClass, Input, Machine, Phase, Timer};
 use crate::policy::{ComponentId, Plan};
 
 /// See the documentation of [`Decider::dry_run`](super::Decider::dry_run).
@@ -213,7 +213,7 @@ impl DryRun {
             }
             Effect::StopStage { stage, epoch } => {
                 for component in layout.stage(usize::from(stage)).map(ComponentId) {
-                    if machine.slot(component) == Slot::Stopping {
+                    if machine.slot(component) == ComponentState::Stopping {
                         answer(Input::Gone {
                             component,
                             epoch,

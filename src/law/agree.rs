@@ -6,7 +6,7 @@
 use super::Law::*;
 use super::monitor::{Mode, Monitor, Part};
 use super::{Violation, demand};
-use crate::machine::{Machine, Record, Slot, Timer};
+use crate::machine::{ComponentState, Machine, Record, Timer};
 use crate::policy::ComponentId;
 
 impl Monitor {
@@ -77,14 +77,14 @@ impl Monitor {
 }
 
 impl Part {
-    fn slot(self) -> Slot {
+    fn slot(self) -> ComponentState {
         match self {
-            Self::Down => Slot::Down,
-            Self::Starting => Slot::Starting,
-            Self::Up => Slot::Up,
-            Self::Stopping => Slot::Stopping,
-            Self::Aborting => Slot::Aborting,
-            Self::Wedged => Slot::Wedged,
+            Self::Down => ComponentState::Down,
+            Self::Starting => ComponentState::Starting,
+            Self::Up => ComponentState::Up,
+            Self::Stopping => ComponentState::Stopping,
+            Self::Aborting => ComponentState::Aborting,
+            Self::Wedged => ComponentState::Wedged,
         }
     }
 }

@@ -3,7 +3,8 @@
 use super::Law::HonestTrace;
 use super::{Violation, demand};
 use crate::machine::{
-    Cause, Effect, End, HaltReason, Input, Machine, Phase, Slot, State, Step, Timer, Transition,
+    Cause, ComponentState, Effect, End, HaltReason, Input, Machine, Phase, State, Step, Timer,
+    Transition,
 };
 
 /// Judges what a step tells.
@@ -60,7 +61,7 @@ fn names(hop: Transition, input: Input, before: &Machine) -> bool {
         } => Cause::Report { component, class },
         Input::Exited { component, how, .. } | Input::Gone { component, how, .. } => {
             let class = how.class();
-            if before.slot(component) == Slot::Starting {
+            if before.slot(component) == ComponentState::Starting {
                 Cause::StartFailed { component, class }
             } else {
                 Cause::Exited { component, class }

@@ -12,7 +12,7 @@ use crate::policy::{Blame, Plan, Policy};
 
 /// What a component is doing, as far as the machine has been told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Slot {
+pub enum ComponentState {
     /// Not started, or confirmed gone.
     Down,
     /// Told to start.
@@ -47,7 +47,7 @@ pub(super) struct Core {
     pub(super) failed_starts: u32,
     /// One bit per timer.
     pub(super) armed: u8,
-    pub(super) slots: Vec<Slot>,
+    pub(super) slots: Vec<ComponentState>,
     /// Per stage: how many components are neither down nor wedged. Follows from `slots`.
     pub(super) live: Vec<u32>,
     /// How many components are wedged. Follows from `slots`.
@@ -118,11 +118,11 @@ pub(super) struct Cx<'a> {
     from: State,
     hops: Hops,
     /// What a component that ended was doing.
-    pub(super) was: Slot,
+    pub(super) was: ComponentState,
 }
 
 impl<'a> Cx<'a> {
-    pub(super) fn new(effects: &'a mut Vec<Effect>, from: State, was: Slot) -> Self {
+    pub(super) fn new(effects: &'a mut Vec<Effect>, from: State, was: ComponentState) -> Self {
         Self {
             effects,
             from,
@@ -171,7 +171,7 @@ impl Core {
             blame: Blame::Component,
             failed_starts: 0,
             armed: 0,
-            slots: vec![Slot::Down; layout.components()],
+            slots: vec![ComponentState::Down; layout.components()],
             live: vec![0; layout.stages()],
             wedged: 0,
             ledger: Ledger::default(),
@@ -196,8 +196,8 @@ impl Core {
         for (stage, live) in self.live.iter_mut().enumerate() {
             for id in self.plan.layout().stage(stage) {
                 match self.slots[id as usize] {
-                    Slot::Down => {}
-                    Slot::Wedged => self.wedged += 1,
+                    ComponentState::Down => {}
+                    ComponentState::Wedged => self.wedged += 1,
                     _ => *live += 1,
                 }
             }
@@ -208,11 +208,11 @@ impl Core {
         self.plan.policy()
     }
 
-    pub(super) fn slot(&self, component: ComponentId) -> Slot {
+    pub(super) fn slot(&self, component: ComponentId) -> ComponentState {
         self.slots
             .get(component.index())
             .copied()
-            .unwrap_or(Slot::Down)
+            .unwrap_or(ComponentState::Down)
     }
 
     pub(super) fn wedged(&self) -> u32 {
@@ -227,7 +227,7 @@ impl Core {
     /// that says about a component, a timer or the record, before any handler decides on it, and
     /// returns what a component that ended was doing.
     #[inline]
-    pub(super) fn admit(&mut self, input: &Input) -> Result<Slot, Ignored> {
+    pub(super) fn admit(&mut self, input: &Input) -> Result<ComponentState, Ignored> {
         match *input {
             Input::Alive { session, .. } | Input::Failing { session, .. }
                 if !self.session_open || session != self.session =>
@@ -237,17 +237,17 @@ impl Core {
             Input::Alive { round, .. } if round > self.round => return Err(Ignored::NotAwaited),
             Input::Alive { .. } | Input::Failing { .. } => {}
             Input::Up { component, epoch } => {
-                if self.alive(component, epoch)? != Slot::Starting {
+                if self.alive(component, epoch)? != ComponentState::Starting {
                     return Err(Ignored::NotAwaited);
                 }
-                self.slots[component.index()] = Slot::Up;
+                self.slots[component.index()] = ComponentState::Up;
             }
             Input::Gone {
                 component, epoch, ..
             } => {
                 let was = self.alive(component, epoch)?;
-                self.slots[component.index()] = Slot::Down;
-                if was == Slot::Wedged {
+                self.slots[component.index()] = ComponentState::Down;
+                if was == ComponentState::Wedged {
                     self.wedged -= 1;
                 } else {
                     let stage = self.plan.layout().stage_of(component).unwrap_or_default();
@@ -294,15 +294,15 @@ impl Core {
             | Input::Reset
             | Input::Frozen => {}
         }
-        Ok(Slot::Down)
+        Ok(ComponentState::Down)
     }
 
     /// What a component is doing that is alive in this epoch; refuses any other.
     #[inline]
-    fn alive(&self, component: ComponentId, epoch: u64) -> Result<Slot, Ignored> {
+    fn alive(&self, component: ComponentId, epoch: u64) -> Result<ComponentState, Ignored> {
         self.current(epoch)?;
         match self.slot(component) {
-            Slot::Down => Err(Ignored::NotAlive),
+            ComponentState::Down => Err(Ignored::NotAlive),
             slot => Ok(slot),
         }
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::core::{Core, Cx};
 use super::{
-    AfterStop, Cause, ComponentId, Effect, HaltReason, Input, Phase, Slot, State, StopStep, Timer,
+    AfterStop, Cause, ComponentId, ComponentState, Effect, HaltReason, Input, Phase, State,
+    StopStep, Timer,
 };
 use crate::policy::Blame;
 
@@ -101,7 +102,7 @@ impl Core {
         let plan = Arc::clone(&self.plan);
         let ids = plan.layout().stage(usize::from(stage));
         let count = ids.len() as u32;
-        self.slots[ids.start as usize..ids.end as usize].fill(Slot::Starting);
+        self.slots[ids.start as usize..ids.end as usize].fill(ComponentState::Starting);
         cx.emit(Effect::StartStage {
             stage,
             epoch: self.epoch,
@@ -123,8 +124,8 @@ impl Core {
     pub(super) fn stop_stage(&mut self, stage: u16, cx: &mut Cx<'_>) {
         for id in self.plan.layout().stage(usize::from(stage)) {
             let slot = &mut self.slots[id as usize];
-            if matches!(slot, Slot::Starting | Slot::Up) {
-                *slot = Slot::Stopping;
+            if matches!(slot, ComponentState::Starting | ComponentState::Up) {
+                *slot = ComponentState::Stopping;
             }
         }
         cx.emit(Effect::StopStage {
@@ -138,8 +139,8 @@ impl Core {
     pub(super) fn abort_stage(&mut self, stage: u16, cx: &mut Cx<'_>) {
         for id in self.plan.layout().stage(usize::from(stage)) {
             let slot = &mut self.slots[id as usize];
-            if *slot == Slot::Stopping {
-                *slot = Slot::Aborting;
+            if *slot == ComponentState::Stopping {
+                *slot = ComponentState::Aborting;
                 cx.emit(Effect::Abort {
                     component: ComponentId(id),
                     epoch: self.epoch,
@@ -153,8 +154,8 @@ impl Core {
     pub(super) fn wedge_stage(&mut self, stage: u16) {
         for id in self.plan.layout().stage(usize::from(stage)) {
             let slot = &mut self.slots[id as usize];
-            if *slot == Slot::Aborting {
-                *slot = Slot::Wedged;
+            if *slot == ComponentState::Aborting {
+                *slot = ComponentState::Wedged;
                 self.live[usize::from(stage)] -= 1;
                 self.wedged += 1;
             }
@@ -170,7 +171,7 @@ pub(super) fn cause_of(input: &Input, cx: &Cx<'_>) -> Cause {
         } => Cause::Report { component, class },
         Input::Exited { component, how, .. } | Input::Gone { component, how, .. } => {
             let class = how.class();
-            if cx.was == Slot::Starting {
+            if cx.was == ComponentState::Starting {
                 Cause::StartFailed { component, class }
             } else {
                 Cause::Exited { component, class }

@@ -1,7 +1,7 @@
 //! A machine as a few bytes, for whoever keeps millions of them.
 
 use super::core::Ledger;
-use super::{AfterStop, End, HaltReason, Machine, Record, Slot, State, StopStep};
+use super::{AfterStop, ComponentState, End, HaltReason, Machine, Record, State, StopStep};
 use crate::pack::{Packer, Unpacker};
 use crate::policy::Blame;
 
@@ -84,12 +84,12 @@ impl Machine {
         core.armed = from.byte();
         for slot in &mut core.slots {
             *slot = [
-                Slot::Down,
-                Slot::Starting,
-                Slot::Up,
-                Slot::Stopping,
-                Slot::Aborting,
-                Slot::Wedged,
+                ComponentState::Down,
+                ComponentState::Starting,
+                ComponentState::Up,
+                ComponentState::Stopping,
+                ComponentState::Aborting,
+                ComponentState::Wedged,
             ][from.byte() as usize];
         }
         core.recount();

@@ -6,7 +6,7 @@
 use statig::Outcome;
 
 use super::core::{Core, Cx};
-use super::{AfterStop, Cause, HaltReason, Input, Slot, State, StopStep, Timer};
+use super::{AfterStop, Cause, ComponentState, HaltReason, Input, State, StopStep, Timer};
 
 pub(super) fn enter(stage: u16, step: StopStep, core: &mut Core, cx: &mut Cx<'_>) {
     if core.session_open {
@@ -43,7 +43,10 @@ pub(super) fn handle(
         | Input::Trip
         | Input::Frozen => {
             // An error after a stop was asked for is logged, and counts as stopped.
-            let asked = matches!(cx.was, Slot::Stopping | Slot::Aborting | Slot::Wedged);
+            let asked = matches!(
+                cx.was,
+                ComponentState::Stopping | ComponentState::Aborting | ComponentState::Wedged
+            );
             if !asked {
                 core.blame_if_dependency(input);
                 // Also what ended unasked while the rest was being stopped: a drain that is taken

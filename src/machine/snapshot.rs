@@ -4,7 +4,9 @@ use core::fmt;
 use std::sync::Arc;
 
 use super::core::{Core, Ledger};
-use super::{AfterStop, HaltReason, Machine, Phase, Record, Slot, State, StopStep, Timer};
+use super::{
+    AfterStop, ComponentState, HaltReason, Machine, Phase, Record, State, StopStep, Timer,
+};
 use crate::policy::{Blame, Plan};
 
 /// All that a machine knows, as plain data: to write down, to make up for a test, and to
@@ -38,7 +40,7 @@ pub struct Snapshot {
     /// The armed timers, in the order of [`Timer::ALL`]. When they are due is the shell's to know.
     pub armed: Vec<Timer>,
     /// What each component is doing.
-    pub slots: Vec<Slot>,
+    pub slots: Vec<ComponentState>,
     /// What was counted since the last record was closed.
     pub record: Record,
     /// The number of hold-offs begun: it decides the next jitter.
@@ -207,44 +209,50 @@ impl Machine {
     fn slots_fit(&self) -> bool {
         let core = &self.core;
         let layout = core.plan.layout();
-        let all = |range: core::ops::Range<usize>, allowed: &[Slot]| {
+        let all = |range: core::ops::Range<usize>, allowed: &[ComponentState]| {
             range
                 .flat_map(|stage| layout.stage(stage))
                 .all(|id| allowed.contains(&core.slots[id as usize]))
         };
         let stages = layout.stages();
         match self.state {
-            State::Running { .. } => all(0..stages, &[Slot::Up]),
-            State::Monitoring { .. } | State::Drained => all(0..stages, &[Slot::Down]),
+            State::Running { .. } => all(0..stages, &[ComponentState::Up]),
+            State::Monitoring { .. } | State::Drained => all(0..stages, &[ComponentState::Down]),
             State::Ended(super::End::Halted(HaltReason::Wedged)) => {
-                core.wedged() > 0 && all(0..stages, &[Slot::Down, Slot::Wedged])
+                core.wedged() > 0 && all(0..stages, &[ComponentState::Down, ComponentState::Wedged])
             }
-            State::Ended(_) => all(0..stages, &[Slot::Down]),
+            State::Ended(_) => all(0..stages, &[ComponentState::Down]),
             State::Restarting { stage, waiting } => {
                 let stage = usize::from(stage);
                 let starting = layout
                     .stage(stage)
-                    .filter(|&id| core.slots[id as usize] == Slot::Starting)
+                    .filter(|&id| core.slots[id as usize] == ComponentState::Starting)
                     .count();
                 // In a stage that does not exist none is starting.
                 waiting > 0
                     && starting == waiting as usize
-                    && all(0..stage, &[Slot::Up])
-                    && all(stage..stage + 1, &[Slot::Starting, Slot::Up])
-                    && all(stage + 1..stages, &[Slot::Down])
+                    && all(0..stage, &[ComponentState::Up])
+                    && all(
+                        stage..stage + 1,
+                        &[ComponentState::Starting, ComponentState::Up],
+                    )
+                    && all(stage + 1..stages, &[ComponentState::Down])
             }
             State::ShuttingDown { stage, step, .. } => {
                 let stage = usize::from(stage);
                 let here = match step {
-                    StopStep::Delaying => Slot::Up,
-                    StopStep::Stopping => Slot::Stopping,
-                    StopStep::Aborting => Slot::Aborting,
+                    StopStep::Delaying => ComponentState::Up,
+                    StopStep::Stopping => ComponentState::Stopping,
+                    StopStep::Aborting => ComponentState::Aborting,
                 };
                 stage < stages
                     && core.live_in(stage as u16) > 0
-                    && all(0..stage, &[Slot::Down, Slot::Up])
-                    && all(stage..stage + 1, &[Slot::Down, here])
-                    && all(stage + 1..stages, &[Slot::Down, Slot::Wedged])
+                    && all(0..stage, &[ComponentState::Down, ComponentState::Up])
+                    && all(stage..stage + 1, &[ComponentState::Down, here])
+                    && all(
+                        stage + 1..stages,
+                        &[ComponentState::Down, ComponentState::Wedged],
+                    )
             }
         }
     }
@@ -255,7 +263,7 @@ impl Machine {
             .plan
             .layout()
             .lease_owner()
-            .is_some_and(|owner| core.slot(owner) != Slot::Down);
+            .is_some_and(|owner| core.slot(owner) != ComponentState::Down);
         let wanted = |timer: Timer| match (timer, self.state) {
             (Timer::Stage, State::ShuttingDown { .. } | State::Restarting { .. }) => true,
             (Timer::HoldOff, State::Monitoring { evidence, done }) => evidence > 0 && !done,

@@ -2,7 +2,7 @@
 
 use super::shared::Shared;
 use super::status::{Few, listed};
-use crate::machine::{Cause, Slot};
+use crate::machine::{Cause, ComponentState};
 use crate::policy::ComponentId;
 
 /// Why the machine moved, in words. `detail` is what the input said: an error, an observation.
@@ -22,7 +22,7 @@ pub(super) fn describe(cause: Cause, detail: Option<&str>, shared: &Shared) -> S
         Cause::StartFailed { component, .. } => {
             format!("{} failed to start{because}", name(component))
         }
-        Cause::StartOverdue => overdue(Few::doing(shared, &[Slot::Starting]), shared),
+        Cause::StartOverdue => overdue(Few::doing(shared, &[ComponentState::Starting]), shared),
         Cause::Failing => format!("the dependency is failing{because}"),
         Cause::Silence => format!(
             "the dependency gave no sign of life for {:?}",
@@ -42,7 +42,7 @@ pub(super) fn describe(cause: Cause, detail: Option<&str>, shared: &Shared) -> S
         Cause::AllGone => "every component is gone".into(),
         Cause::Wedged => format!(
             "aborted and still not gone: {}",
-            listed(shared, &[Slot::Wedged, Slot::Aborting])
+            listed(shared, &[ComponentState::Wedged, ComponentState::Aborting])
         ),
         Cause::Fatal => format!("a failure that no restart could mend{because}"),
         Cause::GaveUp => "too many starts failed in a row".into(),

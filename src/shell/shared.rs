@@ -16,13 +16,13 @@ use super::notes::Notes;
 use super::reporter::Source;
 use super::status::Summary;
 use super::told::Told;
-use crate::machine::Slot;
+use crate::machine::ComponentState;
 use crate::policy::{ComponentId, Plan};
 
 pub(crate) struct Shared {
     pub(super) plan: Arc<Plan>,
     pub(super) names: Vec<Arc<str>>,
-    /// What each component is doing, for status pages: a [`Slot`] as a number.
+    /// What each component is doing, for status pages: a [`ComponentState`] as a number.
     slots: Vec<AtomicU8>,
     pub(super) ready: AtomicBool,
     /// The service's runtime polls nothing any more.
@@ -64,7 +64,7 @@ impl Shared {
         Self {
             slots: names
                 .iter()
-                .map(|_| AtomicU8::new(Slot::Down as u8))
+                .map(|_| AtomicU8::new(ComponentState::Down as u8))
                 .collect(),
             alive: names.iter().map(|_| AtomicBool::new(false)).collect(),
             plan,
@@ -146,11 +146,11 @@ impl Shared {
 
     // What is published.
 
-    pub(super) fn set_slot(&self, component: ComponentId, slot: Slot) {
+    pub(super) fn set_slot(&self, component: ComponentId, slot: ComponentState) {
         self.slots[component.index()].store(slot as u8, Ordering::Relaxed);
     }
 
-    pub(super) fn set_slots(&self, components: Range<u32>, slot: Slot) {
+    pub(super) fn set_slots(&self, components: Range<u32>, slot: ComponentState) {
         for component in components.map(ComponentId) {
             self.set_slot(component, slot);
         }
@@ -172,14 +172,14 @@ impl Shared {
         self.alive.iter().any(|alive| alive.load(Ordering::Acquire))
     }
 
-    pub(super) fn slot(&self, component: ComponentId) -> Slot {
+    pub(super) fn slot(&self, component: ComponentId) -> ComponentState {
         match self.slots[component.index()].load(Ordering::Relaxed) {
-            slot if slot == Slot::Starting as u8 => Slot::Starting,
-            slot if slot == Slot::Up as u8 => Slot::Up,
-            slot if slot == Slot::Stopping as u8 => Slot::Stopping,
-            slot if slot == Slot::Aborting as u8 => Slot::Aborting,
-            slot if slot == Slot::Wedged as u8 => Slot::Wedged,
-            _ => Slot::Down,
+            slot if slot == ComponentState::Starting as u8 => ComponentState::Starting,
+            slot if slot == ComponentState::Up as u8 => ComponentState::Up,
+            slot if slot == ComponentState::Stopping as u8 => ComponentState::Stopping,
+            slot if slot == ComponentState::Aborting as u8 => ComponentState::Aborting,
+            slot if slot == ComponentState::Wedged as u8 => ComponentState::Wedged,
+            _ => ComponentState::Down,
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::shared::Shared;
-use crate::machine::{Phase, Slot};
+use crate::machine::{ComponentState, Phase};
 use crate::policy::ComponentId;
 
 /// The reason between the moment in which readiness goes off and the one in which it is known why.
@@ -84,7 +84,7 @@ pub struct ComponentStatus {
     /// The stage it belongs to, from 0.
     pub stage: usize,
     /// What it is doing.
-    pub slot: Slot,
+    pub slot: ComponentState,
     /// What it has to say of itself, if anything: see [`Context::note`](super::Context::note).
     pub note: Option<Arc<str>>,
 }
@@ -196,19 +196,22 @@ impl Summary {
             Phase::Restarting => Some(format!(
                 "to be up within {:.1?}: {}",
                 left(self.stage_due),
-                listed(shared, &[Slot::Starting])
+                listed(shared, &[ComponentState::Starting])
             )),
             Phase::ShuttingDown => Some(format!(
                 "to be gone within {:.1?}: {}",
                 left(self.stage_due),
-                listed(shared, &[Slot::Stopping, Slot::Aborting])
+                listed(
+                    shared,
+                    &[ComponentState::Stopping, ComponentState::Aborting]
+                )
             )),
         }
     }
 }
 
 /// The names of the components that are doing any of these, the first few of them.
-pub(super) fn listed(shared: &Shared, slots: &[Slot]) -> String {
+pub(super) fn listed(shared: &Shared, slots: &[ComponentState]) -> String {
     Few::doing(shared, slots).names(shared)
 }
 
@@ -221,7 +224,7 @@ pub(super) struct Few {
 
 impl Few {
     /// Those that are doing any of these.
-    pub(super) fn doing(shared: &Shared, slots: &[Slot]) -> Self {
+    pub(super) fn doing(shared: &Shared, slots: &[ComponentState]) -> Self {
         let mut few = Self {
             first: [ComponentId(0); NAMES_LISTED],
             count: 0,

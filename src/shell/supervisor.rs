@@ -28,7 +28,7 @@ use super::status::Sight;
 use super::watchdog::Watchdog;
 use super::{Probe, RunError};
 use crate::driver::{Arrival, Decided, Decider, Decision, Source};
-use crate::machine::{Cause, Effect, End, HaltReason, Slot};
+use crate::machine::{Cause, ComponentState, Effect, End, HaltReason};
 use crate::policy::ComponentId;
 
 /// How many plain answers are taken before anything else has its turn.
@@ -283,7 +283,7 @@ impl Supervisor {
     fn finish(&mut self) -> Result<(), RunError> {
         let wedged: Vec<Arc<str>> = (0..self.components.len() as u32)
             .map(ComponentId)
-            .filter(|&id| self.decider.machine().slot(id) == Slot::Wedged)
+            .filter(|&id| self.decider.machine().slot(id) == ComponentState::Wedged)
             .map(|id| Arc::clone(self.shared.name(id)))
             .collect();
         let mut reason = Arc::from("");

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use overwatch::machine::{Cause, Effect, End, Input, Phase, Slot, State, Step, StopStep, Timer};
+use overwatch::machine::{
+    Cause, ComponentState, Effect, End, Input, Phase, State, Step, StopStep, Timer,
+};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -54,7 +56,10 @@ fn random_walks_reach_everything() {
 
 fn wedged(world: &World) -> usize {
     let slots = world.machine().snapshot().slots;
-    slots.iter().filter(|slot| **slot == Slot::Wedged).count()
+    slots
+        .iter()
+        .filter(|slot| **slot == ComponentState::Wedged)
+        .count()
 }
 
 /// All that must be seen.

@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use overwatch::machine::{
-    AfterStop, Cause, Effect, End, Exit, FailureClass, HaltReason, Ignored, Input, Record, Slot,
-    Snapshot, State, Step, StopStep, Timer, Transition,
+    AfterStop, Cause, ComponentState, Effect, End, Exit, FailureClass, HaltReason, Ignored, Input,
+    Record, Snapshot, State, Step, StopStep, Timer, Transition,
 };
 use overwatch::policy::{Blame, ComponentId, Plan};
 
@@ -50,7 +50,7 @@ pub(crate) struct Reference {
 impl Reference {
     /// At boot.
     pub(crate) fn new(plan: Arc<Plan>, effects: &mut Vec<Effect>) -> Self {
-        let slots = vec![Slot::Down; plan.layout().components()];
+        let slots = vec![ComponentState::Down; plan.layout().components()];
         let mut reference = Self {
             plan,
             now: Snapshot {
@@ -145,7 +145,9 @@ impl Reference {
             } => {
                 if epoch != self.now.epoch {
                     Some(Ignored::OtherEpoch)
-                } else if component.is_some_and(|component| self.slot(component) == Slot::Down) {
+                } else if component
+                    .is_some_and(|component| self.slot(component) == ComponentState::Down)
+                {
                     Some(Ignored::NotAlive)
                 } else {
                     None
@@ -169,11 +171,12 @@ impl Reference {
                     return Some(Ignored::OtherEpoch);
                 }
                 match self.slot(component) {
-                    Slot::Starting => None,
-                    Slot::Down => Some(Ignored::NotAlive),
-                    Slot::Up | Slot::Stopping | Slot::Aborting | Slot::Wedged => {
-                        Some(Ignored::NotAwaited)
-                    }
+                    ComponentState::Starting => None,
+                    ComponentState::Down => Some(Ignored::NotAlive),
+                    ComponentState::Up
+                    | ComponentState::Stopping
+                    | ComponentState::Aborting
+                    | ComponentState::Wedged => Some(Ignored::NotAwaited),
                 }
             }
             Input::Exited {
@@ -184,7 +187,7 @@ impl Reference {
             } => {
                 if epoch != self.now.epoch {
                     Some(Ignored::OtherEpoch)
-                } else if self.slot(component) == Slot::Down {
+                } else if self.slot(component) == ComponentState::Down {
                     Some(Ignored::NotAlive)
                 } else {
                     None
@@ -196,7 +199,7 @@ impl Reference {
                 };
                 if epoch != self.now.epoch {
                     Some(Ignored::OtherEpoch)
-                } else if self.slot(owner) == Slot::Down {
+                } else if self.slot(owner) == ComponentState::Down {
                     Some(Ignored::NotAlive)
                 } else {
                     None
@@ -307,7 +310,7 @@ impl Reference {
 
             State::Restarting { stage, waiting } => match input {
                 Input::Up { component, .. } => {
-                    self.set_slot(component, Slot::Up);
+                    self.set_slot(component, ComponentState::Up);
                     if waiting > 1 {
                         self.now.state = State::Restarting {
                             stage,
@@ -324,7 +327,7 @@ impl Reference {
                 },
                 Input::Gone { component, how, .. } => {
                     let cause = self.exit_cause(component, how);
-                    self.set_slot(component, Slot::Down);
+                    self.set_slot(component, ComponentState::Down);
                     match how.class() {
                         FailureClass::Fatal => self.unwind_for_good(cause),
                         _ => self.unwind(cause),
@@ -392,7 +395,7 @@ impl Reference {
                 }
                 Input::Gone { component, how, .. } => {
                     let cause = self.exit_cause(component, how);
-                    self.set_slot(component, Slot::Down);
+                    self.set_slot(component, ComponentState::Down);
                     match how.class() {
                         FailureClass::Fatal => {
                             self.leave_running(cause, AfterStop::Halt(HaltReason::Fatal))
@@ -443,9 +446,9 @@ impl Reference {
             State::ShuttingDown { stage, step, then } => match input {
                 Input::Gone { component, how, .. } => {
                     self.note_exit_while_stopping(component, how);
-                    self.set_slot(component, Slot::Down);
+                    self.set_slot(component, ComponentState::Down);
                     let stage_is_done = self.all_in_stage(stage, |slot| {
-                        slot != Slot::Stopping && slot != Slot::Aborting
+                        slot != ComponentState::Stopping && slot != ComponentState::Aborting
                     });
                     // Nothing is being stopped during the delay, which a failure cuts short.
                     if stage_is_done {
@@ -485,8 +488,8 @@ impl Reference {
                     StopStep::Delaying => self.stop_next_stage(),
                     StopStep::Stopping => {
                         for component in self.in_stage(usize::from(stage)) {
-                            if self.slot(component) == Slot::Stopping {
-                                self.set_slot(component, Slot::Aborting);
+                            if self.slot(component) == ComponentState::Stopping {
+                                self.set_slot(component, ComponentState::Aborting);
                                 let epoch = self.now.epoch;
                                 self.emit(Effect::Abort { component, epoch });
                             }
@@ -500,8 +503,8 @@ impl Reference {
                     }
                     StopStep::Aborting => {
                         for component in self.in_stage(usize::from(stage)) {
-                            if self.slot(component) == Slot::Aborting {
-                                self.set_slot(component, Slot::Wedged);
+                            if self.slot(component) == ComponentState::Aborting {
+                                self.set_slot(component, ComponentState::Wedged);
                             }
                         }
                         self.stop_next_stage();
@@ -598,7 +601,7 @@ impl Reference {
         };
         let epoch = self.now.epoch;
         for component in components {
-            self.set_slot(component, Slot::Starting);
+            self.set_slot(component, ComponentState::Starting);
         }
         let stage = stage as u16;
         self.emit(Effect::StartStage { stage, epoch });
@@ -742,8 +745,11 @@ impl Reference {
         };
         let epoch = self.now.epoch;
         for component in self.in_stage(stage) {
-            if matches!(self.slot(component), Slot::Starting | Slot::Up) {
-                self.set_slot(component, Slot::Stopping);
+            if matches!(
+                self.slot(component),
+                ComponentState::Starting | ComponentState::Up
+            ) {
+                self.set_slot(component, ComponentState::Stopping);
             }
         }
         let stage = stage as u16;
@@ -753,7 +759,7 @@ impl Reference {
 
     /// Everything is gone, or was given up as wedged.
     fn finish(&mut self, then: AfterStop) {
-        if self.now.slots.contains(&Slot::Wedged) {
+        if self.now.slots.contains(&ComponentState::Wedged) {
             self.end(End::Halted(HaltReason::Wedged), Cause::Wedged);
             return;
         }
@@ -784,7 +790,7 @@ impl Reference {
     fn note_exit_while_stopping(&mut self, component: ComponentId, how: Exit) {
         let asked = matches!(
             self.slot(component),
-            Slot::Stopping | Slot::Aborting | Slot::Wedged
+            ComponentState::Stopping | ComponentState::Aborting | ComponentState::Wedged
         );
         if !asked {
             self.blame(how.class().blames_dependency());
@@ -917,18 +923,18 @@ impl Reference {
     fn exit_cause(&self, component: ComponentId, how: Exit) -> Cause {
         let class = how.class();
         match self.slot(component) {
-            Slot::Starting => Cause::StartFailed { component, class },
+            ComponentState::Starting => Cause::StartFailed { component, class },
             _ => Cause::Exited { component, class },
         }
     }
 
     /// What a component is doing. One that does not exist does nothing.
-    fn slot(&self, component: ComponentId) -> Slot {
+    fn slot(&self, component: ComponentId) -> ComponentState {
         let slot = self.now.slots.get(component.0 as usize);
-        slot.copied().unwrap_or(Slot::Down)
+        slot.copied().unwrap_or(ComponentState::Down)
     }
 
-    fn set_slot(&mut self, component: ComponentId, slot: Slot) {
+    fn set_slot(&mut self, component: ComponentId, slot: ComponentState) {
         if let Some(old) = self.now.slots.get_mut(component.0 as usize) {
             *old = slot;
         }
@@ -939,7 +945,7 @@ impl Reference {
         components.map(ComponentId).collect()
     }
 
-    fn all_in_stage(&self, stage: u16, holds: fn(Slot) -> bool) -> bool {
+    fn all_in_stage(&self, stage: u16, holds: fn(ComponentState) -> bool) -> bool {
         let components = self.in_stage(usize::from(stage));
         components
             .into_iter()
@@ -951,7 +957,7 @@ impl Reference {
         (0..self.plan.layout().stages()).rev().find(|&stage| {
             let components = self.in_stage(stage);
             let mut slots = components.into_iter().map(|component| self.slot(component));
-            slots.any(|slot| matches!(slot, Slot::Starting | Slot::Up))
+            slots.any(|slot| matches!(slot, ComponentState::Starting | ComponentState::Up))
         })
     }
 }

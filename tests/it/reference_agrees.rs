@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use overwatch::machine::{
-    Effect, Exit, FailureClass, Input, Machine, Record, Slot, Snapshot, SnapshotError, State, Step,
-    Timer,
+    ComponentState, Effect, Exit, FailureClass, Input, Machine, Record, Snapshot, SnapshotError,
+    State, Step, Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Plan};
 use proptest::prelude::*;
@@ -86,7 +86,7 @@ fn reference_agrees_on_a_late_answer() -> Result<(), TestCaseError> {
         ] {
             pair.handle(input)?;
         }
-        prop_assert_eq!(pair.machine.slot(high), Slot::Wedged);
+        prop_assert_eq!(pair.machine.slot(high), ComponentState::Wedged);
         pair.handle(Input::Gone {
             component: high,
             epoch,
@@ -362,7 +362,7 @@ impl Change {
             && self.wedged
         {
             let above = plan.layout().stage(usize::from(stage)).end as usize;
-            snapshot.slots[above..].fill(Slot::Wedged);
+            snapshot.slots[above..].fill(ComponentState::Wedged);
         }
         snapshot.level = self.level.unwrap_or(snapshot.level);
         snapshot.blame = self.blame.unwrap_or(snapshot.blame);

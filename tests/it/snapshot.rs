@@ -5,14 +5,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use overwatch::machine::{
-    AfterStop, End, HaltReason, Machine, Record, Slot, Snapshot, SnapshotError, State, StopStep,
-    Timer,
+    AfterStop, ComponentState, End, HaltReason, Machine, Record, Snapshot, SnapshotError, State,
+    StopStep, Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Layout, Plan, PolicyBuilder};
 
 use crate::world::{fenced, ms, plan, small_policy};
 
-use Slot::{Aborting, Down, Starting, Stopping, Up, Wedged};
+use ComponentState::{Aborting, Down, Starting, Stopping, Up, Wedged};
 use Timer::{Decay, Fence, HoldOff, Silence, Stable, Stage};
 
 /// `#0` below `#1` and `#2`.
@@ -37,7 +37,7 @@ fn why_refused(resumed: Result<Machine, SnapshotError>) -> String {
 }
 
 /// At level 0, with a session if silence is watched, and with an outage where there must be one.
-fn at(state: State, slots: [Slot; 3], armed: &[Timer]) -> Snapshot {
+fn at(state: State, slots: [ComponentState; 3], armed: &[Timer]) -> Snapshot {
     Snapshot {
         state,
         epoch: 7,
@@ -56,11 +56,11 @@ fn at(state: State, slots: [Slot; 3], armed: &[Timer]) -> Snapshot {
     }
 }
 
-fn running(suspicion: u32, slots: [Slot; 3], armed: &[Timer]) -> Snapshot {
+fn running(suspicion: u32, slots: [ComponentState; 3], armed: &[Timer]) -> Snapshot {
     at(State::Running { suspicion }, slots, armed)
 }
 
-fn monitoring(evidence: u32, done: bool, slots: [Slot; 3], armed: &[Timer]) -> Snapshot {
+fn monitoring(evidence: u32, done: bool, slots: [ComponentState; 3], armed: &[Timer]) -> Snapshot {
     let state = State::Monitoring { evidence, done };
     let (level, blame) = (1, Blame::Dependency);
     Snapshot {
@@ -70,28 +70,28 @@ fn monitoring(evidence: u32, done: bool, slots: [Slot; 3], armed: &[Timer]) -> S
     }
 }
 
-fn restarting(stage: u16, waiting: u32, slots: [Slot; 3], armed: &[Timer]) -> Snapshot {
+fn restarting(stage: u16, waiting: u32, slots: [ComponentState; 3], armed: &[Timer]) -> Snapshot {
     at(State::Restarting { stage, waiting }, slots, armed)
 }
 
-fn stop(stage: u16, step: StopStep, slots: [Slot; 3], armed: &[Timer]) -> Snapshot {
+fn stop(stage: u16, step: StopStep, slots: [ComponentState; 3], armed: &[Timer]) -> Snapshot {
     let then = AfterStop::Monitor;
     at(State::ShuttingDown { stage, step, then }, slots, armed)
 }
 
-fn stopping(stage: u16, slots: [Slot; 3]) -> Snapshot {
+fn stopping(stage: u16, slots: [ComponentState; 3]) -> Snapshot {
     stop(stage, StopStep::Stopping, slots, &[Stage])
 }
 
-fn drained(slots: [Slot; 3], armed: &[Timer]) -> Snapshot {
+fn drained(slots: [ComponentState; 3], armed: &[Timer]) -> Snapshot {
     at(State::Drained, slots, armed)
 }
 
-fn ended(end: End, slots: [Slot; 3], armed: &[Timer]) -> Snapshot {
+fn ended(end: End, slots: [ComponentState; 3], armed: &[Timer]) -> Snapshot {
     at(State::Ended(end), slots, armed)
 }
 
-fn halted(why: HaltReason, slots: [Slot; 3]) -> Snapshot {
+fn halted(why: HaltReason, slots: [ComponentState; 3]) -> Snapshot {
     ended(End::Halted(why), slots, &[])
 }
 
@@ -141,7 +141,7 @@ fn every_state_can_be_written_down_by_hand() {
 
 #[test]
 fn a_snapshot_names_each_component() {
-    let of = |slots: &[Slot]| Snapshot {
+    let of = |slots: &[ComponentState]| Snapshot {
         slots: slots.to_vec(),
         ..drained([Down; 3], &[])
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use expect_test::{Expect, expect};
 use overwatch::law::Violation;
 use overwatch::machine::{
-    Effect, End, Exit, FailureClass, HaltReason, Input, Machine, Phase, Slot, Timer,
+    ComponentState, Effect, End, Exit, FailureClass, HaltReason, Input, Machine, Phase, Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Layout, Plan, Policy};
 
@@ -329,7 +329,10 @@ fn d04_a_failure_while_starting_unwinds_what_was_started_and_is_never_ready() ->
     let mut world = World::new(plan(small_policy(), &[1, 1]), true)?;
     world.act(Action::Alive)?;
     world.act(Action::Answer)?;
-    assert_eq!(world.machine().slot(ComponentId(1)), Slot::Starting);
+    assert_eq!(
+        world.machine().slot(ComponentId(1)),
+        ComponentState::Starting
+    );
     world.report(FailureClass::Dependency, 1)?;
     world.report(FailureClass::Dependency, 1)?;
     world.answer_all()?;
@@ -392,7 +395,7 @@ fn d07_what_survives_its_abort_is_never_started_again() -> Told {
     world.gone(1, Exit::Returned)?;
     // #2 stays, through its stop and its abort; #0 below it is stopped all the same.
     world.wait(Some(15))?;
-    assert_eq!(world.machine().slot(ComponentId(2)), Slot::Wedged);
+    assert_eq!(world.machine().slot(ComponentId(2)), ComponentState::Wedged);
     world.gone(0, Exit::Returned)?;
     check(
         &world,
@@ -674,9 +677,12 @@ fn a_wanted_stop_is_delayed_and_a_shutdown_does_not_delay_it_again() -> Told {
     assert_eq!(world.effects[0], Effect::Ready(false));
     world.wait(Some(5))?;
     world.input(Input::Shutdown)?;
-    assert_eq!(world.machine().slot(ComponentId(0)), Slot::Up);
+    assert_eq!(world.machine().slot(ComponentId(0)), ComponentState::Up);
     world.wait(Some(1))?;
-    assert_eq!(world.machine().slot(ComponentId(0)), Slot::Stopping);
+    assert_eq!(
+        world.machine().slot(ComponentId(0)),
+        ComponentState::Stopping
+    );
     world.answer_all()?;
     check(
         &world,
@@ -728,7 +734,7 @@ fn what_would_have_tripped_cuts_the_delay_short() -> Told {
         world.input(cut)?;
         assert_eq!(
             world.machine().slot(ComponentId(1)),
-            Slot::Stopping,
+            ComponentState::Stopping,
             "{cut:?}"
         );
     }
@@ -740,10 +746,16 @@ fn neither_a_fence_nor_a_trip_allows_a_delay() -> Told {
     let delay = || small_policy().tuning(small_tuning().unready_delay(ms(6)));
     let mut world = World::running(fenced(delay(), &[1, 1]))?;
     world.input(Input::Shutdown)?;
-    assert_eq!(world.machine().slot(ComponentId(1)), Slot::Stopping);
+    assert_eq!(
+        world.machine().slot(ComponentId(1)),
+        ComponentState::Stopping
+    );
     let mut world = World::running(plan(delay(), &[1]))?;
     world.input(Input::Trip)?;
-    assert_eq!(world.machine().slot(ComponentId(0)), Slot::Stopping);
+    assert_eq!(
+        world.machine().slot(ComponentId(0)),
+        ComponentState::Stopping
+    );
     Ok(())
 }
 
@@ -756,7 +768,10 @@ fn a_frozen_runtime_stops_the_world_and_blames_nobody() -> Told {
     world.stay_alive(4)?;
     world.input(Input::Frozen)?;
     assert_eq!(world.effects[0], Effect::Ready(false));
-    assert_eq!(world.machine().slot(ComponentId(0)), Slot::Stopping);
+    assert_eq!(
+        world.machine().slot(ComponentId(0)),
+        ComponentState::Stopping
+    );
     // It thaws within the stop deadline.
     world.wait(Some(3))?;
     world.answer_all()?;
@@ -906,7 +921,10 @@ fn a_fatal_report_halts_from_every_state() -> Told {
 fn a_component_that_dies_of_something_fatal_halts_after_an_ordered_stop() -> Told {
     let mut world = World::running(plan(small_policy(), &[1, 1]))?;
     world.gone(0, Exit::Failed(FailureClass::Fatal))?;
-    assert_eq!(world.machine().slot(ComponentId(1)), Slot::Stopping);
+    assert_eq!(
+        world.machine().slot(ComponentId(1)),
+        ComponentState::Stopping
+    );
     world.answer_all()?;
     check(
         &world,

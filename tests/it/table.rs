@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use expect_test::expect_file;
 use overwatch::machine::{
-    AfterStop, Cause, Effect, End, Exit, FailureClass, HaltReason, Input, Machine, Record, Slot,
-    Snapshot, State, Step, StopStep, Timer,
+    AfterStop, Cause, ComponentState, Effect, End, Exit, FailureClass, HaltReason, Input, Machine,
+    Record, Snapshot, State, Step, StopStep, Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Plan, PolicyBuilder};
 
@@ -46,7 +46,7 @@ fn base() -> PolicyBuilder {
 
 /// A row at level 0, blaming components, with its session and outage open; what differs is changed
 /// by the methods below.
-fn row(name: &'static str, state: State, slots: [Slot; 3], armed: &[Timer]) -> Row {
+fn row(name: &'static str, state: State, slots: [ComponentState; 3], armed: &[Timer]) -> Row {
     let snapshot = Snapshot {
         state,
         epoch: NOW,
@@ -95,7 +95,7 @@ impl Row {
 }
 
 fn rows() -> Vec<Row> {
-    use Slot::{Aborting, Down, Starting, Stopping, Up, Wedged};
+    use ComponentState::{Aborting, Down, Starting, Stopping, Up, Wedged};
     use StopStep as Stop;
     use Timer::{Decay, Fence, HoldOff, Silence, Stable, Stage};
     let running = |suspicion| State::Running { suspicion };

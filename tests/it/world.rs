@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use overwatch::law::{Checked, Violation};
 use overwatch::machine::{
-    Effect, Exit, FailureClass, Ignored, Input, Machine, Phase, Record, Slot, Step, Timer,
+    ComponentState, Effect, Exit, FailureClass, Ignored, Input, Machine, Phase, Record, Step, Timer,
 };
 use overwatch::policy::{ComponentId, Fence, Layout, Plan, Policy, PolicyBuilder, Tuning};
 use proptest::prelude::*;
@@ -452,13 +452,15 @@ impl World {
     fn answer(&self, component: ComponentId, epoch: u64) -> Option<Input> {
         let how = Exit::Returned;
         match self.machine().slot(component) {
-            Slot::Starting => Some(Input::Up { component, epoch }),
-            Slot::Stopping | Slot::Aborting | Slot::Wedged => Some(Input::Gone {
-                component,
-                epoch,
-                how,
-            }),
-            Slot::Up | Slot::Down => None,
+            ComponentState::Starting => Some(Input::Up { component, epoch }),
+            ComponentState::Stopping | ComponentState::Aborting | ComponentState::Wedged => {
+                Some(Input::Gone {
+                    component,
+                    epoch,
+                    how,
+                })
+            }
+            ComponentState::Up | ComponentState::Down => None,
         }
     }
 

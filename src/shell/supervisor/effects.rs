@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::Supervisor;
 use crate::driver::Carried;
-use crate::machine::{Effect, Slot};
+use crate::machine::{ComponentState, Effect};
 use crate::policy::ComponentId;
 use crate::shell::log::discard;
 use crate::shell::stage::StageRun;
@@ -41,7 +41,8 @@ impl Supervisor {
             discard(last);
         }
         self.shared.epoch.store(epoch, Ordering::Release);
-        self.shared.set_slots(components.clone(), Slot::Starting);
+        self.shared
+            .set_slots(components.clone(), ComponentState::Starting);
         let owner = plan.layout().lease_owner();
         if owner.is_some_and(|owner| components.contains(&owner.0))
             && let Some(fence) = plan.policy().fence()
@@ -69,8 +70,8 @@ impl Supervisor {
         }
         let mut awaited = 0;
         for component in self.shared.plan.layout().stage(stage).map(ComponentId) {
-            if self.decider.machine().slot(component) == Slot::Stopping {
-                self.shared.set_slot(component, Slot::Stopping);
+            if self.decider.machine().slot(component) == ComponentState::Stopping {
+                self.shared.set_slot(component, ComponentState::Stopping);
                 awaited += 1;
             }
         }
@@ -79,7 +80,7 @@ impl Supervisor {
     }
 
     fn abort(&mut self, component: ComponentId) {
-        self.shared.set_slot(component, Slot::Aborting);
+        self.shared.set_slot(component, ComponentState::Aborting);
         if let Some(stage) = self.stage_of(component) {
             stage.abort(component);
         }

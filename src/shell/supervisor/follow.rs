@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Supervisor;
 use super::event::{Detail, Event};
 use crate::driver::{Decision, Tell};
-use crate::machine::{Cause, Effect, Exit, Input, Phase, Slot, Step, Timer};
+use crate::machine::{Cause, ComponentState, Effect, Exit, Input, Phase, Step, Timer};
 use crate::policy::ComponentId;
 use crate::shell::describe::overdue;
 use crate::shell::log::Recorded;
@@ -59,7 +59,7 @@ impl Supervisor {
             }
             if hop.cause == Cause::StartOverdue {
                 // Who is not up is known only until it is told to stop.
-                late = Some(Few::doing(&self.shared, &[Slot::Starting]));
+                late = Some(Few::doing(&self.shared, &[ComponentState::Starting]));
             }
         }
         let Event {
@@ -156,8 +156,8 @@ impl Supervisor {
             }
             Input::Fired(Timer::Stage) => {
                 for id in (0..self.components.len() as u32).map(ComponentId) {
-                    if machine.slot(id) == Slot::Wedged {
-                        self.shared.set_slot(id, Slot::Wedged);
+                    if machine.slot(id) == ComponentState::Wedged {
+                        self.shared.set_slot(id, ComponentState::Wedged);
                     }
                 }
             }

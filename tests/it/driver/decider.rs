@@ -6,7 +6,7 @@ use std::time::Duration;
 use overwatch::driver::{
     Arrival, Carried, Command, Decided, Decider, Decision, Ended, Observed, Reported, Seen, Tell,
 };
-use overwatch::machine::{Effect, Exit, FailureClass, Input, Phase, Slot, Step, Timer};
+use overwatch::machine::{ComponentState, Effect, Exit, FailureClass, Input, Phase, Step, Timer};
 use overwatch::policy::{ComponentId, Plan};
 
 use crate::world::{ms, plan, small_policy};
@@ -212,7 +212,7 @@ fn the_end_of_one_that_was_asked_to_stop_comes_after_its_words() {
     let mut live = running_two();
     let _ = arrives(&mut live, Arrival::Command(Command::Drain), ms(0));
     let mut now = ms(0);
-    while live.machine().slot(ComponentId(1)) != Slot::Wedged {
+    while live.machine().slot(ComponentId(1)) != ComponentState::Wedged {
         now += ms(1);
         let _ = steps(&mut live, now);
         assert!(now < ms(100), "it is wedged by now");

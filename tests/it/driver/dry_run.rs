@@ -9,7 +9,7 @@ use overwatch::driver::{
     Seen, Silence, Source,
 };
 use overwatch::law::Monitor;
-use overwatch::machine::{Effect, End, Exit, FailureClass, Input, Phase, Slot, Timer};
+use overwatch::machine::{ComponentState, Effect, End, Exit, FailureClass, Input, Phase, Timer};
 use overwatch::policy::{Blame, ComponentId, Plan};
 use proptest::prelude::*;
 
@@ -114,8 +114,8 @@ impl DryRun {
             let answer = ids
                 .into_iter()
                 .find_map(|component| match machine.slot(component) {
-                    Slot::Starting => Some(Arrival::Up { component, epoch }),
-                    Slot::Stopping | Slot::Aborting => {
+                    ComponentState::Starting => Some(Arrival::Up { component, epoch }),
+                    ComponentState::Stopping | ComponentState::Aborting => {
                         Some(ended(component, epoch, Exit::Returned))
                     }
                     _ => None,

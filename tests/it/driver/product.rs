@@ -14,7 +14,7 @@ use overwatch::driver::{
     Arrival, Command, Decided, Ended, Observed, Reported, Seen, Silence, Source,
 };
 use overwatch::law::Monitor;
-use overwatch::machine::{Exit, FailureClass, Phase, Slot};
+use overwatch::machine::{ComponentState, Exit, FailureClass, Phase};
 use overwatch::policy::{ComponentId, Plan};
 
 use super::whole::Whole;
@@ -154,11 +154,16 @@ impl State {
             let components = machine.plan().layout().components() as u32;
             let asked = |id: &u32| {
                 let slot = self.whole.machine().slot(ComponentId(*id));
-                matches!(slot, Slot::Starting | Slot::Stopping | Slot::Aborting)
+                matches!(
+                    slot,
+                    ComponentState::Starting | ComponentState::Stopping | ComponentState::Aborting
+                )
             };
             let next = (0..components).find(asked);
             let made = match next {
-                Some(id) if self.whole.machine().slot(ComponentId(id)) == Slot::Starting => {
+                Some(id)
+                    if self.whole.machine().slot(ComponentId(id)) == ComponentState::Starting =>
+                {
                     Move::Up(id)
                 }
                 Some(id) => Move::Ends(id, Exit::Returned, None),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::driver::{Arrival, Decided, Decider, Next, Source, View};
-use overwatch::machine::{Effect, Machine, Slot};
+use overwatch::machine::{ComponentState, Effect, Machine};
 use overwatch::policy::Plan;
 
 use super::laws::{Broken, Watch};
@@ -45,7 +45,10 @@ impl Whole {
         let asked = self.watch.ending().is_some_and(|ended| {
             let slot = machine.slot(ended.component);
             ended.epoch == machine.epoch()
-                && matches!(slot, Slot::Stopping | Slot::Aborting | Slot::Wedged)
+                && matches!(
+                    slot,
+                    ComponentState::Stopping | ComponentState::Aborting | ComponentState::Wedged
+                )
         });
         let view = View {
             phase: machine.phase(),

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use overwatch::law::Checked;
-use overwatch::machine::{Effect, Exit, FailureClass, Input, Machine, Phase, Slot, Step, Timer};
+use overwatch::machine::{
+    ComponentState, Effect, Exit, FailureClass, Input, Machine, Phase, Step, Timer,
+};
 use overwatch::policy::{ComponentId, Plan};
 
 use super::plans::Knobs;
@@ -273,13 +275,15 @@ impl<'a> Walk<'a> {
         while let Some((component, epoch)) = self.open.pop_front() {
             let how = Exit::Returned;
             let answer = match self.machine().slot(component) {
-                Slot::Starting => Input::Up { component, epoch },
-                Slot::Stopping | Slot::Aborting | Slot::Wedged => Input::Gone {
-                    component,
-                    epoch,
-                    how,
-                },
-                Slot::Up | Slot::Down => continue,
+                ComponentState::Starting => Input::Up { component, epoch },
+                ComponentState::Stopping | ComponentState::Aborting | ComponentState::Wedged => {
+                    Input::Gone {
+                        component,
+                        epoch,
+                        how,
+                    }
+                }
+                ComponentState::Up | ComponentState::Down => continue,
             };
             return self.input(answer);
         }

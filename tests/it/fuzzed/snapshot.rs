@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use overwatch::machine::{
-    AfterStop, End, Exit, FailureClass, HaltReason, Input, Machine, Record, Slot, Snapshot, State,
-    Step, StopStep, Timer,
+    AfterStop, ComponentState, End, Exit, FailureClass, HaltReason, Input, Machine, Record,
+    Snapshot, State, Step, StopStep, Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Plan};
 
@@ -81,7 +81,7 @@ fn plausible(plan: &Plan, bytes: &mut Unstructured<'_>) -> Result<Snapshot> {
         blame: blame(kept & 4 != 0),
         failed_starts: 0,
         armed: Vec::new(),
-        slots: vec![Slot::Down; layout.components()],
+        slots: vec![ComponentState::Down; layout.components()],
         record: Record {
             outage: number(bytes)?,
             reports: number(bytes)?,
@@ -92,7 +92,7 @@ fn plausible(plan: &Plan, bytes: &mut Unstructured<'_>) -> Result<Snapshot> {
         round: (kept >> 3).into(),
     };
     // Which of two a component is, by its place.
-    let either = |id: usize, set: Slot, unset: Slot| {
+    let either = |id: usize, set: ComponentState, unset: ComponentState| {
         if pattern >> (id % 16) & 1 == 1 {
             set
         } else {
@@ -105,27 +105,31 @@ fn plausible(plan: &Plan, bytes: &mut Unstructured<'_>) -> Result<Snapshot> {
         let here = layout.stage_of(ComponentId(id as u32)).unwrap_or_default();
         let order = here.cmp(&usize::from(stage));
         *slot = match (state % 8, order) {
-            (0, _) => Slot::Up,
-            (2, std::cmp::Ordering::Less) => Slot::Up,
-            (2, std::cmp::Ordering::Equal) => either(id, Slot::Up, Slot::Starting),
-            (3, std::cmp::Ordering::Less) => either(id, Slot::Down, Slot::Up),
+            (0, _) => ComponentState::Up,
+            (2, std::cmp::Ordering::Less) => ComponentState::Up,
+            (2, std::cmp::Ordering::Equal) => {
+                either(id, ComponentState::Up, ComponentState::Starting)
+            }
+            (3, std::cmp::Ordering::Less) => either(id, ComponentState::Down, ComponentState::Up),
             (3, std::cmp::Ordering::Equal) => {
                 let live = match step {
-                    StopStep::Delaying => Slot::Up,
-                    StopStep::Stopping => Slot::Stopping,
-                    StopStep::Aborting => Slot::Aborting,
+                    StopStep::Delaying => ComponentState::Up,
+                    StopStep::Stopping => ComponentState::Stopping,
+                    StopStep::Aborting => ComponentState::Aborting,
                 };
-                either(id, Slot::Down, live)
+                either(id, ComponentState::Down, live)
             }
-            (3, std::cmp::Ordering::Greater) => either(id, Slot::Wedged, Slot::Down),
-            (6, _) => either(id, Slot::Wedged, Slot::Down),
-            _ => Slot::Down,
+            (3, std::cmp::Ordering::Greater) => {
+                either(id, ComponentState::Wedged, ComponentState::Down)
+            }
+            (6, _) => either(id, ComponentState::Wedged, ComponentState::Down),
+            _ => ComponentState::Down,
         };
     }
     let waiting = snapshot
         .slots
         .iter()
-        .filter(|slot| **slot == Slot::Starting)
+        .filter(|slot| **slot == ComponentState::Starting)
         .count() as u32;
     snapshot.state = match state % 8 {
         0 => State::Running {
@@ -161,7 +165,8 @@ fn plausible(plan: &Plan, bytes: &mut Unstructured<'_>) -> Result<Snapshot> {
 /// The timers that fit a snapshot.
 fn timers(plan: &Plan, snapshot: &Snapshot) -> Vec<Timer> {
     let owner = plan.layout().lease_owner();
-    let fenced = owner.is_some_and(|owner| snapshot.slots[owner.0 as usize] != Slot::Down);
+    let fenced =
+        owner.is_some_and(|owner| snapshot.slots[owner.0 as usize] != ComponentState::Down);
     let fits = |timer: &Timer| match (*timer, snapshot.state) {
         (Timer::Stage, State::ShuttingDown { .. } | State::Restarting { .. }) => true,
         (Timer::HoldOff, State::Monitoring { evidence, done }) => evidence > 0 && !done,
@@ -353,13 +358,13 @@ fn survive(machine: &mut Machine, reference: &mut Reference, input: Input) {
     }
 }
 
-const SLOTS: [Slot; 6] = [
-    Slot::Down,
-    Slot::Starting,
-    Slot::Up,
-    Slot::Stopping,
-    Slot::Aborting,
-    Slot::Wedged,
+const SLOTS: [ComponentState; 6] = [
+    ComponentState::Down,
+    ComponentState::Starting,
+    ComponentState::Up,
+    ComponentState::Stopping,
+    ComponentState::Aborting,
+    ComponentState::Wedged,
 ];
 
 const HOWS: [Exit; 6] = [

@@ -8,7 +8,8 @@
 
 use overwatch::law::Law::*;
 use overwatch::machine::{
-    AfterStop, Effect, Exit, FailureClass, HaltReason, Input, Machine, Record, Slot, Step, Timer,
+    AfterStop, ComponentState, Effect, Exit, FailureClass, HaltReason, Input, Machine, Record,
+    Step, Timer,
 };
 use overwatch::policy::ComponentId;
 
@@ -139,7 +140,7 @@ fn d06(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
 /// A stop that failed is taken for one that did not.
 fn d07(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
     let component = ComponentId(0);
-    if input != Input::Fired(Timer::Stage) || machine.slot(component) != Slot::Aborting {
+    if input != Input::Fired(Timer::Stage) || machine.slot(component) != ComponentState::Aborting {
         return machine.handle(input, effects);
     }
     let (epoch, how) = (machine.epoch(), Exit::Aborted);

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use overwatch::law::Law::*;
 use overwatch::machine::{
-    Cause, Effect, Exit, FailureClass, Ignored, Input, Machine, Phase, Record, Slot, State, Step,
-    Timer,
+    Cause, ComponentState, Effect, Exit, FailureClass, Ignored, Input, Machine, Phase, Record,
+    State, Step, Timer,
 };
 
 use super::{Exhibit, arms, patient, surgery};
@@ -145,7 +145,7 @@ fn wrong_cause(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -
 
 /// A component that says it is up is taken for up, though it was told to stop.
 fn late_up_resurrects(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
-    let was_told = |slot: &Slot| *slot == Slot::Stopping;
+    let was_told = |slot: &ComponentState| *slot == ComponentState::Stopping;
     if let Input::Up { component, epoch } = input
         && epoch == machine.epoch()
         && was_told(&machine.slot(component))
@@ -155,7 +155,7 @@ fn late_up_resurrects(machine: &mut Machine, input: Input, effects: &mut Vec<Eff
                 stage: 0,
                 waiting: 1,
             };
-            snapshot.slots = vec![Slot::Starting];
+            snapshot.slots = vec![ComponentState::Starting];
             snapshot.session_open = true;
             snapshot.armed = vec![Timer::Stage, Timer::Silence];
         });
@@ -191,7 +191,7 @@ fn lives_after_the_end(machine: &mut Machine, input: Input, effects: &mut Vec<Ef
     if machine.phase().is_ended() && input == Input::Resume {
         surgery(machine, |snapshot| {
             snapshot.state = State::Drained;
-            snapshot.slots = vec![Slot::Down];
+            snapshot.slots = vec![ComponentState::Down];
         });
     }
     machine.handle(input, effects)

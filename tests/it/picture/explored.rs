@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use overwatch::explore::{Edge, Explorer};
-use overwatch::machine::{Cause, Effect, FailureClass, Input, Machine, Phase, Slot, Step, Timer};
+use overwatch::machine::{
+    Cause, ComponentState, Effect, FailureClass, Input, Machine, Phase, Step, Timer,
+};
 use overwatch::policy::Plan;
 
 /// All that was seen. Nothing in it depends on the order in which it was.
@@ -116,22 +118,27 @@ fn is_stale(input: Input, machine: &Machine) -> bool {
         } => false,
         Input::Report {
             component, epoch, ..
-        } => other(epoch) || component.is_some_and(|component| slot(component) == Slot::Down),
+        } => {
+            other(epoch)
+                || component.is_some_and(|component| slot(component) == ComponentState::Down)
+        }
         Input::Alive { session, round } => {
             machine.session() != Some(session) || round > machine.round()
         }
         Input::Failing { session, .. } => machine.session() != Some(session),
-        Input::Up { component, epoch } => other(epoch) || slot(component) != Slot::Starting,
+        Input::Up { component, epoch } => {
+            other(epoch) || slot(component) != ComponentState::Starting
+        }
         Input::Exited {
             component, epoch, ..
         }
         | Input::Gone {
             component, epoch, ..
-        } => other(epoch) || slot(component) == Slot::Down,
+        } => other(epoch) || slot(component) == ComponentState::Down,
         Input::Fired(timer) => !machine.is_armed(timer),
         Input::LeaseRenewed { epoch, .. } => {
             let owner = machine.plan().layout().lease_owner();
-            other(epoch) || owner.is_none_or(|owner| slot(owner) == Slot::Down)
+            other(epoch) || owner.is_none_or(|owner| slot(owner) == ComponentState::Down)
         }
         Input::Shutdown
         | Input::Drain

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use overwatch::machine::{Phase, Slot};
+use overwatch::machine::{ComponentState, Phase};
 use overwatch::policy::Fence;
 use overwatch::{BuildError, Failure, Policy};
 
@@ -119,8 +119,8 @@ async fn status_says_why_and_what_is_awaited() {
     assert_eq!(
         slots[..2],
         [
-            ("pool".into(), 0, Slot::Up),
-            ("a".into(), 1, Slot::Stopping)
+            ("pool".into(), 0, ComponentState::Up),
+            ("a".into(), 1, ComponentState::Stopping)
         ]
     );
     running.until_phase(Phase::Monitoring).await;

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use overwatch::machine::{Phase, Slot};
+use overwatch::machine::{ComponentState, Phase};
 use overwatch::test_util::Detached;
 use overwatch::{Builder, Failure};
 use tokio::time::{Instant, sleep};
@@ -83,12 +83,18 @@ async fn a_page_tells_soon_who_is_up_and_who_is_gone() {
             .filter(|component| component.slot == slot)
             .count()
     };
-    assert_eq!((count(Slot::Up), count(Slot::Starting)), (30, MANY - 30));
+    assert_eq!(
+        (count(ComponentState::Up), count(ComponentState::Starting)),
+        (30, MANY - 30)
+    );
     running.until_ready(1).await;
     running.handle.trip().unwrap();
     running.until_phase(Phase::ShuttingDown).await;
     sleep(ms(15)).await;
-    assert_eq!((count(Slot::Down), count(Slot::Stopping)), (30, MANY - 30));
+    assert_eq!(
+        (count(ComponentState::Down), count(ComponentState::Stopping)),
+        (30, MANY - 30)
+    );
     running.shut_down().await;
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use overwatch::machine::{HaltReason, Phase, Slot};
+use overwatch::machine::{ComponentState, HaltReason, Phase};
 use overwatch::policy::{Layout, Plan};
 use overwatch::test_util::Dependency;
 use overwatch::{Builder, Handle, Observation, Policy, Probe, RunError};
@@ -115,7 +115,7 @@ impl HeldUp {
         self.is_busy.recv().unwrap();
         until("they are to begin", || {
             let last = handle.components().pop().unwrap();
-            last.slot == Slot::Starting
+            last.slot == ComponentState::Starting
         });
     }
 }
@@ -175,7 +175,7 @@ fn who_has_not_begun_when_it_is_told_to_stop_never_does() {
     handle.shutdown();
     until("they are told", || {
         let last = handle.components().pop().unwrap();
-        last.slot == Slot::Stopping
+        last.slot == ComponentState::Stopping
     });
     drop(held_up);
     runtime.block_on(run).unwrap().unwrap();
@@ -219,7 +219,7 @@ fn no_step_is_taken_and_nobody_is_up_once_it_was_dropped_amid_one() {
         until("nothing is left of it", || {
             runtime.metrics().num_alive_tasks() == 0 && Arc::strong_count(&begun) == 1
         });
-        let is_up = |slot| matches!(slot, Slot::Up | Slot::Stopping);
+        let is_up = |slot| matches!(slot, ComponentState::Up | ComponentState::Stopping);
         let up = handle
             .components()
             .into_iter()
