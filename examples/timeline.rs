@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use overwatch::machine::Phase;
-use overwatch::{Handle, Transitioned};
+use overwatch::{Handle, TransitionEvent};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -38,7 +38,7 @@ pub enum Event {
         what: String,
     },
     /// To the supervisor.
-    Moved(Transitioned),
+    Moved(TransitionEvent),
     /// To a component.
     Component {
         /// Its name.
@@ -169,7 +169,7 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dependency { what, .. } => f.write_str(what),
-            Self::Moved(Transitioned {
+            Self::Moved(TransitionEvent {
                 from, to, reason, ..
             }) => write!(f, "{from} -> {to}: {reason}"),
             Self::Component { epoch, did, .. } => write!(f, "epoch {epoch}: {did}"),

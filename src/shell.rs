@@ -43,7 +43,7 @@ pub use end::RunError;
 pub use failure::{Classify, Failure};
 pub use handle::{CommandError, Ended, Handle};
 pub use incarnation::Hold;
-pub use journal::{Lagged, Outage, Transitioned, Transitions};
+pub use journal::{Lagged, Outage, TransitionEvent, Transitions};
 pub use overwatch::{Arrived, Overwatch, StepRecord};
 pub use probe::{
     All, Feed, FeedProbe, Isolated, Observation, Polled, Probe, all, feed, isolated, polled,

@@ -20,7 +20,7 @@ const OUTAGES_KEPT: usize = 256;
 /// One transition, as it is logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Transitioned {
+pub struct TransitionEvent {
     /// The number of the transition in this run, from 0.
     pub number: u64,
     /// When.
@@ -66,7 +66,7 @@ pub(super) struct Journal {
 
 #[derive(Default)]
 struct Kept {
-    transitions: VecDeque<Transitioned>,
+    transitions: VecDeque<TransitionEvent>,
     outages: VecDeque<Outage>,
     /// The run is over, or nobody wants to know any more of it.
     closed: bool,
@@ -79,7 +79,7 @@ struct Count {
 }
 
 impl Journal {
-    pub(super) fn push(&self, transitioned: Transitioned) {
+    pub(super) fn push(&self, transitioned: TransitionEvent) {
         let mut kept = lock(&self.kept);
         if kept.closed {
             return;
@@ -173,7 +173,7 @@ impl Transitions {
     ///
     /// [`Lagged`] if the next one is not kept any more; the call after that goes on with the oldest
     /// that is.
-    pub async fn next(&mut self) -> Result<Option<Transitioned>, Lagged> {
+    pub async fn next(&mut self) -> Result<Option<TransitionEvent>, Lagged> {
         loop {
             // Looked at before the journal is, so that what comes in between wakes the wait below.
             let closed = self.count.borrow_and_update().closed;

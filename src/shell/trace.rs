@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tracing::{Level, debug, error, info, warn};
 
-use super::journal::Transitioned;
+use super::journal::TransitionEvent;
 use super::log::Log;
 use super::reporter::Last;
 use super::shared::Shared;
@@ -58,7 +58,7 @@ pub(super) enum News {
 
 pub(super) fn transition(
     log: &Log,
-    transitioned: Transitioned,
+    transitioned: TransitionEvent,
     shared: &Shared,
     observe_only: bool,
 ) {

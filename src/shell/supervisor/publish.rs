@@ -15,7 +15,7 @@ use crate::driver::Decision;
 use crate::machine::{Cause, Effect, Phase, Record, Timer, Transition};
 use crate::shell::Observation;
 use crate::shell::describe::describe;
-use crate::shell::journal::{Outage, Transitioned};
+use crate::shell::journal::{Outage, TransitionEvent};
 use crate::shell::status::Sight;
 use crate::shell::told::Told;
 use crate::shell::trace::{self, News};
@@ -174,7 +174,7 @@ impl Supervisor {
                 true => &mut self.shown_trail,
                 false => &mut self.trail,
             };
-            let transitioned = Transitioned {
+            let transitioned = TransitionEvent {
                 number: trail.transitions,
                 at: notice.at,
                 from: hop.from,

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use overwatch::machine::Phase;
-use overwatch::{CommandError, Context as Component, Failure, Transitioned};
+use overwatch::{CommandError, Context as Component, Failure, TransitionEvent};
 use rustix::process::Signal;
 use tracing::field::{Field, Visit};
 use tracing::instrument::WithSubscriber;
@@ -309,7 +309,7 @@ fn a_subscriber_that_blocks_in_new_span_holds_up_components_only() {
 }
 
 /// What is logged of transitions is what was published, in order, with all the fields.
-fn assert_all_are_logged(logger: &Logger, published: &[Transitioned]) {
+fn assert_all_are_logged(logger: &Logger, published: &[TransitionEvent]) {
     let expected: Vec<_> = published
         .iter()
         .map(|seen| {

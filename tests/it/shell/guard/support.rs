@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use overwatch::machine::Phase;
 use overwatch::policy::PolicyBuilder;
-use overwatch::{Handle, Overwatch, Policy, RunError, Transitioned, Transitions, Tuning};
+use overwatch::{Handle, Overwatch, Policy, RunError, TransitionEvent, Transitions, Tuning};
 use tokio::runtime::{Builder, Handle as Runtime, Runtime as Owned};
 
 /// How the name of each thread begins on which user code may run.
@@ -201,13 +201,13 @@ impl Run {
     }
 
     /// The transitions that were not read yet, without waiting.
-    pub(super) fn seen(&mut self) -> Vec<Transitioned> {
+    pub(super) fn seen(&mut self) -> Vec<TransitionEvent> {
         drain(&mut self.transitions)
     }
 
     /// The transitions that were not read yet, up to one that leads there. A transition is told after
     /// all that it does, so what it does may be seen first.
-    pub(super) fn seen_up_to(&mut self, phase: Phase) -> Vec<Transitioned> {
+    pub(super) fn seen_up_to(&mut self, phase: Phase) -> Vec<TransitionEvent> {
         let mut seen = Vec::new();
         within(Duration::from_secs(20), "the transition is told", || {
             seen.append(&mut drain(&mut self.transitions));
@@ -242,7 +242,7 @@ pub(super) type BoxedRun =
     std::pin::Pin<Box<dyn Future<Output = Result<(), RunError>> + Send + 'static>>;
 
 /// All transitions that are there, without waiting and without waking anything.
-pub(super) fn drain(transitions: &mut Transitions) -> Vec<Transitioned> {
+pub(super) fn drain(transitions: &mut Transitions) -> Vec<TransitionEvent> {
     let mut seen = Vec::new();
     loop {
         let next = pin!(transitions.next());
@@ -255,7 +255,7 @@ pub(super) fn drain(transitions: &mut Transitions) -> Vec<Transitioned> {
 }
 
 /// The causes of these transitions that stopped the service.
-pub(super) fn trips(transitions: &[Transitioned]) -> Vec<&'static str> {
+pub(super) fn trips(transitions: &[TransitionEvent]) -> Vec<&'static str> {
     let trips = transitions
         .iter()
         .filter(|seen| seen.to == Phase::ShuttingDown);
