@@ -232,6 +232,6 @@ pub use {
     membership::{Member, Members, Membership, MembershipBuilder},
     probe::EtcdProbe,
     shards::{Lost, Owner, Owners, Shard, Shards},
-    sight::EndpointSight,
+    sight::EndpointStatus,
     tls::Tls,
 };

@@ -21,7 +21,7 @@ use super::error::EtcdConfigError;
 use super::home::CLIENTS;
 use super::judge::{Judge, Notice, Said};
 use super::lane::Lane;
-use super::sight::{EndpointSight, Sights};
+use super::sight::{EndpointStatus, Sights};
 use super::vigil::{Event, LaneState, Order, Vigil};
 use crate::policy::{Policy, PolicyError};
 use crate::shell::log;
@@ -96,7 +96,7 @@ impl EtcdProbe {
     }
 
     /// What was last seen of each endpoint, in the order in which they were given.
-    pub fn endpoints(&self) -> Vec<EndpointSight> {
+    pub fn endpoints(&self) -> Vec<EndpointStatus> {
         self.0.sights.get()
     }
 }

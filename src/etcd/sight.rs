@@ -14,7 +14,7 @@ use crate::shell::{lock, log};
 /// What was last seen of one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct EndpointSight {
+pub struct EndpointStatus {
     /// The endpoint, in its normal form.
     pub url: String,
     /// Whether it can be used: a connection is open, and reads on it are answered.
@@ -29,14 +29,14 @@ pub struct EndpointSight {
 pub(super) struct Sights(Mutex<Known>);
 
 struct Known {
-    sights: Vec<EndpointSight>,
+    sights: Vec<EndpointStatus>,
     /// Which of them were usable when that was last logged.
     logged: Vec<bool>,
 }
 
 impl Sights {
     pub(super) fn new(config: &EtcdConfig) -> Self {
-        let unseen = |endpoint: &super::endpoint::Endpoint| EndpointSight {
+        let unseen = |endpoint: &super::endpoint::Endpoint| EndpointStatus {
             url: endpoint.url().to_owned(),
             usable: false,
             member_id: None,
@@ -47,7 +47,7 @@ impl Sights {
         Self(Mutex::new(Known { sights, logged }))
     }
 
-    pub(super) fn get(&self) -> Vec<EndpointSight> {
+    pub(super) fn get(&self) -> Vec<EndpointStatus> {
         lock(&self.0).sights.clone()
     }
 
@@ -61,7 +61,7 @@ impl Sights {
     /// Publishes what is known, and logs if other endpoints are usable than before. (While etcd
     /// fails, the failure itself says what is wrong with each.)
     pub(super) fn publish(&self, seats: &[Seat], observation: &Observation) {
-        let sights: Vec<EndpointSight> = seats.iter().map(sight).collect();
+        let sights: Vec<EndpointStatus> = seats.iter().map(sight).collect();
         let usable: Vec<bool> = sights.iter().map(|sight| sight.usable).collect();
         let mut known = lock(&self.0);
         known.sights.clone_from(&sights);
@@ -77,8 +77,8 @@ impl Sights {
     }
 }
 
-fn sight(seat: &Seat) -> EndpointSight {
-    EndpointSight {
+fn sight(seat: &Seat) -> EndpointStatus {
+    EndpointStatus {
         url: seat.url().to_owned(),
         usable: seat.usable(),
         member_id: seat.member_id(),
@@ -88,9 +88,9 @@ fn sight(seat: &Seat) -> EndpointSight {
     }
 }
 
-fn describe(sights: &[EndpointSight], at_ms: u64) {
+fn describe(sights: &[EndpointStatus], at_ms: u64) {
     let mut text = String::new();
-    for EndpointSight {
+    for EndpointStatus {
         url,
         usable,
         problem,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use overwatch::etcd::{EndpointSight, EtcdProbe, Fault};
+use overwatch::etcd::{EndpointStatus, EtcdProbe, Fault};
 use tokio::time::Instant;
 
 use crate::support::etcd::{self, Etcd};
@@ -107,8 +107,11 @@ async fn a_member_that_falls_silent_is_named_and_comes_back() {
 
 /// Observes until this one of three members cannot be used, for this reason, and the others can; all
 /// if none is named. It is alive all the while. Returns the last sights, and the evidence with them.
-async fn until(probe: &EtcdProbe, unusable: Option<(usize, &str)>) -> (Vec<EndpointSight>, String) {
-    let as_wanted = |(index, sight): (usize, &EndpointSight)| match unusable {
+async fn until(
+    probe: &EtcdProbe,
+    unusable: Option<(usize, &str)>,
+) -> (Vec<EndpointStatus>, String) {
+    let as_wanted = |(index, sight): (usize, &EndpointStatus)| match unusable {
         Some((victim, why)) if victim == index => {
             let problem = (Fault::Unreachable, why.to_owned());
             !sight.usable && sight.problem == Some(problem)
@@ -131,7 +134,7 @@ async fn until(probe: &EtcdProbe, unusable: Option<(usize, &str)>) -> (Vec<Endpo
 
 /// What was logged last says which of these can be used, and why the others cannot, in the words of an
 /// operator.
-fn said(log: &Log, sights: &[EndpointSight]) {
+fn said(log: &Log, sights: &[EndpointStatus]) {
     let lines = log.lines();
     let line = lines.last().expect("something was logged");
     let what = if sights.iter().all(|sight| sight.usable) {
