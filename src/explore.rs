@@ -175,7 +175,7 @@ impl fmt::Display for Proof {
 /// Why there is no proof.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Unproved {
+pub enum ExploreError {
     /// A law is broken, and this is how.
     Refuted(Box<Refuted>),
     /// There are more states than were allowed.
@@ -192,7 +192,7 @@ pub enum Unproved {
     },
 }
 
-impl fmt::Display for Unproved {
+impl fmt::Display for ExploreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refuted(refuted) => refuted.fmt(f),
@@ -207,9 +207,9 @@ impl fmt::Display for Unproved {
     }
 }
 
-impl core::error::Error for Unproved {}
+impl core::error::Error for ExploreError {}
 
-impl From<Refuted> for Unproved {
+impl From<Refuted> for ExploreError {
     fn from(refuted: Refuted) -> Self {
         Self::Refuted(Box::new(refuted))
     }
@@ -223,10 +223,10 @@ impl Explorer {
     ///
     /// # Errors
     ///
-    /// [`Unproved::TooFine`] for a plan with more components, or larger counts, than can be
+    /// [`ExploreError::TooFine`] for a plan with more components, or larger counts, than can be
     /// enumerated, or with durations that are too far apart: the longest may be at most 65,534
     /// times what all of them are a multiple of.
-    pub fn new(plan: impl Into<Arc<Plan>>) -> Result<Self, Unproved> {
+    pub fn new(plan: impl Into<Arc<Plan>>) -> Result<Self, ExploreError> {
         let plan = Arc::new(plan.into().without_jitter());
         world::check(&plan)?;
         Ok(Self {
@@ -267,7 +267,7 @@ impl Explorer {
     ///
     /// The first law found broken, with a shortest path to where it breaks or to a state from which
     /// what must happen need not; or more states than [allowed](Explorer::at_most).
-    pub fn run(&self) -> Result<Proof, Unproved> {
+    pub fn run(&self) -> Result<Proof, ExploreError> {
         let world = self.world();
         let mut graph = Graph::new(&world, self.at_most)?;
         let visited = graph.visit_all(|_| {})?;
@@ -284,7 +284,7 @@ impl Explorer {
     /// # Errors
     ///
     /// As [`run`](Explorer::run).
-    pub fn visit(&self, see: impl FnMut(Edge<'_>)) -> Result<Visited, Unproved> {
+    pub fn visit(&self, see: impl FnMut(Edge<'_>)) -> Result<Visited, ExploreError> {
         let world = self.world();
         Graph::new(&world, self.at_most)?.visit_all(see)
     }

@@ -2,7 +2,7 @@
 
 use super::refuted::{Refuted, Turn};
 use super::world::World;
-use super::{Edge, Move, Unproved, Visited};
+use super::{Edge, ExploreError, Move, Visited};
 use crate::law::{Checked, Violation};
 use crate::machine::{Effect, Input, Step};
 use crate::pack::{Packer, Unpacker};
@@ -42,7 +42,7 @@ pub(super) struct Scratch {
 }
 
 impl<'a> Graph<'a> {
-    pub(super) fn new(world: &'a World, at_most: usize) -> Result<Self, Unproved> {
+    pub(super) fn new(world: &'a World, at_most: usize) -> Result<Self, ExploreError> {
         let mut effects = Vec::new();
         let mut boot = world.boot(&mut effects).map_err(Refuted::at_once)?;
         boot.make_relative();
@@ -87,7 +87,10 @@ impl<'a> Graph<'a> {
     }
 
     /// Visits every state there is, the nearest first, and shows every step.
-    pub(super) fn visit_all(&mut self, mut see: impl FnMut(Edge<'_>)) -> Result<Visited, Unproved> {
+    pub(super) fn visit_all(
+        &mut self,
+        mut see: impl FnMut(Edge<'_>),
+    ) -> Result<Visited, ExploreError> {
         let mut scratch = self.scratch();
         let (mut edges, mut moves) = (0, 0);
         let mut here = 0;
@@ -126,7 +129,7 @@ impl<'a> Graph<'a> {
                     if self.insert(packed, (here, place as u16))? {
                         self.demand_all_is_kept(after, packed);
                     }
-                    Ok::<(), Unproved>(())
+                    Ok::<(), ExploreError>(())
                 },
             )
             .map_err(|stopped| match stopped {
@@ -191,7 +194,7 @@ impl<'a> Graph<'a> {
     }
 
     /// Puts a state into its packed form. Only the relative part of it is kept.
-    fn pack(&self, state: &Checked, packed: &mut Vec<u8>) -> Result<(), Unproved> {
+    fn pack(&self, state: &Checked, packed: &mut Vec<u8>) -> Result<(), ExploreError> {
         packed.clear();
         let mut packer = Packer {
             bytes: packed,
@@ -203,7 +206,7 @@ impl<'a> Graph<'a> {
             return Ok(());
         }
         // The plan's own numbers were found to fit; what decides in the machine's place has others.
-        Err(Unproved::TooFine {
+        Err(ExploreError::TooFine {
             knob: "a number of the state",
             bound: "what is counted may be 255 at most, and what is timed a number of ticks".into(),
         })
@@ -260,14 +263,14 @@ impl<'a> Graph<'a> {
     }
 
     /// Adds a state, and says whether it is new.
-    fn insert(&mut self, packed: &[u8], came: (u32, u16)) -> Result<bool, Unproved> {
+    fn insert(&mut self, packed: &[u8], came: (u32, u16)) -> Result<bool, ExploreError> {
         let hash = hash(packed);
         let Err(place) = self.look_up(packed, hash) else {
             return Ok(false);
         };
         let at_most = self.at_most;
         if self.len() >= at_most {
-            return Err(Unproved::TooManyStates { at_most });
+            return Err(ExploreError::TooManyStates { at_most });
         }
         self.index[place] = ((hash >> 32) as u32, self.len() as u32);
         self.bytes.extend_from_slice(packed);

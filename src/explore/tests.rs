@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use super::{Explorer, Handle, Refuted, Unproved};
+use super::{ExploreError, Explorer, Handle, Refuted};
 use crate::law::Law::{self, *};
 use crate::law::tests::waiving;
 use crate::machine::{Effect, Ignored, Input, Machine, Phase, Step, Timer};
@@ -34,7 +34,7 @@ fn plan() -> Plan {
 fn refuted(by: Handle, waived: &[Law]) -> Refuted {
     let explorer = Explorer::new(plan()).expect("small").by(by);
     match waiving(waived, || explorer.run()) {
-        Err(Unproved::Refuted(refuted)) => *refuted,
+        Err(ExploreError::Refuted(refuted)) => *refuted,
         other => panic!("{other:?}"),
     }
 }

@@ -4,7 +4,7 @@ use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
 
-use super::{Handle, Unproved};
+use super::{ExploreError, Handle};
 use crate::law::{Checked, Violation};
 use crate::machine::{Effect, Exit, FailureClass, Input, Step, Timer};
 use crate::pack::MAX_TICKS;
@@ -271,7 +271,7 @@ fn durations(plan: &Plan) -> impl Iterator<Item = (&'static str, Duration)> {
 }
 
 /// Whether a plan's numbers can be told apart in as many bytes as a state has for them.
-pub(super) fn check(plan: &Plan) -> Result<(), Unproved> {
+pub(super) fn check(plan: &Plan) -> Result<(), ExploreError> {
     let policy = plan.policy();
     let tuning = policy.tuning();
     let layout = plan.layout();
@@ -289,7 +289,7 @@ pub(super) fn check(plan: &Plan) -> Result<(), Unproved> {
     for (knob, count, most) in counts {
         if count > most {
             let bound = format!("it is {count}, and may be {most} at most");
-            return Err(Unproved::TooFine { knob, bound });
+            return Err(ExploreError::TooFine { knob, bound });
         }
     }
     let tick = tick_of(plan);
@@ -301,7 +301,7 @@ pub(super) fn check(plan: &Plan) -> Result<(), Unproved> {
                 "{duration:?} is {ticks} times {tick:?}, which all durations are a multiple of, and \
                  may be {MAX_TICKS} at most: set rounder durations"
             );
-            return Err(Unproved::TooFine { knob, bound });
+            return Err(ExploreError::TooFine { knob, bound });
         }
     }
     Ok(())

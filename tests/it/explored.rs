@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use overwatch::explore::{Explorer, Unproved};
+use overwatch::explore::{ExploreError, Explorer};
 use overwatch::law::Checked;
 use overwatch::machine::{Exit, FailureClass, Input, Timer};
 use overwatch::policy::{ComponentId, Fence, Plan, Policy};
@@ -195,7 +195,7 @@ fn it_stops_at_as_many_states_as_are_allowed() {
     let all = explorer.run().expect("lawful").visited.states;
     assert!(explorer.clone().at_most(all).run().is_ok());
     let stopped = explorer.at_most(all - 1).run();
-    let Err(Unproved::TooManyStates { at_most }) = stopped else {
+    let Err(ExploreError::TooManyStates { at_most }) = stopped else {
         panic!("{stopped:?}");
     };
     assert_eq!(at_most, all - 1);
@@ -204,7 +204,7 @@ fn it_stops_at_as_many_states_as_are_allowed() {
 #[test]
 fn plans_that_cannot_be_enumerated_are_refused_with_what_to_do() {
     let refused = |plan: Arc<Plan>| match Explorer::new(plan) {
-        Err(Unproved::TooFine { knob, bound }) => (knob, bound),
+        Err(ExploreError::TooFine { knob, bound }) => (knob, bound),
         other => panic!("{other:?}"),
     };
     let (knob, bound) = refused(plan(tiny(), &[33]));

@@ -30,7 +30,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use expect_test::expect;
-use overwatch::explore::{Explorer, Handle, Refuted, Unproved};
+use overwatch::explore::{ExploreError, Explorer, Handle, Refuted};
 use overwatch::law::Law;
 use overwatch::machine::{AfterStop, Effect, Machine, Snapshot, State, Step, Timer};
 use overwatch::policy::{ComponentId, Fence, Layout, Plan, PolicyBuilder, Tuning};
@@ -76,7 +76,7 @@ impl Exhibit {
         self
     }
 
-    fn explored(&self) -> Result<(), Unproved> {
+    fn explored(&self) -> Result<(), ExploreError> {
         explorer(self.plan, self.on_a_clock)
             .by(self.handle)
             .run()
@@ -86,7 +86,7 @@ impl Exhibit {
     #[track_caller]
     fn refuted(&self) -> Refuted {
         match self.explored() {
-            Err(Unproved::Refuted(refuted)) => *refuted,
+            Err(ExploreError::Refuted(refuted)) => *refuted,
             other => panic!("{}: {other:?}", self.defect),
         }
     }
@@ -228,7 +228,7 @@ fn every_broken_machine_is_caught() {
     let mut wrong = Vec::new();
     for exhibit in exhibits() {
         let caught = match exhibit.explored() {
-            Err(Unproved::Refuted(refuted)) => {
+            Err(ExploreError::Refuted(refuted)) => {
                 let long = took_the_graph(&refuted);
                 if refuted.violation.law == exhibit.caught_by
                     && long == exhibit.only_in_the_long_run
