@@ -83,7 +83,7 @@ fn some_states(plan: &Plan) -> Vec<Checked> {
     for input in inputs {
         let mut next = state.clone();
         if next.handle(Duration::ZERO, input, &mut effects).is_ok() {
-            next.make_relative();
+            next.normalize();
             if next != state {
                 states.push(next.clone());
             }

@@ -34,7 +34,7 @@
 //!   when it is due and time stands still until it has, but anything else may come first.
 //!
 //! What only grows (epoch, session, round, outage, counts) is kept
-//! [relative](crate::law::Checked::make_relative), so that the graph is finite. Jitter, which only
+//! [relative](crate::law::Checked::normalize), so that the graph is finite. Jitter, which only
 //! lengthens a hold-off, is left out.
 //!
 //! # What is inevitable

@@ -139,8 +139,8 @@ impl Machine {
         }
     }
 
-    pub(crate) fn make_relative(&mut self) {
-        self.core.make_relative();
+    pub(crate) fn normalize(&mut self) {
+        self.core.normalize();
     }
 
     /// Where it is, with details.

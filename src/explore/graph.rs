@@ -45,7 +45,7 @@ impl<'a> Graph<'a> {
     pub(super) fn new(world: &'a World, at_most: usize) -> Result<Self, ExploreError> {
         let mut effects = Vec::new();
         let mut boot = world.boot(&mut effects).map_err(Refuted::at_once)?;
-        boot.make_relative();
+        boot.normalize();
         let mut graph = Self {
             world,
             at_most,
@@ -218,7 +218,7 @@ impl<'a> Graph<'a> {
             let mut kept = self.boot.clone();
             self.unpack(packed, &mut kept);
             let mut relative = state.clone();
-            relative.make_relative();
+            relative.normalize();
             assert_eq!(kept, relative);
             assert_eq!(kept.machine().record(), relative.machine().record());
         }
@@ -317,7 +317,7 @@ impl<'a> Graph<'a> {
         for &made in moves {
             let mut effects = Vec::new();
             let step = self.world.make(&mut at, made, &mut effects);
-            at.make_relative();
+            at.normalize();
             turns.push(Turn {
                 made,
                 step: step.unwrap_or_default(),

@@ -178,10 +178,10 @@ impl Checked {
     /// Nothing is lost by that: such numbers are only ever compared for equality with the present
     /// one, and of the counts it only matters whether there is anything to tell. The jitter is the
     /// one exception; it depends on how many hold-offs there were.
-    pub fn make_relative(&mut self) {
-        self.machine.make_relative();
+    pub fn normalize(&mut self) {
+        self.machine.normalize();
         self.twin.clone_from(&self.machine);
-        self.monitor.make_relative();
+        self.monitor.normalize();
     }
 
     /// The machine.

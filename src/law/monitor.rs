@@ -188,8 +188,8 @@ impl Monitor {
         }
     }
 
-    /// See [`Checked::make_relative`](super::Checked::make_relative).
-    pub(super) fn make_relative(&mut self) {
+    /// See [`Checked::normalize`](super::Checked::normalize).
+    pub(super) fn normalize(&mut self) {
         let known = &mut self.known;
         known.epoch = 1;
         known.session = known.session.map(|_| 1);

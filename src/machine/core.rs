@@ -179,8 +179,8 @@ impl Core {
         }
     }
 
-    /// See [`Checked::make_relative`](crate::law::Checked::make_relative).
-    pub(super) fn make_relative(&mut self) {
+    /// See [`Checked::normalize`](crate::law::Checked::normalize).
+    pub(super) fn normalize(&mut self) {
         self.epoch = 1;
         self.session = 1;
         self.round = 1;

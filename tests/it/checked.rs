@@ -280,8 +280,8 @@ fn after(outages: u32) -> World {
 fn runs_that_differ_in_what_only_grows_are_equal_when_made_relative() {
     let (mut young, mut old) = (after(0).checked, after(3).checked);
     assert_ne!(young, old);
-    young.make_relative();
-    old.make_relative();
+    young.normalize();
+    old.normalize();
     assert_eq!(young, old);
     assert_eq!(young.machine().snapshot(), old.machine().snapshot());
     // They go on as the first session, epoch and outage would.
@@ -315,7 +315,7 @@ fn of_the_counts_it_only_matters_whether_there_is_anything_to_tell() {
             // Until it is forgotten.
             world.stay_alive(20).expect("lawful");
         }
-        world.checked.make_relative();
+        world.checked.normalize();
         world.machine().record().reports
     };
     assert_eq!(

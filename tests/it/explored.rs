@@ -115,7 +115,7 @@ fn visit_plainly(plan: &Arc<Plan>, inputs: &HashSet<Input>, on_a_clock: bool) ->
     let timed = on_a_clock.then_some(Duration::ZERO);
     let mut effects = Vec::new();
     let mut boot = Checked::new(Arc::clone(plan), timed, &mut effects).expect("lawful");
-    boot.make_relative();
+    boot.normalize();
     // What equality leaves out, the record, has its bearing on what comes next.
     let told = |state: &Checked| !state.machine().record().is_empty();
     let mut seen = HashSet::from([(told(&boot), boot.clone())]);
@@ -146,7 +146,7 @@ fn visit_plainly(plan: &Arc<Plan>, inputs: &HashSet<Input>, on_a_clock: bool) ->
         }
         for mut there in there {
             steps += 1;
-            there.make_relative();
+            there.normalize();
             if seen.insert((told(&there), there.clone())) {
                 next.push_back(there);
             }

@@ -26,7 +26,7 @@ proptest! {
         let mut effects = Vec::new();
         let mut plain = Checked::new(plan, timed, &mut effects).expect("as before");
         let mut relative = plain.clone();
-        relative.make_relative();
+        relative.normalize();
         for turn in &world.tape {
             let Some(input) = turn.input else { continue };
             let before = Numbers::of(plain.machine());
@@ -41,9 +41,9 @@ proptest! {
                 prop_assert_eq!(before.effect(*done), before.told(*same));
             }
             prop_assert_eq!(done.len(), same.len());
-            relative.make_relative();
+            relative.normalize();
             let mut plain = plain.clone();
-            plain.make_relative();
+            plain.normalize();
             prop_assert_eq!(&plain, &relative, "after {:?}", input);
             prop_assert_eq!(plain.machine().record(), relative.machine().record());
         }
