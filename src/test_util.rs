@@ -39,4 +39,4 @@ mod dependency;
 mod detached;
 
 pub use dependency::Dependency;
-pub use detached::{Detached, Reported};
+pub use detached::{Reported, TestContext};

@@ -9,7 +9,7 @@ use crate::shell::{Batch, Context, Incarnation, Log, Shared, StageRun};
 /// A context without a supervisor, to test one component by itself: the test plays the supervisor.
 ///
 /// ```
-/// use overwatch::test_util::Detached;
+/// use overwatch::test_util::TestContext;
 /// use overwatch::{Component, Context, Failure, task};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -19,7 +19,7 @@ use crate::shell::{Batch, Context, Incarnation, Log, Shared, StageRun};
 ///     ctx.stopping().await;
 ///     Ok(())
 /// });
-/// let detached = Detached::new("worker");
+/// let detached = TestContext::new("worker");
 /// let run = tokio::spawn({
 ///     let ctx = detached.context();
 ///     async move { component.run(ctx).await }
@@ -31,7 +31,7 @@ use crate::shell::{Batch, Context, Incarnation, Log, Shared, StageRun};
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Detached {
+pub struct TestContext {
     context: Context,
     inner: Inner,
 }
@@ -47,7 +47,7 @@ impl std::fmt::Debug for Inner {
     }
 }
 
-impl Detached {
+impl TestContext {
     /// A context of this name, in epoch 1.
     ///
     /// # Panics

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use overwatch::machine::{ComponentState, Phase};
-use overwatch::test_util::Detached;
+use overwatch::test_util::TestContext;
 use overwatch::{Builder, Failure};
 use tokio::time::{Instant, sleep};
 
@@ -143,7 +143,7 @@ async fn one_of_many_that_fails_to_start_is_told_at_once() {
 /// Loops that select ask a future again that has completed.
 #[tokio::test(start_paused = true)]
 async fn stopping_completes_whenever_it_is_asked() {
-    let detached = Detached::new("worker");
+    let detached = TestContext::new("worker");
     let mut stopping = pin!(detached.context().stopping());
     detached.stop();
     for _ in 0..3 {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use overwatch::machine::{FailureClass, Input};
-use overwatch::test_util::{Dependency, Detached};
+use overwatch::test_util::{Dependency, TestContext};
 use overwatch::{Component, Context, Failure, task};
 use tokio::time::Instant;
 
@@ -237,7 +237,7 @@ async fn a_detached_context_shows_what_a_component_says() {
         ctx.stopping().await;
         Ok(())
     });
-    let detached = Detached::new("worker");
+    let detached = TestContext::new("worker");
     let ctx = detached.context();
     let run = tokio::spawn(async move { component.run(ctx).await });
     detached.wait_until_ready().await;
