@@ -71,7 +71,7 @@ use crate::policy::Plan;
 use graph::Graph;
 use world::World;
 
-pub use refuted::{Refuted, Turn};
+pub use refuted::{Counterexample, Turn};
 pub use world::Move;
 
 /// What decides in the place of [`Machine::handle`].
@@ -177,7 +177,7 @@ impl fmt::Display for Proof {
 #[non_exhaustive]
 pub enum ExploreError {
     /// A law is broken, and this is how.
-    Refuted(Box<Refuted>),
+    Counterexample(Box<Counterexample>),
     /// There are more states than were allowed.
     TooManyStates {
         /// How many were.
@@ -195,7 +195,7 @@ pub enum ExploreError {
 impl fmt::Display for ExploreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refuted(refuted) => refuted.fmt(f),
+            Self::Counterexample(refuted) => refuted.fmt(f),
             Self::TooManyStates { at_most } => write!(
                 f,
                 "more than {at_most} states: allow more with `at_most`, or explore a smaller plan"
@@ -209,9 +209,9 @@ impl fmt::Display for ExploreError {
 
 impl core::error::Error for ExploreError {}
 
-impl From<Refuted> for ExploreError {
-    fn from(refuted: Refuted) -> Self {
-        Self::Refuted(Box::new(refuted))
+impl From<Counterexample> for ExploreError {
+    fn from(refuted: Counterexample) -> Self {
+        Self::Counterexample(Box::new(refuted))
     }
 }
 

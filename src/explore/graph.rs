@@ -1,6 +1,6 @@
 //! The states that were visited, each as a few bytes, and the way to each.
 
-use super::refuted::{Refuted, Turn};
+use super::refuted::{Counterexample, Turn};
 use super::world::World;
 use super::{Edge, ExploreError, Move, Visited};
 use crate::law::{Checked, Violation};
@@ -44,7 +44,7 @@ pub(super) struct Scratch {
 impl<'a> Graph<'a> {
     pub(super) fn new(world: &'a World, at_most: usize) -> Result<Self, ExploreError> {
         let mut effects = Vec::new();
-        let mut boot = world.boot(&mut effects).map_err(Refuted::at_once)?;
+        let mut boot = world.boot(&mut effects).map_err(Counterexample::at_once)?;
         boot.normalize();
         let mut graph = Self {
             world,
@@ -135,7 +135,7 @@ impl<'a> Graph<'a> {
             .map_err(|stopped| match stopped {
                 Stopped::By(unproved) => unproved,
                 Stopped::Violation(violation, last) => {
-                    Refuted::new(violation, self.path(here), *last).into()
+                    Counterexample::new(violation, self.path(here), *last).into()
                 }
             })?;
             here += 1;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::collections::VecDeque;
 
 use super::graph::{Graph, Made, Scratch};
-use super::refuted::Refuted;
+use super::refuted::Counterexample;
 use super::search::{Edges, Inside, Out, judge_all_parts};
 use super::world::World;
 use super::{Longest, Move};
@@ -14,10 +14,10 @@ use crate::machine::{AfterStop, Input, Timer};
 use crate::policy::ComponentId;
 
 /// Proves what the laws say of the whole graph, and measures how long it takes at the longest.
-pub(super) fn prove(graph: &Graph<'_>) -> Result<Longest, Refuted> {
+pub(super) fn prove(graph: &Graph<'_>) -> Result<Longest, Counterexample> {
     let ask = |question: &dyn Question| {
         let ticks = judge_all_parts(&mut Asked::new(graph, question))?;
-        Ok::<_, Refuted>(graph.world().tick() * ticks)
+        Ok::<_, Counterexample>(graph.world().tick() * ticks)
     };
     let longest = Longest {
         recovery: ask(&Recovery)?,
@@ -301,7 +301,7 @@ impl<'a> Asked<'a> {
     }
 
     /// The shortest way to a part in which it may stay for ever, and a cycle in it.
-    fn refute(&mut self, part: &[u32]) -> Refuted {
+    fn refute(&mut self, part: &[u32]) -> Counterexample {
         let part: BTreeSet<u32> = part.iter().copied().collect();
         // States are numbered in the order of their distance.
         let nearest = part.first().copied().unwrap_or_default();
@@ -350,8 +350,8 @@ impl<'a> Asked<'a> {
         ways.remove(&to).unwrap_or_default()
     }
 
-    fn refuted(&self, state: u32, what: &str) -> Refuted {
-        Refuted {
+    fn refuted(&self, state: u32, what: &str) -> Counterexample {
+        Counterexample {
             violation: Violation {
                 law: self.question.law(),
                 what: what.into(),
@@ -363,7 +363,7 @@ impl<'a> Asked<'a> {
 }
 
 impl Edges for Asked<'_> {
-    type Error = Refuted;
+    type Error = Counterexample;
 
     fn len(&self) -> usize {
         self.graph.len()
@@ -374,7 +374,7 @@ impl Edges for Asked<'_> {
         self.question.is_open(&self.scratch.at)
     }
 
-    fn edges(&mut self, state: u32, edges: &mut Vec<Out>) -> Result<(), Refuted> {
+    fn edges(&mut self, state: u32, edges: &mut Vec<Out>) -> Result<(), Counterexample> {
         match self.expand(state, |_, edge| edges.push(edge)) {
             None => Ok(()),
             Some((made, law, what)) => {
@@ -386,7 +386,7 @@ impl Edges for Asked<'_> {
         }
     }
 
-    fn judge(&mut self, part: &[u32], inside: &Inside) -> Result<(), Refuted> {
+    fn judge(&mut self, part: &[u32], inside: &Inside) -> Result<(), Counterexample> {
         if self.question.may_stay(inside) {
             return Err(self.refute(part));
         }

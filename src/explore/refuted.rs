@@ -23,7 +23,7 @@ pub struct Turn {
 /// A law that is broken, and the shortest way to see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Refuted {
+pub struct Counterexample {
     /// Which law, and what breaks it.
     pub violation: Violation,
     /// From boot to where it breaks.
@@ -33,7 +33,7 @@ pub struct Refuted {
     pub cycle: Vec<Turn>,
 }
 
-impl Refuted {
+impl Counterexample {
     pub(super) fn new(violation: Violation, mut path: Vec<Turn>, last: Turn) -> Self {
         path.push(last);
         Self {
@@ -52,7 +52,7 @@ impl Refuted {
     }
 }
 
-impl fmt::Display for Refuted {
+impl fmt::Display for Counterexample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.violation)?;
         writeln!(
@@ -81,4 +81,4 @@ impl fmt::Display for Turn {
     }
 }
 
-impl core::error::Error for Refuted {}
+impl core::error::Error for Counterexample {}

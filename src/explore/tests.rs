@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use super::{ExploreError, Explorer, Handle, Refuted};
+use super::{Counterexample, ExploreError, Explorer, Handle};
 use crate::law::Law::{self, *};
 use crate::law::tests::waiving;
 use crate::machine::{Effect, Ignored, Input, Machine, Phase, Step, Timer};
@@ -31,10 +31,10 @@ fn plan() -> Plan {
 }
 
 #[track_caller]
-fn refuted(by: Handle, waived: &[Law]) -> Refuted {
+fn refuted(by: Handle, waived: &[Law]) -> Counterexample {
     let explorer = Explorer::new(plan()).expect("small").by(by);
     match waiving(waived, || explorer.run()) {
-        Err(ExploreError::Refuted(refuted)) => *refuted,
+        Err(ExploreError::Counterexample(refuted)) => *refuted,
         other => panic!("{other:?}"),
     }
 }

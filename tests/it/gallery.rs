@@ -30,7 +30,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use expect_test::expect;
-use overwatch::explore::{ExploreError, Explorer, Handle, Refuted};
+use overwatch::explore::{Counterexample, ExploreError, Explorer, Handle};
 use overwatch::law::Law;
 use overwatch::machine::{AfterStop, Effect, Machine, Snapshot, State, Step, Timer};
 use overwatch::policy::{ComponentId, Fence, Layout, Plan, PolicyBuilder, Tuning};
@@ -84,9 +84,9 @@ impl Exhibit {
     }
 
     #[track_caller]
-    fn refuted(&self) -> Refuted {
+    fn refuted(&self) -> Counterexample {
         match self.explored() {
-            Err(ExploreError::Refuted(refuted)) => *refuted,
+            Err(ExploreError::Counterexample(refuted)) => *refuted,
             other => panic!("{}: {other:?}", self.defect),
         }
     }
@@ -102,7 +102,7 @@ fn explorer(plan: fn() -> Arc<Plan>, on_a_clock: bool) -> Explorer {
 }
 
 /// Whether no single step broke the law.
-fn took_the_graph(refuted: &Refuted) -> bool {
+fn took_the_graph(refuted: &Counterexample) -> bool {
     let last = refuted.path.last();
     !refuted.cycle.is_empty() || last.is_some_and(|turn| turn.step.is_some())
 }
@@ -228,7 +228,7 @@ fn every_broken_machine_is_caught() {
     let mut wrong = Vec::new();
     for exhibit in exhibits() {
         let caught = match exhibit.explored() {
-            Err(ExploreError::Refuted(refuted)) => {
+            Err(ExploreError::Counterexample(refuted)) => {
                 let long = took_the_graph(&refuted);
                 if refuted.violation.law == exhibit.caught_by
                     && long == exhibit.only_in_the_long_run
