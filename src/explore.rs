@@ -71,7 +71,7 @@ use crate::policy::Plan;
 use graph::Graph;
 use world::World;
 
-pub use refuted::{Counterexample, Turn};
+pub use refuted::{Counterexample, TraceStep};
 pub use world::Move;
 
 /// What decides in the place of [`Machine::handle`].

@@ -1,6 +1,6 @@
 //! The states that were visited, each as a few bytes, and the way to each.
 
-use super::refuted::{Counterexample, Turn};
+use super::refuted::{Counterexample, TraceStep};
 use super::world::World;
 use super::{Edge, ExploreError, Move, Visited};
 use crate::law::{Checked, Violation};
@@ -297,7 +297,7 @@ impl<'a> Graph<'a> {
     }
 
     /// The shortest way from boot to a state.
-    pub(super) fn path(&self, to: u32) -> Vec<Turn> {
+    pub(super) fn path(&self, to: u32) -> Vec<TraceStep> {
         let mut moves = Vec::new();
         let mut here = to;
         while self.came[here as usize].0 != NONE {
@@ -310,7 +310,7 @@ impl<'a> Graph<'a> {
     }
 
     /// What happens on a way that was found lawful, or up to where it was not.
-    pub(super) fn walk(&self, from: u32, moves: &[Move]) -> Vec<Turn> {
+    pub(super) fn walk(&self, from: u32, moves: &[Move]) -> Vec<TraceStep> {
         let mut at = self.boot.clone();
         self.read(from, &mut at);
         let mut turns = Vec::new();
@@ -318,7 +318,7 @@ impl<'a> Graph<'a> {
             let mut effects = Vec::new();
             let step = self.world.make(&mut at, made, &mut effects);
             at.normalize();
-            turns.push(Turn {
+            turns.push(TraceStep {
                 made,
                 step: step.unwrap_or_default(),
                 effects,
@@ -332,7 +332,7 @@ impl<'a> Graph<'a> {
 /// Why the moves of a state were not all made.
 enum Stopped<E> {
     By(E),
-    Violation(Violation, Box<Turn>),
+    Violation(Violation, Box<TraceStep>),
 }
 
 /// Whether the laws judge a step, or have judged it before.
@@ -370,7 +370,7 @@ fn expand<E>(
         let step = match step {
             Ok(step) => step,
             Err(violation) => {
-                let last = Turn {
+                let last = TraceStep {
                     made,
                     step: None,
                     effects: effects.clone(),

@@ -9,7 +9,7 @@ use crate::machine::{Effect, State, Step};
 /// One move, and what it did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Turn {
+pub struct TraceStep {
     /// What the world did.
     pub made: Move,
     /// What became of an input. `None` for time, and for the step that broke a law.
@@ -27,14 +27,14 @@ pub struct Counterexample {
     /// Which law, and what breaks it.
     pub violation: Violation,
     /// From boot to where it breaks.
-    pub path: Vec<Turn>,
+    pub path: Vec<TraceStep>,
     /// If it takes the whole graph to see it: a way round among the states from which what must
     /// happen need not. Empty if a single step breaks the law, or if it just stays there.
-    pub cycle: Vec<Turn>,
+    pub cycle: Vec<TraceStep>,
 }
 
 impl Counterexample {
-    pub(super) fn new(violation: Violation, mut path: Vec<Turn>, last: Turn) -> Self {
+    pub(super) fn new(violation: Violation, mut path: Vec<TraceStep>, last: TraceStep) -> Self {
         path.push(last);
         Self {
             violation,
@@ -68,7 +68,7 @@ impl fmt::Display for Counterexample {
     }
 }
 
-impl fmt::Display for Turn {
+impl fmt::Display for TraceStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "  {}", self.made)?;
         for effect in &self.effects {
