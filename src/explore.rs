@@ -124,13 +124,13 @@ pub struct Proof {
     /// How much was visited.
     pub visited: Visited,
     /// On a clock: the longest that each can take.
-    pub longest: Option<Longest>,
+    pub longest: Option<WorstCase>,
 }
 
 /// How long something can take at the longest, from the worst state there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Longest {
+pub struct WorstCase {
     /// Recovery, once the world is well.
     pub recovery: Duration,
     /// A shutdown, whatever happens.
@@ -152,7 +152,7 @@ impl fmt::Display for Visited {
     }
 }
 
-impl fmt::Display for Longest {
+impl fmt::Display for WorstCase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,

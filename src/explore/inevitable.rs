@@ -8,18 +8,18 @@ use super::graph::{Graph, Made, Scratch};
 use super::refuted::Counterexample;
 use super::search::{Edges, Inside, Out, judge_all_parts};
 use super::world::World;
-use super::{Longest, Move};
+use super::{Move, WorstCase};
 use crate::law::{Checked, Law, Mode, Part, Violation};
 use crate::machine::{AfterStop, Input, Timer};
 use crate::policy::ComponentId;
 
 /// Proves what the laws say of the whole graph, and measures how long it takes at the longest.
-pub(super) fn prove(graph: &Graph<'_>) -> Result<Longest, Counterexample> {
+pub(super) fn prove(graph: &Graph<'_>) -> Result<WorstCase, Counterexample> {
     let ask = |question: &dyn Question| {
         let ticks = judge_all_parts(&mut Asked::new(graph, question))?;
         Ok::<_, Counterexample>(graph.world().tick() * ticks)
     };
-    let longest = Longest {
+    let longest = WorstCase {
         recovery: ask(&Recovery)?,
         shutdown: ask(&Shutdown)?,
         rest: ask(&Rest)?,
