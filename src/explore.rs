@@ -105,7 +105,7 @@ pub struct Edge<'a> {
 /// How much was visited. No law is broken in any of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Visited {
+pub struct StateSpace {
     /// Situations: a state of the machine, with all that the laws must remember to judge it.
     pub states: usize,
     /// Steps that were judged.
@@ -122,7 +122,7 @@ pub struct Visited {
 #[non_exhaustive]
 pub struct Proof {
     /// How much was visited.
-    pub visited: Visited,
+    pub visited: StateSpace,
     /// On a clock: the longest that each can take.
     pub longest: Option<WorstCase>,
 }
@@ -139,7 +139,7 @@ pub struct WorstCase {
     pub rest: Duration,
 }
 
-impl fmt::Display for Visited {
+impl fmt::Display for StateSpace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -284,7 +284,7 @@ impl Explorer {
     /// # Errors
     ///
     /// As [`run`](Explorer::run).
-    pub fn visit(&self, see: impl FnMut(Edge<'_>)) -> Result<Visited, ExploreError> {
+    pub fn visit(&self, see: impl FnMut(Edge<'_>)) -> Result<StateSpace, ExploreError> {
         let world = self.world();
         Graph::new(&world, self.at_most)?.visit_all(see)
     }

@@ -2,7 +2,7 @@
 
 use super::refuted::{Counterexample, TraceStep};
 use super::world::World;
-use super::{Edge, ExploreError, Move, Visited};
+use super::{Edge, ExploreError, Move, StateSpace};
 use crate::law::{Checked, Violation};
 use crate::machine::{Effect, Input, Step};
 use crate::pack::{Packer, Unpacker};
@@ -90,7 +90,7 @@ impl<'a> Graph<'a> {
     pub(super) fn visit_all(
         &mut self,
         mut see: impl FnMut(Edge<'_>),
-    ) -> Result<Visited, ExploreError> {
+    ) -> Result<StateSpace, ExploreError> {
         let mut scratch = self.scratch();
         let (mut edges, mut moves) = (0, 0);
         let mut here = 0;
@@ -140,7 +140,7 @@ impl<'a> Graph<'a> {
             })?;
             here += 1;
         }
-        Ok(Visited {
+        Ok(StateSpace {
             states: self.len(),
             edges,
             moves,
