@@ -72,7 +72,7 @@ use graph::Graph;
 use world::World;
 
 pub use refuted::{Counterexample, TraceStep};
-pub use world::Move;
+pub use world::Action;
 
 /// What decides in the place of [`Machine::handle`].
 pub type Handle = fn(&mut Machine, Input, &mut Vec<Effect>) -> Step;

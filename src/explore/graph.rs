@@ -2,7 +2,7 @@
 
 use super::refuted::{Counterexample, TraceStep};
 use super::world::World;
-use super::{Edge, ExploreError, Move, StateSpace};
+use super::{Action, Edge, ExploreError, StateSpace};
 use crate::law::{Checked, Violation};
 use crate::machine::{Effect, Input, Step};
 use crate::pack::{Packer, Unpacker};
@@ -25,7 +25,7 @@ pub(super) struct Graph<'a> {
 
 /// What one move does in one state.
 pub(super) struct Made<'a> {
-    pub(super) made: Move,
+    pub(super) made: Action,
     /// `None` for time.
     pub(super) step: Option<Step>,
     pub(super) effects: &'a [Effect],
@@ -112,7 +112,7 @@ impl<'a> Graph<'a> {
                 |_, _| true,
                 |place, made| {
                     edges += 1;
-                    if let (Move::Tell(input), Some(step)) = (made.made, made.step) {
+                    if let (Action::Tell(input), Some(step)) = (made.made, made.step) {
                         see(Edge {
                             from,
                             input,
@@ -158,9 +158,9 @@ impl<'a> Graph<'a> {
         &self,
         scratch: &mut Scratch,
         here: u32,
-        wanted: impl Fn(&Checked, Move) -> bool,
+        wanted: impl Fn(&Checked, Action) -> bool,
         mut each: impl FnMut(&Checked, Made<'_>, u32),
-    ) -> Result<(), Move> {
+    ) -> Result<(), Action> {
         let Scratch {
             at,
             after,
@@ -184,7 +184,7 @@ impl<'a> Graph<'a> {
                         .and_then(|()| self.find(packed)),
                 };
                 each(at, moved, to.ok_or(made)?);
-                Ok::<(), Move>(())
+                Ok::<(), Action>(())
             },
         )
         .map_err(|stopped| match stopped {
@@ -310,7 +310,7 @@ impl<'a> Graph<'a> {
     }
 
     /// What happens on a way that was found lawful, or up to where it was not.
-    pub(super) fn walk(&self, from: u32, moves: &[Move]) -> Vec<TraceStep> {
+    pub(super) fn walk(&self, from: u32, moves: &[Action]) -> Vec<TraceStep> {
         let mut at = self.boot.clone();
         self.read(from, &mut at);
         let mut turns = Vec::new();
@@ -349,7 +349,7 @@ fn expand<E>(
     at: &Checked,
     after: &mut Checked,
     effects: &mut Vec<Effect>,
-    wanted: impl Fn(&Checked, Move) -> bool,
+    wanted: impl Fn(&Checked, Action) -> bool,
     mut each: impl FnMut(usize, Made<'_>) -> Result<(), E>,
 ) -> Result<(), Stopped<E>> {
     let mut pristine = false;
@@ -381,7 +381,7 @@ fn expand<E>(
         };
         // L5 has seen to it that nothing changed, neither here nor for any law; but reports were
         // counted.
-        let counted = matches!(made, Move::Tell(Input::Report { .. }));
+        let counted = matches!(made, Action::Tell(Input::Report { .. }));
         let inert = matches!(step, Some(Step::Ignored(_))) && !counted;
         pristine = inert;
         let made = Made {

@@ -8,7 +8,7 @@ use super::graph::{Graph, Made, Scratch};
 use super::refuted::Counterexample;
 use super::search::{Edges, Inside, Out, judge_all_parts};
 use super::world::World;
-use super::{Move, WorstCase};
+use super::{Action, WorstCase};
 use crate::law::{Checked, Law, Mode, Part, Violation};
 use crate::machine::{AfterStop, Input, Timer};
 use crate::policy::ComponentId;
@@ -47,7 +47,7 @@ trait Question {
     /// Whether the question is still open in this state.
     fn is_open(&self, at: &Checked) -> bool;
 
-    fn will(&self, world: &World, at: &Checked, next: Move) -> Will;
+    fn will(&self, world: &World, at: &Checked, next: Action) -> Will;
 
     /// What is wrong with getting to a state in which the question is no longer open.
     fn wrong_end(&self, _after: &Checked) -> Option<&'static str> {
@@ -85,7 +85,7 @@ impl Question for Recovery {
             && !wedged
     }
 
-    fn will(&self, world: &World, at: &Checked, next: Move) -> Will {
+    fn will(&self, world: &World, at: &Checked, next: Action) -> Will {
         const ALIVE: u8 = 0;
         const TIME: u8 = 1;
         const HOLD_OFF: u8 = 2;
@@ -93,7 +93,7 @@ impl Question for Recovery {
         const RENEWAL: u8 = 4;
         const ANSWER: u8 = 5;
         let monitor = at.monitor();
-        let Move::Tell(input) = next else {
+        let Action::Tell(input) = next else {
             return Will::Must(TIME);
         };
         if World::is_present_alive(&input) && at.machine().session().is_some() {
@@ -146,18 +146,18 @@ impl Question for Shutdown {
         at.monitor().wish() >= AfterStop::Stop && at.monitor().mode() != Mode::Ended
     }
 
-    fn will(&self, world: &World, at: &Checked, next: Move) -> Will {
+    fn will(&self, world: &World, at: &Checked, next: Action) -> Will {
         match next {
-            Move::Tick(_) => Will::Must(0),
+            Action::Tick(_) => Will::Must(0),
             // Without a clock it is enough that the deadlines pass; on one, what is due comes before
             // time goes on.
-            Move::Tell(Input::Fired(timer))
+            Action::Tell(Input::Fired(timer))
                 if at.monitor().left(timer).is_some()
                     && (timer == Timer::Stage || world.on_a_clock()) =>
             {
                 Will::Must(1 + timer.index() as u8)
             }
-            Move::Tell(_) => Will::May,
+            Action::Tell(_) => Will::May,
         }
     }
 
@@ -178,13 +178,13 @@ impl Question for Rest {
         !matches!(at.monitor().mode(), Mode::Idle | Mode::Ended)
     }
 
-    fn will(&self, _world: &World, at: &Checked, next: Move) -> Will {
+    fn will(&self, _world: &World, at: &Checked, next: Action) -> Will {
         match next {
-            Move::Tick(_) => Will::Must(0),
-            Move::Tell(Input::Fired(timer)) if at.monitor().left(timer).is_some() => {
+            Action::Tick(_) => Will::Must(0),
+            Action::Tell(Input::Fired(timer)) if at.monitor().left(timer).is_some() => {
                 Will::Must(1 + timer.index() as u8)
             }
-            Move::Tell(_) => Will::Not,
+            Action::Tell(_) => Will::Not,
         }
     }
 
@@ -205,15 +205,15 @@ impl Question for HotLoop {
         true
     }
 
-    fn will(&self, world: &World, at: &Checked, next: Move) -> Will {
+    fn will(&self, world: &World, at: &Checked, next: Action) -> Will {
         // Where no clock says what takes time, a hold-off does.
         let takes_time = match next {
-            Move::Tick(_) => true,
-            Move::Tell(Input::Fired(timer)) => {
+            Action::Tick(_) => true,
+            Action::Tell(Input::Fired(timer)) => {
                 !world.on_a_clock() && timer == Timer::HoldOff && at.monitor().left(timer).is_some()
             }
             // An operator may drain and resume as fast as he likes.
-            Move::Tell(input) => input == Input::Drain,
+            Action::Tell(input) => input == Input::Drain,
         };
         if takes_time { Will::Not } else { Will::May }
     }
@@ -257,8 +257,8 @@ impl<'a> Asked<'a> {
     fn expand(
         &mut self,
         state: u32,
-        mut each: impl FnMut(Move, Out),
-    ) -> Option<(Move, Law, &'static str)> {
+        mut each: impl FnMut(Action, Out),
+    ) -> Option<(Action, Law, &'static str)> {
         let Self {
             graph,
             question,
@@ -284,7 +284,7 @@ impl<'a> Asked<'a> {
                 let edge = Out {
                     to: (!ends).then_some(to),
                     bound,
-                    ticks: u32::from(matches!(made, Move::Tick(_))),
+                    ticks: u32::from(matches!(made, Action::Tick(_))),
                     marked: question.is_marked(after),
                 };
                 each(made, edge);
@@ -307,7 +307,7 @@ impl<'a> Asked<'a> {
         let nearest = part.first().copied().unwrap_or_default();
         let mut refuted = self.refuted(nearest, self.question.wrong_stay());
         // The edge within it that tells most to whoever reads a cycle through it.
-        let mut telling: Option<(u32, u32, u32, Move)> = None;
+        let mut telling: Option<(u32, u32, u32, Action)> = None;
         for &from in &part {
             self.expand(from, |made, edge| {
                 let weight = 2 * u32::from(edge.marked) + edge.ticks;
@@ -328,14 +328,14 @@ impl<'a> Asked<'a> {
     }
 
     /// The shortest way from one state of a part to another.
-    fn way(&mut self, part: &BTreeSet<u32>, from: u32, to: u32) -> Vec<Move> {
+    fn way(&mut self, part: &BTreeSet<u32>, from: u32, to: u32) -> Vec<Action> {
         let mut ways = BTreeMap::from([(from, Vec::new())]);
         let mut next = VecDeque::from([from]);
         while let Some(here) = next.pop_front() {
             if here == to {
                 break;
             }
-            let so_far: Vec<Move> = ways[&here].clone();
+            let so_far: Vec<Action> = ways[&here].clone();
             self.expand(here, |made, edge| {
                 if let Some(to) = edge.to.filter(|to| part.contains(to))
                     && !ways.contains_key(&to)

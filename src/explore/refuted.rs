@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::Move;
+use super::Action;
 use crate::law::Violation;
 use crate::machine::{Effect, State, Step};
 
@@ -11,7 +11,7 @@ use crate::machine::{Effect, State, Step};
 #[non_exhaustive]
 pub struct TraceStep {
     /// What the world did.
-    pub made: Move,
+    pub made: Action,
     /// What became of an input. `None` for time, and for the step that broke a law.
     pub step: Option<Step>,
     /// What the machine asked for.

@@ -12,14 +12,14 @@ use crate::policy::{ComponentId, Fence, Plan};
 
 /// One thing that the world does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Move {
+pub enum Action {
     /// The machine is told something. The present epoch, session and round have the number 1.
     Tell(Input),
     /// As much time passes as all durations are a multiple of.
     Tick(Duration),
 }
 
-impl fmt::Display for Move {
+impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tell(input) => write!(f, "{input:?}"),
@@ -38,7 +38,7 @@ pub(super) struct World {
     handle: Handle,
     on_a_clock: bool,
     tick: Duration,
-    moves: Vec<Move>,
+    moves: Vec<Action>,
 }
 
 impl World {
@@ -62,7 +62,7 @@ impl World {
     }
 
     /// All that can ever happen.
-    pub(super) fn moves(&self) -> &[Move] {
+    pub(super) fn moves(&self) -> &[Action] {
         &self.moves
     }
 
@@ -73,17 +73,17 @@ impl World {
 
     /// Whether this can happen now. Only a clock forbids anything: what is due comes before time
     /// passes, and nothing comes before it is due.
-    pub(super) fn can(&self, at: &Checked, next: Move) -> bool {
+    pub(super) fn can(&self, at: &Checked, next: Action) -> bool {
         if !self.on_a_clock {
             return true;
         }
         let left = |timer| at.monitor().left(timer);
         match next {
-            Move::Tick(_) => !Timer::ALL
+            Action::Tick(_) => !Timer::ALL
                 .into_iter()
                 .any(|t| left(t) == Some(Duration::ZERO)),
-            Move::Tell(Input::Fired(timer)) => left(timer).is_none_or(|left| left.is_zero()),
-            Move::Tell(_) => true,
+            Action::Tell(Input::Fired(timer)) => left(timer).is_none_or(|left| left.is_zero()),
+            Action::Tell(_) => true,
         }
     }
 
@@ -91,14 +91,14 @@ impl World {
     pub(super) fn make(
         &self,
         at: &mut Checked,
-        next: Move,
+        next: Action,
         effects: &mut Vec<Effect>,
     ) -> Result<Option<Step>, Violation> {
         match next {
-            Move::Tell(input) => at
+            Action::Tell(input) => at
                 .handle_by(self.handle, Duration::ZERO, input, effects)
                 .map(Some),
-            Move::Tick(tick) => {
+            Action::Tick(tick) => {
                 effects.clear();
                 at.wait(tick).map(|()| None)
             }
@@ -109,12 +109,12 @@ impl World {
     pub(super) fn repeat(
         &self,
         at: &mut Checked,
-        next: Move,
+        next: Action,
         effects: &mut Vec<Effect>,
     ) -> Result<Option<Step>, Violation> {
         match next {
-            Move::Tell(input) => at.repeat_by(self.handle, input, effects).map(Some),
-            Move::Tick(_) => self.make(at, next, effects),
+            Action::Tell(input) => at.repeat_by(self.handle, input, effects).map(Some),
+            Action::Tick(_) => self.make(at, next, effects),
         }
     }
 
@@ -154,7 +154,7 @@ impl World {
 }
 
 /// Every kind of input: sensible, unasked for, stale in each way, about nobody known.
-fn moves(plan: &Plan, tick: Option<Duration>) -> Vec<Move> {
+fn moves(plan: &Plan, tick: Option<Duration>) -> Vec<Action> {
     // One more than there are.
     let someone = || (0..=plan.layout().components() as u32).map(ComponentId);
     let hows = [Exit::Returned, Exit::Aborted]
@@ -220,8 +220,8 @@ fn moves(plan: &Plan, tick: Option<Duration>) -> Vec<Move> {
         Input::Reset,
         Input::Frozen,
     ]);
-    let inputs = inputs.into_iter().map(Move::Tell);
-    tick.map(Move::Tick).into_iter().chain(inputs).collect()
+    let inputs = inputs.into_iter().map(Action::Tell);
+    tick.map(Action::Tick).into_iter().chain(inputs).collect()
 }
 
 /// How long a lease can be good for when its renewal is told: a whole TTL, the least that leaves
