@@ -75,13 +75,13 @@ pub use refuted::{Counterexample, TraceStep};
 pub use world::Action;
 
 /// What decides in the place of [`Machine::handle`].
-pub type Handle = fn(&mut Machine, Input, &mut Vec<Effect>) -> Step;
+pub type HandleFn = fn(&mut Machine, Input, &mut Vec<Effect>) -> Step;
 
 /// Visits all that a plan can get into. See the [module](self).
 #[derive(Clone, Debug)]
 pub struct Explorer {
     plan: Arc<Plan>,
-    handle: Handle,
+    handle: HandleFn,
     on_a_clock: bool,
     at_most: usize,
 }
@@ -256,7 +256,7 @@ impl Explorer {
     /// Explores what decides in the place of [`Machine::handle`]: to see which law catches a machine
     /// with a certain defect.
     #[must_use]
-    pub fn by(mut self, handle: Handle) -> Self {
+    pub fn by(mut self, handle: HandleFn) -> Self {
         self.handle = handle;
         self
     }

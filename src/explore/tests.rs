@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use super::{Counterexample, ExploreError, Explorer, Handle};
+use super::{Counterexample, ExploreError, Explorer, HandleFn};
 use crate::law::Law::{self, *};
 use crate::law::tests::waiving;
 use crate::machine::{Effect, Ignored, Input, Machine, Phase, Step, Timer};
@@ -31,7 +31,7 @@ fn plan() -> Plan {
 }
 
 #[track_caller]
-fn refuted(by: Handle, waived: &[Law]) -> Counterexample {
+fn refuted(by: HandleFn, waived: &[Law]) -> Counterexample {
     let explorer = Explorer::new(plan()).expect("small").by(by);
     match waiving(waived, || explorer.run()) {
         Err(ExploreError::Counterexample(refuted)) => *refuted,

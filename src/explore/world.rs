@@ -4,7 +4,7 @@ use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
 
-use super::{ExploreError, Handle};
+use super::{ExploreError, HandleFn};
 use crate::law::{Checked, Violation};
 use crate::machine::{Effect, Exit, FailureClass, Input, Step, Timer};
 use crate::pack::MAX_TICKS;
@@ -35,14 +35,14 @@ const OTHERS: [u64; 2] = [NOW - 1, NOW + 1];
 /// The world of one plan.
 pub(super) struct World {
     plan: Arc<Plan>,
-    handle: Handle,
+    handle: HandleFn,
     on_a_clock: bool,
     tick: Duration,
     moves: Vec<Action>,
 }
 
 impl World {
-    pub(super) fn new(plan: Arc<Plan>, handle: Handle, on_a_clock: bool) -> Self {
+    pub(super) fn new(plan: Arc<Plan>, handle: HandleFn, on_a_clock: bool) -> Self {
         let tick = tick_of(&plan);
         Self {
             moves: moves(&plan, on_a_clock.then_some(tick)),

@@ -30,7 +30,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use expect_test::expect;
-use overwatch::explore::{Counterexample, ExploreError, Explorer, Handle};
+use overwatch::explore::{Counterexample, ExploreError, Explorer, HandleFn};
 use overwatch::law::Law;
 use overwatch::machine::{AfterStop, Effect, Machine, Snapshot, State, Step, Timer};
 use overwatch::policy::{ComponentId, Fence, Layout, Plan, PolicyBuilder, Tuning};
@@ -40,7 +40,7 @@ use crate::world::{ms, plan, tiny_policy, tiny_tuning};
 /// A defect, and what becomes of it.
 struct Exhibit {
     defect: &'static str,
-    handle: Handle,
+    handle: HandleFn,
     plan: fn() -> Arc<Plan>,
     on_a_clock: bool,
     caught_by: Law,
@@ -50,7 +50,7 @@ struct Exhibit {
 
 impl Exhibit {
     /// One that shows with one component and no times, in a single step.
-    const fn new(defect: &'static str, handle: Handle, caught_by: Law) -> Self {
+    const fn new(defect: &'static str, handle: HandleFn, caught_by: Law) -> Self {
         Self {
             defect,
             handle,
