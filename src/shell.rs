@@ -49,7 +49,7 @@ pub use probe::{
     All, Feed, FeedProbe, Isolated, Observation, Polled, Probe, all, feed, isolated, polled,
 };
 pub use reporter::Reporter;
-pub use status::{ComponentStatus, Sight, Status};
+pub use status::{ComponentStatus, DependencyStatus, Status};
 
 #[cfg(feature = "http")]
 pub(crate) use handle::News;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::etcd::{EtcdConfig, EtcdProbe};
-use overwatch::{Handle, Policy, Sight, Status, http};
+use overwatch::{DependencyStatus, Handle, Policy, Status, http};
 use overwatch_examples::endpoint::{Endpoint, serve};
 use overwatch_examples::service::service;
 use overwatch_examples::timeline::{Entry, Timeline};
@@ -70,7 +70,7 @@ fn follow_dependency(handle: &Handle, timeline: Timeline) -> JoinHandle<()> {
             let Ok(status) = handle.wait_for(is_news).await else {
                 return;
             };
-            if let Some(Sight { alive, what, .. }) = &status.dependency {
+            if let Some(DependencyStatus { alive, what, .. }) = &status.dependency {
                 let is = if *alive { "is alive" } else { "is failing" };
                 timeline.dependency(*alive, format!("{is}: {what}"));
             }

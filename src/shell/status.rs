@@ -38,7 +38,7 @@ pub struct Status {
     /// How often it relapsed lately; the hold-off grows with it.
     pub level: u32,
     /// The last that is known of the dependency.
-    pub dependency: Option<Sight>,
+    pub dependency: Option<DependencyStatus>,
     /// How long the service's runtime lately let a new task wait before it polled it; of one that still
     /// waits, how long it has waited so far. `None` before it was first measured, and where the run has
     /// no thread of its own. More than some milliseconds: its workers are busy or blocked.
@@ -48,7 +48,7 @@ pub struct Status {
 /// The last that is known of the dependency.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Sight {
+pub struct DependencyStatus {
     /// Whether it was alive. Silence beyond its limit counts as not alive.
     pub alive: bool,
     /// The kind of failure, if it fails and the probe told one.
@@ -57,7 +57,7 @@ pub struct Sight {
     pub what: Arc<str>,
 }
 
-impl Sight {
+impl DependencyStatus {
     pub(super) fn alive(what: &str) -> Self {
         Self {
             alive: true,
@@ -99,7 +99,7 @@ pub(super) struct Summary {
     pub(super) outage: u64,
     pub(super) outage_open: bool,
     pub(super) level: u32,
-    pub(super) dependency: Option<Sight>,
+    pub(super) dependency: Option<DependencyStatus>,
     pub(super) hold_off_due: Option<Instant>,
     pub(super) stage_due: Option<Instant>,
     pub(super) over: bool,

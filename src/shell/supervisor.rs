@@ -24,7 +24,7 @@ use super::service_watch::ServiceWatch;
 use super::session::Sessions;
 use super::shared::Shared;
 use super::stage::StageRun;
-use super::status::Sight;
+use super::status::DependencyStatus;
 use super::watchdog::Watchdog;
 use super::{Probe, RunError};
 use crate::driver::{Arrival, Decided, Decider, Decision, Source};
@@ -62,7 +62,7 @@ pub(super) struct Supervisor {
     cause: Cause,
     /// The level that was published.
     level: u32,
-    dependency: Option<Sight>,
+    dependency: Option<DependencyStatus>,
     fatal: Option<Fatal>,
     ended: Option<End>,
 

@@ -10,7 +10,7 @@ use super::journal::TransitionEvent;
 use super::log::Log;
 use super::reporter::Last;
 use super::shared::Shared;
-use super::status::Sight;
+use super::status::DependencyStatus;
 use super::told::Told;
 use crate::machine::{Effect, FailureClass, Ignored, Input, Phase, Record};
 
@@ -53,7 +53,7 @@ pub(super) enum News {
         first: Arc<Told>,
         last: Option<Last>,
     },
-    Observed(Sight),
+    Observed(DependencyStatus),
 }
 
 pub(super) fn transition(
@@ -143,7 +143,7 @@ pub(super) fn news(log: &Log, news: News) {
             let first = &**first.text();
             warn!(target: "overwatch::report", component = name, class, count, first, last, at_ms, "{count} reported: {first}");
         }
-        News::Observed(Sight { alive, class, what }) => {
+        News::Observed(DependencyStatus { alive, class, what }) => {
             if alive {
                 info!(target: "overwatch::probe", alive, at_ms, "the dependency is alive: {what}");
             } else {

@@ -16,7 +16,7 @@ use crate::machine::{Cause, Effect, Phase, Record, Timer, Transition};
 use crate::shell::Observation;
 use crate::shell::describe::describe;
 use crate::shell::journal::{Outage, TransitionEvent};
-use crate::shell::status::Sight;
+use crate::shell::status::DependencyStatus;
 use crate::shell::told::Told;
 use crate::shell::trace::{self, News};
 
@@ -242,13 +242,13 @@ impl Supervisor {
     /// Notes what was seen of the dependency, and logs it if that is news.
     pub(super) fn note_observation(&mut self, detail: Detail) {
         let sight = match detail {
-            Detail::Observed(Observation::Alive { evidence }) => Sight::alive(&evidence),
+            Detail::Observed(Observation::Alive { evidence }) => DependencyStatus::alive(&evidence),
             Detail::Observed(Observation::Failing { reason, class, .. }) => {
-                Sight::failing(class, &reason)
+                DependencyStatus::failing(class, &reason)
             }
             Detail::Silence => {
                 let limit = self.shared.plan.policy().silence_limit();
-                Sight::failing(None, &format!("no sign of life for {limit:?}"))
+                DependencyStatus::failing(None, &format!("no sign of life for {limit:?}"))
             }
             Detail::Nothing | Detail::Plain(_) | Detail::Told(_) => return,
         };
