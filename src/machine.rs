@@ -59,7 +59,7 @@ pub use self::input::{Exit, FailureClass, Input};
 pub(crate) use self::packed::{code, decode};
 pub use self::snapshot::{Snapshot, SnapshotError};
 pub use self::state::{AfterStop, End, HaltReason, Phase, State, StopStep};
-pub use self::step::{Hops, Ignored, Step, Transition};
+pub use self::step::{Hops, IgnoreReason, Step, Transition};
 
 /// The state machine. See the [module](self) for how to drive it.
 ///
@@ -114,7 +114,7 @@ impl Machine {
     #[inline]
     pub fn handle(&mut self, input: Input, effects: &mut Vec<Effect>) -> Step {
         match self.state {
-            State::Ended(_) => Step::Ignored(Ignored::NotHandled),
+            State::Ended(_) => Step::Ignored(IgnoreReason::NotHandled),
             _ => self.take(&input, effects),
         }
     }
@@ -127,7 +127,7 @@ impl Machine {
         };
         let mut cx = Cx::new(effects, *state, was);
         match dispatch(state, core, input, &mut cx) {
-            Outcome::Super => Step::Ignored(Ignored::NotHandled),
+            Outcome::Super => Step::Ignored(IgnoreReason::NotHandled),
             Outcome::Handled => Step::Absorbed,
             Outcome::Transition(mut target) => {
                 let (exits, entries) = StateExt::<Core>::transition_path(state, &mut target);

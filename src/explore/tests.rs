@@ -6,7 +6,7 @@ use core::time::Duration;
 use super::{Counterexample, ExploreError, Explorer, HandleFn};
 use crate::law::Law::{self, *};
 use crate::law::tests::waiving;
-use crate::machine::{Effect, Ignored, Input, Machine, Phase, Step, Timer};
+use crate::machine::{Effect, IgnoreReason, Input, Machine, Phase, Step, Timer};
 use crate::policy::{Layout, Plan, Policy, Tuning};
 
 fn plan() -> Plan {
@@ -74,7 +74,7 @@ fn a_shutdown_that_may_never_end_is_found() {
 /// Once anything is started nobody listens for silence any more.
 fn silence_unnoticed(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
     if input == Input::Fired(Timer::Silence) && machine.phase() != Phase::Monitoring {
-        return Step::Ignored(Ignored::NotArmed);
+        return Step::Ignored(IgnoreReason::NotArmed);
     }
     let step = machine.handle(input, effects);
     if matches!(machine.phase(), Phase::Restarting | Phase::Running) {

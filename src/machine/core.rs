@@ -5,8 +5,8 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use super::{
-    Cause, ComponentId, Effect, FailureClass, Hops, Ignored, Input, Phase, Record, State, Timer,
-    Transition,
+    Cause, ComponentId, Effect, FailureClass, Hops, IgnoreReason, Input, Phase, Record, State,
+    Timer, Transition,
 };
 use crate::policy::{Blame, Plan, Policy};
 
@@ -227,18 +227,20 @@ impl Core {
     /// that says about a component, a timer or the record, before any handler decides on it, and
     /// returns what a component that ended was doing.
     #[inline]
-    pub(super) fn admit(&mut self, input: &Input) -> Result<ComponentState, Ignored> {
+    pub(super) fn admit(&mut self, input: &Input) -> Result<ComponentState, IgnoreReason> {
         match *input {
             Input::Alive { session, .. } | Input::Failing { session, .. }
                 if !self.session_open || session != self.session =>
             {
-                return Err(Ignored::OtherSession);
+                return Err(IgnoreReason::OtherSession);
             }
-            Input::Alive { round, .. } if round > self.round => return Err(Ignored::NotAwaited),
+            Input::Alive { round, .. } if round > self.round => {
+                return Err(IgnoreReason::NotAwaited);
+            }
             Input::Alive { .. } | Input::Failing { .. } => {}
             Input::Up { component, epoch } => {
                 if self.alive(component, epoch)? != ComponentState::Starting {
-                    return Err(Ignored::NotAwaited);
+                    return Err(IgnoreReason::NotAwaited);
                 }
                 self.slots[component.index()] = ComponentState::Up;
             }
@@ -279,13 +281,13 @@ impl Core {
             }
             Input::Fired(timer) => {
                 if !self.is_armed(timer) {
-                    return Err(Ignored::NotArmed);
+                    return Err(IgnoreReason::NotArmed);
                 }
                 self.armed &= !bit(timer);
             }
             Input::LeaseRenewed { epoch, .. } => {
                 let owner = self.plan.layout().lease_owner();
-                self.alive(owner.ok_or(Ignored::NotHandled)?, epoch)?;
+                self.alive(owner.ok_or(IgnoreReason::NotHandled)?, epoch)?;
             }
             Input::Shutdown
             | Input::Drain
@@ -299,20 +301,20 @@ impl Core {
 
     /// What a component is doing that is alive in this epoch; refuses any other.
     #[inline]
-    fn alive(&self, component: ComponentId, epoch: u64) -> Result<ComponentState, Ignored> {
+    fn alive(&self, component: ComponentId, epoch: u64) -> Result<ComponentState, IgnoreReason> {
         self.current(epoch)?;
         match self.slot(component) {
-            ComponentState::Down => Err(Ignored::NotAlive),
+            ComponentState::Down => Err(IgnoreReason::NotAlive),
             slot => Ok(slot),
         }
     }
 
     #[inline]
-    fn current(&self, epoch: u64) -> Result<(), Ignored> {
+    fn current(&self, epoch: u64) -> Result<(), IgnoreReason> {
         if epoch == self.epoch {
             Ok(())
         } else {
-            Err(Ignored::OtherEpoch)
+            Err(IgnoreReason::OtherEpoch)
         }
     }
 

@@ -9,7 +9,7 @@ use super::{Cause, Phase};
 #[must_use = "it says whether the input was ignored"]
 pub enum Step {
     /// It had no effect, and why.
-    Ignored(Ignored),
+    Ignored(IgnoreReason),
     /// It was taken in without a transition.
     Absorbed,
     /// It moved the machine.
@@ -29,7 +29,7 @@ impl Step {
 
 /// Why an input was ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Ignored {
+pub enum IgnoreReason {
     /// It belongs to another epoch.
     OtherEpoch,
     /// It belongs to another session.
@@ -45,7 +45,7 @@ pub enum Ignored {
     NotHandled,
 }
 
-impl Ignored {
+impl IgnoreReason {
     /// The stable name used in logs.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -59,7 +59,7 @@ impl Ignored {
     }
 }
 
-impl fmt::Display for Ignored {
+impl fmt::Display for IgnoreReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }

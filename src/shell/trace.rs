@@ -12,7 +12,7 @@ use super::reporter::Last;
 use super::shared::Shared;
 use super::status::DependencyStatus;
 use super::told::Told;
-use crate::machine::{Effect, FailureClass, Ignored, Input, Phase, Record};
+use crate::machine::{Effect, FailureClass, IgnoreReason, Input, Phase, Record};
 
 /// One event for each transition: `error` for Halted, `warn` for leaving Running or Restarting
 /// because something failed, else `info`.
@@ -111,7 +111,7 @@ pub(super) fn effects(log: &Log, effects: &[Effect], observe_only: bool) {
     }
 }
 
-pub(super) fn ignored(log: &Log, input: Input, why: Ignored) {
+pub(super) fn ignored(log: &Log, input: Input, why: IgnoreReason) {
     log.event(Level::DEBUG, move |at_ms| {
         debug!(target: "overwatch::ignored", why = why.as_str(), at_ms, "{input:?}");
     });

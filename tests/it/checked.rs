@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::law::{Checked, Law, Monitor};
-use overwatch::machine::{Effect, Exit, FailureClass, Ignored, Input, Machine, Step, Timer};
+use overwatch::machine::{Effect, Exit, FailureClass, IgnoreReason, Input, Machine, Step, Timer};
 use overwatch::policy::{ComponentId, Plan};
 
 use crate::world::{Action, World, ms, plan, small_policy};
@@ -60,17 +60,17 @@ fn what_is_stale_or_ignored_changes_nothing_and_says_so() {
     caught(Law::StaleIsInert, stale, |_, _, _| Step::Absorbed);
     caught(Law::StaleIsInert, stale, |machine, _, _| {
         let _ = machine.handle(report(FailureClass::Component, 1), &mut Vec::new());
-        Step::Ignored(Ignored::OtherEpoch)
+        Step::Ignored(IgnoreReason::OtherEpoch)
     });
     // Not stale, but it means nothing in Running.
     caught(Law::StaleIsInert, Input::Resume, |machine, _, _| {
         let _ = machine.handle(report(FailureClass::Component, 1), &mut Vec::new());
-        Step::Ignored(Ignored::NotHandled)
+        Step::Ignored(IgnoreReason::NotHandled)
     });
     caught(Law::StaleIsInert, Input::Resume, |_, _, effects| {
         let (timer, after) = (Timer::Decay, ms(15));
         effects.push(Effect::Arm { timer, after });
-        Step::Ignored(Ignored::NotHandled)
+        Step::Ignored(IgnoreReason::NotHandled)
     });
 }
 
@@ -87,7 +87,7 @@ fn the_same_input_does_the_same_again() {
         if first() {
             step
         } else {
-            Step::Ignored(Ignored::NotHandled)
+            Step::Ignored(IgnoreReason::NotHandled)
         }
     });
     // Another effect.

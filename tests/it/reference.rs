@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use overwatch::machine::{
-    AfterStop, Cause, ComponentState, Effect, End, Exit, FailureClass, HaltReason, Ignored, Input,
-    Record, Snapshot, State, Step, StopStep, Timer, Transition,
+    AfterStop, Cause, ComponentState, Effect, End, Exit, FailureClass, HaltReason, IgnoreReason,
+    Input, Record, Snapshot, State, Step, StopStep, Timer, Transition,
 };
 use overwatch::policy::{Blame, ComponentId, Plan};
 
@@ -17,7 +17,7 @@ use overwatch::policy::{Blame, ComponentId, Plan};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Told {
     /// It had no effect, and why.
-    Ignored(Ignored),
+    Ignored(IgnoreReason),
     /// It was taken in where it is.
     Absorbed,
     /// It led through these transitions.
@@ -102,7 +102,7 @@ impl Reference {
     /// Takes in one input and appends what it asks for.
     pub(crate) fn handle(&mut self, input: Input, effects: &mut Vec<Effect>) -> Told {
         if let State::Ended(_) = self.now.state {
-            return Told::Ignored(Ignored::NotHandled);
+            return Told::Ignored(IgnoreReason::NotHandled);
         }
         let stale = self.stale(input);
         if let Input::Report { count, .. } = input {
@@ -123,7 +123,7 @@ impl Reference {
         let means_something = self.act(input);
         effects.append(&mut self.effects);
         if !means_something {
-            Told::Ignored(Ignored::NotHandled)
+            Told::Ignored(IgnoreReason::NotHandled)
         } else if self.hops.is_empty() {
             Told::Absorbed
         } else {
@@ -132,7 +132,7 @@ impl Reference {
     }
 
     /// Why the input is not for the present, if it is not.
-    fn stale(&self, input: Input) -> Option<Ignored> {
+    fn stale(&self, input: Input) -> Option<IgnoreReason> {
         match input {
             // It ends the run, whenever it was sent.
             Input::Report {
@@ -144,39 +144,39 @@ impl Reference {
                 component, epoch, ..
             } => {
                 if epoch != self.now.epoch {
-                    Some(Ignored::OtherEpoch)
+                    Some(IgnoreReason::OtherEpoch)
                 } else if component
                     .is_some_and(|component| self.slot(component) == ComponentState::Down)
                 {
-                    Some(Ignored::NotAlive)
+                    Some(IgnoreReason::NotAlive)
                 } else {
                     None
                 }
             }
             Input::Alive { session, round } => {
                 if !self.now.session_open || session != self.now.session {
-                    Some(Ignored::OtherSession)
+                    Some(IgnoreReason::OtherSession)
                 } else if round > self.now.round {
-                    Some(Ignored::NotAwaited)
+                    Some(IgnoreReason::NotAwaited)
                 } else {
                     None
                 }
             }
             Input::Failing { session, .. } => {
                 let present = self.now.session_open && session == self.now.session;
-                (!present).then_some(Ignored::OtherSession)
+                (!present).then_some(IgnoreReason::OtherSession)
             }
             Input::Up { component, epoch } => {
                 if epoch != self.now.epoch {
-                    return Some(Ignored::OtherEpoch);
+                    return Some(IgnoreReason::OtherEpoch);
                 }
                 match self.slot(component) {
                     ComponentState::Starting => None,
-                    ComponentState::Down => Some(Ignored::NotAlive),
+                    ComponentState::Down => Some(IgnoreReason::NotAlive),
                     ComponentState::Up
                     | ComponentState::Stopping
                     | ComponentState::Aborting
-                    | ComponentState::Wedged => Some(Ignored::NotAwaited),
+                    | ComponentState::Wedged => Some(IgnoreReason::NotAwaited),
                 }
             }
             Input::Exited {
@@ -186,26 +186,26 @@ impl Reference {
                 component, epoch, ..
             } => {
                 if epoch != self.now.epoch {
-                    Some(Ignored::OtherEpoch)
+                    Some(IgnoreReason::OtherEpoch)
                 } else if self.slot(component) == ComponentState::Down {
-                    Some(Ignored::NotAlive)
+                    Some(IgnoreReason::NotAlive)
                 } else {
                     None
                 }
             }
             Input::LeaseRenewed { epoch, .. } => {
                 let Some(owner) = self.plan.layout().lease_owner() else {
-                    return Some(Ignored::NotHandled);
+                    return Some(IgnoreReason::NotHandled);
                 };
                 if epoch != self.now.epoch {
-                    Some(Ignored::OtherEpoch)
+                    Some(IgnoreReason::OtherEpoch)
                 } else if self.slot(owner) == ComponentState::Down {
-                    Some(Ignored::NotAlive)
+                    Some(IgnoreReason::NotAlive)
                 } else {
                     None
                 }
             }
-            Input::Fired(timer) => (!self.is_armed(timer)).then_some(Ignored::NotArmed),
+            Input::Fired(timer) => (!self.is_armed(timer)).then_some(IgnoreReason::NotArmed),
             Input::Shutdown
             | Input::Drain
             | Input::Resume

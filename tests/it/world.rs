@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use overwatch::law::{Checked, Violation};
 use overwatch::machine::{
-    ComponentState, Effect, Exit, FailureClass, Ignored, Input, Machine, Phase, Record, Step, Timer,
+    ComponentState, Effect, Exit, FailureClass, IgnoreReason, Input, Machine, Phase, Record, Step,
+    Timer,
 };
 use overwatch::policy::{ComponentId, Fence, Layout, Plan, Policy, PolicyBuilder, Tuning};
 use proptest::prelude::*;
@@ -17,13 +18,13 @@ pub(crate) const fn ms(ms: u64) -> Duration {
 }
 
 /// Every reason to ignore an input.
-pub(crate) const IGNORED: [Ignored; 6] = [
-    Ignored::OtherEpoch,
-    Ignored::OtherSession,
-    Ignored::NotAlive,
-    Ignored::NotAwaited,
-    Ignored::NotArmed,
-    Ignored::NotHandled,
+pub(crate) const IGNORED: [IgnoreReason; 6] = [
+    IgnoreReason::OtherEpoch,
+    IgnoreReason::OtherSession,
+    IgnoreReason::NotAlive,
+    IgnoreReason::NotAwaited,
+    IgnoreReason::NotArmed,
+    IgnoreReason::NotHandled,
 ];
 
 /// Every cause by its name, since causes carry data. The first is that of boot, which no input has.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use overwatch::law::Law::*;
 use overwatch::machine::{
-    Cause, ComponentState, Effect, Exit, FailureClass, Ignored, Input, Machine, Phase, Record,
+    Cause, ComponentState, Effect, Exit, FailureClass, IgnoreReason, Input, Machine, Phase, Record,
     State, Step, Timer,
 };
 
@@ -56,7 +56,7 @@ pub(super) const EXHIBITS: &[Exhibit] = &[
 /// A drain is said to mean nothing while something is stopped already.
 fn overhears_a_drain(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
     if input == Input::Drain && machine.phase() == Phase::ShuttingDown {
-        return Step::Ignored(Ignored::NotHandled);
+        return Step::Ignored(IgnoreReason::NotHandled);
     }
     machine.handle(input, effects)
 }
