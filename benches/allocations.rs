@@ -35,7 +35,7 @@ const THREAD: &str = "overwatch";
 enum News {
     Report,
     Observation,
-    End,
+    RunOutcome,
     Trip,
     Shutdown,
 }
@@ -45,7 +45,7 @@ pub(crate) fn measure(lines: &mut Lines) {
     for (news, name) in [
         (News::Report, "a report"),
         (News::Observation, "a failing observation"),
-        (News::End, "a component's end"),
+        (News::RunOutcome, "a component's end"),
         (News::Trip, "an operator's trip"),
         (News::Shutdown, "a shutdown"),
     ] {
@@ -108,7 +108,7 @@ fn stop(runtime: &Runtime, news: News) -> Seen {
     send(news, &feed, &handle, &end);
     let began = Instant::now();
     // One has ended, or is told as well.
-    let all = COMPONENTS + usize::from(news != News::End);
+    let all = COMPONENTS + usize::from(news != News::RunOutcome);
     while told.count.load(Ordering::Acquire) < all {
         assert!(began.elapsed() < PATIENCE, "not all are told");
         thread::sleep(Duration::from_millis(1));
@@ -138,7 +138,7 @@ fn send(news: News, feed: &Feed, handle: &Handle, end: &Notify) {
     match news {
         News::Report => handle.reporter().report(Failure::new("lost")),
         News::Observation => feed.failing("lost"),
-        News::End => end.notify_one(),
+        News::RunOutcome => end.notify_one(),
         News::Trip => handle.trip().expect("it is taken"),
         News::Shutdown => handle.shutdown(),
     }

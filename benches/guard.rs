@@ -39,7 +39,7 @@ enum News {
     /// The program reports a failure.
     Report,
     /// A component ends unasked.
-    End,
+    RunOutcome,
 }
 
 pub(crate) fn measure(lines: &mut Lines) {
@@ -47,7 +47,7 @@ pub(crate) fn measure(lines: &mut Lines) {
     for (news, name) in [
         (News::Observation, "a failing observation"),
         (News::Report, "a report"),
-        (News::End, "a component's end"),
+        (News::RunOutcome, "a component's end"),
     ] {
         let [slow, silent] = by_turns::<_, 2>(WARM_UP, ROUNDS, |who| {
             not_ready_after(&runtime, news, who == 0).as_secs_f64()
@@ -124,7 +124,7 @@ fn send(news: News, feed: &Feed, handle: &Handle, end: &Notify) {
     match news {
         News::Observation => feed.failing("lost"),
         News::Report => handle.reporter().report(Failure::new("lost")),
-        News::End => end.notify_one(),
+        News::RunOutcome => end.notify_one(),
     }
 }
 

@@ -58,7 +58,7 @@ pub use self::effect::{Effect, Record, Timer};
 pub use self::input::{Exit, FailureClass, Input};
 pub(crate) use self::packed::{code, decode};
 pub use self::snapshot::{Snapshot, SnapshotError};
-pub use self::state::{AfterStop, End, HaltReason, Phase, State, StopStep};
+pub use self::state::{AfterStop, HaltReason, Phase, RunOutcome, State, StopStep};
 pub use self::step::{Hops, IgnoreReason, Step, Transition};
 
 /// The state machine. See the [module](self) for how to drive it.

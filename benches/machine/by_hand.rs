@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::machine::{
-    AfterStop, Cause, ComponentState, Effect, End, Exit, FailureClass, HaltReason, Input, Record,
-    State, StopStep, Timer,
+    AfterStop, Cause, ComponentState, Effect, Exit, FailureClass, HaltReason, Input, Record,
+    RunOutcome, State, StopStep, Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Plan, Policy};
 
@@ -513,7 +513,7 @@ impl ByHand {
 
     fn rest(&mut self, then: AfterStop, out: &mut Vec<Effect>) {
         let end = match then {
-            _ if self.wedged > 0 => End::Halted(HaltReason::Wedged),
+            _ if self.wedged > 0 => RunOutcome::Halted(HaltReason::Wedged),
             AfterStop::Monitor => return self.monitor(out),
             AfterStop::Drain => {
                 self.state = State::Drained;
@@ -522,8 +522,8 @@ impl ByHand {
                     .into_iter()
                     .for_each(|timer| self.disarm(timer, out));
             }
-            AfterStop::Stop => End::Stopped,
-            AfterStop::Halt(why) => End::Halted(why),
+            AfterStop::Stop => RunOutcome::Stopped,
+            AfterStop::Halt(why) => RunOutcome::Halted(why),
         };
         self.state = State::Ended(end);
         self.close_session(out);

@@ -131,7 +131,7 @@ impl Process {
             match line.kind {
                 Kind::Start => drop(self.jobs.insert(line.run, line.shard)),
                 Kind::Stop => drop(self.jobs.remove(&line.run)),
-                Kind::Begin | Kind::End => {}
+                Kind::Begin | Kind::RunOutcome => {}
             }
             self.trail.lines.push(line);
         }

@@ -28,19 +28,19 @@ pub(crate) enum Kind {
     /// A unit of work begins: the job has just checked that the shard is its own.
     Begin,
     /// The unit of work is over.
-    End,
+    RunOutcome,
     /// The job has ended, or was aborted.
     Stop,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Start, Self::Begin, Self::End, Self::Stop];
+    const ALL: [Self; 4] = [Self::Start, Self::Begin, Self::RunOutcome, Self::Stop];
 
     fn word(self) -> &'static str {
         match self {
             Self::Start => "start",
             Self::Begin => "begin",
-            Self::End => "end",
+            Self::RunOutcome => "end",
             Self::Stop => "stop",
         }
     }

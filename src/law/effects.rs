@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::Law::*;
 use super::monitor::{CleanRun, Judged, Leave, Mode, Monitor, Part};
 use super::{Violation, demand};
-use crate::machine::{AfterStop, Effect, End, HaltReason, Input, Record, Timer};
+use crate::machine::{AfterStop, Effect, HaltReason, Input, Record, RunOutcome, Timer};
 use crate::policy::{Blame, ComponentId};
 
 impl Monitor {
@@ -380,13 +380,13 @@ impl Monitor {
         })
     }
 
-    fn judge_end(&mut self, end: End) -> Result<(), Violation> {
+    fn judge_end(&mut self, end: RunOutcome) -> Result<(), Violation> {
         let known = &self.known;
         let wedged = known.parts.contains(&Part::Wedged);
         let honest = match end {
-            End::Stopped => known.wish == AfterStop::Stop && !wedged,
-            End::Halted(HaltReason::Wedged) => wedged,
-            End::Halted(why) => known.wish == AfterStop::Halt(why) && !wedged,
+            RunOutcome::Stopped => known.wish == AfterStop::Stop && !wedged,
+            RunOutcome::Halted(HaltReason::Wedged) => wedged,
+            RunOutcome::Halted(why) => known.wish == AfterStop::Halt(why) && !wedged,
         };
         demand(HonestEnd, honest, || {
             format!("{end:?}, but what was wanted is {:?}", known.wish)

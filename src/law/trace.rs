@@ -3,8 +3,8 @@
 use super::Law::HonestTrace;
 use super::{Violation, demand};
 use crate::machine::{
-    Cause, ComponentState, Effect, End, HaltReason, Input, Machine, Phase, State, Step, Timer,
-    Transition,
+    Cause, ComponentState, Effect, HaltReason, Input, Machine, Phase, RunOutcome, State, Step,
+    Timer, Transition,
 };
 
 /// Judges what a step tells.
@@ -90,7 +90,7 @@ fn may_finish(input: Input) -> bool {
 
 /// Whether this is how a stop comes to its end.
 fn is_finished(hop: Transition, after: &Machine) -> bool {
-    let halted = |why| *after.state() == State::Ended(End::Halted(why));
+    let halted = |why| *after.state() == State::Ended(RunOutcome::Halted(why));
     match hop.cause {
         Cause::AllGone => matches!(hop.to, Phase::Monitoring | Phase::Drained | Phase::Stopped),
         Cause::Wedged => halted(HaltReason::Wedged),

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use super::{Cause, ComponentId, End};
+use super::{Cause, ComponentId, RunOutcome};
 
 /// The machine's timers: one slot each. Arming an armed one replaces its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -154,5 +154,5 @@ pub enum Effect {
     /// An outage is over.
     OutageClosed(Record),
     /// The run is over.
-    Ended(End),
+    Ended(RunOutcome),
 }

@@ -1,9 +1,9 @@
 //! Ended: nothing is armed, nothing is open, and no input has any effect any more.
 
 use super::core::{Core, Cx};
-use super::{Effect, End};
+use super::{Effect, RunOutcome};
 
-pub(super) fn enter(end: End, core: &mut Core, cx: &mut Cx<'_>) {
+pub(super) fn enter(end: RunOutcome, core: &mut Core, cx: &mut Cx<'_>) {
     core.close_session(cx);
     core.disarm_all_but(&[], cx);
     // Reports that came after the last outage was closed must not be lost.

@@ -65,7 +65,7 @@ impl Core {
 
     /// Where to rest when nothing is left to stop.
     pub(super) fn rest(&mut self, then: AfterStop, cause: Cause, cx: &mut Cx<'_>) -> State {
-        use super::End::{Halted, Stopped};
+        use super::RunOutcome::{Halted, Stopped};
         let (state, cause) = match then {
             _ if self.wedged > 0 => (State::Ended(Halted(HaltReason::Wedged)), Cause::Wedged),
             AfterStop::Monitor => (

@@ -1,7 +1,7 @@
 //! A machine as a few bytes, for whoever keeps millions of them.
 
 use super::core::Ledger;
-use super::{AfterStop, ComponentState, End, HaltReason, Machine, Record, State, StopStep};
+use super::{AfterStop, ComponentState, HaltReason, Machine, Record, RunOutcome, State, StopStep};
 use crate::pack::{Packer, Unpacker};
 use crate::policy::Blame;
 
@@ -17,8 +17,8 @@ impl Machine {
             State::Monitoring { evidence, done } => (2, evidence, done.into()),
             State::Restarting { stage, waiting } => (3, stage.into(), waiting),
             State::Drained => (4, 0, 0),
-            State::Ended(End::Stopped) => (5, code(AfterStop::Stop), 0),
-            State::Ended(End::Halted(why)) => (5, code(AfterStop::Halt(why)), 0),
+            State::Ended(RunOutcome::Stopped) => (5, code(AfterStop::Stop), 0),
+            State::Ended(RunOutcome::Halted(why)) => (5, code(AfterStop::Halt(why)), 0),
         };
         to.count(kind);
         to.count(first);
@@ -58,8 +58,8 @@ impl Machine {
             },
             4 => State::Drained,
             _ => State::Ended(match decode(first) {
-                AfterStop::Halt(why) => End::Halted(why),
-                _ => End::Stopped,
+                AfterStop::Halt(why) => RunOutcome::Halted(why),
+                _ => RunOutcome::Stopped,
             }),
         };
         let core = &mut self.core;

@@ -218,7 +218,7 @@ impl Machine {
         match self.state {
             State::Running { .. } => all(0..stages, &[ComponentState::Up]),
             State::Monitoring { .. } | State::Drained => all(0..stages, &[ComponentState::Down]),
-            State::Ended(super::End::Halted(HaltReason::Wedged)) => {
+            State::Ended(super::RunOutcome::Halted(HaltReason::Wedged)) => {
                 core.wedged() > 0 && all(0..stages, &[ComponentState::Down, ComponentState::Wedged])
             }
             State::Ended(_) => all(0..stages, &[ComponentState::Down]),

@@ -57,7 +57,7 @@ pub enum State {
     /// Everything is stopped because an operator asked.
     Drained,
     /// The run is over.
-    Ended(End),
+    Ended(RunOutcome),
 }
 
 /// How far the stop of a stage is.
@@ -86,7 +86,7 @@ pub enum AfterStop {
 
 /// How the run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum End {
+pub enum RunOutcome {
     /// A shutdown was asked for, and everything is stopped.
     Stopped,
     /// It cannot go on safely: the process must exit.
@@ -181,8 +181,8 @@ impl State {
             Self::Monitoring { .. } => Phase::Monitoring,
             Self::Restarting { .. } => Phase::Restarting,
             Self::Drained => Phase::Drained,
-            Self::Ended(End::Stopped) => Phase::Stopped,
-            Self::Ended(End::Halted(_)) => Phase::Halted,
+            Self::Ended(RunOutcome::Stopped) => Phase::Stopped,
+            Self::Ended(RunOutcome::Halted(_)) => Phase::Halted,
         }
     }
 }

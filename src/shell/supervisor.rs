@@ -28,7 +28,7 @@ use super::status::DependencyStatus;
 use super::watchdog::Watchdog;
 use super::{Probe, RunError};
 use crate::driver::{Arrival, Decided, Decider, Decision, Source};
-use crate::machine::{Cause, ComponentState, Effect, End, HaltReason};
+use crate::machine::{Cause, ComponentState, Effect, HaltReason, RunOutcome};
 use crate::policy::ComponentId;
 
 /// How many plain answers are taken before anything else has its turn.
@@ -64,7 +64,7 @@ pub(super) struct Supervisor {
     level: u32,
     dependency: Option<DependencyStatus>,
     fatal: Option<Fatal>,
-    ended: Option<End>,
+    ended: Option<RunOutcome>,
 
     /// What is still to be published, in order.
     notices: VecDeque<Notice>,
@@ -173,7 +173,7 @@ impl Supervisor {
         }
         // A process that is about to be left waits for nobody.
         let within = match self.ended {
-            Some(End::Halted(_)) => HALTED_WITHIN,
+            Some(RunOutcome::Halted(_)) => HALTED_WITHIN,
             _ => self.shared.plan.policy().abort_deadline(),
         };
         self.sessions.join(within).await;
@@ -293,7 +293,7 @@ impl Supervisor {
         });
         self.shared.journal.close();
         match self.ended {
-            Some(End::Halted(why)) => Err(RunError {
+            Some(RunOutcome::Halted(why)) => Err(RunError {
                 why,
                 reason,
                 failure: self

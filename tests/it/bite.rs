@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use overwatch::law::{Law, Monitor, Violation};
 use overwatch::machine::{
-    Cause, Effect, End, Exit, FailureClass, HaltReason, Input, Record, Timer,
+    Cause, Effect, Exit, FailureClass, HaltReason, Input, Record, RunOutcome, Timer,
 };
 use overwatch::policy::{ComponentId, Plan};
 
@@ -284,7 +284,7 @@ fn the_lazy_the_nervous_and_the_desperate_machine_are_caught() {
                 timer: Timer::Stage,
             },
             Effect::OutageClosed(record),
-            Effect::Ended(End::Halted(HaltReason::Fatal)),
+            Effect::Ended(RunOutcome::Halted(HaltReason::Fatal)),
         ];
     });
     // Trips on every report, whatever the threshold.

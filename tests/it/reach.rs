@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use overwatch::machine::{
-    Cause, ComponentState, Effect, End, Input, Phase, State, Step, StopStep, Timer,
+    Cause, ComponentState, Effect, Input, Phase, RunOutcome, State, Step, StopStep, Timer,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -165,8 +165,8 @@ impl Seen {
                 self.note(format!("cause {cause}"));
             }
             Effect::OutageClosed(_) => self.note("close outage"),
-            Effect::Ended(End::Stopped) => self.note("end: stopped"),
-            Effect::Ended(End::Halted(why)) => self.note(format!("end: {}", why.as_str())),
+            Effect::Ended(RunOutcome::Stopped) => self.note("end: stopped"),
+            Effect::Ended(RunOutcome::Halted(why)) => self.note(format!("end: {}", why.as_str())),
         }
     }
 

@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use overwatch::machine::{
-    AfterStop, Cause, ComponentState, Effect, End, Exit, FailureClass, HaltReason, IgnoreReason,
-    Input, Record, Snapshot, State, Step, StopStep, Timer, Transition,
+    AfterStop, Cause, ComponentState, Effect, Exit, FailureClass, HaltReason, IgnoreReason, Input,
+    Record, RunOutcome, Snapshot, State, Step, StopStep, Timer, Transition,
 };
 use overwatch::policy::{Blame, ComponentId, Plan};
 
@@ -248,7 +248,7 @@ impl Reference {
                     }
                 }
                 Input::Failing { fatal: true, .. } => {
-                    self.end(End::Halted(HaltReason::Fatal), Cause::Failing);
+                    self.end(RunOutcome::Halted(HaltReason::Fatal), Cause::Failing);
                 }
                 Input::Failing { .. } => {
                     self.void_clean_run();
@@ -277,7 +277,7 @@ impl Reference {
                     ..
                 } => {
                     self.end(
-                        End::Halted(HaltReason::Fatal),
+                        RunOutcome::Halted(HaltReason::Fatal),
                         Cause::Report { component, class },
                     );
                 }
@@ -304,7 +304,7 @@ impl Reference {
                 }
                 Input::Reset => self.lower_level_to_one(),
                 Input::Drain => self.drain(Cause::Drain),
-                Input::Shutdown => self.end(End::Stopped, Cause::Shutdown),
+                Input::Shutdown => self.end(RunOutcome::Stopped, Cause::Shutdown),
                 _ => return false,
             },
 
@@ -531,14 +531,14 @@ impl Reference {
             State::Drained => match input {
                 Input::Drain => {}
                 Input::Resume => self.monitor(Cause::Resume),
-                Input::Shutdown => self.end(End::Stopped, Cause::Shutdown),
+                Input::Shutdown => self.end(RunOutcome::Stopped, Cause::Shutdown),
                 Input::Report {
                     component,
                     class: class @ FailureClass::Fatal,
                     ..
                 } => {
                     self.end(
-                        End::Halted(HaltReason::Fatal),
+                        RunOutcome::Halted(HaltReason::Fatal),
                         Cause::Report { component, class },
                     );
                 }
@@ -760,20 +760,20 @@ impl Reference {
     /// Everything is gone, or was given up as wedged.
     fn finish(&mut self, then: AfterStop) {
         if self.now.slots.contains(&ComponentState::Wedged) {
-            self.end(End::Halted(HaltReason::Wedged), Cause::Wedged);
+            self.end(RunOutcome::Halted(HaltReason::Wedged), Cause::Wedged);
             return;
         }
         match then {
             AfterStop::Monitor => self.monitor(Cause::AllGone),
             AfterStop::Drain => self.drain(Cause::AllGone),
-            AfterStop::Stop => self.end(End::Stopped, Cause::AllGone),
+            AfterStop::Stop => self.end(RunOutcome::Stopped, Cause::AllGone),
             AfterStop::Halt(why) => {
                 let cause = match why {
                     HaltReason::GaveUp => Cause::GaveUp,
                     HaltReason::Fatal => Cause::Fatal,
                     HaltReason::Wedged => Cause::Wedged,
                 };
-                self.end(End::Halted(why), cause);
+                self.end(RunOutcome::Halted(why), cause);
             }
         }
     }
@@ -811,7 +811,7 @@ impl Reference {
         self.disarm_all_but(None);
     }
 
-    fn end(&mut self, end: End, cause: Cause) {
+    fn end(&mut self, end: RunOutcome, cause: Cause) {
         self.move_to(State::Ended(end), cause);
         self.close_session();
         self.disarm_all_but(None);

@@ -5,8 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use overwatch::machine::{
-    AfterStop, ComponentState, End, HaltReason, Machine, Record, Snapshot, SnapshotError, State,
-    StopStep, Timer,
+    AfterStop, ComponentState, HaltReason, Machine, Record, RunOutcome, Snapshot, SnapshotError,
+    State, StopStep, Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Layout, Plan, PolicyBuilder};
 
@@ -87,12 +87,12 @@ fn drained(slots: [ComponentState; 3], armed: &[Timer]) -> Snapshot {
     at(State::Drained, slots, armed)
 }
 
-fn ended(end: End, slots: [ComponentState; 3], armed: &[Timer]) -> Snapshot {
+fn ended(end: RunOutcome, slots: [ComponentState; 3], armed: &[Timer]) -> Snapshot {
     at(State::Ended(end), slots, armed)
 }
 
 fn halted(why: HaltReason, slots: [ComponentState; 3]) -> Snapshot {
-    ended(End::Halted(why), slots, &[])
+    ended(RunOutcome::Halted(why), slots, &[])
 }
 
 #[track_caller]
@@ -130,7 +130,7 @@ fn every_state_can_be_written_down_by_hand() {
         stop(1, StopStep::Stopping, [Down, Down, Stopping], &[Stage]),
         stopping(0, [Stopping, Wedged, Down]),
         drained([Down; 3], &[]),
-        ended(End::Stopped, [Down; 3], &[]),
+        ended(RunOutcome::Stopped, [Down; 3], &[]),
         halted(HaltReason::Wedged, [Wedged, Down, Down]),
         halted(HaltReason::Fatal, [Down; 3]),
         halted(HaltReason::GaveUp, [Down; 3]),
@@ -231,8 +231,8 @@ fn slots_fit_the_state() {
             monitoring(0, false, [Down, Down, Wedged], &[Silence]),
             drained([Up, Down, Down], &[]),
             drained([Down, Down, Wedged], &[]),
-            ended(End::Stopped, [Down, Stopping, Down], &[]),
-            ended(End::Stopped, [Down, Down, Wedged], &[]),
+            ended(RunOutcome::Stopped, [Down, Stopping, Down], &[]),
+            ended(RunOutcome::Stopped, [Down, Down, Wedged], &[]),
             halted(HaltReason::Fatal, [Down, Down, Wedged]),
             halted(HaltReason::Wedged, [Down; 3]),
             halted(HaltReason::Wedged, [Up, Down, Wedged]),
@@ -304,7 +304,7 @@ fn exactly_the_timers_that_the_state_needs_are_armed() {
             at_level(1, drained([Down; 3], &[Stable])),
             // No lease, no fence.
             running(0, [Up; 3], &[Silence, Fence]),
-            ended(End::Stopped, [Down; 3], &[Fence]),
+            ended(RunOutcome::Stopped, [Down; 3], &[Fence]),
         ],
     );
 }
@@ -395,7 +395,7 @@ fn the_session_is_open_where_the_dependency_is_observed() {
             restarting(0, 1, [Starting, Down, Down], &[Stage]),
             stop(1, StopStep::Delaying, [Up; 3], &[Stage, Silence]),
             drained([Down; 3], &[Silence]),
-            ended(End::Stopped, [Down; 3], &[Silence]),
+            ended(RunOutcome::Stopped, [Down; 3], &[Silence]),
         ],
     );
     let first = |snapshot: Snapshot| Snapshot {
@@ -406,7 +406,7 @@ fn the_session_is_open_where_the_dependency_is_observed() {
         "an open session has a number above 0",
         [first(running(0, [Up; 3], &[Silence]))],
     );
-    resumes(first(ended(End::Stopped, [Down; 3], &[])));
+    resumes(first(ended(RunOutcome::Stopped, [Down; 3], &[])));
 }
 
 #[test]

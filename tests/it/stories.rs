@@ -6,7 +6,8 @@ use std::time::Duration;
 use expect_test::{Expect, expect};
 use overwatch::law::Violation;
 use overwatch::machine::{
-    ComponentState, Effect, End, Exit, FailureClass, HaltReason, Input, Machine, Phase, Timer,
+    ComponentState, Effect, Exit, FailureClass, HaltReason, Input, Machine, Phase, RunOutcome,
+    Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Layout, Plan, Policy};
 
@@ -812,7 +813,7 @@ fn a_runtime_that_freezes_during_starts_ends_the_run() -> Told {
     };
     let mut gives_up = starting(1)?;
     gives_up.answer_all()?;
-    let halted = |why| Some(Effect::Ended(End::Halted(why)));
+    let halted = |why| Some(Effect::Ended(RunOutcome::Halted(why)));
     assert_eq!(gives_up.effects.last().copied(), halted(HaltReason::GaveUp));
     assert_eq!(gives_up.records()[0].failed_starts, 1);
     let mut wedged = starting(2)?;
@@ -911,7 +912,7 @@ fn a_fatal_report_halts_from_every_state() -> Told {
         assert_eq!(world.phase(), phase);
         world.report(FailureClass::Fatal, 1)?;
         world.answer_all()?;
-        let halted = Effect::Ended(End::Halted(HaltReason::Fatal));
+        let halted = Effect::Ended(RunOutcome::Halted(HaltReason::Fatal));
         assert_eq!(world.effects.last(), Some(&halted), "from {phase}");
     }
     Ok(())

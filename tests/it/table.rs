@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use expect_test::expect_file;
 use overwatch::machine::{
-    AfterStop, Cause, ComponentState, Effect, End, Exit, FailureClass, HaltReason, Input, Machine,
-    Record, Snapshot, State, Step, StopStep, Timer,
+    AfterStop, Cause, ComponentState, Effect, Exit, FailureClass, HaltReason, Input, Machine,
+    Record, RunOutcome, Snapshot, State, Step, StopStep, Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Plan, PolicyBuilder};
 
@@ -102,7 +102,7 @@ fn rows() -> Vec<Row> {
     let monitoring = |evidence, done| State::Monitoring { evidence, done };
     let restarting = |stage, waiting| State::Restarting { stage, waiting };
     let stop = |stage, step, then| State::ShuttingDown { stage, step, then };
-    let halted = |why| State::Ended(End::Halted(why));
+    let halted = |why| State::Ended(RunOutcome::Halted(why));
     vec![
         row("running", running(0), [Up; 3], &[Silence]),
         row("running, level 1", running(0), [Up; 3], &[Silence, Stable]).level(1),
@@ -324,7 +324,7 @@ fn rows() -> Vec<Row> {
         ),
         row("drained", State::Drained, [Down; 3], &[]),
         row("drained, level 2", State::Drained, [Down; 3], &[]).level(2),
-        row("stopped", State::Ended(End::Stopped), [Down; 3], &[]),
+        row("stopped", State::Ended(RunOutcome::Stopped), [Down; 3], &[]),
         row(
             "halted, wedged",
             halted(HaltReason::Wedged),
@@ -560,8 +560,8 @@ fn effect_in_words(effect: &Effect) -> String {
             record.stale_reports,
             record.failed_starts
         ),
-        Effect::Ended(End::Stopped) => "ended: stopped".into(),
-        Effect::Ended(End::Halted(why)) => format!("ended: halted, {}", why.as_str()),
+        Effect::Ended(RunOutcome::Stopped) => "ended: stopped".into(),
+        Effect::Ended(RunOutcome::Halted(why)) => format!("ended: halted, {}", why.as_str()),
     }
 }
 

@@ -63,7 +63,7 @@ impl Job {
         }
         // That the target is down would be what this job is there to find out, and no failure of it.
         let _ = timeout(ANSWER_WITHIN, checked).await;
-        running.note(Kind::End)?;
+        running.note(Kind::RunOutcome)?;
         Ok(())
     }
 }

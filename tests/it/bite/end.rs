@@ -111,11 +111,11 @@ fn l18_honest_end() {
     let life = life();
     for why in [HaltReason::Fatal, HaltReason::GaveUp, HaltReason::Wedged] {
         life.bites(Law::HonestEnd, |tape| {
-            *tape.effect(ends) = Effect::Ended(End::Halted(why))
+            *tape.effect(ends) = Effect::Ended(RunOutcome::Halted(why))
         });
     }
     wedge().bites(Law::HonestEnd, |tape| {
-        *tape.effect(ends) = Effect::Ended(End::Stopped)
+        *tape.effect(ends) = Effect::Ended(RunOutcome::Stopped)
     });
     // Nobody asked for a stop.
     life.bites(Law::HonestEnd, |tape| {
@@ -130,7 +130,7 @@ fn l18_honest_end() {
                 timer: Timer::Stage,
             },
             Effect::OutageClosed(record),
-            Effect::Ended(End::Stopped),
+            Effect::Ended(RunOutcome::Stopped),
         ];
     });
 }

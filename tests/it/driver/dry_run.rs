@@ -9,7 +9,9 @@ use overwatch::driver::{
     Seen, Silence, Source,
 };
 use overwatch::law::Monitor;
-use overwatch::machine::{ComponentState, Effect, End, Exit, FailureClass, Input, Phase, Timer};
+use overwatch::machine::{
+    ComponentState, Effect, Exit, FailureClass, Input, Phase, RunOutcome, Timer,
+};
 use overwatch::policy::{Blame, ComponentId, Plan};
 use proptest::prelude::*;
 
@@ -349,7 +351,10 @@ fn a_shutdown_ends_the_service_and_not_what_is_shown() {
     let mut dry_run = DryRun::running(plan(small_policy(), &[1]));
     dry_run.arrives(Arrival::Shutdown);
     dry_run.answer_all();
-    assert_eq!(dry_run.did.last(), Some(&Effect::Ended(End::Stopped)));
+    assert_eq!(
+        dry_run.did.last(),
+        Some(&Effect::Ended(RunOutcome::Stopped))
+    );
     assert_eq!(dry_run.phases().1, Phase::Running);
 }
 

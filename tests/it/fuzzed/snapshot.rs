@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use overwatch::machine::{
-    AfterStop, ComponentState, End, Exit, FailureClass, HaltReason, Input, Machine, Record,
+    AfterStop, ComponentState, Exit, FailureClass, HaltReason, Input, Machine, Record, RunOutcome,
     Snapshot, State, Step, StopStep, Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Plan};
@@ -146,9 +146,9 @@ fn plausible(plan: &Plan, bytes: &mut Unstructured<'_>) -> Result<Snapshot> {
             then: then(detail / 3),
         },
         4 => State::Drained,
-        5 => State::Ended(End::Stopped),
-        6 => State::Ended(End::Halted(HaltReason::Wedged)),
-        _ => State::Ended(End::Halted(why(detail))),
+        5 => State::Ended(RunOutcome::Stopped),
+        6 => State::Ended(RunOutcome::Halted(HaltReason::Wedged)),
+        _ => State::Ended(RunOutcome::Halted(why(detail))),
     };
     let rests = matches!(snapshot.state, State::Drained | State::Ended(_));
     let delays = state % 8 == 3 && step == StopStep::Delaying;
@@ -230,8 +230,8 @@ fn any_state(value: u8, bytes: &mut Unstructured<'_>) -> Result<State> {
             waiting: count(bytes)?,
         },
         4 => State::Drained,
-        5 => State::Ended(End::Stopped),
-        _ => State::Ended(End::Halted(why(value / 7))),
+        5 => State::Ended(RunOutcome::Stopped),
+        _ => State::Ended(RunOutcome::Halted(why(value / 7))),
     })
 }
 

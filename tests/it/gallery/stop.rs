@@ -2,7 +2,7 @@
 
 use overwatch::law::Law::*;
 use overwatch::machine::{
-    AfterStop, ComponentState, Effect, End, Exit, FailureClass, Input, Machine, Step, Timer,
+    AfterStop, ComponentState, Effect, Exit, FailureClass, Input, Machine, RunOutcome, Step, Timer,
 };
 use overwatch::policy::ComponentId;
 
@@ -209,8 +209,8 @@ fn timer_left_armed(machine: &mut Machine, input: Input, effects: &mut Vec<Effec
 fn halt_is_denied(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
     let step = machine.handle(input, effects);
     for effect in effects {
-        if matches!(effect, Effect::Ended(End::Halted(_))) {
-            *effect = Effect::Ended(End::Stopped);
+        if matches!(effect, Effect::Ended(RunOutcome::Halted(_))) {
+            *effect = Effect::Ended(RunOutcome::Stopped);
         }
     }
     step

@@ -31,7 +31,7 @@ pub(super) enum Group {
     Progress,
     Failure,
     Command,
-    End,
+    RunOutcome,
 }
 
 impl Group {
@@ -47,7 +47,7 @@ impl Group {
             | Cause::Fence
             | Cause::Frozen => Self::Failure,
             Cause::Trip | Cause::Drain | Cause::Resume | Cause::Shutdown => Self::Command,
-            Cause::Wedged | Cause::GaveUp | Cause::Fatal => Self::End,
+            Cause::Wedged | Cause::GaveUp | Cause::Fatal => Self::RunOutcome,
         }
     }
 }
