@@ -5,12 +5,12 @@
 //! timer, so nothing needs to be slept for:
 //!
 //! ```
-//! use overwatch::test_util::Dependency;
+//! use overwatch::test_util::FakeDependency;
 //! use overwatch::{Overwatch, machine::Phase};
 //!
 //! #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     let dependency = Dependency::new();
+//!     let dependency = FakeDependency::new();
 //!     let service = Overwatch::watching(dependency.probe())
 //!         .task("worker", |ctx| async move {
 //!             ctx.ready();
@@ -38,5 +38,5 @@
 mod dependency;
 mod detached;
 
-pub use dependency::Dependency;
+pub use dependency::FakeDependency;
 pub use detached::{Reported, TestContext};

@@ -20,7 +20,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use overwatch::test_util::Dependency;
+use overwatch::test_util::FakeDependency;
 use overwatch::{BuildError, Context, Failure, Overwatch, Probe, StartStop};
 
 use driver::{Driver, Event};
@@ -29,7 +29,7 @@ use driver::{Driver, Event};
 async fn main() -> Result<(), Box<dyn Error>> {
     let driver = Arc::new(Driver::default());
     driver.refuse_next_subscription();
-    let service = service(Dependency::new().probe(), Arc::clone(&driver))?;
+    let service = service(FakeDependency::new().probe(), Arc::clone(&driver))?;
 
     let mut transitions = service.handle().transitions();
     tokio::spawn(async move {

@@ -2,15 +2,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::machine::{Cause, FailureClass, Phase};
-use overwatch::test_util::Dependency;
+use overwatch::test_util::FakeDependency;
 use overwatch::{Handle, RunError};
 use tokio::task::JoinHandle;
 
 use super::driver::{Driver, Event};
 use super::service;
 
-fn run(driver: &Arc<Driver>) -> (Dependency, Handle, JoinHandle<Result<(), RunError>>) {
-    let dependency = Dependency::new();
+fn run(driver: &Arc<Driver>) -> (FakeDependency, Handle, JoinHandle<Result<(), RunError>>) {
+    let dependency = FakeDependency::new();
     let service = service(dependency.probe(), Arc::clone(driver)).unwrap();
     let handle = service.handle();
     (dependency, handle, tokio::spawn(service.run()))

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use overwatch::machine::Phase;
-use overwatch::test_util::Dependency;
+use overwatch::test_util::FakeDependency;
 use overwatch::{Handle, Policy, Tuning, http};
 use overwatch_examples::endpoint::{Endpoint, serve};
 use tokio::time::timeout;
@@ -35,7 +35,7 @@ async fn in_phase(handle: &Handle, phase: Phase) {
 
 #[tokio::test]
 async fn the_pool_survives_an_outage_and_what_is_per_epoch_does_not() {
-    let database = Dependency::observed_every(Duration::from_millis(50));
+    let database = FakeDependency::observed_every(Duration::from_millis(50));
     let pool = Arc::new(Pool::default());
     let api = Endpoint(free_address().await);
     let service = service(database.probe(), policy(), api.0, Arc::clone(&pool)).unwrap();

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use overwatch::machine::Phase;
-use overwatch::test_util::Dependency;
+use overwatch::test_util::FakeDependency;
 use overwatch::{Handle, Policy, Tuning, http};
 use overwatch_examples::endpoint::{Endpoint, serve};
 use overwatch_examples::service::service;
@@ -47,7 +47,7 @@ pub(crate) async fn play(
     let began = Instant::now();
     let (timeline, mut entries) = Timeline::begin();
     let (endpoint, listener) = Endpoint::bind().await?;
-    let dependency = Dependency::observed_every(LOOK);
+    let dependency = FakeDependency::observed_every(LOOK);
     let service = service(dependency.probe(), policy()?, &timeline, endpoint)?;
     let handle = service.handle();
     let health = serve(listener, http::router(handle.clone()));
@@ -90,7 +90,7 @@ pub(crate) async fn play(
 
 /// Who plays the script.
 struct Stage {
-    dependency: Dependency,
+    dependency: FakeDependency,
     handle: Handle,
     timeline: Timeline,
     endpoint: Endpoint,

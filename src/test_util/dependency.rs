@@ -11,7 +11,7 @@ use crate::shell::{Observation, Probe, lock};
 
 /// A dependency that a test switches. It begins up.
 #[derive(Clone, Debug)]
-pub struct Dependency {
+pub struct FakeDependency {
     mode: Arc<watch::Sender<Mode>>,
     every: Duration,
 }
@@ -23,13 +23,13 @@ enum Mode {
     Hanging,
 }
 
-impl Default for Dependency {
+impl Default for FakeDependency {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Dependency {
+impl FakeDependency {
     /// A dependency that is up, and whose probes observe it once a second and at each switch.
     pub fn new() -> Self {
         Self::observed_every(Duration::from_secs(1))

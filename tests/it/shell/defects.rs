@@ -79,7 +79,7 @@ impl<P: Probe> Probe for Counting<P> {
 /// D3: after recovery the old probe went on retrying for ever.
 #[tokio::test(start_paused = true)]
 async fn d03_there_is_one_probe_however_many_outages() {
-    let dependency = overwatch::test_util::Dependency::new();
+    let dependency = overwatch::test_util::FakeDependency::new();
     let crowd = Crowd::default();
     let service = crate::shell::replay::watching(Counting(dependency.probe(), crowd.clone()))
         .component("a", worker(&Notes::default(), "a"))
@@ -300,7 +300,7 @@ async fn d11_status_is_consistent_from_any_thread() {
         .tuning(quick)
         .build()
         .unwrap();
-    let dependency = overwatch::test_util::Dependency::observed_every(ms(1));
+    let dependency = overwatch::test_util::FakeDependency::observed_every(ms(1));
     let service = crate::shell::replay::watching(dependency.probe())
         .component("a", worker(&Notes::default(), "a"))
         .policy(policy)

@@ -11,7 +11,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use overwatch::http::router;
 use overwatch::machine::{Effect, Phase};
-use overwatch::test_util::Dependency;
+use overwatch::test_util::FakeDependency;
 use overwatch::{Observation, Status};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -205,7 +205,7 @@ async fn status_check_tells_what_is_so_now() {
 async fn status_check_is_503_amid_the_step_that_trips() {
     let app: Arc<OnceLock<Router>> = Arc::default();
     let amid = Arc::new(Mutex::new(None));
-    let service = crate::shell::replay::watching(Dependency::new().probe())
+    let service = crate::shell::replay::watching(FakeDependency::new().probe())
         .component("a", worker(&Notes::default(), "a"))
         .on_step({
             let (app, amid) = (Arc::clone(&app), Arc::clone(&amid));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use overwatch::http::{Server, serve};
 use overwatch::machine::Phase;
-use overwatch::test_util::Dependency;
+use overwatch::test_util::FakeDependency;
 use overwatch::{Handle, Overwatch};
 use tokio::runtime::Builder;
 
@@ -22,7 +22,7 @@ const ANY_PORT: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
 
 /// A service that is not run.
 fn idle() -> Overwatch {
-    crate::shell::replay::watching(Dependency::new().probe())
+    crate::shell::replay::watching(FakeDependency::new().probe())
         .component("a", worker(&Notes::default(), "a"))
         .build()
         .unwrap()
@@ -129,7 +129,7 @@ fn it_answers_while_the_runtime_is_blocked_and_after_the_end() {
         .stop_deadline(forever)
         .build()
         .unwrap();
-    let dependency = Dependency::observed_every(Duration::from_millis(10));
+    let dependency = FakeDependency::observed_every(Duration::from_millis(10));
     let (blocked, is_blocked) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
     let released = std::sync::Mutex::new(released);

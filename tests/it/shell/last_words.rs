@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use overwatch::machine::{HaltReason, Phase};
 use overwatch::policy::{ComponentId, Fence, Layout, Plan};
-use overwatch::test_util::Dependency;
+use overwatch::test_util::FakeDependency;
 use overwatch::{Component, Context, Failure, Overwatch};
 use tokio::time::Instant;
 
@@ -209,7 +209,7 @@ async fn stale_renewals_of_the_lease_change_nothing() {
         .unwrap();
     let layout = Layout::new(&[1]).unwrap().with_lease_owner(ComponentId(0));
     let plan = Plan::new(policy.clone(), layout).unwrap();
-    let dependency = Dependency::new();
+    let dependency = FakeDependency::new();
     let kept: Arc<Mutex<Option<Context>>> = Arc::default();
     let keep = Arc::clone(&kept);
     let builder = crate::shell::replay::watching(dependency.probe())
@@ -379,7 +379,7 @@ async fn the_first_of_two_fatal_reports_is_the_one_that_is_told() {
 
 /// A service that does nothing wrong, and is not run yet.
 fn idle() -> Overwatch {
-    crate::shell::replay::watching(Dependency::new().probe())
+    crate::shell::replay::watching(FakeDependency::new().probe())
         .task("idle", |ctx| async move {
             ctx.ready();
             ctx.stopping().await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use overwatch::Failure;
 use overwatch::machine::{Effect, Phase};
 use overwatch::policy::{ComponentId, Fence, Layout, Plan};
-use overwatch::test_util::Dependency;
+use overwatch::test_util::FakeDependency;
 use tokio::time::Instant;
 
 use super::support::{
@@ -195,7 +195,7 @@ async fn relapses_lengthen_the_hold_off_and_stability_shortens_it() {
 
 #[tokio::test(start_paused = true)]
 async fn dependency_down_at_boot_is_waited_for() {
-    let dependency = Dependency::new();
+    let dependency = FakeDependency::new();
     dependency.fail("not yet");
     let notes = Notes::default();
     let service = crate::shell::replay::watching(dependency.probe())
@@ -232,7 +232,7 @@ async fn work_is_stopped_before_the_lease_runs_out() {
         .unwrap()
         .with_lease_owner(ComponentId(0));
     let plan = Plan::new(policy.clone(), layout).unwrap();
-    let dependency = Dependency::new();
+    let dependency = FakeDependency::new();
     let notes = Notes::default();
     let renewed = Notes::default();
     let renewals = renewed.clone();
@@ -328,7 +328,7 @@ async fn an_answer_that_is_there_counts_though_its_deadline_has_passed() {
 
 #[tokio::test(start_paused = true)]
 async fn observe_only_takes_no_action_and_says_what_it_would_have_done() {
-    let dependency = Dependency::new();
+    let dependency = FakeDependency::new();
     let notes = Notes::default();
     let service = crate::shell::replay::watching(dependency.probe())
         .component("a", worker(&notes, "a"))
@@ -373,7 +373,7 @@ async fn observe_only_takes_no_action_and_says_what_it_would_have_done() {
 
 #[tokio::test(start_paused = true)]
 async fn observe_only_still_restarts_what_fails_by_itself() {
-    let dependency = Dependency::new();
+    let dependency = FakeDependency::new();
     let service = crate::shell::replay::watching(dependency.probe())
         .task("flaky", |ctx| async move {
             ctx.ready();

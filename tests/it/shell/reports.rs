@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use overwatch::machine::{FailureClass, Input};
-use overwatch::test_util::{Dependency, TestContext};
+use overwatch::test_util::{FakeDependency, TestContext};
 use overwatch::{Component, Context, Failure, task};
 use tokio::time::Instant;
 
@@ -142,7 +142,7 @@ async fn what_brings_a_trip_nearer_does_not_wait_with_what_came_before() {
 async fn a_storm_of_what_is_fatal_is_coalesced_while_all_stop() {
     let steps = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&steps);
-    let service = crate::shell::replay::watching(Dependency::new().probe())
+    let service = crate::shell::replay::watching(FakeDependency::new().probe())
         .task("slow", |ctx: Context| async move {
             ctx.ready();
             ctx.stopping().await;

@@ -9,7 +9,7 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use overwatch::machine::{Effect, Phase};
-use overwatch::test_util::Dependency;
+use overwatch::test_util::FakeDependency;
 use overwatch::{Handle, Overwatch, Probe, StepRecord};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
@@ -22,7 +22,7 @@ use super::support::{Notes, worker};
 
 /// A service that calls this with each step, and keeps it as long as it is supervised.
 fn service(mut on_step: impl FnMut() + Send + 'static) -> (Handle, Overwatch) {
-    let service = crate::shell::replay::watching(Dependency::new().probe())
+    let service = crate::shell::replay::watching(FakeDependency::new().probe())
         .component("a", worker(&Notes::default(), "a"))
         .on_step(move |_| on_step())
         .build()
@@ -33,14 +33,14 @@ fn service(mut on_step: impl FnMut() + Send + 'static) -> (Handle, Overwatch) {
 /// For tests that prepare something between the begin of a run and its first start: the dependency gives
 /// no answer before that.
 pub(crate) struct Apart {
-    dependency: Dependency,
+    dependency: FakeDependency,
     taken: Arc<AtomicBool>,
 }
 
 impl Apart {
     /// With the probe that observes the dependency.
     pub(crate) fn observed() -> (Self, impl Probe) {
-        let dependency = Dependency::new();
+        let dependency = FakeDependency::new();
         dependency.hang();
         let probe = dependency.probe();
         let taken = Arc::default();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use overwatch::machine::{ComponentState, HaltReason, Phase};
 use overwatch::policy::{Layout, Plan};
-use overwatch::test_util::Dependency;
+use overwatch::test_util::FakeDependency;
 use overwatch::{Builder, Handle, Observation, Policy, Probe, RunError};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -43,7 +43,7 @@ fn many(builder: Builder) -> (Builder, Arc<AtomicUsize>) {
 #[test]
 fn they_start_and_stop_and_start_again_under_the_laws() {
     let runtime = one_worker();
-    let dependency = Dependency::new();
+    let dependency = FakeDependency::new();
     let (builder, begun) = many(crate::shell::replay::watching(dependency.probe()));
     let policy = Policy::builder().window(Duration::from_millis(100));
     let policy = policy.build().unwrap();
@@ -125,7 +125,7 @@ fn who_has_not_begun_when_the_run_is_dropped_never_does() {
     for components in [3, MANY] {
         let runtime = one_worker();
         let (tell, drop_it) = oneshot::channel();
-        let (probe, held_up) = held_up(Dependency::new().probe());
+        let (probe, held_up) = held_up(FakeDependency::new().probe());
         let begun = Arc::default();
         let builder = count_begun(crate::shell::replay::watching(probe), components, &begun);
         let service = builder.build().unwrap();
@@ -242,7 +242,7 @@ fn of_many_one_is_deaf_and_aborted_and_one_blocks_a_worker_and_is_wedged() {
         .unwrap();
     let (free, busy) = mpsc::channel::<()>();
     let busy = Arc::new(Mutex::new(busy));
-    let builder = crate::shell::replay::watching(Dependency::new().probe());
+    let builder = crate::shell::replay::watching(FakeDependency::new().probe());
     let builder = (0..MANY).fold(builder, |builder, number| {
         let busy = Arc::clone(&busy);
         builder.task(format!("{number}"), move |ctx| async move {
@@ -293,7 +293,7 @@ fn one_that_blocks_a_worker_does_not_hold_up_the_others() {
     let begun = Arc::new(AtomicUsize::new(0));
     let (free, busy) = mpsc::channel::<()>();
     let busy = Arc::new(Mutex::new(busy));
-    let builder = crate::shell::replay::watching(Dependency::new().probe());
+    let builder = crate::shell::replay::watching(FakeDependency::new().probe());
     let builder = (0..MANY).fold(builder, |builder, number| {
         let (begun, busy) = (Arc::clone(&begun), Arc::clone(&busy));
         builder.task(format!("{number}"), move |ctx| async move {
@@ -341,7 +341,9 @@ fn logged(panics_at: usize) -> (usize, u64) {
         seen: Arc::clone(&seen),
         panics_at,
     };
-    let (builder, _) = many(crate::shell::replay::watching(Dependency::new().probe()));
+    let (builder, _) = many(crate::shell::replay::watching(
+        FakeDependency::new().probe(),
+    ));
     let policy = Policy::builder()
         .window(Duration::from_millis(100))
         // Not what makes it start again.

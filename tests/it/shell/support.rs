@@ -7,7 +7,7 @@ use std::time::Duration;
 use overwatch::law::Monitor;
 use overwatch::machine::Phase;
 use overwatch::policy::{Layout, Plan};
-use overwatch::test_util::Dependency;
+use overwatch::test_util::FakeDependency;
 use overwatch::{
     BuildError, Builder, Failure, Handle, Overwatch, Policy, RunError, Status, Tuning,
 };
@@ -21,7 +21,7 @@ const GRANULARITY: Duration = Duration::from_millis(2);
 /// A service that runs, its dependency, and what was noted of it.
 pub(crate) struct Running {
     pub(crate) handle: Handle,
-    pub(crate) dependency: Dependency,
+    pub(crate) dependency: FakeDependency,
     pub(crate) notes: Notes,
     judged: Judged,
     run: JoinHandle<Result<(), RunError>>,
@@ -136,7 +136,7 @@ pub(crate) fn try_start(
     policy: Policy,
     add: impl FnOnce(Builder, &Notes) -> Builder,
 ) -> Result<Running, BuildError> {
-    let dependency = Dependency::new();
+    let dependency = FakeDependency::new();
     let notes = Notes::default();
     let builder = add(Overwatch::watching(dependency.probe()), &notes);
     let (builder, judged) = judged(builder, policy, stages);

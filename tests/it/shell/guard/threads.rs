@@ -460,7 +460,7 @@ fn whether_a_run_has_a_thread_can_be_chosen() {
     };
     let on_which = |runtime: &tokio::runtime::Runtime, chosen: Option<bool>| {
         let (tell, told) = std::sync::mpsc::channel();
-        let dependency = overwatch::test_util::Dependency::new();
+        let dependency = overwatch::test_util::FakeDependency::new();
         let mut service = crate::shell::replay::watching(dependency.probe())
             .task("idle", |ctx: Context| async move {
                 ctx.ready();
