@@ -41,7 +41,7 @@ pub use component::{Component, StartStop, task};
 pub use context::{Context, SubTask};
 pub use end::RunError;
 pub use failure::{Classify, Failure};
-pub use handle::{CommandError, Ended, Handle};
+pub use handle::{CommandError, Handle, RunEnded};
 pub use incarnation::Hold;
 pub use journal::{Lagged, Outage, TransitionEvent, Transitions};
 pub use overwatch::{Arrived, Overwatch, StepRecord};

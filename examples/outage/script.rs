@@ -148,12 +148,12 @@ impl Stage {
     }
 
     /// Until everything is stopped.
-    async fn monitored(&self) -> Result<(), overwatch::Ended> {
+    async fn monitored(&self) -> Result<(), overwatch::RunEnded> {
         let monitoring = |status: &overwatch::Status| status.phase == Phase::Monitoring;
         self.handle.wait_for(monitoring).await.map(drop)
     }
 
-    async fn runs(&self) -> Result<(), overwatch::Ended> {
+    async fn runs(&self) -> Result<(), overwatch::RunEnded> {
         self.handle.wait_until_ready().await?;
         sleep(RUNS).await;
         Ok(())

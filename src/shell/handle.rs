@@ -80,8 +80,11 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`Ended`] if the run is over and its last status is not as wanted.
-    pub async fn wait_for(&self, mut wanted: impl FnMut(&Status) -> bool) -> Result<Status, Ended> {
+    /// [`RunEnded`] if the run is over and its last status is not as wanted.
+    pub async fn wait_for(
+        &self,
+        mut wanted: impl FnMut(&Status) -> bool,
+    ) -> Result<Status, RunEnded> {
         self.wait(|summary| {
             let status = summary.status(&self.0);
             wanted(&status).then_some(status)
@@ -93,8 +96,8 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`Ended`] if the run is over.
-    pub async fn wait_until_ready(&self) -> Result<Status, Ended> {
+    /// [`RunEnded`] if the run is over.
+    pub async fn wait_until_ready(&self) -> Result<Status, RunEnded> {
         // Each status in between would tell who is still awaited, which nobody reads here.
         self.wait(|summary| {
             let ready = summary.is_ready(&self.0);
@@ -103,7 +106,7 @@ impl Handle {
         .await
     }
 
-    async fn wait<T>(&self, mut found: impl FnMut(&Summary) -> Option<T>) -> Result<T, Ended> {
+    async fn wait<T>(&self, mut found: impl FnMut(&Summary) -> Option<T>) -> Result<T, RunEnded> {
         let mut summary = self.0.summary.subscribe();
         loop {
             // A copy: who reads at leisure must not hold up the supervisor, which writes there.
@@ -115,7 +118,7 @@ impl Handle {
                 return Ok(found);
             }
             if now.over || summary.changed().await.is_err() {
-                return Err(Ended);
+                return Err(RunEnded);
             }
         }
     }
@@ -253,15 +256,15 @@ impl fmt::Debug for Handle {
 
 /// The run is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended;
+pub struct RunEnded;
 
-impl fmt::Display for Ended {
+impl fmt::Display for RunEnded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the run is over")
     }
 }
 
-impl std::error::Error for Ended {}
+impl std::error::Error for RunEnded {}
 
 /// Why a command was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

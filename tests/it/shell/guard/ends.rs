@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use overwatch::machine::{Effect, Input, Phase};
-use overwatch::{Context, Ended, Failure, Handle, Overwatch, RunError, polled};
+use overwatch::{Context, Failure, Handle, Overwatch, RunEnded, RunError, polled};
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::oneshot;
 
@@ -85,7 +85,7 @@ fn assert_over(handle: &Handle) {
     assert!(!handle.is_ready());
     let status = handle.status();
     assert_eq!((status.phase, status.ready), (Phase::Halted, false));
-    assert!(await_here(handle.wait_until_ready()) == Err(Ended));
+    assert!(await_here(handle.wait_until_ready()) == Err(RunEnded));
 }
 
 #[test]
