@@ -231,7 +231,7 @@ pub use fault::{Fault, Verdict};
 pub use {
     membership::{Member, Members, Membership, MembershipBuilder},
     probe::EtcdProbe,
-    shards::{Lost, Owner, Owners, Shard, Shards},
+    shards::{Owner, Owners, Shard, ShardLost, Shards},
     sight::EndpointStatus,
     tls::Tls,
 };

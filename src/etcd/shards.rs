@@ -21,6 +21,6 @@ mod worker;
 #[cfg(feature = "etcd")]
 pub use {
     component::Shards,
-    job::{Lost, Shard},
+    job::{Shard, ShardLost},
     owners::{Owner, Owners},
 };

@@ -85,13 +85,13 @@ impl Shard {
     ///
     /// # Errors
     ///
-    /// [`Lost`] when the claim or the lease is gone, or may run out within the margin; and for whoever has
+    /// [`ShardLost`] when the claim or the lease is gone, or may run out within the margin; and for whoever has
     /// kept the shard, as soon as the function has ended. Return it: the function is dropped anyway at its
     /// next await.
-    pub fn check(&self) -> Result<(), Lost> {
+    pub fn check(&self) -> Result<(), ShardLost> {
         let State { lost, given_up, .. } = &*self.0;
         if lost.is_cancelled() || given_up.is_cancelled() || !self.0.session.allows() {
-            return Err(Lost {
+            return Err(ShardLost {
                 shard: Arc::clone(&self.0.name),
             });
         }
@@ -211,11 +211,11 @@ impl<F: Future<Output = Result<(), Failure>>> Future for Fenced<'_, F> {
 
 /// The shard is no longer this node's, or may soon be another's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lost {
+pub struct ShardLost {
     shard: Arc<str>,
 }
 
-impl fmt::Display for Lost {
+impl fmt::Display for ShardLost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -225,7 +225,7 @@ impl fmt::Display for Lost {
     }
 }
 
-impl Error for Lost {}
+impl Error for ShardLost {}
 
 #[cfg(test)]
 mod tests;
