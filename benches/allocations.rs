@@ -75,7 +75,7 @@ fn stop(runtime: &Runtime, news: News) -> Seen {
         .silence_limit(LONG)
         .stop_deadline(LONG)
         .build();
-    let mut builder = Overwatch::watching(probe)
+    let mut builder = Overwatch::builder(probe)
         .policy(policy.expect("it works"))
         .task("ends when it is told", {
             let (end, told) = (Arc::clone(&end), Arc::clone(&told));

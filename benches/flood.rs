@@ -123,7 +123,7 @@ fn service(seen: &Arc<Seen>) -> (Overwatch, Feed) {
         .start_deadline(LONG)
         .stop_deadline(LONG)
         .build();
-    let mut builder = Overwatch::watching(probe).policy(policy.expect("it works"));
+    let mut builder = Overwatch::builder(probe).policy(policy.expect("it works"));
     for number in 0..COMPONENTS {
         let seen = Arc::clone(seen);
         builder = builder.task(

@@ -71,7 +71,7 @@ fn not_ready_after(runtime: &Runtime, news: News, slowly: bool) -> Duration {
     let (feed, probe) = overwatch::feed();
     let end = Arc::new(Notify::new());
     let policy = Policy::builder().silence_limit(LONG).build();
-    let service = Overwatch::watching(probe)
+    let service = Overwatch::builder(probe)
         .policy(policy.expect("it works"))
         .task("ends when it is told", {
             let end = Arc::clone(&end);

@@ -96,8 +96,8 @@ fn service(lines: &mut Lines, components: usize, place: Place) -> Watched {
     let polls = Arc::new(AtomicUsize::new(0));
     let probe = polled(EVERY, WITHIN, look);
     let mut builder = match place {
-        Place::Workers => Overwatch::watching(probe),
-        Place::Elsewhere => Overwatch::watching(overwatch::isolated(probe)),
+        Place::Workers => Overwatch::builder(probe),
+        Place::Elsewhere => Overwatch::builder(overwatch::isolated(probe)),
     };
     for number in 0..components {
         let polls = Arc::clone(&polls);

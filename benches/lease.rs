@@ -180,7 +180,7 @@ fn holder(
         .fence(Fence::new(TTL, EVERY));
     let (renewals, owner) = (Arc::clone(renewals), Arc::clone(owner));
     let mut builder =
-        Overwatch::watching(overwatch::isolated(polled(LOOK_EVERY, LOOK_WITHIN, look)))
+        Overwatch::builder(overwatch::isolated(polled(LOOK_EVERY, LOOK_WITHIN, look)))
             .policy(policy.build().expect("it works"))
             .lease_owner("owner")
             // A trip is to be seen.
@@ -215,7 +215,7 @@ fn watcher() -> Overwatch {
     let policy = Policy::builder()
         .silence_limit(SILENCE_LIMIT)
         .stop_deadline(LONG);
-    Overwatch::watching(polled(LOOK_EVERY, LOOK_WITHIN, look))
+    Overwatch::builder(polled(LOOK_EVERY, LOOK_WITHIN, look))
         .policy(policy.build().expect("it works"))
         .task("one", |ctx| async move {
             ctx.ready();

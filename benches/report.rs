@@ -191,7 +191,7 @@ impl Service {
             .window(Duration::from_millis(100))
             .tuning(overwatch::Tuning::default().backoff(Duration::from_millis(100)))
             .build();
-        let service = Overwatch::watching(probe)
+        let service = Overwatch::builder(probe)
             .policy(policy.expect("it works"))
             .task("one", |ctx| async move {
                 ctx.ready();

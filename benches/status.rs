@@ -104,7 +104,7 @@ fn requests(lines: &mut Lines, what: &str, handle: Handle, code: StatusCode) {
 fn service(runtime: &Runtime, ready: bool) -> (Handle, overwatch::Feed) {
     let (feed, probe) = overwatch::feed();
     let policy = Policy::builder().silence_limit(LONG);
-    let service = Overwatch::watching(probe)
+    let service = Overwatch::builder(probe)
         .policy(policy.build().expect("it works"))
         .task("one", |ctx| async move {
             ctx.ready();

@@ -192,7 +192,7 @@ fn supervised(runtime: &Runtime, place: Place, from: From) -> Vec<f64> {
         .start_deadline(LONG)
         .stop_deadline(LONG)
         .build();
-    let mut builder = Overwatch::watching(probe).policy(policy.expect("it works"));
+    let mut builder = Overwatch::builder(probe).policy(policy.expect("it works"));
     for number in 0..COMPONENTS {
         let busy = Arc::clone(&busy);
         builder = builder.task(format!("{number}"), move |ctx: Context| async move {

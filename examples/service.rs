@@ -39,7 +39,7 @@ pub fn service(
         endpoint,
     };
     let (for_membership, for_pool) = (teller.clone(), teller.clone());
-    Overwatch::watching(probe)
+    Overwatch::builder(probe)
         .policy(policy)
         .task("membership", |ctx| membership(ctx, for_membership))
         .task("pool", |ctx| pool(ctx, for_pool))

@@ -13,7 +13,7 @@
 //!         tokio::net::TcpStream::connect("127.0.0.1:5432").await?;
 //!         Ok(())
 //!     });
-//!     let service = Overwatch::watching(database)
+//!     let service = Overwatch::builder(database)
 //!         .task("scheduler", |ctx| async move {
 //!             ctx.ready();
 //!             while ctx.sleep(Duration::from_secs(10)).await {

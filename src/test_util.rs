@@ -11,7 +11,7 @@
 //! #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let dependency = FakeDependency::new();
-//!     let service = Overwatch::watching(dependency.probe())
+//!     let service = Overwatch::builder(dependency.probe())
 //!         .task("worker", |ctx| async move {
 //!             ctx.ready();
 //!             ctx.stopping().await;

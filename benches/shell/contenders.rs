@@ -119,7 +119,7 @@ fn supervised(
 ) -> Took {
     let (feed, probe) = overwatch::feed();
     let policy = Policy::builder().silence_limit(LONG).build();
-    let mut builder = Overwatch::watching(probe).policy(policy.expect("it works"));
+    let mut builder = Overwatch::builder(probe).policy(policy.expect("it works"));
     for number in 0..components {
         builder = builder.task(format!("{number}"), |ctx| async move {
             ctx.ready();

@@ -55,7 +55,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn service(probe: impl Probe, driver: Arc<Driver>) -> Result<Overwatch, BuildError> {
-    Overwatch::watching(probe)
+    Overwatch::builder(probe)
         .start_stop("agent", Agent { driver })
         .build()
 }

@@ -58,7 +58,7 @@ fn service(
     pool: Arc<Pool>,
 ) -> Result<Overwatch, BuildError> {
     let jobs = Arc::clone(&pool);
-    Overwatch::watching(database)
+    Overwatch::builder(database)
         .policy(policy)
         .task("scheduler", |ctx| scheduler(ctx, jobs))
         // The API is started when the scheduler is up, and stopped before it.

@@ -159,7 +159,7 @@ fn service(told: &Told, block: Arc<AtomicBool>) -> Result<Overwatch, Box<dyn Err
                 .growth(1),
         )
         .build()?;
-    let service = Overwatch::watching(EtcdProbe::new(etcd)?)
+    let service = Overwatch::builder(EtcdProbe::new(etcd)?)
         .policy(policy)
         .component("membership", membership.clone())
         .lease_owner("membership")

@@ -81,7 +81,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// #[tokio::main]
 /// async fn main() -> Result<(), Box<dyn std::error::Error>> {
 ///     let second = Duration::from_secs(1);
-///     let service = Overwatch::watching(polled(second, 2 * second, || async { Ok(()) })).build()?;
+///     let service = Overwatch::builder(polled(second, 2 * second, || async { Ok(()) })).build()?;
 ///     let health = overwatch::http::serve(([127, 0, 0, 1], 8081), service.handle())?;
 ///     println!("curl http://{}/status/check", health.local_addr());
 ///     service.run_until_signal().await?;
@@ -289,7 +289,7 @@ mod tests {
 
     fn handle() -> Handle {
         let (_, probe) = crate::feed();
-        crate::Overwatch::watching(probe)
+        crate::Overwatch::builder(probe)
             .task("a", |_| async { Ok(()) })
             .build()
             .unwrap()

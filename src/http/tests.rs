@@ -30,7 +30,7 @@ struct Supervised {
 impl Supervised {
     fn new() -> Self {
         let (feed, probe) = crate::feed();
-        let service = Overwatch::watching(probe)
+        let service = Overwatch::builder(probe)
             .task("a", |ctx| async move {
                 ctx.ready();
                 ctx.stopping().await;

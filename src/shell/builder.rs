@@ -11,7 +11,7 @@ use super::shared::Shared;
 use super::{Component, Context, Failure, Probe, StartStop, task};
 use crate::policy::{ComponentId, Layout, Plan, Policy, PolicyError};
 
-/// Puts a service together. Begun by [`Overwatch::watching`].
+/// Puts a service together. Begun by [`Overwatch::builder`].
 ///
 /// Components are started in the order of their stages and stopped in reverse; those of one stage
 /// are started and stopped together. [`then`](Builder::then) begins the next stage.
@@ -62,7 +62,7 @@ impl Builder {
     /// ```
     /// # use std::time::Duration;
     /// # let (_, probe) = overwatch::feed();
-    /// # overwatch::Overwatch::watching(probe)
+    /// # overwatch::Overwatch::builder(probe)
     /// .task("ticker", |ctx| async move {
     ///     ctx.ready();
     ///     while ctx.sleep(Duration::from_secs(1)).await {

@@ -315,7 +315,7 @@ mod tests {
                 .build();
             let (feed, probe) = crate::feed();
             feed.alive("once is enough");
-            let service = Overwatch::watching(probe)
+            let service = Overwatch::builder(probe)
                 .control_thread(apart)
                 .on_step(|_| {})
                 .task("idle", |ctx: Context| async move {

@@ -16,7 +16,7 @@ use crate::driver::Arrival;
 use crate::machine::{Effect, HaltReason, Input, Step};
 use crate::policy::Plan;
 
-/// A service that is ready to be run: built by [`watching`](Overwatch::watching) a dependency.
+/// A service that is ready to be run: built with [`builder`](Overwatch::builder).
 ///
 /// Dropping it, or the future that runs it, in any way, a panic included, publishes "not ready" for
 /// good and aborts every task of it. Where the run has a thread of its own that does the latter, once
@@ -88,7 +88,7 @@ impl Drop for Published {
 
 impl Overwatch {
     /// Begins to build a service that cannot live without the dependency that this probe observes.
-    pub fn watching(probe: impl Probe) -> Builder {
+    pub fn builder(probe: impl Probe) -> Builder {
         Builder::new(Arc::new(probe))
     }
 

@@ -43,7 +43,7 @@ impl FakeDependency {
         }
     }
 
-    /// What observes it. Give it to [`Overwatch::watching`](crate::Overwatch::watching).
+    /// What observes it. Give it to [`Overwatch::builder`](crate::Overwatch::builder).
     pub fn probe(&self) -> impl Probe + use<> {
         DependencyProbe {
             hurry: Notify::new(),

@@ -35,7 +35,7 @@ fn child() {
         Ok(())
     };
     let service = match &*part {
-        "probe" => Overwatch::watching(EtcdProbe::new(etcd).expect("valid")).task("idle", idle),
+        "probe" => Overwatch::builder(EtcdProbe::new(etcd).expect("valid")).task("idle", idle),
         "membership" => {
             let membership = Membership::builder(etcd, "nodes", "a");
             let membership = membership.build().expect("a valid membership");
@@ -47,7 +47,7 @@ fn child() {
                 .build()
                 .expect("a valid policy");
             let always = polled(SECOND / 10, SECOND, || async { Ok(()) });
-            Overwatch::watching(always)
+            Overwatch::builder(always)
                 .policy(policy)
                 .component("membership", membership)
                 .lease_owner("membership")

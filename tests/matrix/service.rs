@@ -34,7 +34,7 @@ impl Service {
             failing: Arc::clone(&failing),
         };
         let policy = Policy::builder().window(window).build();
-        let service = Overwatch::watching(probe)
+        let service = Overwatch::builder(probe)
             .policy(policy.expect("a policy that works"))
             .task("worker", |ctx| async move {
                 ctx.ready();

@@ -48,7 +48,7 @@ use crate::{Component, Context, Failure, Fence};
 ///     .stop_deadline(Duration::from_secs(2))
 ///     .abort_deadline(Duration::from_millis(500))
 ///     .build()?;
-/// let service = Overwatch::watching(EtcdProbe::new(etcd)?)
+/// let service = Overwatch::builder(EtcdProbe::new(etcd)?)
 ///     .policy(policy)
 ///     .component("membership", membership.clone())
 ///     .lease_owner("membership")

@@ -89,7 +89,7 @@ async fn node(how: &str, id: &str, url: &str) {
         .start_deadline(START)
         .stop_deadline(STOP)
         .abort_deadline(ABORT);
-    let service = Overwatch::watching(EtcdProbe::new(etcd).expect("valid"))
+    let service = Overwatch::builder(EtcdProbe::new(etcd).expect("valid"))
         .policy(policy.build().expect("a valid policy"))
         .component("membership", membership)
         .lease_owner("membership")

@@ -126,7 +126,7 @@ fn deadlines_that_the_lease_does_not_leave_room_for_are_refused_with_the_arithme
         .build()
         .expect("each by itself fits");
     let (_, probe) = feed();
-    let error = Overwatch::watching(probe)
+    let error = Overwatch::builder(probe)
         .policy(policy)
         .component("membership", membership)
         .lease_owner("membership")

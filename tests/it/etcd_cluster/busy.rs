@@ -90,7 +90,7 @@ async fn neither_renewals_nor_observations_wait_for_busy_shards() {
         .expect("a valid policy");
     let told = Arc::new(Mutex::new(Told::default()));
     let note = Arc::clone(&told);
-    let service = Overwatch::watching(EtcdProbe::new(config).expect("a valid configuration"))
+    let service = Overwatch::builder(EtcdProbe::new(config).expect("a valid configuration"))
         .policy(policy)
         .component("membership", membership)
         .lease_owner("membership")

@@ -63,7 +63,7 @@ impl Jobs {
         };
         let shards = Shards::named(&membership, WORK, names, job).expect("valid");
         let every = Duration::from_millis(100);
-        let service = Overwatch::watching(polled(every, 10 * every, || async { Ok(()) }))
+        let service = Overwatch::builder(polled(every, 10 * every, || async { Ok(()) }))
             .component("membership", membership)
             .then()
             .component("jobs", shards)

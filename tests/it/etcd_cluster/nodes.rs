@@ -157,7 +157,7 @@ impl Setup {
             .tuning(Tuning::default().backoff(Duration::from_millis(200)))
             .build()
             .expect("a valid policy");
-        let mut service = Overwatch::watching(probe);
+        let mut service = Overwatch::builder(probe);
         if let Some(on) = self.control_thread {
             service = service.control_thread(on);
         }

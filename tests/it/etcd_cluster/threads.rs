@@ -223,7 +223,7 @@ async fn an_isolated_probe_that_blocks_is_silent_and_holds_up_nothing_else() {
         .window(2 * SILENCE)
         .build()
         .expect("a valid policy");
-    let service = Overwatch::watching(probe)
+    let service = Overwatch::builder(probe)
         .policy(policy)
         .task("idle", |ctx| async move {
             ctx.ready();

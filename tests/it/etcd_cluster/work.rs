@@ -115,7 +115,7 @@ async fn named_jobs_are_numbered_by_their_names() {
     };
     let shards = Shards::named(&membership, WORK, ["http", "dns", "tcp"], job);
     let every = Duration::from_millis(100);
-    let service = Overwatch::watching(polled(every, 10 * every, || async { Ok(()) }))
+    let service = Overwatch::builder(polled(every, 10 * every, || async { Ok(()) }))
         .component("membership", membership.clone())
         .then()
         .component("checks", shards.expect("valid"))
@@ -150,7 +150,7 @@ async fn what_is_added_twice_is_refused_in_words() {
         Shards::new(&membership, WORK, 1, idle).expect("valid")
     };
     let every = Duration::from_millis(100);
-    let service = || Overwatch::watching(polled(every, 10 * every, || async { Ok(()) }));
+    let service = || Overwatch::builder(polled(every, 10 * every, || async { Ok(()) }));
     let twice = service()
         .component("membership", membership.clone())
         .then()
@@ -202,7 +202,7 @@ async fn a_claim_that_is_removed_ends_the_work_also_while_it_drains() {
     };
     let shards = Shards::new(&membership, WORK, 2, job).expect("valid");
     let every = Duration::from_millis(100);
-    let service = Overwatch::watching(polled(every, 10 * every, || async { Ok(()) }))
+    let service = Overwatch::builder(polled(every, 10 * every, || async { Ok(()) }))
         .component("membership", membership.clone())
         .then()
         .component("checks", shards)

@@ -466,7 +466,7 @@ fn a_silence_limit_within_the_patience_is_refused() {
 fn supervised(config: EtcdConfig, silence_limit: Duration) -> Result<(), String> {
     let probe = EtcdProbe::new(config).expect("valid numbers");
     let policy = Policy::builder().silence_limit(silence_limit).build();
-    let built = Overwatch::watching(probe)
+    let built = Overwatch::builder(probe)
         .policy(policy.expect("valid by itself"))
         .task("idle", |_| async { Ok(()) })
         .build();

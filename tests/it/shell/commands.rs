@@ -108,7 +108,7 @@ async fn a_wanted_stop_is_delayed_so_that_load_balancers_see_it() {
 async fn run_until_ends_with_its_future() {
     let dependency = overwatch::test_util::FakeDependency::new();
     let notes = super::support::Notes::default();
-    let service = crate::shell::replay::watching(dependency.probe())
+    let service = crate::shell::replay::builder(dependency.probe())
         .component("a", worker(&notes, "a"))
         .build()
         .unwrap();
@@ -125,7 +125,7 @@ async fn run_until_ends_with_its_future() {
 async fn commands_are_bounded_and_refused_after_the_end() {
     let dependency = overwatch::test_util::FakeDependency::new();
     let notes = super::support::Notes::default();
-    let service = crate::shell::replay::watching(dependency.probe())
+    let service = crate::shell::replay::builder(dependency.probe())
         .component("a", worker(&notes, "a"))
         .build()
         .unwrap();

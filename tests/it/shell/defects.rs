@@ -81,7 +81,7 @@ impl<P: Probe> Probe for Counting<P> {
 async fn d03_there_is_one_probe_however_many_outages() {
     let dependency = overwatch::test_util::FakeDependency::new();
     let crowd = Crowd::default();
-    let service = crate::shell::replay::watching(Counting(dependency.probe(), crowd.clone()))
+    let service = crate::shell::replay::builder(Counting(dependency.probe(), crowd.clone()))
         .component("a", worker(&Notes::default(), "a"))
         .policy(steady())
         .build()
@@ -301,7 +301,7 @@ async fn d11_status_is_consistent_from_any_thread() {
         .build()
         .unwrap();
     let dependency = overwatch::test_util::FakeDependency::observed_every(ms(1));
-    let service = crate::shell::replay::watching(dependency.probe())
+    let service = crate::shell::replay::builder(dependency.probe())
         .component("a", worker(&Notes::default(), "a"))
         .policy(policy)
         .build()

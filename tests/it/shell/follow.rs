@@ -188,7 +188,7 @@ async fn the_supervisor_answers_through_an_outage() {
 
 #[test]
 fn what_cannot_be_built_is_refused_with_what_to_do() {
-    let begin = || crate::shell::replay::watching(overwatch::feed().1);
+    let begin = || crate::shell::replay::builder(overwatch::feed().1);
     let idle = |_| async { Ok::<(), Failure>(()) };
     let refused = |builder: overwatch::Builder| builder.build().unwrap_err();
     let cases = [

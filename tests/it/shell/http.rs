@@ -205,7 +205,7 @@ async fn status_check_tells_what_is_so_now() {
 async fn status_check_is_503_amid_the_step_that_trips() {
     let app: Arc<OnceLock<Router>> = Arc::default();
     let amid = Arc::new(Mutex::new(None));
-    let service = crate::shell::replay::watching(FakeDependency::new().probe())
+    let service = crate::shell::replay::builder(FakeDependency::new().probe())
         .component("a", worker(&Notes::default(), "a"))
         .on_step({
             let (app, amid) = (Arc::clone(&app), Arc::clone(&amid));
@@ -239,7 +239,7 @@ async fn status_check_is_503_amid_the_step_that_trips() {
 #[tokio::test(start_paused = true)]
 async fn before_the_run_nothing_is_ready_or_alive() {
     let (_, probe) = overwatch::feed();
-    let service = crate::shell::replay::watching(probe)
+    let service = crate::shell::replay::builder(probe)
         .task("a", |_| async { Ok(()) })
         .build()
         .unwrap();

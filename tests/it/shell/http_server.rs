@@ -22,7 +22,7 @@ const ANY_PORT: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
 
 /// A service that is not run.
 fn idle() -> Overwatch {
-    crate::shell::replay::watching(FakeDependency::new().probe())
+    crate::shell::replay::builder(FakeDependency::new().probe())
         .component("a", worker(&Notes::default(), "a"))
         .build()
         .unwrap()
@@ -134,7 +134,7 @@ fn it_answers_while_the_runtime_is_blocked_and_after_the_end() {
     let (release, released) = mpsc::channel::<()>();
     let released = std::sync::Mutex::new(released);
     let blocking = std::sync::Arc::new((blocked, released));
-    let service = crate::shell::replay::watching(dependency.probe())
+    let service = crate::shell::replay::builder(dependency.probe())
         .policy(policy)
         .task("blocks", move |ctx| {
             let blocking = std::sync::Arc::clone(&blocking);

@@ -212,7 +212,7 @@ async fn stale_renewals_of_the_lease_change_nothing() {
     let dependency = FakeDependency::new();
     let kept: Arc<Mutex<Option<Context>>> = Arc::default();
     let keep = Arc::clone(&kept);
-    let builder = crate::shell::replay::watching(dependency.probe())
+    let builder = crate::shell::replay::builder(dependency.probe())
         .task("membership", move |ctx: Context| {
             keep.lock().unwrap().get_or_insert(ctx.clone());
             async move {
@@ -379,7 +379,7 @@ async fn the_first_of_two_fatal_reports_is_the_one_that_is_told() {
 
 /// A service that does nothing wrong, and is not run yet.
 fn idle() -> Overwatch {
-    crate::shell::replay::watching(FakeDependency::new().probe())
+    crate::shell::replay::builder(FakeDependency::new().probe())
         .task("idle", |ctx| async move {
             ctx.ready();
             ctx.stopping().await;

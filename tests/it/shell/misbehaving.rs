@@ -463,7 +463,7 @@ async fn run_dropped_half_way_leaves_nothing_behind() {
 #[tokio::test(start_paused = true)]
 async fn service_dropped_before_its_run_says_so() {
     let (_, probe) = overwatch::feed();
-    let service = crate::shell::replay::watching(probe)
+    let service = crate::shell::replay::builder(probe)
         .task("a", |_| async { Ok(()) })
         .build()
         .unwrap();

@@ -198,7 +198,7 @@ async fn dependency_down_at_boot_is_waited_for() {
     let dependency = FakeDependency::new();
     dependency.fail("not yet");
     let notes = Notes::default();
-    let service = crate::shell::replay::watching(dependency.probe())
+    let service = crate::shell::replay::builder(dependency.probe())
         .component("a", worker(&notes, "a"))
         .build()
         .unwrap();
@@ -236,7 +236,7 @@ async fn work_is_stopped_before_the_lease_runs_out() {
     let notes = Notes::default();
     let renewed = Notes::default();
     let renewals = renewed.clone();
-    let builder = crate::shell::replay::watching(dependency.probe())
+    let builder = crate::shell::replay::builder(dependency.probe())
         .task("membership", move |ctx: overwatch::Context| async move {
             ctx.ready();
             let first = Instant::now();
@@ -330,7 +330,7 @@ async fn an_answer_that_is_there_counts_though_its_deadline_has_passed() {
 async fn observe_only_takes_no_action_and_says_what_it_would_have_done() {
     let dependency = FakeDependency::new();
     let notes = Notes::default();
-    let service = crate::shell::replay::watching(dependency.probe())
+    let service = crate::shell::replay::builder(dependency.probe())
         .component("a", worker(&notes, "a"))
         .observe_only()
         .policy(policy().build().unwrap())
@@ -374,7 +374,7 @@ async fn observe_only_takes_no_action_and_says_what_it_would_have_done() {
 #[tokio::test(start_paused = true)]
 async fn observe_only_still_restarts_what_fails_by_itself() {
     let dependency = FakeDependency::new();
-    let service = crate::shell::replay::watching(dependency.probe())
+    let service = crate::shell::replay::builder(dependency.probe())
         .task("flaky", |ctx| async move {
             ctx.ready();
             if ctx.epoch() < 3 {

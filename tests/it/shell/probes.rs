@@ -14,7 +14,7 @@ type Run = tokio::task::JoinHandle<Result<(), overwatch::RunError>>;
 
 fn watch(probe: impl Probe) -> (Handle, Run) {
     let policy = policy().tuning(tuning()).build().unwrap();
-    let service = crate::shell::replay::watching(probe)
+    let service = crate::shell::replay::builder(probe)
         .component("a", worker(&Notes::default(), "a"))
         .policy(policy)
         .build()
@@ -147,7 +147,7 @@ async fn probe_that_blocks_its_thread_blocks_only_one() {
         .silence_limit(Duration::from_millis(50))
         .build()
         .unwrap();
-    let service = crate::shell::replay::watching(probe)
+    let service = crate::shell::replay::builder(probe)
         .component("a", worker(&Notes::default(), "a"))
         .policy(policy)
         .build()
@@ -276,7 +276,7 @@ async fn all_forgets_what_was_under_way_when_nobody_asks() {
 #[test]
 fn probes_that_cannot_work_are_refused() {
     let refused = |probe: Box<dyn Probe>| {
-        let error = crate::shell::replay::watching(probe)
+        let error = crate::shell::replay::builder(probe)
             .task("a", |_| async { Ok(()) })
             .build()
             .unwrap_err();
@@ -315,7 +315,7 @@ async fn a_fatal_observation_ends_the_run_after_an_ordered_stop_and_says_why() {
                 .fatal(),
         }
     });
-    let service = crate::shell::replay::watching(probe)
+    let service = crate::shell::replay::builder(probe)
         .component("a", worker(&notes, "a"))
         .policy(policy().build().unwrap())
         .build()
@@ -337,7 +337,7 @@ async fn in_observe_only_a_fatal_observation_ends_nothing() {
         tick().await;
         Observation::failing("the disk is gone").fatal()
     });
-    let service = crate::shell::replay::watching(probe)
+    let service = crate::shell::replay::builder(probe)
         .component("a", worker(&Notes::default(), "a"))
         .policy(policy().build().unwrap())
         .observe_only()

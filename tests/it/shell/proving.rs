@@ -32,7 +32,7 @@ async fn a_probe_is_told_when_a_start_depends_on_it_and_when_no_longer() {
     for observe_only in [false, true] {
         let told = Arc::new(Told::default());
         let part: Box<dyn Probe> = Box::new(Arc::clone(&told));
-        let builder = crate::shell::replay::watching(all([part]))
+        let builder = crate::shell::replay::builder(all([part]))
             .component("a", worker(&Notes::default(), "a"))
             .policy(policy().tuning(tuning()).build().unwrap());
         let builder = if observe_only {
@@ -92,7 +92,7 @@ async fn what_was_observed_before_the_hold_off_was_over_does_not_open_the_gate()
         .tuning(tuning().backoff(hold_off))
         .build()
         .unwrap();
-    let service = crate::shell::replay::watching(Arc::clone(&probe))
+    let service = crate::shell::replay::builder(Arc::clone(&probe))
         .component("a", worker(&Notes::default(), "a"))
         .policy(policy)
         .build()
@@ -144,7 +144,7 @@ async fn asked_and_opened(probe: impl Probe, hold_off: u64) -> (Instant, Instant
         .unwrap();
     let noted = Arc::new(Mutex::new((None, None)));
     let note = Arc::clone(&noted);
-    let service = crate::shell::replay::watching(probe)
+    let service = crate::shell::replay::builder(probe)
         .component("a", worker(&Notes::default(), "a"))
         .policy(policy)
         .on_step(crate::shell::replay::replayed(move |step| {

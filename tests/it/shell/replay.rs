@@ -35,8 +35,8 @@ impl Again {
 }
 
 /// Begins to build a service whose every step is taken again from what arrived.
-pub(crate) fn watching(probe: impl Probe) -> Builder {
-    Overwatch::watching(probe).on_step(replayed(|_| ()))
+pub(crate) fn builder(probe: impl Probe) -> Builder {
+    Overwatch::builder(probe).on_step(replayed(|_| ()))
 }
 
 /// A hook that takes each step again from what arrived, and panics where that gives another one.

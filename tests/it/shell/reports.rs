@@ -142,7 +142,7 @@ async fn what_brings_a_trip_nearer_does_not_wait_with_what_came_before() {
 async fn a_storm_of_what_is_fatal_is_coalesced_while_all_stop() {
     let steps = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&steps);
-    let service = crate::shell::replay::watching(FakeDependency::new().probe())
+    let service = crate::shell::replay::builder(FakeDependency::new().probe())
         .task("slow", |ctx: Context| async move {
             ctx.ready();
             ctx.stopping().await;

@@ -22,7 +22,7 @@ use super::support::{Notes, worker};
 
 /// A service that calls this with each step, and keeps it as long as it is supervised.
 fn service(mut on_step: impl FnMut() + Send + 'static) -> (Handle, Overwatch) {
-    let service = crate::shell::replay::watching(FakeDependency::new().probe())
+    let service = crate::shell::replay::builder(FakeDependency::new().probe())
         .component("a", worker(&Notes::default(), "a"))
         .on_step(move |_| on_step())
         .build()
@@ -50,7 +50,7 @@ impl Apart {
     /// A service that calls this with each step.
     fn service(each: impl FnMut(StepRecord<'_>) + Send + 'static) -> (Self, Handle, Overwatch) {
         let (apart, probe) = Self::observed();
-        let service = crate::shell::replay::watching(probe)
+        let service = crate::shell::replay::builder(probe)
             .component("a", worker(&Notes::default(), "a"))
             .on_step(apart.on_step(each))
             .build()
@@ -251,7 +251,7 @@ fn nothing_is_published_once_it_was_dropped_amid_a_step() {
     let (may, is_ready) = oneshot::channel();
     let is_ready = Arc::new(Mutex::new(Some(is_ready)));
     let held = Arc::new(());
-    let service = crate::shell::replay::watching(probe)
+    let service = crate::shell::replay::builder(probe)
         .task("a", move |ctx| async move {
             let is_ready = is_ready.lock().unwrap().take();
             let _ = is_ready.expect("once").await;

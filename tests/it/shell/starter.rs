@@ -44,7 +44,7 @@ fn many(builder: Builder) -> (Builder, Arc<AtomicUsize>) {
 fn they_start_and_stop_and_start_again_under_the_laws() {
     let runtime = one_worker();
     let dependency = FakeDependency::new();
-    let (builder, begun) = many(crate::shell::replay::watching(dependency.probe()));
+    let (builder, begun) = many(crate::shell::replay::builder(dependency.probe()));
     let policy = Policy::builder().window(Duration::from_millis(100));
     let policy = policy.build().unwrap();
     let plan = Plan::new(policy.clone(), Layout::new(&[MANY]).unwrap()).unwrap();
@@ -127,7 +127,7 @@ fn who_has_not_begun_when_the_run_is_dropped_never_does() {
         let (tell, drop_it) = oneshot::channel();
         let (probe, held_up) = held_up(FakeDependency::new().probe());
         let begun = Arc::default();
-        let builder = count_begun(crate::shell::replay::watching(probe), components, &begun);
+        let builder = count_begun(crate::shell::replay::builder(probe), components, &begun);
         let service = builder.build().unwrap();
         let handle = service.handle();
         let seen = handle.clone();
@@ -157,7 +157,7 @@ fn who_has_not_begun_when_the_run_is_dropped_never_does() {
 fn held_up_at_its_start(runtime: &Runtime) -> (Handle, Spawned, Arc<AtomicUsize>, HeldUp) {
     let (apart, probe) = Apart::observed();
     let (probe, held_up) = held_up(probe);
-    let (builder, begun) = many(crate::shell::replay::watching(probe));
+    let (builder, begun) = many(crate::shell::replay::builder(probe));
     let service = builder.on_step(apart.on_step(|_| ())).build().unwrap();
     let handle = service.handle();
     let run = runtime.spawn(service.run());
@@ -202,7 +202,7 @@ fn no_step_is_taken_and_nobody_is_up_once_it_was_dropped_amid_one() {
         let runtime = one_worker();
         let (apart, probe) = Apart::observed();
         let begun = Arc::default();
-        let builder = count_begun(crate::shell::replay::watching(probe), components, &begun);
+        let builder = count_begun(crate::shell::replay::builder(probe), components, &begun);
         let service = builder.on_step(apart.on_step(|_| ())).build().unwrap();
         let handle = service.handle();
         let mut transitions = handle.transitions();
@@ -242,7 +242,7 @@ fn of_many_one_is_deaf_and_aborted_and_one_blocks_a_worker_and_is_wedged() {
         .unwrap();
     let (free, busy) = mpsc::channel::<()>();
     let busy = Arc::new(Mutex::new(busy));
-    let builder = crate::shell::replay::watching(FakeDependency::new().probe());
+    let builder = crate::shell::replay::builder(FakeDependency::new().probe());
     let builder = (0..MANY).fold(builder, |builder, number| {
         let busy = Arc::clone(&busy);
         builder.task(format!("{number}"), move |ctx| async move {
@@ -293,7 +293,7 @@ fn one_that_blocks_a_worker_does_not_hold_up_the_others() {
     let begun = Arc::new(AtomicUsize::new(0));
     let (free, busy) = mpsc::channel::<()>();
     let busy = Arc::new(Mutex::new(busy));
-    let builder = crate::shell::replay::watching(FakeDependency::new().probe());
+    let builder = crate::shell::replay::builder(FakeDependency::new().probe());
     let builder = (0..MANY).fold(builder, |builder, number| {
         let (begun, busy) = (Arc::clone(&begun), Arc::clone(&busy));
         builder.task(format!("{number}"), move |ctx| async move {
@@ -341,9 +341,7 @@ fn logged(panics_at: usize) -> (usize, u64) {
         seen: Arc::clone(&seen),
         panics_at,
     };
-    let (builder, _) = many(crate::shell::replay::watching(
-        FakeDependency::new().probe(),
-    ));
+    let (builder, _) = many(crate::shell::replay::builder(FakeDependency::new().probe()));
     let policy = Policy::builder()
         .window(Duration::from_millis(100))
         // Not what makes it start again.

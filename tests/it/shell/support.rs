@@ -138,7 +138,7 @@ pub(crate) fn try_start(
 ) -> Result<Running, BuildError> {
     let dependency = FakeDependency::new();
     let notes = Notes::default();
-    let builder = add(Overwatch::watching(dependency.probe()), &notes);
+    let builder = add(Overwatch::builder(dependency.probe()), &notes);
     let (builder, judged) = judged(builder, policy, stages);
     let service = builder.build()?;
     let handle = service.handle();

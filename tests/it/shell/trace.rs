@@ -227,7 +227,7 @@ pub(super) fn watch_in_turn(
         }
     }
 
-    let service = crate::shell::replay::watching(InTurn(observed.to_vec(), AtomicUsize::new(0)))
+    let service = crate::shell::replay::builder(InTurn(observed.to_vec(), AtomicUsize::new(0)))
         .component("a", worker(&Notes::default(), "a"))
         .policy(policy().build().unwrap())
         .build()

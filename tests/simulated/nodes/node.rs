@@ -232,7 +232,7 @@ impl Node {
             node: self.clone(),
         };
         let node = self.clone();
-        let mut service = Overwatch::watching(probe)
+        let mut service = Overwatch::builder(probe)
             .policy(policy)
             .component("membership", membership.clone());
         if told.is_fenced {

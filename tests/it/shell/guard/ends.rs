@@ -66,7 +66,7 @@ fn quiet(alive: &Alive) -> overwatch::Builder {
         components: Arc::clone(&alive.components),
         run: Arc::default(),
     };
-    crate::shell::replay::watching(polled(ms(200), ms(200), || async { Ok(()) }))
+    crate::shell::replay::builder(polled(ms(200), ms(200), || async { Ok(()) }))
         .policy(quick().build().unwrap())
         .task("deaf", move |ctx: Context| async move {
             let _counted = alive.component();
@@ -291,7 +291,7 @@ fn a_component_that_cannot_be_spawned_is_gone() {
     let alive = Alive::default();
     let runtime = Workers::new(2);
     let (tell, told) = mpsc::channel();
-    let service = crate::shell::replay::watching(polled(ms(200), ms(200), || async { Ok(()) }))
+    let service = crate::shell::replay::builder(polled(ms(200), ms(200), || async { Ok(()) }))
         .policy(quick().silence_limit(SOON * 10).build().unwrap())
         .task("below", {
             let tell = Mutex::new(tell);

@@ -26,7 +26,7 @@ const SOON: Duration = Duration::from_secs(20);
 /// A dependency that is asked every 200 ms, and fails when this says so.
 fn watching(failing: &Arc<AtomicBool>) -> Builder {
     let failing = Arc::clone(failing);
-    crate::shell::replay::watching(polled(ms(200), ms(200), move || {
+    crate::shell::replay::builder(polled(ms(200), ms(200), move || {
         let failing = failing.load(Ordering::Relaxed);
         async move {
             match failing {
@@ -191,7 +191,7 @@ fn monitoring() -> (Feed, Run, Workers, Arc<Mutex<Vec<Input>>>) {
         // It is not over in this test.
         .window(Duration::from_secs(60));
     let note = Arc::clone(&told);
-    let service = crate::shell::replay::watching(probe)
+    let service = crate::shell::replay::builder(probe)
         .policy(policy.build().unwrap())
         .task("idle", |ctx: Context| async move {
             ctx.ready();
@@ -411,7 +411,7 @@ pub(super) fn paused_child() {
         tokio::time::sleep(ms(100)).await;
         Ok(())
     });
-    let service = crate::shell::replay::watching(probe)
+    let service = crate::shell::replay::builder(probe)
         .policy(quick().build().unwrap())
         .task("idle", |ctx: Context| async move {
             ctx.ready();

@@ -519,7 +519,7 @@ pub(super) fn mute_child(how: &str) {
     let policy = quick()
         .silence_limit(Duration::from_secs(600))
         .stop_deadline(Duration::from_secs(600));
-    let service = crate::shell::replay::watching(probe)
+    let service = crate::shell::replay::builder(probe)
         .policy(policy.build().unwrap())
         .task("a", move |ctx: Component| async move {
             ctx.ready();

@@ -139,7 +139,7 @@ pub(super) fn policy() -> PolicyBuilder {
 pub(super) fn service_with(probe: Observer, news: News, policy: PolicyBuilder) -> Builder {
     let times = probe.times.clone();
     let by = times.clone();
-    crate::shell::replay::watching(probe)
+    crate::shell::replay::builder(probe)
         .policy(policy.build().unwrap())
         .task("teller", move |ctx: Context| async move {
             ctx.ready();

@@ -276,7 +276,7 @@ fn everything(seen: &Seen) -> Overwatch {
     };
     let closure = Traced::new(seen, "clone of a closure", "drop of a closure");
     let noted = seen.clone();
-    crate::shell::replay::watching(probe)
+    crate::shell::replay::builder(probe)
         .policy(quick().silence_limit(SOON).build().unwrap())
         .component("deaf", deaf)
         .start_stop("started", started)
@@ -339,7 +339,7 @@ fn blocking_work_that_never_began_is_dropped_on_a_thread_of_the_user() {
         within(SOON, "the only thread is taken", || gate.waiting() == 1);
         let (feed, probe) = overwatch::feed();
         feed.alive("once is enough");
-        let service = crate::shell::replay::watching(probe)
+        let service = crate::shell::replay::builder(probe)
             .policy(quick().silence_limit(SOON * 10).build().unwrap())
             .task("deaf", move |ctx: Context| {
                 let work = Traced::dropped(&noted, "drop of queued work");
@@ -392,7 +392,7 @@ fn the_hook_for_each_step_is_called_by_the_thread_of_the_log() {
         let (feed, probe) = overwatch::feed();
         feed.alive("once is enough");
         let noted = seen.clone();
-        let service = crate::shell::replay::watching(probe)
+        let service = crate::shell::replay::builder(probe)
             .policy(quick().silence_limit(SOON * 10).build().unwrap())
             .task("idle", |ctx: Context| async move {
                 ctx.ready();
@@ -418,7 +418,7 @@ pub(super) fn two_runs_child() {
         let start = || {
             let (feed, probe) = overwatch::feed();
             feed.alive("once is enough");
-            let service = crate::shell::replay::watching(probe)
+            let service = crate::shell::replay::builder(probe)
                 .policy(quick().silence_limit(SOON * 10).build().unwrap())
                 .task("idle", |ctx: Context| async move {
                     ctx.ready();
@@ -461,7 +461,7 @@ fn whether_a_run_has_a_thread_can_be_chosen() {
     let on_which = |runtime: &tokio::runtime::Runtime, chosen: Option<bool>| {
         let (tell, told) = std::sync::mpsc::channel();
         let dependency = overwatch::test_util::FakeDependency::new();
-        let mut service = crate::shell::replay::watching(dependency.probe())
+        let mut service = crate::shell::replay::builder(dependency.probe())
             .task("idle", |ctx: Context| async move {
                 ctx.ready();
                 ctx.stopping().await;

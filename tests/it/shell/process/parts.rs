@@ -192,7 +192,7 @@ fn watching() -> Builder {
     feed.alive("once is enough for this test");
     // Or else the probe says that nobody feeds it.
     std::mem::forget(feed);
-    crate::shell::replay::watching(probe)
+    crate::shell::replay::builder(probe)
 }
 
 fn build(service: Builder) -> Overwatch {
@@ -325,7 +325,7 @@ fn renewed() {
         Ok(())
     };
     let (feed, probe) = overwatch::feed();
-    let service = crate::shell::replay::watching(probe)
+    let service = crate::shell::replay::builder(probe)
         .policy(policy.tuning(tuning).build().unwrap())
         .task("below", slow)
         .then()
