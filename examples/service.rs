@@ -43,7 +43,7 @@ pub fn service(
         .policy(policy)
         .task("membership", |ctx| membership(ctx, for_membership))
         .task("pool", |ctx| pool(ctx, for_pool))
-        .then()
+        .next_stage()
         .task("scheduler", |ctx| scheduler(ctx, teller))
         .build()
 }

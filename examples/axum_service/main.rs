@@ -62,7 +62,7 @@ fn service(
         .policy(policy)
         .task("scheduler", |ctx| scheduler(ctx, jobs))
         // The API is started when the scheduler is up, and stopped before it.
-        .then()
+        .next_stage()
         .task("api", move |ctx| async move {
             let listener = TcpListener::bind(address).await?;
             ctx.ready();

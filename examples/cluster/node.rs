@@ -163,7 +163,7 @@ fn service(told: &Told, block: Arc<AtomicBool>) -> Result<Overwatch, Box<dyn Err
         .policy(policy)
         .component("membership", membership.clone())
         .lease_owner("membership")
-        .then()
+        .next_stage()
         .component(WORK, shards)
         .build()?;
     tokio::spawn(tell_members(membership));

@@ -14,7 +14,7 @@ use crate::policy::{ComponentId, Layout, Plan, Policy, PolicyError};
 /// Puts a service together. Begun by [`Overwatch::builder`].
 ///
 /// Components are started in the order of their stages and stopped in reverse; those of one stage
-/// are started and stopped together. [`then`](Builder::then) begins the next stage.
+/// are started and stopped together. [`next_stage`](Builder::next_stage) begins the next stage.
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct Builder {
     probe: Arc<dyn Probe>,
@@ -92,7 +92,7 @@ impl Builder {
 
     /// Begins the next stage: what is added from here on is started when all before it is up, and
     /// stopped before any of that is.
-    pub fn then(mut self) -> Self {
+    pub fn next_stage(mut self) -> Self {
         self.stages.push(0);
         self
     }

@@ -52,7 +52,7 @@ use crate::{Component, Context, Failure, Fence};
 ///     .policy(policy)
 ///     .component("membership", membership.clone())
 ///     .lease_owner("membership")
-///     .then()
+///     .next_stage()
 ///     .component("checks", checks)
 ///     .build()?;
 /// service.run_or_exit().await;

@@ -93,7 +93,7 @@ async fn node(how: &str, id: &str, url: &str) {
         .policy(policy.build().expect("a valid policy"))
         .component("membership", membership)
         .lease_owner("membership")
-        .then()
+        .next_stage()
         .component("checks", checks);
     let service = match how {
         "unwatched" => service.fence_watchdog(false),

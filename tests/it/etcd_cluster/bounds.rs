@@ -130,7 +130,7 @@ fn deadlines_that_the_lease_does_not_leave_room_for_are_refused_with_the_arithme
         .policy(policy)
         .component("membership", membership)
         .lease_owner("membership")
-        .then()
+        .next_stage()
         .component("work", shards)
         .build()
         .expect_err("no room")

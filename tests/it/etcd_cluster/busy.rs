@@ -94,7 +94,7 @@ async fn neither_renewals_nor_observations_wait_for_busy_shards() {
         .policy(policy)
         .component("membership", membership)
         .lease_owner("membership")
-        .then()
+        .next_stage()
         .component("checks", shards.expect("valid shards"))
         .on_step(move |step| {
             let mut told = note.lock().expect("no panic");

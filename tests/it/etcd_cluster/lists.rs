@@ -65,7 +65,7 @@ impl Jobs {
         let every = Duration::from_millis(100);
         let service = Overwatch::builder(polled(every, 10 * every, || async { Ok(()) }))
             .component("membership", membership)
-            .then()
+            .next_stage()
             .component("jobs", shards)
             .build()
             .expect("a valid service");

@@ -165,7 +165,7 @@ impl Setup {
             .policy(policy)
             .component("membership", membership.clone())
             .lease_owner("membership")
-            .then()
+            .next_stage()
             .component("checks", shards)
             .build()
             .expect("a valid service");

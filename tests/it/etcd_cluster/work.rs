@@ -117,7 +117,7 @@ async fn named_jobs_are_numbered_by_their_names() {
     let every = Duration::from_millis(100);
     let service = Overwatch::builder(polled(every, 10 * every, || async { Ok(()) }))
         .component("membership", membership.clone())
-        .then()
+        .next_stage()
         .component("checks", shards.expect("valid"))
         .build()
         .expect("a valid service");
@@ -153,7 +153,7 @@ async fn what_is_added_twice_is_refused_in_words() {
     let service = || Overwatch::builder(polled(every, 10 * every, || async { Ok(()) }));
     let twice = service()
         .component("membership", membership.clone())
-        .then()
+        .next_stage()
         .component("checks", shards())
         .component("checks again", shards());
     let run = twice.build().expect("a valid service").run();
@@ -204,7 +204,7 @@ async fn a_claim_that_is_removed_ends_the_work_also_while_it_drains() {
     let every = Duration::from_millis(100);
     let service = Overwatch::builder(polled(every, 10 * every, || async { Ok(()) }))
         .component("membership", membership.clone())
-        .then()
+        .next_stage()
         .component("checks", shards)
         .build()
         .expect("a valid service");

@@ -39,7 +39,7 @@ async fn a_level_raised_in_a_drain_is_told() {
                 end.notified().await;
                 Ok(())
             })
-            .then()
+            .next_stage()
             .task("asked", move |ctx: Context| async move {
                 ctx.ready();
                 ctx.stopping().await;

@@ -115,7 +115,7 @@ async fn d04_a_failure_during_the_restart_unwinds_it() {
     let running = start(&[1, 1], steady(), |builder, notes| {
         builder
             .component("pool", worker(notes, "pool"))
-            .then()
+            .next_stage()
             .task("slow", |ctx| async move {
                 ctx.sleep(Duration::from_secs(5)).await;
                 ctx.ready();
@@ -147,7 +147,7 @@ async fn d05_a_failed_start_is_unwound_and_retried() {
     let running = start(&[1, 1], steady(), |builder, notes| {
         builder
             .component("pool", worker(notes, "pool"))
-            .then()
+            .next_stage()
             .task("late", |ctx| async move {
                 if ctx.epoch() < 3 {
                     return Err(Failure::new("not yet"));
@@ -237,7 +237,7 @@ async fn d08_health_flips_before_the_first_stop() {
         };
         builder
             .task("below", look("below"))
-            .then()
+            .next_stage()
             .task("hung", look("hung"))
     });
     handle_slot.set(running.handle.clone()).unwrap();
@@ -410,7 +410,7 @@ async fn d14_a_writer_is_stopped_before_its_reader() {
                 {}
                 Ok(())
             })
-            .then()
+            .next_stage()
             .task("writer", move |ctx: Context| async move {
                 ctx.ready();
                 while !ctx.is_stopping() {

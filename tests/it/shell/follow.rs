@@ -77,7 +77,9 @@ async fn status_says_why_and_what_is_awaited() {
             tokio::time::sleep(Duration::from_secs(2)).await;
             Ok(())
         };
-        let builder = builder.component("pool", worker(notes, "pool")).then();
+        let builder = builder
+            .component("pool", worker(notes, "pool"))
+            .next_stage();
         builder
             .task("a", slow)
             .task("b", slow)
@@ -197,15 +199,21 @@ fn what_cannot_be_built_is_refused_with_what_to_do() {
             "there are no components: add at least one",
         ),
         (
-            refused(begin().task("a", idle).then()),
+            refused(begin().task("a", idle).next_stage()),
             "stage 1 has no components: leave out a `then`, or add one",
         ),
         (
-            refused(begin().then().task("a", idle)),
+            refused(begin().next_stage().task("a", idle)),
             "stage 0 has no components: leave out a `then`, or add one",
         ),
         (
-            refused(begin().task("a", idle).then().then().task("b", idle)),
+            refused(
+                begin()
+                    .task("a", idle)
+                    .next_stage()
+                    .next_stage()
+                    .task("b", idle),
+            ),
             "stage 1 has no components: leave out a `then`, or add one",
         ),
         (

@@ -108,7 +108,7 @@ async fn what_components_have_to_say_is_told_as_long_as_they_are_the_present_one
         };
         builder
             .component("silent", worker(notes, "silent"))
-            .then()
+            .next_stage()
             .task("says", says)
     });
     let app: Router = router(running.handle.clone());

@@ -45,7 +45,7 @@ async fn they_are_stopped_and_started_in_order() {
             for number in 0..MANY {
                 builder = builder.component(format!("{number}"), worker(notes, "low"));
             }
-            builder = builder.then();
+            builder = builder.next_stage();
             for number in 0..100 {
                 builder = builder.component(format!("high {number}"), worker(notes, "high"));
             }

@@ -174,7 +174,7 @@ async fn fatal_stops_the_others_in_order_and_names_the_component() {
     let running = start(&[1, 1], policy().build().unwrap(), |builder, notes| {
         builder
             .component("pool", worker(notes, "pool"))
-            .then()
+            .next_stage()
             .task("config", |ctx| async move {
                 ctx.ready();
                 ctx.sleep(Duration::from_secs(1)).await;
@@ -196,7 +196,7 @@ async fn one_that_ignores_the_stop_is_aborted() {
     let running = start(&[1, 1], policy().build().unwrap(), |builder, notes| {
         builder
             .component("below", worker(notes, "below"))
-            .then()
+            .next_stage()
             .task("deaf", move |ctx: Context| {
                 let flag = flag.clone();
                 async move {
@@ -242,7 +242,7 @@ async fn one_that_blocks_its_thread_is_wedged_and_the_others_are_stopped() {
     let running = start(&[1, 1], quick.build().unwrap(), |builder, notes| {
         builder
             .component("below", worker(notes, "below"))
-            .then()
+            .next_stage()
             .task("blocked", move |ctx: Context| {
                 let blocked = Arc::clone(&blocked);
                 async move {
@@ -443,7 +443,7 @@ async fn run_dropped_half_way_leaves_nothing_behind() {
     let running = start(&[1, 1], policy().build().unwrap(), |builder, notes| {
         builder
             .component("a", worker(notes, "a"))
-            .then()
+            .next_stage()
             .task("b", |ctx| async move {
                 ctx.spawn(std::future::pending::<Result<(), Failure>>());
                 ctx.ready();

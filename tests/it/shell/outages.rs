@@ -17,7 +17,7 @@ fn three_on_two_stages() -> Running {
         builder
             .component("membership", worker(notes, "membership"))
             .component("pool", worker(notes, "pool"))
-            .then()
+            .next_stage()
             .component("scheduler", worker(notes, "scheduler"))
     })
 }
@@ -249,7 +249,7 @@ async fn work_is_stopped_before_the_lease_runs_out() {
             }
             Ok(())
         })
-        .then()
+        .next_stage()
         .task("deaf", {
             let notes = notes.clone();
             move |ctx: overwatch::Context| async move {

@@ -239,7 +239,7 @@ impl Node {
             service = service.lease_owner("membership");
         }
         let service: Result<Overwatch, BuildError> = service
-            .then()
+            .next_stage()
             .component("checks", shards)
             .on_step(move |step| {
                 node.note(format_args!(

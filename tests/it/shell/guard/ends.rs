@@ -303,7 +303,7 @@ fn a_component_that_cannot_be_spawned_is_gone() {
                 std::future::pending().await
             }
         })
-        .then()
+        .next_stage()
         .task("above", {
             let alive = alive.clone();
             move |ctx: Context| async move {

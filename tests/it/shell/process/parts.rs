@@ -328,9 +328,9 @@ fn renewed() {
     let service = crate::shell::replay::builder(probe)
         .policy(policy.tuning(tuning).build().unwrap())
         .task("below", slow)
-        .then()
+        .next_stage()
         .task("above", slow)
-        .then()
+        .next_stage()
         .task("owner", owner)
         .lease_owner("owner")
         .fence_watchdog(true);
