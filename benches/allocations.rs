@@ -80,7 +80,7 @@ fn stop(runtime: &Runtime, news: News) -> Seen {
         .task("ends when it is told", {
             let (end, told) = (Arc::clone(&end), Arc::clone(&told));
             move |ctx| async move {
-                ctx.ready();
+                ctx.mark_ready();
                 tokio::select! {
                     () = end.notified() => {}
                     () = told.stopping(ctx.stopping()) => {}
@@ -91,7 +91,7 @@ fn stop(runtime: &Runtime, news: News) -> Seen {
     for number in 0..COMPONENTS {
         let told = Arc::clone(&told);
         builder = builder.task(format!("{number}"), move |ctx| async move {
-            ctx.ready();
+            ctx.mark_ready();
             told.stopping(ctx.stopping()).await;
             Ok(())
         });

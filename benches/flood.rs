@@ -129,7 +129,7 @@ fn service(seen: &Arc<Seen>) -> (Overwatch, Feed) {
         builder = builder.task(
             format!("component {number}"),
             move |ctx: Context| async move {
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.stopping().await;
                 seen.one();
                 Ok(())

@@ -76,7 +76,7 @@ fn not_ready_after(runtime: &Runtime, news: News, slowly: bool) -> Duration {
         .task("ends when it is told", {
             let end = Arc::clone(&end);
             move |ctx| async move {
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.until_stopping(end.notified()).await;
                 Ok(())
             }

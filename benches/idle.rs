@@ -105,7 +105,7 @@ fn service(lines: &mut Lines, components: usize, place: Place) -> Watched {
             let counted = Arc::clone(&polls);
             Counted(
                 Box::pin(async move {
-                    ctx.ready();
+                    ctx.mark_ready();
                     ctx.stopping().await;
                     Ok(())
                 }),

@@ -195,14 +195,14 @@ fn holder(
             .task("owner", move |ctx: Context| async move {
                 // Of the present epoch, if it trips after all.
                 *owner.lock().expect("no panic") = Some(ctx.clone());
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.stopping().await;
                 Ok(())
             });
     for number in 0..components {
         let load = Arc::clone(load);
         builder = builder.task(format!("{number}"), move |ctx: Context| async move {
-            ctx.ready();
+            ctx.mark_ready();
             while ctx.until_stopping(load.turn()).await.is_some() {}
             Ok(())
         });
@@ -218,7 +218,7 @@ fn watcher() -> Overwatch {
     Overwatch::builder(polled(LOOK_EVERY, LOOK_WITHIN, look))
         .policy(policy.build().expect("it works"))
         .task("one", |ctx| async move {
-            ctx.ready();
+            ctx.mark_ready();
             ctx.stopping().await;
             Ok(())
         })

@@ -194,7 +194,7 @@ impl Service {
         let service = Overwatch::builder(probe)
             .policy(policy.expect("it works"))
             .task("one", |ctx| async move {
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.stopping().await;
                 Ok(())
             })

@@ -107,7 +107,7 @@ fn service(runtime: &Runtime, ready: bool) -> (Handle, overwatch::Feed) {
     let service = Overwatch::builder(probe)
         .policy(policy.build().expect("it works"))
         .task("one", |ctx| async move {
-            ctx.ready();
+            ctx.mark_ready();
             ctx.stopping().await;
             Ok(())
         })

@@ -196,7 +196,7 @@ fn supervised(runtime: &Runtime, place: Place, from: From) -> Vec<f64> {
     for number in 0..COMPONENTS {
         let busy = Arc::clone(&busy);
         builder = builder.task(format!("{number}"), move |ctx: Context| async move {
-            ctx.ready();
+            ctx.mark_ready();
             while ctx.until_stopping(busy.turn()).await.is_some() {
                 if from == From::Component && busy.is_to_trip() {
                     ctx.report(Failure::new("lost").critical());

@@ -51,7 +51,7 @@ pub fn service(
 async fn membership(ctx: Context, teller: Teller) -> Result<(), Failure> {
     teller.did(&ctx, Did::Starts("joins the cluster"));
     tokio::time::sleep(JOIN).await;
-    ctx.ready();
+    ctx.mark_ready();
     teller.did(
         &ctx,
         Did::Up("joined: this node gets its share of the jobs"),
@@ -69,7 +69,7 @@ async fn membership(ctx: Context, teller: Teller) -> Result<(), Failure> {
 async fn pool(ctx: Context, teller: Teller) -> Result<(), Failure> {
     teller.did(&ctx, Did::Starts("connects"));
     tokio::time::sleep(CONNECT).await;
-    ctx.ready();
+    ctx.mark_ready();
     teller.did(&ctx, Did::Up("connected"));
     ctx.stopping().await;
     teller.told_to_stop(&ctx).await;
@@ -80,7 +80,7 @@ async fn pool(ctx: Context, teller: Teller) -> Result<(), Failure> {
 
 async fn scheduler(ctx: Context, teller: Teller) -> Result<(), Failure> {
     teller.did(&ctx, Did::Starts("looks for its share of the jobs"));
-    ctx.ready();
+    ctx.mark_ready();
     teller.did(&ctx, Did::Up("schedules"));
     // Local, so it begins afresh in every epoch.
     let mut jobs = 0;

@@ -15,7 +15,7 @@
 //!     });
 //!     let service = Overwatch::builder(database)
 //!         .task("scheduler", |ctx| async move {
-//!             ctx.ready();
+//!             ctx.mark_ready();
 //!             while ctx.sleep(Duration::from_secs(10)).await {
 //!                 println!("one more job");
 //!             }

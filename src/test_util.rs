@@ -13,7 +13,7 @@
 //!     let dependency = FakeDependency::new();
 //!     let service = Overwatch::builder(dependency.probe())
 //!         .task("worker", |ctx| async move {
-//!             ctx.ready();
+//!             ctx.mark_ready();
 //!             ctx.stopping().await;
 //!             Ok(())
 //!         })

@@ -122,7 +122,7 @@ fn supervised(
     let mut builder = Overwatch::builder(probe).policy(policy.expect("it works"));
     for number in 0..components {
         builder = builder.task(format!("{number}"), |ctx| async move {
-            ctx.ready();
+            ctx.mark_ready();
             ctx.stopping().await;
             Ok(())
         });

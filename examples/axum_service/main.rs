@@ -65,7 +65,7 @@ fn service(
         .next_stage()
         .task("api", move |ctx| async move {
             let listener = TcpListener::bind(address).await?;
-            ctx.ready();
+            ctx.mark_ready();
             axum::serve(listener, api(ctx.epoch(), pool))
                 .with_graceful_shutdown(ctx.stopping())
                 .await?;
@@ -78,7 +78,7 @@ fn service(
 async fn scheduler(ctx: Context, pool: Arc<Pool>) -> Result<(), Failure> {
     // Per epoch: nobody may believe to be the leader still, after an outage.
     let mut is_leader = false;
-    ctx.ready();
+    ctx.mark_ready();
     while ctx.sleep(Duration::from_millis(200)).await {
         if !is_leader {
             pool.query("acquire leadership").await.dependency()?;

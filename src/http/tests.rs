@@ -32,7 +32,7 @@ impl Supervised {
         let (feed, probe) = crate::feed();
         let service = Overwatch::builder(probe)
             .task("a", |ctx| async move {
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.stopping().await;
                 Ok(())
             })

@@ -64,7 +64,7 @@ impl Builder {
     /// # let (_, probe) = overwatch::feed();
     /// # overwatch::Overwatch::builder(probe)
     /// .task("ticker", |ctx| async move {
-    ///     ctx.ready();
+    ///     ctx.mark_ready();
     ///     while ctx.sleep(Duration::from_secs(1)).await {
     ///         println!("tick");
     ///     }

@@ -19,11 +19,11 @@ use super::{Context, Failure};
 ///
 /// | what `run` does | what follows |
 /// | --- | --- |
-/// | returns an error, panics or returns before [`Context::ready`] | the start failed: everything is unwound and tried again after a hold-off |
+/// | returns an error, panics or returns before [`Context::mark_ready`] | the start failed: everything is unwound and tried again after a hold-off |
 /// | returns an error, panics or returns before it is told to stop | a component failure: trips |
 /// | returns an error or panics after it is told to stop | logged; it counts as stopped |
 /// | returns a [fatal](Failure::fatal) failure, at any time | ordered stop; the run ends with that error |
-/// | never calls [`Context::ready`] | the start deadline passes, and everything is unwound |
+/// | never calls [`Context::mark_ready`] | the start deadline passes, and everything is unwound |
 /// | goes on past the stop deadline | it is aborted: its future is dropped at the next await |
 /// | blocks its thread past the abort deadline | it is *wedged*: the others are stopped, and the run ends with an error, because only the end of the process ends it |
 ///
@@ -39,7 +39,7 @@ use super::{Context, Failure};
 /// impl Component for Greeter {
 ///     async fn run(&self, ctx: Context) -> Result<(), Failure> {
 ///         let greeting = format!("hello, {}", self.name); // per epoch
-///         ctx.ready();
+///         ctx.mark_ready();
 ///         while ctx.sleep(std::time::Duration::from_secs(1)).await {
 ///             println!("{greeting}");
 ///         }
@@ -109,7 +109,7 @@ impl<S: StartStop> Component for StartStopped<S> {
     async fn run(&self, ctx: Context) -> Result<(), Failure> {
         let started = ctx.until_stopping(unwinding(self.0.start(&ctx))).await;
         if let Some(Ok(())) = started {
-            ctx.ready();
+            ctx.mark_ready();
             ctx.stopping().await;
         }
         let stopped = self.0.stop(&ctx).await;

@@ -45,7 +45,7 @@ impl Context {
 
     /// Says that the component is up. The next stage is started, or the service becomes ready, when
     /// all of its stage are. Further calls change nothing.
-    pub fn ready(&self) {
+    pub fn mark_ready(&self) {
         self.0.ready();
     }
 

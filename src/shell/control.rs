@@ -319,7 +319,7 @@ mod tests {
                 .control_thread(apart)
                 .on_step(|_| {})
                 .task("idle", |ctx: Context| async move {
-                    ctx.ready();
+                    ctx.mark_ready();
                     ctx.stopping().await;
                     Ok(())
                 });

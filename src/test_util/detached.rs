@@ -14,7 +14,7 @@ use crate::shell::{Batch, Context, Incarnation, Log, Shared, StageRun};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let component = task(|ctx: Context| async move {
-///     ctx.ready();
+///     ctx.mark_ready();
 ///     ctx.report(Failure::new("a hiccup"));
 ///     ctx.stopping().await;
 ///     Ok(())

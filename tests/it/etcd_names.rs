@@ -30,7 +30,7 @@ fn child() {
         .expect("a runtime");
     let etcd = EtcdConfig::new([ENDPOINT]).expect("a valid endpoint");
     let idle = |ctx: overwatch::Context| async move {
-        ctx.ready();
+        ctx.mark_ready();
         ctx.stopping().await;
         Ok(())
     };

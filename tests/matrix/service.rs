@@ -37,7 +37,7 @@ impl Service {
         let service = Overwatch::builder(probe)
             .policy(policy.expect("a policy that works"))
             .task("worker", |ctx| async move {
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.stopping().await;
                 Ok(())
             })

@@ -53,7 +53,7 @@ impl Node {
             }
         };
         session.register(revision);
-        ctx.ready();
+        ctx.mark_ready();
         Ok(())
     }
 
@@ -111,7 +111,7 @@ impl Node {
             });
         }
         if missed {
-            ctx.ready();
+            ctx.mark_ready();
         }
         sleep(LOOK).await;
         Ok(())

@@ -98,7 +98,7 @@ impl Worker {
                         let owners = Owners::new(work, view, self.jobs.clone());
                         self.owners.set(owners);
                     }
-                    ctx.ready();
+                    ctx.mark_ready();
                 }
                 () = self.session.registered(&mut registered) => {}
                 () = sleep_until(wake) => {}

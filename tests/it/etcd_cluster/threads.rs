@@ -226,7 +226,7 @@ async fn an_isolated_probe_that_blocks_is_silent_and_holds_up_nothing_else() {
     let service = Overwatch::builder(probe)
         .policy(policy)
         .task("idle", |ctx| async move {
-            ctx.ready();
+            ctx.mark_ready();
             ctx.stopping().await;
             Ok(())
         })

@@ -35,20 +35,20 @@ async fn a_level_raised_in_a_drain_is_told() {
         let end = Arc::clone(&ends);
         builder
             .task("below", move |ctx: Context| async move {
-                ctx.ready();
+                ctx.mark_ready();
                 end.notified().await;
                 Ok(())
             })
             .next_stage()
             .task("asked", move |ctx: Context| async move {
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.stopping().await;
                 // That one is to be polled before the supervisor hears of this one.
                 ends.notify_one();
                 Ok(())
             })
             .task("slow", |ctx: Context| async move {
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.stopping().await;
                 tokio::time::sleep(Duration::from_secs(5)).await;
                 Ok(())

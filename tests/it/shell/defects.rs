@@ -118,7 +118,7 @@ async fn d04_a_failure_during_the_restart_unwinds_it() {
             .next_stage()
             .task("slow", |ctx| async move {
                 ctx.sleep(Duration::from_secs(5)).await;
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.stopping().await;
                 Ok(())
             })
@@ -152,7 +152,7 @@ async fn d05_a_failed_start_is_unwound_and_retried() {
                 if ctx.epoch() < 3 {
                     return Err(Failure::new("not yet"));
                 }
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.stopping().await;
                 Ok(())
             })
@@ -175,7 +175,7 @@ async fn d06_flapping_during_the_restart_is_survived() {
     let running = start(&[1], steady(), |builder, _| {
         builder.task("slow", |ctx| async move {
             ctx.sleep(Duration::from_secs(5)).await;
-            ctx.ready();
+            ctx.mark_ready();
             ctx.stopping().await;
             Ok(())
         })
@@ -205,7 +205,7 @@ async fn d07_nothing_is_started_beside_its_earlier_incarnation() {
                 let _member = member;
                 std::future::pending::<Result<(), Failure>>().await
             });
-            ctx.ready();
+            ctx.mark_ready();
             ctx.stopping().await;
             Err(Failure::new("could not stop"))
         })
@@ -225,7 +225,7 @@ async fn d08_health_flips_before_the_first_stop() {
         let look = |name: &'static str| {
             let (seen, handle) = (seen.clone(), Arc::clone(&handle_slot));
             move |ctx: Context| async move {
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.stopping().await;
                 let ready = handle.get().unwrap().is_ready();
                 seen.add(format!("{name} told to stop, ready: {ready}"));
@@ -266,7 +266,7 @@ async fn d09_late_reports_of_earlier_outages_block_nothing() {
         builder.task("chatty", move |ctx: Context| {
             keep.lock().unwrap().push(ctx.reporter());
             async move {
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.stopping().await;
                 ctx.report(Failure::new("while stopping"));
                 Ok(())
@@ -352,7 +352,7 @@ async fn d12_what_an_epoch_made_is_gone_with_it() {
         builder.task("member", move |ctx: Context| async move {
             let mut leader = false;
             notes.add(format!("joins, leader: {leader}"));
-            ctx.ready();
+            ctx.mark_ready();
             leader |= ctx.sleep(Duration::from_secs(1)).await;
             ctx.stopping().await;
             notes.add(format!("leaves, leader: {leader}"));
@@ -381,7 +381,7 @@ async fn d13_no_outage_leaks_a_task() {
             for _ in 0..10 {
                 ctx.spawn(std::future::pending::<Result<(), Failure>>());
             }
-            ctx.ready();
+            ctx.mark_ready();
             ctx.stopping().await;
             Ok(())
         })
@@ -402,7 +402,7 @@ async fn d14_a_writer_is_stopped_before_its_reader() {
         let notes = notes.clone();
         builder
             .task("reader", move |ctx: Context| async move {
-                ctx.ready();
+                ctx.mark_ready();
                 while ctx
                     .until_stopping(async { receive.lock().await.recv().await })
                     .await
@@ -412,7 +412,7 @@ async fn d14_a_writer_is_stopped_before_its_reader() {
             })
             .next_stage()
             .task("writer", move |ctx: Context| async move {
-                ctx.ready();
+                ctx.mark_ready();
                 while !ctx.is_stopping() {
                     send.send(1).await?;
                     tokio::time::sleep(Duration::from_millis(10)).await;
@@ -438,7 +438,7 @@ async fn d16_every_component_can_report() {
         let running = start(&[3], steady(), |builder, _| {
             let reports = move |name: &'static str| {
                 move |ctx: Context| async move {
-                    ctx.ready();
+                    ctx.mark_ready();
                     if ctx.epoch() == 1 && name == culprit {
                         ctx.sleep(Duration::from_secs(1)).await;
                         let reporter = ctx.reporter();
@@ -492,7 +492,7 @@ async fn d20_a_shutdown_works_from_every_phase() {
         let running = start(&[1], steady(), |builder, _| {
             builder.task("slow", |ctx| async move {
                 ctx.sleep(Duration::from_secs(1)).await;
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.stopping().await;
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 Ok(())

@@ -72,7 +72,7 @@ async fn status_says_why_and_what_is_awaited() {
     let running = start(&[1, 4], policy().build().unwrap(), |builder, notes| {
         let slow = |ctx: overwatch::Context| async move {
             ctx.sleep(Duration::from_secs(2)).await;
-            ctx.ready();
+            ctx.mark_ready();
             ctx.stopping().await;
             tokio::time::sleep(Duration::from_secs(2)).await;
             Ok(())

@@ -101,7 +101,7 @@ async fn status_check_is_200_when_ready_and_503_otherwise_and_livez_stays() {
 async fn what_components_have_to_say_is_told_as_long_as_they_are_the_present_ones() {
     let running = start(&[1, 1], policy().build().unwrap(), |builder, notes| {
         let says = |ctx: overwatch::Context| async move {
-            ctx.ready();
+            ctx.mark_ready();
             ctx.note(&format!("epoch {}", ctx.epoch()));
             ctx.stopping().await;
             Ok(())

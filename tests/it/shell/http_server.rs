@@ -139,7 +139,7 @@ fn it_answers_while_the_runtime_is_blocked_and_after_the_end() {
         .task("blocks", move |ctx| {
             let blocking = std::sync::Arc::clone(&blocking);
             async move {
-                ctx.ready();
+                ctx.mark_ready();
                 if ctx.epoch() == 1 {
                     blocking.0.send(()).unwrap();
                     // Its sender is lost at the end of the test, however that ends.

@@ -18,7 +18,7 @@ where
 {
     start(&[1], policy().build().unwrap(), |builder, _| {
         builder.task("talker", move |ctx: Context| async move {
-            ctx.ready();
+            ctx.mark_ready();
             if ctx.epoch() == 1 {
                 return bad(ctx).await;
             }
@@ -129,7 +129,7 @@ impl Component for Hasty {
     {
         assert!(ctx.epoch() > 1, "before there is a future");
         Box::pin(async move {
-            ctx.ready();
+            ctx.mark_ready();
             ctx.stopping().await;
             Ok(())
         })
@@ -216,7 +216,7 @@ async fn stale_renewals_of_the_lease_change_nothing() {
         .task("membership", move |ctx: Context| {
             keep.lock().unwrap().get_or_insert(ctx.clone());
             async move {
-                ctx.ready();
+                ctx.mark_ready();
                 while ctx.sleep(seconds(5)).await {
                     let sent = Instant::now();
                     ctx.lease_renewed(sent, seconds(30));
@@ -295,7 +295,7 @@ fn a_blocking_job_that_waits_for_its_turn_does_not_wedge() {
         let running = start(&[1], quick, |builder, _| {
             builder.task("hopeful", |ctx| async move {
                 ctx.spawn_blocking(|| Ok(()));
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.stopping().await;
                 Ok(())
             })
@@ -336,7 +336,7 @@ async fn a_critical_report_overtakes_a_crowd() {
     let running = start(&[crowd], policy, |mut builder, _| {
         for number in 0..crowd {
             builder = builder.task(format!("{number}"), move |ctx: Context| async move {
-                ctx.ready();
+                ctx.mark_ready();
                 while ctx.epoch() == 1 && ctx.sleep(Duration::from_millis(1)).await {
                     ctx.report(Failure::new("mild"));
                 }
@@ -381,7 +381,7 @@ async fn the_first_of_two_fatal_reports_is_the_one_that_is_told() {
 fn idle() -> Overwatch {
     crate::shell::replay::builder(FakeDependency::new().probe())
         .task("idle", |ctx| async move {
-            ctx.ready();
+            ctx.mark_ready();
             ctx.stopping().await;
             Ok(())
         })

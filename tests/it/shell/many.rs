@@ -26,7 +26,7 @@ fn add(
         let (up_after, stop_takes) = (up_after(number), stop_takes(number));
         builder = builder.task(format!("{number}"), move |ctx| async move {
             if ctx.sleep(up_after).await {
-                ctx.ready();
+                ctx.mark_ready();
             }
             ctx.stopping().await;
             sleep(stop_takes).await;
@@ -157,7 +157,7 @@ async fn a_component_with_a_large_future_runs() {
     let running = start(&[1], policy().build().unwrap(), |builder, _| {
         builder.task("large", |ctx| async move {
             let mut room = [0_u8; 256 << 10];
-            ctx.ready();
+            ctx.mark_ready();
             ctx.stopping().await;
             room[0] = 1;
             assert_eq!(room.iter().map(|&byte| u32::from(byte)).sum::<u32>(), 1);

@@ -23,7 +23,7 @@ where
             return Box::pin(bad(ctx));
         }
         Box::pin(async move {
-            ctx.ready();
+            ctx.mark_ready();
             ctx.stopping().await;
             Ok(())
         })
@@ -99,7 +99,7 @@ async fn ready_never_called_is_told_so() {
 #[tokio::test(start_paused = true)]
 async fn panic_in_work_trips() {
     let bad = |ctx: Context| async move {
-        ctx.ready();
+        ctx.mark_ready();
         ctx.sleep(Duration::from_secs(5)).await;
         panic!("at work")
     };
@@ -109,7 +109,7 @@ async fn panic_in_work_trips() {
 #[tokio::test(start_paused = true)]
 async fn error_in_work_trips() {
     let bad = |ctx: Context| async move {
-        ctx.ready();
+        ctx.mark_ready();
         ctx.sleep(Duration::from_secs(5)).await;
         let _: u16 = "many".parse()?;
         Ok(())
@@ -120,7 +120,7 @@ async fn error_in_work_trips() {
 #[tokio::test(start_paused = true)]
 async fn end_by_itself_trips() {
     let bad = |ctx: Context| async move {
-        ctx.ready();
+        ctx.mark_ready();
         ctx.sleep(Duration::from_secs(5)).await;
         Ok(())
     };
@@ -133,12 +133,12 @@ async fn error_and_panic_after_a_stop_count_as_stopped() {
     let running = start(&[2], policy().build().unwrap(), |builder, _| {
         builder
             .task("error", |ctx| async move {
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.stopping().await;
                 Err(Failure::new("half a message was lost"))
             })
             .task("panic", |ctx| async move {
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.stopping().await;
                 panic!("in stop")
             })
@@ -155,7 +155,7 @@ async fn error_and_panic_after_a_stop_count_as_stopped() {
 #[tokio::test(start_paused = true)]
 async fn fatal_after_a_stop_ends_the_run_with_it() {
     let running = one(|ctx: Context| async move {
-        ctx.ready();
+        ctx.mark_ready();
         ctx.stopping().await;
         Err(Failure::new("the disk is gone").fatal())
     });
@@ -176,7 +176,7 @@ async fn fatal_stops_the_others_in_order_and_names_the_component() {
             .component("pool", worker(notes, "pool"))
             .next_stage()
             .task("config", |ctx| async move {
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.sleep(Duration::from_secs(1)).await;
                 Err(std::io::Error::other("licence expired")).fatal()
             })
@@ -200,7 +200,7 @@ async fn one_that_ignores_the_stop_is_aborted() {
             .task("deaf", move |ctx: Context| {
                 let flag = flag.clone();
                 async move {
-                    ctx.ready();
+                    ctx.mark_ready();
                     std::future::pending::<()>().await;
                     drop(flag);
                     Ok(())
@@ -246,7 +246,7 @@ async fn one_that_blocks_its_thread_is_wedged_and_the_others_are_stopped() {
             .task("blocked", move |ctx: Context| {
                 let blocked = Arc::clone(&blocked);
                 async move {
-                    ctx.ready();
+                    ctx.mark_ready();
                     ctx.stopping().await;
                     while !blocked.load(Ordering::Acquire) {
                         std::thread::sleep(Duration::from_millis(5));
@@ -290,7 +290,7 @@ async fn sub_task_that_outlives_its_component_is_waited_for() {
                     noted.add("sub-task ended");
                     Ok(())
                 });
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.sleep(Duration::from_secs(1)).await;
                 notes.add("parent ended");
                 Ok(())
@@ -324,7 +324,7 @@ async fn sub_task_that_ignores_the_stop_is_aborted() {
     let running = start(&[1], policy().build().unwrap(), |builder, _| {
         builder.task("parent", |ctx| async move {
             ctx.spawn(std::future::pending::<Result<(), Failure>>());
-            ctx.ready();
+            ctx.mark_ready();
             ctx.stopping().await;
             Ok(())
         })
@@ -338,13 +338,13 @@ async fn sub_task_that_ignores_the_stop_is_aborted() {
 async fn sub_task_that_fails_is_reported() {
     let bad = |ctx: Context| async move {
         ctx.spawn::<()>(async { Err(Failure::new("sub-task failed")) });
-        ctx.ready();
+        ctx.mark_ready();
         ctx.stopping().await;
         Ok(())
     };
     recovers_from(one(bad), "report", "sub-task failed").await;
     let bad = |ctx: Context| async move {
-        ctx.ready();
+        ctx.mark_ready();
         let lost = ctx.spawn::<()>(async { panic!("sub-task panicked") }).await;
         assert!(lost.is_none());
         ctx.stopping().await;
@@ -362,7 +362,7 @@ async fn blocking_sub_task_gives_its_value_and_is_waited_for() {
             async move {
                 let value = ctx.spawn_blocking(|| Ok(6 * 7)).await;
                 notes.add(format!("{value:?}"));
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.stopping().await;
                 ctx.spawn_blocking(move || {
                     std::thread::sleep(Duration::from_millis(50));
@@ -388,7 +388,7 @@ async fn a_hold_keeps_the_incarnation_from_being_gone() {
             let keep = Arc::clone(&keep);
             async move {
                 *keep.lock().unwrap() = ctx.hold();
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.stopping().await;
                 Ok(())
             }
@@ -413,7 +413,7 @@ async fn a_kept_context_keeps_nothing_alive() {
             let keep = Arc::clone(&keep);
             async move {
                 keep.lock().unwrap().get_or_insert(ctx.clone());
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.stopping().await;
                 Ok(())
             }
@@ -446,7 +446,7 @@ async fn run_dropped_half_way_leaves_nothing_behind() {
             .next_stage()
             .task("b", |ctx| async move {
                 ctx.spawn(std::future::pending::<Result<(), Failure>>());
-                ctx.ready();
+                ctx.mark_ready();
                 std::future::pending().await
             })
     });
@@ -598,7 +598,7 @@ async fn a_component_knows_why_and_until_when_it_must_stop() {
         let notes = notes.clone();
         builder.task("curious", move |ctx: Context| async move {
             assert!(ctx.stop_cause().is_none() && ctx.stop_deadline().is_none());
-            ctx.ready();
+            ctx.mark_ready();
             let slept = ctx.sleep(Duration::from_secs(3600)).await;
             let cause: Cause = ctx.stop_cause().unwrap();
             let left = ctx.stop_deadline().unwrap() - Instant::now();
@@ -625,7 +625,7 @@ async fn an_error_that_panics_when_it_is_shown_is_survived() {
     }
     impl std::error::Error for Trap {}
     let bad = |ctx: Context| async move {
-        ctx.ready();
+        ctx.mark_ready();
         ctx.report(Trap);
         ctx.stopping().await;
         Err(Trap.into())

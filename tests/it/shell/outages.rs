@@ -96,7 +96,7 @@ async fn a_hang_is_noticed_within_the_silence_limit() {
 async fn what_a_component_brought_on_waits_for_the_backoff_only() {
     let running = start(&[1], policy().build().unwrap(), |builder, _| {
         builder.task("flaky", |ctx| async move {
-            ctx.ready();
+            ctx.mark_ready();
             if ctx.epoch() == 1 {
                 ctx.sleep(Duration::from_secs(120)).await;
                 return Err(Failure::new("a bug"));
@@ -153,7 +153,7 @@ async fn nothing_leaks_over_a_hundred_outages() {
                         sub.stopping().await;
                         Ok(())
                     });
-                    ctx.ready();
+                    ctx.mark_ready();
                     ctx.stopping().await;
                     Ok(())
                 })
@@ -238,7 +238,7 @@ async fn work_is_stopped_before_the_lease_runs_out() {
     let renewals = renewed.clone();
     let builder = crate::shell::replay::builder(dependency.probe())
         .task("membership", move |ctx: overwatch::Context| async move {
-            ctx.ready();
+            ctx.mark_ready();
             let first = Instant::now();
             // The renewals are lost after a minute.
             while ctx.sleep(Duration::from_secs(5)).await {
@@ -253,7 +253,7 @@ async fn work_is_stopped_before_the_lease_runs_out() {
         .task("deaf", {
             let notes = notes.clone();
             move |ctx: overwatch::Context| async move {
-                ctx.ready();
+                ctx.mark_ready();
                 notes.add("at work");
                 std::future::pending().await
             }
@@ -301,7 +301,7 @@ async fn an_answer_that_is_there_counts_though_its_deadline_has_passed() {
         policy().stop_deadline(stop).build().unwrap(),
         |builder, _| {
             builder.task("late", move |ctx: overwatch::Context| async move {
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.stopping().await;
                 std::thread::sleep(3 * stop);
                 Ok(())
@@ -376,7 +376,7 @@ async fn observe_only_still_restarts_what_fails_by_itself() {
     let dependency = FakeDependency::new();
     let service = crate::shell::replay::builder(dependency.probe())
         .task("flaky", |ctx| async move {
-            ctx.ready();
+            ctx.mark_ready();
             if ctx.epoch() < 3 {
                 ctx.sleep(Duration::from_secs(1)).await;
                 return Err(Failure::new("a bug"));

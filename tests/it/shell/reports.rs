@@ -144,7 +144,7 @@ async fn a_storm_of_what_is_fatal_is_coalesced_while_all_stop() {
     let counted = Arc::clone(&steps);
     let service = crate::shell::replay::builder(FakeDependency::new().probe())
         .task("slow", |ctx: Context| async move {
-            ctx.ready();
+            ctx.mark_ready();
             ctx.stopping().await;
             tokio::time::sleep(Duration::from_millis(200)).await;
             Ok(())
@@ -177,7 +177,7 @@ async fn a_storm_that_is_stale_is_coalesced_however_grave() {
         let left = Arc::clone(&left);
         builder.task("a", move |ctx: Context| async move {
             left.lock().unwrap().get_or_insert_with(|| ctx.reporter());
-            ctx.ready();
+            ctx.mark_ready();
             ctx.stopping().await;
             Ok(())
         })
@@ -202,7 +202,7 @@ async fn a_component_reports_without_ending() {
     let running = start(&[1], policy().build().unwrap(), |builder, notes| {
         let notes = notes.clone();
         builder.task("a", move |ctx: Context| async move {
-            ctx.ready();
+            ctx.mark_ready();
             if ctx.epoch() == 1 {
                 ctx.sleep(Duration::from_secs(1)).await;
                 ctx.report(Failure::new("watch lost").dependency());
@@ -231,7 +231,7 @@ async fn a_detached_context_shows_what_a_component_says() {
             ctx.report(Failure::new(format!("hiccup {number}")));
         }
         ctx.report(Failure::new("lost").critical());
-        ctx.ready();
+        ctx.mark_ready();
         ctx.spawn::<()>(async { Err(Failure::new("in a sub-task").dependency()) })
             .await;
         ctx.stopping().await;

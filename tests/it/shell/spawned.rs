@@ -255,7 +255,7 @@ fn nothing_is_published_once_it_was_dropped_amid_a_step() {
         .task("a", move |ctx| async move {
             let is_ready = is_ready.lock().unwrap().take();
             let _ = is_ready.expect("once").await;
-            ctx.ready();
+            ctx.mark_ready();
             ctx.stopping().await;
             Ok(())
         })

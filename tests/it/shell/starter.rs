@@ -26,7 +26,7 @@ fn count_begun(builder: Builder, components: usize, begun: &Arc<AtomicUsize>) ->
     (0..components).fold(builder, |builder, number| {
         let begun = Arc::clone(begun);
         builder.task(format!("{number}"), |ctx| async move {
-            ctx.ready();
+            ctx.mark_ready();
             begun.fetch_add(1, Ordering::Relaxed);
             ctx.stopping().await;
             Ok(())
@@ -246,7 +246,7 @@ fn of_many_one_is_deaf_and_aborted_and_one_blocks_a_worker_and_is_wedged() {
     let builder = (0..MANY).fold(builder, |builder, number| {
         let busy = Arc::clone(&busy);
         builder.task(format!("{number}"), move |ctx| async move {
-            ctx.ready();
+            ctx.mark_ready();
             ctx.stopping().await;
             match number {
                 DEAF => std::future::pending().await,
@@ -302,7 +302,7 @@ fn one_that_blocks_a_worker_does_not_hold_up_the_others() {
             if number == 1_023 {
                 let _ = busy.lock().unwrap().recv();
             }
-            ctx.ready();
+            ctx.mark_ready();
             ctx.stopping().await;
             Ok(())
         })

@@ -214,7 +214,7 @@ pub(crate) fn worker(notes: &Notes, name: &'static str) -> impl overwatch::Compo
     let notes = notes.clone();
     overwatch::task(move |ctx: overwatch::Context| async move {
         notes.add(format!("{name} up {}", ctx.epoch()));
-        ctx.ready();
+        ctx.mark_ready();
         ctx.stopping().await;
         notes.add(format!("{name} stopped {}", ctx.epoch()));
         Ok::<(), Failure>(())

@@ -63,7 +63,7 @@ async fn each_transition_is_one_event_with_stable_fields() {
         builder
             .component("pool", worker(notes, "pool"))
             .task("flaky", |ctx| async move {
-                ctx.ready();
+                ctx.mark_ready();
                 if ctx.epoch() == 1 {
                     ctx.sleep(Duration::from_millis(1500)).await;
                     return Err(Failure::new("no route").dependency());
@@ -244,7 +244,7 @@ async fn each_component_runs_in_a_span_of_its_name_and_epoch() {
     let running = start(&[1], policy().build().unwrap(), |builder, _| {
         builder.task("singer", |ctx| async move {
             tracing::info!("la");
-            ctx.ready();
+            ctx.mark_ready();
             ctx.stopping().await;
             Ok(())
         })

@@ -75,7 +75,7 @@ fn quiet(alive: &Alive) -> overwatch::Builder {
                 let _counted = counted;
                 std::future::pending::<Result<(), Failure>>().await
             });
-            ctx.ready();
+            ctx.mark_ready();
             std::future::pending().await
         })
 }
@@ -203,7 +203,7 @@ fn a_runtime_that_is_dropped_takes_the_run_with_it() {
         let blocks = way == Way::Spawned;
         let service = service(&alive)
             .task("stuck", move |ctx: Context| async move {
-                ctx.ready();
+                ctx.mark_ready();
                 if blocks && ctx.sleep(ms(100)).await {
                     held.pass();
                 }
@@ -308,7 +308,7 @@ fn a_component_that_cannot_be_spawned_is_gone() {
             let alive = alive.clone();
             move |ctx: Context| async move {
                 let _counted = alive.component();
-                ctx.ready();
+                ctx.mark_ready();
                 std::future::pending().await
             }
         })
@@ -319,7 +319,7 @@ fn a_component_that_cannot_be_spawned_is_gone() {
     let run = run_elsewhere(&runtime, service);
     let (ctx, hold) = told.recv_timeout(SOON).expect("it is started");
     drop(runtime);
-    ctx.ready();
+    ctx.mark_ready();
     within(SOON, "the start has failed", || {
         handle.status().phase == Phase::ShuttingDown
     });

@@ -39,7 +39,7 @@ fn watching(failing: &Arc<AtomicBool>) -> Builder {
 
 /// Sleeps, and then blocks its thread. In later epochs it does not.
 async fn blocks(ctx: Context, after: Duration, gate: Gate) -> Result<(), Failure> {
-    ctx.ready();
+    ctx.mark_ready();
     if ctx.epoch() == 1 && ctx.sleep(after).await {
         gate.pass();
     }
@@ -49,7 +49,7 @@ async fn blocks(ctx: Context, after: Duration, gate: Gate) -> Result<(), Failure
 
 /// Sleeps again and again, and counts.
 async fn ticks(ctx: Context, count: Arc<AtomicUsize>) -> Result<(), Failure> {
-    ctx.ready();
+    ctx.mark_ready();
     while ctx.sleep(ms(100)).await {
         count.fetch_add(1, Ordering::Relaxed);
     }
@@ -194,7 +194,7 @@ fn monitoring() -> (Feed, Run, Workers, Arc<Mutex<Vec<Input>>>) {
     let service = crate::shell::replay::builder(probe)
         .policy(policy.build().unwrap())
         .task("idle", |ctx: Context| async move {
-            ctx.ready();
+            ctx.mark_ready();
             ctx.stopping().await;
             Ok(())
         })
@@ -282,7 +282,7 @@ fn busy(silence_limit: Duration, enough: &Arc<AtomicBool>) -> Overwatch {
     let service = watching(&Arc::default())
         .policy(policy.build().unwrap())
         .task("busy", move |ctx| async move {
-            ctx.ready();
+            ctx.mark_ready();
             ctx.sleep(ms(100)).await;
             for _ in 0..200 {
                 let enough = Arc::clone(&enough);
@@ -414,7 +414,7 @@ pub(super) fn paused_child() {
     let service = crate::shell::replay::builder(probe)
         .policy(quick().build().unwrap())
         .task("idle", |ctx: Context| async move {
-            ctx.ready();
+            ctx.mark_ready();
             ctx.stopping().await;
             Ok(())
         })

@@ -522,7 +522,7 @@ pub(super) fn mute_child(how: &str) {
     let service = crate::shell::replay::builder(probe)
         .policy(policy.build().unwrap())
         .task("a", move |ctx: Component| async move {
-            ctx.ready();
+            ctx.mark_ready();
             // Until all that is logged of the start was.
             ctx.sleep(ms(200)).await;
             talks.store(true, Ordering::Relaxed);

@@ -142,7 +142,7 @@ pub(super) fn service_with(probe: Observer, news: News, policy: PolicyBuilder) -
     crate::shell::replay::builder(probe)
         .policy(policy.build().unwrap())
         .task("teller", move |ctx: Context| async move {
-            ctx.ready();
+            ctx.mark_ready();
             if ctx.epoch() > 1 {
                 ctx.stopping().await;
                 return Ok(());
@@ -159,7 +159,7 @@ pub(super) fn service_with(probe: Observer, news: News, policy: PolicyBuilder) -
             Ok(())
         })
         .task("bystander", move |ctx: Context| async move {
-            ctx.ready();
+            ctx.mark_ready();
             ctx.stopping().await;
             by.note_stopped();
             Ok(())

@@ -189,7 +189,7 @@ impl Component for Deaf {
             seen.note("spawn_blocking");
             Ok(())
         });
-        ctx.ready();
+        ctx.mark_ready();
         std::future::pending().await
     }
 }
@@ -287,7 +287,7 @@ fn everything(seen: &Seen) -> Overwatch {
                 let seen = closure.seen.clone();
                 let _dropped = Traced::dropped(&seen, "drop of a closure's future");
                 seen.note("a closure's future");
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.sleep(ms(200)).await;
                 let error = |dropped| Noting(Traced::dropped(&seen, dropped));
                 if ctx.epoch() == 1 {
@@ -348,7 +348,7 @@ fn blocking_work_that_never_began_is_dropped_on_a_thread_of_the_user() {
                     Ok(())
                 });
                 async move {
-                    ctx.ready();
+                    ctx.mark_ready();
                     std::future::pending().await
                 }
             });
@@ -395,7 +395,7 @@ fn the_hook_for_each_step_is_called_by_the_thread_of_the_log() {
         let service = crate::shell::replay::builder(probe)
             .policy(quick().silence_limit(SOON * 10).build().unwrap())
             .task("idle", |ctx: Context| async move {
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.stopping().await;
                 Ok(())
             })
@@ -421,7 +421,7 @@ pub(super) fn two_runs_child() {
             let service = crate::shell::replay::builder(probe)
                 .policy(quick().silence_limit(SOON * 10).build().unwrap())
                 .task("idle", |ctx: Context| async move {
-                    ctx.ready();
+                    ctx.mark_ready();
                     ctx.stopping().await;
                     Ok(())
                 });
@@ -463,7 +463,7 @@ fn whether_a_run_has_a_thread_can_be_chosen() {
         let dependency = overwatch::test_util::FakeDependency::new();
         let mut service = crate::shell::replay::builder(dependency.probe())
             .task("idle", |ctx: Context| async move {
-                ctx.ready();
+                ctx.mark_ready();
                 ctx.stopping().await;
                 Ok(())
             })

@@ -165,7 +165,7 @@ pub(super) fn play(part: &str) {
         }
         "fenced and well" => {
             let service = fenced(watching().task("blocked 0", |ctx| async move {
-                ctx.ready();
+                ctx.mark_ready();
                 for renewals in 0.. {
                     ctx.lease_renewed(Instant::now(), TTL);
                     if renewals == 10 {
@@ -232,7 +232,7 @@ fn blocked(count: usize) -> Builder {
         service.task(
             format!("blocked {number}"),
             move |ctx: Context| async move {
-                ctx.ready();
+                ctx.mark_ready();
                 if begun.fetch_add(1, Ordering::Relaxed) + 1 == count {
                     println!("all blocked");
                 }
@@ -254,7 +254,7 @@ fn wedged() {
 
 fn wedged_complaining() {
     wedged_once(|ctx| {
-        ctx.ready();
+        ctx.mark_ready();
         eprintln!("up");
     });
 }
@@ -302,13 +302,13 @@ fn renewed() {
         if ctx.epoch() == 2 {
             ctx.sleep(ms(450)).await;
         }
-        ctx.ready();
+        ctx.mark_ready();
         ctx.stopping().await;
         Ok(())
     };
     let first: Arc<OnceLock<Context>> = Arc::default();
     let owner = move |ctx: Context| async move {
-        ctx.ready();
+        ctx.mark_ready();
         if ctx.epoch() == 1 {
             let _ = first.set(ctx);
             return Err(Failure::new("once"));
@@ -348,7 +348,7 @@ fn renewed() {
 // Components.
 
 fn up(ctx: &Context) {
-    ctx.ready();
+    ctx.mark_ready();
     println!("up");
 }
 
@@ -357,7 +357,7 @@ fn obedient(ctx: Context) -> impl Future<Output = Result<(), Failure>> + Send + 
 }
 
 async fn says(ctx: Context, up: String, stopped: String) -> Result<(), Failure> {
-    ctx.ready();
+    ctx.mark_ready();
     println!("{up}");
     ctx.stopping().await;
     println!("{stopped}");
