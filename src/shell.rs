@@ -37,7 +37,7 @@ mod watchdog;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use builder::{BuildError, Builder};
-pub use component::{Component, StartStop, task};
+pub use component::{Component, StartStop, component_fn};
 pub use context::{Context, SubTask};
 pub use end::RunError;
 pub use failure::{Classify, Failure};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::component::{Begin, Boxed, StartStopped, Task};
 use super::overwatch::{Hook, Overwatch, Published, StepRecord};
 use super::shared::Shared;
-use super::{Component, Context, Failure, Probe, StartStop, task};
+use super::{Component, Context, Failure, Probe, StartStop, component_fn};
 use crate::policy::{ComponentId, Layout, Plan, Policy, PolicyError};
 
 /// Puts a service together. Begun by [`Overwatch::builder`].
@@ -78,7 +78,7 @@ impl Builder {
         Fut: Future<Output = Result<(), Failure>> + Send + 'static,
     {
         let component: Arc<dyn Begin> = if size_of::<Fut>() > LARGEST_INLINE {
-            Arc::new(Boxed(task(run)))
+            Arc::new(Boxed(component_fn(run)))
         } else {
             Arc::new(Task(run))
         };

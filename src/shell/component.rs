@@ -59,7 +59,7 @@ pub trait Component: Send + Sync + 'static {
 
 /// A component from a closure, which is cloned and called once for each epoch. See
 /// [`Builder::task`](super::Builder::task).
-pub fn task<F, Fut>(run: F) -> impl Component
+pub fn component_fn<F, Fut>(run: F) -> impl Component
 where
     F: FnOnce(Context) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<(), Failure>> + Send + 'static,

@@ -10,10 +10,10 @@ use crate::shell::{Batch, Context, Incarnation, Log, Shared, StageRun};
 ///
 /// ```
 /// use overwatch::test_util::TestContext;
-/// use overwatch::{Component, Context, Failure, task};
+/// use overwatch::{Component, Context, Failure, component_fn};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-/// let component = task(|ctx: Context| async move {
+/// let component = component_fn(|ctx: Context| async move {
 ///     ctx.mark_ready();
 ///     ctx.report(Failure::new("a hiccup"));
 ///     ctx.stopping().await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use overwatch::machine::{FailureClass, Input};
 use overwatch::test_util::{FakeDependency, TestContext};
-use overwatch::{Component, Context, Failure, task};
+use overwatch::{Component, Context, Failure, component_fn};
 use tokio::time::Instant;
 
 use super::support::{bounded, policy, start, worker};
@@ -226,7 +226,7 @@ async fn a_component_reports_without_ending() {
 
 #[tokio::test]
 async fn a_detached_context_shows_what_a_component_says() {
-    let component = task(|ctx: Context| async move {
+    let component = component_fn(|ctx: Context| async move {
         for number in 1..=1000 {
             ctx.report(Failure::new(format!("hiccup {number}")));
         }

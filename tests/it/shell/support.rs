@@ -212,7 +212,7 @@ pub(crate) async fn bounded<T>(work: impl Future<Output = T>) -> T {
 /// A component that works until told to stop, and notes its life.
 pub(crate) fn worker(notes: &Notes, name: &'static str) -> impl overwatch::Component + use<> {
     let notes = notes.clone();
-    overwatch::task(move |ctx: overwatch::Context| async move {
+    overwatch::component_fn(move |ctx: overwatch::Context| async move {
         notes.add(format!("{name} up {}", ctx.epoch()));
         ctx.mark_ready();
         ctx.stopping().await;
