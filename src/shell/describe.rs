@@ -52,7 +52,7 @@ pub(super) fn describe(cause: Cause, detail: Option<&str>, shared: &Shared) -> S
 /// Why a start is overdue, in words, and whose.
 pub(super) fn overdue(late: Few, shared: &Shared) -> String {
     format!(
-        "not up within {:?}, `ready` was not called by: {}",
+        "not up within {:?}, `mark_ready` was not called by: {}",
         shared.plan.policy().start_deadline(),
         late.names(shared)
     )
