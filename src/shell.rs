@@ -46,7 +46,8 @@ pub use incarnation::Hold;
 pub use journal::{Lagged, Outage, TransitionEvent, Transitions};
 pub use overwatch::{Arrived, Overwatch, StepRecord};
 pub use probe::{
-    All, Feed, FeedProbe, Isolated, Observation, Polled, Probe, all, feed, isolated, polled,
+    All, Feed, FeedProbe, Isolated, Observation, Polled, Probe, ProbeMode, all, feed, isolated,
+    polled,
 };
 pub use reporter::Reporter;
 pub use status::{ComponentStatus, DependencyStatus, Status};

@@ -25,7 +25,7 @@ use super::sight::{EndpointStatus, Sights};
 use super::vigil::{Event, LaneState, Order, Vigil};
 use crate::policy::{Policy, PolicyError};
 use crate::shell::log;
-use crate::{Observation, Probe};
+use crate::{Observation, Probe, ProbeMode};
 
 /// Observes etcd: see the [module](crate::etcd) for what counts as evidence and when it is failing.
 ///
@@ -131,14 +131,16 @@ impl Probe for EtcdProbe {
         self.0.config.fits(policy)
     }
 
-    fn hurry(&self) -> bool {
+    fn refresh(&self) -> bool {
         // If no call waits now, the next one does: no observation before this is good enough.
         self.0.hurry.notify_one();
         true
     }
 
-    fn proving(&self, on: bool) {
-        self.0.proving.store(on, Ordering::Relaxed);
+    fn set_mode(&self, mode: ProbeMode) {
+        self.0
+            .proving
+            .store(mode == ProbeMode::Proving, Ordering::Relaxed);
     }
 
     fn home(&self) -> Option<Handle> {

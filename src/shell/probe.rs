@@ -72,6 +72,18 @@ impl Observation {
     }
 }
 
+/// What the observations of a probe are used for at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ProbeMode {
+    /// The service starts or runs: a failure stops it. A probe may forgive what passes by itself, e.g. an
+    /// election.
+    Watching,
+    /// The service is stopped or stopping: its start depends on a clean run. A probe should forgive
+    /// nothing, since a clean run has no error.
+    Proving,
+}
+
 /// Observes the dependency.
 ///
 /// Each session of the supervisor runs one task that calls [`observe`](Probe::observe) in a loop. A
@@ -118,17 +130,15 @@ pub trait Probe: Send + Sync + 'static {
     /// What began to be observed before this call does not open the gate. Returns whether a pending call
     /// observes anew from here on, so that what it returns does. If not, which is the default, that takes
     /// the call after it, before which this is called again.
-    fn hurry(&self) -> bool {
+    fn refresh(&self) -> bool {
         false
     }
 
-    /// Tells whether a start depends on what is observed: `true` while the service is stopped or
-    /// stopping, `false` while it starts or runs. A probe that forgives what passes by itself, an
-    /// election for one, should forgive nothing while it is `true`: a clean run has no error. It is
-    /// called whenever that changes, before a call of [`observe`](Self::observe) or while one is pending, by
-    /// the same task, so it must not block. By default it does nothing.
-    fn proving(&self, on: bool) {
-        let _ = on;
+    /// Sets what the observations are used for from now on. It is called whenever that changes, before
+    /// a call of [`observe`](Self::observe) or while one is pending, by the same task, so it must not
+    /// block. By default it does nothing.
+    fn set_mode(&self, mode: ProbeMode) {
+        let _ = mode;
     }
 
     /// The runtime on which this is to be called, if it is not that of the components. Only asked for
@@ -156,12 +166,12 @@ impl<P: Probe + ?Sized> Probe for Box<P> {
         (**self).observe().await
     }
 
-    fn hurry(&self) -> bool {
-        (**self).hurry()
+    fn refresh(&self) -> bool {
+        (**self).refresh()
     }
 
-    fn proving(&self, on: bool) {
-        (**self).proving(on);
+    fn set_mode(&self, mode: ProbeMode) {
+        (**self).set_mode(mode);
     }
 
     fn home(&self) -> Option<Handle> {
@@ -179,12 +189,12 @@ impl<P: Probe + ?Sized> Probe for std::sync::Arc<P> {
         (**self).observe().await
     }
 
-    fn hurry(&self) -> bool {
-        (**self).hurry()
+    fn refresh(&self) -> bool {
+        (**self).refresh()
     }
 
-    fn proving(&self, on: bool) {
-        (**self).proving(on);
+    fn set_mode(&self, mode: ProbeMode) {
+        (**self).set_mode(mode);
     }
 
     fn home(&self) -> Option<Handle> {

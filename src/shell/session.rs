@@ -14,7 +14,7 @@ use tracing::Level;
 use super::log::{Log, log};
 use super::place::Mode;
 use super::unwind::unwinding;
-use super::{Failure, Observation, Probe};
+use super::{Failure, Observation, Probe, ProbeMode};
 
 /// The shortest time between two calls of a probe, so that one that returns at once is no hot loop.
 const PACE: Duration = Duration::from_millis(10);
@@ -194,10 +194,10 @@ impl Calls {
 
     /// One call. The probe is told what there is to tell before it and during it.
     async fn call(&self, told: &mut Told) -> Observation {
-        self.tell_proving(told);
+        self.tell_mode(told);
         let round = self.wishes.round.load(Ordering::Acquire);
         if told.round != round {
-            self.hurry();
+            self.refresh();
             told.round = round;
         }
         let mut observation = self.probe.observe();
@@ -206,7 +206,7 @@ impl Calls {
                 biased;
                 seen = &mut observation => return seen,
                 () = self.wishes.changed.notified() => {
-                    self.tell_proving(told);
+                    self.tell_mode(told);
                     self.hurry_pending(told);
                 }
             }
@@ -220,20 +220,24 @@ impl Calls {
             return;
         }
         told.hurried = round;
-        if self.hurry() {
+        if self.refresh() {
             told.round = round;
         }
     }
 
-    fn tell_proving(&self, told: &mut Told) {
+    fn tell_mode(&self, told: &mut Told) {
         let proving = self.wishes.proving.load(Ordering::Acquire);
         if told.proving.replace(proving) != Some(proving) {
-            let _ = self.tell_probe("proving", |probe| probe.proving(proving));
+            let mode = match proving {
+                true => ProbeMode::Proving,
+                false => ProbeMode::Watching,
+            };
+            let _ = self.tell_probe("set_mode", |probe| probe.set_mode(mode));
         }
     }
 
-    fn hurry(&self) -> bool {
-        let fresh = self.tell_probe("hurry", |probe| probe.hurry());
+    fn refresh(&self) -> bool {
+        let fresh = self.tell_probe("refresh", |probe| probe.refresh());
         fresh.unwrap_or(false)
     }
 

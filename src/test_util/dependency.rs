@@ -114,7 +114,7 @@ impl Probe for DependencyProbe {
         }
     }
 
-    fn hurry(&self) -> bool {
+    fn refresh(&self) -> bool {
         self.hurry.notify_waiters();
         // What it returns is what the switch says at that moment.
         true

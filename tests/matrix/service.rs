@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use overwatch::etcd::{EtcdConfig, EtcdProbe};
-use overwatch::{Handle, Observation, Overwatch, Policy, PolicyError, Probe, RunError};
+use overwatch::{Handle, Observation, Overwatch, Policy, PolicyError, Probe, ProbeMode, RunError};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
@@ -133,11 +133,11 @@ impl Probe for Recorded {
         self.probe.check(policy)
     }
 
-    fn hurry(&self) -> bool {
-        self.probe.hurry()
+    fn refresh(&self) -> bool {
+        self.probe.refresh()
     }
 
-    fn proving(&self, on: bool) {
-        self.probe.proving(on);
+    fn set_mode(&self, mode: ProbeMode) {
+        self.probe.set_mode(mode);
     }
 }

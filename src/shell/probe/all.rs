@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
-use super::{Observation, Probe};
+use super::{Observation, Probe, ProbeMode};
 use crate::policy::{Policy, PolicyError};
 use crate::shell::lock;
 
@@ -98,7 +98,7 @@ impl Part {
                 return Poll::Ready(observation);
             }
             if was_old {
-                self.probe.hurry();
+                self.probe.refresh();
             } else {
                 self.alive = true;
             }
@@ -153,16 +153,16 @@ impl Probe for All {
         observation
     }
 
-    fn hurry(&self) -> bool {
-        let anew = self.probes.iter().map(|probe| probe.hurry()).collect();
+    fn refresh(&self) -> bool {
+        let anew = self.probes.iter().map(|probe| probe.refresh()).collect();
         *lock(&self.hurried) = Some(anew);
         // It counts only what its parts observe from here on.
         true
     }
 
-    fn proving(&self, on: bool) {
+    fn set_mode(&self, mode: ProbeMode) {
         for probe in &self.probes {
-            probe.proving(on);
+            probe.set_mode(mode);
         }
     }
 

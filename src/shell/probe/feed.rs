@@ -111,7 +111,7 @@ impl Probe for FeedProbe {
         }
     }
 
-    fn hurry(&self) -> bool {
+    fn refresh(&self) -> bool {
         // What was said and not taken yet was said before.
         lock(&self.0.said).alive = None;
         true

@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tracing::Level;
 
-use super::{Observation, Probe};
+use super::{Observation, Probe, ProbeMode};
 use crate::policy::{Policy, PolicyError};
 use crate::shell::log::log;
 use crate::shell::place::{Logs, Mode, OwnRuntime, relocate};
@@ -74,16 +74,16 @@ impl<P: Probe> Probe for Isolated<P> {
         observed.unwrap_or_else(|_| Observation::failing("the thread of the probe has ended"))
     }
 
-    fn hurry(&self) -> bool {
+    fn refresh(&self) -> bool {
         self.tell(|probe| {
-            probe.hurry();
+            probe.refresh();
         });
         // On its own thread a pending call may have come to its end by now.
         false
     }
 
-    fn proving(&self, on: bool) {
-        self.tell(move |probe| probe.proving(on));
+    fn set_mode(&self, mode: ProbeMode) {
+        self.tell(move |probe| probe.set_mode(mode));
     }
 
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {

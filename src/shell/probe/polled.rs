@@ -114,7 +114,7 @@ where
         }
     }
 
-    fn hurry(&self) -> bool {
+    fn refresh(&self) -> bool {
         // The pause that is under way is cut short, or the next one if a check is.
         self.hurry.notify_one();
         !self.checks.load(Ordering::Acquire)

@@ -93,7 +93,12 @@ async fn ready_never_called_is_told_so() {
         ctx.stopping().await;
         Ok(())
     };
-    recovers_from(one(bad), "start_overdue", "`mark_ready` was not called by: bad").await;
+    recovers_from(
+        one(bad),
+        "start_overdue",
+        "`mark_ready` was not called by: bad",
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use overwatch::machine::{Cause, Effect};
-use overwatch::{Observation, Probe, all, feed, polled};
+use overwatch::{Observation, Probe, ProbeMode, all, feed, polled};
 use tokio::time::Instant;
 
 use super::support::{Notes, bounded, policy, tuning, worker};
 
 /// Notes what it is told.
 #[derive(Default)]
-struct Told(Mutex<Vec<bool>>);
+struct Told(Mutex<Vec<ProbeMode>>);
 
 #[async_trait::async_trait]
 impl Probe for Told {
@@ -21,9 +21,9 @@ impl Probe for Told {
         Observation::alive("tick")
     }
 
-    fn proving(&self, on: bool) {
-        self.0.lock().unwrap().push(on);
-        assert!(on, "what panics here ends nothing");
+    fn set_mode(&self, mode: ProbeMode) {
+        self.0.lock().unwrap().push(mode);
+        assert_eq!(mode, ProbeMode::Proving, "what panics here ends nothing");
     }
 }
 
@@ -53,7 +53,8 @@ async fn a_probe_is_told_when_a_start_depends_on_it_and_when_no_longer() {
         handle.shutdown();
         bounded(run).await.unwrap().unwrap();
         let told = told.0.lock().unwrap();
-        assert!(told.starts_with(&[true, false, true, false]), "{told:?}");
+        let turns = [ProbeMode::Proving, ProbeMode::Watching].repeat(2);
+        assert!(told.starts_with(&turns), "{told:?}");
     }
 }
 
@@ -75,7 +76,7 @@ impl Probe for Counted {
         Observation::alive(number.to_string())
     }
 
-    fn hurry(&self) -> bool {
+    fn refresh(&self) -> bool {
         let observations = self.observations.load(Ordering::Acquire);
         self.when_hurried.store(observations, Ordering::Release);
         false
@@ -239,7 +240,7 @@ impl Probe for Stale {
         Observation::alive("seen")
     }
 
-    fn hurry(&self) -> bool {
+    fn refresh(&self) -> bool {
         self.hurried.fetch_add(1, Ordering::AcqRel);
         false
     }

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use overwatch::etcd::{EtcdConfig, EtcdProbe, Membership, Owners, Shard, Shards};
-use overwatch::{BuildError, Handle, Observation, Overwatch, Policy, PolicyError, Probe, Tuning};
+use overwatch::{
+    BuildError, Handle, Observation, Overwatch, Policy, PolicyError, Probe, ProbeMode, Tuning,
+};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
@@ -276,12 +278,12 @@ impl Probe for Heard {
         }
     }
 
-    fn hurry(&self) -> bool {
-        self.probe.hurry()
+    fn refresh(&self) -> bool {
+        self.probe.refresh()
     }
 
-    fn proving(&self, on: bool) {
-        self.probe.proving(on);
+    fn set_mode(&self, mode: ProbeMode) {
+        self.probe.set_mode(mode);
     }
 
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {

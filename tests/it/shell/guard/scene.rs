@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use overwatch::policy::PolicyBuilder;
-use overwatch::{Builder, Context, Failure, Observation, Probe, Reporter};
+use overwatch::{Builder, Context, Failure, Observation, Probe, ProbeMode, Reporter};
 
 use super::support::{Gate, Opens, Run, lock, median, ms, quick, within};
 
@@ -87,7 +87,7 @@ pub(super) struct Observer {
     fails: bool,
     pub(super) failing: Box<dyn Fn() -> Observation + Send + Sync>,
     pub(super) hurry: Box<dyn Fn() + Send + Sync>,
-    pub(super) proving: Box<dyn Fn(bool) + Send + Sync>,
+    pub(super) set_mode: Box<dyn Fn(ProbeMode) + Send + Sync>,
 }
 
 impl Observer {
@@ -97,7 +97,7 @@ impl Observer {
             fails: matches!(news, News::Failing),
             failing: Box::new(|| Observation::failing("no route")),
             hurry: Box::new(|| ()),
-            proving: Box::new(|_| ()),
+            set_mode: Box::new(|_| ()),
         }
     }
 }
@@ -113,13 +113,13 @@ impl Probe for Observer {
         Observation::alive("it answers")
     }
 
-    fn hurry(&self) -> bool {
+    fn refresh(&self) -> bool {
         (self.hurry)();
         false
     }
 
-    fn proving(&self, on: bool) {
-        (self.proving)(on);
+    fn set_mode(&self, mode: ProbeMode) {
+        (self.set_mode)(mode);
     }
 }
 

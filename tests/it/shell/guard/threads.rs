@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use overwatch::machine::Phase;
-use overwatch::{Component, Context, Failure, Observation, Overwatch, Probe, StartStop};
+use overwatch::{Component, Context, Failure, Observation, Overwatch, Probe, ProbeMode, StartStop};
 use tokio::runtime::{Handle as Runtime, RuntimeFlavor};
 
 use super::child::play;
@@ -150,13 +150,13 @@ impl Probe for Noted {
         Observation::alive("it answers")
     }
 
-    fn hurry(&self) -> bool {
-        self.seen.note("hurry");
+    fn refresh(&self) -> bool {
+        self.seen.note("refresh");
         false
     }
 
-    fn proving(&self, _: bool) {
-        self.seen.note("proving");
+    fn set_mode(&self, _: ProbeMode) {
+        self.seen.note("set_mode");
     }
 }
 
@@ -215,8 +215,8 @@ impl StartStop for Started {
 
 const CALLED: [&str; 10] = [
     "observe",
-    "proving",
-    "hurry",
+    "set_mode",
+    "refresh",
     "run",
     "spawn",
     "start",

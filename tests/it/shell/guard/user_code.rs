@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use overwatch::machine::{Input, Phase};
-use overwatch::{Builder, Context, Failure, Handle};
+use overwatch::{Builder, Context, Failure, Handle, ProbeMode};
 
 use super::scene::{
     Latency, News, Observer, SOON, Slow, Takes, Times, assert_prompt, measure, policy, service,
@@ -284,8 +284,8 @@ fn a_probe_that_is_told_that_a_start_depends_on_it() {
     holds_up_nobody(|slow, times| {
         let mut probe = Observer::new(times, &News::Failing);
         let slow = slow.clone();
-        probe.proving = Box::new(move |on| {
-            if on {
+        probe.set_mode = Box::new(move |mode| {
+            if mode == ProbeMode::Proving {
                 slow.take();
             }
         });
