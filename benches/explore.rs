@@ -46,13 +46,13 @@ pub(crate) fn measure(lines: &mut Lines) {
 fn plan() -> Plan {
     let tick = Duration::from_millis(1);
     let tuning = Tuning::default()
-        .backoff(tick)
-        .max_hold_off(2 * tick)
-        .max_level(1)
-        .min_evidence(2)
-        .decay(tick)
-        .stable_after(tick)
-        .unready_delay(tick);
+        .with_backoff(tick)
+        .with_max_hold_off(2 * tick)
+        .with_max_level(1)
+        .with_min_evidence(2)
+        .with_decay(tick)
+        .with_stable_after(tick)
+        .with_unready_delay(tick);
     let policy = Policy::builder()
         .window(2 * tick)
         .silence_limit(tick)

@@ -189,7 +189,7 @@ impl Service {
         let policy = Policy::builder()
             .silence_limit(LONG)
             .window(Duration::from_millis(100))
-            .tuning(overwatch::Tuning::default().backoff(Duration::from_millis(100)))
+            .tuning(overwatch::Tuning::default().with_backoff(Duration::from_millis(100)))
             .build();
         let service = Overwatch::builder(probe)
             .policy(policy.expect("it works"))

@@ -287,10 +287,10 @@ mod tests {
     fn it_hands_on_as_statig_does_in_every_situation() {
         let tick = Duration::from_millis(1);
         let tuning = Tuning::default()
-            .backoff(tick)
-            .max_hold_off(2 * tick)
-            .max_level(1)
-            .unready_delay(tick);
+            .with_backoff(tick)
+            .with_max_hold_off(2 * tick)
+            .with_max_level(1)
+            .with_unready_delay(tick);
         let policy = Policy::builder().window(2 * tick).tuning(tuning).build();
         let layout = Layout::new(&[1, 1]).expect("no gaps");
         let plan = Plan::new(policy.expect("it works"), layout).expect("it works");

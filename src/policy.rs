@@ -144,7 +144,7 @@ impl Policy {
     }
 
     pub(crate) fn without_jitter(mut self) -> Self {
-        self.tuning = self.tuning.jitter(Duration::ZERO);
+        self.tuning = self.tuning.with_jitter(Duration::ZERO);
         self
     }
 
@@ -152,7 +152,7 @@ impl Policy {
     /// started. Zero at level 0, where one positive observation is enough.
     ///
     /// From level 1 it is the window or the backoff, by who is to [blame](Blame), multiplied by the
-    /// growth for each further level, and never above [`Tuning::max_hold_off`].
+    /// growth for each further level, and never above [`Tuning::with_max_hold_off`].
     pub fn hold_off(&self, level: u32, blame: Blame) -> Duration {
         if level == 0 {
             return Duration::ZERO;
@@ -211,7 +211,7 @@ impl PolicyBuilder {
     }
 
     /// How much suspicion trips: a report or a failing observation adds one, a quiet
-    /// [`Tuning::decay`] takes one away. Default 1: the first one trips.
+    /// [`Tuning::with_decay`] takes one away. Default 1: the first one trips.
     pub fn trip_threshold(mut self, threshold: u32) -> Self {
         self.0.trip_threshold = threshold;
         self

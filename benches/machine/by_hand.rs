@@ -250,7 +250,7 @@ impl ByHand {
                     suspicion: suspicion - 1,
                 };
                 if suspicion > 1 {
-                    self.arm(Timer::Decay, self.policy().tuning().decay_interval(), out);
+                    self.arm(Timer::Decay, self.policy().tuning().decay(), out);
                 } else {
                     self.blame = Blame::Component;
                 }
@@ -258,7 +258,7 @@ impl ByHand {
             (Timer::Stable, _) => {
                 self.level = self.level.saturating_sub(1);
                 if self.level > 0 {
-                    self.arm(Timer::Stable, self.policy().tuning().stable_interval(), out);
+                    self.arm(Timer::Stable, self.policy().tuning().stable_after(), out);
                 }
             }
             (Timer::Stage, State::Restarting { .. }) => self.fail(false, Cause::StartOverdue, out),
@@ -351,7 +351,7 @@ impl ByHand {
         }
         self.state = State::Running { suspicion };
         if !self.armed[Timer::Decay.index()] {
-            self.arm(Timer::Decay, self.policy().tuning().decay_interval(), out);
+            self.arm(Timer::Decay, self.policy().tuning().decay(), out);
         }
     }
 
@@ -385,7 +385,7 @@ impl ByHand {
         self.blame = Blame::Component;
         self.failed_starts = 0;
         if self.level > 0 {
-            self.arm(Timer::Stable, self.policy().tuning().stable_interval(), out);
+            self.arm(Timer::Stable, self.policy().tuning().stable_after(), out);
         }
         out.push(Effect::Ready(true));
         if self.outage_open {
@@ -434,7 +434,7 @@ impl ByHand {
     /// A trip from Running, an unwinding from Restarting.
     fn fail(&mut self, blames: bool, cause: Cause, out: &mut Vec<Effect>) {
         self.blame_if(blames);
-        self.level = (self.level + 1).min(self.policy().tuning().level_cap());
+        self.level = (self.level + 1).min(self.policy().tuning().max_level());
         let mut then = AfterStop::Monitor;
         if let State::Restarting { .. } = self.state {
             self.record.failed_starts += 1;
@@ -490,7 +490,7 @@ impl ByHand {
             }
         }
         let stage = stage as u16;
-        let delay = self.policy().tuning().delay_before_stop();
+        let delay = self.policy().tuning().unready_delay();
         let wanted = matches!(then, AfterStop::Drain | AfterStop::Stop);
         if was_running && wanted && !delay.is_zero() && self.policy().fence().is_none() {
             self.state = State::ShuttingDown {

@@ -316,8 +316,8 @@ fn fenced_plan() -> Plan {
 
 fn delayed_plan() -> Plan {
     let tuning = Tuning::default()
-        .jitter_seed(7)
-        .unready_delay(Duration::from_secs(5));
+        .with_jitter_seed(7)
+        .with_unready_delay(Duration::from_secs(5));
     let policy = Policy::builder().trip_threshold(3).tuning(tuning);
     let policy = policy.build().expect("a policy that works");
     let layout = Layout::new(&[4, 8, 4]).expect("no gaps");
@@ -337,7 +337,7 @@ impl Recorder {
     fn new(stages: &[usize]) -> Self {
         let policy = Policy::builder()
             .trip_threshold(3)
-            .tuning(Tuning::default().jitter_seed(7));
+            .tuning(Tuning::default().with_jitter_seed(7));
         let policy = policy.build().expect("a policy that works");
         let layout = Layout::new(stages).expect("no gaps");
         Self::by(Plan::new(policy, layout).expect("a plan that works"))

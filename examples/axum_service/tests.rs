@@ -18,7 +18,7 @@ fn policy() -> Policy {
     Policy::builder()
         .window(Duration::from_millis(300))
         .silence_limit(Duration::from_secs(2))
-        .tuning(Tuning::default().jitter(Duration::ZERO))
+        .tuning(Tuning::default().with_jitter(Duration::ZERO))
         .build()
         .unwrap()
 }

@@ -154,9 +154,9 @@ fn service(told: &Told, block: Arc<AtomicBool>) -> Result<Overwatch, Box<dyn Err
         .abort_deadline(ABORT)
         .tuning(
             Tuning::default()
-                .jitter_seed_from(&told.id)
+                .with_jitter_seed_from(&told.id)
                 // Each relapse would double the window; here one fault shall not lengthen the next.
-                .growth(1),
+                .with_growth(1),
         )
         .build()?;
     let service = Overwatch::builder(EtcdProbe::new(etcd)?)

@@ -33,8 +33,8 @@ fn policy() -> Result<Policy, overwatch::PolicyError> {
         .tuning(
             Tuning::default()
                 // Each relapse would double the window; here it is forgiven at once.
-                .stable_after(RUNS / 2)
-                .jitter(Duration::ZERO),
+                .with_stable_after(RUNS / 2)
+                .with_jitter(Duration::ZERO),
         )
         .build()
 }

@@ -68,15 +68,15 @@ impl Size {
         };
         let on = self.switches;
         let mut tuning = Tuning::default()
-            .backoff(short)
-            .max_hold_off(if on.growth { 4 * short } else { 2 * short })
-            .max_level(if on.growth { 3 } else { 1 })
-            .min_evidence(if on.growth { 3 } else { 2 })
-            .decay(decay)
-            .stable_after(short)
-            .jitter(Duration::ZERO);
+            .with_backoff(short)
+            .with_max_hold_off(if on.growth { 4 * short } else { 2 * short })
+            .with_max_level(if on.growth { 3 } else { 1 })
+            .with_min_evidence(if on.growth { 3 } else { 2 })
+            .with_decay(decay)
+            .with_stable_after(short)
+            .with_jitter(Duration::ZERO);
         if on.delay {
-            tuning = tuning.unready_delay(short);
+            tuning = tuning.with_unready_delay(short);
         }
         let abort = if on.growth { 2 * short } else { short };
         let mut policy = Policy::builder()
@@ -108,7 +108,7 @@ pub(crate) fn at_most(plan: &Plan) -> [Duration; 3] {
     let tuning = policy.tuning();
     let stages = plan.layout().stages() as u32;
     let delay = match policy.fence() {
-        None if stages > 0 => tuning.delay_before_stop(),
+        None if stages > 0 => tuning.unready_delay(),
         _ => Duration::ZERO,
     };
     let shutdown = delay + plan.stop_budget();
@@ -122,7 +122,7 @@ pub(crate) fn at_most(plan: &Plan) -> [Duration; 3] {
         } else {
             Duration::ZERO
         };
-    let highest = tuning.level_cap();
+    let highest = tuning.max_level();
     let evidence = policy.needed_evidence(highest, Blame::Dependency);
     let clean_run = policy
         .hold_off(highest, Blame::Dependency)

@@ -323,7 +323,7 @@ impl EtcdConfig {
     /// Makes the times at which proposals are made those of this seed; by default each probe has a
     /// seed of its own. For simulations.
     #[must_use]
-    pub fn jitter_seed(mut self, seed: u64) -> Self {
+    pub fn with_jitter_seed(mut self, seed: u64) -> Self {
         self.jitter_seed = Some(seed);
         self
     }

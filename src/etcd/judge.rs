@@ -144,8 +144,8 @@ impl Judge {
             unchecked_said: false,
             writes: 0,
             jitter: Tuning::default()
-                .jitter(write.every / 8)
-                .jitter_seed(jitter_seed),
+                .with_jitter(write.every / 8)
+                .with_jitter_seed(jitter_seed),
             told: Told::Nothing,
             proving: false,
             clean: false,

@@ -261,9 +261,9 @@ fn durations(plan: &Plan) -> impl Iterator<Item = (&'static str, Duration)> {
         ("start_deadline", policy.start_deadline()),
         ("stop_deadline", policy.stop_deadline()),
         ("abort_deadline", policy.abort_deadline()),
-        ("decay", tuning.decay_interval()),
-        ("stable_after", tuning.stable_interval()),
-        ("unready_delay", tuning.delay_before_stop()),
+        ("decay", tuning.decay()),
+        ("stable_after", tuning.stable_after()),
+        ("unready_delay", tuning.unready_delay()),
         ("fence.ttl", fence.map_or(Duration::ZERO, Fence::ttl)),
         ("fence.margin", fence.map_or(Duration::ZERO, Fence::margin)),
     ]
@@ -278,7 +278,7 @@ pub(super) fn check(plan: &Plan) -> Result<(), ExploreError> {
     let counts = [
         ("components", layout.components(), 32),
         ("trip_threshold", policy.trip_threshold() as usize, 255),
-        ("max_level", tuning.level_cap() as usize, 255),
+        ("max_level", tuning.max_level() as usize, 255),
         ("min_evidence", policy.most_evidence() as usize, 255),
         (
             "give_up_after",
@@ -293,7 +293,7 @@ pub(super) fn check(plan: &Plan) -> Result<(), ExploreError> {
         }
     }
     let tick = tick_of(plan);
-    let shutdown = plan.stop_budget() + tuning.delay_before_stop();
+    let shutdown = plan.stop_budget() + tuning.unready_delay();
     for (knob, duration) in durations(plan).chain([("the whole stop", shutdown)]) {
         let ticks = duration.as_nanos() / tick.as_nanos();
         if ticks > u128::from(MAX_TICKS) {

@@ -144,7 +144,7 @@ impl Monitor {
         )?;
         self.known.suspicion = 0;
         let policy = self.plan.policy();
-        let delay = policy.tuning().delay_before_stop();
+        let delay = policy.tuning().unready_delay();
         let delays = step.leave == Some(Leave::Wanted)
             && !delay.is_zero()
             && policy.fence().is_none()
@@ -270,7 +270,7 @@ impl Monitor {
                 let stage = |part: Part| known.parts.contains(&part);
                 let expected = match known.mode {
                     Mode::Starting => policy.start_deadline(),
-                    Mode::Delaying => policy.tuning().delay_before_stop(),
+                    Mode::Delaying => policy.tuning().unready_delay(),
                     _ if stage(Part::Stopping) => policy.stop_deadline(),
                     _ => policy.abort_deadline(),
                 };
@@ -296,7 +296,7 @@ impl Monitor {
                     "a hold-off begins without evidence".into()
                 })?;
                 let hold_off = policy.hold_off(known.level, known.blame);
-                let longest = hold_off.saturating_add(policy.tuning().max_jitter());
+                let longest = hold_off.saturating_add(policy.tuning().jitter());
                 demand(RecoveryIsInevitable, after <= longest, || {
                     format!("a hold-off of {after:?}, where {longest:?} are enough")
                 })?;
@@ -337,7 +337,7 @@ impl Monitor {
                 demand(NoTripWithoutCause, !known.is_armed(timer), || {
                     "suspicion is forgotten later than it should".into()
                 })?;
-                let expected = policy.tuning().decay_interval();
+                let expected = policy.tuning().decay();
                 demand(NoTripWithoutCause, after == expected, || {
                     format!("suspicion is forgotten after {after:?}, not {expected:?}")
                 })?;
@@ -346,7 +346,7 @@ impl Monitor {
                 demand(NoHotLoop, !known.is_armed(timer), || {
                     "the level sinks later than it should".into()
                 })?;
-                let expected = policy.tuning().stable_interval();
+                let expected = policy.tuning().stable_after();
                 demand(NoHotLoop, after == expected, || {
                     format!("the level sinks after {after:?}, not {expected:?}")
                 })?;

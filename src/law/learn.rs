@@ -52,7 +52,7 @@ impl Monitor {
     pub(super) fn take_in(&mut self, input: &Input) {
         let running = self.known.mode == Mode::Ready;
         let up = matches!(self.known.mode, Mode::Ready | Mode::Starting);
-        let cap = self.plan.policy().tuning().level_cap();
+        let cap = self.plan.policy().tuning().max_level();
         let asked = self.was_asked_to_stop(input);
         // A renewal that comes too late is a lease that runs out, which is the dependency's trouble.
         let too_late = up
@@ -113,8 +113,7 @@ impl Monitor {
             }
             Input::Shutdown => {
                 known.wish = known.wish.max(AfterStop::Stop);
-                let total =
-                    self.plan.stop_budget() + self.plan.policy().tuning().delay_before_stop();
+                let total = self.plan.stop_budget() + self.plan.policy().tuning().unready_delay();
                 // Each deadline on the way may be noticed late: the delay's, and two of each stage.
                 let deadlines = 2 * self.plan.layout().stages() as u32 + 1;
                 let late = self.timed.unwrap_or_default().saturating_mul(deadlines);
@@ -221,7 +220,7 @@ impl Monitor {
             return;
         }
         let policy = self.plan.policy();
-        self.known.level = (self.known.level + 1).min(policy.tuning().level_cap());
+        self.known.level = (self.known.level + 1).min(policy.tuning().max_level());
         self.known.tripped = true;
         if was == Mode::Starting {
             // A dependency that flaps, or an operator, is no reason to give up.

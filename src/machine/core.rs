@@ -389,7 +389,7 @@ impl Core {
     // Level and outage.
 
     pub(super) fn raise_level(&mut self) {
-        self.level = (self.level + 1).min(self.policy().tuning().level_cap());
+        self.level = (self.level + 1).min(self.policy().tuning().max_level());
     }
 
     pub(super) fn level_at_least_one(&mut self) {

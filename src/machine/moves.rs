@@ -54,7 +54,7 @@ impl Core {
             return self.rest(then, Cause::AllGone, cx);
         };
         let wanted = matches!(then, AfterStop::Drain | AfterStop::Stop);
-        let delay = self.policy().tuning().delay_before_stop();
+        let delay = self.policy().tuning().unready_delay();
         let step = if was_running && wanted && !delay.is_zero() && self.policy().fence().is_none() {
             StopStep::Delaying
         } else {

@@ -11,7 +11,7 @@ pub(super) fn enter(core: &mut Core, cx: &mut Cx<'_>) {
     core.blame = Blame::Component;
     core.failed_starts = 0;
     if core.level > 0 {
-        core.arm(Timer::Stable, core.policy().tuning().stable_interval(), cx);
+        core.arm(Timer::Stable, core.policy().tuning().stable_after(), cx);
     }
     cx.emit(Effect::Ready(true));
     if core.outage_open {
@@ -54,7 +54,7 @@ pub(super) fn handle(
         Input::Fired(Timer::Decay) => {
             *suspicion -= 1;
             if *suspicion > 0 {
-                core.arm(Timer::Decay, core.policy().tuning().decay_interval(), cx);
+                core.arm(Timer::Decay, core.policy().tuning().decay(), cx);
             } else {
                 core.blame = Blame::Component;
             }
@@ -63,7 +63,7 @@ pub(super) fn handle(
         Input::Fired(Timer::Stable) => {
             core.level = core.level.saturating_sub(1);
             if core.level > 0 {
-                core.arm(Timer::Stable, core.policy().tuning().stable_interval(), cx);
+                core.arm(Timer::Stable, core.policy().tuning().stable_after(), cx);
             }
             Outcome::Handled
         }
@@ -93,7 +93,7 @@ fn suspect(
         return Outcome::Transition(core.trip(input, cx));
     }
     if !core.is_armed(Timer::Decay) {
-        core.arm(Timer::Decay, core.policy().tuning().decay_interval(), cx);
+        core.arm(Timer::Decay, core.policy().tuning().decay(), cx);
     }
     Outcome::Handled
 }

@@ -15,7 +15,7 @@ pub(super) fn enter(stage: u16, step: StopStep, core: &mut Core, cx: &mut Cx<'_>
         core.disarm_all_but(&[], cx);
     }
     if step == StopStep::Delaying {
-        core.arm(Timer::Stage, core.policy().tuning().delay_before_stop(), cx);
+        core.arm(Timer::Stage, core.policy().tuning().unready_delay(), cx);
     } else {
         core.stop_stage(stage, cx);
     }

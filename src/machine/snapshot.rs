@@ -149,7 +149,7 @@ impl Machine {
         let checks = [
             (room, "a number that only grows has no room to grow"),
             (
-                core.level <= policy.tuning().level_cap(),
+                core.level <= policy.tuning().max_level(),
                 "`level` is above the highest",
             ),
             (

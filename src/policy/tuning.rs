@@ -12,7 +12,7 @@ use super::{MAX_COUNT, MAX_DURATION};
 /// use overwatch::{Policy, Tuning};
 ///
 /// let policy = Policy::builder()
-///     .tuning(Tuning::default().jitter_seed_from("node-7").unready_delay(Duration::from_secs(5)))
+///     .tuning(Tuning::default().with_jitter_seed_from("node-7").with_unready_delay(Duration::from_secs(5)))
 ///     .build()?;
 /// # Ok::<(), overwatch::PolicyError>(())
 /// ```
@@ -51,45 +51,45 @@ impl Default for Tuning {
 
 impl Tuning {
     /// The hold-off after an outage in which only components failed or their runtime froze. Default 1 s.
-    pub fn backoff(mut self, backoff: Duration) -> Self {
+    pub fn with_backoff(mut self, backoff: Duration) -> Self {
         self.backoff = backoff;
         self
     }
 
     /// The factor by which each further level lengthens the hold-off, 1 to 10. Default 2.
-    pub fn growth(mut self, factor: u32) -> Self {
+    pub fn with_growth(mut self, factor: u32) -> Self {
         self.growth = factor;
         self
     }
 
     /// The longest hold-off before jitter. At least the window and the backoff. Default 5 min, or the
     /// longer of those two if that is more.
-    pub fn max_hold_off(mut self, max: Duration) -> Self {
+    pub fn with_max_hold_off(mut self, max: Duration) -> Self {
         self.max_hold_off = Some(max);
         self
     }
 
     /// The highest level, 1 to 1000. Default 10.
-    pub fn max_level(mut self, max: u32) -> Self {
+    pub fn with_max_level(mut self, max: u32) -> Self {
         self.max_level = max;
         self
     }
 
     /// How many alive observations a clean run needs, besides its length, when the dependency was
     /// to blame. Default 3.
-    pub fn min_evidence(mut self, observations: u32) -> Self {
+    pub fn with_min_evidence(mut self, observations: u32) -> Self {
         self.min_evidence = observations;
         self
     }
 
     /// How long until one unit of suspicion is forgotten. Default 60 s.
-    pub fn decay(mut self, decay: Duration) -> Self {
+    pub fn with_decay(mut self, decay: Duration) -> Self {
         self.decay = decay;
         self
     }
 
     /// How long the service must have run until its level sinks by one. Default 60 s.
-    pub fn stable_after(mut self, stable_after: Duration) -> Self {
+    pub fn with_stable_after(mut self, stable_after: Duration) -> Self {
         self.stable_after = stable_after;
         self
     }
@@ -97,34 +97,34 @@ impl Tuning {
     /// On a wanted shutdown or drain: how long to stay up, already not ready, so that load balancers
     /// see it before connections are refused. Zero, the default, is no delay. There is none either
     /// when a [`Fence`](super::Fence) is set: its time is not to be spent on waiting.
-    pub fn unready_delay(mut self, delay: Duration) -> Self {
+    pub fn with_unready_delay(mut self, delay: Duration) -> Self {
         self.unready_delay = delay;
         self
     }
 
     /// The most that jitter adds to a hold-off, so that a fleet does not come back in one instant.
     /// Zero switches it off. Default 250 ms.
-    pub fn jitter(mut self, jitter: Duration) -> Self {
+    pub fn with_jitter(mut self, jitter: Duration) -> Self {
         self.jitter = jitter;
         self
     }
 
     /// What makes this node's jitter its own. Default 0.
-    pub fn jitter_seed(mut self, seed: u64) -> Self {
+    pub fn with_jitter_seed(mut self, seed: u64) -> Self {
         self.jitter_seed = seed;
         self
     }
 
     /// A seed from the node's name (FNV-1a of its bytes: the same on every platform and version).
-    pub fn jitter_seed_from(self, name: &str) -> Self {
+    pub fn with_jitter_seed_from(self, name: &str) -> Self {
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
-        self.jitter_seed(hash)
+        self.with_jitter_seed(hash)
     }
 
-    /// The highest level that [`max_level`](Tuning::max_level) allows.
-    pub fn level_cap(&self) -> u32 {
+    /// The highest level that [`with_max_level`](Tuning::with_max_level) allows.
+    pub fn max_level(&self) -> u32 {
         self.max_level
     }
 
@@ -136,27 +136,27 @@ impl Tuning {
     }
 
     /// How long until one unit of suspicion is forgotten.
-    pub fn decay_interval(&self) -> Duration {
+    pub fn decay(&self) -> Duration {
         self.decay
     }
 
     /// How long the service must have run until its level sinks by one.
-    pub fn stable_interval(&self) -> Duration {
+    pub fn stable_after(&self) -> Duration {
         self.stable_after
     }
 
     /// How long a wanted stop waits after readiness went off.
-    pub fn delay_before_stop(&self) -> Duration {
+    pub fn unready_delay(&self) -> Duration {
         self.unready_delay
     }
 
     /// The most that jitter adds to a hold-off.
-    pub fn max_jitter(&self) -> Duration {
+    pub fn jitter(&self) -> Duration {
         self.jitter
     }
 
     /// What jitter adds to the hold-off of this number: a pure function of seed and number, evenly
-    /// spread from zero up to [`max_jitter`](Tuning::max_jitter), exclusive.
+    /// spread from zero up to [`jitter`](Tuning::jitter), exclusive.
     pub fn jitter_of(&self, number: u64) -> Duration {
         // SplitMix64's finalizer: neighbouring numbers give unrelated values.
         let mut mixed = self

@@ -15,12 +15,12 @@ use crate::world::{fenced_by, ms, plan, small_tuning};
 /// The least numbers that there are, with everything switched on.
 fn tiny() -> overwatch::policy::PolicyBuilder {
     let tuning = small_tuning()
-        .backoff(ms(1))
-        .max_hold_off(ms(4))
-        .max_level(2)
-        .decay(ms(1))
-        .stable_after(ms(1))
-        .unready_delay(ms(1));
+        .with_backoff(ms(1))
+        .with_max_hold_off(ms(4))
+        .with_max_level(2)
+        .with_decay(ms(1))
+        .with_stable_after(ms(1))
+        .with_unready_delay(ms(1));
     Policy::builder()
         .window(ms(2))
         .silence_limit(ms(1))

@@ -130,12 +130,12 @@ fn patient() -> Arc<Plan> {
 
 /// Three observations are needed to trust the dependency again.
 fn demanding() -> Arc<Plan> {
-    plan(one_level(tiny_tuning().min_evidence(3)), &[1])
+    plan(one_level(tiny_tuning().with_min_evidence(3)), &[1])
 }
 
 /// Stays up for a while after readiness went off.
 fn lingering() -> Arc<Plan> {
-    plan(one_level(tiny_tuning().unready_delay(ms(1))), &[1])
+    plan(one_level(tiny_tuning().with_unready_delay(ms(1))), &[1])
 }
 
 /// Has few times to tell apart.
@@ -158,7 +158,7 @@ fn leased() -> Arc<Plan> {
 }
 
 fn one_level(tuning: Tuning) -> PolicyBuilder {
-    tiny_policy().tuning(tuning.max_level(1))
+    tiny_policy().tuning(tuning.with_max_level(1))
 }
 
 // How machines are broken.

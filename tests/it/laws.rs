@@ -36,7 +36,7 @@ proptest! {
     #[test]
     fn shutdown_ends_in_silence(plan in any_plan(), actions in prop::collection::vec(any_action(), 1..100)) {
         let mut world = run(World::new(plan.clone(), true), &actions)?;
-        let delay = plan.policy().tuning().delay_before_stop();
+        let delay = plan.policy().tuning().unready_delay();
         tell(&mut world, Input::Shutdown)?;
         let longest = (plan.stop_budget() + delay).as_millis() as u64;
         act(&mut world, Action::Wait(Some(longest)))?;

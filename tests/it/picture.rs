@@ -91,9 +91,9 @@ fn differences(found: &str, wanted: &str) -> String {
 /// duration matters, and of counts only whether there is something between none and the limit. Plans with more
 /// of anything show nothing else.
 fn plans() -> Vec<Arc<Plan>> {
-    let tuning = || small_tuning().max_level(2);
+    let tuning = || small_tuning().with_max_level(2);
     let policy = || small_policy().tuning(tuning());
-    let delayed = tuning().unready_delay(ms(6));
+    let delayed = tuning().with_unready_delay(ms(6));
     vec![
         plan(policy().trip_threshold(2), &[]),
         plan(policy(), &[1]),

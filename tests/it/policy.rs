@@ -50,14 +50,16 @@ const DURATIONS: &[(&str, SetDuration)] = &[
         Policy::builder().abort_deadline(value).build()
     }),
     ("backoff", |value| {
-        with_tuning(Tuning::default().backoff(value))
+        with_tuning(Tuning::default().with_backoff(value))
     }),
     ("max_hold_off", |value| {
-        with_tuning(Tuning::default().max_hold_off(value))
+        with_tuning(Tuning::default().with_max_hold_off(value))
     }),
-    ("decay", |value| with_tuning(Tuning::default().decay(value))),
+    ("decay", |value| {
+        with_tuning(Tuning::default().with_decay(value))
+    }),
     ("stable_after", |value| {
-        with_tuning(Tuning::default().stable_after(value))
+        with_tuning(Tuning::default().with_stable_after(value))
     }),
     ("fence.ttl", |value| {
         with_fence(Fence::new(value, ms(1)).with_margin(ms(1)))
@@ -101,22 +103,22 @@ fn a_duration_is_neither_zero_nor_absurd() {
 #[test]
 fn zero_switches_off_delay_and_jitter_and_nothing_absurd_is_taken() {
     let off = Tuning::default()
-        .unready_delay(Duration::ZERO)
-        .jitter(Duration::ZERO);
+        .with_unready_delay(Duration::ZERO)
+        .with_jitter(Duration::ZERO);
     assert!(with_tuning(off).is_ok());
     check(
         "unready_delay",
-        with_tuning(Tuning::default().unready_delay(TOO_SHORT)),
+        with_tuning(Tuning::default().with_unready_delay(TOO_SHORT)),
         expect!["`unready_delay` is 999.999µs, but it must lie between 1ms and 86400s"],
     );
     check(
         "unready_delay",
-        with_tuning(Tuning::default().unready_delay(TOO_LONG)),
+        with_tuning(Tuning::default().with_unready_delay(TOO_LONG)),
         expect!["`unready_delay` is 86400.000000001s, but it must lie between 1ms and 86400s"],
     );
     check(
         "jitter",
-        with_tuning(Tuning::default().jitter(TOO_LONG)),
+        with_tuning(Tuning::default().with_jitter(TOO_LONG)),
         expect!["`jitter` is 86400.000000001s, but it must be at most 86400s"],
     );
 }
@@ -132,13 +134,13 @@ fn a_count_is_in_its_range() {
             Policy::builder().give_up_after(count).build()
         }),
         ("growth", 10, |count| {
-            with_tuning(Tuning::default().growth(count))
+            with_tuning(Tuning::default().with_growth(count))
         }),
         ("max_level", 1_000, |count| {
-            with_tuning(Tuning::default().max_level(count))
+            with_tuning(Tuning::default().with_max_level(count))
         }),
         ("min_evidence", MAX_COUNT, |count| {
-            with_tuning(Tuning::default().min_evidence(count))
+            with_tuning(Tuning::default().with_min_evidence(count))
         }),
     ];
     for (knob, max, set) in counts {
@@ -156,22 +158,22 @@ fn a_count_is_in_its_range() {
     }
     check(
         "growth",
-        with_tuning(Tuning::default().growth(11)),
+        with_tuning(Tuning::default().with_growth(11)),
         expect!["`growth` is 11, but it must lie between 1 and 10"],
     );
 }
 
 #[test]
 fn the_longest_hold_off_is_not_below_what_it_caps() {
-    let tuning = Tuning::default().max_hold_off(ms(29_999));
+    let tuning = Tuning::default().with_max_hold_off(ms(29_999));
     check(
         "max_hold_off",
         with_tuning(tuning),
         expect!["`max_hold_off` is 29.999s, but it must be at least `window`, which is 30s"],
     );
     let tuning = Tuning::default()
-        .backoff(ms(31_000))
-        .max_hold_off(ms(30_000));
+        .with_backoff(ms(31_000))
+        .with_max_hold_off(ms(30_000));
     check(
         "max_hold_off",
         with_tuning(tuning),
@@ -189,11 +191,11 @@ fn the_longest_hold_off_follows_what_it_caps_unless_it_is_set() {
     assert_eq!(longest(30_000, tuning()), Ok(ms(300_000)));
     assert_eq!(longest(300_001, tuning()), Ok(ms(300_001)));
     assert_eq!(
-        longest(30_000, tuning().backoff(ms(300_001))),
+        longest(30_000, tuning().with_backoff(ms(300_001))),
         Ok(ms(300_001))
     );
     // It may be as short as what it caps.
-    let set = tuning().backoff(ms(9)).max_hold_off(ms(9));
+    let set = tuning().with_backoff(ms(9)).with_max_hold_off(ms(9));
     assert_eq!(longest(9, set), Ok(ms(9)));
 }
 
@@ -323,9 +325,9 @@ fn stages_are_ranges_of_components() {
 
 fn small(builder: PolicyBuilder) -> Policy {
     let tuning = Tuning::default()
-        .backoff(ms(10))
-        .max_hold_off(ms(1_000))
-        .growth(3);
+        .with_backoff(ms(10))
+        .with_max_hold_off(ms(1_000))
+        .with_growth(3);
     builder
         .window(ms(100))
         .tuning(tuning)
@@ -372,8 +374,12 @@ fn the_stop_budget_sums_the_deadlines_of_all_stages() {
 
 #[test]
 fn jitter_is_a_pure_function_within_its_bound() {
-    let here = Tuning::default().jitter(ms(500)).jitter_seed_from("node-7");
-    let there = Tuning::default().jitter(ms(500)).jitter_seed_from("node-8");
+    let here = Tuning::default()
+        .with_jitter(ms(500))
+        .with_jitter_seed_from("node-7");
+    let there = Tuning::default()
+        .with_jitter(ms(500))
+        .with_jitter_seed_from("node-8");
     let draws = |tuning: &Tuning| (0..10_000).map(|n| tuning.jitter_of(n)).collect::<Vec<_>>();
     assert_eq!(draws(&here), draws(&here.clone()));
     assert!(draws(&here).iter().all(|draw| *draw < ms(500)));
@@ -392,13 +398,13 @@ fn jitter_is_a_pure_function_within_its_bound() {
             .count();
         assert!((850..1_150).contains(&share), "{share} draws in {range:?}");
     }
-    let none = Tuning::default().jitter(Duration::ZERO);
+    let none = Tuning::default().with_jitter(Duration::ZERO);
     assert_eq!(none.jitter_of(7), Duration::ZERO);
-    let longest = Tuning::default().jitter(MAX_DURATION);
+    let longest = Tuning::default().with_jitter(MAX_DURATION);
     assert!(with_tuning(longest.clone()).is_ok());
     assert!((0..100).all(|n| longest.jitter_of(n) < MAX_DURATION));
     // One that would be refused, but nobody has checked it yet.
-    let absurd = Tuning::default().jitter(Duration::MAX);
+    let absurd = Tuning::default().with_jitter(Duration::MAX);
     assert!((0..100).all(|n| absurd.jitter_of(n) < MAX_DURATION));
 }
 
@@ -406,8 +412,8 @@ fn jitter_is_a_pure_function_within_its_bound() {
 /// published outputs of FNV-1a and of SplitMix64 with the seed 0.
 #[test]
 fn jitter_is_the_same_everywhere_and_for_ever() {
-    let named = |name| Tuning::default().jitter_seed_from(name);
-    let seeded = |seed| Tuning::default().jitter_seed(seed);
+    let named = |name| Tuning::default().with_jitter_seed_from(name);
+    let seeded = |seed| Tuning::default().with_jitter_seed(seed);
     assert_eq!(named(""), seeded(0xcbf2_9ce4_8422_2325));
     assert_eq!(named("a"), seeded(0xaf63_dc4c_8601_ec8c));
     assert_eq!(named("foobar"), seeded(0x8594_4171_f739_67e8));
@@ -420,9 +426,12 @@ fn jitter_is_the_same_everywhere_and_for_ever() {
     for (number, output) in (1..).zip(outputs) {
         let nanos = (jitter.as_nanos() * output) >> 64;
         let expected = Duration::from_nanos(nanos as u64);
-        assert_eq!(seeded(0).jitter(jitter).jitter_of(number), expected);
+        assert_eq!(seeded(0).with_jitter(jitter).jitter_of(number), expected);
     }
     // A seed shifts the sequence: this one by one place.
-    let shifted = seeded(0x9e37_79b9_7f4a_7c15).jitter(jitter);
-    assert_eq!(shifted.jitter_of(0), seeded(0).jitter(jitter).jitter_of(1));
+    let shifted = seeded(0x9e37_79b9_7f4a_7c15).with_jitter(jitter);
+    assert_eq!(
+        shifted.jitter_of(0),
+        seeded(0).with_jitter(jitter).jitter_of(1)
+    );
 }

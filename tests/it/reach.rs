@@ -219,7 +219,7 @@ impl Seen {
             self.note_if(after > before, "suspicion without a trip");
             self.note_if(after < before, "suspicion forgotten");
         }
-        let cap = machine.plan().policy().tuning().level_cap();
+        let cap = machine.plan().policy().tuning().max_level();
         self.note_if(machine.level() == cap, "level at its cap");
         self.note_if(
             machine.level() == 0 && machine.epoch() > 1,

@@ -420,7 +420,7 @@ impl Reference {
                     let suspicion = suspicion.saturating_sub(1);
                     self.now.state = State::Running { suspicion };
                     if suspicion > 0 {
-                        self.arm(Timer::Decay, policy.tuning().decay_interval());
+                        self.arm(Timer::Decay, policy.tuning().decay());
                     } else {
                         self.now.blame = Blame::Component;
                     }
@@ -428,7 +428,7 @@ impl Reference {
                 Input::Fired(Timer::Stable) => {
                     self.now.level = self.now.level.saturating_sub(1);
                     if self.now.level > 0 {
-                        self.arm(Timer::Stable, policy.tuning().stable_interval());
+                        self.arm(Timer::Stable, policy.tuning().stable_after());
                     }
                 }
                 Input::Reset => {
@@ -642,7 +642,7 @@ impl Reference {
     // ---- Running ----
 
     fn run(&mut self) {
-        let stable_interval = self.plan.policy().tuning().stable_interval();
+        let stable_interval = self.plan.policy().tuning().stable_after();
         self.move_to(State::Running { suspicion: 0 }, Cause::AllUp);
         self.now.blame = Blame::Component;
         self.now.failed_starts = 0;
@@ -666,7 +666,7 @@ impl Reference {
         }
         self.now.state = State::Running { suspicion };
         if !self.is_armed(Timer::Decay) {
-            self.arm(Timer::Decay, policy.tuning().decay_interval());
+            self.arm(Timer::Decay, policy.tuning().decay());
         }
     }
 
@@ -710,7 +710,7 @@ impl Reference {
         if self.highest_live_stage().is_some() {
             self.disarm_all_but(self.now.session_open.then_some(Timer::Silence));
         }
-        let delay = policy.tuning().delay_before_stop();
+        let delay = policy.tuning().unready_delay();
         let wanted = then == AfterStop::Drain || then == AfterStop::Stop;
         if let Some(stage) = self.highest_live_stage()
             && was_ready
@@ -908,7 +908,7 @@ impl Reference {
     }
 
     fn raise_level(&mut self) {
-        let cap = self.plan.policy().tuning().level_cap();
+        let cap = self.plan.policy().tuning().max_level();
         self.now.level = (self.now.level + 1).min(cap);
     }
 

@@ -173,7 +173,7 @@ fn a_failing_observation_while_stopping_turns_the_blame() -> Told {
 fn after_the_window_it_still_waits_for_enough_evidence() -> Told {
     let policy = small_policy()
         .silence_limit(ms(100))
-        .tuning(small_tuning().min_evidence(3));
+        .tuning(small_tuning().with_min_evidence(3));
     let mut world = World::running(plan(policy, &[1]))?;
     world.act(Action::Fail)?;
     world.answer_all()?;
@@ -263,7 +263,7 @@ fn the_level_lengthens_the_hold_off_and_sinks_while_stable() -> Told {
 
 #[test]
 fn each_hold_off_is_lengthened_by_a_jitter_of_its_own() -> Told {
-    let tuning = small_tuning().jitter(ms(3)).jitter_seed(7);
+    let tuning = small_tuning().with_jitter(ms(3)).with_jitter_seed(7);
     let mut world = World::running(plan(small_policy().tuning(tuning.clone()), &[1]))?;
     let mut hold_offs = Vec::new();
     for _ in 0..4 {
@@ -305,7 +305,7 @@ fn suspicion_is_forgotten_one_by_one() -> Told {
 
 #[test]
 fn a_dependency_that_keeps_failing_below_the_threshold_does_not_stay_ready() -> Told {
-    let tuning = small_tuning().decay(ms(1));
+    let tuning = small_tuning().with_decay(ms(1));
     let mut world = World::running(plan(small_policy().trip_threshold(3).tuning(tuning), &[1]))?;
     for _ in 0..8 {
         assert!(world.machine().is_ready());
@@ -671,7 +671,7 @@ fn a_reset_pardons_and_does_not_open_the_gate() -> Told {
 #[test]
 fn a_wanted_stop_is_delayed_and_a_shutdown_does_not_delay_it_again() -> Told {
     let mut world = World::running(plan(
-        small_policy().tuning(small_tuning().unready_delay(ms(6))),
+        small_policy().tuning(small_tuning().with_unready_delay(ms(6))),
         &[1],
     ))?;
     world.input(Input::Drain)?;
@@ -701,7 +701,7 @@ fn a_wanted_stop_is_delayed_and_a_shutdown_does_not_delay_it_again() -> Told {
 fn what_would_have_tripped_cuts_the_delay_short() -> Told {
     let delayed = || {
         plan(
-            small_policy().tuning(small_tuning().unready_delay(ms(6))),
+            small_policy().tuning(small_tuning().with_unready_delay(ms(6))),
             &[1, 1],
         )
     };
@@ -744,7 +744,7 @@ fn what_would_have_tripped_cuts_the_delay_short() -> Told {
 
 #[test]
 fn neither_a_fence_nor_a_trip_allows_a_delay() -> Told {
-    let delay = || small_policy().tuning(small_tuning().unready_delay(ms(6)));
+    let delay = || small_policy().tuning(small_tuning().with_unready_delay(ms(6)));
     let mut world = World::running(fenced(delay(), &[1, 1]))?;
     world.input(Input::Shutdown)?;
     assert_eq!(

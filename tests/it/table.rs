@@ -40,7 +40,7 @@ struct Row {
 
 /// Three reports trip, and a wanted stop is delayed.
 fn base() -> PolicyBuilder {
-    let tuning = small_tuning().unready_delay(ms(6));
+    let tuning = small_tuning().with_unready_delay(ms(6));
     small_policy().trip_threshold(3).tuning(tuning)
 }
 

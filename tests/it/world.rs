@@ -63,13 +63,13 @@ pub(crate) fn small_policy() -> PolicyBuilder {
 
 pub(crate) fn small_tuning() -> Tuning {
     Tuning::default()
-        .backoff(ms(4))
-        .max_hold_off(ms(100))
-        .max_level(4)
-        .min_evidence(2)
-        .decay(ms(15))
-        .stable_after(ms(25))
-        .jitter(ms(0))
+        .with_backoff(ms(4))
+        .with_max_hold_off(ms(100))
+        .with_max_level(4)
+        .with_min_evidence(2)
+        .with_decay(ms(15))
+        .with_stable_after(ms(25))
+        .with_jitter(ms(0))
 }
 
 /// A policy of the least numbers that still tell one deadline from another, so that all that a plan
@@ -86,13 +86,13 @@ pub(crate) fn tiny_policy() -> PolicyBuilder {
 
 pub(crate) fn tiny_tuning() -> Tuning {
     Tuning::default()
-        .backoff(ms(1))
-        .max_hold_off(ms(4))
-        .max_level(2)
-        .min_evidence(2)
-        .decay(ms(1))
-        .stable_after(ms(1))
-        .jitter(ms(0))
+        .with_backoff(ms(1))
+        .with_max_hold_off(ms(4))
+        .with_max_level(2)
+        .with_min_evidence(2)
+        .with_decay(ms(1))
+        .with_stable_after(ms(1))
+        .with_jitter(ms(0))
 }
 
 pub(crate) fn plan(policy: PolicyBuilder, stages: &[usize]) -> Arc<Plan> {
@@ -159,14 +159,14 @@ pub(crate) fn any_plan_with_jitter(jitter: Duration) -> impl Strategy<Value = Ar
         .prop_map(move |(stages, threshold, fenced, give_up, delay, seed)| {
             // So short that one walk has room for many outages.
             let mut tuning = small_tuning()
-                .max_hold_off(ms(30))
-                .max_level(3)
-                .decay(ms(6))
-                .stable_after(ms(10))
-                .jitter(jitter)
-                .jitter_seed(seed);
+                .with_max_hold_off(ms(30))
+                .with_max_level(3)
+                .with_decay(ms(6))
+                .with_stable_after(ms(10))
+                .with_jitter(jitter)
+                .with_jitter_seed(seed);
             if delay {
-                tuning = tuning.unready_delay(ms(9));
+                tuning = tuning.with_unready_delay(ms(9));
             }
             let mut builder = small_policy()
                 .window(ms(12))

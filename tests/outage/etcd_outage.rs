@@ -52,7 +52,7 @@ impl Node {
         let (endpoint, listener) = Endpoint::bind().await.unwrap();
         let policy = Policy::builder()
             .window(WINDOW)
-            .tuning(Tuning::default().max_hold_off(WINDOW))
+            .tuning(Tuning::default().with_max_hold_off(WINDOW))
             .build()
             .unwrap();
         let probe = EtcdProbe::new(EtcdConfig::new([url]).unwrap()).unwrap();

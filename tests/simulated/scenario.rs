@@ -279,7 +279,7 @@ fn config(scenario: &Scenario) -> EtcdConfig {
     let hosts = scenario.hosts();
     let urls = hosts.iter().map(|host| format!("http://{host}:{PORT}"));
     let config = EtcdConfig::new(urls).expect("valid endpoints");
-    let config = config.jitter_seed(scenario.seed);
+    let config = config.with_jitter_seed(scenario.seed);
     if scenario.has(Episode::Reordered) {
         // Only what is slow can be overtaken, and it is not slowness that is looked for here.
         return config.slow_answers(100);

@@ -508,8 +508,8 @@ fn it_is_woken_in_the_future_and_within_the_shortest_period() {
     for (seed, config) in presets.into_iter().enumerate() {
         let every = config.pace.shortest_every();
         let mut case = Case::new(config);
-        let mut random = Tuning::default().jitter(ms(1_000_000));
-        random = random.jitter_seed(seed as u64);
+        let mut random = Tuning::default().with_jitter(ms(1_000_000));
+        random = random.with_jitter_seed(seed as u64);
         let mut at = 0;
         for step in 0..20_000 {
             let dice = random.jitter_of(step).as_micros() as u64;

@@ -106,7 +106,7 @@ fn l4_proven_recovery() {
 #[test]
 fn a_report_that_blames_the_dependency_voids_the_clean_run() {
     let tell = || -> Result<World, Violation> {
-        let tuning = small_tuning().backoff(ms(40)).min_evidence(1);
+        let tuning = small_tuning().with_backoff(ms(40)).with_min_evidence(1);
         let mut world = World::running(plan(small_policy().tuning(tuning), &[1]))?;
         world.gone(0, Exit::Returned)?;
         assert!(world.recover()?.is_some());

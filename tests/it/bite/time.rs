@@ -244,7 +244,7 @@ fn l17_no_trip_without_cause() {
 #[test]
 fn a_shell_may_be_as_late_as_it_says() {
     // Seven deadlines: the delay's, and two of each stage.
-    let policy = small_policy().tuning(small_tuning().unready_delay(ms(6)));
+    let policy = small_policy().tuning(small_tuning().with_unready_delay(ms(6)));
     let mut world = World::running(plan(policy, &[1, 1, 1])).expect("lawful");
     world.input(Input::Shutdown).expect("lawful");
     world.wait(Some(51)).expect("lawful");

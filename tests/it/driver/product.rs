@@ -245,7 +245,7 @@ fn has_room(whole: &Whole, made: Move) -> bool {
 }
 
 fn one_level(stages: &[usize]) -> Arc<Plan> {
-    let tuning = tiny_tuning().max_level(1).min_evidence(1);
+    let tuning = tiny_tuning().with_max_level(1).with_min_evidence(1);
     plan(tiny_policy().tuning(tuning), stages)
 }
 

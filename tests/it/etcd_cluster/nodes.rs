@@ -154,7 +154,7 @@ impl Setup {
             .start_deadline(Duration::from_millis(2_500))
             .stop_deadline(Duration::from_millis(500))
             .abort_deadline(Duration::from_millis(250))
-            .tuning(Tuning::default().backoff(Duration::from_millis(200)))
+            .tuning(Tuning::default().with_backoff(Duration::from_millis(200)))
             .build()
             .expect("a valid policy");
         let mut service = Overwatch::builder(probe);

@@ -333,7 +333,7 @@ impl<'a> Walk<'a> {
     fn recover(&mut self) {
         let policy = self.plan().policy();
         let tuning = policy.tuning();
-        let longest = policy.longest_hold_off() + tuning.max_jitter() + tuning.delay_before_stop();
+        let longest = policy.longest_hold_off() + tuning.jitter() + tuning.unready_delay();
         let pause = policy.silence_limit() / 2;
         let mut rounds = 20;
         if self.timed.is_some() {
@@ -376,7 +376,7 @@ impl<'a> Walk<'a> {
         self.input(Input::Shutdown);
         let deadlines = 2 * self.plan().layout().stages() as u32 + 1;
         if let Some(late) = self.timed {
-            let delay = self.plan().policy().tuning().delay_before_stop();
+            let delay = self.plan().policy().tuning().unready_delay();
             self.pass(self.plan().stop_budget() + delay + late * deadlines);
         } else {
             for _ in 0..deadlines {

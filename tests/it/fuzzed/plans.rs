@@ -57,18 +57,18 @@ impl Knobs {
         let start_deadline = duration(self.start_deadline);
         let (stop, abort) = (duration(self.stop_deadline), duration(self.abort_deadline));
         let mut tuning = Tuning::default()
-            .backoff(backoff)
-            .growth(1 + u32::from(self.growth % 10))
-            .max_level([1, 2, 3, 4, 1_000][usize::from(self.max_level % 5)])
-            .min_evidence([1, 2, 3, 5][usize::from(self.min_evidence % 4)])
-            .decay(duration(self.decay))
-            .stable_after(duration(self.stable_after))
-            .jitter(duration_or_zero(self.jitter))
-            .jitter_seed(self.jitter_seed)
-            .unready_delay(duration_or_zero(self.unready_delay));
+            .with_backoff(backoff)
+            .with_growth(1 + u32::from(self.growth % 10))
+            .with_max_level([1, 2, 3, 4, 1_000][usize::from(self.max_level % 5)])
+            .with_min_evidence([1, 2, 3, 5][usize::from(self.min_evidence % 4)])
+            .with_decay(duration(self.decay))
+            .with_stable_after(duration(self.stable_after))
+            .with_jitter(duration_or_zero(self.jitter))
+            .with_jitter_seed(self.jitter_seed)
+            .with_unready_delay(duration_or_zero(self.unready_delay));
         if self.max_hold_off > 0 {
             let longest = window.max(backoff) + ms(self.max_hold_off.into());
-            tuning = tuning.max_hold_off(longest.min(MAX_DURATION));
+            tuning = tuning.with_max_hold_off(longest.min(MAX_DURATION));
         }
         let mut policy = Policy::builder()
             .window(window)

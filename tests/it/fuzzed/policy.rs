@@ -230,20 +230,20 @@ impl Knobs {
 
     fn tuning(&self) -> Tuning {
         let mut tuning = Tuning::default()
-            .backoff(self.backoff)
-            .growth(self.growth)
-            .max_level(self.max_level)
-            .min_evidence(self.min_evidence)
-            .decay(self.decay)
-            .stable_after(self.stable_after)
-            .unready_delay(self.unready_delay)
-            .jitter(self.jitter)
-            .jitter_seed(self.jitter_seed);
+            .with_backoff(self.backoff)
+            .with_growth(self.growth)
+            .with_max_level(self.max_level)
+            .with_min_evidence(self.min_evidence)
+            .with_decay(self.decay)
+            .with_stable_after(self.stable_after)
+            .with_unready_delay(self.unready_delay)
+            .with_jitter(self.jitter)
+            .with_jitter_seed(self.jitter_seed);
         if let Some(longest) = self.max_hold_off {
-            tuning = tuning.max_hold_off(longest);
+            tuning = tuning.with_max_hold_off(longest);
         }
         match &self.name {
-            Some(name) => tuning.jitter_seed_from(name),
+            Some(name) => tuning.with_jitter_seed_from(name),
             None => tuning,
         }
     }
@@ -418,7 +418,7 @@ fn derived(knobs: &Knobs, policy: &Policy, level: u32, number: u64) {
     let tuning = policy.tuning();
     let jitter = tuning.jitter_of(number);
     assert!(
-        jitter < tuning.max_jitter() || tuning.max_jitter().is_zero(),
+        jitter < tuning.jitter() || tuning.jitter().is_zero(),
         "{jitter:?}"
     );
     assert_eq!(jitter, knobs.tuning().jitter_of(number));

@@ -68,7 +68,7 @@ fn plausible(plan: &Plan, bytes: &mut Unstructured<'_>) -> Result<Snapshot> {
     let layout = plan.layout();
     let [state, detail, stage, kept] = <[u8; 4]>::arbitrary(bytes)?;
     let pattern = u16::arbitrary(bytes)?;
-    let level = u32::from(u8::arbitrary(bytes)? % 4).min(plan.policy().tuning().level_cap());
+    let level = u32::from(u8::arbitrary(bytes)? % 4).min(plan.policy().tuning().max_level());
     let stage = u16::from(stage) % (layout.stages().max(1) as u16);
     let mut snapshot = Snapshot {
         state: State::Drained,

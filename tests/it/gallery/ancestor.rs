@@ -180,7 +180,7 @@ fn d08_health(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) ->
 fn d09(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
     let before = machine.clone();
     let step = machine.handle(input, effects);
-    let repeated = before.level() == before.plan().policy().tuning().level_cap();
+    let repeated = before.level() == before.plan().policy().tuning().max_level();
     if repeated && before.is_ready() && !machine.is_ready() {
         return swallow(machine, before, effects);
     }

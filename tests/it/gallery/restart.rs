@@ -361,7 +361,7 @@ fn never_stable(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) 
     if alive && machine.is_armed(Timer::Stable) {
         effects.push(Effect::Arm {
             timer: Timer::Stable,
-            after: machine.plan().policy().tuning().stable_interval(),
+            after: machine.plan().policy().tuning().stable_after(),
         });
     }
     step

@@ -87,7 +87,7 @@ async fn trip_demands_the_whole_window_and_reset_forgives() {
 async fn a_wanted_stop_is_delayed_so_that_load_balancers_see_it() {
     let delay = Duration::from_secs(5);
     let policy = policy()
-        .tuning(tuning().unready_delay(delay))
+        .tuning(tuning().with_unready_delay(delay))
         .build()
         .unwrap();
     let running = start(&[1], policy, |builder, notes| {

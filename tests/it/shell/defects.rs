@@ -47,7 +47,7 @@ async fn outages(running: &Running, epochs: std::ops::RangeInclusive<u64>) {
 /// A window that does not grow, so that many outages are quick.
 fn steady() -> Policy {
     policy()
-        .tuning(tuning().max_hold_off(Duration::from_secs(30)))
+        .tuning(tuning().with_max_hold_off(Duration::from_secs(30)))
         .build()
         .unwrap()
 }
@@ -294,7 +294,10 @@ async fn d09_late_reports_of_earlier_outages_block_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn d11_status_is_consistent_from_any_thread() {
     let ms = Duration::from_millis;
-    let quick = tuning().backoff(ms(1)).max_hold_off(ms(5)).min_evidence(1);
+    let quick = tuning()
+        .with_backoff(ms(1))
+        .with_max_hold_off(ms(5))
+        .with_min_evidence(1);
     let policy = Policy::builder()
         .window(ms(5))
         .tuning(quick)

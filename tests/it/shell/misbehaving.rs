@@ -505,7 +505,7 @@ async fn without_a_limit_it_tries_for_ever_with_growing_pauses() {
     let running = start(
         &[1],
         policy()
-            .tuning(tuning().max_hold_off(Duration::from_secs(60)))
+            .tuning(tuning().with_max_hold_off(Duration::from_secs(60)))
             .build()
             .unwrap(),
         |builder, _| {

@@ -140,7 +140,7 @@ async fn same_scenario_same_trace() {
 #[tokio::test(start_paused = true)]
 async fn nothing_leaks_over_a_hundred_outages() {
     let before = alive_tasks().await;
-    let tuning = tuning().max_hold_off(Duration::from_secs(30));
+    let tuning = tuning().with_max_hold_off(Duration::from_secs(30));
     let running = start(
         &[2],
         policy().tuning(tuning).build().unwrap(),

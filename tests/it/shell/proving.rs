@@ -90,7 +90,7 @@ async fn what_was_observed_before_the_hold_off_was_over_does_not_open_the_gate()
     let hold_off = 7 * EVERY;
     let policy = policy()
         .window(hold_off)
-        .tuning(tuning().backoff(hold_off))
+        .tuning(tuning().with_backoff(hold_off))
         .build()
         .unwrap();
     let service = crate::shell::replay::builder(Arc::clone(&probe))
@@ -140,7 +140,7 @@ async fn asked_and_opened(probe: impl Probe, hold_off: u64) -> (Instant, Instant
     let hold_off = Duration::from_millis(hold_off);
     let policy = policy()
         .window(hold_off)
-        .tuning(tuning().backoff(hold_off).min_evidence(1))
+        .tuning(tuning().with_backoff(hold_off).with_min_evidence(1))
         .build()
         .unwrap();
     let noted = Arc::new(Mutex::new((None, None)));

@@ -55,7 +55,7 @@ pub(crate) fn policy() -> overwatch::policy::PolicyBuilder {
 }
 
 pub(crate) fn tuning() -> Tuning {
-    Tuning::default().jitter(Duration::ZERO)
+    Tuning::default().with_jitter(Duration::ZERO)
 }
 
 /// Lets the monitor read along.

@@ -75,7 +75,7 @@ impl Node {
         let suspended: Arc<Mutex<Duration>> = Arc::default();
         let etcd = EtcdConfig::new(urls)
             .expect("valid endpoints")
-            .jitter_seed(setup.seed.wrapping_mul(8) + index as u64)
+            .with_jitter_seed(setup.seed.wrapping_mul(8) + index as u64)
             .suspended_by({
                 let suspended = Arc::clone(&suspended);
                 Arc::new(move || *lock(&suspended))
@@ -227,7 +227,7 @@ impl Node {
             .start_deadline(Duration::from_millis(2_500))
             .stop_deadline(Duration::from_millis(500))
             .abort_deadline(Duration::from_millis(250))
-            .tuning(Tuning::default().backoff(Duration::from_millis(200)))
+            .tuning(Tuning::default().with_backoff(Duration::from_millis(200)))
             .build()?;
         let probe = Heard {
             probe: EtcdProbe::new(etcd.clone())?,

@@ -32,7 +32,11 @@ pub(super) fn quick() -> PolicyBuilder {
         .abort_deadline(ms(300))
         .window(ms(500))
         .start_deadline(Duration::from_secs(10))
-        .tuning(Tuning::default().backoff(ms(300)).jitter(Duration::ZERO))
+        .tuning(
+            Tuning::default()
+                .with_backoff(ms(300))
+                .with_jitter(Duration::ZERO),
+        )
 }
 
 /// A multi-thread runtime. It is not waited for when it is dropped: threads may be blocked.

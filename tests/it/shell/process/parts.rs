@@ -295,7 +295,9 @@ fn renewed() {
         .start_deadline(ms(500))
         .stop_deadline(ms(50))
         .fence(fence);
-    let tuning = Tuning::default().backoff(ms(5)).jitter(Duration::ZERO);
+    let tuning = Tuning::default()
+        .with_backoff(ms(5))
+        .with_jitter(Duration::ZERO);
     // In its second epoch the stages below the lease's owner are slow, so that the deadline
     // of the first passes before the owner is started.
     let slow = move |ctx: Context| async move {
