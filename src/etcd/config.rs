@@ -22,22 +22,22 @@ use crate::policy::{Policy, PolicyError};
 ///
 /// | knob | default | [`fast`](Self::fast) | [`gentle`](Self::gentle) | bounds |
 /// | --- | --- | --- | --- | --- |
-/// | [`progress_every`](Self::progress_every) | 20 s | 250 ms | 60 s | 100 ms to 10 min |
-/// | [`progress_patience`](Self::progress_patience) | 3.35 s | 1 s | 6 s | twice the latency budget at least |
-/// | [`read_every`](Self::read_every) | 1.4 s | 1 s | 10 s | 100 ms to 10 min |
-/// | [`read_patience`](Self::read_patience) | 3.35 s | 3.35 s | 6 s | three election timeouts, the request timeout and the connect timeout at least |
-/// | [`write_every`](Self::write_every) | 8 s | 3 s | 30 s | 1 s to 10 min |
-/// | [`write_patience`](Self::write_patience) | 3.35 s | 3.35 s | 6 s | as `read_patience` |
-/// | [`recheck_every`](Self::recheck_every) | 500 ms | 250 ms | 2 s | 100 ms at least, half of each patience at most |
+/// | [`progress_interval`](Self::progress_interval) | 20 s | 250 ms | 60 s | 100 ms to 10 min |
+/// | [`progress_grace_period`](Self::progress_grace_period) | 3.35 s | 1 s | 6 s | twice the latency budget at least |
+/// | [`read_interval`](Self::read_interval) | 1.4 s | 1 s | 10 s | 100 ms to 10 min |
+/// | [`read_grace_period`](Self::read_grace_period) | 3.35 s | 3.35 s | 6 s | three election timeouts, the request timeout and the connect timeout at least |
+/// | [`write_interval`](Self::write_interval) | 8 s | 3 s | 30 s | 1 s to 10 min |
+/// | [`write_grace_period`](Self::write_grace_period) | 3.35 s | 3.35 s | 6 s | as `read_grace_period` |
+/// | [`recheck_interval`](Self::recheck_interval) | 500 ms | 250 ms | 2 s | 100 ms at least, half of each patience at most |
 /// | [`latency_budget`](Self::latency_budget) | 1 s | 500 ms | 1 s | 50 ms at least, half the request timeout at most |
 /// | [`slow_answers`](Self::slow_answers) | 3 | 3 | 3 | 1 to 100 |
 /// | [`request_timeout`](Self::request_timeout) | 3 s | 2 s | 3 s | 100 ms to 30 s |
 /// | [`connect_timeout`](Self::connect_timeout) | 2 s | 1 s | 3 s | 100 ms to 30 s |
 /// | [`election_timeout`](Self::election_timeout) | 1 s | 1 s | 1 s | 50 ms to 50 s, as etcd's own |
-/// | [`reconnect_every`](Self::reconnect_every) | 300 ms | 250 ms | 300 ms | 100 ms to 30 s |
-/// | [`spare_reconnect_every`](Self::spare_reconnect_every) | 5 s | 5 s | 5 s | `reconnect_every` at least, 10 min at most |
-/// | [`refused_every`](Self::refused_every) | 60 s | 60 s | 60 s | 1 s to 10 min |
-/// | [`keepalive_every`](Self::keepalive_every) | 10 s | 10 s | 10 s | 5 s to 10 min |
+/// | [`reconnect_interval`](Self::reconnect_interval) | 300 ms | 250 ms | 300 ms | 100 ms to 30 s |
+/// | [`spare_reconnect_interval`](Self::spare_reconnect_interval) | 5 s | 5 s | 5 s | `reconnect_interval` at least, 10 min at most |
+/// | [`refused_interval`](Self::refused_interval) | 60 s | 60 s | 60 s | 1 s to 10 min |
+/// | [`keepalive_interval`](Self::keepalive_interval) | 10 s | 10 s | 10 s | 5 s to 10 min |
 /// | [`keepalive_timeout`](Self::keepalive_timeout) | 5 s | 5 s | 5 s | 100 ms to 30 s |
 ///
 /// A patience is at most 10 minutes. It counts from the first question that is not answered, so it may
@@ -187,21 +187,21 @@ impl EtcdConfig {
 
     /// How often one watch is asked for its progress.
     #[must_use]
-    pub fn progress_every(mut self, time: Duration) -> Self {
+    pub fn progress_interval(mut self, time: Duration) -> Self {
         self.pace.progress.every = time;
         self
     }
 
     /// How long the watch may owe its progress before etcd counts as unreachable.
     #[must_use]
-    pub fn progress_patience(mut self, time: Duration) -> Self {
+    pub fn progress_grace_period(mut self, time: Duration) -> Self {
         self.pace.progress.patience = time;
         self
     }
 
     /// How often one member is asked for a linearizable read.
     #[must_use]
-    pub fn read_every(mut self, time: Duration) -> Self {
+    pub fn read_interval(mut self, time: Duration) -> Self {
         self.pace.read.every = time;
         self
     }
@@ -209,7 +209,7 @@ impl EtcdConfig {
     /// How long reads may go unanswered before etcd counts as failing. Longer than an election, which
     /// takes one to three election timeouts, or each election is an outage.
     #[must_use]
-    pub fn read_patience(mut self, time: Duration) -> Self {
+    pub fn read_grace_period(mut self, time: Duration) -> Self {
         self.pace.read.patience = time;
         self
     }
@@ -217,14 +217,14 @@ impl EtcdConfig {
     /// How often a proposal is made, by the members in turn. Up to an eighth of it is taken off at
     /// random, so that many nodes do not ask together. Each costs a sync of etcd's disks.
     #[must_use]
-    pub fn write_every(mut self, time: Duration) -> Self {
+    pub fn write_interval(mut self, time: Duration) -> Self {
         self.pace.write.every = time;
         self
     }
 
     /// How long nothing may be committed before etcd counts as failing.
     #[must_use]
-    pub fn write_patience(mut self, time: Duration) -> Self {
+    pub fn write_grace_period(mut self, time: Duration) -> Self {
         self.pace.write.patience = time;
         self
     }
@@ -233,7 +233,7 @@ impl EtcdConfig {
     /// and while etcd fails. A recovery is seen so soon. Whoever is turned away for a password, for one,
     /// tries again as often, and that costs the server some 50 ms of CPU each time.
     #[must_use]
-    pub fn recheck_every(mut self, time: Duration) -> Self {
+    pub fn recheck_interval(mut self, time: Duration) -> Self {
         self.pace.recheck = time;
         self
     }
@@ -279,21 +279,21 @@ impl EtcdConfig {
     /// The longest pause before a connection is tried again while etcd is not alive. The first pauses
     /// are shorter.
     #[must_use]
-    pub fn reconnect_every(mut self, time: Duration) -> Self {
+    pub fn reconnect_interval(mut self, time: Duration) -> Self {
         self.pace.reconnect = time;
         self
     }
 
     /// The same for a member that is lost while others answer.
     #[must_use]
-    pub fn spare_reconnect_every(mut self, time: Duration) -> Self {
+    pub fn spare_reconnect_interval(mut self, time: Duration) -> Self {
         self.pace.spare_reconnect = time;
         self
     }
 
     /// How often a proposal is tried again that no member lets this user make: rights change seldom.
     #[must_use]
-    pub fn refused_every(mut self, time: Duration) -> Self {
+    pub fn refused_interval(mut self, time: Duration) -> Self {
         self.pace.refused = time;
         self
     }
@@ -301,7 +301,7 @@ impl EtcdConfig {
     /// How often an idle connection is pinged (HTTP/2). etcd closes connections on which that happens
     /// more often than its `--grpc-keepalive-min-time` allows, every 5 s by default.
     #[must_use]
-    pub fn keepalive_every(mut self, time: Duration) -> Self {
+    pub fn keepalive_interval(mut self, time: Duration) -> Self {
         self.pace.keepalive = time;
         self
     }

@@ -106,7 +106,7 @@ impl Pace {
     pub(super) fn check(&self) -> Result<(), EtcdConfigError> {
         for (every_knob, patience_knob, Layer { every, patience }) in self.layers() {
             // A proposal is dear.
-            let most_often = if every_knob == "write_every" {
+            let most_often = if every_knob == "write_interval" {
                 DEAR
             } else {
                 SHORTEST
@@ -118,29 +118,29 @@ impl Pace {
         for (knob, value) in [
             ("request_timeout", self.request_timeout),
             ("connect_timeout", self.connect_timeout),
-            ("reconnect_every", self.reconnect),
+            ("reconnect_interval", self.reconnect),
             ("keepalive_timeout", self.keepalive_timeout),
         ] {
             at_least(knob, value, SHORTEST, "")?;
             at_most(knob, value, LONGEST_TIMEOUT, "")?;
         }
         at_least(
-            "keepalive_every",
+            "keepalive_interval",
             self.keepalive,
             KEEPALIVE_SHORTEST,
             ", or etcd closes the connection",
         )?;
         at_least(
-            "spare_reconnect_every",
+            "spare_reconnect_interval",
             self.spare_reconnect,
             self.reconnect,
-            " (reconnect_every), or a spare member is sought harder than one in need",
+            " (reconnect_interval), or a spare member is sought harder than one in need",
         )?;
-        at_least("refused_every", self.refused, DEAR, "")?;
+        at_least("refused_interval", self.refused, DEAR, "")?;
         for (knob, value) in [
-            ("keepalive_every", self.keepalive),
-            ("spare_reconnect_every", self.spare_reconnect),
-            ("refused_every", self.refused),
+            ("keepalive_interval", self.keepalive),
+            ("spare_reconnect_interval", self.spare_reconnect),
+            ("refused_interval", self.refused),
         ] {
             at_most(knob, value, LONGEST, "")?;
         }
@@ -197,16 +197,16 @@ impl Pace {
 
     /// Each patience against what it has to outlast.
     fn check_patience(&self) -> Result<(), EtcdConfigError> {
-        at_least("recheck_every", self.recheck, SHORTEST, "")?;
+        at_least("recheck_interval", self.recheck, SHORTEST, "")?;
         for (every_knob, patience_knob, Layer { every, patience }) in self.layers() {
             at_most(
-                "recheck_every",
+                "recheck_interval",
                 self.recheck,
                 patience / 2,
                 &format!(" (half of {patience_knob}), or nothing is asked twice before it fails"),
             )?;
             at_most(
-                "recheck_every",
+                "recheck_interval",
                 self.recheck,
                 every,
                 &format!(" ({every_knob}), or doubt is looked into later than health"),
@@ -219,8 +219,8 @@ impl Pace {
             )?;
         }
         for (knob, patience) in [
-            ("read_patience", self.read.patience),
-            ("write_patience", self.write.patience),
+            ("read_grace_period", self.read.patience),
+            ("write_grace_period", self.write.patience),
         ] {
             at_least(
                 knob,
@@ -247,9 +247,9 @@ impl Pace {
     /// With the names of the knobs.
     fn layers(&self) -> [(&'static str, &'static str, Layer); 3] {
         [
-            ("progress_every", "progress_patience", self.progress),
-            ("read_every", "read_patience", self.read),
-            ("write_every", "write_patience", self.write),
+            ("progress_interval", "progress_grace_period", self.progress),
+            ("read_interval", "read_grace_period", self.read),
+            ("write_interval", "write_grace_period", self.write),
         ]
     }
 }

@@ -114,8 +114,8 @@ impl Calm {
             config = config
                 .user("narrow", "right")
                 .sentinel_key("app/sentinel")
-                .progress_every(Duration::from_secs(1))
-                .read_every(Duration::from_secs(4));
+                .progress_interval(Duration::from_secs(1))
+                .read_interval(Duration::from_secs(4));
         }
         let service = Service::start(config, Duration::from_secs(3));
         service.ready().await;

@@ -115,21 +115,21 @@ fn numbers_out_of_their_bounds_are_refused_by_name() {
         ms(30_000) + Duration::from_nanos(1),
     ];
     for (config, text) in [
-        (plain().progress_every(below), short("progress_every")),
-        (plain().progress_every(above), long("progress_every", "600")),
-        (plain().read_every(below), short("read_every")),
-        (plain().read_every(above), long("read_every", "600")),
+        (plain().progress_interval(below), short("progress_interval")),
+        (plain().progress_interval(above), long("progress_interval", "600")),
+        (plain().read_interval(below), short("read_interval")),
+        (plain().read_interval(above), long("read_interval", "600")),
         (
-            plain().write_every(us(999_999)),
-            "write_every is 999.999ms, but must be at least 1s".into(),
+            plain().write_interval(us(999_999)),
+            "write_interval is 999.999ms, but must be at least 1s".into(),
         ),
-        (plain().write_every(above), long("write_every", "600")),
+        (plain().write_interval(above), long("write_interval", "600")),
         (
-            plain().progress_patience(above),
-            long("progress_patience", "600"),
+            plain().progress_grace_period(above),
+            long("progress_grace_period", "600"),
         ),
-        (plain().read_patience(above), long("read_patience", "600")),
-        (plain().write_patience(above), long("write_patience", "600")),
+        (plain().read_grace_period(above), long("read_grace_period", "600")),
+        (plain().write_grace_period(above), long("write_grace_period", "600")),
         (plain().request_timeout(below), short("request_timeout")),
         (
             plain().request_timeout(timeout),
@@ -148,33 +148,33 @@ fn numbers_out_of_their_bounds_are_refused_by_name() {
             plain().election_timeout(us(50_000_001)),
             "election_timeout is 50.000001s, but must be at most 50s".into(),
         ),
-        (plain().recheck_every(below), short("recheck_every")),
+        (plain().recheck_interval(below), short("recheck_interval")),
         (
             plain().latency_budget(us(49_999)),
             "latency_budget is 49.999ms, but must be at least 50ms".into(),
         ),
-        (plain().reconnect_every(below), short("reconnect_every")),
+        (plain().reconnect_interval(below), short("reconnect_interval")),
         (
-            plain().reconnect_every(timeout),
-            long("reconnect_every", "30"),
+            plain().reconnect_interval(timeout),
+            long("reconnect_interval", "30"),
         ),
         (
-            plain().spare_reconnect_every(above),
-            long("spare_reconnect_every", "600"),
+            plain().spare_reconnect_interval(above),
+            long("spare_reconnect_interval", "600"),
         ),
         (
-            plain().refused_every(us(999_999)),
-            "refused_every is 999.999ms, but must be at least 1s".into(),
+            plain().refused_interval(us(999_999)),
+            "refused_interval is 999.999ms, but must be at least 1s".into(),
         ),
-        (plain().refused_every(above), long("refused_every", "600")),
+        (plain().refused_interval(above), long("refused_interval", "600")),
         (
-            plain().keepalive_every(us(4_999_999)),
-            "keepalive_every is 4.999999s, but must be at least 5s, or etcd closes the connection"
+            plain().keepalive_interval(us(4_999_999)),
+            "keepalive_interval is 4.999999s, but must be at least 5s, or etcd closes the connection"
                 .into(),
         ),
         (
-            plain().keepalive_every(above),
-            long("keepalive_every", "600"),
+            plain().keepalive_interval(above),
+            long("keepalive_interval", "600"),
         ),
         (plain().keepalive_timeout(below), short("keepalive_timeout")),
         (
@@ -190,8 +190,8 @@ fn numbers_out_of_their_bounds_are_refused_by_name() {
             "slow_answers: is 101, but must be from 1 to 100".into(),
         ),
         (
-            plain().progress_every(Duration::MAX),
-            "progress_every is 18446744073709551615.999999999s, but must be at most 600s".into(),
+            plain().progress_interval(Duration::MAX),
+            "progress_interval is 18446744073709551615.999999999s, but must be at most 600s".into(),
         ),
     ] {
         assert_eq!(refusal(config), text);
@@ -214,94 +214,102 @@ fn numbers_that_cannot_work_together_are_refused_with_the_reason() {
              answer is slow and each is lost",
         ),
         (
-            plain().progress_patience(ms(1_100)).recheck_every(ms(551)),
-            "recheck_every is 551ms, but must be at most 550ms (half of progress_patience), or \
+            plain()
+                .progress_grace_period(ms(1_100))
+                .recheck_interval(ms(551)),
+            "recheck_interval is 551ms, but must be at most 550ms (half of progress_grace_period), or \
              nothing is asked twice before it fails",
         ),
         (
             plain()
-                .read_patience(ms(3_000))
-                .recheck_every(ms(1_501))
-                .read_every(ms(1_501)),
-            "recheck_every is 1.501s, but must be at most 1.5s (half of read_patience), or nothing \
+                .read_grace_period(ms(3_000))
+                .recheck_interval(ms(1_501))
+                .read_interval(ms(1_501)),
+            "recheck_interval is 1.501s, but must be at most 1.5s (half of read_grace_period), or nothing \
              is asked twice before it fails",
         ),
         (
             plain()
-                .write_patience(ms(3_000))
-                .recheck_every(ms(1_501))
-                .read_every(ms(1_501)),
-            "recheck_every is 1.501s, but must be at most 1.5s (half of write_patience), or \
+                .write_grace_period(ms(3_000))
+                .recheck_interval(ms(1_501))
+                .read_interval(ms(1_501)),
+            "recheck_interval is 1.501s, but must be at most 1.5s (half of write_grace_period), or \
              nothing is asked twice before it fails",
         ),
         (
-            plain().progress_every(ms(499)),
-            "recheck_every is 500ms, but must be at most 499ms (progress_every), or doubt is \
+            plain().progress_interval(ms(499)),
+            "recheck_interval is 500ms, but must be at most 499ms (progress_interval), or doubt is \
              looked into later than health",
         ),
         (
-            plain().recheck_every(ms(1_401)),
-            "recheck_every is 1.401s, but must be at most 1.4s (read_every), or doubt is looked \
+            plain().recheck_interval(ms(1_401)),
+            "recheck_interval is 1.401s, but must be at most 1.4s (read_interval), or doubt is looked \
              into later than health",
         ),
         (
-            plain().write_every(ms(1_000)).recheck_every(ms(1_001)),
-            "recheck_every is 1.001s, but must be at most 1s (write_every), or doubt is looked \
+            plain()
+                .write_interval(ms(1_000))
+                .recheck_interval(ms(1_001)),
+            "recheck_interval is 1.001s, but must be at most 1s (write_interval), or doubt is looked \
              into later than health",
         ),
         (
-            plain().progress_patience(ms(1_999)),
-            "progress_patience is 1.999s, but must be at least 2s (twice the latency_budget), or \
+            plain().progress_grace_period(ms(1_999)),
+            "progress_grace_period is 1.999s, but must be at least 2s (twice the latency_budget), or \
              nobody else is asked before it fails",
         ),
         (
-            plain().read_patience(ms(1_999)),
-            "read_patience is 1.999s, but must be at least 2s (twice the latency_budget), or \
+            plain().read_grace_period(ms(1_999)),
+            "read_grace_period is 1.999s, but must be at least 2s (twice the latency_budget), or \
              nobody else is asked before it fails",
         ),
         (
-            plain().write_patience(ms(1_999)),
-            "write_patience is 1.999s, but must be at least 2s (twice the latency_budget), or \
+            plain().write_grace_period(ms(1_999)),
+            "write_grace_period is 1.999s, but must be at least 2s (twice the latency_budget), or \
              nobody else is asked before it fails",
         ),
         (
-            plain().spare_reconnect_every(ms(299)),
-            "spare_reconnect_every is 299ms, but must be at least 300ms (reconnect_every), or a \
+            plain().spare_reconnect_interval(ms(299)),
+            "spare_reconnect_interval is 299ms, but must be at least 300ms (reconnect_interval), or a \
              spare member is sought harder than one in need",
         ),
         (
-            plain().read_patience(ms(2_999)),
-            "read_patience is 2.999s, but must be at least 3s (three times the election_timeout), \
+            plain().read_grace_period(ms(2_999)),
+            "read_grace_period is 2.999s, but must be at least 3s (three times the election_timeout), \
              or an election is an outage",
         ),
         (
-            plain().write_patience(ms(2_999)),
-            "write_patience is 2.999s, but must be at least 3s (three times the election_timeout), \
+            plain().write_grace_period(ms(2_999)),
+            "write_grace_period is 2.999s, but must be at least 3s (three times the election_timeout), \
              or an election is an outage",
         ),
         (
             plain().election_timeout(ms(1_117)),
-            "read_patience is 3.35s, but must be at least 3.351s (three times the \
+            "read_grace_period is 3.35s, but must be at least 3.351s (three times the \
              election_timeout), or an election is an outage",
         ),
         (
             plain().request_timeout(ms(3_351)),
-            "read_patience is 3.35s, but must be at least 3.351s (request_timeout), or one lost \
+            "read_grace_period is 3.35s, but must be at least 3.351s (request_timeout), or one lost \
              answer is an outage",
         ),
         (
-            plain().request_timeout(ms(3_351)).read_patience(ms(4_000)),
-            "write_patience is 3.35s, but must be at least 3.351s (request_timeout), or one lost \
+            plain()
+                .request_timeout(ms(3_351))
+                .read_grace_period(ms(4_000)),
+            "write_grace_period is 3.35s, but must be at least 3.351s (request_timeout), or one lost \
              answer is an outage",
         ),
         (
             plain().connect_timeout(ms(3_351)),
-            "read_patience is 3.35s, but must be at least 3.351s (connect_timeout), or one slow \
+            "read_grace_period is 3.35s, but must be at least 3.351s (connect_timeout), or one slow \
              connection is an outage",
         ),
         (
-            plain().connect_timeout(ms(3_351)).read_patience(ms(4_000)),
-            "write_patience is 3.35s, but must be at least 3.351s (connect_timeout), or one slow \
+            plain()
+                .connect_timeout(ms(3_351))
+                .read_grace_period(ms(4_000)),
+            "write_grace_period is 3.35s, but must be at least 3.351s (connect_timeout), or one slow \
              connection is an outage",
         ),
     ] {
@@ -313,41 +321,41 @@ fn numbers_that_cannot_work_together_are_refused_with_the_reason() {
 fn the_bounds_themselves_are_taken() {
     let plain = || config(["http://localhost:2379"]);
     let least = plain()
-        .progress_every(ms(100))
-        .progress_patience(ms(200))
-        .read_every(ms(100))
-        .read_patience(ms(200))
-        .write_every(ms(1_000))
-        .write_patience(ms(200))
-        .recheck_every(ms(100))
+        .progress_interval(ms(100))
+        .progress_grace_period(ms(200))
+        .read_interval(ms(100))
+        .read_grace_period(ms(200))
+        .write_interval(ms(1_000))
+        .write_grace_period(ms(200))
+        .recheck_interval(ms(100))
         .latency_budget(ms(50))
         .slow_answers(1)
         .request_timeout(ms(100))
         .connect_timeout(ms(100))
         .election_timeout(ms(50))
-        .reconnect_every(ms(100))
-        .spare_reconnect_every(ms(100))
-        .refused_every(ms(1_000))
-        .keepalive_every(ms(5_000))
+        .reconnect_interval(ms(100))
+        .spare_reconnect_interval(ms(100))
+        .refused_interval(ms(1_000))
+        .keepalive_interval(ms(5_000))
         .keepalive_timeout(ms(100));
     EtcdProbe::new(least).expect("the shortest");
     let most = plain()
-        .progress_every(ms(600_000))
-        .progress_patience(ms(600_000))
-        .read_every(ms(600_000))
-        .read_patience(ms(600_000))
-        .write_every(ms(600_000))
-        .write_patience(ms(600_000))
-        .recheck_every(ms(300_000))
+        .progress_interval(ms(600_000))
+        .progress_grace_period(ms(600_000))
+        .read_interval(ms(600_000))
+        .read_grace_period(ms(600_000))
+        .write_interval(ms(600_000))
+        .write_grace_period(ms(600_000))
+        .recheck_interval(ms(300_000))
         .latency_budget(ms(15_000))
         .slow_answers(100)
         .request_timeout(ms(30_000))
         .connect_timeout(ms(30_000))
         .election_timeout(ms(50_000))
-        .reconnect_every(ms(30_000))
-        .spare_reconnect_every(ms(600_000))
-        .refused_every(ms(600_000))
-        .keepalive_every(ms(600_000))
+        .reconnect_interval(ms(30_000))
+        .spare_reconnect_interval(ms(600_000))
+        .refused_interval(ms(600_000))
+        .keepalive_interval(ms(600_000))
         .keepalive_timeout(ms(30_000));
     EtcdProbe::new(most).expect("the longest");
 }
@@ -389,22 +397,22 @@ fn set(config: EtcdConfig, row: &str, value: &str) -> EtcdConfig {
     };
     let knob = row.split_once('`').map_or(row, |(knob, _)| knob);
     match knob {
-        "progress_every" => config.progress_every(time),
-        "progress_patience" => config.progress_patience(time),
-        "read_every" => config.read_every(time),
-        "read_patience" => config.read_patience(time),
-        "write_every" => config.write_every(time),
-        "write_patience" => config.write_patience(time),
-        "recheck_every" => config.recheck_every(time),
+        "progress_interval" => config.progress_interval(time),
+        "progress_grace_period" => config.progress_grace_period(time),
+        "read_interval" => config.read_interval(time),
+        "read_grace_period" => config.read_grace_period(time),
+        "write_interval" => config.write_interval(time),
+        "write_grace_period" => config.write_grace_period(time),
+        "recheck_interval" => config.recheck_interval(time),
         "latency_budget" => config.latency_budget(time),
         "slow_answers" => config.slow_answers(number as u32),
         "request_timeout" => config.request_timeout(time),
         "connect_timeout" => config.connect_timeout(time),
         "election_timeout" => config.election_timeout(time),
-        "reconnect_every" => config.reconnect_every(time),
-        "spare_reconnect_every" => config.spare_reconnect_every(time),
-        "refused_every" => config.refused_every(time),
-        "keepalive_every" => config.keepalive_every(time),
+        "reconnect_interval" => config.reconnect_interval(time),
+        "spare_reconnect_interval" => config.spare_reconnect_interval(time),
+        "refused_interval" => config.refused_interval(time),
+        "keepalive_interval" => config.keepalive_interval(time),
         "keepalive_timeout" => config.keepalive_timeout(time),
         other => panic!("{other} is no knob with a number"),
     }

@@ -307,8 +307,8 @@ impl Given {
     fn bounds(&self, knob: &str) -> (Duration, Duration) {
         let ms = Duration::from_millis;
         let [
-            [progress_every, read_every, write_every],
-            [progress_patience, read_patience, write_patience],
+            [progress_interval, read_interval, write_interval],
+            [progress_grace_period, read_grace_period, write_grace_period],
         ] = [self.every(), self.patience()];
         let election = self.number("election_timeout").saturating_mul(3);
         let request = self.number("request_timeout");
@@ -316,35 +316,42 @@ impl Given {
         let budget = self.number("latency_budget");
         let twice = budget.saturating_mul(2);
         match knob {
-            "progress_every" | "read_every" => (ms(100), ms(600_000)),
-            "write_every" => (ms(1_000), ms(600_000)),
-            "progress_patience" => (twice, ms(600_000)),
-            "read_patience" | "write_patience" => {
+            "progress_interval" | "read_interval" => (ms(100), ms(600_000)),
+            "write_interval" => (ms(1_000), ms(600_000)),
+            "progress_grace_period" => (twice, ms(600_000)),
+            "read_grace_period" | "write_grace_period" => {
                 (election.max(request).max(connect).max(twice), ms(600_000))
             }
-            "recheck_every" => {
-                let patience = progress_patience.min(read_patience).min(write_patience);
-                let every = progress_every.min(read_every).min(write_every);
+            "recheck_interval" => {
+                let patience = progress_grace_period
+                    .min(read_grace_period)
+                    .min(write_grace_period);
+                let every = progress_interval.min(read_interval).min(write_interval);
                 (ms(100), every.min(patience / 2))
             }
             "latency_budget" => (ms(50), request / 2),
-            "request_timeout" | "connect_timeout" | "reconnect_every" | "keepalive_timeout" => {
+            "request_timeout" | "connect_timeout" | "reconnect_interval" | "keepalive_timeout" => {
                 (ms(100), ms(30_000))
             }
-            "spare_reconnect_every" => (self.number("reconnect_every"), ms(600_000)),
-            "refused_every" => (ms(1_000), ms(600_000)),
-            "keepalive_every" => (ms(5_000), ms(600_000)),
+            "spare_reconnect_interval" => (self.number("reconnect_interval"), ms(600_000)),
+            "refused_interval" => (ms(1_000), ms(600_000)),
+            "keepalive_interval" => (ms(5_000), ms(600_000)),
             "election_timeout" => (ms(50), ms(50_000)),
             other => panic!("{other} has no bounds"),
         }
     }
 
     fn every(&self) -> [Duration; 3] {
-        ["progress_every", "read_every", "write_every"].map(|knob| self.number(knob))
+        ["progress_interval", "read_interval", "write_interval"].map(|knob| self.number(knob))
     }
 
     fn patience(&self) -> [Duration; 3] {
-        ["progress_patience", "read_patience", "write_patience"].map(|knob| self.number(knob))
+        [
+            "progress_grace_period",
+            "read_grace_period",
+            "write_grace_period",
+        ]
+        .map(|knob| self.number(knob))
     }
 
     fn number(&self, name: &str) -> Duration {
@@ -577,34 +584,38 @@ type Knob = (
 
 const KNOBS: [Knob; 16] = [
     (
-        "progress_every",
-        EtcdConfig::progress_every,
+        "progress_interval",
+        EtcdConfig::progress_interval,
         [20_000, 250, 60_000],
     ),
     (
-        "progress_patience",
-        EtcdConfig::progress_patience,
+        "progress_grace_period",
+        EtcdConfig::progress_grace_period,
         [3_350, 1_000, 6_000],
     ),
-    ("read_every", EtcdConfig::read_every, [1_400, 1_000, 10_000]),
     (
-        "read_patience",
-        EtcdConfig::read_patience,
+        "read_interval",
+        EtcdConfig::read_interval,
+        [1_400, 1_000, 10_000],
+    ),
+    (
+        "read_grace_period",
+        EtcdConfig::read_grace_period,
         [3_350, 3_350, 6_000],
     ),
     (
-        "write_every",
-        EtcdConfig::write_every,
+        "write_interval",
+        EtcdConfig::write_interval,
         [8_000, 3_000, 30_000],
     ),
     (
-        "write_patience",
-        EtcdConfig::write_patience,
+        "write_grace_period",
+        EtcdConfig::write_grace_period,
         [3_350, 3_350, 6_000],
     ),
     (
-        "recheck_every",
-        EtcdConfig::recheck_every,
+        "recheck_interval",
+        EtcdConfig::recheck_interval,
         [500, 250, 2_000],
     ),
     (
@@ -624,17 +635,25 @@ const KNOBS: [Knob; 16] = [
     ),
     ("election_timeout", EtcdConfig::election_timeout, [1_000; 3]),
     (
-        "reconnect_every",
-        EtcdConfig::reconnect_every,
+        "reconnect_interval",
+        EtcdConfig::reconnect_interval,
         [300, 250, 300],
     ),
     (
-        "spare_reconnect_every",
-        EtcdConfig::spare_reconnect_every,
+        "spare_reconnect_interval",
+        EtcdConfig::spare_reconnect_interval,
         [5_000; 3],
     ),
-    ("refused_every", EtcdConfig::refused_every, [60_000; 3]),
-    ("keepalive_every", EtcdConfig::keepalive_every, [10_000; 3]),
+    (
+        "refused_interval",
+        EtcdConfig::refused_interval,
+        [60_000; 3],
+    ),
+    (
+        "keepalive_interval",
+        EtcdConfig::keepalive_interval,
+        [10_000; 3],
+    ),
     (
         "keepalive_timeout",
         EtcdConfig::keepalive_timeout,
