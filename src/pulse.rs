@@ -550,6 +550,102 @@ mod tests {
     }
 
     #[test]
+    fn what_it_looked_at_last_counts_and_not_what_it_had_planned() {
+        let mut pulse = Watched::new().pulse;
+        let late = pulse.look_at + EVERY / 4;
+        let _ = pulse.look(late, Metrics::default(), None);
+        assert!(!pulse.is_due(late + EVERY / 2 - Duration::from_millis(1)));
+        assert!(pulse.is_due(late + EVERY / 2));
+    }
+
+    /// The longer of a tenth of the limit and [`LEAST_BUSY`].
+    #[test]
+    fn how_long_a_task_waits_for_busy_workers() {
+        let busy = |limit: Duration, delay| {
+            let mut pulse = Pulse::new(limit, Duration::ZERO, Metrics::default());
+            let asked_at = pulse.look_at;
+            assert!(pulse.look(asked_at, Metrics::default(), None).asks);
+            let now = pulse.look_at;
+            let look = pulse.look(now, Metrics::default(), Some(asked_at + delay));
+            look.busy_since_now.is_some()
+        };
+        let moment = Duration::from_millis(1);
+        for (limit, busy_from) in [(LIMIT, LIMIT / 10), (LIMIT / 8, LEAST_BUSY)] {
+            assert!(!busy(limit, busy_from - moment), "{limit:?}");
+            assert!(busy(limit, busy_from), "{limit:?}");
+        }
+    }
+
+    /// Why a probe is silent may be asked between two looks, which takes nothing from the next one.
+    #[test]
+    fn a_question_of_the_probe_hides_no_move_from_the_next_look() {
+        let mut watched = Watched::new();
+        assert!(watched.looks(9, None)[8].froze);
+        watched.seen.busy += EVERY;
+        let (now, seen) = (watched.now, watched.seen);
+        assert_eq!(
+            watched.pulse.why_silent(now, now, seen, None),
+            Silence::Polled
+        );
+        assert!(watched.look(None).has_thawed);
+    }
+
+    #[test]
+    fn the_last_thaw_counts() {
+        let mut watched = Watched::new();
+        assert!(watched.look(None).asks);
+        watched.looks(3, None);
+        watched.answered_at = Some(watched.now);
+        // Asks again at once.
+        assert!(watched.look(None).asks);
+        let heard_at = watched.now;
+        watched.looks(5, None);
+        watched.answered_at = Some(watched.now);
+        watched.look(Some(Duration::ZERO));
+        let why = watched
+            .pulse
+            .why_silent(heard_at, watched.now, watched.seen, None);
+        assert_eq!(why, Silence::Thawed(5 * EVERY));
+    }
+
+    #[test]
+    fn a_task_that_waited_while_workers_moved_was_not_stuck() {
+        let mut watched = Watched::new();
+        assert!(watched.look(None).asks);
+        let heard_at = watched.now;
+        watched.looks(2, None);
+        watched.seen.busy += EVERY;
+        watched.look(None);
+        // It waited for longer than a quarter of the limit, but nothing moved for less.
+        let moved_at = watched.now;
+        let short = LIMIT / 4 - Duration::from_millis(1);
+        for (after, expected) in [
+            (short, Silence::Polled),
+            (LIMIT / 4, Silence::Thawed(LIMIT / 4)),
+        ] {
+            let answered_at = moved_at + after;
+            let pulse = &mut watched.pulse;
+            let why = pulse.why_silent(heard_at, answered_at, watched.seen, Some(answered_at));
+            assert_eq!(why, expected);
+        }
+    }
+
+    #[test]
+    fn what_a_probe_found_frozen_puts_off_when_it_is_told_again() {
+        let mut watched = Watched::new();
+        assert!(watched.looks(9, None)[8].froze);
+        watched.looks(4, None);
+        let (now, seen) = (watched.now, watched.seen);
+        assert_eq!(
+            watched.pulse.why_silent(now - EVERY, now, seen, None),
+            Silence::Frozen
+        );
+        let looks = watched.looks(8, None);
+        assert!(looks[..7].iter().all(|look| !look.froze), "{looks:?}");
+        assert!(looks[7].froze, "{looks:?}");
+    }
+
+    #[test]
     fn once_a_worker_has_parked_it_is_busy_no_more() {
         let mut watched = Watched::new();
         for _ in 0..2 {

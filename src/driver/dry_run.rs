@@ -113,10 +113,7 @@ impl DryRun {
                 },
                 next => (first, next),
             };
-            // Only what is seen outside changes whose turn it is: how often nothing was there is not.
-            if let (side, Next::Tell(_) | Next::Drop(_)) = next {
-                self.turn = side.other();
-            }
+            let (side, _) = next;
             match next {
                 (Side::Service, Next::Tell(tell)) => self.route(tell),
                 (Side::Shown, Next::Tell(tell)) => self.pending.push_back((Side::Shown, tell)),
@@ -126,8 +123,16 @@ impl DryRun {
                     let _ = self.service.driver.arrive(Arrival::Silent(Silence::Polled));
                 }
                 (Side::Shown, Next::WhySilent { since }) => return Decided::WhySilent { since },
-                (_, Next::Drop(source)) => return Decided::Drop(source),
+                (_, Next::Drop(source)) => {
+                    self.turn = side.other();
+                    return Decided::Drop(source);
+                }
                 (_, Next::Wait(_)) => {}
+            }
+            // Only what is seen outside changes whose turn it is. How often it was asked is not, nor that
+            // the fence of the service was due, which nobody is told.
+            if !self.pending.is_empty() {
+                self.turn = side.other();
             }
         }
     }

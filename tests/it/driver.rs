@@ -5,6 +5,7 @@
 //! the end rest on is that it picks fairly and invents nothing: see [`laws`].
 
 mod agrees;
+mod alone;
 mod decider;
 mod dry_run;
 mod explored;

@@ -9,7 +9,7 @@ use overwatch::driver::{
 use overwatch::machine::{ComponentState, Effect, Exit, FailureClass, Input, Phase, Step, Timer};
 use overwatch::policy::{ComponentId, Plan};
 
-use crate::world::{ms, plan, small_policy};
+use crate::world::{ms, plan, small_policy, small_tuning};
 
 fn deciders(plan: &Arc<Plan>) -> [Decider; 2] {
     [
@@ -181,6 +181,24 @@ fn a_report_is_urgent_where_it_brings_a_trip_nearer() {
     let _ = arrives(&mut dry_run, Arrival::Froze, ms(0));
     assert_eq!(dry_run.machine().phase(), Phase::Running);
     assert!(!dry_run.reports_are_urgent());
+}
+
+/// Nothing is told to stop yet in the delay before a drain, so an end goes before what is milder.
+#[test]
+fn an_end_in_the_delay_before_a_stop_is_unasked() {
+    let tuning = small_tuning().with_unready_delay(ms(5));
+    let mut live = Decider::live(plan(small_policy().tuning(tuning), &[1]));
+    let _ = steps(&mut live, ms(0));
+    seen(&mut live, ms(0));
+    up(&mut live, 1, ms(0));
+    let _ = arrives(&mut live, Arrival::Command(Command::Drain), ms(0));
+    assert_eq!(live.machine().slot(ComponentId(0)), ComponentState::Up);
+    let told = arrives(&mut live, Arrival::Ended(ended_of(0, 1)), ms(1));
+    let exit = |input: &Input| matches!(input, Input::Exited { .. });
+    let report = |input: &Input| matches!(input, Input::Report { .. });
+    let place = |wanted: &dyn Fn(&Input) -> bool| told.iter().position(wanted);
+    assert!(place(&exit).is_some(), "{told:?}");
+    assert!(place(&exit) < place(&report), "{told:?}");
 }
 
 #[test]

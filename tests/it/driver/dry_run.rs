@@ -304,6 +304,106 @@ fn a_renewal_is_taken_for_the_epoch_that_is_shown() {
     assert!(dry_run.asked.iter().any(stops));
 }
 
+/// It ends the run, so there is nothing to show.
+#[test]
+fn a_fatal_report_is_the_services_alone() {
+    let mut dry_run = DryRun::running(plan(small_policy(), &[1]));
+    dry_run.told.clear();
+    dry_run.reported(FailureClass::Fatal);
+    let report =
+        |(_, input): &&(Carried, Option<Input>)| matches!(input, Some(Input::Report { .. }));
+    let told: Vec<Carried> = dry_run
+        .told
+        .iter()
+        .filter(report)
+        .map(|told| told.0)
+        .collect();
+    assert_eq!(told, [Carried::Service]);
+}
+
+/// Each driver sees the machine that it drives. What is shown waits for a clean run, so an observation
+/// that was made after the silence was due does not hide the gap; the service runs meanwhile.
+#[test]
+fn a_gap_in_the_clean_run_that_is_shown_is_seen() {
+    let mut dry_run = DryRun::running(plan(small_policy(), &[1]));
+    dry_run.reported(FailureClass::Critical);
+    dry_run.seen(Seen::Alive);
+    assert_eq!(dry_run.phases(), (Phase::Running, Phase::Monitoring));
+    let due = dry_run.due[&(true, Timer::Silence)];
+    dry_run.now = due + ms(1);
+    let shown = dry_run.decider.observer();
+    let seen = Observed {
+        session: shown.session().expect("it observes"),
+        round: shown.round(),
+        at: dry_run.now,
+        seen: Seen::Alive,
+    };
+    assert!(dry_run.decider.arrive(Arrival::Observed(seen)));
+    let mut effects = Vec::new();
+    let asks = (0..10).any(|_| {
+        let next = dry_run.decider.next(dry_run.now, &mut effects);
+        matches!(next, Decided::WhySilent { .. })
+    });
+    assert!(asks, "the observation came too late");
+}
+
+/// The service's fence is not enforced. Whether somebody looked at the moment in which it was due must not
+/// show later: that cannot be replayed.
+#[test]
+fn the_fence_of_the_service_leaves_no_trace() {
+    let mut dry_run = DryRun::running(fenced(small_policy(), &[1]));
+    // What is shown has time.
+    let expires = dry_run.now + ms(10_000);
+    dry_run.arrives(Arrival::Renewed(Renewed { epoch: 1, expires }));
+    let fence = dry_run.due[&(false, Timer::Fence)];
+    while dry_run.now + ms(1) < fence {
+        dry_run.seen(Seen::Alive);
+        dry_run.wait(1);
+    }
+    dry_run.seen(Seen::Alive);
+    let (mut awake, mut effects) = (dry_run.decider.clone(), Vec::new());
+    assert!(matches!(awake.next(fence, &mut effects), Decided::Wait(_)));
+    let now = fence + ms(1);
+    let [looked, slept] = [awake, dry_run.decider.clone()].map(|mut decider| {
+        let shown = decider.observer();
+        let seen = Observed {
+            session: shown.session().expect("it observes"),
+            round: shown.round(),
+            at: now,
+            seen: Seen::Alive,
+        };
+        assert!(decider.arrive(Arrival::Observed(seen)));
+        assert!(decider.arrive(ended(ComponentId(0), 1, Exit::Returned)));
+        let mut told = Vec::new();
+        while let Decided::Step(step) = decider.next(now, &mut effects) {
+            told.push((step.carried, step.input()));
+        }
+        told
+    });
+    assert!(looked.len() > 2, "{looked:?}");
+    assert_eq!(looked, slept);
+}
+
+/// Whoever was asked first is asked again when it had nothing to tell but that it hears nothing.
+#[test]
+fn what_is_settled_inside_costs_nobody_a_turn() {
+    let mut dry_run = DryRun::running(plan(small_policy(), &[1]));
+    let due = dry_run.due[&(false, Timer::Silence)];
+    while dry_run.now + ms(1) < due {
+        dry_run.seen(Seen::Alive);
+        dry_run.wait(1);
+    }
+    // Now it is the service's turn, and it is due.
+    dry_run.arrives(Arrival::Command(Command::Reset));
+    dry_run.seen(Seen::Alive);
+    dry_run.told.clear();
+    dry_run.now += ms(1);
+    assert_eq!(dry_run.now, due);
+    dry_run.seen(Seen::Alive);
+    let told: Vec<Carried> = dry_run.told.iter().map(|told| told.0).collect();
+    assert_eq!(told, [Carried::Service, Carried::Sessions]);
+}
+
 /// Which were sent in an epoch of the service that is over.
 #[test]
 fn stale_reports_are_stale_for_what_is_shown_too() {
@@ -320,6 +420,22 @@ fn stale_reports_are_stale_for_what_is_shown_too() {
     dry_run.arrives(report(0, 0));
     dry_run.arrives(report(1, 1));
     assert_eq!(dry_run.phases().1, Phase::Running);
+    // Also before the first epoch of what is shown.
+    let mut at_boot = DryRun::new(plan(small_policy(), &[1]));
+    let stale = Arrival::Reported(Reported {
+        component: None,
+        epoch: u64::MAX,
+        class: FailureClass::Critical,
+        count: 1,
+        stale: 0,
+    });
+    at_boot.told.clear();
+    at_boot.arrives(stale);
+    let epochs = at_boot.told.iter().filter_map(|(_, input)| match input {
+        Some(Input::Report { epoch, .. }) => Some(*epoch),
+        _ => None,
+    });
+    assert_eq!(epochs.collect::<Vec<_>>(), [u64::MAX]);
     dry_run.arrives(report(1, 0));
     assert_eq!(dry_run.phases(), (Phase::Running, Phase::Monitoring));
 }
