@@ -106,7 +106,7 @@
 //!
 //! **Proved**: the laws on every edge. And of each whole graph, not of paths up to some length: that
 //! recovery (L6), the end after a shutdown (L7) and rest when nothing answers (L12) are inevitable
-//! from every state, and that there is no hot loop (L13). Exit that is decided soundly on cycles stands
+//! from every state, and that there is no hot loop (L13). How that is decided soundly on cycles stands
 //! in [`explore`]. Of these plans, in all ways to put the components in stages:
 //!
 //! | components | in every test run | by `cargo run --release --example prove -- large` |
@@ -128,7 +128,7 @@
 //! is longer), the silence limit, the longest hold-off (or as many silence limits as further
 //! observations are needed), the silence limit again, and a start deadline for each stage.
 //!
-//! **Exit a proof could deceive, and what is done about it**
+//! **How a proof could deceive, and what is done about it**
 //!
 //! | it could be that | but |
 //! | --- | --- |
@@ -169,7 +169,7 @@
 //! - What a component may do, and what becomes of it: [`Component`].
 //! - What a probe may do, and what becomes of it: [`Probe`].
 //! - Every number, its default and its bounds: [`Policy`] and [`Tuning`].
-//! - Exit to test your own components through an outage, without waiting: `test_util` (feature
+//! - How to test your own components through an outage, without waiting: `test_util` (feature
 //!   `test-util`).
 //! - Health endpoints: `http` (feature `http`; `http-server` to answer from a thread of their own). A probe for etcd, and work that is
 //!   shared among nodes: `etcd` (feature `etcd`).
@@ -230,7 +230,7 @@
 //! subscriber is called by the supervisor, after the effects of a step, and neither freezes nor pauses are
 //! detected. With a lease, ask for a thread or for the watchdog.
 //!
-//! # Exit the process ends
+//! # How the process ends
 //!
 //! | what | exit |
 //! | --- | --- |

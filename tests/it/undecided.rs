@@ -9,11 +9,22 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use expect_test::expect;
+use expect_test::{expect, expect_file};
+
+use crate::purity::{code_of, code_that_does_io_in_etcd, sources_of};
 
 /// What tells where the machine is, and what it is told.
 const NAMES: &[&str] = &[
-    "Input", "Phase", "Slot", "State", "Step", "Timer", "Machine", "Hops", "Class", "How",
+    "Input",
+    "Phase",
+    "ComponentState",
+    "State",
+    "Step",
+    "Timer",
+    "Machine",
+    "Hops",
+    "FailureClass",
+    "Exit",
 ];
 
 /// How a machine is asked where it is.
@@ -36,32 +47,52 @@ const ASKS: &[&str] = &[
 /// The files of the shell that name any of these, and which.
 const NAMED: &[(&str, &[&str])] = &[
     // What is carried out.
-    ("supervisor.rs", &["Slot", "Step"]),
-    ("supervisor/effects.rs", &["Slot"]),
+    ("supervisor.rs", &["ComponentState", "Step"]),
+    ("supervisor/effects.rs", &["ComponentState"]),
     (
         "supervisor/follow.rs",
-        &["How", "Input", "Phase", "Slot", "Step", "Timer"],
+        &["Exit", "Input", "Phase", "ComponentState", "Step", "Timer"],
     ),
     // What is said.
-    ("supervisor/held.rs", &["Class", "How", "Input", "Timer"]),
+    (
+        "supervisor/held.rs",
+        &["FailureClass", "Exit", "Input", "Timer"],
+    ),
     ("supervisor/publish.rs", &["Phase", "Timer"]),
-    ("describe.rs", &["Slot"]),
+    ("describe.rs", &["ComponentState"]),
     ("journal.rs", &["Phase"]),
     ("overwatch.rs", &["Input", "Step"]),
-    ("shared.rs", &["Slot"]),
-    ("status.rs", &["Phase", "Slot"]),
-    ("trace.rs", &["Class", "Input", "Phase"]),
+    ("shared.rs", &["ComponentState"]),
+    ("status.rs", &["Phase", "ComponentState"]),
+    ("trace.rs", &["FailureClass", "Input", "Phase"]),
     // What arrives: how a component ended, and whose trouble a failure is.
-    ("failure.rs", &["Class"]),
-    ("incarnation.rs", &["How"]),
-    ("mailbox.rs", &["How"]),
-    ("reporter.rs", &["Class"]),
-    ("told.rs", &["Class"]),
+    ("failure.rs", &["FailureClass"]),
+    ("incarnation.rs", &["Exit"]),
+    ("mailbox.rs", &["Exit"]),
+    ("reporter.rs", &["FailureClass"]),
+    ("told.rs", &["FailureClass"]),
     // Of their own: the steps of a log, and the state of the watchdog.
     ("log.rs", &["Step"]),
     ("log/queue.rs", &["Step"]),
     ("watchdog.rs", &["State"]),
 ];
+
+/// Else a name that the machine has no more is looked for, and its new one is not.
+#[test]
+fn the_machine_has_what_is_looked_for() {
+    let machine: String = sources_of("machine")
+        .iter()
+        .map(|file| code_of(file))
+        .collect();
+    for name in NAMES {
+        let is_there = ["enum", "struct"].iter().any(|keyword| {
+            let definition = format!("pub {keyword} {name}");
+            let mut found = machine.match_indices(&definition);
+            found.any(|(at, _)| machine[at + definition.len()..].starts_with([' ', '(']))
+        });
+        assert!(is_there, "the machine has no {name}");
+    }
+}
 
 /// Where what arrives and what follows is seen: each line there that goes by it is known.
 const FOLLOWS: &[&str] = &["supervisor.rs", "session.rs", "service_watch.rs"];
@@ -99,12 +130,12 @@ fn each_line_that_goes_by_a_step_is_known() {
         let names = [
             "Input::",
             "Phase::",
-            "Slot::",
+            "ComponentState::",
             "Step::",
             "Timer::",
             "Cause::",
-            "Class::",
-            "How::",
+            "FailureClass::",
+            "Exit::",
             "Seen::",
             "Silence::",
             "Observation::",
@@ -129,13 +160,13 @@ fn each_line_that_goes_by_a_step_is_known() {
         supervisor.rs
           cause: Cause::Boot,
           let awaited = self.decider.machine().awaited() as usize;
-          .filter(|&id| self.decider.machine().slot(id) == Slot::Wedged)
+          .filter(|&id| self.decider.machine().slot(id) == ComponentState::Wedged)
         supervisor/effects.rs
           self.sessions.prove(self.decider.observer().is_proving());
-          self.shared.set_slots(components.clone(), Slot::Starting);
-          if self.decider.machine().slot(component) == Slot::Stopping {
-          self.shared.set_slot(component, Slot::Stopping);
-          self.shared.set_slot(component, Slot::Aborting);
+          .set_slots(components.clone(), ComponentState::Starting);
+          if self.decider.machine().slot(component) == ComponentState::Stopping {
+          self.shared.set_slot(component, ComponentState::Stopping);
+          self.shared.set_slot(component, ComponentState::Aborting);
         supervisor/event.rs
           let Self::Observed(Observation::Failing {
           Observation::Alive { evidence: text } | Observation::Failing { reason: text, .. },
@@ -145,7 +176,7 @@ fn each_line_that_goes_by_a_step_is_known() {
           Phase::ShuttingDown => self.cause = hop.cause,
           Phase::Monitoring | Phase::Drained => self.watch_fence(None),
           if hop.cause == Cause::StartOverdue {
-          late = Some(Few::doing(&self.shared, &[Slot::Starting]));
+          late = Some(Few::doing(&self.shared, &[ComponentState::Starting]));
           let is_ignored = matches!(step, Step::Ignored(_));
           if matches!(input, Input::LeaseRenewed { .. }) && !is_ignored {
           if matches!(input, Input::Failing { fatal: true, .. }) {
@@ -159,18 +190,18 @@ fn each_line_that_goes_by_a_step_is_known() {
           Input::Gone {
           self.shared.set_slot(component, machine.slot(component));
           Input::Fired(Timer::Stage) => {
-          if machine.slot(id) == Slot::Wedged {
-          self.shared.set_slot(id, Slot::Wedged);
+          if machine.slot(id) == ComponentState::Wedged {
+          self.shared.set_slot(id, ComponentState::Wedged);
           Input::Up { .. }
           | Input::Gone {
-          how: How::Returned,
+          how: Exit::Returned,
         supervisor/held.rs
           Source::Timer if tell.input == Input::Fired(Timer::Silence) => Event {
           Input::Exited { component, how, .. } | Input::Gone { component, how, .. } => {
-          (None, How::Returned) => Detail::Plain(RETURNED),
-          let fatal = failure.filter(|(told, _)| told.class() == Class::Fatal);
+          (None, Exit::Returned) => Detail::Plain(RETURNED),
+          let fatal = failure.filter(|(told, _)| told.class() == FailureClass::Fatal);
           let Input::Report { class, count, .. } = tell.input else {
-          event.fatal = (class == Class::Fatal).then(|| (name.clone(), Arc::clone(&said.first)));
+          (class == FailureClass::Fatal).then(|| (name.clone(), Arc::clone(&said.first)));
         supervisor/inbox.rs
           Observation::Alive { .. } => driver::Seen::Alive,
           Observation::Failing { fatal, .. } => driver::Seen::Failing { fatal },
@@ -190,7 +221,7 @@ fn each_line_that_goes_by_a_step_is_known() {
           summary.level = machine.level();
           summary.hold_off_due = due(Timer::HoldOff).filter(|_| monitoring);
           summary.stage_due = due(Timer::Stage);
-          Detail::Observed(Observation::Alive { evidence }) => Sight::alive(&evidence),
+          Detail::Observed(Observation::Alive { evidence }) => DependencyStatus::alive(&evidence),
           Detail::Observed(Observation::Failing { reason, class, .. }) => {
         supervisor/service.rs
           return Silence::Polled;
@@ -214,6 +245,54 @@ fn what_is_brought_is_not_measured() {
             assert!(!compares && !measures, "{file}: {line}");
         }
     }
+}
+
+/// What of a line chooses: it compares, it asks what something is, or it names a failure.
+fn chooses(line: &str) -> bool {
+    const SIGNS: &[&str] = &[
+        " == ",
+        " != ",
+        " < ",
+        " > ",
+        " <= ",
+        " >= ",
+        "matches!(",
+        ".min(",
+        ".max(",
+        "Fault::",
+        "_or(",
+        "_or_else(",
+        ".filter(",
+        ".is_some_and(",
+        ".is_none_or(",
+        ".is_ok_and(",
+        ".is_err_and(",
+    ];
+    SIGNS.iter().any(|sign| line.contains(sign))
+}
+
+/// In the etcd half, too, what a moment or an answer means is decided where it can be tested without a
+/// client. A line that is new in that file is to be looked at: if it decides what is done, it belongs into
+/// one of the pure ones.
+#[test]
+fn each_line_that_chooses_where_etcd_is_asked_is_known() {
+    let mut lines = String::new();
+    for (source, code) in code_that_does_io_in_etcd() {
+        let code = code
+            .lines()
+            .map(|line| line.split("//").next().unwrap_or_default());
+        let chosen: Vec<&str> = code.map(str::trim).filter(|line| chooses(line)).collect();
+        if !chosen.is_empty() {
+            let source = source
+                .strip_prefix(env!("CARGO_MANIFEST_DIR"))
+                .expect("within");
+            let _ = writeln!(lines, "{}", source.display());
+            for line in chosen {
+                let _ = writeln!(lines, "  {line}");
+            }
+        }
+    }
+    expect_file!["undecided_etcd.txt"].assert_eq(&lines);
 }
 
 /// The files of the shell, without comments and tests.
