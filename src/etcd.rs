@@ -156,6 +156,7 @@
     )
 )]
 
+mod alarms;
 mod answer;
 #[cfg(feature = "etcd")]
 mod aside;

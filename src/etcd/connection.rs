@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use etcd_client::{AlarmAction, AlarmType, Client, ResponseHeader, WatchStream};
 use tokio::time::timeout;
 
+use super::alarms::{self, Alarms};
 use super::answer::{Answer, Store};
 use super::cause::Cause;
 use super::config::EtcdConfig;
@@ -78,28 +79,14 @@ impl Connection {
     pub(super) fn write(&self) -> Call {
         let mut client = self.client.clone();
         Box::pin(async move {
-            if alarms(&mut client, AlarmType::None).await?.is_empty() {
-                return Ok(Answer::Write);
-            }
-            // The kind is asked for rather than read from the list: the client library holds what
-            // the server sent for a known kind without a look at it.
-            for (kind, fault) in [
-                (AlarmType::Corrupt, Fault::Corrupt),
-                (AlarmType::Nospace, Fault::NoSpace),
-            ] {
-                let members = alarms(&mut client, kind).await?;
-                if !members.is_empty() {
-                    return Err(Cause::alarm(fault, &members));
+            let mut alarms = Alarms::FIRST;
+            loop {
+                let members = raised(&mut client, alarms.kind()).await?;
+                match alarms.raised(&members) {
+                    alarms::Next::Ask(next) => alarms = next,
+                    alarms::Next::Known(known) => return known,
                 }
             }
-            // Disarmed just now?
-            if alarms(&mut client, AlarmType::None).await?.is_empty() {
-                return Ok(Answer::Write);
-            }
-            Err(Cause::passing(
-                Fault::WritePath,
-                "an unknown alarm is raised",
-            ))
         })
     }
 
@@ -135,8 +122,13 @@ impl Connection {
     }
 }
 
-/// The members that raise an alarm of this kind; `None` asks for all kinds.
-async fn alarms(client: &mut Client, kind: AlarmType) -> Result<Vec<u64>, Cause> {
+/// The members that raise an alarm of this kind.
+async fn raised(client: &mut Client, kind: alarms::Kind) -> Result<Vec<u64>, Cause> {
+    let kind = match kind {
+        alarms::Kind::Any => AlarmType::None,
+        alarms::Kind::Corrupt => AlarmType::Corrupt,
+        alarms::Kind::NoSpace => AlarmType::Nospace,
+    };
     let answer = client.alarm(AlarmAction::Get, kind, None).await?;
     Ok(answer
         .alarms()

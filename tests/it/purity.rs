@@ -65,6 +65,7 @@ fn what_decides_and_what_judges_is_pure() {
 
 /// What decides in the etcd half, besides what is in folders of the same names.
 const ETCD: &[&str] = &[
+    "alarms",
     "answer",
     "backoff",
     "belief",

@@ -204,10 +204,8 @@ impl Node {
             let text = "this membership runs twice: add it to one service, once";
             return Err(Failure::new(text).fatal());
         };
-        if ctx.epoch() > 1
-            && !ctx
-                .sleep(node.times.rejoin_pause(&node.id, ctx.epoch()))
-                .await
+        if let Some(pause) = node.times.rejoin_pause(&node.id, ctx.epoch())
+            && !ctx.sleep(pause).await
         {
             return Ok(());
         }

@@ -22,39 +22,39 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// When another node lives under the id, or something that is no node.
+    /// When another node lives under the id, or something that is no node; and when etcd refuses it for good.
     pub(super) async fn register(&self, session: &Session, ctx: &Context) -> Result<(), Failure> {
+        let registered = self.until_registered(session.lease, ctx).await;
+        if registered.is_err() {
+            // As if it had never been there. If that fails, the lease runs out.
+            let _ = self.revoke(session.lease).await;
+        }
+        session.register(registered?);
+        ctx.mark_ready();
+        Ok(())
+    }
+
+    /// The revision at which it is.
+    async fn until_registered(&self, lease: Lease, ctx: &Context) -> Result<i64, Failure> {
         // Those of earlier epochs of this process, whose work is gone.
-        while let Some(earlier) = self.earlier_lease(session.lease) {
+        while let Some(earlier) = self.earlier_lease(lease) {
             match self.revoke(earlier).await {
                 Ok(()) => self.forget(earlier),
                 Err(cause) => self.not_yet(&cause).await?,
             }
         }
         let mut waiting = Waiting::default();
-        let revision = loop {
-            let waited = match self.try_to_register(session.lease).await {
-                Ok(Registered::At(revision)) => break revision,
+        loop {
+            match self.try_to_register(lease).await {
+                Ok(Registered::At(revision)) => return Ok(revision),
                 Ok(Registered::Other(id)) => {
-                    let cluster = session.lease.cluster;
-                    let lease = Lease { id, cluster };
-                    self.wait_for(lease, &mut waiting, ctx).await
+                    let theirs = Lease { id, ..lease };
+                    self.wait_for(theirs, &mut waiting, ctx).await?;
                 }
-                Ok(Registered::NoNode) => Err(self.no_node()),
-                Err(cause) => {
-                    self.not_yet(&cause).await?;
-                    continue;
-                }
-            };
-            if let Err(refused) = waited {
-                // As if it had never been there. If that fails, the lease runs out.
-                let _ = self.revoke(session.lease).await;
-                return Err(refused);
+                Ok(Registered::NoNode) => return Err(self.no_node()),
+                Err(cause) => self.not_yet(&cause).await?,
             }
-        };
-        session.register(revision);
-        ctx.mark_ready();
-        Ok(())
+        }
     }
 
     async fn try_to_register(&self, lease: Lease) -> Result<Registered, Cause> {

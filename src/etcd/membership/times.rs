@@ -91,11 +91,15 @@ impl Times {
         (self.renew_every / 4).min(LONGEST_UNNOTICED)
     }
 
-    /// So that a fleet that lost the same etcd does not come back in one instant.
-    pub(super) fn rejoin_pause(&self, id: &str, epoch: u64) -> Duration {
+    /// How long the node waits before it comes back, so that a fleet that lost the same etcd does not come back in one
+    /// instant. In the first epoch nothing was lost.
+    pub(super) fn rejoin_pause(&self, id: &str, epoch: u64) -> Option<Duration> {
+        if epoch <= 1 {
+            return None;
+        }
         let share = (named(id, &epoch.to_string()) >> 32) as u32;
-        self.rejoin_jitter
-            .mul_f64(f64::from(share) / f64::from(u32::MAX))
+        let part = f64::from(share) / f64::from(u32::MAX);
+        Some(self.rejoin_jitter.mul_f64(part))
     }
 
     /// Whether a lease lives as long as it was asked for: so many seconds were granted. Other nodes take over `grace`
@@ -248,7 +252,11 @@ mod tests {
     #[test]
     fn a_fleet_comes_back_spread_over_the_jitter() {
         let times = times();
-        let pause = |number: u32, epoch| times.rejoin_pause(&format!("node-{number}"), epoch);
+        let pause = |number: u32, epoch| {
+            let pause = times.rejoin_pause(&format!("node-{number}"), epoch);
+            pause.expect("it comes back")
+        };
+        assert_eq!(times.rejoin_pause("node-1", 1), None, "it has lost nothing");
         let mut tenths = [0; 10];
         for number in 0..200 {
             let pause = pause(number, 2);

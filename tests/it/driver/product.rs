@@ -1,8 +1,9 @@
 //! Driver and machine together, explored for one and two components: as a check that what is proved of
 //! each of them holds of both.
 //!
-//! Anything may arrive at any moment, and wait there while more arrives. From every situation that this
-//! leads to, a world that is well from then on leads to Running, or to the end where that is wanted.
+//! What each test lists may arrive at any moment, and wait there while more arrives. From every situation
+//! that this leads to, a world that is well from then on leads to Running, or to the end where that is
+//! wanted. What is of an earlier epoch or session is left to the explorations of each alone.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -11,19 +12,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::driver::{
-    Arrival, Command, Decided, Ended, Observed, Reported, Seen, Silence, Source,
+    Arrival, Command, Decided, Ended, Observed, Renewed, Reported, Seen, Silence, Source,
 };
 use overwatch::law::Monitor;
 use overwatch::machine::{ComponentState, Exit, FailureClass, Phase};
-use overwatch::policy::{ComponentId, Plan};
+use overwatch::policy::{ComponentId, Fence, Plan};
 
 use super::whole::Whole;
-use crate::world::{ms, plan, tiny_policy, tiny_tuning};
+use crate::world::{fenced_by, ms, plan, tiny_policy, tiny_tuning};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Move {
     Up(u32),
     Ends(u32, Exit, Option<FailureClass>),
+    /// Something of it is still held.
+    Exits(u32, Exit, Option<FailureClass>),
+    Renews,
+    /// The process stood still for a moment.
+    Late,
+    /// From now on this is why nothing is seen.
+    Why(Silence),
     Sees(Seen),
     Reports(FailureClass),
     Commands(Command),
@@ -39,6 +47,7 @@ struct State {
     whole: Whole,
     monitor: Monitor,
     now: Duration,
+    why: Silence,
     /// Nothing is there to be told.
     rests: bool,
 }
@@ -50,6 +59,7 @@ impl State {
             // A timer is told as late as anybody asks.
             monitor: Monitor::new(plan, None),
             now: Duration::ZERO,
+            why: Silence::Polled,
             rests: false,
         }
     }
@@ -62,7 +72,7 @@ impl State {
                 component: ComponentId(id),
                 epoch,
             },
-            Move::Ends(id, how, said) => {
+            Move::Ends(id, how, said) | Move::Exits(id, how, said) => {
                 let component = ComponentId(id);
                 let last_words = said.into_iter().map(|class| Reported {
                     component: Some(component),
@@ -75,7 +85,7 @@ impl State {
                     component,
                     epoch,
                     how,
-                    gone: true,
+                    gone: matches!(made, Move::Ends(..)),
                     last_words: last_words.collect(),
                 })
             }
@@ -92,6 +102,19 @@ impl State {
                 count: 1,
                 stale: 0,
             }),
+            Move::Renews => Arrival::Renewed(Renewed {
+                epoch,
+                expires: self.now + TTL,
+            }),
+            Move::Late => {
+                self.now += ms(1);
+                let (at, by) = (self.now, ms(1));
+                Arrival::Late { at, by }
+            }
+            Move::Why(why) => {
+                self.why = why;
+                return Ok(());
+            }
             Move::Commands(command) => Arrival::Command(command),
             Move::Shutdown => Arrival::Shutdown,
             Move::Froze => Arrival::Froze,
@@ -120,7 +143,7 @@ impl State {
             }
             Decided::Drop(_) => Ok(()),
             Decided::WhySilent { .. } => {
-                let arrived = self.whole.arrive(Arrival::Silent(Silence::Polled));
+                let arrived = self.whole.arrive(Arrival::Silent(self.why));
                 arrived.map(|_| ()).map_err(|broken| broken.to_string())
             }
             Decided::Wait(_) => {
@@ -143,6 +166,7 @@ impl State {
 
     /// From here on all is well: components do what they were told, and the dependency is seen.
     fn recover(mut self) -> Result<(), String> {
+        self.why = Silence::Polled;
         // As many deadlines, hold-offs and limits as there are on the way.
         for _ in 0..40 {
             self.settle()?;
@@ -209,7 +233,8 @@ fn visit(plan: Arc<Plan>, moves: &[Move], ticks: u64) -> usize {
         let mut reached = Vec::new();
         for &made in moves {
             let over = match made {
-                Move::Tick => at.now >= ms(ticks),
+                Move::Tick | Move::Late => at.now >= ms(ticks),
+                Move::Why(why) => at.why == why,
                 Move::Next => at.rests,
                 made => !has_room(&at.whole, made),
             };
@@ -235,12 +260,14 @@ fn visit(plan: Arc<Plan>, moves: &[Move], ticks: u64) -> usize {
 /// What finds no room waits outside.
 fn has_room(whole: &Whole, made: Move) -> bool {
     whole.has_room(match made {
-        Move::Up(_) | Move::Ends(..) => Source::Answer,
+        Move::Up(_) | Move::Ends(..) | Move::Exits(..) => Source::Answer,
         Move::Sees(_) => Source::Observation,
         Move::Reports(_) => Source::Report,
         Move::Commands(_) => Source::Command,
         Move::Shutdown => Source::Shutdown,
-        Move::Froze | Move::Next | Move::Tick => Source::Runtime,
+        // A later one replaces it.
+        Move::Renews => return true,
+        Move::Froze | Move::Next | Move::Tick | Move::Late | Move::Why(_) => Source::Runtime,
     })
 }
 
@@ -266,6 +293,34 @@ fn one_component() {
             Move::Shutdown,
         ],
         2,
+    );
+    println!("{states} states");
+    assert!(states > 1_000, "{states} states");
+}
+
+/// For how long a lease lives.
+const TTL: Duration = ms(6);
+
+/// The owner of a lease, in a process that stands still and on a runtime that freezes.
+#[test]
+fn one_component_with_a_lease() {
+    let tuning = tiny_tuning().with_max_level(1).with_min_evidence(1);
+    let fence = Fence::new(TTL, ms(1)).with_margin(ms(1));
+    let failed = Exit::Failed(FailureClass::Critical);
+    let states = visit(
+        fenced_by(tiny_policy().tuning(tuning), fence, &[1]),
+        &[
+            Move::Next,
+            Move::Tick,
+            Move::Late,
+            Move::Up(0),
+            Move::Ends(0, Exit::Returned, None),
+            Move::Exits(0, failed, Some(FailureClass::Component)),
+            Move::Sees(Seen::Alive),
+            Move::Renews,
+            Move::Why(Silence::Thawed(ms(1))),
+        ],
+        3,
     );
     println!("{states} states");
     assert!(states > 1_000, "{states} states");

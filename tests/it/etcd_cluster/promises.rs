@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use etcd_client::{Client, ConnectOptions, PermissionType};
 use overwatch::etcd::EtcdConfig;
 use tokio::time::sleep;
 
 use super::nodes::{Node, Setup, TTL, within};
-use crate::support::etcd::{Etcd, Version};
+use crate::support::etcd::{Etcd, Version, enable_auth};
 
 /// How many leases there are.
 pub(super) async fn leases(etcd: &Etcd) -> usize {
@@ -46,6 +47,37 @@ async fn a_lease_that_is_longer_than_was_asked_for_is_refused_and_given_back() {
         node.stop().await;
         without_leases(&etcd).await;
     }
+}
+
+/// Else each try would leave one behind that other nodes wait for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_may_not_register_gives_its_lease_back() {
+    let etcd = Etcd::start().await;
+    enable_auth(&etcd, PermissionType::Read).await;
+    let setup = Setup::new(&etcd).of_user("narrow", "right", "app/checker");
+    let node = setup.start("a");
+    until_it_says(
+        &node,
+        &["not registered: etcd denies permission".to_owned()],
+    )
+    .await;
+    let options = ConnectOptions::new().with_user("root", "right");
+    let client = Client::connect([etcd.url()], Some(options)).await;
+    let mut client = client.expect("root is let in");
+    // Before it would run out by itself.
+    within(TTL / 2, "it is given back", async {
+        while !client
+            .leases()
+            .await
+            .expect("etcd answers")
+            .leases()
+            .is_empty()
+        {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    node.stop().await;
 }
 
 /// What the system tells of it is made up.
