@@ -27,6 +27,18 @@ pub enum ComponentState {
     Wedged,
 }
 
+impl ComponentState {
+    /// All of them, from down to wedged.
+    pub const ALL: [Self; 6] = [
+        Self::Down,
+        Self::Starting,
+        Self::Up,
+        Self::Stopping,
+        Self::Aborting,
+        Self::Wedged,
+    ];
+}
+
 /// The storage that all states share.
 ///
 /// Equality and hash leave out the ledger (counts that only grow and the number of the next jitter)

@@ -83,14 +83,7 @@ impl Machine {
         core.failed_starts = from.count();
         core.armed = from.byte();
         for slot in &mut core.slots {
-            *slot = [
-                ComponentState::Down,
-                ComponentState::Starting,
-                ComponentState::Up,
-                ComponentState::Stopping,
-                ComponentState::Aborting,
-                ComponentState::Wedged,
-            ][from.byte() as usize];
+            *slot = ComponentState::ALL[from.byte() as usize];
         }
         core.recount();
     }

@@ -194,11 +194,13 @@ fn spoil(snapshot: &mut Snapshot, bytes: &mut Unstructured<'_>) -> Result<()> {
         7 => snapshot.failed_starts = count(bytes)?,
         8 => snapshot.armed.push(Timer::ALL[usize::from(value % 6)]),
         9 => drop(snapshot.armed.pop()),
-        10 => snapshot.slots.push(SLOTS[usize::from(value % 6)]),
+        10 => snapshot
+            .slots
+            .push(ComponentState::ALL[usize::from(value % 6)]),
         11 => drop(snapshot.slots.pop()),
         12 => {
             if let Some(slot) = snapshot.slots.get_mut(usize::from(value / 6)) {
-                *slot = SLOTS[usize::from(value % 6)];
+                *slot = ComponentState::ALL[usize::from(value % 6)];
             }
         }
         13 => snapshot.record.reports = number(bytes)?,
@@ -357,15 +359,6 @@ fn survive(machine: &mut Machine, reference: &mut Reference, input: Input) {
         Err(error) => panic!("{error}: {machine:?} after {input:?} on {before:?}"),
     }
 }
-
-const SLOTS: [ComponentState; 6] = [
-    ComponentState::Down,
-    ComponentState::Starting,
-    ComponentState::Up,
-    ComponentState::Stopping,
-    ComponentState::Aborting,
-    ComponentState::Wedged,
-];
 
 const HOWS: [Exit; 6] = [
     Exit::Returned,
