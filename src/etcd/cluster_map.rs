@@ -133,11 +133,12 @@ impl ClusterMap {
         }
     }
 
-    /// The endpoints that have not answered lately.
-    pub(super) fn unheard(&self, within: Duration, now: Duration) -> Vec<usize> {
+    /// The endpoints that have not answered lately, but for one that is asked anyhow.
+    pub(super) fn unheard(&self, except: usize, within: Duration, now: Duration) -> Vec<usize> {
         let unheard = |(_, shown): &(usize, &Shown)| shown.recent(within, now).next().is_none();
         let all = self.endpoints.iter().enumerate().filter(unheard);
-        all.map(|(index, _)| index).collect()
+        let indexes = all.map(|(index, _)| index);
+        indexes.filter(|&index| index != except).collect()
     }
 
     /// In words, if the endpoints that have answered lately are not of one cluster, or not of those that are
@@ -286,11 +287,11 @@ mod tests {
         case.saw(0, 0xb, 1);
         case.clusters.lost(0, 0xa);
         assert_eq!(case.split(None, 1), None);
-        assert_eq!(case.clusters.unheard(WITHIN, case.at(1)), [1]);
+        assert_eq!(case.clusters.unheard(9, WITHIN, case.at(1)), [1]);
         case.clusters.lost(0, 0xc);
-        assert_eq!(case.clusters.unheard(WITHIN, case.at(1)), [1]);
+        assert_eq!(case.clusters.unheard(9, WITHIN, case.at(1)), [1]);
         case.clusters.lost(0, 0xb);
-        assert_eq!(case.clusters.unheard(WITHIN, case.at(1)), [0, 1]);
+        assert_eq!(case.clusters.unheard(9, WITHIN, case.at(1)), [0, 1]);
     }
 
     #[test]
@@ -306,12 +307,14 @@ mod tests {
     #[test]
     fn who_was_not_heard_lately_is_to_be_asked() {
         let mut case = Case::new();
-        assert_eq!(case.clusters.unheard(WITHIN, case.at(0)), [0, 1]);
+        assert_eq!(case.clusters.unheard(9, WITHIN, case.at(0)), [0, 1]);
         case.saw(1, 0xa, 0);
         // A server that names no cluster.
         case.saw(0, 0, 0);
-        assert_eq!(case.clusters.unheard(WITHIN, case.at(9)), [0]);
-        assert_eq!(case.clusters.unheard(WITHIN, case.at(10)), [0, 1]);
+        assert_eq!(case.clusters.unheard(9, WITHIN, case.at(9)), [0]);
+        assert_eq!(case.clusters.unheard(9, WITHIN, case.at(10)), [0, 1]);
+        assert_eq!(case.clusters.unheard(0, WITHIN, case.at(10)), [1]);
+        assert_eq!(case.clusters.unheard(1, WITHIN, case.at(9)), [0]);
     }
 
     /// Or the map would be looked through for ever, and a clock that is asked about long ago would show it again.

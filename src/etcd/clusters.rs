@@ -72,9 +72,9 @@ impl Clusters {
         self.changed.changed(since).await;
     }
 
-    /// The endpoints that have not answered lately.
-    pub(super) fn unheard(&self, within: Duration, now: Duration) -> Vec<usize> {
-        self.lock().unheard(within, now)
+    /// The endpoints that have not answered lately, but for one that is asked anyhow.
+    pub(super) fn unheard(&self, except: usize, within: Duration, now: Duration) -> Vec<usize> {
+        self.lock().unheard(except, within, now)
     }
 
     /// In words, if the endpoints that have answered lately are not of one cluster, or not of those that are

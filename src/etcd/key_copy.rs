@@ -47,6 +47,28 @@ impl KeyCopy {
     }
 }
 
+/// What is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// The copy was made anew; what lies between is not known.
+    Anew,
+    /// Keys changed.
+    Changed,
+    /// Nothing changed, and the copy is newer than before.
+    Confirmed,
+}
+
+impl News {
+    /// Both of them, for who looks only once: that something is not known is never forgotten.
+    pub(super) fn and(self, later: Self) -> Self {
+        match (self, later) {
+            (Self::Anew, _) | (_, Self::Anew) => Self::Anew,
+            (Self::Changed, _) | (_, Self::Changed) => Self::Changed,
+            (Self::Confirmed, Self::Confirmed) => Self::Confirmed,
+        }
+    }
+}
+
 /// A copy that is made, page by page.
 #[derive(Debug)]
 pub(super) struct Listing {
@@ -132,6 +154,18 @@ impl Listing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_that_was_made_anew_is_told_whatever_comes_with_it() {
+        let (anew, changed, confirmed) = (News::Anew, News::Changed, News::Confirmed);
+        for other in [anew, changed, confirmed] {
+            assert_eq!(anew.and(other), anew);
+            assert_eq!(other.and(anew), anew);
+        }
+        assert_eq!(changed.and(confirmed), changed);
+        assert_eq!(confirmed.and(changed), changed);
+        assert_eq!(confirmed.and(confirmed), confirmed);
+    }
 
     fn entry(value: &str, revision: i64) -> Entry {
         Entry {

@@ -119,7 +119,7 @@ impl Line {
         match dialed {
             Ok(client) => {
                 let mut at = self.at();
-                if at.turn == turn {
+                if at.turn.keeps(turn) {
                     at.client = Some(client.clone());
                 }
                 Ok((turn, client))

@@ -23,7 +23,7 @@ use super::clock;
 use super::connection::next;
 use super::copy_check::{Checked, CopyCheck, Digest};
 use super::entry::Entry;
-use super::key_copy::{KeyCopy, Listing};
+use super::key_copy::{KeyCopy, Listing, News};
 use super::line::{Line, TARGET};
 use super::strange::{Strange, Warning};
 use super::turn::Turn;
@@ -36,17 +36,6 @@ pub(super) fn warn_of(strange: &mut Strange) {
             tracing::warn!(target: TARGET, at_ms, key, "nothing that a node wrote: {what}");
         });
     }
-}
-
-/// What is new.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum News {
-    /// The copy was made anew; what lies between is not known.
-    Anew,
-    /// Keys changed.
-    Changed,
-    /// Nothing changed, and the copy is newer than before.
-    Confirmed,
 }
 
 /// The copy, and what keeps it up. All is done within [`next`](Self::next), which may be dropped.

@@ -22,7 +22,7 @@ use super::home::CLIENTS;
 use super::judge::{Judge, Notice, Said};
 use super::lane::Lane;
 use super::sight::{EndpointStatus, Sights};
-use super::vigil::{Event, LaneState, Order, Vigil};
+use super::vigil::{Event, LaneState, Order, Vigil, may_be_told};
 use crate::policy::{Policy, PolicyError};
 use crate::shell::log;
 use crate::{Observation, Probe, ProbeMode};
@@ -119,7 +119,9 @@ impl Probe for EtcdProbe {
                 let Cause { fault, text, .. } = gone.into();
                 Observation::failing(format!("{fault}: {text}")).classed(fault.as_str())
             });
-            if matches!(observation, Observation::Failing { .. }) || !self.0.was_overtaken() {
+            let is_failing = matches!(observation, Observation::Failing { .. });
+            // Last, because it may come at any moment.
+            if may_be_told(is_failing, self.0.was_overtaken()) {
                 return observation;
             }
         }

@@ -36,6 +36,11 @@ impl Turn {
         self.after(asked)
     }
 
+    /// Whether a client that was made in the turn `dialed` is that of this one.
+    pub(super) fn keeps(self, dialed: Self) -> bool {
+        self == dialed
+    }
+
     fn after(self, asked: Self) -> Option<Self> {
         let number = self.number.wrapping_add(1);
         (self == asked).then_some(Self { number, ..self })
@@ -81,6 +86,16 @@ mod tests {
             }
             assert_eq!(turn.not_reached(turn).map(|next| next.number), Some(1));
         }
+    }
+
+    /// While it was made a question may have failed, so that another member is asked by now.
+    #[test]
+    fn a_client_is_kept_for_the_turn_that_it_was_made_for() {
+        let first = Turn::new(1);
+        let second = first.not_reached(first).expect("it moves on");
+        assert!(first.keeps(first) && second.keeps(second));
+        // The same member, and a new connection is wanted.
+        assert!(!second.keeps(first));
     }
 
     #[test]

@@ -43,6 +43,12 @@ pub(super) enum Order {
     Ask(usize, Asked),
 }
 
+/// Whether an observation may be told that a call came to, when another one was asked for before it was handed over:
+/// then it may be of before that. Whoever is failing is so either way.
+pub(super) fn may_be_told(is_failing: bool, overtaken: bool) -> bool {
+    is_failing || !overtaken
+}
+
 pub(super) struct Vigil {
     pub(super) judge: Judge,
     /// After which gap between calls nothing is known any more.

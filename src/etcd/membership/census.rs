@@ -18,9 +18,10 @@ impl Node {
     /// the one that is to grant the lease, which tells it anyhow.
     pub(super) async fn ask_around(&self) {
         let config = &self.config;
-        let unheard = config.clusters.unheard(config.lately(), clock::now());
         let granting = self.lease_line.index();
-        let asked = unheard.into_iter().filter(|&index| index != granting);
+        let (lately, now) = (config.lately(), clock::now());
+        let asked = config.clusters.unheard(granting, lately, now);
+        let asked = asked.into_iter();
         all(asked.map(|index| self.ask_for_cluster(index)).collect()).await;
     }
 

@@ -1,4 +1,8 @@
-//! What etcd's answers about one lease amount to. Pure: they are given as the numbers in them.
+//! What etcd's answers about leases amount to. Pure: they are given as the numbers in them.
+
+use core::time::Duration;
+
+use crate::etcd::cause::Cause;
 
 /// What came of asking to keep a lease alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +42,58 @@ impl Left {
     }
 }
 
+/// What came of giving several leases back.
+#[derive(Debug, Default)]
+pub(super) enum GivenBack {
+    #[default]
+    All,
+    /// Some were refused for good, and none is to be tried again. They run out.
+    Refused(Cause),
+    /// Some are to be tried again, after this pause.
+    Again(Duration, Cause),
+}
+
+impl GivenBack {
+    /// With one more that was not given back.
+    pub(super) fn but_for(self, cause: Cause) -> Self {
+        match (cause.again_in(), self) {
+            (Some(pause), _) => Self::Again(pause, cause),
+            (None, again @ Self::Again(..)) => again,
+            (None, Self::All | Self::Refused(_)) => Self::Refused(cause),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::etcd::fault::Fault;
+
+    /// One that is refused for good, of another cluster for one, is in the way of no other.
+    #[test]
+    fn leases_are_tried_again_as_long_as_one_of_them_may_be_taken() {
+        let refused = || Cause::sure(Fault::Permission, "not yours");
+        let silent = Cause::silent;
+        let came = |causes: Vec<Cause>| {
+            let all = causes.into_iter();
+            all.fold(GivenBack::default(), GivenBack::but_for)
+        };
+        assert!(matches!(came(vec![]), GivenBack::All));
+        assert!(
+            matches!(came(vec![refused(), refused()]), GivenBack::Refused(it) if it == refused())
+        );
+        for causes in [
+            vec![silent()],
+            vec![silent(), refused()],
+            vec![refused(), silent()],
+        ] {
+            let pause = silent().again_in().expect("silence passes");
+            match came(causes) {
+                GivenBack::Again(after, it) => assert_eq!((after, it), (pause, silent())),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
 
     #[test]
     fn a_lease_is_kept_alive_only_for_some_time() {

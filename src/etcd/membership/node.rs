@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::Level;
 
+use super::lease_answer::GivenBack;
 use super::lease_state::{Lease, Leases, UNREGISTERED};
 use super::members::Members;
 use super::session::Session;
@@ -193,39 +194,45 @@ impl Node {
         let deadline = ctx.stop_deadline().unwrap_or_else(Instant::now) - PAUSE;
         let left = timeout_at(deadline, async {
             self.work.closed().await;
-            while let Err(cause) = self.revoke_all().await {
+            loop {
+                let (pause, cause) = match self.revoke_all().await {
+                    GivenBack::All => return Ok(()),
+                    GivenBack::Refused(cause) => return Err(cause),
+                    GivenBack::Again(pause, cause) => (pause, cause),
+                };
                 let (id, why) = (self.id.clone(), cause.text);
                 log(
                     Level::DEBUG,
                     move |at_ms| tracing::debug!(target: TARGET, at_ms, id, why, "not left yet"),
                 );
-                sleep(PAUSE).await;
+                sleep(pause).await;
             }
         });
-        if left.await.is_err() {
-            let id = self.id.clone();
-            log(Level::WARN, move |at_ms| {
-                tracing::warn!(target: TARGET, at_ms, id,
-                    "left without a word: there was still work, or etcd did not answer; the lease runs out"
-                );
-            });
-        }
+        let why = match left.await {
+            Ok(Ok(())) => return,
+            Ok(Err(cause)) => format!("etcd refuses: {}: {}", cause.fault, cause.text),
+            Err(_) => "there was still work, or etcd did not answer".to_owned(),
+        };
+        let id = self.id.clone();
+        log(Level::WARN, move |at_ms| {
+            tracing::warn!(target: TARGET, at_ms, id, "left without a word: {why}; the lease runs out");
+        });
     }
 }
 
 impl Node {
     /// Gives all leases back, the newest first. One that cannot be, of a cluster that is gone for one, is in the way
     /// of no other.
-    async fn revoke_all(&self) -> Result<(), Cause> {
+    async fn revoke_all(&self) -> GivenBack {
         let leases = lock(&self.leases).newest_first();
-        let mut failed = Ok(());
+        let mut given_back = GivenBack::default();
         for lease in leases {
             match self.revoke(lease).await {
                 Ok(()) => self.forget(lease),
-                Err(cause) => failed = Err(cause),
+                Err(cause) => given_back = given_back.but_for(cause),
             }
         }
-        failed
+        given_back
     }
 }
 

@@ -1,6 +1,5 @@
 //! The component that users make, and what it is given.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -9,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::job::Shard;
-use super::list::List;
+use super::list::{List, check_count, check_moving, sorted};
 use super::owners::Owners;
 use super::worker::Worker;
 use crate::etcd::error::EtcdConfigError;
@@ -147,25 +146,8 @@ impl Shards {
         F: FnOnce(Shard) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Failure>> + Send + 'static,
     {
-        // No more than is allowed are taken.
-        let names: Vec<String> = names
-            .into_iter()
-            .take(MAX_SHARDS + 1)
-            .map(Into::into)
-            .collect();
-        check_count(names.len())?;
-        let mut sorted = BTreeSet::new();
-        for name in names {
-            check_name("shards", &name)?;
-            if sorted.contains(&name) {
-                return Err(bad(
-                    "shards",
-                    format!("{name:?} is given twice: give each job a name of its own"),
-                ));
-            }
-            sorted.insert(name);
-        }
-        Self::build(membership, work.into(), || List::named(&sorted), job)
+        let names = sorted(names)?;
+        Self::build(membership, work.into(), || List::named(&names), job)
     }
 
     fn build<F, Fut>(
@@ -203,11 +185,7 @@ impl Shards {
     ///
     /// When it is none: then nothing would ever move.
     pub fn moving_at_most(mut self, shards: u32) -> Result<Self, EtcdConfigError> {
-        if shards == 0 {
-            let problem = "is 0, so that a node which comes never gets a shard: give at least 1";
-            return Err(bad("moving_at_most", problem.to_owned()));
-        }
-        self.most_moving = shards as usize;
+        self.most_moving = check_moving(shards)?;
         Ok(self)
     }
 
@@ -288,21 +266,3 @@ impl fmt::Debug for Shards {
             .finish_non_exhaustive()
     }
 }
-
-fn check_count(count: usize) -> Result<(), EtcdConfigError> {
-    if (1..=MAX_SHARDS).contains(&count) {
-        return Ok(());
-    }
-    let problem = match count {
-        0 => "there are none: give at least one".to_owned(),
-        _ => format!("there are more than {MAX_SHARDS}: put several jobs into one shard"),
-    };
-    Err(bad("shards", problem))
-}
-
-fn bad(knob: &'static str, problem: String) -> EtcdConfigError {
-    EtcdConfigError::BadSetting { knob, problem }
-}
-
-/// Each node plans for all shards whenever anything changes.
-const MAX_SHARDS: usize = 100_000;

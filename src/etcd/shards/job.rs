@@ -12,9 +12,9 @@ use tokio::time::{Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFuture};
 
 use super::component::Running;
+use super::reconcile::Ended;
 use crate::Failure;
 use crate::etcd::membership::Session;
-use crate::machine::FailureClass;
 use crate::shell::unwinding;
 
 /// What the user's function knows of its shard. Cheap to clone; clones are the same shard.
@@ -150,11 +150,11 @@ impl Shard {
             // It may panic before it has made its future.
             work: Box::pin(async move { begin(self).await }),
         };
-        match unwinding(fenced).await {
-            // What nothing can mend is told in any case.
-            Err(failure) if failure.class() == FailureClass::Fatal => Outcome::Ended(Err(failure)),
-            _ if lost.is_cancelled() || !session.allows() => Outcome::Lost,
-            ended => Outcome::Ended(ended),
+        let failure = unwinding(fenced).await.err();
+        let is_ours = !lost.is_cancelled() && session.allows();
+        Outcome {
+            how: Ended::how(failure.as_ref().map(Failure::class), is_ours),
+            failure,
         }
     }
 }
@@ -170,10 +170,10 @@ impl fmt::Debug for Shard {
 }
 
 /// How one incarnation of a shard ended.
-pub(super) enum Outcome {
-    Ended(Result<(), Failure>),
-    /// It was no longer this node's.
-    Lost,
+pub(super) struct Outcome {
+    pub(super) how: Ended,
+    /// What it ended with.
+    pub(super) failure: Option<Failure>,
 }
 
 /// Polls the work only while the lease allows it: a process that was frozen goes no further than to

@@ -10,7 +10,9 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::etcd::entry::Entry;
+use crate::etcd::error::EtcdConfigError;
 use crate::etcd::hash::named;
+use crate::etcd::keys::check_name;
 
 /// The shards of a work, as this node was given them. A shard has a *place* in the list, and a *number* that
 /// is the same on all nodes.
@@ -280,6 +282,52 @@ fn number(name: &str) -> u64 {
 
 /// More than that are not told apart from each other: while services are replaced there are two.
 const MOST_LISTS: usize = 63;
+
+/// Whether there may be so many shards.
+pub(super) fn check_count(count: usize) -> Result<(), EtcdConfigError> {
+    let problem = match count {
+        0 => "there are none: give at least one".to_owned(),
+        1..=MAX_SHARDS => return Ok(()),
+        _ => format!("there are more than {MAX_SHARDS}: put several jobs into one shard"),
+    };
+    Err(bad("shards", problem))
+}
+
+/// How many shards may be on their way at once.
+pub(super) fn check_moving(shards: u32) -> Result<usize, EtcdConfigError> {
+    if shards == 0 {
+        let problem = "is 0, so that a node which comes never gets a shard: give at least 1";
+        return Err(bad("moving_at_most", problem.to_owned()));
+    }
+    Ok(shards as usize)
+}
+
+/// The names of jobs in their order, if each can be one and is there once.
+pub(super) fn sorted<S: Into<String>>(
+    names: impl IntoIterator<Item = S>,
+) -> Result<BTreeSet<String>, EtcdConfigError> {
+    // No more than are allowed are taken, and one that tells that there are more.
+    let names = names.into_iter().take(MAX_SHARDS + 1);
+    let names: Vec<String> = names.map(Into::into).collect();
+    check_count(names.len())?;
+    let mut sorted = BTreeSet::new();
+    for name in names {
+        check_name("shards", &name)?;
+        if sorted.contains(&name) {
+            let problem = format!("{name:?} is given twice: give each job a name of its own");
+            return Err(bad("shards", problem));
+        }
+        sorted.insert(name);
+    }
+    Ok(sorted)
+}
+
+fn bad(knob: &'static str, problem: String) -> EtcdConfigError {
+    EtcdConfigError::BadSetting { knob, problem }
+}
+
+/// Each node plans for all shards whenever anything changes.
+const MAX_SHARDS: usize = 100_000;
 
 #[cfg(test)]
 mod tests;

@@ -118,6 +118,19 @@ pub(super) enum Ended {
     Failed(FailureClass),
 }
 
+impl Ended {
+    /// It ended, with a failure of this class or without, when its shard was this node's or was not any more.
+    pub(super) fn how(failed: Option<FailureClass>, is_ours: bool) -> Self {
+        match failed {
+            // What nothing can mend is told in any case.
+            Some(class @ FailureClass::Fatal) => Self::Failed(class),
+            _ if !is_ours => Self::Lost,
+            Some(class) => Self::Failed(class),
+            None => Self::Returned,
+        }
+    }
+}
+
 /// What follows from the end of a shard's function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Consequence {

@@ -17,15 +17,16 @@ use super::handover::HandOver;
 use super::job::{Claimed, Outcome, Shard};
 use super::jobs::{Job, Jobs};
 use super::owners::Owners;
-use super::reconcile::{Consequence, Ended, Logged, Reconciler, Step, Unwritten, Write};
+use super::reconcile::{Consequence, Logged, Reconciler, Step, Unwritten, Write};
 use super::telling::{Line, Telling};
 use crate::etcd::clock;
 use crate::etcd::home::KEYS;
+use crate::etcd::key_copy::News;
 use crate::etcd::keys::WorkKeys;
 use crate::etcd::latest::Latest;
 use crate::etcd::line::TARGET;
 use crate::etcd::membership::{Membership, Node, Session, failure};
-use crate::etcd::mirror::{Mirror, News, warn_of};
+use crate::etcd::mirror::{Mirror, warn_of};
 use crate::shell::{log, text_of};
 use crate::{Context, Failure};
 
@@ -167,9 +168,7 @@ impl Worker {
                         more = mirror.next() => more,
                         () = std::future::ready(()) => break,
                     };
-                    if more == News::Anew {
-                        news = more;
-                    }
+                    news = news.and(more);
                 }
                 let removed = mirror.take_removed();
                 let (entries, revision) = (mirror.entries(), mirror.revision());
@@ -305,11 +304,7 @@ impl Worker {
         let Some(job) = self.jobs.end(place) else {
             return;
         };
-        let (how, failure) = match outcome {
-            Outcome::Lost => (Ended::Lost, None),
-            Outcome::Ended(Ok(())) => (Ended::Returned, None),
-            Outcome::Ended(Err(failure)) => (Ended::Failed(failure.class()), Some(failure)),
-        };
+        let Outcome { how, failure } = outcome;
         let consequence = self.reconciler.ended(place, job.state(), how, clock::now());
         let Consequence {
             log: logged,

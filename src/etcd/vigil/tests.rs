@@ -493,3 +493,16 @@ fn it_goes_on_after_a_short_gap_on_the_same_runtime_and_begins_anew_otherwise() 
     }
     assert!(!vigil(1).resume(true, T0), "the first call");
 }
+
+/// A call may have come to its end on the clients' thread just when one more was asked for.
+#[test]
+fn an_observation_from_before_one_was_asked_for_is_not_told_unless_it_is_failing() {
+    for (is_failing, overtaken, told) in [
+        (false, false, true),
+        (false, true, false),
+        (true, false, true),
+        (true, true, true),
+    ] {
+        assert_eq!(may_be_told(is_failing, overtaken), told);
+    }
+}

@@ -8,6 +8,7 @@ use tokio::time::{Instant, advance, sleep};
 use super::*;
 use crate::etcd::membership::Lease;
 use crate::etcd::suspension::{by_the_system, moment};
+use crate::machine::FailureClass;
 
 const SECOND: Duration = Duration::from_secs(1);
 const LEASE: Lease = Lease { id: 7, cluster: 1 };
@@ -48,7 +49,7 @@ async fn work_ends_when_the_lease_does_and_goes_on_when_it_is_renewed() {
         session.allow(moment(&by_the_system()), 3 * SECOND + SECOND / 2);
     };
     let (outcome, ()) = tokio::join!(shard.clone().run(working(&done)), renewing);
-    assert!(matches!(outcome, Outcome::Lost));
+    assert_eq!(outcome.how, Ended::Lost);
     assert_eq!(begun.elapsed(), 5 * SECOND + SECOND / 2);
     assert_eq!(*done.lock().expect("no panic"), 5);
     assert_eq!(
@@ -66,10 +67,10 @@ async fn who_was_frozen_goes_no_further_than_its_next_await() {
     let mut cx = Poller::from_waker(Waker::noop());
     assert!(running.as_mut().poll(&mut cx).is_pending());
     advance(10 * SECOND).await;
-    assert!(matches!(
-        running.as_mut().poll(&mut cx),
-        Poll::Ready(Outcome::Lost)
-    ));
+    let Poll::Ready(outcome) = running.as_mut().poll(&mut cx) else {
+        panic!("it is still there");
+    };
+    assert_eq!(outcome.how, Ended::Lost);
     assert_eq!(
         *done.lock().expect("no panic"),
         0,
@@ -114,7 +115,7 @@ async fn a_panic_while_it_is_dropped_is_no_other_shards_trouble() {
     });
     let losing = async { lose.lose() };
     let (outcome, ()) = tokio::join!(run, losing);
-    assert!(matches!(outcome, Outcome::Lost));
+    assert_eq!(outcome.how, Ended::Lost);
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,7 +127,7 @@ async fn what_nothing_can_mend_is_told_even_when_the_shard_is_lost() {
             Err(Failure::new("broken for good").fatal())
         })
     });
-    assert!(matches!(outcome.await, Outcome::Ended(Err(_))));
+    assert_eq!(outcome.await.how, Ended::Failed(FailureClass::Fatal));
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,7 +140,7 @@ async fn who_has_kept_a_shard_whose_function_has_ended_has_none() {
             assert!(during.check().is_ok());
             Box::pin(async move { ended })
         };
-        assert!(matches!(shard.run(begin).await, Outcome::Ended(_)));
+        assert_ne!(shard.run(begin).await.how, Ended::Lost);
         assert!(kept.check().is_err());
     }
     // Dropped, as with the task that ran it.

@@ -209,3 +209,26 @@ proptest! {
         }
     }
 }
+
+/// The other end of each bound is tried with a membership.
+#[test]
+fn what_cannot_be_a_list_says_what_to_do() {
+    let told = |problem: EtcdConfigError| problem.to_string();
+    for (count, words) in [(0, "give at least one"), (100_001, "more than 100000")] {
+        assert!(told(check_count(count).unwrap_err()).contains(words));
+    }
+    assert!(check_count(1).is_ok() && check_count(100_000).is_ok());
+    assert!(told(check_moving(0).unwrap_err()).contains("give at least 1"));
+    assert_eq!(check_moving(1).unwrap(), 1);
+    let none: [&str; 0] = [];
+    assert!(told(sorted(none).unwrap_err()).contains("give at least one"));
+    let twice = told(sorted(["b", "a", "b"]).unwrap_err());
+    assert!(twice.contains("\"b\" is given twice"), "{twice}");
+    let no_key = told(sorted(["a", "a/b"]).unwrap_err());
+    assert!(no_key.contains("shards"), "{no_key}");
+    // Of names without an end no more are taken than tell that there are too many.
+    let endless = told(sorted((0..).map(|number: u64| number.to_string())).unwrap_err());
+    assert!(endless.contains("more than 100000"), "{endless}");
+    let names = sorted(["b", "a"]).unwrap();
+    assert_eq!(names.iter().collect::<Vec<_>>(), ["a", "b"]);
+}

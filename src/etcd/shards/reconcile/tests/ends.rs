@@ -118,3 +118,15 @@ fn a_loss_forgives_no_failure() {
     case.ends(0, failed(FailureClass::Component), T0 + BACKOFF);
     assert_eq!(begin(&mut case, T0 + BACKOFF), 2 * BACKOFF);
 }
+
+#[test]
+fn how_a_shard_ended_depends_on_whose_it_was_unless_nothing_can_mend_it() {
+    for class in FailureClass::ALL {
+        let is_fatal = class == FailureClass::Fatal;
+        assert_eq!(Ended::how(Some(class), true), failed(class));
+        let not_ours = if is_fatal { failed(class) } else { Ended::Lost };
+        assert_eq!(Ended::how(Some(class), false), not_ours);
+    }
+    assert_eq!(Ended::how(None, true), Ended::Returned);
+    assert_eq!(Ended::how(None, false), Ended::Lost);
+}
