@@ -7,7 +7,7 @@ use etcd_client::Error;
 
 use super::cause::{Cause, of_status, shorten, tls};
 use super::fault::Fault;
-use crate::shell::place::Gone;
+use crate::shell::placement::Gone;
 
 impl From<Error> for Cause {
     fn from(error: Error) -> Self {

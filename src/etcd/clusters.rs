@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::cluster_map::{ClusterMap, Only};
 use super::endpoint::Endpoint;
 use super::latest::Latest;
-use crate::shell::lock;
+use crate::shell::sync::lock;
 
 /// What each endpoint has shown.
 pub(super) struct Clusters {

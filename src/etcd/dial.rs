@@ -9,7 +9,7 @@ use super::classify::is_auth_disabled;
 use super::config::EtcdConfig;
 use super::names::{NAMES, name_of};
 use super::pace::Pace;
-use crate::shell::place::Mode;
+use crate::shell::placement::Mode;
 
 /// Opens clients. Tests on a simulated network have one of their own.
 #[async_trait::async_trait]

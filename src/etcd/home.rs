@@ -10,8 +10,9 @@ use tokio::runtime::Handle;
 use tracing::Level;
 
 use super::line::TARGET;
-use crate::shell::place::{Gone, Logs, Mode, OwnRuntime, relocate};
-use crate::shell::{lock, log};
+use crate::shell::log::log;
+use crate::shell::placement::{Gone, Logs, Mode, OwnRuntime, relocate};
+use crate::shell::sync::lock;
 
 /// For renewals and for the probe. Nothing that takes long may be done here: what depends on the number
 /// of keys belongs to [`KEYS`].

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use tokio::sync::Notify;
 
-use crate::shell::lock;
+use crate::shell::sync::lock;
 
 /// Like tokio's watch channel, but who waits is woken in the order of waiting, and not in one that is drawn: a run
 /// in place is the same each time.

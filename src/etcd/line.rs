@@ -15,7 +15,7 @@ use super::config::EtcdConfig;
 use super::headed::Headed;
 use super::latest::Latest;
 use super::turn::Turn;
-use crate::shell::lock;
+use crate::shell::sync::lock;
 
 /// Where membership and shards are logged.
 pub(super) const TARGET: &str = "overwatch::etcd";

@@ -27,7 +27,7 @@ use super::key_copy::{KeyCopy, Listing, News};
 use super::line::{Line, TARGET};
 use super::strange::{Strange, Warning};
 use super::turn::Turn;
-use crate::shell::log;
+use crate::shell::log::log;
 
 /// Logs what is newly known of keys that nobody of ours wrote.
 pub(super) fn warn_of(strange: &mut Strange) {

@@ -14,7 +14,7 @@ use std::thread;
 
 use tokio::sync::watch;
 
-use crate::shell::lock;
+use crate::shell::sync::lock;
 
 /// The name that must be looked up for this URL; none if it has an address.
 pub(super) fn name_of(url: &str) -> Option<String> {

@@ -24,7 +24,7 @@ use super::lane::Lane;
 use super::sight::{EndpointStatus, Sights};
 use super::vigil::{Event, LaneState, Order, Vigil, may_be_told};
 use crate::policy::{Policy, PolicyError};
-use crate::shell::log;
+use crate::shell::log::log;
 use crate::{Observation, Probe, ProbeMode};
 
 /// Observes etcd: see the [module](crate::etcd) for what counts as evidence and when it is failing.

@@ -9,7 +9,8 @@ use super::config::EtcdConfig;
 use super::fault::Fault;
 use super::seat::Seat;
 use crate::Observation;
-use crate::shell::{lock, log};
+use crate::shell::log::log;
+use crate::shell::sync::lock;
 
 /// What was last seen of one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use crate::Handle;
-use crate::shell::lock;
+use crate::shell::sync::lock;
 
 /// How long the supervisor may take to answer.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(2);

@@ -14,7 +14,8 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::live::Live;
-use crate::shell::{News, lock};
+use crate::shell::service::News;
+use crate::shell::sync::lock;
 use crate::{Handle, Status};
 
 /// A health answer is about now: nobody may keep it.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::shell::{Observation, Probe, lock};
+use crate::shell::probe::{Observation, Probe};
+use crate::shell::sync::lock;
 
 /// A dependency that a test switches. It begins up.
 #[derive(Clone, Debug)]

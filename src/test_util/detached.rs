@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use crate::machine::{Cause, FailureClass};
 use crate::policy::{ComponentId, Layout, Plan, Policy};
-use crate::shell::{Batch, Context, Incarnation, Log, Shared, StageRun};
+use crate::shell::component::{Context, Incarnation, StageRun};
+use crate::shell::inbound::Batch;
+use crate::shell::log::Log;
+use crate::shell::run_state::RunState;
 
 /// A context without a supervisor, to test one component by itself: the test plays the supervisor.
 ///
@@ -38,7 +41,7 @@ pub struct TestContext {
 
 struct Inner {
     incarnation: Incarnation,
-    shared: Arc<Shared>,
+    shared: Arc<RunState>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -57,7 +60,7 @@ impl TestContext {
         let layout = Layout::new(&[1]).expect("one component makes a layout");
         let plan = Plan::new(Policy::default(), layout).expect("the default policy works");
         let name: Arc<str> = name.into();
-        let shared = Arc::new(Shared::new(Arc::new(plan), vec![name]));
+        let shared = Arc::new(RunState::new(Arc::new(plan), vec![name]));
         shared.enter(tokio::runtime::Handle::current(), Log::direct(None));
         let incarnation = StageRun::new(1, 0..1, Arc::clone(&shared)).incarnation(ComponentId(0));
         Self {

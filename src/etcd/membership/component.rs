@@ -14,8 +14,7 @@ use super::times::Times;
 use crate::etcd::config::EtcdConfig;
 use crate::etcd::home::{CLIENTS, KEYS};
 use crate::machine::FailureClass;
-use crate::shell::place::Mode;
-use crate::shell::text_of;
+use crate::shell::placement::Mode;
 use crate::{Component, Context, Failure, Fence};
 
 /// Makes the node a member of its cluster: a [`Component`], and a handle to ask. Clones are the same
@@ -247,7 +246,7 @@ impl Node {
                 session.end();
                 // The component's task, which is to return it, may be far from its turn.
                 if failure.class() == FailureClass::Critical && Mode::current() == Mode::Apart {
-                    ctx.report(Failure::new(text_of(failure)).critical());
+                    ctx.report(Failure::new(failure.text()).critical());
                 }
             }
         }

@@ -25,7 +25,7 @@ use crate::etcd::headed::Headed;
 use crate::etcd::line::TARGET;
 use crate::etcd::moment::Moment;
 use crate::etcd::suspension::{moment, suspended_since};
-use crate::shell::log;
+use crate::shell::log::log;
 use crate::{Context, Failure};
 
 impl Node {

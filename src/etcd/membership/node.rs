@@ -28,7 +28,8 @@ use crate::etcd::line::{Line, TARGET};
 use crate::etcd::mirror::Mirror;
 use crate::etcd::strange::Strange;
 use crate::etcd::token::Generation;
-use crate::shell::{lock, log};
+use crate::shell::log::log;
+use crate::shell::sync::lock;
 use crate::{Context, Failure};
 
 /// One node. Everything in it outlives the epochs.

@@ -14,7 +14,7 @@ use crate::etcd::backoff::PAUSE;
 use crate::etcd::cause::Cause;
 use crate::etcd::clock;
 use crate::etcd::line::TARGET;
-use crate::shell::log;
+use crate::shell::log::log;
 use crate::{Context, Failure};
 
 impl Node {

@@ -15,7 +15,7 @@ use super::component::Running;
 use super::reconcile::Ended;
 use crate::Failure;
 use crate::etcd::membership::Session;
-use crate::shell::unwinding;
+use crate::shell::failure::unwinding;
 
 /// What the user's function knows of its shard. Cheap to clone; clones are the same shard.
 #[derive(Clone)]

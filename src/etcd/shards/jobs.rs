@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::claims::View;
 use super::job::Shard;
 use super::reconcile::Running;
-use crate::shell::lock;
+use crate::shell::sync::lock;
 
 /// A shard that runs.
 #[derive(Clone)]

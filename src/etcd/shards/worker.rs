@@ -27,7 +27,7 @@ use crate::etcd::latest::Latest;
 use crate::etcd::line::TARGET;
 use crate::etcd::membership::{Membership, Node, Session, failure};
 use crate::etcd::mirror::{Mirror, warn_of};
-use crate::shell::{log, text_of};
+use crate::shell::log::log;
 use crate::{Context, Failure};
 
 pub(super) struct Worker {
@@ -314,7 +314,7 @@ impl Worker {
             failure.unwrap_or_else(|| Failure::new("it returned before it was told to stop"));
         if let Some(logged) = logged {
             let (work, shard) = (self.work.name.clone(), job.shard.name().to_owned());
-            let text = text_of(&failure);
+            let text = failure.text();
             log(Level::WARN, move |at_ms| match logged {
                 Logged::FailedWhileItStopped => {
                     tracing::warn!(target: TARGET, at_ms, work, shard, failure = text, "a shard failed while it stopped");

@@ -3,8 +3,7 @@
 use std::any::Any;
 use std::collections::VecDeque;
 
-use super::recorded::Recorded;
-use crate::shell::overwatch::Hook;
+use crate::shell::step_record::Hook;
 
 /// How many events wait at most. Transitions may fill all of it.
 const EVENTS: usize = 1024;
@@ -20,45 +19,57 @@ const DISCARDED: usize = 4096;
 
 /// What waits to be written, and how much of what kind.
 #[derive(Default)]
-pub(super) struct Queue {
-    pub(super) entries: VecDeque<Entry>,
-    pub(super) transitions: usize,
-    pub(super) others: usize,
-    pub(super) steps: usize,
-    pub(super) effects: usize,
-    pub(super) discarded: usize,
-    pub(super) lost: Lost,
-    pub(super) missed_steps: u64,
-    pub(super) hook: Option<Hook>,
-    pub(super) hook_panic: Option<Box<dyn Any + Send>>,
+pub(crate) struct Queue {
+    pub(crate) entries: VecDeque<Entry>,
+    pub(crate) transitions: usize,
+    pub(crate) others: usize,
+    pub(crate) steps: usize,
+    pub(crate) effects: usize,
+    pub(crate) discarded: usize,
+    pub(crate) lost: Lost,
+    pub(crate) missed_steps: u64,
+    pub(crate) hook: Option<Hook>,
+    pub(crate) hook_panic: Option<Box<dyn Any + Send>>,
     /// Whether there is a writer, and whether it is at work on an entry.
-    pub(super) has_writer: bool,
-    pub(super) writing: bool,
+    pub(crate) has_writer: bool,
+    pub(crate) writing: bool,
     /// The writer is to end when nothing is left.
-    pub(super) closed: bool,
+    pub(crate) closed: bool,
 }
 
 /// How many events did not fit.
 #[derive(Default)]
-pub(super) struct Lost {
-    pub(super) events: u64,
-    pub(super) transitions: u64,
+pub(crate) struct Lost {
+    pub(crate) events: u64,
+    pub(crate) transitions: u64,
 }
 
 /// What writes an event.
-pub(super) type Write = Box<dyn FnOnce() + Send>;
+pub(crate) type Write = Box<dyn FnOnce() + Send>;
 
-pub(super) enum Entry {
+/// A step on its way to the hook.
+pub(crate) struct Step {
+    /// How many effects it has: what it takes of the room.
+    pub(crate) effects: usize,
+    /// How many steps before it had no room.
+    pub(crate) missed: u64,
+    pub(crate) read: Read,
+}
+
+/// Has the hook read a step, before which so many are missing.
+pub(crate) type Read = Box<dyn FnOnce(u64, &mut Hook) + Send>;
+
+pub(crate) enum Entry {
     Transition(Write),
     Event(Write),
-    Step(Box<Recorded>),
+    Step(Step),
     Discard(Box<dyn Any + Send>),
 }
 
 impl Queue {
     /// Takes in an entry, and gives back what there is no room for: an older event where that makes room for
     /// a transition. What is lost is counted, but for values, which are to be leaked.
-    pub(super) fn offer(&mut self, entry: Entry) -> Option<Entry> {
+    pub(crate) fn offer(&mut self, entry: Entry) -> Option<Entry> {
         let full = self.transitions + self.others >= EVENTS;
         let older = match &entry {
             Entry::Transition(_) if full => match self.take_oldest_event() {
@@ -82,38 +93,38 @@ impl Queue {
         older
     }
 
-    pub(super) fn has_room_for_step(&self, effects: usize) -> bool {
+    pub(crate) fn has_room_for_step(&self, effects: usize) -> bool {
         self.steps < STEPS && self.effects + effects <= EFFECTS
     }
 
-    pub(super) fn push(&mut self, entry: Entry) {
+    pub(crate) fn push(&mut self, entry: Entry) {
         match &entry {
             Entry::Transition(_) => self.transitions += 1,
             Entry::Event(_) => self.others += 1,
             Entry::Step(step) => {
                 self.steps += 1;
-                self.effects += step.effects.len();
+                self.effects += step.effects;
             }
             Entry::Discard(_) => self.discarded += 1,
         }
         self.entries.push_back(entry);
     }
 
-    pub(super) fn pop(&mut self) -> Option<Entry> {
+    pub(crate) fn pop(&mut self) -> Option<Entry> {
         let entry = self.entries.pop_front()?;
         match &entry {
             Entry::Transition(_) => self.transitions -= 1,
             Entry::Event(_) => self.others -= 1,
             Entry::Step(step) => {
                 self.steps -= 1;
-                self.effects -= step.effects.len();
+                self.effects -= step.effects;
             }
             Entry::Discard(_) => self.discarded -= 1,
         }
         Some(entry)
     }
 
-    pub(super) fn take_oldest_event(&mut self) -> Option<Entry> {
+    pub(crate) fn take_oldest_event(&mut self) -> Option<Entry> {
         let is_event = |entry: &Entry| matches!(entry, Entry::Event(_));
         let place = self.entries.iter().position(is_event)?;
         self.others -= 1;
@@ -122,11 +133,11 @@ impl Queue {
 }
 
 impl Lost {
-    pub(super) fn any(&self) -> bool {
+    pub(crate) fn any(&self) -> bool {
         self.events + self.transitions > 0
     }
 
-    pub(super) fn log(&self) {
+    pub(crate) fn log(&self) {
         let Self {
             events,
             transitions,

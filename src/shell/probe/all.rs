@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
-use super::{Observation, Probe, ProbeMode};
+use super::traits::{Observation, Probe, ProbeMode};
 use crate::policy::{Policy, PolicyError};
-use crate::shell::lock;
+use crate::shell::sync::lock;
 
 /// The shortest time between two calls of a part.
 const PACE: Duration = Duration::from_millis(10);

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::{Observation, Probe};
-use crate::shell::lock;
+use super::traits::{Observation, Probe};
+use crate::shell::sync::lock;
 
 /// How often it is said that the feed is gone.
 const REMIND: Duration = Duration::from_secs(1);
@@ -21,7 +21,7 @@ const REMIND: Duration = Duration::from_secs(1);
 /// feed.alive("heartbeat 17");
 /// ```
 pub fn feed() -> (Feed, FeedProbe) {
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(RunState::default());
     (
         Feed(Arc::new(Source(Arc::clone(&shared)))),
         FeedProbe(shared),
@@ -37,14 +37,14 @@ pub struct Feed(Arc<Source>);
 
 /// The probe's end of a [`feed`].
 #[derive(Debug)]
-pub struct FeedProbe(Arc<Shared>);
+pub struct FeedProbe(Arc<RunState>);
 
 /// All clones of one feed.
 #[derive(Debug)]
-struct Source(Arc<Shared>);
+struct Source(Arc<RunState>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct RunState {
     said: Mutex<Said>,
     changed: Notify,
 }
@@ -80,7 +80,7 @@ impl Drop for Source {
     }
 }
 
-impl Shared {
+impl RunState {
     fn say(&self, change: impl FnOnce(&mut Said)) {
         change(&mut lock(&self.said));
         self.changed.notify_one();

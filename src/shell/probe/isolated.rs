@@ -7,10 +7,10 @@ use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tracing::Level;
 
-use super::{Observation, Probe, ProbeMode};
+use super::traits::{Observation, Probe, ProbeMode};
 use crate::policy::{Policy, PolicyError};
 use crate::shell::log::log;
-use crate::shell::place::{Logs, Mode, OwnRuntime, relocate};
+use crate::shell::placement::{Logs, Mode, OwnRuntime, relocate};
 
 /// Runs a probe on a thread and a runtime of its own, so that it does not wait behind the service's
 /// tasks, and the service not behind it.
@@ -140,7 +140,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::shell::probe::all;
+    use crate::all;
 
     /// Says on which thread it is observed.
     struct Where;

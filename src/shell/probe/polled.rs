@@ -9,9 +9,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::{Observation, Probe};
+use super::traits::{Observation, Probe};
 use crate::policy::{MIN_DURATION, Policy, PolicyError};
-use crate::shell::{Failure, lock};
+use crate::shell::failure::Failure;
+use crate::shell::sync::lock;
 
 /// A probe that calls `check` each `every`, and takes it for failing if it returns an error or does
 /// not return `within` a time.

@@ -1,0 +1,73 @@
+//! What becomes a component: a closure, something with a start and a stop.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::context::Context;
+use super::main_task::Body;
+use super::traits::{Component, StartStop};
+use crate::shell::failure::{Failure, unwinding};
+
+/// A component from a closure, which is cloned and called once for each epoch. See
+/// [`Builder::task`](super::Builder::task).
+pub fn component_fn<F, Fut>(run: F) -> impl Component
+where
+    F: FnOnce(Context) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    Task(run)
+}
+
+pub(crate) struct Task<F>(pub(crate) F);
+
+#[async_trait]
+impl<F, Fut> Component for Task<F>
+where
+    F: FnOnce(Context) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    async fn run(&self, ctx: Context) -> Result<(), Failure> {
+        (self.0.clone())(ctx).await
+    }
+}
+
+pub(crate) struct StartStopped<S>(pub(crate) S);
+
+#[async_trait]
+impl<S: StartStop> Component for StartStopped<S> {
+    async fn run(&self, ctx: Context) -> Result<(), Failure> {
+        let started = ctx.until_stopping(unwinding(self.0.start(&ctx))).await;
+        if let Some(Ok(())) = started {
+            ctx.mark_ready();
+            ctx.stopping().await;
+        }
+        let stopped = self.0.stop(&ctx).await;
+        // The first thing that went wrong is the one to tell.
+        started.unwrap_or(Ok(())).and(stopped)
+    }
+}
+
+impl<F, Fut> Body for Task<F>
+where
+    F: FnOnce(Context) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    fn run(self: Arc<Self>, ctx: Context) -> impl Future<Output = Result<(), Failure>> + Send {
+        // Let go of before the work begins: at the stop, when all wait for it, the count of its
+        // owners would have to be fetched from far away in memory.
+        let run = self.0.clone();
+        drop(self);
+        run(ctx)
+    }
+}
+
+/// Any component as a [`Body`].
+pub(crate) struct Boxed<C>(pub(crate) C);
+
+impl<C: Component> Body for Boxed<C> {
+    async fn run(self: Arc<Self>, ctx: Context) -> Result<(), Failure> {
+        self.0.run(ctx).await
+    }
+}

@@ -1,0 +1,245 @@
+//! One run of one component: what its context, its sub-tasks and the supervisor share.
+
+use std::future::Future;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use tokio::runtime;
+use tracing::Instrument;
+
+use super::run::{Extras, Queued, Run};
+use super::stage::{Block, Stage};
+use crate::machine::Exit;
+use crate::policy::ComponentId;
+use crate::shell::failure::{Failure, ReportedFailure};
+use crate::shell::inbound::{Answer, IncarnationId, Source};
+use crate::shell::sync::lock;
+
+/// One run of one component: where it is among those of its stage. A handle; clones are the same one.
+///
+/// It counts as gone when the last *hold* is dropped: the task that runs the component has one, so
+/// has each of its sub-tasks, and so has whoever asked for one.
+#[derive(Clone)]
+pub(crate) struct Incarnation {
+    block: Arc<Block>,
+    place: u32,
+}
+
+impl Incarnation {
+    pub(crate) fn new(block: Arc<Block>, place: u32) -> Self {
+        Self { block, place }
+    }
+
+    pub(crate) fn component(&self) -> ComponentId {
+        ComponentId(self.block.first + self.place)
+    }
+
+    /// What it shares with its whole stage.
+    pub(crate) fn stage(&self) -> &Stage {
+        &self.block.stage
+    }
+
+    /// Completes when it is told to stop.
+    pub(crate) fn stopping(&self) -> impl Future<Output = ()> + Send {
+        Block::stopping(&*self.block)
+    }
+
+    /// The same, without borrowing it.
+    pub(crate) fn stopping_owned(&self) -> impl Future<Output = ()> + Send + use<> {
+        Block::stopping(Arc::clone(&self.block))
+    }
+
+    pub(crate) fn run(&self) -> &Run {
+        &self.block.runs[self.place as usize]
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        self.stage().shared.name(self.component())
+    }
+
+    /// The span of the component, for each sub-task.
+    fn span(&self) -> tracing::Span {
+        tracing::info_span!(target: "overwatch::component", "component", name = %self.name(), epoch = self.stage().epoch)
+    }
+
+    /// The same for its main task, where the run logs: it has nothing around it.
+    pub(crate) fn main_span(&self) -> tracing::Span {
+        let span = || tracing::info_span!(target: "overwatch::component", parent: None, "component", name = %self.name(), epoch = self.stage().epoch);
+        match self.stage().shared.log() {
+            Some(log) => log.span(tracing::Level::INFO, span),
+            None => span(),
+        }
+    }
+
+    pub(crate) fn extras(&self) -> &Extras {
+        self.run().extras(self.component(), self.stage().epoch)
+    }
+
+    /// Where its reports gather.
+    pub(crate) fn reports(&self) -> &Arc<Source> {
+        &self.extras().reports
+    }
+
+    /// Says once that the component is up.
+    pub(crate) fn ready(&self) {
+        if !self.run().up.swap(true, Ordering::Relaxed) {
+            self.stage()
+                .shared
+                .mailbox
+                .answer(Answer::Up(self.who()), false);
+        }
+    }
+
+    #[cfg(feature = "test-util")]
+    pub(crate) fn is_up(&self) -> bool {
+        self.run().up.load(Ordering::Relaxed)
+    }
+
+    /// It is over before it has begun, unless it was already.
+    pub(crate) fn never_begins(&self) {
+        if !self.is_gone() {
+            self.let_go();
+        }
+    }
+
+    /// Aborts its sub-tasks; no new ones begin.
+    pub(crate) fn abort_sub_tasks(&self) {
+        if let Some(runtime) = self.stage().shared.runtime() {
+            self.extras().abort_sub_tasks(runtime);
+        }
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.run().holds.load(Ordering::Acquire) == 0
+    }
+
+    /// Notes how the main task ended.
+    pub(crate) fn end(&self, result: Result<(), Failure>) {
+        let how = match result {
+            Ok(()) => Exit::Returned,
+            Err(failure) => {
+                let how = Exit::Failed(failure.class());
+                *lock(&self.extras().failure) = Some(ReportedFailure::new(failure));
+                how
+            }
+        };
+        let _ = self.run().ended.set(how);
+    }
+
+    /// Spawns a task that belongs to this incarnation, unless that is over.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let Some((runtime, hold)) = self.may_spawn() else {
+            return;
+        };
+        let work = async move {
+            work.await;
+            drop(hold);
+        };
+        // Without the lock of the sub-tasks, which the supervisor takes: the subscriber is the user's
+        // code, and so is the drop of what cannot be spawned.
+        let task = runtime.spawn(work.instrument(self.span())).abort_handle();
+        let mut tasks = lock(&self.extras().sub_tasks);
+        if tasks.closed {
+            drop(tasks);
+            return task.abort();
+        }
+        // What has ended needs no handle any more; so there are no more of these than are alive.
+        tasks.spawned.retain(|task| !task.is_finished());
+        tasks.spawned.push(task);
+    }
+
+    /// The same for work that blocks. What has not begun when the others are aborted never will.
+    pub(crate) fn spawn_blocking(&self, work: impl FnOnce() + Send + 'static) {
+        let Some((runtime, hold)) = self.may_spawn() else {
+            return;
+        };
+        let span = self.span();
+        let work = Box::new(move || span.in_scope(work));
+        let queued = Arc::new(Mutex::new(Some(Queued {
+            work,
+            hold: Box::new(hold),
+        })));
+        {
+            let mut tasks = lock(&self.extras().sub_tasks);
+            if !tasks.closed {
+                tasks.queued.retain(|queued| lock(queued).is_some());
+                tasks.queued.push(Arc::clone(&queued));
+            } else {
+                drop(tasks);
+                return drop(queued);
+            }
+        }
+        runtime.spawn_blocking(move || {
+            let begun = lock(&queued).take();
+            if let Some(Queued { work, hold }) = begun {
+                work();
+                drop(hold);
+            }
+        });
+    }
+
+    /// Where sub-tasks run, and a hold for one more; nothing if there are to be none any more.
+    fn may_spawn(&self) -> Option<(&runtime::Handle, Hold)> {
+        if lock(&self.extras().sub_tasks).closed {
+            return None;
+        }
+        Some((self.stage().shared.runtime()?, Hold::of(self)?))
+    }
+
+    pub(crate) fn who(&self) -> IncarnationId {
+        IncarnationId {
+            component: self.component(),
+            epoch: self.stage().epoch,
+        }
+    }
+
+    /// One hold less. The last one out says that the incarnation is gone. Whether it was the last.
+    pub(crate) fn let_go(&self) -> bool {
+        let was_last = self.run().holds.fetch_sub(1, Ordering::AcqRel) == 1;
+        if was_last {
+            self.stage()
+                .shared
+                .published
+                .roster
+                .set_alive(self.component(), false);
+            // A stop that was asked for is no news before the whole stage is gone.
+            let plain = self.run().plain_end();
+            let urgent = self.stage().told().is_none() || plain.is_none();
+            let gone = Answer::Gone(self.who(), plain);
+            self.stage().shared.mailbox.answer(gone, urgent);
+        }
+        was_last
+    }
+}
+
+/// Keeps an incarnation from counting as gone.
+///
+/// For anything that must be gone before the component's successor may start, and that is no
+/// sub-task: a thread, a foreign callback, a child process. Drop it when that is gone.
+#[must_use = "dropping it says that what it stood for is gone"]
+pub struct Hold(Incarnation);
+
+impl Hold {
+    /// One more hold, unless the incarnation is gone already.
+    pub(crate) fn of(incarnation: &Incarnation) -> Option<Self> {
+        let more = |holds: u32| holds.checked_add(1).filter(|_| holds > 0);
+        incarnation
+            .run()
+            .holds
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
+            .ok()?;
+        Some(Self(incarnation.clone()))
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.let_go();
+    }
+}
+
+impl std::fmt::Debug for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Hold").field(&self.0.name()).finish()
+    }
+}

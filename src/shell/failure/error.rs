@@ -1,0 +1,244 @@
+//! The one failure type.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::{iter, mem};
+
+use crate::machine::FailureClass;
+use crate::shell::log::discard;
+
+/// The longest text that is kept of a failure, in bytes.
+const MAX_TEXT: usize = 4096;
+/// The most sources of an error that are shown.
+const MAX_SOURCES: usize = 32;
+
+/// What went wrong, and whose trouble it is.
+///
+/// Made from any error by `?`, like `anyhow::Error` (which is why it does not implement
+/// [`Error`] itself). A plain error is the component's own trouble; [`dependency`](Self::dependency),
+/// [`critical`](Self::critical) and [`fatal`](Self::fatal) say otherwise. [`Classify`] does the same
+/// on a `Result`.
+///
+/// ```
+/// use overwatch::{Classify, Failure};
+///
+/// fn load() -> Result<(), Failure> {
+///     // The component's own trouble:
+///     let port: u16 = "8080".parse()?;
+///     // The dependency's trouble:
+///     std::net::TcpListener::bind(("127.0.0.1", 0)).dependency()?;
+///     // Nothing that a restart could mend:
+///     if port == 0 {
+///         return Err(Failure::new("no port is configured").fatal());
+///     }
+///     Ok(())
+/// }
+/// # load().unwrap();
+/// ```
+pub struct Failure {
+    class: FailureClass,
+    error: Box<dyn Error + Send + Sync>,
+}
+
+impl Failure {
+    /// A failure of the component's own, from a message or an error.
+    pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            class: FailureClass::Component,
+            error: error.into(),
+        }
+    }
+
+    /// Marks it as the dependency's trouble: the dependency is to blame and must prove itself for
+    /// the whole window.
+    #[must_use]
+    pub fn dependency(self) -> Self {
+        self.with_class(FailureClass::Dependency)
+    }
+
+    /// Marks it as the dependency's trouble and certain, such as a lost lease: trips at once.
+    #[must_use]
+    pub fn critical(self) -> Self {
+        self.with_class(FailureClass::Critical)
+    }
+
+    /// Marks it as nothing that a restart could mend: everything is stopped in order and the run
+    /// ends with this error.
+    #[must_use]
+    pub fn fatal(self) -> Self {
+        self.with_class(FailureClass::Fatal)
+    }
+
+    /// Whose trouble it is.
+    pub fn class(&self) -> FailureClass {
+        self.class
+    }
+
+    /// The error it was made from.
+    pub fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.error
+    }
+
+    fn with_class(mut self, class: FailureClass) -> Self {
+        self.class = class;
+        self
+    }
+
+    /// What it says. The words are the user's code, which must not bring down who asks for them.
+    pub(crate) fn text(&self) -> String {
+        let mut text = Bounded(String::new());
+        // A text that is cut short ends with an error, which says nothing new.
+        let written = catch_unwind(AssertUnwindSafe(|| {
+            let _ = write!(text, "{self}");
+        }));
+        match written {
+            Ok(()) => text.0,
+            Err(panic) => {
+                let _ = write!(text, "(its text {})", Self::from_panic(panic).error);
+                text.0
+            }
+        }
+    }
+
+    /// What a panic says.
+    pub(crate) fn from_panic(payload: Box<dyn Any + Send>) -> Self {
+        let message = match (
+            payload.downcast_ref::<&str>(),
+            payload.downcast_ref::<String>(),
+        ) {
+            (Some(message), _) => format!("panicked: {message}"),
+            (_, Some(message)) => format!("panicked: {message}"),
+            _ => "panicked".to_owned(),
+        };
+        // What was thrown is dropped with the failure: its drop is the user's code.
+        Self::new(Thrown {
+            message,
+            _payload: Mutex::new(payload),
+        })
+    }
+}
+
+/// Dropping an error is the user's code too: see `discard`.
+impl Drop for Failure {
+    fn drop(&mut self) {
+        let error = mem::replace(&mut self.error, Box::new(Gone));
+        discard(error);
+    }
+}
+
+/// A panic as an error.
+struct Thrown {
+    message: String,
+    /// Nobody looks at it; a lock makes it `Sync`.
+    _payload: Mutex<Box<dyn Any + Send>>,
+}
+
+impl fmt::Debug for Thrown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Thrown").field(&self.message).finish()
+    }
+}
+
+impl fmt::Display for Thrown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Thrown {}
+
+/// Stands where an error was.
+#[derive(Debug)]
+struct Gone;
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("gone")
+    }
+}
+
+impl Error for Gone {}
+
+impl<E: Error + Send + Sync + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::new(error)
+    }
+}
+
+impl fmt::Display for Failure {
+    /// The error and all its sources, joined by colons.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.error)?;
+        // A chain that is longer than this goes round in a circle.
+        let sources = iter::successors(self.error.source(), |&error| error.source());
+        sources
+            .take(MAX_SOURCES)
+            .try_for_each(|error| write!(f, ": {error}"))
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} failure: {self}", self.class)
+    }
+}
+
+/// Says on a `Result` whose trouble its error is. See [`Failure`].
+pub trait Classify<T> {
+    /// See [`Failure::dependency`].
+    ///
+    /// # Errors
+    ///
+    /// The error, classed.
+    fn dependency(self) -> Result<T, Failure>;
+
+    /// See [`Failure::critical`].
+    ///
+    /// # Errors
+    ///
+    /// The error, classed.
+    fn critical(self) -> Result<T, Failure>;
+
+    /// See [`Failure::fatal`].
+    ///
+    /// # Errors
+    ///
+    /// The error, classed.
+    fn fatal(self) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<Failure>> Classify<T> for Result<T, E> {
+    fn dependency(self) -> Result<T, Failure> {
+        self.map_err(|error| error.into().dependency())
+    }
+
+    fn critical(self) -> Result<T, Failure> {
+        self.map_err(|error| error.into().critical())
+    }
+
+    fn fatal(self) -> Result<T, Failure> {
+        self.map_err(|error| error.into().fatal())
+    }
+}
+
+/// A text that grows no longer than [`MAX_TEXT`].
+struct Bounded(String);
+
+impl Write for Bounded {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        let left = MAX_TEXT - self.0.len();
+        if more.len() <= left {
+            self.0.push_str(more);
+            return Ok(());
+        }
+        self.0.extend(more.chars().scan(left, |left, char| {
+            *left = left.checked_sub(char.len_utf8())?;
+            Some(char)
+        }));
+        // Full: nothing more needs to be made up.
+        Err(fmt::Error)
+    }
+}

@@ -1,0 +1,60 @@
+//! How a run ended when nobody asked it to.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::error::Failure;
+use super::reported::ReportedFailure;
+use crate::machine::HaltReason;
+
+/// The run could not go on safely. The process should exit, so that an orchestrator takes over.
+///
+/// The [`Failure`] that ended it, if there was one, is [`failure`](Self::failure) and not the source.
+#[derive(Debug)]
+pub struct RunError {
+    pub(crate) why: HaltReason,
+    pub(crate) reason: Arc<str>,
+    pub(crate) failure: Option<(Option<Arc<str>>, Arc<ReportedFailure>)>,
+    pub(crate) wedged: Vec<Arc<str>>,
+}
+
+impl RunError {
+    /// Why it was halted.
+    pub fn why(&self) -> HaltReason {
+        self.why
+    }
+
+    /// The fatal failure that ended the run, if one did.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref().map(|(_, told)| told.failure())
+    }
+
+    /// The name of the component that failed fatally, if one did.
+    pub fn component(&self) -> Option<&str> {
+        self.failure.as_ref()?.0.as_deref()
+    }
+
+    /// The components that survived their abort. Their threads keep the process alive, and go on with
+    /// their work: [`Overwatch::run_or_exit`](super::Overwatch::run_or_exit) leaves it.
+    pub fn wedged(&self) -> &[Arc<str>] {
+        &self.wedged
+    }
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.failure {
+            Some((Some(name), told)) => {
+                write!(f, "halted: {name:?} failed fatally: {}", told.failure())?;
+            }
+            Some((None, told)) => write!(f, "halted: {}", told.failure())?,
+            None => write!(f, "halted: {}", self.reason)?,
+        }
+        if !self.wedged.is_empty() {
+            write!(f, "; wedged: {}", self.wedged.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for RunError {}

@@ -1,0 +1,245 @@
+//! Where code runs: *in place*, on the runtime that awaits it, or *apart*, on a thread of the crate's
+//! own.
+//!
+//! On a current-thread runtime everything is in place: its clock may be paused, its network simulated,
+//! and its tasks expect no other thread. On a multi-thread runtime the service's tasks may keep all
+//! workers busy, or block them; what must go on regardless is apart.
+
+use std::future::Future;
+use std::io;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::thread;
+
+use tokio::runtime::{Builder, Handle, RuntimeFlavor};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::{Interest, NoSubscriber};
+use tracing::{Dispatch, Event, Metadata, Subscriber, dispatcher};
+
+use crate::shell::log::{Log, current};
+
+/// A thread with a current-thread runtime, whose tasks share no thread with any other runtime.
+///
+/// The runtime is made and dropped on that thread. The thread ends when this is dropped; nobody waits
+/// for it, nor for blocking work that goes on there, a name look-up for example.
+#[derive(Debug)]
+pub(crate) struct OwnRuntime {
+    handle: Handle,
+    /// Whether the thread has a subscriber of its own.
+    subscribes: AtomicBool,
+    /// The thread ends when this is dropped.
+    _alive: oneshot::Sender<()>,
+}
+
+/// What a thread of ours logs directly.
+#[cfg_attr(
+    not(feature = "etcd"),
+    allow(dead_code, reason = "the clients of adapters log nothing")
+)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Logs {
+    /// Everything, to where the thread that starts it logs.
+    Everything,
+    /// Nothing, once there is a subscriber: that is the user's code and may block. What is to be logged is
+    /// passed to [`log::log`]; the events of libraries are lost.
+    Nothing,
+}
+
+/// The subscriber of the present thread, if it has one.
+fn subscriber_here() -> Option<Dispatch> {
+    Some(dispatcher::get_default(Dispatch::clone))
+        .filter(|subscriber| !subscriber.is::<NoSubscriber>())
+}
+
+/// Listens to nothing.
+///
+/// Not tracing's own subscriber for that: tracing may ask the one of the present thread whether anybody in
+/// the process listens to an event, and remembers the answer for all threads. It asks all subscribers
+/// where it knows of several, and it knows of this one.
+struct Quiet;
+
+impl Subscriber for Quiet {
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        Interest::never()
+    }
+
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        false
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::OFF)
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &Event<'_>) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+impl OwnRuntime {
+    /// Starts the thread. Returns when its runtime has been made.
+    ///
+    /// # Errors
+    ///
+    /// The operating system gave no thread, or nothing to wait for I/O with.
+    pub(crate) fn start(name: &str, logs: Logs) -> io::Result<Self> {
+        let (made, is_made) = sync_channel(1);
+        let (alive, over) = oneshot::channel();
+        let blocking = format!("{name}-b");
+        let subscriber = match logs {
+            // That is seen to below.
+            Logs::Nothing => None,
+            Logs::Everything => subscriber_here(),
+        };
+        let serve = move || {
+            let _logging = subscriber.as_ref().map(dispatcher::set_default);
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .max_blocking_threads(BLOCKING_THREADS)
+                .thread_name(blocking)
+                .build();
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(made.send(Err(error))),
+            };
+            let _ = made.send(Ok(runtime.handle().clone()));
+            // Nothing is sent; it completes when the other end is dropped.
+            let _ = runtime.block_on(over);
+            runtime.shutdown_background();
+        };
+        // What is the user's, and is let go of there, is dropped elsewhere.
+        let run = move || match logs {
+            Logs::Nothing => Log::of_the_process().guard_thread(serve),
+            Logs::Everything => serve(),
+        };
+        thread::Builder::new().name(name.into()).spawn(run)?;
+        let handle = is_made.recv().map_err(io::Error::other)??;
+        let own = Self {
+            handle,
+            subscribes: AtomicBool::new(logs == Logs::Everything),
+            _alive: alive,
+        };
+        own.hush();
+        Ok(own)
+    }
+
+    /// If there is a subscriber here by now, the thread no longer has the same one.
+    ///
+    /// Not before: as long as there is none in the whole process, tracing may pass on what it is told to the
+    /// crate `log`, and does not once any thread has one.
+    pub(crate) fn hush(&self) {
+        if self.subscribes.load(Ordering::Relaxed)
+            || subscriber_here().is_none()
+            || self.subscribes.swap(true, Ordering::Relaxed)
+        {
+            return;
+        }
+        // Made here: tracing asks all subscribers about all events then.
+        let quiet = Dispatch::new(Quiet);
+        self.handle.spawn(async move {
+            // For as long as the thread lives, on which all tasks of this runtime are polled.
+            std::mem::forget(dispatcher::set_default(&quiet));
+        });
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+/// Whether a run may use threads of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Apart,
+    InPlace,
+}
+
+impl Mode {
+    pub(crate) fn of(apart: bool) -> Self {
+        if apart { Self::Apart } else { Self::InPlace }
+    }
+
+    /// That of the present task, or what follows from the present runtime.
+    pub(crate) fn current() -> Self {
+        if let Ok(mode) = MODE.try_with(|mode| *mode) {
+            return mode;
+        }
+        match Handle::try_current() {
+            Ok(runtime) if runtime.runtime_flavor() != RuntimeFlavor::CurrentThread => Self::Apart,
+            _ => Self::InPlace,
+        }
+    }
+
+    /// Runs this in the mode, whatever runtime it is polled on.
+    pub(crate) async fn scope<F: Future>(self, future: F) -> F::Output {
+        MODE.scope(self, future).await
+    }
+}
+
+tokio::task_local! {
+    static MODE: Mode;
+}
+
+/// The runtime on which something was to run has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gone;
+
+/// Awaits a future on another runtime: its timers, its I/O and the tasks that it spawns are that
+/// runtime's. It is aborted when this is dropped, and a panic in it goes on here. What it
+/// [logs](log::log) goes to the log of the present task, and so not through a subscriber that may block.
+///
+/// Without another runtime, in place, and where this is that runtime already, it is awaited here.
+///
+/// # Errors
+///
+/// The other runtime has ended.
+pub(crate) async fn relocate<F>(home: Option<&Handle>, future: F) -> Result<F::Output, Gone>
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    let here = |home: &Handle| Handle::try_current().is_ok_and(|here| here.id() == home.id());
+    let Some(home) = home.filter(|home| Mode::current() == Mode::Apart && !here(home)) else {
+        return Ok(future.await);
+    };
+    let log = current().unwrap_or_else(Log::of_the_process);
+    let mut task = Aborted(home.spawn(log.scope_task(Mode::Apart.scope(future))));
+    ended((&mut task.0).await)
+}
+
+fn ended<T>(result: Result<T, tokio::task::JoinError>) -> Result<T, Gone> {
+    match result.map_err(tokio::task::JoinError::try_into_panic) {
+        Ok(output) => Ok(output),
+        Err(Ok(panic)) => resume_unwind(panic),
+        Err(Err(_aborted)) => Err(Gone),
+    }
+}
+
+/// Aborts a task when it is dropped.
+struct Aborted<T>(JoinHandle<T>);
+
+impl<T> Drop for Aborted<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// For name look-ups mostly, each of which may hang.
+const BLOCKING_THREADS: usize = 8;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+//! Causes in words that an operator understands.
+
+use super::roster::{Few, Roster};
+use crate::machine::{Cause, ComponentState};
+use crate::policy::{ComponentId, Policy};
+
+/// Why the machine moved, in words. `detail` is what the input said: an error, an observation.
+pub(crate) fn describe(
+    cause: Cause,
+    detail: Option<&str>,
+    roster: &Roster,
+    policy: &Policy,
+) -> String {
+    let name = |component: ComponentId| format!("{:?}", roster.name(component));
+    let because = detail
+        .map(|detail| format!(": {detail}"))
+        .unwrap_or_default();
+    match cause {
+        Cause::Boot => "the run begins".into(),
+        Cause::Report { component, class } => {
+            let who = component.map_or_else(|| "the program".into(), name);
+            format!("{who} reported a {class} failure{because}")
+        }
+        Cause::Exited { component, .. } => format!("{} ended unasked{because}", name(component)),
+        Cause::StartFailed { component, .. } => {
+            format!("{} failed to start{because}", name(component))
+        }
+        Cause::StartOverdue => overdue(
+            Few::doing(roster, &[ComponentState::Starting]),
+            roster,
+            policy,
+        ),
+        Cause::Failing => format!("the dependency is failing{because}"),
+        Cause::Silence => format!(
+            "the dependency gave no sign of life for {:?}",
+            policy.silence_limit()
+        ),
+        Cause::Fence => "the lease would run out before everything could be stopped".into(),
+        Cause::Frozen => format!(
+            "the service's runtime is frozen: no task of it was polled for {:?}",
+            policy.silence_limit()
+        ),
+        Cause::Trip => "an operator tripped it".into(),
+        Cause::Drain => "an operator drained it".into(),
+        Cause::Resume => "an operator resumed it".into(),
+        Cause::Shutdown => "a shutdown was asked for".into(),
+        Cause::Recovered => format!("the dependency has proved itself{because}"),
+        Cause::AllUp => "every component is up".into(),
+        Cause::AllGone => "every component is gone".into(),
+        Cause::Wedged => format!(
+            "aborted and still not gone: {}",
+            roster.listed(&[ComponentState::Wedged, ComponentState::Aborting])
+        ),
+        Cause::Fatal => format!("a failure that no restart could mend{because}"),
+        Cause::GaveUp => "too many starts failed in a row".into(),
+    }
+}
+
+/// Why a start is overdue, in words, and whose.
+pub(crate) fn overdue(late: Few, roster: &Roster, policy: &Policy) -> String {
+    format!(
+        "not up within {:?}, `mark_ready` was not called by: {}",
+        policy.start_deadline(),
+        late.names(roster)
+    )
+}

@@ -1,0 +1,210 @@
+//! The last transitions and outages, for whoever wants to follow them.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::machine::{Cause, Phase, Record};
+use crate::shell::sync::lock;
+
+/// How many transitions are kept. The hold-off bounds how fast they come, so this is many hours of
+/// the worst flapping that defaults allow.
+const TRANSITIONS_KEPT: usize = 4096;
+/// How many outages are kept.
+const OUTAGES_KEPT: usize = 256;
+
+/// One transition, as it is logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TransitionEvent {
+    /// The number of the transition in this run, from 0.
+    pub number: u64,
+    /// When.
+    pub at: Instant,
+    /// The state that was left.
+    pub from: Phase,
+    /// The state that was entered.
+    pub to: Phase,
+    /// Why.
+    pub cause: Cause,
+    /// Why, in words.
+    pub reason: Arc<str>,
+    /// The epoch, after the transition.
+    pub epoch: u64,
+    /// The number of the present outage, or of the last one.
+    pub outage: u64,
+    /// How long the state that was left had lasted.
+    pub spent: Duration,
+}
+
+/// One outage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Outage {
+    /// Its number. Boot is outage 0.
+    pub number: u64,
+    /// What tripped, in words.
+    pub reason: Arc<str>,
+    /// When it began.
+    pub began: Instant,
+    /// How long it lasted; `None` while it is open.
+    pub lasted: Option<Duration>,
+    /// What was counted; zeros while it is open.
+    pub record: Record,
+}
+
+#[derive(Default)]
+pub(crate) struct Journal {
+    kept: Mutex<Kept>,
+    /// How many transitions there were; changes when there is one more, or no more to come.
+    count: watch::Sender<Count>,
+}
+
+#[derive(Default)]
+struct Kept {
+    transitions: VecDeque<TransitionEvent>,
+    outages: VecDeque<Outage>,
+    /// The run is over, or nobody wants to know any more of it.
+    closed: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Count {
+    transitions: u64,
+    closed: bool,
+}
+
+impl Journal {
+    pub(crate) fn push(&self, transitioned: TransitionEvent) {
+        let mut kept = lock(&self.kept);
+        if kept.closed {
+            return;
+        }
+        if kept.transitions.len() == TRANSITIONS_KEPT {
+            kept.transitions.pop_front();
+        }
+        let transitions = transitioned.number + 1;
+        kept.transitions.push_back(transitioned);
+        drop(kept);
+        self.count
+            .send_modify(|count| count.transitions = transitions);
+    }
+
+    pub(crate) fn open_outage(&self, outage: Outage) {
+        let mut kept = lock(&self.kept);
+        if kept.closed {
+            return;
+        }
+        if kept.outages.len() == OUTAGES_KEPT {
+            kept.outages.pop_front();
+        }
+        kept.outages.push_back(outage);
+    }
+
+    /// Closes an outage, and returns how long it lasted if it was open.
+    pub(crate) fn close_outage(&self, record: Record, now: Instant) -> Option<Duration> {
+        let mut kept = lock(&self.kept);
+        let goes_on = !kept.closed;
+        let outage = kept.outages.back_mut().filter(|outage| {
+            goes_on && outage.number == record.outage && outage.lasted.is_none()
+        })?;
+        outage.lasted = Some(now - outage.began);
+        outage.record = record;
+        outage.lasted
+    }
+
+    pub(crate) fn outages(&self) -> Vec<Outage> {
+        lock(&self.kept).outages.iter().cloned().collect()
+    }
+
+    /// No more will come.
+    pub(crate) fn close(&self) {
+        lock(&self.kept).closed = true;
+        self.count.send_modify(|count| count.closed = true);
+    }
+}
+
+/// The transitions of a run, from the moment it was asked for.
+///
+/// None is lost and none is made up: a reader that falls more than 4,096 transitions behind is told
+/// how many it missed, and goes on reading. See [`Handle::transitions`](super::Handle::transitions).
+pub struct Transitions {
+    journal: Arc<Journal>,
+    count: watch::Receiver<Count>,
+    next: u64,
+}
+
+/// The reader fell so far behind that this many transitions are not kept any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lagged(pub u64);
+
+impl fmt::Display for Lagged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} transitions are not kept any more: read them faster",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for Lagged {}
+
+impl Transitions {
+    /// Those that come from now on.
+    pub(crate) fn new(journal: Arc<Journal>) -> Self {
+        let count = journal.count.subscribe();
+        let next = count.borrow().transitions;
+        Self {
+            journal,
+            count,
+            next,
+        }
+    }
+
+    /// The next transition, when there is one; `Ok(None)` after the last one of the run. Safe to
+    /// drop: nothing is lost.
+    ///
+    /// # Errors
+    ///
+    /// [`Lagged`] if the next one is not kept any more; the call after that goes on with the oldest
+    /// that is.
+    pub async fn next(&mut self) -> Result<Option<TransitionEvent>, Lagged> {
+        loop {
+            // Looked at before the journal is, so that what comes in between wakes the wait below.
+            let closed = self.count.borrow_and_update().closed;
+            {
+                let kept = lock(&self.journal.kept);
+                let oldest = kept
+                    .transitions
+                    .front()
+                    .map_or(self.next, |oldest| oldest.number);
+                if oldest > self.next {
+                    let missed = oldest - self.next;
+                    self.next = oldest;
+                    return Err(Lagged(missed));
+                }
+                let place = usize::try_from(self.next - oldest).unwrap_or(usize::MAX);
+                if let Some(transitioned) = kept.transitions.get(place) {
+                    self.next += 1;
+                    return Ok(Some(transitioned.clone()));
+                }
+            }
+            if closed || self.count.changed().await.is_err() {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Transitions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transitions")
+            .field("next", &self.next)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,174 @@
+//! All that is published of a run, for whoever looks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::journal::Journal;
+use super::notes::Notes;
+use super::roster::Roster;
+use super::status::{ComponentStatus, Status};
+use super::summary::Summary;
+use crate::policy::{ComponentId, Layout};
+
+pub(crate) struct Published {
+    pub(crate) roster: Roster,
+    ready: AtomicBool,
+    /// The service's runtime polls nothing any more.
+    frozen: AtomicBool,
+    pub(crate) epoch: AtomicU64,
+    summary: watch::Sender<Summary>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) notes: Notes,
+    /// See [`Status::poll_delay`], in nanoseconds; [`NO_DELAY`] if none was measured.
+    poll_delay: AtomicU64,
+    /// Grows with each answered ping.
+    pulse: watch::Sender<u64>,
+}
+
+/// No delay is this long.
+const NO_DELAY: u64 = u64::MAX;
+
+impl Published {
+    pub(crate) fn new(names: Vec<Arc<str>>) -> Self {
+        Self {
+            roster: Roster::new(names),
+            ready: AtomicBool::new(false),
+            frozen: AtomicBool::new(false),
+            epoch: AtomicU64::new(0),
+            summary: watch::Sender::new(Summary::before_the_run()),
+            journal: Arc::default(),
+            notes: Notes::default(),
+            poll_delay: AtomicU64::new(NO_DELAY),
+            pulse: watch::Sender::new(0),
+        }
+    }
+
+    // For whoever looks.
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.frozen.load(Ordering::Acquire)
+    }
+
+    /// The number of the current incarnation, or of the last one.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        let summary = self.summary.borrow().clone();
+        self.status_of(&summary)
+    }
+
+    /// The same by a summary that was read before.
+    pub(crate) fn status_of(&self, summary: &Summary) -> Status {
+        summary.status(&self.roster, self.is_ready(), self.poll_delay())
+    }
+
+    pub(crate) fn components(&self, layout: &Layout) -> Vec<ComponentStatus> {
+        let mut notes = self.present_notes();
+        let ids = self.roster.ids();
+        ids.map(|id| ComponentStatus {
+            name: Arc::clone(self.roster.name(id)),
+            stage: layout.stage_of(id).unwrap_or_default(),
+            slot: self.roster.slot(id),
+            note: notes.remove(&id),
+        })
+        .collect()
+    }
+
+    /// What the components say of themselves that are not gone.
+    pub(crate) fn present_notes(&self) -> BTreeMap<ComponentId, Arc<str>> {
+        let mut notes = self.notes.all(self.epoch());
+        notes.retain(|&id, _| self.roster.is_alive(id));
+        notes
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.summary.borrow().over
+    }
+
+    /// What tells when the summary changes.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Summary> {
+        self.summary.subscribe()
+    }
+
+    /// What tells when a ping is answered.
+    pub(crate) fn pulse(&self) -> watch::Receiver<u64> {
+        self.pulse.subscribe()
+    }
+
+    fn poll_delay(&self) -> Option<Duration> {
+        let nanos = self.poll_delay.load(Ordering::Relaxed);
+        (nanos != NO_DELAY).then(|| Duration::from_nanos(nanos))
+    }
+
+    // For the supervisor.
+
+    pub(crate) fn set_poll_delay(&self, delay: Duration) {
+        let nanos = u64::try_from(delay.as_nanos()).unwrap_or(NO_DELAY - 1);
+        self.poll_delay.store(nanos, Ordering::Relaxed);
+    }
+
+    pub(crate) fn answer_ping(&self) {
+        self.pulse.send_modify(|beats| *beats += 1);
+    }
+
+    /// Turns readiness on or off: off at once, on only as long as the run is not over.
+    pub(crate) fn set_ready(&self, ready: bool) {
+        if ready {
+            // Under the lock of the summary, as the run's end is: no true is left behind it.
+            self.summary.send_if_modified(|summary| {
+                if !summary.over {
+                    self.ready.store(true, Ordering::Release);
+                }
+                false
+            });
+        } else {
+            self.ready.store(false, Ordering::Release);
+        }
+    }
+
+    /// Publishes whether the service's runtime is frozen.
+    pub(crate) fn set_frozen(&self, frozen: bool) {
+        self.frozen.store(frozen, Ordering::Release);
+    }
+
+    /// Changes the summary, unless the run is over: it may have been dropped amid a step.
+    pub(crate) fn publish(&self, change: impl FnOnce(&mut Summary)) {
+        self.summary.send_if_modified(|summary| {
+            let goes_on = !summary.over;
+            if goes_on {
+                change(summary);
+            }
+            goes_on
+        });
+    }
+
+    /// The run is over in its own way. The last reason.
+    pub(crate) fn end(&self) -> Arc<str> {
+        let mut reason = Arc::from("");
+        self.summary.send_modify(|summary| {
+            summary.over = true;
+            reason = Arc::clone(&summary.reason);
+        });
+        self.journal.close();
+        reason
+    }
+
+    /// Publishes that nothing supervises any more, unless the run ended in its own way.
+    pub(crate) fn abandon(&self) {
+        self.summary.send_if_modified(|summary| {
+            self.ready.store(false, Ordering::Release);
+            summary.abandon()
+        });
+        self.journal.close();
+    }
+}

@@ -1,0 +1,15 @@
+//! A service: how it is put together, run, followed and steered.
+
+mod build_error;
+mod builder;
+mod control;
+mod handle;
+mod overwatch;
+mod signals;
+
+pub use build_error::BuildError;
+pub use builder::Builder;
+#[cfg(feature = "http")]
+pub(crate) use handle::News;
+pub use handle::{CommandError, Handle, RunEnded};
+pub use overwatch::Overwatch;

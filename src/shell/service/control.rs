@@ -1,0 +1,371 @@
+//! Where a run is supervised: apart, on a thread of its own, or in place.
+//!
+//! **Apart.** A service may keep all threads of its runtime busy, or block them, or stop turning its
+//! timers. So the supervisor has a thread with a runtime of its own, and with it its own timers, signals
+//! and end of the process. Components are spawned on the service's runtime from there. Thread and runtime
+//! are made when the run begins, and nothing moves afterwards: a timer belongs to the runtime in whose
+//! context it was made.
+//!
+//! **In place.** On a runtime of one thread everything stays where the run is awaited: no thread, and no
+//! clock but tokio's, so that a clock that is paused, or a simulated network, sees all of it.
+//!
+//! No user code runs on the control thread, but for a waker that is not tokio's: whoever tells of something
+//! calls the wakers of those who wait for it. See [`Log`] for what is logged and dropped.
+
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, RuntimeFlavor};
+use tokio::sync::oneshot;
+
+use super::signals::Signals;
+use crate::machine::HaltReason;
+use crate::shell::component::Begin;
+use crate::shell::failure::{Failure, ReportedFailure, RunError};
+use crate::shell::log::{LOGGED_WITHIN, Log, discard};
+use crate::shell::probe::Probe;
+use crate::shell::process;
+use crate::shell::run_state::RunState;
+use crate::shell::step_record::Hook;
+use crate::shell::supervise::{Parts, Supervisor, Watchdog};
+
+/// How long a run that is dropped is waited for: its thread may be about to carry out a step.
+const DROPPED_WITHIN: Duration = Duration::from_millis(100);
+
+/// What is run.
+pub(crate) struct Service {
+    pub(crate) published: Abandoned,
+    pub(crate) components: Vec<Arc<dyn Begin>>,
+    pub(crate) probe: Arc<dyn Probe>,
+    pub(crate) observe_only: bool,
+    pub(crate) watchdog: Option<bool>,
+    pub(crate) control_thread: Option<bool>,
+    pub(crate) on_step: Option<Hook>,
+}
+
+/// What ends a run, besides its handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// Nothing.
+    Shutdown,
+    /// A signal.
+    Signal,
+    /// A signal; and if the run is halted, the process is left.
+    SignalOrExit,
+}
+
+/// Supervises a service to its end.
+pub(crate) async fn supervise(service: Service, until: Until) -> Result<(), RunError> {
+    let runtime = Handle::current();
+    let by_flavor = runtime.runtime_flavor() != RuntimeFlavor::CurrentThread;
+    if service.control_thread.unwrap_or(by_flavor) {
+        apart(service, until, runtime).await
+    } else {
+        in_place(service, until, runtime).await
+    }
+}
+
+async fn in_place(service: Service, until: Until, runtime: Handle) -> Result<(), RunError> {
+    let shared = Arc::clone(&service.published.0);
+    let abandoned = Abandoned(Arc::clone(&shared));
+    let watchdog = watchdog(&service, true)?;
+    let has_hook = service.on_step.is_some();
+    let log = Log::direct(service.on_step);
+    shared.enter(runtime.clone(), log.clone());
+    let mut supervisor = Supervisor::new(Parts {
+        shared,
+        components: service.components,
+        probe: service.probe,
+        observe_only: service.observe_only,
+        watchdog,
+        probe_runtime: runtime.clone(),
+        runtime,
+        log: log.clone(),
+        has_hook,
+        apart: false,
+    });
+    let ended = run(&mut supervisor, until).await;
+    let ended = leave_if_halted(ended, until, &log);
+    drop(abandoned);
+    ended
+}
+
+async fn apart(service: Service, until: Until, runtime: Handle) -> Result<(), RunError> {
+    let shared = Arc::clone(&service.published.0);
+    let watchdog = watchdog(&service, false)?;
+    let has_hook = service.on_step.is_some();
+    // Here, where the run is awaited: it logs where it would have logged from here.
+    let log = Log::queued(service.on_step);
+    shared.enter(runtime.clone(), log.clone());
+    // The log is part of what it wakes.
+    let wakes = Arc::downgrade(&shared);
+    log.on_hook_panic(move || {
+        if let Some(shared) = wakes.upgrade() {
+            shared.mailbox.nudge();
+        }
+    });
+    let parts = Parts {
+        shared: Arc::clone(&shared),
+        components: service.components,
+        // User code: it is asked here.
+        probe_runtime: service.probe.home().unwrap_or_else(|| runtime.clone()),
+        probe: service.probe,
+        observe_only: service.observe_only,
+        watchdog,
+        runtime,
+        log: log.clone(),
+        has_hook,
+        apart: true,
+    };
+    let (tell, told) = oneshot::channel();
+    let (here, dropped) = oneshot::channel::<()>();
+    let (running, over) = mpsc::channel::<()>();
+    let _awaited = Awaited {
+        shared,
+        here: Some(here),
+        over,
+    };
+    let runtime = parts.runtime.clone();
+    let control = move || {
+        log.guard_thread(|| {
+            let mut left = control(parts, until, dropped);
+            // Whoever dropped the run may go on: nothing of it is supervised any more.
+            drop::<mpsc::Sender<()>>(running);
+            if let Ended::Run(ended) = left.ended {
+                left.ended = Ended::Run(leave_if_halted(ended, until, &log));
+            }
+            if tell.is_closed() {
+                // Nobody waits for its last lines, and what is left of it holds what is the user's.
+                let left = Foreign(Some(left));
+                runtime.spawn(async move { drop(left) });
+                return log.close(LOGGED_WITHIN);
+            }
+            log.close(LOGGED_WITHIN);
+            // At one of the last steps, which the hook reads after they are taken.
+            if let (Ended::Run(_), Some(panic)) = (&left.ended, log.take_hook_panic()) {
+                left.ended = Ended::Panicked(panic);
+            }
+            // Whoever awaits the run drops what is left of it, and if nobody does, its runtime.
+            if let Err(left) = tell.send(left) {
+                let left = Foreign(Some(left));
+                runtime.spawn(async move { drop(left) });
+            }
+        });
+    };
+    let thread = thread::Builder::new().name("overwatch".into());
+    if let Err(error) = thread.spawn(control) {
+        return Err(cannot_run("the run has no thread of its own", error));
+    }
+    let Ok(Left { ended, supervisor }) = told.await else {
+        // Its thread ends only after it has told.
+        let error = io::Error::other("it ended without a word");
+        return Err(cannot_run("the run has lost its thread", error));
+    };
+    drop(supervisor);
+    match ended {
+        Ended::Run(ended) => ended,
+        Ended::Panicked(panic) => resume_unwind(panic),
+        Ended::NotBegun(error) => Err(cannot_run("the run has no runtime of its own", error)),
+    }
+}
+
+/// Leaves the process if that is asked for and the run was halted. Before anything of it is dropped.
+fn leave_if_halted(ended: Result<(), RunError>, until: Until, log: &Log) -> Result<(), RunError> {
+    match ended {
+        Err(error) if until == Until::SignalOrExit => {
+            let error = Arc::new(error);
+            let said = Arc::clone(&error);
+            log.last_words(move |at_ms| {
+                tracing::error!(target: "overwatch::end", at_ms, "{said}");
+            });
+            process::halted(error)
+        }
+        ended => ended,
+    }
+}
+
+/// How a run that had a thread of its own ended.
+enum Ended {
+    Run(Result<(), RunError>),
+    Panicked(Box<dyn Any + Send>),
+    NotBegun(io::Error),
+}
+
+/// What is left of it: it holds what is the user's.
+struct Left {
+    ended: Ended,
+    supervisor: Supervisor,
+}
+
+/// What is the user's, and may not be dropped by the control thread.
+struct Foreign<T: Send + 'static>(Option<T>);
+
+impl<T: Send + 'static> Drop for Foreign<T> {
+    /// If it is the control thread that does this, because the user's runtime is gone, the log does it.
+    fn drop(&mut self) {
+        discard(self.0.take());
+    }
+}
+
+/// The whole life of the control thread.
+fn control(parts: Parts, until: Until, dropped: oneshot::Receiver<()>) -> Left {
+    let mut supervisor = Supervisor::new(parts);
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        // All its I/O is signals, and room for more than these is memory of each run.
+        .max_io_events_per_tick(16)
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            supervisor.abandon();
+            return Left {
+                ended: Ended::NotBegun(error),
+                supervisor,
+            };
+        }
+    };
+    let supervised = async {
+        tokio::select! {
+            biased;
+            _ = dropped => None,
+            ended = run(&mut supervisor, until) => Some(ended),
+        }
+    };
+    let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(supervised)));
+    // However it ended: not ready, and everything of it aborted.
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| supervisor.abandon())) {
+        discard(panic);
+    }
+    runtime.shutdown_background();
+    let ended = match ended {
+        Ok(Some(ended)) => Ended::Run(ended),
+        // Nobody is there to be told.
+        Ok(None) => Ended::Run(Ok(())),
+        Err(panic) => Ended::Panicked(panic),
+    };
+    Left { ended, supervisor }
+}
+
+/// Supervises until the run is over.
+async fn run(supervisor: &mut Supervisor, until: Until) -> Result<(), RunError> {
+    if until == Until::Shutdown {
+        return supervisor.run().await;
+    }
+    let mut signals =
+        Signals::new().map_err(|error| cannot_run("signals cannot be listened for", error))?;
+    let shared = Arc::clone(supervisor.shared());
+    let mut run = std::pin::pin!(supervisor.run());
+    tokio::select! {
+        biased;
+        ended = &mut run => return ended,
+        () = signals.next() => shared.mailbox.shut_down(),
+    }
+    tokio::select! {
+        biased;
+        ended = &mut run => ended,
+        never = signals.second() => match never {},
+    }
+}
+
+/// The fence watchdog, where there is to be one.
+fn watchdog(service: &Service, in_place: bool) -> Result<Option<Watchdog>, RunError> {
+    let shared = &service.published.0;
+    let switched = service.watchdog;
+    if !Watchdog::is_on(switched, &shared.plan, service.observe_only, in_place) {
+        return Ok(None);
+    }
+    let started = Watchdog::start(Arc::clone(shared));
+    started
+        .map(Some)
+        .map_err(|error| cannot_run("the fence watchdog has no thread", error))
+}
+
+/// Publishes "not ready" when it is dropped.
+pub(crate) struct Abandoned(pub(crate) Arc<RunState>);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+pub(crate) fn cannot_run(what: &str, error: std::io::Error) -> RunError {
+    RunError {
+        why: HaltReason::Fatal,
+        reason: what.into(),
+        failure: Some((
+            None,
+            ReportedFailure::new(Failure::new(format!("{what}: {error}")).fatal()),
+        )),
+        wedged: Vec::new(),
+    }
+}
+
+/// A run that has a thread of its own, where it is awaited.
+struct Awaited {
+    shared: Arc<RunState>,
+    /// Its other end is told when this one is dropped.
+    here: Option<oneshot::Sender<()>>,
+    /// Its other end is dropped when nothing is supervised any more.
+    over: mpsc::Receiver<()>,
+}
+
+impl Drop for Awaited {
+    /// Readiness is off at once; then the thread aborts what still runs, which is waited for, but not
+    /// for long.
+    fn drop(&mut self) {
+        self.shared.published.set_ready(false);
+        drop(self.here.take());
+        self.shared.abandon();
+        let _ = self.over.recv_timeout(DROPPED_WITHIN);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Context, Overwatch};
+
+    /// Supervisor, log and mailbox know each other, and let go of each other at the end.
+    #[test]
+    fn nothing_of_a_run_is_left_behind() {
+        for apart in [false, true] {
+            let runtime = Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build();
+            let (feed, probe) = crate::feed();
+            feed.alive("once is enough");
+            let service = Overwatch::builder(probe)
+                .control_thread(apart)
+                .on_step(|_| {})
+                .task("idle", |ctx: Context| async move {
+                    ctx.mark_ready();
+                    ctx.stopping().await;
+                    Ok(())
+                });
+            let service = service.build().expect("a valid service");
+            let left = Arc::downgrade(&service.0.published.0);
+            let handle = service.handle();
+            runtime.expect("a runtime").block_on(async move {
+                let run = tokio::spawn(service.run());
+                handle.wait_until_ready().await.expect("it runs on");
+                handle.shutdown();
+                run.await.expect("no panic").expect("an orderly end");
+            });
+            // A thread of it may be about to end.
+            for _ in 0..20_000 {
+                if left.strong_count() == 0 {
+                    break;
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+            assert_eq!(left.strong_count(), 0, "apart: {apart}");
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! How the rest of the program follows and steers a run.
+
+#[cfg(feature = "http")]
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[cfg(feature = "http")]
+use tokio::sync::watch;
+
+use crate::driver::Command;
+use crate::shell::component::Reporter;
+use crate::shell::publish::{ComponentStatus, Status, Summary};
+use crate::shell::publish::{Outage, Transitions};
+use crate::shell::run_state::RunState;
+
+/// Follows and steers a run. Cheap to clone; works from any thread, before, during and after the
+/// run.
+#[derive(Clone)]
+pub struct Handle(pub(crate) Arc<RunState>);
+
+impl Handle {
+    /// Whether the service is ready: one atomic load.
+    #[inline]
+    pub fn is_ready(&self) -> bool {
+        self.0.published.is_ready()
+    }
+
+    /// Whether the service's runtime is frozen, e.g. since each of its threads is blocked: it polls
+    /// nothing any more, neither components nor probes. One atomic load.
+    ///
+    /// A run that shares its thread with the components cannot see that, and says `false`.
+    #[inline]
+    pub fn is_frozen(&self) -> bool {
+        self.0.published.is_frozen()
+    }
+
+    /// What the service is doing, and why.
+    pub fn status(&self) -> Status {
+        self.0.published.status()
+    }
+
+    /// What each component is doing, in the order of the stages.
+    pub fn components(&self) -> Vec<ComponentStatus> {
+        self.0.published.components(self.0.plan.layout())
+    }
+
+    /// What the first of the components that have something to say say of themselves, by their names, and how many
+    /// more there are.
+    #[cfg(feature = "http")]
+    pub(crate) fn notes(&self, most: usize) -> (BTreeMap<String, String>, usize) {
+        let notes = self.0.published.present_notes();
+        let more = notes.len().saturating_sub(most);
+        let told = notes.into_iter().take(most);
+        let told = told.map(|(id, text)| (self.0.name(id).to_string(), text.to_string()));
+        (told.collect(), more)
+    }
+
+    /// The last 256 outages, oldest first; the first one of a run is its boot.
+    pub fn outages(&self) -> Vec<Outage> {
+        self.0.published.journal.outages()
+    }
+
+    /// Waits until the status is as wanted. It is looked at now, and whenever it has changed and the
+    /// reason is known; of changes that follow at once upon each other only the last may be seen.
+    /// [`transitions`](Self::transitions) misses none.
+    ///
+    /// # Errors
+    ///
+    /// [`RunEnded`] if the run is over and its last status is not as wanted.
+    pub async fn wait_for(
+        &self,
+        mut wanted: impl FnMut(&Status) -> bool,
+    ) -> Result<Status, RunEnded> {
+        self.wait(|summary| {
+            let status = self.0.published.status_of(summary);
+            wanted(&status).then_some(status)
+        })
+        .await
+    }
+
+    /// Waits until the service is ready.
+    ///
+    /// # Errors
+    ///
+    /// [`RunEnded`] if the run is over.
+    pub async fn wait_until_ready(&self) -> Result<Status, RunEnded> {
+        // Each status in between would tell who is still awaited, which nobody reads here.
+        self.wait(|summary| {
+            let ready = summary.is_ready(self.0.published.is_ready());
+            ready.then(|| self.0.published.status_of(summary))
+        })
+        .await
+    }
+
+    async fn wait<T>(&self, mut found: impl FnMut(&Summary) -> Option<T>) -> Result<T, RunEnded> {
+        let mut summary = self.0.published.subscribe();
+        loop {
+            // A copy: who reads at leisure must not hold up the supervisor, which writes there.
+            let now = summary.borrow_and_update().clone();
+            // In this order: it may cease to be settled at any moment.
+            if let Some(found) = found(&now)
+                && now.is_settled(self.0.published.is_ready())
+            {
+                return Ok(found);
+            }
+            if now.over || summary.changed().await.is_err() {
+                return Err(RunEnded);
+            }
+        }
+    }
+
+    /// What tells whether anything was published since it was asked before.
+    #[cfg(feature = "http")]
+    pub(crate) fn news(&self) -> News {
+        News(self.0.published.subscribe())
+    }
+
+    /// The transitions from now on, none of them lost. Asked for before the run, it gives all.
+    pub fn transitions(&self) -> Transitions {
+        Transitions::new(Arc::clone(&self.0.published.journal))
+    }
+
+    /// What reports failures from outside of any component.
+    pub fn reporter(&self) -> Reporter {
+        Reporter::new(Arc::clone(&self.0), Arc::clone(&self.0.outside))
+    }
+
+    /// Asks for an ordered stop and the end of the run. It is never refused and never taken back.
+    pub fn shutdown(&self) {
+        self.0.mailbox.shut_down();
+    }
+
+    /// Asks for everything to be stopped until [`resume`](Self::resume).
+    ///
+    /// # Errors
+    ///
+    /// See [`CommandError`].
+    pub fn drain(&self) -> Result<(), CommandError> {
+        self.command(Command::Drain)
+    }
+
+    /// Takes back a drain: everything is started again once the dependency is seen alive.
+    ///
+    /// # Errors
+    ///
+    /// See [`CommandError`].
+    pub fn resume(&self) -> Result<(), CommandError> {
+        self.command(Command::Resume)
+    }
+
+    /// Trips by hand: everything is stopped, and started again once the dependency has proved
+    /// itself for the whole window.
+    ///
+    /// # Errors
+    ///
+    /// See [`CommandError`].
+    pub fn trip(&self) -> Result<(), CommandError> {
+        self.command(Command::Trip)
+    }
+
+    /// Forgets suspicion and the level while Running; while suspended it lowers the level to 1.
+    ///
+    /// # Errors
+    ///
+    /// See [`CommandError`].
+    pub fn reset(&self) -> Result<(), CommandError> {
+        self.command(Command::Reset)
+    }
+
+    /// Whether the supervisor itself is alive: it is asked, and must answer in time. An outage of
+    /// the dependency has no influence on it. `false` before the run, and at once after it.
+    ///
+    /// However many ask, the supervisor is woken once for all whose question it has not taken yet.
+    pub async fn is_responsive(&self, within: Duration) -> bool {
+        let mut pulse = self.0.published.pulse();
+        pulse.mark_unchanged();
+        self.0.mailbox.ping();
+        let answered = async {
+            tokio::select! {
+                biased;
+                answered = pulse.changed() => answered.is_ok(),
+                _ = self.wait(|_| None::<()>) => false,
+            }
+        };
+        tokio::time::timeout(within, answered)
+            .await
+            .unwrap_or(false)
+    }
+
+    /// Whether the run is over.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.published.is_over()
+    }
+
+    /// Stands in for the supervisor.
+    #[cfg(all(test, feature = "http"))]
+    pub(crate) fn set_frozen(&self, frozen: bool) {
+        self.0.published.set_frozen(frozen);
+    }
+
+    /// How many questions the supervisor has answered.
+    #[cfg(all(test, feature = "http"))]
+    pub(crate) fn answered(&self) -> u64 {
+        *self.0.published.pulse().borrow()
+    }
+
+    fn command(&self, command: Command) -> Result<(), CommandError> {
+        if self.is_over() {
+            return Err(CommandError::Ended);
+        }
+        if self.0.mailbox.command(command) {
+            Ok(())
+        } else {
+            Err(CommandError::TooMany)
+        }
+    }
+}
+
+/// See [`Handle::news`].
+#[cfg(feature = "http")]
+pub(crate) struct News(watch::Receiver<Summary>);
+
+#[cfg(feature = "http")]
+impl News {
+    pub(crate) fn any(&mut self) -> bool {
+        // It has a sender as long as there is a handle.
+        let any = self.0.has_changed().unwrap_or(true);
+        if any {
+            self.0.mark_unchanged();
+        }
+        any
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The run is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunEnded;
+
+impl fmt::Display for RunEnded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the run is over")
+    }
+}
+
+impl std::error::Error for RunEnded {}
+
+/// Why a command was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The run is over.
+    Ended,
+    /// Too many commands wait for the supervisor: try again when it has caught up.
+    TooMany,
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ended => "the run is over",
+            Self::TooMany => "too many commands are waiting: try again later",
+        })
+    }
+}
+
+impl std::error::Error for CommandError {}

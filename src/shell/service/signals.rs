@@ -1,0 +1,275 @@
+//! What tells the process to stop: SIGTERM and SIGINT; ctrl-c elsewhere than on Unix.
+//!
+//! The first signal asks all runs that listen for an ordered stop. The next one ends the process, and so
+//! does one that comes when the last run that listened is over. On Unix the signal handler does that
+//! itself, so it works while every thread is blocked.
+
+use std::convert::Infallible;
+use std::io;
+
+/// The signals that a run hears. The run listens until this is dropped, which must be after the run's
+/// own end.
+pub(crate) struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    listening: unix::Listening,
+}
+
+#[cfg(unix)]
+impl Signals {
+    /// Begins to listen, on the current runtime.
+    ///
+    /// # Errors
+    ///
+    /// The operating system takes no signal handler, or the runtime has no I/O.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub(crate) fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        unix::handle()?;
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            // Last: up to here a signal ends the process, and from here on both of the above hear it.
+            listening: unix::Listening::begin(),
+        })
+    }
+
+    /// Completes when the run is to stop.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+        self.listening.told();
+    }
+
+    /// Ends the process at the second signal, where the signal handler does not. Await it, beside the
+    /// rest of the run, after [`next`](Self::next).
+    pub(crate) async fn second(&mut self) -> Infallible {
+        std::future::pending().await
+    }
+}
+
+#[cfg(not(unix))]
+impl Signals {
+    /// Begins to listen. Never fails.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    /// Completes when the run is to stop.
+    pub(crate) async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            // Nothing tells any more: only the handle can stop the run.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Ends the process at the second ctrl-c. Await it, beside the rest of the run, after
+    /// [`next`](Self::next).
+    pub(crate) async fn second(&mut self) -> Infallible {
+        /// As where it is a signal: 128 + SIGINT.
+        const INTERRUPTED: i32 = 130;
+        self.next().await;
+        super::leave::exit(INTERRUPTED, "told to stop twice: leaving at once")
+    }
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::collections::BTreeMap;
+    use std::io;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Mutex, OnceLock};
+
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::flag;
+
+    use crate::shell::sync::lock;
+
+    /// Whether the next signal ends the process. The signal handler reads it, and then sets it.
+    ///
+    /// Two signals that are handled at the very same moment, on two threads, count as one, as two of a
+    /// kind do that wait for their handler.
+    static ENDS: AtomicBool = AtomicBool::new(true);
+
+    static RUNS: Mutex<Runs> = Mutex::new(Runs {
+        told: BTreeMap::new(),
+        begun: 0,
+    });
+
+    /// Makes the signal handlers, once in the life of the process. They are never taken back, since
+    /// nothing would bring back what was there before.
+    ///
+    /// # Errors
+    ///
+    /// The same to all who ask: what failed half-way must not be made twice.
+    pub(crate) fn handle() -> io::Result<()> {
+        static HANDLED: OnceLock<io::Result<()>> = OnceLock::new();
+        let handled = HANDLED.get_or_init(|| {
+            for signal in [SIGTERM, SIGINT] {
+                // In this order, so that no signal finds the flag that it sets itself.
+                flag::register_conditional_shutdown(signal, 128 + signal, &ENDS)?;
+                flag::register(signal, &ENDS)?;
+            }
+            Ok(())
+        });
+        let copy = |error: &io::Error| io::Error::new(error.kind(), error.to_string());
+        handled.as_ref().map_err(copy).copied()
+    }
+
+    /// The runs that listen.
+    struct Runs {
+        /// Whether each was told to stop.
+        told: BTreeMap<u64, bool>,
+        /// How many there ever were.
+        begun: u64,
+    }
+
+    impl Runs {
+        /// Whether the next signal is to end the process: a run was told before, or none listens.
+        fn ends(&self) -> bool {
+            self.told.is_empty() || self.told.values().any(|&told| told)
+        }
+
+        /// Changes what is known of the runs, and has the signal handler go by that.
+        fn change<T>(
+            &mut self,
+            flag: &AtomicBool,
+            change: impl FnOnce(&mut BTreeMap<u64, bool>) -> T,
+        ) -> T {
+            // Only a signal has set it since, and that told all of them.
+            if !self.ends() && flag.load(Ordering::SeqCst) {
+                self.told.values_mut().for_each(|told| *told = true);
+            }
+            let ended = self.ends();
+            let changed = change(&mut self.told);
+            // Where nothing changes nothing is written: a signal may set the flag at any moment.
+            if ended != self.ends() {
+                flag.store(!ended, Ordering::SeqCst);
+            }
+            changed
+        }
+
+        fn begin(&mut self, flag: &AtomicBool) -> u64 {
+            let number = self.begun;
+            self.begun += 1;
+            self.change(flag, |runs| runs.insert(number, false));
+            number
+        }
+    }
+
+    /// A run listens, as long as this is not dropped.
+    pub(crate) struct Listening(u64);
+
+    impl Listening {
+        pub(crate) fn begin() -> Self {
+            Self(lock(&RUNS).begin(&ENDS))
+        }
+
+        /// It was told to stop.
+        pub(crate) fn told(&self) {
+            lock(&RUNS).change(&ENDS, |runs| runs.insert(self.0, true));
+        }
+    }
+
+    impl Drop for Listening {
+        fn drop(&mut self) {
+            lock(&RUNS).change(&ENDS, |runs| runs.remove(&self.0));
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        /// The same without a process that ends.
+        struct Process {
+            flag: AtomicBool,
+            runs: Runs,
+        }
+
+        impl Process {
+            fn new() -> Self {
+                let (told, begun) = (BTreeMap::new(), 0);
+                Self {
+                    flag: AtomicBool::new(true),
+                    runs: Runs { told, begun },
+                }
+            }
+
+            /// What the signal handler does. `true` if that ends the process.
+            fn signal(&self) -> bool {
+                self.flag.swap(true, Ordering::SeqCst)
+            }
+
+            fn begin(&mut self) -> u64 {
+                self.runs.begin(&self.flag)
+            }
+
+            fn end(&mut self, run: u64) {
+                self.runs.change(&self.flag, |runs| runs.remove(&run));
+            }
+        }
+
+        #[test]
+        fn the_second_signal_ends_it_and_so_does_one_without_a_run() {
+            let mut process = Process::new();
+            assert!(process.signal());
+            for _ in 0..3 {
+                let run = process.begin();
+                assert!(!process.signal());
+                assert!(process.signal());
+                process.end(run);
+                assert!(process.signal());
+            }
+            let run = process.begin();
+            process.end(run);
+            assert!(process.signal());
+        }
+
+        #[test]
+        fn while_one_listens_the_end_of_another_ends_nothing() {
+            let mut process = Process::new();
+            let (one, other) = (process.begin(), process.begin());
+            process.end(one);
+            assert!(!process.signal(), "the other has heard none");
+            assert!(process.signal());
+            process.end(other);
+            assert!(process.signal());
+        }
+
+        #[test]
+        fn a_run_that_begins_while_another_stops_hears_its_own_first_signal() {
+            let mut process = Process::new();
+            let one = process.begin();
+            assert!(!process.signal());
+            let other = process.begin();
+            assert!(process.signal(), "the second for the first run");
+            process.end(one);
+            assert!(!process.signal(), "the first for the other one");
+            process.end(other);
+            assert!(process.signal());
+        }
+
+        /// It heard the signal that another run had caught before it began.
+        #[test]
+        fn a_run_that_was_told_is_not_told_twice() {
+            let mut process = Process::new();
+            let one = process.begin();
+            assert!(!process.signal());
+            let other = process.begin();
+            process.runs.change(&process.flag, |runs| {
+                runs.insert(other, true);
+            });
+            process.end(one);
+            assert!(process.signal());
+        }
+    }
+}

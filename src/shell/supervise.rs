@@ -1,0 +1,15 @@
+//! The supervisor: the one loop over what arrives, the decider, and what carries out its decisions.
+
+mod event;
+mod executor;
+mod held;
+mod inbox;
+mod publisher;
+mod recorded;
+mod service_guard;
+mod service_watch;
+mod supervisor;
+mod watchdog;
+
+pub(crate) use supervisor::{Parts, Supervisor};
+pub(crate) use watchdog::Watchdog;

@@ -1,0 +1,210 @@
+//! Carries out what is decided: readiness, stages, sessions, the watchdog.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::inbox::Inbox;
+use super::watchdog::Watchdog;
+use crate::driver::{Carried, Decider};
+use crate::machine::{Cause, ComponentState, Effect, Input, Phase, RunOutcome, Step, Timer};
+use crate::policy::ComponentId;
+use crate::shell::component::{Begin, StageRun};
+use crate::shell::log::discard;
+use crate::shell::probe::Sessions;
+use crate::shell::run_state::RunState;
+
+pub(crate) struct Executor {
+    shared: Arc<RunState>,
+    components: Arc<[Arc<dyn Begin>]>,
+    /// The last run of each stage.
+    stages: Vec<Option<StageRun>>,
+    sessions: Sessions,
+    watchdog: Option<Watchdog>,
+    /// Why components are told to stop.
+    cause: Cause,
+    ended: Option<RunOutcome>,
+}
+
+impl Executor {
+    pub(crate) fn new(
+        shared: Arc<RunState>,
+        components: Vec<Arc<dyn Begin>>,
+        sessions: Sessions,
+        watchdog: Option<Watchdog>,
+    ) -> Self {
+        Self {
+            stages: (0..shared.plan.layout().stages()).map(|_| None).collect(),
+            shared,
+            components: components.into(),
+            sessions,
+            watchdog,
+            cause: Cause::Boot,
+            ended: None,
+        }
+    }
+
+    /// The last run of each stage.
+    pub(crate) fn stages(&self) -> &[Option<StageRun>] {
+        &self.stages
+    }
+
+    /// How the run ended, once it has.
+    pub(crate) fn ended(&self) -> Option<RunOutcome> {
+        self.ended
+    }
+
+    /// Waits until the task of the last session is gone, for this long at most.
+    pub(crate) async fn join_session(&mut self, at_most: Duration) {
+        self.sessions.join(at_most).await;
+    }
+
+    /// Turns readiness off, if that is what is asked for first: before anything else is done, so that nobody
+    /// is sent here any more.
+    pub(crate) fn unready_first(&self, effects: &[Effect]) {
+        if let Some(Effect::Ready(false)) = effects.first() {
+            self.shared.published.set_ready(false);
+        }
+    }
+
+    /// Notes what a step means for what is carried out.
+    pub(crate) fn note_step(&mut self, step: Step) {
+        for hop in step.transitions() {
+            match hop.to {
+                Phase::ShuttingDown => self.cause = hop.cause,
+                // Everything is gone, so no lease allows anything any more.
+                Phase::Monitoring | Phase::Drained => self.watch_fence(None),
+                _ => {}
+            }
+        }
+    }
+
+    pub(crate) fn carry_out(
+        &mut self,
+        effects: &[Effect],
+        carried: Carried,
+        decider: &Decider,
+        inbox: &mut Inbox,
+    ) {
+        self.sessions.prove(decider.observer().is_proving());
+        for effect in effects.iter().filter(|effect| carried.includes(effect)) {
+            match *effect {
+                Effect::Ready(ready) => self.shared.published.set_ready(ready),
+                Effect::StartStage { stage, epoch } => self.start(stage, epoch, inbox),
+                Effect::StopStage { stage, .. } => self.stop(stage, decider, inbox),
+                Effect::Abort { component, .. } => self.abort(component),
+                Effect::OpenSession { session } => self.sessions.open(session),
+                Effect::CloseSession { .. } => self.sessions.close(),
+                Effect::Ask { round } => self.sessions.ask(round),
+                // The timers are the decider's, and the others are published, not done.
+                Effect::Arm { .. } | Effect::Disarm { .. } => {}
+                Effect::OutageOpened { .. } | Effect::OutageClosed(_) => {}
+                Effect::Ended(end) => self.ended = Some(end),
+            }
+        }
+    }
+
+    fn start(&mut self, stage: u16, epoch: u64, inbox: &mut Inbox) {
+        let stage = usize::from(stage);
+        let plan = Arc::clone(&self.shared.plan);
+        let components = plan.layout().stage(stage);
+        inbox.make_room(components.len());
+        let run = StageRun::new(epoch, components.clone(), Arc::clone(&self.shared));
+        if let Some(last) = self.stages[stage].replace(run) {
+            // What is left of it may be the user's.
+            discard(last);
+        }
+        let published = &self.shared.published;
+        published.epoch.store(epoch, Ordering::Release);
+        let starting = ComponentState::Starting;
+        published.roster.set_slots(components.clone(), starting);
+        let owner = plan.layout().lease_owner();
+        if owner.is_some_and(|owner| components.contains(&owner.0))
+            && let Some(fence) = plan.policy().fence()
+        {
+            self.watch_fence(Some(Instant::now() + fence.ttl()));
+        }
+        if let Some(stage) = &self.stages[stage]
+            && let Some(runtime) = self.shared.runtime()
+        {
+            stage.starter(&self.components, runtime).start();
+        }
+    }
+
+    fn stop(&mut self, stage: u16, decider: &Decider, inbox: &mut Inbox) {
+        let stage = usize::from(stage);
+        let within = self.shared.plan.policy().stop_deadline();
+        if let Some(stage) = &self.stages[stage] {
+            stage.stop(self.cause, within);
+        }
+        let (mut awaited, roster) = (0, &self.shared.published.roster);
+        for component in self.shared.plan.layout().stage(stage).map(ComponentId) {
+            if decider.machine().slot(component) == ComponentState::Stopping {
+                roster.set_slot(component, ComponentState::Stopping);
+                awaited += 1;
+            }
+        }
+        // A stop does not wait for memory.
+        inbox.make_room(awaited);
+    }
+
+    fn abort(&mut self, component: ComponentId) {
+        let roster = &self.shared.published.roster;
+        roster.set_slot(component, ComponentState::Aborting);
+        if let Some(stage) = self.stage_of(component) {
+            stage.abort(component);
+        }
+    }
+
+    /// The last run of a component's stage, if there was one.
+    fn stage_of(&self, component: ComponentId) -> Option<&StageRun> {
+        let stage = self.shared.plan.layout().stage_of(component)?;
+        self.stages[stage].as_ref()
+    }
+
+    /// Has the watchdog know until when the lease is good, or that none is held.
+    pub(crate) fn watch_fence(&self, until: Option<Instant>) {
+        if let Some(watchdog) = &self.watchdog {
+            watchdog.set(until);
+        }
+    }
+
+    /// Keeps what status pages show of components.
+    pub(crate) fn note_slots(&mut self, input: &Input, decider: &Decider) {
+        let (machine, roster) = (decider.machine(), &self.shared.published.roster);
+        match *input {
+            Input::Up { component, .. } => {
+                roster.set_slot(component, machine.slot(component));
+            }
+            Input::Gone {
+                component, epoch, ..
+            } => {
+                let stage = self.stage_of(component);
+                if let Some(stage) = stage.filter(|stage| stage.epoch == epoch) {
+                    stage.gone(component);
+                }
+                roster.set_slot(component, machine.slot(component));
+            }
+            Input::Fired(Timer::Stage) => {
+                for id in roster.ids() {
+                    if machine.slot(id) == ComponentState::Wedged {
+                        roster.set_slot(id, ComponentState::Wedged);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// However the run ends, nothing of it goes on.
+    pub(crate) fn abandon(&mut self) {
+        self.sessions.close();
+        for stage in self.stages.iter().flatten() {
+            stage.stop(self.cause, Duration::ZERO);
+            // A run that ended in its own way has seen each component go, or has aborted it.
+            if self.ended.is_none() {
+                stage.abort_all();
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What belongs to the things that the decider holds, and is not its business: texts and errors. They are
+//! said when the machine is told of what they belong to.
+
+use std::sync::Arc;
+
+use super::event::{Detail, Event, RETURNED};
+use crate::driver::{Source, Tell};
+use crate::machine::{Exit, FailureClass, Input, Timer};
+use crate::shell::component::Incarnation;
+use crate::shell::failure::ReportedFailure;
+use crate::shell::inbound::Said;
+use crate::shell::probe::Observation;
+use crate::shell::publish::trace::News;
+use crate::shell::run_state::RunState;
+
+pub(crate) struct Held {
+    shared: Arc<RunState>,
+    /// How a component failed, and which one.
+    pub(crate) failure: Option<(Arc<ReportedFailure>, Incarnation)>,
+    /// By class.
+    pub(crate) last_words: [Option<Said>; 4],
+    pub(crate) observation: Option<Observation>,
+    pub(crate) report: Option<Said>,
+    /// Until when the lease is good that was brought last, on the watchdog's clock.
+    pub(crate) lease: Option<std::time::Instant>,
+}
+
+impl Held {
+    pub(crate) fn new(shared: Arc<RunState>) -> Self {
+        Self {
+            shared,
+            failure: None,
+            last_words: [const { None }; 4],
+            observation: None,
+            report: None,
+            lease: None,
+        }
+    }
+
+    /// What there is to say of what the machine was told.
+    pub(crate) fn event(&mut self, tell: &Tell) -> Event {
+        match tell.source {
+            Source::Answer => self.answered(tell.input),
+            Source::LastWords(class) => {
+                let said = self.last_words[class as usize].take();
+                let (event, said) = self.reported(tell, said);
+                self.last_words[class as usize] = said;
+                event
+            }
+            Source::Report => {
+                let said = self.report.take();
+                let (event, said) = self.reported(tell, said);
+                self.report = said;
+                event
+            }
+            Source::Observation => Event {
+                detail: match self.observation.take() {
+                    Some(observation) => Detail::Observed(observation),
+                    None => Detail::Nothing,
+                },
+                ..Event::default()
+            },
+            Source::Timer if tell.input == Input::Fired(Timer::Silence) => Event {
+                detail: Detail::Silence,
+                ..Event::default()
+            },
+            _ => Event::default(),
+        }
+    }
+
+    /// Nothing is said of what this source holds.
+    pub(crate) fn forget(&mut self, source: Source) {
+        match source {
+            Source::Observation => self.observation = None,
+            Source::Answer => self.failure = None,
+            _ => {}
+        }
+    }
+
+    fn answered(&mut self, input: Input) -> Event {
+        let (component, how) = match input {
+            Input::Exited { component, how, .. } | Input::Gone { component, how, .. } => {
+                (component, how)
+            }
+            _ => return Event::default(),
+        };
+        let failure = self.failure.take();
+        let detail = match (&failure, how) {
+            (Some((told, _)), _) => Detail::Failure(Arc::clone(told)),
+            (None, Exit::Returned) => Detail::Plain(RETURNED),
+            (None, _) => Detail::Nothing,
+        };
+        let name = self.shared.name(component);
+        let news = failure
+            .as_ref()
+            .map(|(told, incarnation)| News::ComponentFailed {
+                name: Arc::clone(name),
+                told: Arc::clone(told),
+                stopping: incarnation.stage().told().is_some(),
+            });
+        let fatal = failure.filter(|(told, _)| told.class() == FailureClass::Fatal);
+        Event {
+            detail,
+            fatal: fatal.map(|(told, _)| (Some(Arc::clone(name)), told)),
+            news,
+        }
+    }
+
+    /// What there is to say of a report, and what is left to be said when all of them are told.
+    fn reported(&self, tell: &Tell, said: Option<Said>) -> (Event, Option<Said>) {
+        let mut event = Event::default();
+        let Some(said) = said else {
+            return (event, None);
+        };
+        event.detail = Detail::Failure(Arc::clone(&said.first));
+        let Input::Report { class, count, .. } = tell.input else {
+            return (event, Some(said));
+        };
+        if !tell.is_all {
+            return (event, Some(said));
+        }
+        // In a dry run the machine is told of nobody in particular.
+        let name = said.component.map(|id| Arc::clone(self.shared.name(id)));
+        event.fatal =
+            (class == FailureClass::Fatal).then(|| (name.clone(), Arc::clone(&said.first)));
+        event.news = Some(News::Reported {
+            name,
+            class,
+            count,
+            first: said.first,
+            last: said.last,
+        });
+        (event, None)
+    }
+}

@@ -1,0 +1,293 @@
+//! What has arrived: brought to the decider as soon as that has room for it.
+//!
+//! Nothing is decided here, not even the order: it is only looked whether something is there. Texts and
+//! errors, which are not the decider's business, are [`Held`] meanwhile.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::held::Held;
+use super::recorded::{Came, Words};
+use crate::driver::pace::{self, Reports, Wake};
+use crate::driver::{self, Arrival, Decider, Ended, LastWords, Observed, Renewed, Source};
+use crate::shell::component::Ending;
+use crate::shell::component::StageRun;
+use crate::shell::inbound::{Answer, IncarnationId, Lease, ROOM_KEPT};
+use crate::shell::inbound::{Batch, Said};
+use crate::shell::probe::Observation;
+use crate::shell::probe::Seen;
+use crate::shell::run_state::RunState;
+
+pub(crate) struct Inbox {
+    shared: Arc<RunState>,
+    seen: mpsc::Receiver<Seen>,
+    /// Taken from the mailbox, and not brought yet.
+    answers: VecDeque<Answer>,
+    crowd: pace::Answers,
+    reports: Reports<Said>,
+    pub(crate) held: Held,
+    /// Since when time counts.
+    began: Instant,
+    /// What has arrived since the last step, if anybody wants to know.
+    came: Option<Vec<Came>>,
+}
+
+impl Inbox {
+    pub(crate) fn new(shared: Arc<RunState>, seen: mpsc::Receiver<Seen>, has_hook: bool) -> Self {
+        Self {
+            held: Held::new(Arc::clone(&shared)),
+            shared,
+            seen,
+            answers: VecDeque::new(),
+            crowd: pace::Answers::default(),
+            reports: Reports::default(),
+            began: Instant::now(),
+            came: has_hook.then(Vec::new),
+        }
+    }
+
+    /// The run begins.
+    pub(crate) fn begin(&mut self) {
+        self.began = Instant::now();
+    }
+
+    /// The time since the run began.
+    pub(crate) fn now(&self) -> Duration {
+        self.since_the_begin(Instant::now())
+    }
+
+    fn since_the_begin(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.began)
+    }
+
+    pub(crate) fn at(&self, since_the_begin: Duration) -> Instant {
+        self.began + since_the_begin
+    }
+
+    /// What has arrived since this was asked last, if anybody wants to know.
+    pub(crate) fn take_came(&mut self) -> Option<Vec<Came>> {
+        self.came.as_mut().map(mem::take)
+    }
+
+    /// Makes room for what a large stage will answer: whoever answers holds up the others while it
+    /// does that itself.
+    pub(crate) fn make_room(&mut self, answers: usize) {
+        let room = pace::room_for(answers);
+        self.shared.mailbox.make_room(room);
+        self.answers.reserve(room);
+    }
+
+    // Waiting.
+
+    /// From now on the supervisor is woken when it is worth it, while so many answers are awaited. How
+    /// long it may sleep at most for these; `None` if there is something to be taken already.
+    pub(crate) fn await_answers(&mut self, awaited: usize) -> Option<Option<Duration>> {
+        let Wake { answers, within } = self.crowd.wake(awaited);
+        if !self.shared.mailbox.await_answers(answers) {
+            return None;
+        }
+        if within.is_none() {
+            // What a large stage needed is not held while nothing happens.
+            self.answers.shrink_to(ROOM_KEPT);
+        }
+        Some(within)
+    }
+
+    /// When reports that wait are to be taken, if there are any.
+    pub(crate) fn reports_at(&self) -> Option<Instant> {
+        let waits = self.shared.mailbox.has_reports();
+        waits.then(|| self.at(self.reports.again_at()))
+    }
+
+    /// The next observation.
+    pub(crate) async fn observed(&mut self) -> Option<Seen> {
+        self.seen.recv().await
+    }
+
+    // Bringing.
+
+    /// Brings what has arrived, as far as there is room for it.
+    pub(crate) fn bring_all(&mut self, decider: &mut Decider, stages: &[Option<StageRun>]) {
+        let now = self.now();
+        self.bring_answer(decider, stages, now);
+        self.bring_lease(decider, now);
+        if decider.has_room(Source::Shutdown) && self.shared.mailbox.take_shutdown() {
+            self.bring(decider, Arrival::Shutdown, now, Vec::new);
+        }
+        if decider.has_room(Source::Command)
+            && let Some(command) = self.shared.mailbox.take_command()
+        {
+            self.bring(decider, Arrival::Command(command), now, Vec::new);
+        }
+        if decider.has_room(Source::Observation)
+            && let Ok(seen) = self.seen.try_recv()
+        {
+            self.bring_observation(decider, seen, now);
+        }
+        self.bring_report(decider, now);
+    }
+
+    /// Brings an arrival, which there is room for. `words` are made only if somebody wants to know.
+    pub(crate) fn bring(
+        &mut self,
+        decider: &mut Decider,
+        arrival: Arrival,
+        at: Duration,
+        words: impl FnOnce() -> Vec<Words>,
+    ) {
+        let has_room = decider.arrive(arrival);
+        debug_assert!(has_room, "{arrival:?} is lost");
+        if let Some(came) = &mut self.came {
+            let words = words();
+            came.push(Came { at, arrival, words });
+        }
+    }
+
+    /// Whether the next answer is one without a story: no reports before it, no failure with it. Nearly
+    /// all are, and there may be a hundred thousand.
+    pub(crate) fn next_is_plain(&mut self) -> bool {
+        if self.answers.is_empty() {
+            self.shared.mailbox.take_answers(&mut self.answers);
+        }
+        let next = self.answers.front();
+        matches!(next, Some(Answer::Up(_) | Answer::Gone(_, Some(_))))
+    }
+
+    /// Brings the next answer.
+    pub(crate) fn bring_answer(
+        &mut self,
+        decider: &mut Decider,
+        stages: &[Option<StageRun>],
+        now: Duration,
+    ) {
+        if !decider.has_room(Source::Answer) {
+            return;
+        }
+        if self.answers.is_empty() {
+            self.shared.mailbox.take_answers(&mut self.answers);
+        }
+        let Some(answer) = self.answers.pop_front() else {
+            return;
+        };
+        let (who, gone) = match answer {
+            Answer::Up(IncarnationId { component, epoch }) => {
+                return self.bring(decider, Arrival::Up { component, epoch }, now, Vec::new);
+            }
+            // It has never reported.
+            Answer::Gone(IncarnationId { component, epoch }, Some(how)) => {
+                let ended = Ended {
+                    component,
+                    epoch,
+                    how,
+                    gone: true,
+                    last_words: LastWords::NONE,
+                };
+                return self.bring(decider, Arrival::Ended(ended), now, Vec::new);
+            }
+            Answer::Exited(who) => (who, false),
+            Answer::Gone(who, _) => (who, true),
+        };
+        let IncarnationId { component, epoch } = who;
+        let stage = self.shared.plan.layout().stage_of(component);
+        // If that is over, what it says is stale.
+        let stage = stage
+            .and_then(|stage| stages[stage].as_ref())
+            .filter(|stage| stage.epoch == epoch);
+        let run = stage.map(|stage| stage.of(component));
+        let said = run.into_iter().flat_map(|run| run.take_reports());
+        let words = self
+            .reports
+            .last_words(component, epoch, said.map(Batch::split));
+        let Ending { how, failure } = run.map_or(Ending::UNKNOWN, |run| run.take_ending());
+        let texts = if self.came.is_some() {
+            let failure = failure.iter();
+            let said = words.iter().flatten().map(|(_, said)| &said.first);
+            failure.chain(said).cloned().map(Words::Failure).collect()
+        } else {
+            Vec::new()
+        };
+        let incarnation = stage.map(|stage| stage.incarnation(component));
+        self.held.failure = failure.zip(incarnation);
+        let reported = words.iter().flatten().map(|(reported, _)| *reported);
+        let last_words = reported.collect();
+        for (place, word) in words.into_iter().enumerate() {
+            if let Some((_, said)) = word {
+                self.held.last_words[place] = Some(said);
+            }
+        }
+        let ended = Ended {
+            component,
+            epoch,
+            how,
+            gone,
+            last_words,
+        };
+        self.bring(decider, Arrival::Ended(ended), now, || texts);
+    }
+
+    /// Also where one waits: the later one is as good as both.
+    fn bring_lease(&mut self, decider: &mut Decider, now: Duration) {
+        let Some(Lease { epoch, expires, .. }) = self.shared.mailbox.take_lease() else {
+            return;
+        };
+        // Read first: if the process stands still here, the lease does not last longer for that.
+        let here = std::time::Instant::now();
+        let remaining = expires.saturating_duration_since(Instant::now());
+        self.held.lease = Some(here + remaining);
+        let expires = self.since_the_begin(expires);
+        let renewed = Arrival::Renewed(Renewed { epoch, expires });
+        self.bring(decider, renewed, now, Vec::new);
+    }
+
+    pub(crate) fn bring_observation(&mut self, decider: &mut Decider, seen: Seen, now: Duration) {
+        let Seen {
+            session,
+            at,
+            round,
+            observation,
+        } = seen;
+        let what = match observation {
+            Observation::Alive { .. } => driver::Seen::Alive,
+            Observation::Failing { fatal, .. } => driver::Seen::Failing { fatal },
+        };
+        let observed = Observed {
+            session,
+            round,
+            at: self.since_the_begin(at),
+            seen: what,
+        };
+        let words = || {
+            let (Observation::Alive { evidence: text } | Observation::Failing { reason: text, .. }) =
+                &observation;
+            vec![Words::Text((&**text).into())]
+        };
+        self.bring(decider, Arrival::Observed(observed), now, words);
+        self.held.observation = Some(observation);
+    }
+
+    /// Reports; those of a storm come together, and what comes in between is coalesced where it is
+    /// sent.
+    fn bring_report(&mut self, decider: &mut Decider, now: Duration) {
+        let mailbox = &self.shared.mailbox;
+        if mailbox.has_reports() {
+            let urgent = decider.reports_are_urgent() && mailbox.has_present_reports();
+            if self.reports.may_gather(urgent, now) {
+                let sources = mailbox.take_reports();
+                let batches = sources.iter().flat_map(|source| source.take());
+                self.reports.gather(batches.map(Batch::split), now);
+            }
+        }
+        if decider.has_room(Source::Report)
+            && let Some((reported, said)) = self.reports.take()
+        {
+            let first = || vec![Words::Failure(Arc::clone(&said.first))];
+            self.bring(decider, Arrival::Reported(reported), now, first);
+            self.held.report = Some(said);
+        }
+    }
+}

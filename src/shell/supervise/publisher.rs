@@ -1,0 +1,357 @@
+//! What is told of a step, once all is done that it asked for.
+//!
+//! A transition is told with its reason, and the reason may end with the text of an error of the
+//! user's. The supervisor never makes that text: see [`ReportedFailure`]. So a transition waits until the text is
+//! there, which takes some microseconds, and for a moment at most if it does not come. Readiness is off
+//! and the components are told long before.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::event::Detail;
+use super::event::Fatal;
+use super::inbox::Inbox;
+use super::recorded::{Came, Recorded};
+use crate::driver::{Decider, Decision};
+use crate::machine::{Cause, ComponentState, Effect, Phase, Record, Step, Timer, Transition};
+use crate::shell::failure::ReportedFailure;
+use crate::shell::log::Log;
+use crate::shell::probe::Observation;
+use crate::shell::publish::trace::{self, News};
+use crate::shell::publish::{DependencyStatus, Few, Outage, TransitionEvent, describe, overdue};
+use crate::shell::run_state::RunState;
+
+/// How long the text of an error is waited for.
+const TEXT_WITHIN: Duration = Duration::from_millis(50);
+/// What stands for a text that is not there in time.
+const UNKNOWN: &str = "(the text of the error is not made yet)";
+
+/// What is to be published of one step.
+struct Notice {
+    /// Whether it only shows what would be done.
+    dry: bool,
+    hops: [Option<Transition>; 2],
+    outage: Option<OutageNews>,
+    /// The reason, where it had to be known before the step was carried out.
+    early: Option<String>,
+    detail: Detail,
+    fatal: Option<Arc<ReportedFailure>>,
+    outage_number: u64,
+    at: Instant,
+}
+
+/// An outage that began, and one that ended.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct OutageNews {
+    opened: Option<(u64, Cause)>,
+    closed: Option<Record>,
+}
+
+impl OutageNews {
+    /// The outages that begin and end with these effects.
+    pub(crate) fn of(effects: &[Effect]) -> Option<Self> {
+        // They are among the first or the last; a large stage has many others.
+        let mut news = Self::default();
+        let (first, last) = (effects.iter().take(8), effects.iter().rev().take(8));
+        for effect in first.chain(last) {
+            match *effect {
+                Effect::OutageOpened { outage, cause } => news.opened = Some((outage, cause)),
+                Effect::OutageClosed(record) => news.closed = Some(record),
+                _ => {}
+            }
+        }
+        (news.opened.is_some() || news.closed.is_some()).then_some(news)
+    }
+}
+
+/// How far the transitions of a machine are told.
+struct Trail {
+    /// When the present state was entered.
+    entered: Instant,
+    transitions: u64,
+}
+
+impl Trail {
+    fn new() -> Self {
+        Self {
+            entered: Instant::now(),
+            transitions: 0,
+        }
+    }
+}
+
+impl Notice {
+    fn is_known(&self) -> bool {
+        let fatal = self.fatal.as_ref().map(|told| told.known_text());
+        self.detail.known_text().is_some() && fatal.is_none_or(|text| text.is_some())
+    }
+
+    fn due(&self) -> Instant {
+        self.at + TEXT_WITHIN
+    }
+}
+
+/// Publishes what is told of steps, and what the dependency looked like last.
+pub(crate) struct Publisher {
+    shared: Arc<RunState>,
+    log: Log,
+    /// Whether texts are made at once: in place, where no user code is kept off this thread.
+    in_place: bool,
+    /// What was last published of each machine.
+    trail: Trail,
+    shown_trail: Trail,
+    dependency: Option<DependencyStatus>,
+    /// What is still to be published, in order.
+    notices: VecDeque<Notice>,
+    /// Whether what is published besides is up to date.
+    is_published: bool,
+}
+
+impl Publisher {
+    pub(crate) fn new(shared: Arc<RunState>, log: Log, in_place: bool) -> Self {
+        Self {
+            shared,
+            log,
+            in_place,
+            trail: Trail::new(),
+            shown_trail: Trail::new(),
+            dependency: None,
+            notices: VecDeque::new(),
+            is_published: false,
+        }
+    }
+
+    /// The run begins.
+    pub(crate) fn begin(&mut self) {
+        self.trail = Trail::new();
+        self.shown_trail = Trail::new();
+    }
+
+    /// Something besides transitions is to be published.
+    pub(crate) fn is_outdated(&mut self) {
+        self.is_published = false;
+    }
+
+    /// Has the hook read a step, if there is one: then it is known what had arrived.
+    pub(crate) fn record(
+        &mut self,
+        at: Duration,
+        came: Option<Vec<Came>>,
+        decision: Option<Decision>,
+        effects: &[Effect],
+    ) {
+        if let Some(came) = came {
+            let recorded = Recorded {
+                plan: Arc::clone(&self.shared.plan),
+                at,
+                came,
+                decision,
+                effects: effects.to_vec(),
+            };
+            let read = move |missed, hook: &mut _| recorded.read_by(missed, hook);
+            self.log.step(effects.len(), read);
+        }
+    }
+
+    fn describe(&self, cause: Cause, detail: Option<&str>) -> String {
+        let (roster, policy) = (&self.shared.published.roster, self.shared.plan.policy());
+        describe(cause, detail, roster, policy)
+    }
+
+    /// The components that are not up.
+    pub(crate) fn late(&self) -> Few {
+        Few::doing(&self.shared.published.roster, &[ComponentState::Starting])
+    }
+
+    /// Why a start is overdue, in words.
+    pub(crate) fn overdue(&self, late: Few) -> String {
+        let (roster, policy) = (&self.shared.published.roster, self.shared.plan.policy());
+        overdue(late, roster, policy)
+    }
+
+    /// Logs what was seen or said.
+    pub(crate) fn log(&self, news: Option<News>) {
+        if let Some(news) = news {
+            trace::news(&self.log, news);
+        }
+    }
+
+    /// Notes what is to be published of a step. `early` is the reason, where that had to be known before the step
+    /// was carried out; `fatal` is what ended the run, if something did.
+    pub(crate) fn announce(
+        &mut self,
+        decision: Decision,
+        decider: &Decider,
+        effects: &[Effect],
+        early: Option<String>,
+        detail: Detail,
+        fatal: Option<&Fatal>,
+    ) {
+        let dry = decision.carried.is_dry();
+        let machine = match dry {
+            true => decider.observer(),
+            false => decider.machine(),
+        };
+        let step = decision.told.map(|(_, step)| step);
+        let mut hops = step.iter().flat_map(Step::transitions);
+        let hops = [hops.next(), hops.next()];
+        let is_fatal = hops.iter().flatten().any(|hop| hop.cause == Cause::Fatal);
+        let fatal = fatal.filter(|_| is_fatal);
+        self.notices.push_back(Notice {
+            dry,
+            hops,
+            outage: OutageNews::of(effects).filter(|_| !dry),
+            early,
+            detail,
+            fatal: fatal.map(|(_, told)| Arc::clone(told)),
+            outage_number: machine.outage(),
+            at: Instant::now(),
+        });
+    }
+
+    /// Publishes what there is to publish, in order, as far as its text is there. Returns when it is
+    /// published in any case, if something waits.
+    pub(crate) fn settle(&mut self, decider: &Decider, inbox: &Inbox) -> Option<Instant> {
+        while let Some(notice) = self.notices.front() {
+            if self.in_place {
+                for told in [notice.fatal.as_ref(), notice.detail.told()]
+                    .into_iter()
+                    .flatten()
+                {
+                    told.text();
+                }
+            }
+            if !notice.is_known() && notice.due() > Instant::now() {
+                self.shared.await_text();
+                if !notice.is_known() {
+                    return Some(notice.due());
+                }
+            }
+            if let Some(notice) = self.notices.pop_front() {
+                self.publish(notice);
+            }
+        }
+        if !self.is_published {
+            self.is_published = true;
+            self.publish_summary(decider, inbox);
+        }
+        None
+    }
+
+    fn publish(&mut self, notice: Notice) {
+        let text = |detail: &Detail| match detail.known_text() {
+            Some(text) => text.map(|text| text.into_owned()),
+            None => Some(UNKNOWN.to_owned()),
+        };
+        let detail = text(&notice.detail);
+        let fatal = notice.fatal.map(Detail::Failure);
+        let fatal = fatal.as_ref().and_then(text).or_else(|| detail.clone());
+        self.note_observation(notice.detail);
+        for hop in notice.hops.into_iter().flatten() {
+            let reason = match (hop.cause, &notice.early) {
+                (Cause::StartOverdue, Some(early)) => early.clone(),
+                (Cause::Fatal, _) => self.describe(hop.cause, fatal.as_deref()),
+                _ => self.describe(hop.cause, detail.as_deref()),
+            };
+            let trail = match notice.dry {
+                true => &mut self.shown_trail,
+                false => &mut self.trail,
+            };
+            let transitioned = TransitionEvent {
+                number: trail.transitions,
+                at: notice.at,
+                from: hop.from,
+                to: hop.to,
+                cause: hop.cause,
+                reason: reason.into(),
+                epoch: hop.epoch,
+                outage: notice.outage_number,
+                spent: notice.at.saturating_duration_since(trail.entered),
+            };
+            trail.entered = notice.at;
+            trail.transitions += 1;
+            trace::transition(
+                &self.log,
+                transitioned.clone(),
+                &self.shared.published.roster,
+                notice.dry,
+            );
+            if notice.dry {
+                continue;
+            }
+            let entered = notice.at;
+            self.shared.published.publish(|summary| {
+                summary.phase = hop.to;
+                summary.entered = Some(entered);
+                // That everything is gone is no news to who asks why; why it had to go is.
+                if hop.cause != Cause::AllGone {
+                    summary.reason = Arc::clone(&transitioned.reason);
+                }
+            });
+            self.shared.published.journal.push(transitioned);
+        }
+        let OutageNews { opened, closed } = notice.outage.unwrap_or_default();
+        if let Some((number, cause)) = opened {
+            self.shared.published.journal.open_outage(Outage {
+                number,
+                reason: self.describe(cause, detail.as_deref()).into(),
+                began: notice.at,
+                lasted: None,
+                record: Record::default(),
+            });
+        }
+        if let Some(record) = closed {
+            let lasted = self
+                .shared
+                .published
+                .journal
+                .close_outage(record, notice.at);
+            let lasted_ms = lasted.map(|lasted| lasted.as_millis() as u64);
+            trace::outage_closed(&self.log, record, lasted_ms);
+        }
+    }
+
+    /// Publishes what can be published without a transition.
+    fn publish_summary(&mut self, decider: &Decider, inbox: &Inbox) {
+        let machine = decider.machine();
+        let monitoring = machine.phase() == Phase::Monitoring;
+        let due = |timer| decider.due(timer).map(|due| inbox.at(due));
+        self.shared.published.publish(|summary| {
+            if self.trail.transitions == 0 {
+                summary.reason = self.describe(Cause::Boot, None).into();
+            }
+            summary.entered = Some(self.trail.entered);
+            summary.epoch = machine.epoch();
+            summary.outage = machine.outage();
+            summary.outage_open = machine.outage_is_open();
+            summary.level = machine.level();
+            summary.dependency.clone_from(&self.dependency);
+            summary.hold_off_due = due(Timer::HoldOff).filter(|_| monitoring);
+            summary.stage_due = due(Timer::Stage);
+        });
+    }
+
+    /// Notes what was seen of the dependency, and logs it if that is news.
+    pub(crate) fn note_observation(&mut self, detail: Detail) {
+        let sight = match detail {
+            Detail::Observed(Observation::Alive { evidence }) => DependencyStatus::alive(&evidence),
+            Detail::Observed(Observation::Failing { reason, class, .. }) => {
+                DependencyStatus::failing(class, &reason)
+            }
+            Detail::Silence => {
+                let limit = self.shared.plan.policy().silence_limit();
+                DependencyStatus::failing(None, &format!("no sign of life for {limit:?}"))
+            }
+            Detail::Nothing | Detail::Plain(_) | Detail::Failure(_) => return,
+        };
+        let before = self.dependency.as_ref();
+        if before.is_none_or(|was| (was.alive, was.class) != (sight.alive, sight.class)) {
+            trace::news(&self.log, News::Observed(sight.clone()));
+        }
+        self.dependency = Some(sight);
+        self.is_published = false;
+    }
+}

@@ -1,0 +1,132 @@
+//! Whether the service's runtime polls the tasks that it is given.
+//!
+//! A thread of the runtime's that is blocked by a component may be the one that turns its timers, and
+//! then every task that sleeps sleeps on, for ever. So the supervisor, which has a thread of its own,
+//! spawns a task there from outside now and then, and sees whether it is polled. That also wakes a worker
+//! that goes on with the timers.
+//!
+//! No task is spawned as long as a worker has parked since the last look: a worker that parks had nothing
+//! more to poll.
+//!
+//! What follows from what was seen is decided by [`Pulse`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use crate::driver::Silence;
+use crate::pulse::{Look, Metrics, Pulse};
+
+/// Watches the runtime that components run on.
+pub(crate) struct ServiceWatch {
+    runtime: Handle,
+    pulse: Pulse,
+    answer: Arc<Answer>,
+    /// Whether the probe is polled by another runtime.
+    probe_is_apart: bool,
+}
+
+/// When the last task that was spawned was polled, or dropped with its runtime.
+struct Answer {
+    /// The begin of the watch, since when all times count.
+    began: Instant,
+    /// In nanoseconds after that; 0 as long as it waits.
+    at: AtomicU64,
+}
+
+/// Answers when it is dropped: when it was polled, or with a runtime that is gone.
+struct Question(Arc<Answer>);
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        let after = self.0.began.elapsed().as_nanos();
+        let after = u64::try_from(after).unwrap_or(u64::MAX).max(1);
+        self.0.at.store(after, Ordering::Release);
+    }
+}
+
+impl Answer {
+    fn get(&self) -> Option<Duration> {
+        let after = self.at.load(Ordering::Acquire);
+        (after != 0).then(|| Duration::from_nanos(after))
+    }
+}
+
+impl ServiceWatch {
+    pub(crate) fn new(runtime: Handle, silence_limit: Duration, probe_is_apart: bool) -> Self {
+        Self {
+            pulse: Pulse::new(silence_limit, Duration::ZERO, metrics(&runtime)),
+            runtime,
+            answer: Arc::new(Answer {
+                began: Instant::now(),
+                at: AtomicU64::new(0),
+            }),
+            probe_is_apart,
+        }
+    }
+
+    fn since(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.answer.began)
+    }
+
+    /// When it is to be looked again at the latest.
+    pub(crate) fn look_at(&self) -> Instant {
+        self.answer.began + self.pulse.look_at
+    }
+
+    /// How long this thread slept on after it was to look again, if that is longer than any machine lets
+    /// a thread wait.
+    pub(crate) fn take_lateness(
+        &mut self,
+        asleep_since: Instant,
+        now: Instant,
+    ) -> Option<Duration> {
+        let (asleep_since, now) = (self.since(asleep_since), self.since(now));
+        self.pulse.take_lateness(asleep_since, now)
+    }
+
+    /// Looks, if it is time for it.
+    pub(crate) fn look_if_due(&mut self, now: Instant) -> Option<Look> {
+        let now = self.since(now);
+        self.pulse.is_due(now).then(|| self.look(now))
+    }
+
+    fn look(&mut self, now: Duration) -> Look {
+        let look = self
+            .pulse
+            .look(now, metrics(&self.runtime), self.answer.get());
+        if look.asks {
+            self.answer.at.store(0, Ordering::Release);
+            let question = Question(Arc::clone(&self.answer));
+            self.runtime.spawn(async move { drop(question) });
+        }
+        look
+    }
+
+    /// Why the probe is silent, which was last heard then.
+    pub(crate) fn why_silent(&mut self, heard_at: Instant, now: Instant) -> Silence {
+        if self.probe_is_apart {
+            return Silence::Polled;
+        }
+        let (heard_at, now) = (self.since(heard_at), self.since(now));
+        let (seen, answered_at) = (metrics(&self.runtime), self.answer.get());
+        self.pulse.why_silent(heard_at, now, seen, answered_at)
+    }
+
+    /// Whether it is known to be frozen.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.pulse.is_frozen()
+    }
+}
+
+fn metrics(runtime: &Handle) -> Metrics {
+    let metrics = runtime.metrics();
+    let workers = 0..metrics.num_workers();
+    workers.fold(Metrics::default(), |sum, worker| Metrics {
+        parks: sum.parks.wrapping_add(metrics.worker_park_count(worker)),
+        busy: sum.busy + metrics.worker_total_busy_duration(worker),
+    })
+}

@@ -1,0 +1,468 @@
+//! The one loop: take one input, hand it to the machine, carry out all its effects, then the next.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime;
+use tokio::time::{Instant, sleep_until};
+
+use super::event::{Detail, Event, Fatal, is_plain};
+use super::executor::Executor;
+use super::inbox::Inbox;
+use super::publisher::{OutageNews, Publisher};
+use super::service_guard::ServiceGuard;
+use super::service_watch::ServiceWatch;
+use super::watchdog::Watchdog;
+use crate::driver::{Arrival, Decided, Decider, Decision, Silence, Source, Tell};
+use crate::machine::{Cause, ComponentState, Effect, HaltReason, Input, RunOutcome, Step};
+use crate::shell::component::Begin;
+use crate::shell::failure::RunError;
+use crate::shell::log::Log;
+use crate::shell::probe::{Probe, Sessions};
+use crate::shell::publish::trace;
+use crate::shell::run_state::RunState;
+
+/// How many plain answers are taken before anything else has its turn.
+const PLAIN_AT_ONCE: usize = 32;
+/// How long the end of the probe's last call is waited for where the run is halted.
+const HALTED_WITHIN: Duration = Duration::from_millis(100);
+/// The most effects of one step besides aborts. See
+/// [`Machine::handle`](crate::machine::Machine::handle).
+const EFFECTS_BESIDES: usize = 9;
+
+pub(crate) struct Supervisor {
+    shared: Arc<RunState>,
+    /// Takes every decision.
+    decider: Decider,
+    inbox: Inbox,
+    executor: Executor,
+    publisher: Publisher,
+    /// Whether the runtime of the components polls them, where the run has a thread of its own.
+    guard: Option<ServiceGuard>,
+    log: Log,
+    /// Of the present step.
+    effects: Vec<Effect>,
+    /// The level that was published.
+    level: u32,
+    fatal: Option<Fatal>,
+    is_abandoned: bool,
+}
+
+/// What a supervisor is made of.
+pub(crate) struct Parts {
+    pub(crate) shared: Arc<RunState>,
+    pub(crate) components: Vec<Arc<dyn Begin>>,
+    pub(crate) probe: Arc<dyn Probe>,
+    pub(crate) observe_only: bool,
+    pub(crate) watchdog: Option<Watchdog>,
+    /// Where components run.
+    pub(crate) runtime: runtime::Handle,
+    /// Where the probe is called.
+    pub(crate) probe_runtime: runtime::Handle,
+    pub(crate) log: Log,
+    /// Whether the log has a hook.
+    pub(crate) has_hook: bool,
+    /// Whether this has a thread of its own.
+    pub(crate) apart: bool,
+}
+
+impl Supervisor {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts {
+            shared,
+            components,
+            probe,
+            observe_only,
+            watchdog,
+            runtime,
+            probe_runtime,
+            log,
+            has_hook,
+            apart,
+        } = parts;
+        let plan = &shared.plan;
+        let probe_is_apart = probe_runtime.id() != runtime.id();
+        let (sessions, seen) =
+            Sessions::new(probe, probe_runtime, apart, probe_is_apart, log.clone());
+        // Room for all that one step may ask for: a stop must not wait for memory.
+        let layout = plan.layout();
+        let largest = (0..layout.stages()).map(|stage| layout.stage(stage).len());
+        let effects = Vec::with_capacity(largest.max().unwrap_or_default() + EFFECTS_BESIDES);
+        let decider = match observe_only {
+            true => Decider::dry_run(Arc::clone(plan)),
+            false => Decider::live(Arc::clone(plan)),
+        };
+        let guard = apart.then(|| {
+            let limit = plan.policy().silence_limit();
+            let watch = ServiceWatch::new(runtime, limit, probe_is_apart);
+            ServiceGuard::new(watch, Arc::clone(&shared), log.clone())
+        });
+        Self {
+            decider,
+            inbox: Inbox::new(Arc::clone(&shared), seen, has_hook),
+            executor: Executor::new(Arc::clone(&shared), components, sessions, watchdog),
+            publisher: Publisher::new(Arc::clone(&shared), log.clone(), !apart),
+            guard,
+            log,
+            effects,
+            level: 0,
+            fatal: None,
+            is_abandoned: false,
+            shared,
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<RunState> {
+        &self.shared
+    }
+
+    /// Supervises to the end.
+    ///
+    /// # Panics
+    ///
+    /// If the hook did.
+    pub(crate) async fn run(&mut self) -> Result<(), RunError> {
+        self.inbox.begin();
+        self.publisher.begin();
+        while self.executor.ended().is_none() {
+            let (at, decision) = self.next().await;
+            self.follow(at, decision);
+            // What is plain is taken by the dozen, without a look at the clock; the rest of the time is for
+            // others.
+            for _ in 0..PLAIN_AT_ONCE {
+                match self.next_plain(at) {
+                    Some(decision) if self.executor.ended().is_none() => self.follow(at, decision),
+                    _ => break,
+                }
+            }
+        }
+        // A process that is about to be left waits for nobody.
+        let within = match self.executor.ended() {
+            Some(RunOutcome::Halted(_)) => HALTED_WITHIN,
+            _ => self.shared.plan.policy().abort_deadline(),
+        };
+        self.executor.join_session(within).await;
+        while let Some(due) = self.settle() {
+            tokio::select! {
+                biased;
+                () = self.shared.mailbox.woken() => {}
+                () = sleep_until(due) => {}
+            }
+        }
+        self.finish()
+    }
+
+    /// Publishes what there is to publish. When to look again, if something waits.
+    fn settle(&mut self) -> Option<Instant> {
+        self.publisher.settle(&self.decider, &self.inbox)
+    }
+
+    /// The next step, as soon as there is one, and when it was decided.
+    async fn next(&mut self) -> (Duration, Decision) {
+        loop {
+            // A flood of inputs must not starve what shares the task with this loop.
+            tokio::task::consume_budget().await;
+            if self.shared.is_abandoned() {
+                // It is about to be dropped, and takes no step any more.
+                std::future::pending::<()>().await;
+            }
+            self.end_if_hook_panicked();
+            self.shared.answer_ping();
+            let text_due = self.settle();
+            self.look_at_service();
+            self.inbox
+                .bring_all(&mut self.decider, self.executor.stages());
+            let now = self.inbox.now();
+            match self.ask(now) {
+                Asked::Step(decision) => return (now, decision),
+                Asked::Again => {}
+                Asked::Wait(until) => self.wait(until, text_due).await,
+            }
+        }
+    }
+
+    /// The next step, if what has arrived next is an answer without a story.
+    fn next_plain(&mut self, now: Duration) -> Option<Decision> {
+        let plain = self.inbox.next_is_plain() && self.decider.has_room(Source::Answer);
+        if !plain || self.shared.is_abandoned() {
+            return None;
+        }
+        self.inbox
+            .bring_answer(&mut self.decider, self.executor.stages(), now);
+        match self.ask(now) {
+            Asked::Step(decision) => Some(decision),
+            Asked::Again | Asked::Wait(_) => None,
+        }
+    }
+
+    /// Asks the decider what is next.
+    fn ask(&mut self, now: Duration) -> Asked {
+        match self.decider.next(now, &mut self.effects) {
+            Decided::Step(decision) => return Asked::Step(decision),
+            Decided::Drop(source) => {
+                self.inbox.held.forget(source);
+                self.record(now, None, &[]);
+            }
+            Decided::WhySilent { since } => {
+                let why = Arrival::Silent(self.why_silent(since));
+                self.inbox.bring(&mut self.decider, why, now, Vec::new);
+            }
+            Decided::Wait(until) => return Asked::Wait(until),
+        }
+        Asked::Again
+    }
+
+    /// Waits until something may have arrived, or is due.
+    async fn wait(&mut self, until: Option<Duration>, text_due: Option<Instant>) {
+        let awaited = self.decider.machine().awaited() as usize;
+        let Some(answers_within) = self.inbox.await_answers(awaited) else {
+            return;
+        };
+        let asleep_since = Instant::now();
+        let due = until.map(|until| self.inbox.at(until));
+        let answers_due = answers_within.map(|within| asleep_since + within);
+        let reports_due = self.inbox.reports_at();
+        let room = self.decider.has_room(Source::Observation);
+        let mut seen = None;
+        tokio::select! {
+            biased;
+            () = self.shared.mailbox.woken() => {}
+            () = wait_until(due) => {}
+            () = wait_until(answers_due) => {}
+            () = wait_until(reports_due) => {}
+            () = wait_until(text_due) => {}
+            () = wait_until(self.guard.as_ref().map(ServiceGuard::look_at)) => {}
+            Some(news) = self.inbox.observed(), if room => seen = Some(news),
+        }
+        self.excuse(asleep_since);
+        if let Some(seen) = seen {
+            let now = self.inbox.now();
+            self.inbox.bring_observation(&mut self.decider, seen, now);
+        }
+    }
+
+    // What the guard sees.
+
+    fn excuse(&mut self, asleep_since: Instant) {
+        let guard = self.guard.as_mut();
+        if let Some(late) = guard.and_then(|guard| guard.take_lateness(asleep_since)) {
+            let at = self.inbox.now();
+            let arrival = Arrival::Late { at, by: late };
+            self.inbox.bring(&mut self.decider, arrival, at, Vec::new);
+            self.publisher.is_outdated();
+        }
+    }
+
+    fn look_at_service(&mut self) {
+        let froze = self.guard.as_mut().is_some_and(ServiceGuard::look_if_due);
+        if froze && self.decider.has_room(Source::Runtime) {
+            let now = self.inbox.now();
+            self.inbox
+                .bring(&mut self.decider, Arrival::Froze, now, Vec::new);
+        }
+    }
+
+    fn why_silent(&mut self, since: Duration) -> Silence {
+        let heard_at = self.inbox.at(since);
+        match &mut self.guard {
+            Some(guard) => guard.why_silent(heard_at),
+            None => Silence::Polled,
+        }
+    }
+
+    // What follows from a step.
+
+    /// What follows from a step: first what it asks for, then what there is to say of it. Before all is
+    /// carried out no user code runs but the wakers of those who are told, no text is made, and nothing waits
+    /// for anybody.
+    fn follow(&mut self, at: Duration, decision: Decision) {
+        let effects = mem::take(&mut self.effects);
+        match decision.told {
+            _ if decision.carried.is_dry() => self.show(at, decision, &effects),
+            None => self.boot(at, decision, &effects),
+            Some((tell, step)) => self.take_step(at, decision, tell, step, &effects),
+        }
+        self.effects = effects;
+    }
+
+    /// The first effects of the machine.
+    fn boot(&mut self, at: Duration, decision: Decision, effects: &[Effect]) {
+        self.executor.unready_first(effects);
+        self.carry_out(effects, decision);
+        self.record(at, Some(decision), effects);
+        let nothing = Detail::Nothing;
+        self.publisher
+            .announce(decision, &self.decider, effects, None, nothing, None);
+        trace::effects(&self.log, effects, false);
+        self.publisher.is_outdated();
+        self.settle();
+    }
+
+    fn take_step(
+        &mut self,
+        at: Duration,
+        decision: Decision,
+        tell: Tell,
+        step: Step,
+        effects: &[Effect],
+    ) {
+        self.executor.unready_first(effects);
+        let input = tell.input;
+        let level_changed = self.level != self.decider.machine().level();
+        if step == Step::Absorbed && effects.is_empty() && !level_changed && is_plain(&tell) {
+            // Of a large stage nearly all are: others are still awaited, so there is nothing to carry out and
+            // nothing to say.
+            self.record(at, Some(decision), &[]);
+            self.inbox.held.forget(tell.source);
+            return self.executor.note_slots(&input, &self.decider);
+        }
+        // Who is not up is known only until it is told to stop.
+        let overdue = step
+            .transitions()
+            .any(|hop| hop.cause == Cause::StartOverdue);
+        let late = overdue.then(|| self.publisher.late());
+        self.executor.note_step(step);
+        let Event {
+            detail,
+            fatal,
+            news,
+        } = self.inbox.held.event(&tell);
+        let is_ignored = matches!(step, Step::Ignored(_));
+        if matches!(input, Input::LeaseRenewed { .. }) && !is_ignored {
+            self.executor.watch_fence(self.inbox.held.lease);
+        }
+        self.carry_out(effects, decision);
+        self.executor.note_slots(&input, &self.decider);
+
+        // All is done. From here on it is told.
+        self.record(at, Some(decision), effects);
+        if self.fatal.is_none() && !is_ignored {
+            self.fatal = match input {
+                Input::Failing { fatal: true, .. } => detail.fatal_observation(),
+                _ => fatal,
+            };
+        }
+        if let Step::Ignored(why) = step {
+            trace::ignored(&self.log, input, why);
+        }
+        self.publisher.log(news);
+        let is_observation = matches!(input, Input::Alive { .. } | Input::Failing { .. });
+        self.level = self.decider.machine().level();
+        if is_observation || !effects.is_empty() || level_changed {
+            self.publisher.is_outdated();
+        }
+        let has_moved = step.transitions().next().is_some();
+        if has_moved || OutageNews::of(effects).is_some() {
+            let early = late.map(|late| self.publisher.overdue(late));
+            let (decider, fatal) = (&self.decider, self.fatal.as_ref());
+            self.publisher
+                .announce(decision, decider, effects, early, detail, fatal);
+        } else if !is_ignored {
+            self.publisher.note_observation(detail);
+        }
+        trace::effects(&self.log, effects, false);
+        self.settle();
+    }
+
+    /// The same for a step that only shows what would be done.
+    fn show(&mut self, at: Duration, decision: Decision, effects: &[Effect]) {
+        self.carry_out(effects, decision);
+        self.record(at, Some(decision), effects);
+        if let Some((tell, step)) = decision.told {
+            let Event { detail, news, .. } = self.inbox.held.event(&tell);
+            self.publisher.log(news);
+            if step.transitions().next().is_some() {
+                let (decider, fatal) = (&self.decider, self.fatal.as_ref());
+                self.publisher
+                    .announce(decision, decider, effects, None, detail, fatal);
+            } else if !matches!(step, Step::Ignored(_)) {
+                self.publisher.note_observation(detail);
+            }
+        }
+        trace::effects(&self.log, effects, true);
+        self.settle();
+    }
+
+    fn carry_out(&mut self, effects: &[Effect], decision: Decision) {
+        let (decider, inbox) = (&self.decider, &mut self.inbox);
+        self.executor
+            .carry_out(effects, decision.carried, decider, inbox);
+    }
+
+    fn record(&mut self, at: Duration, decision: Option<Decision>, effects: &[Effect]) {
+        let came = self.inbox.take_came();
+        self.publisher.record(at, came, decision, effects);
+    }
+
+    fn end_if_hook_panicked(&self) {
+        if self.log.hook_panicked()
+            && let Some(panic) = self.log.take_hook_panic()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    }
+
+    // The end.
+
+    fn finish(&mut self) -> Result<(), RunError> {
+        let wedged: Vec<Arc<str>> = self
+            .shared
+            .published
+            .roster
+            .ids()
+            .filter(|&id| self.decider.machine().slot(id) == ComponentState::Wedged)
+            .map(|id| Arc::clone(self.shared.name(id)))
+            .collect();
+        let reason = self.shared.published.end();
+        match self.executor.ended() {
+            Some(RunOutcome::Halted(why)) => Err(RunError {
+                why,
+                reason,
+                failure: self
+                    .fatal
+                    .take()
+                    .filter(|_| matches!(why, HaltReason::Fatal | HaltReason::Wedged)),
+                wedged,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Supervisor {
+    /// However the run ends, readiness is off and nothing of it goes on.
+    pub(crate) fn abandon(&mut self) {
+        if self.is_abandoned {
+            return;
+        }
+        self.shared.abandon();
+        self.executor.abandon();
+        if self.guard.is_none() {
+            // In place, where nothing waits to be written. The hook is the user's.
+            self.log.close(Duration::ZERO);
+        }
+        self.is_abandoned = true;
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.abandon();
+    }
+}
+
+/// What the decider answered.
+enum Asked {
+    Step(Decision),
+    Again,
+    /// Nothing is there before then.
+    Wait(Option<Duration>),
+}
+
+async fn wait_until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

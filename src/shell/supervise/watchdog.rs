@@ -1,0 +1,177 @@
+//! The fence watchdog: a thread that does without the runtime.
+//!
+//! A blocked runtime freezes components and timers alike, and a thread that is blocked for good ends only
+//! with the process. This thread depends on neither the runtime nor the run.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::Fence;
+use crate::policy::Plan;
+use crate::shell::process;
+use crate::shell::run_state::RunState;
+use crate::shell::sync::lock;
+
+/// Aborts the process when the deadline passes and components are still alive.
+///
+/// The clock is the system's monotonic one. On Linux it goes on while the process is stopped, so after a
+/// SIGSTOP that lasted beyond the deadline the first thing that is done is the abort: by then the lease is
+/// gone, and the work is alive.
+pub(crate) struct Watchdog(Arc<Watched>);
+
+struct Watched {
+    shared: Arc<RunState>,
+    margin: Duration,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    deadline: Option<Instant>,
+    /// The run is over: nothing will move the deadline any more.
+    over: bool,
+}
+
+/// What is to be done now.
+#[derive(Debug, PartialEq)]
+enum Now {
+    Abort,
+    /// Look again when something changes, or after this time if there is one.
+    Wait(Option<Duration>),
+    /// Nothing is left to watch.
+    Return,
+}
+
+impl Watchdog {
+    /// Whether a run needs one. By default one that enforces a fence does, unless it is in place: there
+    /// the clock may be a paused one.
+    pub(crate) fn is_on(
+        switched: Option<bool>,
+        plan: &Plan,
+        observe_only: bool,
+        in_place: bool,
+    ) -> bool {
+        let enforced = plan.policy().fence().is_some() && !observe_only;
+        enforced && switched.unwrap_or(!in_place)
+    }
+
+    /// Starts the thread.
+    ///
+    /// # Errors
+    ///
+    /// The operating system gave no thread.
+    pub(crate) fn start(shared: Arc<RunState>) -> std::io::Result<Self> {
+        let margin = shared.plan.policy().fence().map(Fence::margin);
+        let watched = Arc::new(Watched {
+            margin: margin.unwrap_or_default(),
+            shared,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let own = Arc::clone(&watched);
+        thread::Builder::new()
+            .name("overwatch-fence".into())
+            .spawn(move || own.watch())?;
+        Ok(Self(watched))
+    }
+
+    /// When the lease expires; `None` when all components are gone, and no lease is held.
+    pub(crate) fn set(&self, expires: Option<Instant>) {
+        // All is to be gone a margin before the lease expires. Half of the margin is left for the
+        // confirmation, the other half for the abort. What cannot be subtracted has expired long ago.
+        let due = |expires: Instant| {
+            let due = expires.checked_sub(self.0.margin / 2);
+            due.unwrap_or(expires)
+        };
+        lock(&self.0.state).deadline = expires.map(due);
+        self.0.changed.notify_one();
+    }
+}
+
+impl Drop for Watchdog {
+    /// The thread ends, at once or, if components may still be alive, after its deadline.
+    fn drop(&mut self) {
+        lock(&self.0.state).over = true;
+        self.0.changed.notify_one();
+    }
+}
+
+impl Watched {
+    fn watch(&self) {
+        let mut state = lock(&self.state);
+        loop {
+            // The time is read first. The other way round what was alive then may be gone by now, if
+            // this thread stood still in between.
+            let now = Instant::now();
+            state = match state.next(now, self.shared.published.roster.any_alive()) {
+                Now::Return => return,
+                Now::Abort => {
+                    drop(state);
+                    self.abort()
+                }
+                Now::Wait(Some(time)) => {
+                    let waited = self.changed.wait_timeout(state, time);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                Now::Wait(None) => {
+                    let waited = self.changed.wait(state);
+                    waited.unwrap_or_else(PoisonError::into_inner)
+                }
+            };
+        }
+    }
+
+    fn abort(&self) -> ! {
+        // Of the half of the margin that is left for it, half is for words.
+        process::abort(
+            "overwatch: the fence has passed and components are still alive: aborting the process",
+            self.margin / 4,
+        )
+    }
+}
+
+impl State {
+    fn next(&self, now: Instant, alive: bool) -> Now {
+        match self.deadline {
+            Some(deadline) if deadline <= now && alive => Now::Abort,
+            Some(deadline) if deadline > now && (alive || !self.over) => {
+                Now::Wait(Some(deadline - now))
+            }
+            _ if self.over => Now::Return,
+            // Nothing is alive, or no lease was ever taken: wait for the next one.
+            _ => Now::Wait(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_aborts_what_is_alive_after_the_deadline_and_nothing_else() {
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        let (past, ahead) = (now.checked_sub(second), Some(now + second));
+        assert!(past.is_some());
+        for (deadline, alive, over, next) in [
+            (past, true, false, Now::Abort),
+            (past, true, true, Now::Abort),
+            (Some(now), true, false, Now::Abort),
+            (past, false, false, Now::Wait(None)),
+            (past, false, true, Now::Return),
+            (ahead, true, false, Now::Wait(Some(second))),
+            (ahead, true, true, Now::Wait(Some(second))),
+            (ahead, false, false, Now::Wait(Some(second))),
+            (ahead, false, true, Now::Return),
+            (None, true, false, Now::Wait(None)),
+            (None, false, false, Now::Wait(None)),
+            (None, true, true, Now::Return),
+        ] {
+            let state = State { deadline, over };
+            assert_eq!(state.next(now, alive), next, "{deadline:?} {alive} {over}");
+        }
+    }
+}
