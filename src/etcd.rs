@@ -152,87 +152,29 @@
     not(feature = "etcd"),
     allow(
         dead_code,
+        unused_imports,
         reason = "what decides is tested without the client, which uses all of it"
     )
 )]
 
-mod alarms;
-mod answer;
+mod basics;
+mod client;
+mod health;
 #[cfg(feature = "etcd")]
-mod aside;
-mod backoff;
-mod belief;
-mod cause;
-#[cfg(feature = "etcd")]
-mod classify;
-#[cfg(feature = "etcd")]
-mod clock;
-mod cluster_map;
-#[cfg(feature = "etcd")]
-mod clusters;
-#[cfg(feature = "etcd")]
-mod config;
-#[cfg(feature = "etcd")]
-mod connection;
-mod copy_check;
-#[cfg(feature = "etcd")]
-mod dial;
-#[cfg(feature = "etcd")]
-mod endpoint;
-mod entry;
-mod error;
-mod fault;
-mod hash;
-#[cfg(feature = "etcd")]
-mod headed;
-#[cfg(feature = "etcd")]
-mod home;
-mod judge;
-mod key_copy;
-mod keys;
-#[cfg(feature = "etcd")]
-mod lane;
-#[cfg(feature = "etcd")]
-mod latest;
-mod layer;
-#[cfg(feature = "etcd")]
-mod line;
+mod host;
 mod membership;
-mod memory;
-#[cfg(feature = "etcd")]
-mod mirror;
-mod moment;
-#[cfg(feature = "etcd")]
-mod names;
-mod pace;
-#[cfg(feature = "etcd")]
 mod probe;
-mod reconnect;
-mod seat;
+mod records;
 mod shards;
-#[cfg(feature = "etcd")]
-mod sight;
-mod strange;
-#[cfg(feature = "etcd")]
-mod suspension;
-#[cfg(feature = "etcd")]
-mod tls;
-mod token;
-mod turn;
-mod vigil;
 
-#[cfg(feature = "etcd")]
-pub use config::EtcdConfig;
+pub use basics::{EtcdConfigError, Fault, Verdict};
 #[cfg(all(feature = "etcd", feature = "test-util"))]
 #[doc(hidden)]
-pub use dial::Dial;
-pub use error::EtcdConfigError;
-pub use fault::{Fault, Verdict};
+pub use client::{Access, Dial};
 #[cfg(feature = "etcd")]
 pub use {
+    client::{EtcdConfig, Tls},
     membership::{Member, Members, Membership, MembershipBuilder},
-    probe::EtcdProbe,
+    probe::{EndpointStatus, EtcdProbe},
     shards::{Owner, Owners, Shard, ShardLost, Shards},
-    sight::EndpointStatus,
-    tls::Tls,
 };

@@ -22,7 +22,7 @@ mod session;
 mod times;
 
 #[cfg(all(test, feature = "etcd"))]
-pub(super) use lease_state::Lease;
+pub(crate) use lease_state::Lease;
 #[cfg(feature = "etcd")]
 pub use {
     builder::MembershipBuilder,
@@ -30,7 +30,7 @@ pub use {
     members::{Member, Members},
 };
 #[cfg(feature = "etcd")]
-pub(super) use {
+pub(crate) use {
     node::{Node, failure},
     session::Session,
 };

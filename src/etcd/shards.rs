@@ -1,5 +1,7 @@
 //! Work that is spread over the members, each part of it at one member at a time.
 
+#[cfg(feature = "etcd")]
+mod claim_store;
 mod claims;
 #[cfg(feature = "etcd")]
 mod component;
@@ -15,6 +17,8 @@ mod owners;
 mod plan;
 mod reconcile;
 mod telling;
+#[cfg(feature = "etcd")]
+mod work;
 #[cfg(feature = "etcd")]
 mod worker;
 

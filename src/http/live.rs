@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use crate::Handle;
+use crate::shell::service::Handle;
 use crate::shell::sync::lock;
 
 /// How long the supervisor may take to answer.

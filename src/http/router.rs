@@ -14,9 +14,9 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::live::Live;
-use crate::shell::service::News;
+use crate::shell::publish::Status;
+use crate::shell::service::{Handle, News};
 use crate::shell::sync::lock;
-use crate::{Handle, Status};
 
 /// A health answer is about now: nobody may keep it.
 const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");

@@ -22,7 +22,7 @@ use tokio::task::{AbortHandle, JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
 use super::router;
-use crate::Handle;
+use crate::shell::service::Handle;
 
 /// The most connections that are open at a time. More than requests of `/livez` may wait, so that one
 /// that waits for its client can always be closed in favour of the next.

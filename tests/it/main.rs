@@ -20,6 +20,7 @@ mod reach;
 mod reference;
 mod reference_agrees;
 mod relative;
+mod rooms;
 #[cfg(all(feature = "shell", feature = "test-util"))]
 mod shell;
 mod snapshot;

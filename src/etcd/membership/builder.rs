@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Membership;
+use super::component::Membership;
 use super::node::Node;
 use super::registration::check_metadata;
-use super::times::Times;
-use crate::etcd::config::EtcdConfig;
-use crate::etcd::error::EtcdConfigError;
-use crate::etcd::keys::{Prefix, check_name};
-use crate::etcd::token::Generation;
+use super::times::{GRACE, Times};
+use crate::etcd::basics::EtcdConfigError;
+use crate::etcd::client::EtcdConfig;
+use crate::etcd::records::{Generation, Prefix, check_name};
 
 /// Puts a [`Membership`] together. Begun by [`Membership::builder`].
 ///
@@ -36,8 +35,20 @@ pub struct MembershipBuilder {
     token_generation: u16,
 }
 
+impl Membership {
+    /// A node of the cluster that keeps its records below this prefix. The id is the node's own, and
+    /// the same each time it comes back: a host name, for one.
+    pub fn builder(
+        etcd: EtcdConfig,
+        prefix: impl Into<String>,
+        id: impl Into<String>,
+    ) -> MembershipBuilder {
+        MembershipBuilder::new(etcd, prefix.into(), id.into())
+    }
+}
+
 impl MembershipBuilder {
-    pub(super) fn new(etcd: EtcdConfig, prefix: String, id: String) -> Self {
+    pub(crate) fn new(etcd: EtcdConfig, prefix: String, id: String) -> Self {
         Self {
             etcd,
             prefix,
@@ -105,7 +116,7 @@ impl MembershipBuilder {
         let prefix = Prefix::parse(&self.prefix)?;
         check_name("id", &self.id)?;
         let (ttl, margin, jitter) = (self.ttl, self.margin, self.rejoin_jitter);
-        let times = Times::checked(ttl, margin, jitter, Membership::GRACE)?;
+        let times = Times::checked(ttl, margin, jitter, GRACE)?;
         check_metadata(&self.metadata)?;
         let generation = Generation::checked(self.token_generation)?;
         let node = Node::new(self.etcd, prefix, self.id, self.metadata, times, generation);

@@ -9,14 +9,14 @@ use etcd_client::{Error, StatusResponse};
 use tokio::time::timeout;
 
 use super::node::Node;
-use crate::etcd::clock;
-use crate::etcd::headed::Headed;
+use crate::etcd::client::Headed;
+use crate::etcd::host::clock;
 
 impl Node {
     /// Asks each endpoint that has not answered lately. A probe that is built from a clone of the same
     /// configuration hears of all of them, or knows that nobody answers there, so that mostly nobody is left; nor is
     /// the one that is to grant the lease, which tells it anyhow.
-    pub(super) async fn ask_around(&self) {
+    pub(crate) async fn ask_around(&self) {
         let config = &self.config;
         let granting = self.lease_line.index();
         let (lately, now) = (config.lately(), clock::now());

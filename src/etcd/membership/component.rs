@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::builder::MembershipBuilder;
 use super::members::Members;
 use super::node::{Node, Only, SOON_GONE, failure};
 use super::session::Running;
-use super::times::Times;
-use crate::etcd::config::EtcdConfig;
-use crate::etcd::home::{CLIENTS, KEYS};
+use super::times::{GRACE, Times};
+use crate::etcd::host::{CLIENTS, KEYS};
 use crate::machine::FailureClass;
+use crate::policy::Fence;
+use crate::shell::component::{Component, Context};
+use crate::shell::failure::Failure;
 use crate::shell::placement::Mode;
-use crate::{Component, Context, Failure, Fence};
 
 /// Makes the node a member of its cluster: a [`Component`], and a handle to ask. Clones are the same
 /// membership.
@@ -116,22 +116,12 @@ use crate::{Component, Context, Failure, Fence};
 /// expire; also one that was stopped (SIGSTOP) for longer than that, as soon as it goes on. Let an
 /// orchestrator start it again.
 #[derive(Clone)]
-pub struct Membership(pub(super) Arc<Node>);
+pub struct Membership(pub(crate) Arc<Node>);
 
 impl Membership {
     /// The last second of the time to live: how long the next owner of a shard waits when its claim has
     /// vanished rather than been released.
-    pub const GRACE: Duration = Duration::from_secs(1);
-
-    /// A node of the cluster that keeps its records below this prefix. The id is the node's own, and
-    /// the same each time it comes back: a host name, for one.
-    pub fn builder(
-        etcd: EtcdConfig,
-        prefix: impl Into<String>,
-        id: impl Into<String>,
-    ) -> MembershipBuilder {
-        MembershipBuilder::new(etcd, prefix.into(), id.into())
-    }
+    pub const GRACE: Duration = GRACE;
 
     /// The node's own id.
     pub fn id(&self) -> &str {
@@ -169,7 +159,7 @@ impl Membership {
         self.0.members.subscribe()
     }
 
-    pub(in super::super) fn node(&self) -> &Arc<Node> {
+    pub(crate) fn node(&self) -> &Arc<Node> {
         &self.0
     }
 }

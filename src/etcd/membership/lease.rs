@@ -9,28 +9,23 @@ use etcd_client::{
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::Level;
 
-use super::Membership;
 use super::lease_answer::{KeptAlive, Left};
 use super::lease_state::{
     AfterSuspension, Confirmation, Lease, Renewal, Renewals, Renewed, Suspensions, UNKNOWN,
 };
 use super::node::{Node, failure};
 use super::session::Session;
-use crate::etcd::belief::Of;
-use crate::etcd::cause::Cause;
-use crate::etcd::classify::is_lease_gone;
-use crate::etcd::clock;
-use crate::etcd::fault::Fault;
-use crate::etcd::headed::Headed;
-use crate::etcd::line::TARGET;
-use crate::etcd::moment::Moment;
-use crate::etcd::suspension::{moment, suspended_since};
+use super::times::GRACE;
+use crate::etcd::basics::{Cause, Fault, Moment, TARGET};
+use crate::etcd::client::{Headed, Of, is_lease_gone};
+use crate::etcd::host::{clock, moment, suspended_since};
+use crate::shell::component::Context;
+use crate::shell::failure::Failure;
 use crate::shell::log::log;
-use crate::{Context, Failure};
 
 impl Node {
     /// A new lease, and with it a session. Tried until etcd answers, or says that it will not.
-    pub(super) async fn grant(&self, ctx: &Context) -> Result<Arc<Session>, Failure> {
+    pub(crate) async fn grant(&self, ctx: &Context) -> Result<Arc<Session>, Failure> {
         // Once: who did not answer may not do so for long.
         self.ask_around().await;
         loop {
@@ -43,7 +38,7 @@ impl Node {
                     self.remember(lease);
                     let promised = self.is_one_cluster(Some(lease));
                     if let Err(refused) = promised.and_then(|()| {
-                        let checked = self.times.check_granted(granted.ttl, Membership::GRACE);
+                        let checked = self.times.check_granted(granted.ttl, GRACE);
                         checked.map_err(Failure::new)
                     }) {
                         // As if it had never been there. If that fails, it is tried again at the next start.
@@ -102,7 +97,7 @@ impl Node {
     }
 
     /// Renews the lease until it is lost, and tells why.
-    pub(super) async fn renew(&self, session: &Session, ctx: &Context) -> Failure {
+    pub(crate) async fn renew(&self, session: &Session, ctx: &Context) -> Failure {
         let mut renewals = Renewals::new(&self.times, clock::now());
         loop {
             tokio::select! {
@@ -156,7 +151,7 @@ impl Node {
     }
 
     /// Nothing is allowed under the lease from here on, whoever is to be told of it later.
-    pub(super) fn lost(&self, session: &Session, why: &str) -> Failure {
+    pub(crate) fn lost(&self, session: &Session, why: &str) -> Failure {
         session.end();
         let (id, lease) = (&self.id, session.lease.id);
         let text =
@@ -176,7 +171,7 @@ impl Node {
     ///
     /// Work under the lease goes by the clock that runs on, and no further. The fence does not, so it is told
     /// what is left.
-    pub(super) async fn outlive_suspensions(&self, session: &Session, ctx: &Context) -> Failure {
+    pub(crate) async fn outlive_suspensions(&self, session: &Session, ctx: &Context) -> Failure {
         let suspended = &self.config.suspended;
         let mut suspensions = Suspensions::default();
         loop {
@@ -213,7 +208,7 @@ impl Node {
     }
 
     /// Ends a lease, and everything under it. Fine if it is gone already.
-    pub(super) async fn revoke(&self, lease: Lease) -> Result<(), Cause> {
+    pub(crate) async fn revoke(&self, lease: Lease) -> Result<(), Cause> {
         let id = lease.id;
         let ask = |mut client: Client| async move {
             match client.lease_revoke(id).await {
@@ -226,7 +221,7 @@ impl Node {
     }
 
     /// How much longer a lease lives; `None` if it is gone.
-    pub(super) async fn time_to_live(&self, lease: Lease) -> Result<Option<Left>, Cause> {
+    pub(crate) async fn time_to_live(&self, lease: Lease) -> Result<Option<Left>, Cause> {
         let id = lease.id;
         let ask = |mut client: Client| async move { client.lease_time_to_live(id, None).await };
         let told = self.lease_line.ask(lease.of(), ask).await?;

@@ -2,11 +2,11 @@
 
 use core::time::Duration;
 
-use crate::etcd::cause::Cause;
+use crate::etcd::basics::Cause;
 
 /// What came of asking to keep a lease alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum KeptAlive {
+pub(crate) enum KeptAlive {
     Renewed,
     /// That it is not there, which is to be confirmed.
     NotThere,
@@ -16,7 +16,7 @@ pub(super) enum KeptAlive {
 
 impl KeptAlive {
     /// By how many seconds the lease lives on, if that was answered. etcd answers 0 for a lease that it does not know.
-    pub(super) fn by(seconds: Option<i64>) -> Self {
+    pub(crate) fn by(seconds: Option<i64>) -> Self {
         match seconds {
             Some(1..) => Self::Renewed,
             Some(_) => Self::NotThere,
@@ -27,24 +27,24 @@ impl KeptAlive {
 
 /// A lease that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Left {
+pub(crate) struct Left {
     /// For how long it lives on.
-    pub(super) seconds: i64,
+    pub(crate) seconds: i64,
     /// For how long it was granted.
-    pub(super) granted: i64,
+    pub(crate) granted: i64,
 }
 
 impl Left {
     /// By what etcd says of a lease, if that is there: of one that is not it says that -1 is left. In its last second 0
     /// is.
-    pub(super) fn told(seconds: i64, granted: i64) -> Option<Self> {
+    pub(crate) fn told(seconds: i64, granted: i64) -> Option<Self> {
         (seconds >= 0).then_some(Self { seconds, granted })
     }
 }
 
 /// What came of giving several leases back.
 #[derive(Debug, Default)]
-pub(super) enum GivenBack {
+pub(crate) enum GivenBack {
     #[default]
     All,
     /// Some were refused for good, and none is to be tried again. They run out.
@@ -55,7 +55,7 @@ pub(super) enum GivenBack {
 
 impl GivenBack {
     /// With one more that was not given back.
-    pub(super) fn but_for(self, cause: Cause) -> Self {
+    pub(crate) fn but_for(self, cause: Cause) -> Self {
         match (cause.again_in(), self) {
             (Some(pause), _) => Self::Again(pause, cause),
             (None, again @ Self::Again(..)) => again,
@@ -67,7 +67,7 @@ impl GivenBack {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::etcd::fault::Fault;
+    use crate::etcd::basics::Fault;
 
     /// One that is refused for good, of another cluster for one, is in the way of no other.
     #[test]

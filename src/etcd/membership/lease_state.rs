@@ -6,27 +6,25 @@
 use core::time::Duration;
 
 use super::times::Times;
-use crate::etcd::backoff::PAUSE;
-use crate::etcd::belief::Of;
-use crate::etcd::cause::Cause;
-use crate::etcd::moment::Moment;
+use crate::etcd::basics::{Cause, Moment, PAUSE};
+use crate::etcd::client::Of;
 
 /// A lease, and who granted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) struct Lease {
-    pub(in super::super) id: i64,
+pub(crate) struct Lease {
+    pub(crate) id: i64,
     /// The id of the cluster: no other is believed in what is done under the lease.
-    pub(in super::super) cluster: u64,
+    pub(crate) cluster: u64,
 }
 
 impl Lease {
-    pub(in super::super) fn of(self) -> Of {
+    pub(crate) fn of(self) -> Of {
         Of::Cluster(self.cluster)
     }
 
     /// Whether a node that was registered under this lease is not any more, in a state of the store that shows all up
     /// to `revision`: there the registration is of `owner`.
-    pub(super) fn is_unregistered(
+    pub(crate) fn is_unregistered(
         self,
         registered_at: Option<i64>,
         revision: i64,
@@ -36,7 +34,7 @@ impl Lease {
     }
 
     /// Of the registration that a renewal read.
-    pub(super) fn renewal(self, answer: &Confirmation) -> Renewal {
+    pub(crate) fn renewal(self, answer: &Confirmation) -> Renewal {
         let &Confirmation {
             seen,
             revision,
@@ -63,10 +61,10 @@ impl Lease {
 
 /// The leases of this process that were not given back yet: the present one, and those of earlier epochs.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Leases(Vec<Lease>);
+pub(crate) struct Leases(Vec<Lease>);
 
 impl Leases {
-    pub(super) fn remember(&mut self, lease: Lease) {
+    pub(crate) fn remember(&mut self, lease: Lease) {
         // Those that are dropped run out by themselves, at last.
         if self.0.len() == MOST_LEASES {
             self.0.remove(0);
@@ -74,13 +72,13 @@ impl Leases {
         self.0.push(lease);
     }
 
-    pub(super) fn forget(&mut self, lease: Lease) {
+    pub(crate) fn forget(&mut self, lease: Lease) {
         self.0.retain(|&other| other != lease);
     }
 
     /// The oldest other than the present one that is to be given back. Those of other clusters that are older are
     /// forgotten: they run out where they were taken, and nothing here is bound to them.
-    pub(super) fn earlier(&mut self, present: Lease) -> Option<Lease> {
+    pub(crate) fn earlier(&mut self, present: Lease) -> Option<Lease> {
         loop {
             let oldest = self.0.iter().copied().find(|&lease| lease != present)?;
             if oldest.cluster == present.cluster {
@@ -90,23 +88,23 @@ impl Leases {
         }
     }
 
-    pub(super) fn newest_first(&self) -> impl Iterator<Item = Lease> + use<> {
+    pub(crate) fn newest_first(&self) -> impl Iterator<Item = Lease> + use<> {
         self.0.clone().into_iter().rev()
     }
 }
 
 /// Until when work is allowed under one lease, as far as is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Allowance {
+pub(crate) struct Allowance {
     /// Since the lease was asked for, by the clock that runs on.
-    pub(super) until: Duration,
+    pub(crate) until: Duration,
     /// How long the machine had been suspended when the newest renewal was sent.
-    pub(super) suspended: Duration,
+    pub(crate) suspended: Duration,
 }
 
 impl Allowance {
     /// Under a lease that was asked for when it `begun`, work is allowed for this long after `sent`.
-    pub(super) fn after(begun: Moment, sent: Moment, time: Duration) -> Self {
+    pub(crate) fn after(begun: Moment, sent: Moment, time: Duration) -> Self {
         Self {
             until: sent.since(begun) + time,
             suspended: sent.suspended,
@@ -114,7 +112,7 @@ impl Allowance {
     }
 
     /// With what is known besides: never shorter than it was.
-    pub(super) fn and(self, other: Self) -> Self {
+    pub(crate) fn and(self, other: Self) -> Self {
         Self {
             until: self.until.max(other.until),
             suspended: self.suspended.max(other.suspended),
@@ -122,17 +120,17 @@ impl Allowance {
     }
 
     /// For how long work is allowed yet.
-    pub(super) fn left(self, begun: Moment, now: Moment) -> Duration {
+    pub(crate) fn left(self, begun: Moment, now: Moment) -> Duration {
         self.until.saturating_sub(now.since(begun))
     }
 
     /// Whether work is allowed at this moment, under a lease that is over or not.
-    pub(super) fn allows(self, over: bool, begun: Moment, now: Moment) -> bool {
+    pub(crate) fn allows(self, over: bool, begun: Moment, now: Moment) -> bool {
         !over && !self.left(begun, now).is_zero()
     }
 
     /// Why all work under a lease ends at this moment, if it does. The lease is over or not.
-    pub(super) fn ends(self, over: bool, begun: Moment, now: Moment) -> Option<String> {
+    pub(crate) fn ends(self, over: bool, begun: Moment, now: Moment) -> Option<String> {
         if self.allows(over, begun, now) {
             return None;
         }
@@ -156,22 +154,22 @@ impl Allowance {
 
 /// What is known when a renewal was answered, and a quorum was asked to confirm it after that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Confirmation {
+pub(crate) struct Confirmation {
     /// The highest revision that was seen before the question.
-    pub(super) seen: i64,
-    pub(super) revision: i64,
+    pub(crate) seen: i64,
+    pub(crate) revision: i64,
     /// From when on the node was registered, if it was.
-    pub(super) registered_at: Option<i64>,
+    pub(crate) registered_at: Option<i64>,
     /// Whose lease the registration is bound to, if there is one.
-    pub(super) owner: Option<i64>,
+    pub(crate) owner: Option<i64>,
     /// The term of who renewed the lease, and that of who confirmed it.
-    pub(super) renewed_in: u64,
-    pub(super) confirmed_in: u64,
+    pub(crate) renewed_in: u64,
+    pub(crate) confirmed_in: u64,
 }
 
 /// What came of one renewal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Renewal {
+pub(crate) enum Renewal {
     Confirmed,
     /// In words: how it is known.
     Gone(String),
@@ -180,7 +178,7 @@ pub(super) enum Renewal {
 }
 
 /// When a lease is renewed next, and what is to be said of it.
-pub(super) struct Renewals {
+pub(crate) struct Renewals {
     every: Duration,
     at: Duration,
     /// Whether the last one failed, and that was logged.
@@ -189,7 +187,7 @@ pub(super) struct Renewals {
 
 /// What follows from a renewal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Renewed {
+pub(crate) enum Renewed {
     /// The lease counts anew, from when the renewal was sent.
     Confirmed,
     Lost(String),
@@ -200,7 +198,7 @@ pub(super) enum Renewed {
 }
 
 impl Renewals {
-    pub(super) fn new(times: &Times, now: Duration) -> Self {
+    pub(crate) fn new(times: &Times, now: Duration) -> Self {
         Self {
             every: times.renew_every,
             at: now + times.renew_every,
@@ -209,12 +207,12 @@ impl Renewals {
     }
 
     /// When it is renewed next.
-    pub(super) fn at(&self) -> Duration {
+    pub(crate) fn at(&self) -> Duration {
         self.at
     }
 
     /// One that was sent at `sent` is over now.
-    pub(super) fn came(
+    pub(crate) fn came(
         &mut self,
         renewal: Result<Renewal, Cause>,
         sent: Duration,
@@ -247,14 +245,14 @@ impl Renewals {
 /// What waits for the end of the lease does so by the clock that stood still. So after a suspension it is ended by this,
 /// in time.
 #[derive(Debug, Default)]
-pub(super) struct Suspensions {
+pub(crate) struct Suspensions {
     /// Whether the lease was not renewed since the last one, as far as is known.
     open: bool,
 }
 
 /// What follows from a suspension.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum AfterSuspension {
+pub(crate) enum AfterSuspension {
     Lost(String),
     /// The lease is to be renewed at once. The fence is told that it runs out so long after now.
     Renew {
@@ -264,12 +262,12 @@ pub(super) enum AfterSuspension {
 
 impl Suspensions {
     /// Whether the end of the lease is to be waited for.
-    pub(super) fn end_counts(&self) -> bool {
+    pub(crate) fn end_counts(&self) -> bool {
         self.open
     }
 
     /// The machine was suspended for so long, and so much is left of what the lease allows.
-    pub(super) fn suspended(
+    pub(crate) fn suspended(
         &mut self,
         time: Duration,
         left: Duration,
@@ -285,7 +283,7 @@ impl Suspensions {
     }
 
     /// The time has come at which the lease would have run out, and so much is left now. Why it is lost, if it is.
-    pub(super) fn end_came(&mut self, left: Duration) -> Option<&'static str> {
+    pub(crate) fn end_came(&mut self, left: Duration) -> Option<&'static str> {
         if left.is_zero() {
             return Some("it was not renewed in time after the machine was suspended");
         }
@@ -295,8 +293,8 @@ impl Suspensions {
     }
 }
 
-pub(super) const UNREGISTERED: &str = "the registration was removed, or is another's";
-pub(super) const UNKNOWN: &str = "etcd does not know it any more";
+pub(crate) const UNREGISTERED: &str = "the registration was removed, or is another's";
+pub(crate) const UNKNOWN: &str = "etcd does not know it any more";
 const MOST_LEASES: usize = 8;
 
 #[cfg(test)]

@@ -6,10 +6,7 @@ use std::collections::btree_map;
 use tokio::time::Instant;
 
 use super::registration::registered;
-use crate::etcd::entry::Entry;
-use crate::etcd::keys::Prefix;
-use crate::etcd::mirror::{Mirror, warn_of};
-use crate::etcd::strange::Strange;
+use crate::etcd::records::{Entry, Mirror, Prefix, Strange, warn_of};
 
 /// A member as the others see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +36,7 @@ pub struct Members {
 }
 
 impl Members {
-    pub(super) fn read(prefix: &Prefix, mirror: &Mirror, strange: &mut Strange) -> Self {
+    pub(crate) fn read(prefix: &Prefix, mirror: &Mirror, strange: &mut Strange) -> Self {
         let nodes = registered(prefix, mirror.entries(), strange);
         warn_of(strange);
         let member = |(id, entry): (&str, &Entry)| {

@@ -16,51 +16,44 @@ use super::lease_state::{Lease, Leases, UNREGISTERED};
 use super::members::Members;
 use super::session::Session;
 use super::times::Times;
-use crate::etcd::backoff::PAUSE;
-use crate::etcd::belief::Of;
-use crate::etcd::cause::Cause;
-use crate::etcd::config::EtcdConfig;
-use crate::etcd::headed::Headed;
-use crate::etcd::home::KEYS;
-use crate::etcd::keys::Prefix;
-use crate::etcd::latest::Latest;
-use crate::etcd::line::{Line, TARGET};
-use crate::etcd::mirror::Mirror;
-use crate::etcd::strange::Strange;
-use crate::etcd::token::Generation;
+use crate::etcd::basics::{Cause, PAUSE, TARGET};
+use crate::etcd::client::{EtcdConfig, Headed, Line, Of};
+use crate::etcd::host::{KEYS, Latest};
+use crate::etcd::records::{Generation, Mirror, Prefix, Strange};
+use crate::shell::component::Context;
+use crate::shell::failure::Failure;
 use crate::shell::log::log;
 use crate::shell::sync::lock;
-use crate::{Context, Failure};
 
 /// One node. Everything in it outlives the epochs.
-pub(in super::super) struct Node {
-    pub(super) config: Arc<EtcdConfig>,
-    pub(in super::super) line: Arc<Line>,
+pub(crate) struct Node {
+    pub(crate) config: Arc<EtcdConfig>,
+    pub(crate) line: Arc<Line>,
     /// For the lease alone: nothing that is large or slow may keep a renewal waiting.
-    pub(super) lease_line: Line,
-    pub(in super::super) prefix: Prefix,
-    pub(in super::super) id: String,
-    pub(super) metadata: Vec<u8>,
-    pub(super) times: Times,
+    pub(crate) lease_line: Line,
+    pub(crate) prefix: Prefix,
+    pub(crate) id: String,
+    pub(crate) metadata: Vec<u8>,
+    pub(crate) times: Times,
     /// The lease is to be renewed now.
-    pub(super) hurry: Notify,
+    pub(crate) hurry: Notify,
     /// What the tokens of its shards begin with.
-    pub(in super::super) generation: Generation,
-    pub(super) session: Arc<Latest<Option<Arc<Session>>>>,
-    pub(super) members: watch::Sender<Members>,
+    pub(crate) generation: Generation,
+    pub(crate) session: Arc<Latest<Option<Arc<Session>>>>,
+    pub(crate) members: watch::Sender<Members>,
     /// The newest that is not published yet.
     seen: Mutex<Option<Members>>,
     newly_seen: Notify,
     /// Whoever works under the lease holds a receiver.
     work: watch::Sender<()>,
     leases: Mutex<Leases>,
-    pub(super) running: AtomicBool,
+    pub(crate) running: AtomicBool,
     /// The names of the works that run.
     works: Mutex<BTreeSet<String>>,
 }
 
 impl Node {
-    pub(super) fn new(
+    pub(crate) fn new(
         config: EtcdConfig,
         prefix: Prefix,
         id: String,
@@ -91,16 +84,12 @@ impl Node {
     }
 
     /// The session once there is one.
-    pub(in super::super) async fn session(&self) -> Arc<Session> {
+    pub(crate) async fn session(&self) -> Arc<Session> {
         self.session.wait_for(Clone::clone).await
     }
 
     /// One question on the line, asked on the thread for keys.
-    pub(in super::super) async fn ask<T, F, Fut>(
-        self: &Arc<Self>,
-        of: Of,
-        question: F,
-    ) -> Result<T, Cause>
+    pub(crate) async fn ask<T, F, Fut>(self: &Arc<Self>, of: Of, question: F) -> Result<T, Cause>
     where
         T: Headed + Send + 'static,
         F: FnOnce(Client) -> Fut + Send + 'static,
@@ -112,12 +101,12 @@ impl Node {
     }
 
     /// Keeps the lease from being revoked while it is held.
-    pub(in super::super) fn at_work(&self) -> watch::Receiver<()> {
+    pub(crate) fn at_work(&self) -> watch::Receiver<()> {
         self.work.subscribe()
     }
 
     /// Runs a work of this name, unless one runs already.
-    pub(in super::super) fn begin_work(self: &Arc<Self>, name: &str) -> Result<WorkRuns, Failure> {
+    pub(crate) fn begin_work(self: &Arc<Self>, name: &str) -> Result<WorkRuns, Failure> {
         if lock(&self.works).insert(name.to_owned()) {
             return Ok(WorkRuns(Arc::clone(self), name.to_owned()));
         }
@@ -128,20 +117,20 @@ impl Node {
     }
 
     /// One that is to be given back, other than the present one.
-    pub(super) fn earlier_lease(&self, present: Lease) -> Option<Lease> {
+    pub(crate) fn earlier_lease(&self, present: Lease) -> Option<Lease> {
         lock(&self.leases).earlier(present)
     }
 
-    pub(super) fn remember(&self, lease: Lease) {
+    pub(crate) fn remember(&self, lease: Lease) {
         lock(&self.leases).remember(lease);
     }
 
-    pub(super) fn forget(&self, lease: Lease) {
+    pub(crate) fn forget(&self, lease: Lease) {
         lock(&self.leases).forget(lease);
     }
 
     /// How often what is mirrored is checked.
-    pub(in super::super) fn check_every(&self) -> Duration {
+    pub(crate) fn check_every(&self) -> Duration {
         self.times.renew_every
     }
 
@@ -149,14 +138,14 @@ impl Node {
     ///
     /// To be awaited on the service's runtime: who looks at what is published may do so for long, and
     /// until then nothing else can be published.
-    pub(super) async fn publish_members(&self) -> Infallible {
+    pub(crate) async fn publish_members(&self) -> Infallible {
         loop {
             self.newly_seen.notified().await;
             self.publish_newest();
         }
     }
 
-    pub(super) fn publish_newest(&self) {
+    pub(crate) fn publish_newest(&self) {
         let newest = lock(&self.seen).take();
         if let Some(members) = newest {
             self.members.send_replace(members);
@@ -164,7 +153,7 @@ impl Node {
     }
 
     /// Follows the members until this node is no longer among them.
-    pub(super) async fn follow(&self, session: &Session) -> Failure {
+    pub(crate) async fn follow(&self, session: &Session) -> Failure {
         let every = self.times.renew_every;
         let own = self.prefix.member(&self.id).into_bytes();
         let cluster = session.lease.cluster;
@@ -190,7 +179,7 @@ impl Node {
     }
 
     /// Takes everything of this node out of etcd, once no work goes on under the lease.
-    pub(super) async fn leave(&self, ctx: &Context) {
+    pub(crate) async fn leave(&self, ctx: &Context) {
         // A little before the abort, so that there is time to say that it did not work.
         let deadline = ctx.stop_deadline().unwrap_or_else(Instant::now) - PAUSE;
         let left = timeout_at(deadline, async {
@@ -238,12 +227,12 @@ impl Node {
 }
 
 /// At most one at a time.
-pub(super) struct Only<'a>(&'a AtomicBool);
+pub(crate) struct Only<'a>(&'a AtomicBool);
 
 impl<'a> Only<'a> {
     /// The only one, once another that is about to be gone is gone: it may have been dropped just now
     /// where this is awaited, and still be aborted on the clients' thread.
-    pub(super) async fn within(time: Duration, running: &'a AtomicBool) -> Option<Self> {
+    pub(crate) async fn within(time: Duration, running: &'a AtomicBool) -> Option<Self> {
         let gone = async {
             while running.swap(true, Ordering::AcqRel) {
                 sleep(PAUSE).await;
@@ -262,7 +251,7 @@ impl Drop for Only<'_> {
 }
 
 /// A work that runs.
-pub(in super::super) struct WorkRuns(Arc<Node>, String);
+pub(crate) struct WorkRuns(Arc<Node>, String);
 
 impl Drop for WorkRuns {
     fn drop(&mut self) {
@@ -271,9 +260,9 @@ impl Drop for WorkRuns {
 }
 
 /// What etcd answered, or did not, as a failure of a component.
-pub(in super::super) fn failure(what: &str, cause: &Cause) -> Failure {
+pub(crate) fn failure(what: &str, cause: &Cause) -> Failure {
     Failure::new(format!("{what}: {}: {}", cause.fault, cause.text)).dependency()
 }
 
 /// How long the abort of one that was dropped may take.
-pub(super) const SOON_GONE: Duration = Duration::from_secs(1);
+pub(crate) const SOON_GONE: Duration = Duration::from_secs(1);

@@ -10,12 +10,11 @@ use super::lease_state::Lease;
 use super::node::{Node, failure};
 use super::registration::{Look, Registered, Waiting};
 use super::session::Session;
-use crate::etcd::backoff::PAUSE;
-use crate::etcd::cause::Cause;
-use crate::etcd::clock;
-use crate::etcd::line::TARGET;
+use crate::etcd::basics::{Cause, PAUSE, TARGET};
+use crate::etcd::host::clock;
+use crate::shell::component::Context;
+use crate::shell::failure::Failure;
 use crate::shell::log::log;
-use crate::{Context, Failure};
 
 impl Node {
     /// Registers the node, and says that it is up. Ends when it is registered.
@@ -23,7 +22,7 @@ impl Node {
     /// # Errors
     ///
     /// When another node lives under the id, or something that is no node; and when etcd refuses it for good.
-    pub(super) async fn register(&self, session: &Session, ctx: &Context) -> Result<(), Failure> {
+    pub(crate) async fn register(&self, session: &Session, ctx: &Context) -> Result<(), Failure> {
         let registered = self.until_registered(session.lease, ctx).await;
         if registered.is_err() {
             // As if it had never been there. If that fails, the lease runs out.

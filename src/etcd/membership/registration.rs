@@ -5,14 +5,12 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use super::lease_answer::Left;
-use crate::etcd::entry::Entry;
-use crate::etcd::error::EtcdConfigError;
-use crate::etcd::keys::Prefix;
-use crate::etcd::strange::Strange;
+use crate::etcd::basics::EtcdConfigError;
+use crate::etcd::records::{Entry, Prefix, Strange};
 
 /// Who is registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Registered {
+pub(crate) enum Registered {
     /// This node, since this revision.
     At(i64),
     /// Whoever has this lease.
@@ -24,7 +22,7 @@ pub(super) enum Registered {
 impl Registered {
     /// There was a registration when this node was to be registered under a lease: what was read of it then, its lease
     /// and the revision of its last change.
-    pub(super) fn instead_of(own: i64, found: Option<(i64, i64)>) -> Self {
+    pub(crate) fn instead_of(own: i64, found: Option<(i64, i64)>) -> Self {
         match found {
             // The answer to an earlier try was lost.
             Some((lease, revision)) if lease == own => Self::At(revision),
@@ -56,11 +54,11 @@ impl Other {
 
 /// Waits for the registration of another to go away.
 #[derive(Debug, Default)]
-pub(super) struct Waiting(Option<Other>);
+pub(crate) struct Waiting(Option<Other>);
 
 /// What a look at another's lease tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(crate) enum Look {
     /// It has run out, or was given back.
     Gone,
     /// It was renewed: another node lives under the id.
@@ -76,7 +74,7 @@ pub(super) enum Look {
 
 impl Waiting {
     /// So much is left of this lease, if it is there.
-    pub(super) fn looks(&mut self, lease: i64, left: Option<Left>, now: Duration) -> Look {
+    pub(crate) fn looks(&mut self, lease: i64, left: Option<Left>, now: Duration) -> Look {
         let Some(Left {
             seconds: left,
             granted,
@@ -104,7 +102,7 @@ impl Waiting {
 }
 
 /// The nodes that are registered in these records, by their ids. What no node wrote there is seen as strange.
-pub(super) fn registered<'a>(
+pub(crate) fn registered<'a>(
     prefix: &Prefix,
     records: &'a BTreeMap<Vec<u8>, Entry>,
     strange: &mut Strange,
@@ -122,7 +120,7 @@ pub(super) fn registered<'a>(
 }
 
 /// Whether this can be what a node tells of itself.
-pub(super) fn check_metadata(metadata: &[u8]) -> Result<(), EtcdConfigError> {
+pub(crate) fn check_metadata(metadata: &[u8]) -> Result<(), EtcdConfigError> {
     if metadata.len() <= LONGEST_METADATA {
         return Ok(());
     }
@@ -139,7 +137,7 @@ pub(super) fn check_metadata(metadata: &[u8]) -> Result<(), EtcdConfigError> {
 /// etcd takes 1.5 MiB in one request by default, but this is what every node keeps of every other.
 const LONGEST_METADATA: usize = 64 * 1024;
 /// No lease of etcd's has this id.
-pub(super) const NO_LEASE: i64 = -1;
+pub(crate) const NO_LEASE: i64 = -1;
 
 #[cfg(test)]
 mod tests;

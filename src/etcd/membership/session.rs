@@ -8,13 +8,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::lease_state::{Allowance, Lease};
-use crate::etcd::latest::Latest;
-use crate::etcd::moment::Moment;
-use crate::etcd::suspension::{Suspended, moment};
+use crate::etcd::basics::Moment;
+use crate::etcd::host::{Latest, Suspended, moment};
 
 /// One lease, from its grant to its end. Work under it asks it, and never etcd.
-pub(in super::super) struct Session {
-    pub(in super::super) lease: Lease,
+pub(crate) struct Session {
+    pub(crate) lease: Lease,
     /// Nanoseconds from `begun` until when work is allowed, by the clock that goes on while the machine is
     /// suspended.
     until: AtomicU64,
@@ -23,7 +22,7 @@ pub(in super::super) struct Session {
     suspended_before: AtomicU64,
     suspended: Suspended,
     /// Cancelled when the lease is known to be gone.
-    pub(in super::super) lost: CancellationToken,
+    pub(crate) lost: CancellationToken,
     /// The revision at which the node was registered under this lease; 0 before that, when it may
     /// claim nothing.
     registered: Latest<i64>,
@@ -33,7 +32,7 @@ pub(in super::super) struct Session {
 }
 
 impl Session {
-    pub(in super::super) fn new(lease: Lease, begun: Moment, suspended: Suspended) -> Self {
+    pub(crate) fn new(lease: Lease, begun: Moment, suspended: Suspended) -> Self {
         Self {
             lease,
             until: AtomicU64::new(0),
@@ -48,7 +47,7 @@ impl Session {
     }
 
     /// Work is allowed for this long after `sent`; never shorter than it was.
-    pub(in super::super) fn allow(&self, sent: Moment, time: Duration) {
+    pub(crate) fn allow(&self, sent: Moment, time: Duration) {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let known = Allowance::after(self.begun, sent, time);
         // Each half for itself, since nobody who asks may wait for a lock.
@@ -72,68 +71,68 @@ impl Session {
     }
 
     /// For how long work is allowed yet, as far as is known.
-    pub(in super::super) fn left(&self) -> Duration {
+    pub(crate) fn left(&self) -> Duration {
         self.allowance().left(self.begun, moment(&self.suspended))
     }
 
     /// Until when work is allowed, as far as is known, if the machine is not suspended before.
-    pub(in super::super) fn until(&self) -> Instant {
+    pub(crate) fn until(&self) -> Instant {
         Instant::now() + self.left()
     }
 
     /// Whether work is allowed at this moment.
-    pub(in super::super) fn allows(&self) -> bool {
+    pub(crate) fn allows(&self) -> bool {
         let over = self.over.load(Ordering::Acquire);
         self.allowance()
             .allows(over, self.begun, moment(&self.suspended))
     }
 
     /// Why all work ends at this moment, if it does.
-    pub(in super::super) fn ends_work(&self) -> Option<String> {
+    pub(crate) fn ends_work(&self) -> Option<String> {
         let over = self.over.load(Ordering::Acquire);
         self.allowance()
             .ends(over, self.begun, moment(&self.suspended))
     }
 
     /// The lease is gone, or is not to be relied on any more.
-    pub(in super::super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.over.store(true, Ordering::Release);
         self.lost.cancel();
     }
 
-    pub(super) fn seen(&self) -> i64 {
+    pub(crate) fn seen(&self) -> i64 {
         self.seen.load(Ordering::Acquire)
     }
 
-    pub(super) fn see(&self, revision: i64) {
+    pub(crate) fn see(&self, revision: i64) {
         self.seen.fetch_max(revision, Ordering::AcqRel);
     }
 
-    pub(in super::super) fn register(&self, revision: i64) {
+    pub(crate) fn register(&self, revision: i64) {
         self.see(revision);
         self.registered.set(revision);
     }
 
     /// Waits until the node is registered since this was told last: 0 at first.
-    pub(in super::super) async fn registered(&self, told: &mut u64) {
+    pub(crate) async fn registered(&self, told: &mut u64) {
         *told = self.registered.changed(*told).await;
     }
 
     /// The revision from which on every state of the store shows the registration; none before there
     /// is one.
-    pub(in super::super) fn registered_at(&self) -> Option<i64> {
+    pub(crate) fn registered_at(&self) -> Option<i64> {
         Some(self.registered.get()).filter(|&revision| revision > 0)
     }
 }
 
 /// Ends the session when its owner is gone, however that comes.
-pub(super) struct Running {
-    pub(super) session: Arc<Session>,
-    pub(super) published: Arc<Latest<Option<Arc<Session>>>>,
+pub(crate) struct Running {
+    pub(crate) session: Arc<Session>,
+    pub(crate) published: Arc<Latest<Option<Arc<Session>>>>,
 }
 
 impl Running {
-    pub(super) fn publish(
+    pub(crate) fn publish(
         session: Arc<Session>,
         published: &Arc<Latest<Option<Arc<Session>>>>,
     ) -> Self {
@@ -157,7 +156,7 @@ mod tests {
     use std::sync::atomic::AtomicU64;
 
     use super::*;
-    use crate::etcd::aside::Aside;
+    use crate::etcd::host::Aside;
 
     const SECOND: Duration = Duration::from_secs(1);
 

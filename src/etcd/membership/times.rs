@@ -2,18 +2,20 @@
 
 use core::time::Duration;
 
-use crate::etcd::error::EtcdConfigError;
-use crate::etcd::hash::named;
+use crate::etcd::basics::{EtcdConfigError, named};
 use crate::policy::MAX_DURATION;
+
+/// How long the next owner of a shard waits when its claim has vanished rather than been released.
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 /// All times that follow from the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Times {
+pub(crate) struct Times {
     /// Of the lease in etcd.
-    pub(super) lease: Duration,
-    pub(super) margin: Duration,
-    pub(super) renew_every: Duration,
-    pub(super) rejoin_jitter: Duration,
+    pub(crate) lease: Duration,
+    pub(crate) margin: Duration,
+    pub(crate) renew_every: Duration,
+    pub(crate) rejoin_jitter: Duration,
 }
 
 impl Times {
@@ -22,7 +24,7 @@ impl Times {
     /// # Errors
     ///
     /// When one of them is out of its bounds.
-    pub(super) fn checked(
+    pub(crate) fn checked(
         ttl: Duration,
         margin: Option<Duration>,
         rejoin_jitter: Duration,
@@ -56,7 +58,7 @@ impl Times {
     }
 
     /// Of a lease that lives so long.
-    pub(super) fn new(lease: Duration, margin: Duration, rejoin_jitter: Duration) -> Self {
+    pub(crate) fn new(lease: Duration, margin: Duration, rejoin_jitter: Duration) -> Self {
         Self {
             lease,
             margin,
@@ -66,34 +68,34 @@ impl Times {
     }
 
     /// How long one question may take, so that another one fits between two renewals.
-    pub(super) fn patience(&self) -> Duration {
+    pub(crate) fn patience(&self) -> Duration {
         self.renew_every.mul_f32(0.5).min(LONGEST_PATIENCE)
     }
 
     /// What etcd is asked for: whole seconds.
-    pub(super) fn seconds(&self) -> i64 {
+    pub(crate) fn seconds(&self) -> i64 {
         self.lease.as_secs() as i64
     }
 
     /// How long after it was asked for a lease allows work.
-    pub(super) fn allowed(&self) -> Duration {
+    pub(crate) fn allowed(&self) -> Duration {
         self.lease - self.margin
     }
 
     /// How long after a renewal was sent the lease runs out by the clock that stood still while the machine was
     /// suspended, for so long since.
-    pub(super) fn fence(&self, suspended: Option<Duration>) -> Duration {
+    pub(crate) fn fence(&self, suspended: Option<Duration>) -> Duration {
         self.lease.saturating_sub(suspended.unwrap_or_default())
     }
 
     /// How often it is looked whether the machine was suspended.
-    pub(super) fn look_every(&self) -> Duration {
+    pub(crate) fn look_every(&self) -> Duration {
         (self.renew_every / 4).min(LONGEST_UNNOTICED)
     }
 
     /// How long the node waits before it comes back, so that a fleet that lost the same etcd does not come back in one
     /// instant. In the first epoch nothing was lost.
-    pub(super) fn rejoin_pause(&self, id: &str, epoch: u64) -> Option<Duration> {
+    pub(crate) fn rejoin_pause(&self, id: &str, epoch: u64) -> Option<Duration> {
         if epoch <= 1 {
             return None;
         }
@@ -104,7 +106,7 @@ impl Times {
 
     /// Whether a lease lives as long as it was asked for: so many seconds were granted. Other nodes take over `grace`
     /// after it has run out. Or why not.
-    pub(super) fn check_granted(&self, granted: i64, grace: Duration) -> Result<(), String> {
+    pub(crate) fn check_granted(&self, granted: i64, grace: Duration) -> Result<(), String> {
         let asked = self.seconds();
         if granted == asked {
             return Ok(());

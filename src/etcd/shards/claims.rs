@@ -9,7 +9,7 @@ use super::plan::plan;
 
 /// Who has claimed a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Claim {
+pub(crate) enum Claim {
     /// Nobody. It may be claimed from this moment on.
     None {
         from: Duration,
@@ -29,7 +29,7 @@ pub(super) enum Claim {
 
 impl Claim {
     /// The revision of the claim, if it is one of this lease.
-    pub(super) fn of(&self, own: i64) -> Option<i64> {
+    pub(crate) fn of(&self, own: i64) -> Option<i64> {
         match *self {
             Self::Held {
                 lease, revision, ..
@@ -41,23 +41,23 @@ impl Claim {
 
 /// All claims at one moment.
 #[derive(Clone, Debug)]
-pub(super) struct View {
+pub(crate) struct View {
     /// It holds all changes up to this one.
-    pub(super) revision: i64,
+    pub(crate) revision: i64,
     /// Who takes part, and with which list of shards.
-    pub(super) on: BTreeMap<String, Identity>,
+    pub(crate) on: BTreeMap<String, Identity>,
     /// The shards by who knows them.
-    pub(super) groups: Arc<[Group]>,
+    pub(crate) groups: Arc<[Group]>,
     /// Whether what others need to know of this node's list is there, if there is any such thing.
-    pub(super) list_is_there: bool,
+    pub(crate) list_is_there: bool,
     /// Whether this node does, under its present lease.
-    pub(super) taking_part: bool,
+    pub(crate) taking_part: bool,
     /// For each shard.
-    pub(super) claims: Vec<Claim>,
+    pub(crate) claims: Vec<Claim>,
     /// For each shard: since when nobody can run it, if that is so.
-    pub(super) unowned: Arc<Vec<Option<Duration>>>,
+    pub(crate) unowned: Arc<Vec<Option<Duration>>>,
     /// A quorum confirmed it to a question of this moment.
-    pub(super) as_of: Option<Duration>,
+    pub(crate) as_of: Option<Duration>,
 }
 
 impl View {
@@ -66,7 +66,7 @@ impl View {
     ///
     /// Whoever is back before its claim is free is its holder still, in spite of a lease that ran out.
     /// Not all nodes know that, so it does not hold for long.
-    pub(super) fn planned(&self, work: &str, list: &List, id: &str, now: Duration) -> Vec<bool> {
+    pub(crate) fn planned(&self, work: &str, list: &List, id: &str, now: Duration) -> Vec<bool> {
         let mut here = vec![false; self.claims.len()];
         for group in self.groups.iter() {
             let knows = |(_, list): &(&String, &Identity)| group.lists.contains(list);
@@ -94,7 +94,7 @@ impl View {
 
     /// Of the shards that run here under this lease, each with the revision of its claim: those whose claim is gone,
     /// or is another one.
-    pub(super) fn lost(
+    pub(crate) fn lost(
         &self,
         own: i64,
         running: impl IntoIterator<Item = (usize, i64)>,
@@ -108,7 +108,7 @@ impl View {
     }
 
     /// Who owns a shard. Otherwise since when nobody does, as far as that was seen.
-    pub(super) fn owner(&self, place: usize) -> Result<&str, Option<Duration>> {
+    pub(crate) fn owner(&self, place: usize) -> Result<&str, Option<Duration>> {
         match &self.claims[place] {
             // What no node wrote owns nothing.
             Claim::Held { by, .. } if !by.is_empty() => Ok(by),
@@ -117,11 +117,11 @@ impl View {
     }
 
     /// The shards that nobody can run, and since when.
-    pub(super) fn unowned(&self) -> impl Iterator<Item = (usize, Duration)> + '_ {
+    pub(crate) fn unowned(&self) -> impl Iterator<Item = (usize, Duration)> + '_ {
         let all = self.unowned.iter().enumerate();
         all.filter_map(|(place, since)| since.map(|since| (place, since)))
     }
 }
 
 /// For how long after its claim is free, so that it can claim it first.
-pub(super) const REMEMBERED: Duration = Duration::from_secs(1);
+pub(crate) const REMEMBERED: Duration = Duration::from_secs(1);

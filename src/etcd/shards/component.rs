@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -10,12 +9,14 @@ use tokio::sync::watch;
 use super::job::Shard;
 use super::list::{List, check_count, check_moving, sorted};
 use super::owners::Owners;
+use super::work::Work;
 use super::worker::Worker;
-use crate::etcd::error::EtcdConfigError;
-use crate::etcd::keys::check_name;
-use crate::etcd::latest::Latest;
+use crate::etcd::basics::EtcdConfigError;
+use crate::etcd::host::Latest;
 use crate::etcd::membership::{Membership, Node};
-use crate::{Component, Context, Failure};
+use crate::etcd::records::check_name;
+use crate::shell::component::{Component, Context};
+use crate::shell::failure::Failure;
 
 /// Spreads a fixed number of shards, or named jobs, over the members: a [`Component`] for a stage after
 /// that of the [`Membership`].
@@ -76,22 +77,10 @@ use crate::{Component, Context, Failure};
 /// names the key. In the place of a claim it keeps the shard from having an owner.
 pub struct Shards {
     node: Arc<Node>,
-    pub(super) work: Arc<Work>,
+    pub(crate) work: Arc<Work>,
     most_moving: usize,
     owners: watch::Sender<Owners>,
 }
-
-/// What there is to do.
-pub(super) struct Work {
-    pub(super) name: String,
-    pub(super) list: Arc<List>,
-    job: Box<Job>,
-}
-
-/// How one incarnation of one shard is begun.
-type Job = dyn Fn(Shard) -> Running + Send + Sync;
-/// One incarnation of one shard.
-pub(super) type Running = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
 
 impl Shards {
     /// So many shards, numbered from 0. The work has a name, so that one membership can have several.
@@ -161,14 +150,9 @@ impl Shards {
         Fut: Future<Output = Result<(), Failure>> + Send + 'static,
     {
         check_name("work", &work)?;
-        let job = move |shard| -> Running { Box::pin((job.clone())(shard)) };
         Ok(Self {
             node: Arc::clone(membership.node()),
-            work: Arc::new(Work {
-                name: work,
-                list: Arc::new(list()),
-                job: Box::new(job),
-            }),
+            work: Arc::new(Work::new(work, list(), job)),
             most_moving: usize::MAX,
             owners: watch::Sender::default(),
         })
@@ -212,12 +196,6 @@ impl Shards {
     /// ```
     pub fn owners(&self) -> watch::Receiver<Owners> {
         self.owners.subscribe()
-    }
-}
-
-impl Work {
-    pub(super) fn begin(&self, shard: Shard) -> Running {
-        (self.job)(shard)
     }
 }
 

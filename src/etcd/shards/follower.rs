@@ -8,12 +8,10 @@ use std::sync::Arc;
 
 use super::claims::{Claim, View};
 use super::list::{Identity, List, Lists};
-use crate::etcd::entry::Entry;
-use crate::etcd::keys::{WorkKey, WorkKeys};
-use crate::etcd::strange::Strange;
+use crate::etcd::records::{Entry, Strange, WorkKey, WorkKeys};
 
 /// Makes views of a mirror, and remembers since when nobody has a claim.
-pub(super) struct Follower {
+pub(crate) struct Follower {
     keys: WorkKeys,
     /// The key by which this node takes part.
     own: Vec<u8>,
@@ -30,11 +28,11 @@ pub(super) struct Follower {
     /// The leases of nodes that take part, and of those that do not any more and still have claims.
     of_nodes: BTreeSet<i64>,
     /// Warnings of keys that nobody of ours wrote.
-    pub(super) strange: Strange,
+    pub(crate) strange: Strange,
 }
 
 impl Follower {
-    pub(super) fn new(
+    pub(crate) fn new(
         keys: WorkKeys,
         own: &str,
         list: &Arc<List>,
@@ -58,7 +56,7 @@ impl Follower {
 
     /// The view of these records, which hold all changes up to a revision. Those that were removed since the last view
     /// are told as they last were. `anew` if the records were read anew, so that nobody knows what lies between.
-    pub(super) fn read(
+    pub(crate) fn read(
         &mut self,
         entries: &BTreeMap<Vec<u8>, Entry>,
         revision: i64,
@@ -199,7 +197,7 @@ impl Follower {
 }
 
 /// How long no view is made after one that was begun and is made now.
-pub(super) fn rest_after(begun: Duration, now: Duration) -> Duration {
+pub(crate) fn rest_after(begun: Duration, now: Duration) -> Duration {
     now.saturating_sub(begun) * REST
 }
 

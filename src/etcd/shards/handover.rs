@@ -6,7 +6,7 @@ use super::claims::View;
 use super::reconcile::{Release, Running};
 
 /// The end of the work of one node.
-pub(super) struct HandOver {
+pub(crate) struct HandOver {
     /// What has stopped and is not released yet.
     stopped: Vec<Release>,
     /// Whether etcd answers. Where it does not, the lease tells the others.
@@ -15,7 +15,7 @@ pub(super) struct HandOver {
 
 impl HandOver {
     /// Of what the newest view shows, and of claims that were made and are not seen in one.
-    pub(super) fn new(
+    pub(crate) fn new(
         view: Option<&View>,
         lease: i64,
         unseen: &[usize],
@@ -34,12 +34,12 @@ impl HandOver {
     }
 
     /// The function has ended that ran under this claim.
-    pub(super) fn ended(&mut self, place: usize, claim: i64) {
+    pub(crate) fn ended(&mut self, place: usize, claim: i64) {
         self.stopped.push((place, Some(claim)));
     }
 
     /// What is to be released now.
-    pub(super) fn release(&mut self) -> Vec<Release> {
+    pub(crate) fn release(&mut self) -> Vec<Release> {
         let mut stopped = core::mem::take(&mut self.stopped);
         if !self.answering {
             return Vec::new();
@@ -51,7 +51,7 @@ impl HandOver {
     }
 
     /// Whether etcd has released it.
-    pub(super) fn released(&mut self, released: bool) {
+    pub(crate) fn released(&mut self, released: bool) {
         self.answering = released;
     }
 }

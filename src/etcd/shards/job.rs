@@ -11,22 +11,23 @@ use std::time::Duration;
 use tokio::time::{Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFuture};
 
-use super::component::Running;
 use super::reconcile::Ended;
-use crate::Failure;
 use crate::etcd::membership::Session;
-use crate::shell::failure::unwinding;
+use crate::shell::failure::{Failure, unwinding};
 
 /// What the user's function knows of its shard. Cheap to clone; clones are the same shard.
 #[derive(Clone)]
 pub struct Shard(Arc<State>);
 
+/// One incarnation of one shard.
+pub(crate) type Running = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
+
 /// The claim under which a shard runs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Claimed {
-    pub(super) revision: i64,
+pub(crate) struct Claimed {
+    pub(crate) revision: i64,
     /// What its stores are told of it.
-    pub(super) token: i64,
+    pub(crate) token: i64,
 }
 
 struct State {
@@ -41,7 +42,7 @@ struct State {
 }
 
 impl Shard {
-    pub(super) fn new(index: u32, name: Arc<str>, claim: Claimed, session: Arc<Session>) -> Self {
+    pub(crate) fn new(index: u32, name: Arc<str>, claim: Claimed, session: Arc<Session>) -> Self {
         let lost = session.lost.child_token();
         Self(Arc::new(State {
             index,
@@ -76,7 +77,7 @@ impl Shard {
     }
 
     /// The revision of the claim.
-    pub(super) fn claim(&self) -> i64 {
+    pub(crate) fn claim(&self) -> i64 {
         self.0.claim.revision
     }
 
@@ -126,21 +127,21 @@ impl Shard {
     }
 
     /// Whether its function has ended, or is being dropped.
-    pub(super) fn is_given_up(&self) -> bool {
+    pub(crate) fn is_given_up(&self) -> bool {
         self.0.given_up.is_cancelled()
     }
 
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.0.stop.cancel();
     }
 
     /// The claim is gone: nothing more may be done.
-    pub(super) fn lose(&self) {
+    pub(crate) fn lose(&self) {
         self.0.lost.cancel();
     }
 
     /// Runs the function to its end, or until the shard is lost.
-    pub(super) async fn run(self, begin: impl FnOnce(Self) -> Running + Send) -> Outcome {
+    pub(crate) async fn run(self, begin: impl FnOnce(Self) -> Running + Send) -> Outcome {
         let (session, lost) = (Arc::clone(&self.0.session), self.0.lost.clone());
         let fenced = Fenced {
             _given_up: self.0.given_up.clone().drop_guard(),
@@ -170,10 +171,10 @@ impl fmt::Debug for Shard {
 }
 
 /// How one incarnation of a shard ended.
-pub(super) struct Outcome {
-    pub(super) how: Ended,
+pub(crate) struct Outcome {
+    pub(crate) how: Ended,
     /// What it ended with.
-    pub(super) failure: Option<Failure>,
+    pub(crate) failure: Option<Failure>,
 }
 
 /// Polls the work only while the lease allows it: a process that was frozen goes no further than to

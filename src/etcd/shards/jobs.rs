@@ -11,14 +11,14 @@ use crate::shell::sync::lock;
 
 /// A shard that runs.
 #[derive(Clone)]
-pub(super) struct Job {
-    pub(super) shard: Shard,
-    pub(super) begun: Duration,
+pub(crate) struct Job {
+    pub(crate) shard: Shard,
+    pub(crate) begun: Duration,
 }
 
 impl Job {
     /// As it is for what decides.
-    pub(super) fn state(&self) -> Running {
+    pub(crate) fn state(&self) -> Running {
         Running {
             claim: self.shard.claim(),
             begun: self.begun,
@@ -33,13 +33,13 @@ impl Job {
 /// makes the views looks as well, right after it has published one; and the worker does so right after it
 /// has begun something. Whichever is later sees what the other did.
 #[derive(Clone)]
-pub(super) struct Jobs {
+pub(crate) struct Jobs {
     lease: i64,
     running: Arc<Mutex<BTreeMap<usize, Job>>>,
 }
 
 impl Jobs {
-    pub(super) fn new(lease: i64) -> Self {
+    pub(crate) fn new(lease: i64) -> Self {
         Self {
             lease,
             running: Arc::default(),
@@ -47,7 +47,7 @@ impl Jobs {
     }
 
     /// Ends all work whose claim is not in this view, or is another one.
-    pub(super) fn check(&self, view: &View) {
+    pub(crate) fn check(&self, view: &View) {
         let lost: Vec<Shard> = {
             let running = lock(&self.running);
             let claims = running
@@ -62,36 +62,36 @@ impl Jobs {
         lost.iter().for_each(Shard::lose);
     }
 
-    pub(super) fn begin(&self, place: usize, job: Job) {
+    pub(crate) fn begin(&self, place: usize, job: Job) {
         lock(&self.running).insert(place, job);
     }
 
-    pub(super) fn end(&self, place: usize) -> Option<Job> {
+    pub(crate) fn end(&self, place: usize) -> Option<Job> {
         lock(&self.running).remove(&place)
     }
 
-    pub(super) fn shard(&self, place: usize) -> Option<Shard> {
+    pub(crate) fn shard(&self, place: usize) -> Option<Shard> {
         let running = lock(&self.running);
         running.get(&place).map(|job| job.shard.clone())
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         lock(&self.running).len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.count() == 0
     }
 
     /// All that run now, as they are for what decides.
-    pub(super) fn states(&self) -> BTreeMap<usize, Running> {
+    pub(crate) fn states(&self) -> BTreeMap<usize, Running> {
         let running = lock(&self.running);
         let jobs = running.iter();
         jobs.map(|(&place, job)| (place, job.state())).collect()
     }
 
     /// All that run now, by their places.
-    pub(super) fn all(&self) -> BTreeMap<usize, Shard> {
+    pub(crate) fn all(&self) -> BTreeMap<usize, Shard> {
         let running = lock(&self.running);
         let shards = running.iter();
         shards

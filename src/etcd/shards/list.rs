@@ -9,15 +9,13 @@ use std::fmt;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use crate::etcd::entry::Entry;
-use crate::etcd::error::EtcdConfigError;
-use crate::etcd::hash::named;
-use crate::etcd::keys::check_name;
+use crate::etcd::basics::{EtcdConfigError, named};
+use crate::etcd::records::{Entry, check_name};
 
 /// The shards of a work, as this node was given them. A shard has a *place* in the list, and a *number* that
 /// is the same on all nodes.
 #[derive(Debug)]
-pub(super) struct List {
+pub(crate) struct List {
     names: Vec<Arc<str>>,
     numbers: Vec<u64>,
     /// All places, in the order of the numbers: in one order on all nodes.
@@ -27,7 +25,7 @@ pub(super) struct List {
 
 /// What tells one list from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Identity {
+pub(crate) enum Identity {
     /// The shards that are numbered from 0, so many.
     Numbered(u32),
     /// So many with names, all of which make up the hash. A record of its own has their numbers.
@@ -35,21 +33,21 @@ pub(super) enum Identity {
 }
 
 /// The lists that others have: the numbers of each, sorted, for those with names.
-pub(super) type Others = BTreeMap<Identity, Option<Arc<[u64]>>>;
+pub(crate) type Others = BTreeMap<Identity, Option<Arc<[u64]>>>;
 
 /// The shards that the same nodes know.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Group {
+pub(crate) struct Group {
     /// In the order of their numbers.
-    pub(super) places: Vec<usize>,
+    pub(crate) places: Vec<usize>,
     /// The lists that have them.
-    pub(super) lists: BTreeSet<Identity>,
+    pub(crate) lists: BTreeSet<Identity>,
 }
 
 impl Group {
     /// What the plan of these shards is seeded with. It follows from the group alone, so that all who know it plan
     /// alike, and is another one for each group: or one member would be preferred in all of them.
-    pub(super) fn seed(&self, work: &str) -> String {
+    pub(crate) fn seed(&self, work: &str) -> String {
         let mut seed = work.to_owned();
         if self.lists.len() > 1 {
             for list in &self.lists {
@@ -61,13 +59,13 @@ impl Group {
 }
 
 impl List {
-    pub(super) fn numbered(count: u32) -> Self {
+    pub(crate) fn numbered(count: u32) -> Self {
         let names = (0..count).map(|number| number.to_string().into());
         Self::new(names.collect(), |_| Identity::Numbered(count))
     }
 
     /// Of names that are sorted, so that all nodes number them alike.
-    pub(super) fn named(names: &BTreeSet<String>) -> Self {
+    pub(crate) fn named(names: &BTreeSet<String>) -> Self {
         let names = names.iter().map(|name| name.as_str().into());
         Self::new(names.collect(), |names| Identity::Named {
             count: names.len() as u32,
@@ -89,29 +87,29 @@ impl List {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.names.len()
     }
 
-    pub(super) fn name(&self, place: usize) -> &Arc<str> {
+    pub(crate) fn name(&self, place: usize) -> &Arc<str> {
         &self.names[place]
     }
 
-    pub(super) fn names(&self) -> &[Arc<str>] {
+    pub(crate) fn names(&self) -> &[Arc<str>] {
         &self.names
     }
 
     /// The numbers of these places.
-    pub(super) fn numbers<'a>(&'a self, places: &'a [usize]) -> impl Iterator<Item = u64> + 'a {
+    pub(crate) fn numbers<'a>(&'a self, places: &'a [usize]) -> impl Iterator<Item = u64> + 'a {
         places.iter().map(|&place| self.numbers[place])
     }
 
-    pub(super) fn identity(&self) -> Identity {
+    pub(crate) fn identity(&self) -> Identity {
         self.identity
     }
 
     /// What its record holds, if it needs one.
-    pub(super) fn record(&self) -> Option<Vec<u8>> {
+    pub(crate) fn record(&self) -> Option<Vec<u8>> {
         match self.identity {
             Identity::Numbered(_) => None,
             Identity::Named { .. } => Some(
@@ -124,7 +122,7 @@ impl List {
 
     /// The shards by who knows them, where others have these lists. One that is not known yet is left out of
     /// account.
-    pub(super) fn groups(&self, others: &Others) -> Vec<Group> {
+    pub(crate) fn groups(&self, others: &Others) -> Vec<Group> {
         let others = others.iter().filter(|(list, _)| **list != self.identity);
         let others: Vec<_> = others.take(MOST_LISTS).collect();
         let mut groups: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
@@ -167,7 +165,7 @@ impl List {
 }
 
 /// The lists that nodes have, as far as their records tell.
-pub(super) struct Lists {
+pub(crate) struct Lists {
     own: Arc<List>,
     /// The numbers of lists with names, each with the revision of its record.
     records: BTreeMap<u64, (i64, Arc<[u64]>)>,
@@ -178,7 +176,7 @@ pub(super) struct Lists {
 
 impl Lists {
     /// Those that others have besides this node's own.
-    pub(super) fn new(own: &Arc<List>) -> Self {
+    pub(crate) fn new(own: &Arc<List>) -> Self {
         let known = Others::new();
         Self {
             groups: own.groups(&known).into(),
@@ -189,7 +187,7 @@ impl Lists {
     }
 
     /// Takes a record. `false` if no node wrote that.
-    pub(super) fn take(&mut self, hash: u64, entry: &Entry) -> bool {
+    pub(crate) fn take(&mut self, hash: u64, entry: &Entry) -> bool {
         let known = self.records.get(&hash);
         if known.is_some_and(|(revision, _)| *revision == entry.revision) {
             return true;
@@ -203,7 +201,7 @@ impl Lists {
 
     /// The shards by who knows them, where nodes have these lists. What a list has is known as long as one of them
     /// has it, also while its record is not there.
-    pub(super) fn groups(&mut self, lists: impl Iterator<Item = Identity>) -> Arc<[Group]> {
+    pub(crate) fn groups(&mut self, lists: impl Iterator<Item = Identity>) -> Arc<[Group]> {
         let mut known = Others::new();
         let mut records = BTreeMap::new();
         for list in lists {
@@ -228,7 +226,7 @@ impl Lists {
 }
 
 /// What the record of a list with names holds: their numbers, sorted. `None` if no node wrote that.
-pub(super) fn parse_record(value: &[u8]) -> Option<Arc<[u64]>> {
+pub(crate) fn parse_record(value: &[u8]) -> Option<Arc<[u64]>> {
     let (numbers, []) = value.as_chunks::<8>() else {
         return None;
     };
@@ -238,7 +236,7 @@ pub(super) fn parse_record(value: &[u8]) -> Option<Arc<[u64]>> {
 
 impl Identity {
     /// `None` for what no node wrote.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let parsed = match text.split_once('/') {
             None => Self::Numbered(text.parse().ok()?),
             Some((count, hash)) => Self::Named {
@@ -249,14 +247,14 @@ impl Identity {
         (parsed.to_string() == text).then_some(parsed)
     }
 
-    pub(super) fn count(self) -> u32 {
+    pub(crate) fn count(self) -> u32 {
         match self {
             Self::Numbered(count) | Self::Named { count, .. } => count,
         }
     }
 
     /// The key of its record ends with this, if it has one.
-    pub(super) fn record_name(self) -> Option<String> {
+    pub(crate) fn record_name(self) -> Option<String> {
         match self {
             Self::Numbered(_) => None,
             Self::Named { hash, .. } => Some(format!("{hash:016x}")),
@@ -284,7 +282,7 @@ fn number(name: &str) -> u64 {
 const MOST_LISTS: usize = 63;
 
 /// Whether there may be so many shards.
-pub(super) fn check_count(count: usize) -> Result<(), EtcdConfigError> {
+pub(crate) fn check_count(count: usize) -> Result<(), EtcdConfigError> {
     let problem = match count {
         0 => "there are none: give at least one".to_owned(),
         1..=MAX_SHARDS => return Ok(()),
@@ -294,7 +292,7 @@ pub(super) fn check_count(count: usize) -> Result<(), EtcdConfigError> {
 }
 
 /// How many shards may be on their way at once.
-pub(super) fn check_moving(shards: u32) -> Result<usize, EtcdConfigError> {
+pub(crate) fn check_moving(shards: u32) -> Result<usize, EtcdConfigError> {
     if shards == 0 {
         let problem = "is 0, so that a node which comes never gets a shard: give at least 1";
         return Err(bad("moving_at_most", problem.to_owned()));
@@ -303,7 +301,7 @@ pub(super) fn check_moving(shards: u32) -> Result<usize, EtcdConfigError> {
 }
 
 /// The names of jobs in their order, if each can be one and is there once.
-pub(super) fn sorted<S: Into<String>>(
+pub(crate) fn sorted<S: Into<String>>(
     names: impl IntoIterator<Item = S>,
 ) -> Result<BTreeSet<String>, EtcdConfigError> {
     // No more than are allowed are taken, and one that tells that there are more.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::claims::View;
-use super::component::Work;
 use super::job::Shard;
 use super::jobs::Jobs;
-use crate::etcd::clock::moment_of;
+use super::work::Work;
+use crate::etcd::host::clock::moment_of;
 
 /// Who owns which shard of a work, as this node sees it. From [`Shards::owners`](super::Shards::owners).
 ///
@@ -38,7 +38,7 @@ pub enum Owner<'a> {
 }
 
 impl Owners {
-    pub(super) fn new(work: Arc<Work>, view: Arc<View>, jobs: Jobs) -> Self {
+    pub(crate) fn new(work: Arc<Work>, view: Arc<View>, jobs: Jobs) -> Self {
         Self(Some(Seen { work, view, jobs }))
     }
 

@@ -12,13 +12,13 @@
 
 use core::cmp::Reverse;
 
-use crate::etcd::hash::{mix, named as seed};
+use crate::etcd::basics::{mix, named as seed};
 
 /// Who should run each shard: the place in `members`, or none if there are no members. `members` are the distinct
 /// ids of those who take part, and `shards` the numbers of the shards, both in the same order on every node.
 /// `holders` has for each shard the place of who has claimed it: none if it is free, or held by somebody who does
 /// not take part. With the name of the work, one member is not preferred in all works.
-pub(super) fn plan(
+pub(crate) fn plan(
     work: &str,
     members: &[&str],
     shards: &[u64],

@@ -10,12 +10,11 @@ use std::sync::Arc;
 
 use super::claims::{Claim, REMEMBERED, View};
 use super::list::List;
-use crate::etcd::cause::Cause;
-use crate::etcd::hash::named;
+use crate::etcd::basics::{Cause, named};
 use crate::machine::FailureClass;
 
 /// Decides what one node does for one work under one lease.
-pub(super) struct Reconciler {
+pub(crate) struct Reconciler {
     list: Arc<List>,
     work: String,
     /// The node, and its lease.
@@ -65,28 +64,28 @@ struct Unseen {
 
 /// A shard that runs here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Running {
+pub(crate) struct Running {
     /// The revision of the claim under which it does.
-    pub(super) claim: i64,
-    pub(super) begun: Duration,
+    pub(crate) claim: i64,
+    pub(crate) begun: Duration,
     /// Whether it was told to stop.
-    pub(super) stopping: bool,
+    pub(crate) stopping: bool,
 }
 
 /// A claim that is to be released: the one of this revision, or whichever this node has.
-pub(super) type Release = (usize, Option<i64>);
+pub(crate) type Release = (usize, Option<i64>);
 
 /// What is to be done, in this order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Actions {
-    pub(super) steps: Vec<Step>,
+pub(crate) struct Actions {
+    pub(crate) steps: Vec<Step>,
     /// Each is done only if those before it were.
-    pub(super) writes: Vec<Write>,
+    pub(crate) writes: Vec<Write>,
 }
 
 /// What is done here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Stop {
         place: usize,
     },
@@ -99,7 +98,7 @@ pub(super) enum Step {
 
 /// What is written to etcd.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Write {
+pub(crate) enum Write {
     /// That this node takes part, and what its list is.
     TakePart,
     /// What its list is.
@@ -111,7 +110,7 @@ pub(super) enum Write {
 
 /// How a shard's function ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(crate) enum Ended {
     /// The shard was lost, and the function dropped.
     Lost,
     Returned,
@@ -120,7 +119,7 @@ pub(super) enum Ended {
 
 impl Ended {
     /// It ended, with a failure of this class or without, when its shard was this node's or was not any more.
-    pub(super) fn how(failed: Option<FailureClass>, is_ours: bool) -> Self {
+    pub(crate) fn how(failed: Option<FailureClass>, is_ours: bool) -> Self {
         match failed {
             // What nothing can mend is told in any case.
             Some(class @ FailureClass::Fatal) => Self::Failed(class),
@@ -133,22 +132,22 @@ impl Ended {
 
 /// What follows from the end of a shard's function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Consequence {
-    pub(super) log: Option<Logged>,
+pub(crate) struct Consequence {
+    pub(crate) log: Option<Logged>,
     /// Whether the failure is this component's, too.
-    pub(super) report: bool,
+    pub(crate) report: bool,
 }
 
 /// What is logged of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Logged {
+pub(crate) enum Logged {
     FailedWhileItStopped,
     Failed { again_in: Duration },
 }
 
 /// What follows from a write that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unwritten {
+pub(crate) enum Unwritten {
     /// etcd refuses it for good.
     Refused,
     /// It is tried again. Logged if it is the first that failed.
@@ -156,7 +155,7 @@ pub(super) enum Unwritten {
 }
 
 impl Reconciler {
-    pub(super) fn new(
+    pub(crate) fn new(
         list: Arc<List>,
         work: &str,
         id: &str,
@@ -180,19 +179,19 @@ impl Reconciler {
     }
 
     /// When to look again, at the latest: work is allowed until a moment.
-    pub(super) fn wake_at(&self, allowed_until: Duration) -> Duration {
+    pub(crate) fn wake_at(&self, allowed_until: Duration) -> Duration {
         self.again
             .map_or(allowed_until, |again| again.min(allowed_until))
     }
 
     /// Looks again at this moment, if not before.
-    pub(super) fn look_again(&mut self, at: Duration) {
+    pub(crate) fn look_again(&mut self, at: Duration) {
         self.again = Some(self.again.map_or(at, |again| again.min(at)));
     }
 
     /// What the view asks for, while this runs here. `registered` if the node is a member by its lease: without that
     /// it may claim nothing.
-    pub(super) fn reconcile(
+    pub(crate) fn reconcile(
         &mut self,
         view: &View,
         running: &BTreeMap<usize, Running>,
@@ -315,7 +314,7 @@ impl Reconciler {
     }
 
     /// This is being sent. It counts from here on, since whether it arrives may never be known.
-    pub(super) fn sending(&mut self, write: &Write, now: Duration) {
+    pub(crate) fn sending(&mut self, write: &Write, now: Duration) {
         match write {
             Write::TakePart | Write::List => {}
             Write::Release(shards) => {
@@ -339,7 +338,7 @@ impl Reconciler {
     }
 
     /// It is in the store from this revision on.
-    pub(super) fn written(&mut self, write: &Write, revision: i64) {
+    pub(crate) fn written(&mut self, write: &Write, revision: i64) {
         match write {
             Write::TakePart => self.taking_part = revision,
             Write::List => {
@@ -352,12 +351,12 @@ impl Reconciler {
     }
 
     /// All that was to be written is.
-    pub(super) fn all_written(&mut self) {
+    pub(crate) fn all_written(&mut self) {
         self.failing = false;
     }
 
     /// It was not written, or nobody knows. What was to follow it is not to be tried now.
-    pub(super) fn not_written(&mut self, cause: &Cause, now: Duration) -> Unwritten {
+    pub(crate) fn not_written(&mut self, cause: &Cause, now: Duration) -> Unwritten {
         let Some(pause) = cause.again_in() else {
             return Unwritten::Refused;
         };
@@ -368,7 +367,7 @@ impl Reconciler {
     }
 
     /// The function of a shard that ran has ended.
-    pub(super) fn ended(
+    pub(crate) fn ended(
         &mut self,
         place: usize,
         job: Running,
@@ -410,7 +409,7 @@ impl Reconciler {
     }
 
     /// The claims that may have been made and were not seen.
-    pub(super) fn unseen(&self) -> &[usize] {
+    pub(crate) fn unseen(&self) -> &[usize] {
         &self.unseen.claims
     }
 }

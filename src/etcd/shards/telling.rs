@@ -11,7 +11,7 @@ use super::list::{Identity, List};
 
 /// What was told last.
 #[derive(Default)]
-pub(super) struct Telling {
+pub(crate) struct Telling {
     note: String,
     /// The lists of others.
     lists: BTreeSet<Identity>,
@@ -21,25 +21,25 @@ pub(super) struct Telling {
 
 /// What is new.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Told {
+pub(crate) struct Told {
     /// For status pages.
-    pub(super) note: Option<String>,
+    pub(crate) note: Option<String>,
     /// For the log, in this order.
-    pub(super) lines: Vec<Line>,
+    pub(crate) lines: Vec<Line>,
     /// When there may be something new without another view.
-    pub(super) again: Option<Duration>,
+    pub(crate) again: Option<Duration>,
 }
 
 /// A line for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(crate) enum Line {
     Warn(String),
     Info(String),
 }
 
 impl Telling {
     /// Returns what is new. So many shards run here.
-    pub(super) fn look(&mut self, list: &List, view: &View, here: usize, now: Duration) -> Told {
+    pub(crate) fn look(&mut self, list: &List, view: &View, here: usize, now: Duration) -> Told {
         let mut told = Told {
             note: self.note(list, view, here, now),
             ..Told::default()

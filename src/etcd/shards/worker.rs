@@ -1,7 +1,5 @@
 //! One incarnation of the work: does what is decided of what is seen, and says what came of it.
 
-mod writes;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +8,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 use tracing::Level;
 
+use super::claim_store::ClaimStore;
 use super::claims::View;
-use super::component::Work;
 use super::follower::{Follower, rest_after};
 use super::handover::HandOver;
 use super::job::{Claimed, Outcome, Shard};
@@ -19,21 +17,19 @@ use super::jobs::{Job, Jobs};
 use super::owners::Owners;
 use super::reconcile::{Consequence, Logged, Reconciler, Step, Unwritten, Write};
 use super::telling::{Line, Telling};
-use crate::etcd::clock;
-use crate::etcd::home::KEYS;
-use crate::etcd::key_copy::News;
-use crate::etcd::keys::WorkKeys;
-use crate::etcd::latest::Latest;
-use crate::etcd::line::TARGET;
+use super::work::Work;
+use crate::etcd::basics::{Cause, TARGET};
+use crate::etcd::host::{KEYS, Latest, clock};
 use crate::etcd::membership::{Membership, Node, Session, failure};
-use crate::etcd::mirror::{Mirror, warn_of};
+use crate::etcd::records::{Mirror, News, warn_of};
+use crate::shell::component::Context;
+use crate::shell::failure::Failure;
 use crate::shell::log::log;
-use crate::{Context, Failure};
 
-pub(super) struct Worker {
+pub(crate) struct Worker {
     node: Arc<Node>,
     work: Arc<Work>,
-    keys: WorkKeys,
+    store: ClaimStore,
     session: Arc<Session>,
     ctx: Context,
     jobs: Jobs,
@@ -45,7 +41,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(
+    pub(crate) fn new(
         node: Arc<Node>,
         work: Arc<Work>,
         session: Arc<Session>,
@@ -56,7 +52,7 @@ impl Worker {
         let (tell, ended) = mpsc::channel(work.list.len());
         let (list, lease) = (Arc::clone(&work.list), session.lease.id);
         Self {
-            keys: node.prefix.work(&work.name),
+            store: ClaimStore::new(Arc::clone(&node), Arc::clone(&work), Arc::clone(&session)),
             jobs: Jobs::new(lease),
             reconciler: Reconciler::new(list, &work.name, &node.id, lease, most_moving),
             node,
@@ -70,11 +66,11 @@ impl Worker {
         }
     }
 
-    pub(super) fn publishing_to(self, owners: Arc<Latest<Owners>>) -> Self {
+    pub(crate) fn publishing_to(self, owners: Arc<Latest<Owners>>) -> Self {
         Self { owners, ..self }
     }
 
-    pub(super) async fn run(mut self) -> Result<(), Failure> {
+    pub(crate) async fn run(mut self) -> Result<(), Failure> {
         let _runs = self.node.begin_work(&self.work.name)?;
         let at_work = self.node.at_work();
         let ctx = self.ctx.clone();
@@ -127,7 +123,7 @@ impl Worker {
     /// From here on the others count on this node: from the revision that is returned.
     async fn take_part(&self) -> Result<i64, Failure> {
         loop {
-            let cause = match self.try_to_take_part().await {
+            let cause = match self.store.take_part().await {
                 Ok(revision) => return Ok(revision),
                 Err(cause) => cause,
             };
@@ -144,10 +140,10 @@ impl Worker {
         let every = self.node.check_every();
         let cluster = self.session.lease.cluster;
         let line = Arc::clone(&self.node.line);
-        let mut mirror = Mirror::new(line, cluster, self.keys.all(), every);
+        let mut mirror = Mirror::new(line, cluster, self.store.keys().all(), every);
         let mut follower = Follower::new(
-            self.keys.clone(),
-            &self.own_key(),
+            self.store.keys().clone(),
+            &self.store.own_key(),
             &self.work.list,
             Membership::GRACE,
             clock::now(),
@@ -242,6 +238,14 @@ impl Worker {
         Ok(())
     }
 
+    /// Writes it, and says so to what decides.
+    async fn write(&mut self, write: &Write) -> Result<(), Cause> {
+        self.reconciler.sending(write, clock::now());
+        let revision = self.store.write(write).await?;
+        self.reconciler.written(write, revision);
+        Ok(())
+    }
+
     fn take(&self, step: Step, now: Duration) {
         match step {
             Step::Stop { place } => {
@@ -333,7 +337,7 @@ impl Worker {
     async fn hand_over(&mut self, view: Option<&View>) {
         self.jobs.all().values().for_each(Shard::stop);
         // Others take over from here on. Where etcd does not answer, the lease tells them.
-        let on = self.own_key();
+        let on = self.store.own_key();
         let ask = |mut client: Client| async move { client.delete(on, None).await };
         // Not for long, because jobs may have stopped meanwhile.
         let left = timeout(LEAVE, self.node.ask(self.session.lease.of(), ask)).await;

@@ -12,8 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::Level;
 
 use super::traits::{Observation, Probe, ProbeMode};
-use crate::shell::failure::Failure;
-use crate::shell::failure::unwinding;
+use crate::shell::failure::{Failure, unwinding};
 use crate::shell::log::{Log, log};
 use crate::shell::placement::Mode;
 

@@ -11,8 +11,7 @@ use tokio::sync::watch;
 
 use crate::driver::Command;
 use crate::shell::component::Reporter;
-use crate::shell::publish::{ComponentStatus, Status, Summary};
-use crate::shell::publish::{Outage, Transitions};
+use crate::shell::publish::{ComponentStatus, Outage, Status, Summary, Transitions};
 use crate::shell::run_state::RunState;
 
 /// Follows and steers a run. Cheap to clone; works from any thread, before, during and after the

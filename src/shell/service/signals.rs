@@ -77,7 +77,7 @@ impl Signals {
         /// As where it is a signal: 128 + SIGINT.
         const INTERRUPTED: i32 = 130;
         self.next().await;
-        super::leave::exit(INTERRUPTED, "told to stop twice: leaving at once")
+        crate::shell::process::exit(INTERRUPTED, "told to stop twice: leaving at once")
     }
 }
 

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use crate::driver::Tell;
 use crate::machine::{Exit, Input};
-use crate::shell::failure::Failure;
-use crate::shell::failure::ReportedFailure;
+use crate::shell::failure::{Failure, ReportedFailure};
 use crate::shell::probe::Observation;
 use crate::shell::publish::trace::News;
 

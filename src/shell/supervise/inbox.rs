@@ -15,12 +15,9 @@ use super::held::Held;
 use super::recorded::{Came, Words};
 use crate::driver::pace::{self, Reports, Wake};
 use crate::driver::{self, Arrival, Decider, Ended, LastWords, Observed, Renewed, Source};
-use crate::shell::component::Ending;
-use crate::shell::component::StageRun;
-use crate::shell::inbound::{Answer, IncarnationId, Lease, ROOM_KEPT};
-use crate::shell::inbound::{Batch, Said};
-use crate::shell::probe::Observation;
-use crate::shell::probe::Seen;
+use crate::shell::component::{Ending, StageRun};
+use crate::shell::inbound::{Answer, Batch, IncarnationId, Lease, ROOM_KEPT, Said};
+use crate::shell::probe::{Observation, Seen};
 use crate::shell::run_state::RunState;
 
 pub(crate) struct Inbox {

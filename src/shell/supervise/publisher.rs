@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::event::Detail;
-use super::event::Fatal;
+use super::event::{Detail, Fatal};
 use super::inbox::Inbox;
 use super::recorded::{Came, Recorded};
 use crate::driver::{Decider, Decision};

@@ -7,8 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::Fence;
-use crate::policy::Plan;
+use crate::policy::{Fence, Plan};
 use crate::shell::process;
 use crate::shell::run_state::RunState;
 use crate::shell::sync::lock;

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::etcd::fault::Fault;
+use crate::etcd::basics::Fault;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);

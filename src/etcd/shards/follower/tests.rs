@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::etcd::keys::Prefix;
+use crate::etcd::records::Prefix;
 use crate::etcd::shards::claims::REMEMBERED;
 use crate::etcd::shards::list::List;
 

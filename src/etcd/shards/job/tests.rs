@@ -6,8 +6,8 @@ use std::task::Waker;
 use tokio::time::{Instant, advance, sleep};
 
 use super::*;
+use crate::etcd::host::{by_the_system, moment};
 use crate::etcd::membership::Lease;
-use crate::etcd::suspension::{by_the_system, moment};
 use crate::machine::FailureClass;
 
 const SECOND: Duration = Duration::from_secs(1);

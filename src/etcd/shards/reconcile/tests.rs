@@ -1,8 +1,7 @@
 //! What is done for one work, step by step and in made-up worlds.
 
 use super::*;
-use crate::etcd::backoff::PAUSE;
-use crate::etcd::fault::Fault;
+use crate::etcd::basics::{Fault, PAUSE};
 use crate::etcd::shards::list::{Identity, Others};
 
 mod ends;

@@ -8,8 +8,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::etcd::entry::Entry;
-use crate::etcd::keys::{Prefix, WorkKeys};
+use crate::etcd::records::{Entry, Prefix, WorkKeys};
 use crate::etcd::shards::follower::Follower;
 
 const GRACE: Duration = Duration::from_secs(1);

@@ -1,0 +1,22 @@
+//! What everything else speaks of: what goes wrong, and how long to wait. Pure.
+
+mod backoff;
+mod cause;
+mod config_error;
+mod fault;
+mod hash;
+mod moment;
+#[cfg(feature = "etcd")]
+mod target;
+
+pub(crate) use backoff::{PAUSE, pause};
+pub(crate) use cause::{Cause, shorten};
+#[cfg(feature = "etcd")]
+pub(crate) use cause::{of_status, tls};
+pub use config_error::EtcdConfigError;
+pub(crate) use fault::Verdicts;
+pub use fault::{Fault, Verdict};
+pub(crate) use hash::{mix, named};
+pub(crate) use moment::Moment;
+#[cfg(feature = "etcd")]
+pub(crate) use target::TARGET;

@@ -1,0 +1,3 @@
+//! Where membership and shards are logged.
+
+pub(crate) const TARGET: &str = "overwatch::etcd";

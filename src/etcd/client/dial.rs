@@ -1,0 +1,107 @@
+//! How a client for one member is opened.
+
+use std::sync::Arc;
+
+use etcd_client::{Client, ConnectOptions, Error};
+
+use super::classify::is_auth_disabled;
+use super::pace::Pace;
+use super::tls::Tls;
+use crate::etcd::host::{Aside, NAMES, name_of};
+use crate::shell::placement::Mode;
+
+/// Opens clients. Tests on a simulated network have one of their own.
+#[async_trait::async_trait]
+#[cfg_attr(
+    not(feature = "test-util"),
+    allow(unreachable_pub, reason = "only tests reach it from outside")
+)]
+pub trait Dial: Send + Sync + 'static {
+    /// A client for the member at this URL. The caller limits the time of it.
+    ///
+    /// # Errors
+    ///
+    /// What the client library says.
+    async fn dial(&self, url: &str, access: Access<'_>) -> Result<Client, Error>;
+}
+
+/// How to get in, and how long that may take.
+#[cfg_attr(
+    not(feature = "test-util"),
+    allow(unreachable_pub, reason = "only tests reach it from outside")
+)]
+#[derive(Clone, Copy)]
+pub struct Access<'a> {
+    pub(super) user: Option<&'a (String, String)>,
+    pub(super) tls: Option<&'a Tls>,
+    pub(super) pace: &'a Pace,
+}
+
+/// The way to connect that a configuration holds.
+pub(crate) type Way = Aside<Arc<dyn Dial>>;
+
+pub(crate) fn over_the_network() -> Way {
+    Aside(Arc::new(Tcp))
+}
+
+/// Over the network.
+struct Tcp;
+
+#[async_trait::async_trait]
+impl Dial for Tcp {
+    async fn dial(&self, url: &str, access: Access<'_>) -> Result<Client, Error> {
+        // In place there is no other thread.
+        if Mode::current() == Mode::Apart
+            && let Some(name) = name_of(url)
+        {
+            NAMES.look_up(&name).await?;
+        }
+        let url = [url];
+        let Some((name, password)) = access.user else {
+            return Client::connect(url, Some(options(access))).await;
+        };
+        let authenticated = options(access).with_user(name, password);
+        match Client::connect(url, Some(authenticated)).await {
+            Err(error) if is_auth_disabled(&error) => {
+                Client::connect(url, Some(options(access))).await
+            }
+            other => other,
+        }
+    }
+}
+
+fn options(access: Access<'_>) -> ConnectOptions {
+    let Pace {
+        connect_timeout,
+        keepalive,
+        keepalive_timeout,
+        ..
+    } = *access.pace;
+    let options = ConnectOptions::new()
+        .with_require_leader(true)
+        .with_keep_alive(keepalive, keepalive_timeout)
+        .with_keep_alive_while_idle(true)
+        .with_connect_timeout(connect_timeout);
+    match access.tls {
+        Some(tls) => options.with_tls(tls.options().timeout(connect_timeout)),
+        None => options,
+    }
+}
+
+#[cfg(all(test, feature = "test-util"))]
+mod tests {
+    use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
+    use super::*;
+    use crate::etcd::client::EtcdConfig;
+
+    #[test]
+    fn how_a_client_is_opened_is_no_part_of_what_a_configuration_says() {
+        let config = |port| EtcdConfig::new([format!("http://127.0.0.1:{port}")]).expect("valid");
+        let other = config(2379).dialing(Arc::new(Tcp));
+        assert_eq!(config(2379), other);
+        assert_ne!(config(2380), other);
+        let hash = |config| BuildHasherDefault::<DefaultHasher>::default().hash_one(config);
+        assert_eq!(hash(config(2379)), hash(other));
+    }
+}

@@ -1,0 +1,56 @@
+//! What the answers of the client library say of the cluster that they are of.
+
+use etcd_client::{
+    DeleteResponse, GetResponse, LeaseGrantResponse, LeaseKeepAliveResponse, LeaseRevokeResponse,
+    LeaseTimeToLiveResponse, PutResponse, ResponseHeader, StatusResponse, TxnResponse,
+    WatchResponse,
+};
+
+use super::belief::Of;
+use crate::etcd::basics::Cause;
+
+impl Of {
+    /// A message of a watch, if it is of the cluster that is meant.
+    pub(crate) fn believe(self, message: WatchResponse) -> Result<WatchResponse, Cause> {
+        let cluster = message.header().map_or(0, ResponseHeader::cluster_id);
+        match self.believes(cluster) {
+            Ok(()) => Ok(message),
+            Err(meant) => Err(Cause::of_another_cluster("the watch", cluster, meant)),
+        }
+    }
+}
+
+/// What etcd answers: it always names its cluster.
+pub(crate) trait Headed {
+    fn headed(&self) -> Option<&ResponseHeader>;
+}
+
+macro_rules! headed {
+    ($($response:ty),* $(,)?) => {
+        $(impl Headed for $response {
+            fn headed(&self) -> Option<&ResponseHeader> {
+                self.header()
+            }
+        })*
+    };
+}
+
+headed!(
+    DeleteResponse,
+    GetResponse,
+    LeaseGrantResponse,
+    LeaseKeepAliveResponse,
+    LeaseRevokeResponse,
+    LeaseTimeToLiveResponse,
+    PutResponse,
+    StatusResponse,
+    TxnResponse,
+    WatchResponse,
+);
+
+/// With what came along.
+impl<T, H: Headed> Headed for (T, H) {
+    fn headed(&self) -> Option<&ResponseHeader> {
+        self.1.headed()
+    }
+}

@@ -1,0 +1,149 @@
+//! One client at a time, of the member that answered last; for what is written, not for evidence.
+
+use std::future::Future;
+use std::io::ErrorKind;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use etcd_client::{Client, Error, ResponseHeader};
+use tokio::time::timeout;
+
+use super::belief::Of;
+use super::config::EtcdConfig;
+use super::headed::Headed;
+use super::turn::Turn;
+use crate::etcd::basics::Cause;
+use crate::etcd::host::{Latest, clock};
+use crate::shell::sync::lock;
+
+/// Asks one member as long as it answers, and then the next one. Whoever shares it moves on together.
+pub(crate) struct Line {
+    config: Arc<EtcdConfig>,
+    /// How long one question may take, on one member.
+    patience: Duration,
+    at: Mutex<At>,
+    /// The turn, for who waits for another one.
+    moved: Latest<Turn>,
+}
+
+struct At {
+    turn: Turn,
+    client: Option<Client>,
+}
+
+impl Line {
+    pub(crate) fn new(config: Arc<EtcdConfig>, patience: Duration) -> Self {
+        let (turn, client) = (Turn::new(config.endpoints.len()), None);
+        Self {
+            config,
+            patience,
+            at: Mutex::new(At { turn, client }),
+            moved: Latest::new(turn),
+        }
+    }
+
+    /// The endpoint that is asked next.
+    pub(crate) fn index(&self) -> usize {
+        self.turn().member()
+    }
+
+    /// It is another one each time that another member is asked than before.
+    pub(crate) fn turn(&self) -> Turn {
+        self.moved.get()
+    }
+
+    /// Waits until another member is asked than in this turn.
+    pub(crate) async fn moved(&self, turn: Turn) {
+        self.moved
+            .wait_for(|&now| (now != turn).then_some(()))
+            .await;
+    }
+
+    /// One question, within the patience. After a failure the next one goes to the next member.
+    ///
+    /// An answer for another cluster is a failure, too: what it says is not about what was asked for.
+    pub(crate) async fn ask<T, F, Fut>(&self, of: Of, question: F) -> Result<T, Cause>
+    where
+        T: Headed,
+        F: FnOnce(Client) -> Fut,
+        Fut: Future<Output = Result<T, Error>>,
+    {
+        let (turn, client) = self.client().await?;
+        let asked = timeout(self.patience, question(client)).await;
+        let cause = match asked {
+            Ok(Ok(answer)) => match self.believed(of, turn, answer.headed()) {
+                Ok(()) => return Ok(answer),
+                Err(cause) => cause,
+            },
+            Ok(Err(error)) => Cause::from(error),
+            Err(_) => Cause::silent(),
+        };
+        self.move_on(|now| now.failed(turn, &cause));
+        Err(self.explained(cause))
+    }
+
+    /// Whether an answer is of the cluster that is meant.
+    fn believed(&self, of: Of, turn: Turn, header: Option<&ResponseHeader>) -> Result<(), Cause> {
+        let header = header.ok_or_else(Cause::without_header)?;
+        let index = turn.member();
+        let cluster = header.cluster_id();
+        self.config.clusters.saw(index, cluster, clock::now());
+        of.believes(cluster).map_err(|meant| {
+            let url = self.config.endpoints[index].url();
+            Cause::of_another_cluster(url, cluster, meant)
+        })
+    }
+
+    /// Begins afresh: an old client's connection may be dead, or its token expired.
+    pub(crate) fn reopen(&self) {
+        self.at().client = None;
+    }
+
+    async fn client(&self) -> Result<(Turn, Client), Cause> {
+        let turn = {
+            let at = self.at();
+            if let Some(client) = &at.client {
+                return Ok((at.turn, client.clone()));
+            }
+            at.turn
+        };
+        let endpoint = &self.config.endpoints[turn.member()];
+        // It does I/O only to authenticate; the connection itself is made by the first question.
+        let dialed = timeout(self.patience, self.config.dial(endpoint.url())).await;
+        let dialed =
+            dialed.unwrap_or_else(|_| Err(std::io::Error::from(ErrorKind::TimedOut).into()));
+        match dialed {
+            Ok(client) => {
+                let mut at = self.at();
+                if at.turn.keeps(turn) {
+                    at.client = Some(client.clone());
+                }
+                Ok((turn, client))
+            }
+            Err(error) => {
+                self.move_on(|now| now.not_reached(turn));
+                Err(self.explained(error.into()))
+            }
+        }
+    }
+
+    fn move_on(&self, next: impl FnOnce(Turn) -> Option<Turn>) {
+        let mut at = self.at();
+        if let Some(turn) = next(at.turn) {
+            let client = None;
+            *at = At { turn, client };
+            self.moved.set(turn);
+        }
+    }
+
+    fn explained(&self, cause: Cause) -> Cause {
+        match &self.config.tls {
+            Some(tls) => tls.explain(cause),
+            None => cause,
+        }
+    }
+
+    fn at(&self) -> MutexGuard<'_, At> {
+        lock(&self.at)
+    }
+}

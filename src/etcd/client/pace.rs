@@ -1,0 +1,368 @@
+//! The numbers, and which of them cannot work together.
+
+use core::time::Duration;
+
+use crate::etcd::basics::{EtcdConfigError, Fault, Verdict, Verdicts};
+use crate::policy::{Policy, PolicyError};
+
+/// How often each layer is asked, and how long an answer is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Pace {
+    pub(crate) progress: Layer,
+    pub(crate) read: Layer,
+    pub(crate) write: Layer,
+    pub(crate) recheck: Duration,
+    pub(crate) latency_budget: Duration,
+    pub(crate) slow_answers: u32,
+    pub(crate) request_timeout: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) election_timeout: Duration,
+    pub(crate) reconnect: Duration,
+    pub(crate) spare_reconnect: Duration,
+    pub(crate) refused: Duration,
+    pub(crate) keepalive: Duration,
+    pub(crate) keepalive_timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Layer {
+    pub(crate) every: Duration,
+    pub(crate) patience: Duration,
+}
+
+impl Layer {
+    const fn new(every_ms: u64, patience_ms: u64) -> Self {
+        Self {
+            every: Duration::from_millis(every_ms),
+            patience: Duration::from_millis(patience_ms),
+        }
+    }
+}
+
+impl Pace {
+    /// One request a second in all, and a hang or a lost quorum told within 5 s: the read's two
+    /// numbers leave a quarter of a second of that to spare.
+    pub(crate) const DEFAULT: Self = Self {
+        progress: Layer::new(20_000, 3_350),
+        read: Layer::new(1_400, 3_350),
+        write: Layer::new(8_000, 3_350),
+        recheck: Duration::from_millis(500),
+        latency_budget: Duration::from_secs(1),
+        slow_answers: 3,
+        request_timeout: Duration::from_secs(3),
+        connect_timeout: Duration::from_secs(2),
+        election_timeout: Duration::from_secs(1),
+        reconnect: Duration::from_millis(300),
+        spare_reconnect: Duration::from_secs(5),
+        refused: Duration::from_secs(60),
+        keepalive: Duration::from_secs(10),
+        keepalive_timeout: Duration::from_secs(5),
+    };
+
+    /// The cheapest layer, which no election disturbs, is the one that sees a hang.
+    pub(crate) const FAST: Self = Self {
+        progress: Layer::new(250, 1_000),
+        read: Layer::new(1_000, 3_350),
+        write: Layer::new(3_000, 3_350),
+        recheck: Duration::from_millis(250),
+        latency_budget: Duration::from_millis(500),
+        request_timeout: Duration::from_secs(2),
+        connect_timeout: Duration::from_secs(1),
+        reconnect: Duration::from_millis(250),
+        ..Self::DEFAULT
+    };
+
+    pub(crate) const GENTLE: Self = Self {
+        progress: Layer::new(60_000, 6_000),
+        read: Layer::new(10_000, 6_000),
+        write: Layer::new(30_000, 6_000),
+        recheck: Duration::from_secs(2),
+        connect_timeout: Duration::from_secs(3),
+        ..Self::DEFAULT
+    };
+
+    /// How often it is told, at most, that etcd is alive or still fails.
+    pub(crate) fn shortest_every(&self) -> Duration {
+        self.layers()
+            .map(|(_, _, layer)| layer.every)
+            .into_iter()
+            .min()
+            .unwrap_or_default()
+    }
+
+    /// The longest time between two observations.
+    pub(crate) fn longest_gap(&self) -> Duration {
+        let patience = self.layers().map(|(_, _, layer)| layer.patience);
+        self.shortest_every() + patience.into_iter().max().unwrap_or_default()
+    }
+
+    /// For how long what an endpoint has shown of its cluster is held against the others. A probe shows again what
+    /// it knows more often than that.
+    pub(crate) fn lately(&self) -> Duration {
+        LATELY + 2 * self.shortest_every()
+    }
+
+    pub(crate) fn check(&self) -> Result<(), EtcdConfigError> {
+        for (every_knob, patience_knob, Layer { every, patience }) in self.layers() {
+            // A proposal is dear.
+            let most_often = if every_knob == "write_interval" {
+                DEAR
+            } else {
+                SHORTEST
+            };
+            at_least(every_knob, every, most_often, "")?;
+            at_most(every_knob, every, LONGEST, "")?;
+            at_most(patience_knob, patience, LONGEST, "")?;
+        }
+        for (knob, value) in [
+            ("request_timeout", self.request_timeout),
+            ("connect_timeout", self.connect_timeout),
+            ("reconnect_interval", self.reconnect),
+            ("keepalive_timeout", self.keepalive_timeout),
+        ] {
+            at_least(knob, value, SHORTEST, "")?;
+            at_most(knob, value, LONGEST_TIMEOUT, "")?;
+        }
+        at_least(
+            "keepalive_interval",
+            self.keepalive,
+            KEEPALIVE_SHORTEST,
+            ", or etcd closes the connection",
+        )?;
+        at_least(
+            "spare_reconnect_interval",
+            self.spare_reconnect,
+            self.reconnect,
+            " (reconnect_interval), or a spare member is sought harder than one in need",
+        )?;
+        at_least("refused_interval", self.refused, DEAR, "")?;
+        for (knob, value) in [
+            ("keepalive_interval", self.keepalive),
+            ("spare_reconnect_interval", self.spare_reconnect),
+            ("refused_interval", self.refused),
+        ] {
+            at_most(knob, value, LONGEST, "")?;
+        }
+        let election = self.election_timeout;
+        at_least("election_timeout", election, Duration::from_millis(50), "")?;
+        at_most("election_timeout", election, Duration::from_secs(50), "")?;
+        at_least(
+            "latency_budget",
+            self.latency_budget,
+            Duration::from_millis(50),
+            "",
+        )?;
+        at_most(
+            "latency_budget",
+            self.latency_budget,
+            self.request_timeout / 2,
+            " (half the request_timeout), or no answer is slow and each is lost",
+        )?;
+        if !(1..=100).contains(&self.slow_answers) {
+            return Err(EtcdConfigError::BadSetting {
+                knob: "slow_answers",
+                problem: format!("is {}, but must be from 1 to 100", self.slow_answers),
+            });
+        }
+        self.check_patience()
+    }
+
+    /// Whether a supervisor with this policy takes in time what a probe of this pace tells, and no tolerance for an
+    /// outage.
+    pub(crate) fn fits(&self, policy: &Policy, verdicts: &Verdicts) -> Result<(), PolicyError> {
+        let threshold = policy.trip_threshold();
+        if threshold > 1 && verdicts.of(Fault::StoreReset) == Verdict::Certain {
+            return Err(PolicyError::new(
+                "trip_threshold",
+                threshold.to_string(),
+                "it must be 1, because a reset of etcd's store is told once: or set \
+                 EtcdConfig::verdict for Fault::StoreReset to Transient, if it is to be logged only, \
+                 or to Fatal",
+            ));
+        }
+        let (gap, limit) = (self.longest_gap(), policy.silence_limit());
+        if gap < limit {
+            return Ok(());
+        }
+        Err(PolicyError::new(
+            "silence_limit",
+            format!("{limit:?}"),
+            format!(
+                "it must be longer than {gap:?}, the shortest period and the longest patience of the \
+                 probe: an election that the probe tolerates would count as silence"
+            ),
+        ))
+    }
+
+    /// Each patience against what it has to outlast.
+    fn check_patience(&self) -> Result<(), EtcdConfigError> {
+        at_least("recheck_interval", self.recheck, SHORTEST, "")?;
+        for (every_knob, patience_knob, Layer { every, patience }) in self.layers() {
+            at_most(
+                "recheck_interval",
+                self.recheck,
+                patience / 2,
+                &format!(" (half of {patience_knob}), or nothing is asked twice before it fails"),
+            )?;
+            at_most(
+                "recheck_interval",
+                self.recheck,
+                every,
+                &format!(" ({every_knob}), or doubt is looked into later than health"),
+            )?;
+            at_least(
+                patience_knob,
+                patience,
+                2 * self.latency_budget,
+                " (twice the latency_budget), or nobody else is asked before it fails",
+            )?;
+        }
+        for (knob, patience) in [
+            ("read_grace_period", self.read.patience),
+            ("write_grace_period", self.write.patience),
+        ] {
+            at_least(
+                knob,
+                patience,
+                3 * self.election_timeout,
+                " (three times the election_timeout), or an election is an outage",
+            )?;
+            at_least(
+                knob,
+                patience,
+                self.request_timeout,
+                " (request_timeout), or one lost answer is an outage",
+            )?;
+            at_least(
+                knob,
+                patience,
+                self.connect_timeout,
+                " (connect_timeout), or one slow connection is an outage",
+            )?;
+        }
+        Ok(())
+    }
+
+    /// With the names of the knobs.
+    fn layers(&self) -> [(&'static str, &'static str, Layer); 3] {
+        [
+            ("progress_interval", "progress_grace_period", self.progress),
+            ("read_interval", "read_grace_period", self.read),
+            ("write_interval", "write_grace_period", self.write),
+        ]
+    }
+}
+
+fn at_least(
+    knob: &'static str,
+    value: Duration,
+    least: Duration,
+    why: &str,
+) -> Result<(), EtcdConfigError> {
+    if value >= least {
+        return Ok(());
+    }
+    Err(EtcdConfigError::OutOfBounds {
+        knob,
+        value,
+        bound: format!("at least {least:?}{why}"),
+    })
+}
+
+fn at_most(
+    knob: &'static str,
+    value: Duration,
+    most: Duration,
+    why: &str,
+) -> Result<(), EtcdConfigError> {
+    if value <= most {
+        return Ok(());
+    }
+    Err(EtcdConfigError::OutOfBounds {
+        knob,
+        value,
+        bound: format!("at most {most:?}{why}"),
+    })
+}
+
+/// More often than that only burdens the servers.
+const SHORTEST: Duration = Duration::from_millis(100);
+const DEAR: Duration = Duration::from_secs(1);
+/// etcd closes connections that ping more often (its `--grpc-keepalive-min-time`).
+const KEEPALIVE_SHORTEST: Duration = Duration::from_secs(5);
+const LONGEST: Duration = Duration::from_secs(600);
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longer than a connection takes to be made again.
+const LATELY: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The knob of the policy that is refused, if one is.
+    fn refused(
+        pace: Pace,
+        verdict: Verdict,
+        limit: Duration,
+        threshold: u32,
+    ) -> Option<&'static str> {
+        let policy = Policy::builder()
+            .silence_limit(limit)
+            .trip_threshold(threshold)
+            .build()
+            .expect("a valid policy");
+        let mut verdicts = Verdicts::default();
+        verdicts.set(Fault::StoreReset, verdict);
+        let fits = pace.fits(&policy, &verdicts);
+        fits.err().map(|error| error.knob())
+    }
+
+    #[test]
+    fn a_silence_limit_must_be_longer_than_the_probe_may_be_silent() {
+        for (pace, gap) in [
+            (Pace::DEFAULT, 4_750),
+            (Pace::FAST, 3_600),
+            (Pace::GENTLE, 16_000),
+        ] {
+            let gap = Duration::from_millis(gap);
+            assert_eq!(pace.longest_gap(), gap);
+            let refused = |limit| refused(pace, Verdict::Certain, limit, 1);
+            assert_eq!(
+                refused(gap - Duration::from_millis(1)),
+                Some("silence_limit")
+            );
+            assert_eq!(refused(gap), Some("silence_limit"));
+            assert_eq!(refused(gap + Duration::from_millis(1)), None);
+        }
+    }
+
+    #[test]
+    fn a_reset_that_is_told_once_must_be_enough_for_a_trip() {
+        let limit = Duration::from_secs(60);
+        for (verdict, threshold, knob) in [
+            (Verdict::Certain, 1, None),
+            (Verdict::Certain, 2, Some("trip_threshold")),
+            (Verdict::Certain, 3, Some("trip_threshold")),
+            (Verdict::Transient, 2, None),
+            (Verdict::Fatal, 2, None),
+        ] {
+            let told = refused(Pace::DEFAULT, verdict, limit, threshold);
+            assert_eq!(told, knob, "{verdict:?} {threshold}");
+        }
+        // Of two that are wrong, that one is told first.
+        let both = refused(Pace::DEFAULT, Verdict::Certain, Duration::from_secs(1), 2);
+        assert_eq!(both, Some("trip_threshold"));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said_with_what_to_do() {
+        let policy = Policy::builder().silence_limit(Duration::from_secs(4));
+        let policy = policy.build().expect("a valid policy");
+        let error = Pace::DEFAULT.fits(&policy, &Verdicts::default());
+        assert_eq!(
+            error.expect_err("too short").to_string(),
+            "`silence_limit` is 4s, but it must be longer than 4.75s, the shortest period and the \
+             longest patience of the probe: an election that the probe tolerates would count as silence"
+        );
+    }
+}

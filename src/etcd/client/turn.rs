@@ -1,0 +1,108 @@
+//! Whose turn it is to be asked, where one member is asked as long as it answers. Pure.
+
+use crate::etcd::basics::{Cause, Fault};
+
+/// Counts how often another member is asked than before, so that a failure of an earlier turn ends no later one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Turn {
+    number: usize,
+    members: usize,
+}
+
+impl Turn {
+    /// The first one, of so many members.
+    pub(crate) fn new(members: usize) -> Self {
+        Self { number: 0, members }
+    }
+
+    /// Whose turn it is.
+    pub(crate) fn member(self) -> usize {
+        self.number % self.members
+    }
+
+    /// A question of the turn `asked` failed, while it is this one's turn: what comes next, if it is another one.
+    pub(crate) fn failed(self, asked: Self, cause: &Cause) -> Option<Self> {
+        // Another member would say the same.
+        let is_final = matches!(
+            cause.fault,
+            Fault::Permission | Fault::NoSpace | Fault::Corrupt
+        );
+        self.after(asked).filter(|_| !is_final)
+    }
+
+    /// There is no client of the turn `asked`. Whatever the cause, another member may be reached.
+    pub(crate) fn not_reached(self, asked: Self) -> Option<Self> {
+        self.after(asked)
+    }
+
+    /// Whether a client that was made in the turn `dialed` is that of this one.
+    pub(crate) fn keeps(self, dialed: Self) -> bool {
+        self == dialed
+    }
+
+    fn after(self, asked: Self) -> Option<Self> {
+        let number = self.number.wrapping_add(1);
+        (self == asked).then_some(Self { number, ..self })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_member_is_asked_after_a_failure_and_after_the_last_the_first() {
+        let mut turn = Turn::new(3);
+        for (number, member) in [(0, 0), (1, 1), (2, 2), (3, 0), (4, 1)] {
+            assert_eq!((turn.number, turn.member()), (number, member));
+            turn = turn.failed(turn, &Cause::silent()).expect("it moves on");
+        }
+        let alone = Turn::new(1);
+        let next = alone.not_reached(alone).expect("it begins afresh");
+        assert_eq!((next.number, next.member()), (1, 0));
+    }
+
+    /// Several questions are under way at once, and the first failure of them is enough.
+    #[test]
+    fn a_failure_of_an_earlier_turn_ends_no_later_one() {
+        let first = Turn::new(2);
+        let second = first.failed(first, &Cause::silent()).expect("it moves on");
+        assert_eq!(second.failed(first, &Cause::silent()), None);
+        assert_eq!(second.not_reached(first), None);
+        assert!(second.failed(second, &Cause::silent()).is_some());
+        // Nor one of a turn that is not known yet.
+        assert_eq!(first.failed(second, &Cause::silent()), None);
+    }
+
+    #[test]
+    fn what_every_member_would_say_is_no_reason_to_ask_another_one() {
+        let turn = Turn::new(2);
+        for fault in Fault::ALL {
+            let is_final = [Fault::Permission, Fault::NoSpace, Fault::Corrupt].contains(&fault);
+            for cause in [Cause::passing(fault, "why"), Cause::sure(fault, "why")] {
+                let next = turn.failed(turn, &cause);
+                assert_eq!(next.is_none(), is_final, "{cause:?}");
+            }
+            assert_eq!(turn.not_reached(turn).map(|next| next.number), Some(1));
+        }
+    }
+
+    /// While it was made a question may have failed, so that another member is asked by now.
+    #[test]
+    fn a_client_is_kept_for_the_turn_that_it_was_made_for() {
+        let first = Turn::new(1);
+        let second = first.not_reached(first).expect("it moves on");
+        assert!(first.keeps(first) && second.keeps(second));
+        // The same member, and a new connection is wanted.
+        assert!(!second.keeps(first));
+    }
+
+    #[test]
+    fn the_count_may_run_over() {
+        let last = Turn {
+            number: usize::MAX,
+            members: 3,
+        };
+        assert_eq!(last.not_reached(last), Some(Turn::new(3)));
+    }
+}

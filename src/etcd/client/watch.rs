@@ -1,0 +1,20 @@
+//! Watches, as long as they go on.
+
+use etcd_client::{WatchResponse, WatchStream};
+
+use crate::etcd::basics::{Cause, Fault};
+
+/// The next message of a watch that goes on. A watch ends by a message as well as by an error.
+pub(crate) async fn next(watch: &mut WatchStream) -> Result<WatchResponse, Cause> {
+    match watch.message().await {
+        Ok(Some(message)) if message.canceled() => {
+            Err(Cause::of_canceled_watch(message.cancel_reason()))
+        }
+        Ok(Some(message)) => Ok(message),
+        Ok(None) => Err(Cause::passing(
+            Fault::Unreachable,
+            "the server ended the watch",
+        )),
+        Err(error) => Err(error.into()),
+    }
+}

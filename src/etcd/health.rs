@@ -1,0 +1,18 @@
+//! What the answers of etcd's members amount to. Pure: it is told the time, and does no I/O.
+
+pub(crate) mod alarms;
+mod answer;
+mod judge;
+mod layer;
+mod memory;
+mod seat;
+mod telling;
+mod vigil;
+
+pub(crate) use answer::{Answer, Store};
+pub(crate) use judge::{Asked, Judge, Notice, Said};
+pub(crate) use layer::Kind;
+#[cfg(test)]
+pub(crate) use memory::Mark;
+pub(crate) use seat::Seat;
+pub(crate) use vigil::{Event, LaneState, Order, Vigil, may_be_told};

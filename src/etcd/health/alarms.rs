@@ -1,0 +1,110 @@
+//! What etcd's alarms say of a proposal that was committed. Pure: each list is asked for by a call.
+
+use super::answer::Answer;
+use crate::etcd::basics::{Cause, Fault};
+
+/// Which alarms are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Any,
+    Corrupt,
+    NoSpace,
+}
+
+/// What follows from a list of alarms.
+#[derive(Clone, Debug)]
+pub(crate) enum Next {
+    /// These are asked for next.
+    Ask(Alarms),
+    /// It is known what the alarms amount to.
+    Known(Result<Answer, Cause>),
+}
+
+/// Asks for the alarms, list by list.
+///
+/// The kind of an alarm is asked for rather than read from the list of all: the client library holds what the
+/// server sent for a kind that it knows, without a look at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Alarms(usize);
+
+/// In the end it is asked once more whether any is raised: one may have been disarmed meanwhile.
+const ASKED: [Kind; 4] = [Kind::Any, Kind::Corrupt, Kind::NoSpace, Kind::Any];
+
+impl Alarms {
+    pub(crate) const FIRST: Self = Self(0);
+
+    /// Which alarms are asked for now.
+    pub(crate) fn kind(self) -> Kind {
+        ASKED[self.0]
+    }
+
+    /// These members raise an alarm of the kind that was asked for.
+    pub(crate) fn raised(self, members: &[u64]) -> Next {
+        let known = match (self.kind(), members.is_empty()) {
+            (Kind::Any, true) => Some(Ok(Answer::Write)),
+            (Kind::Corrupt, false) => Some(Err(Cause::alarm(Fault::Corrupt, members))),
+            (Kind::NoSpace, false) => Some(Err(Cause::alarm(Fault::NoSpace, members))),
+            (Kind::Any, false) | (Kind::Corrupt | Kind::NoSpace, true) => None,
+        };
+        match known {
+            Some(known) => Next::Known(known),
+            None if self.0 + 1 < ASKED.len() => Next::Ask(Self(self.0 + 1)),
+            None => {
+                let text = "an unknown alarm is raised";
+                Next::Known(Err(Cause::passing(Fault::WritePath, text)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which were asked for, and what it amounted to: `Ok` or the fault.
+    fn asked(raised: &[&[u64]]) -> (Vec<Kind>, Result<Answer, (Fault, String)>) {
+        let (mut alarms, mut kinds) = (Alarms::FIRST, Vec::new());
+        for members in raised {
+            kinds.push(alarms.kind());
+            match alarms.raised(members) {
+                Next::Ask(next) => alarms = next,
+                Next::Known(known) => {
+                    assert_eq!(kinds.len(), raised.len(), "it is asked for no more");
+                    return (kinds, known.map_err(|cause| (cause.fault, cause.text)));
+                }
+            }
+        }
+        panic!("nothing is known after {kinds:?}");
+    }
+
+    #[test]
+    fn where_no_alarm_is_raised_the_write_is_proved() {
+        assert_eq!(asked(&[&[]]), (vec![Kind::Any], Ok(Answer::Write)));
+    }
+
+    #[test]
+    fn the_kind_is_asked_for_and_corruption_goes_first() {
+        use Kind::{Any, Corrupt, NoSpace};
+        let (kinds, known) = asked(&[&[1, 2], &[2]]);
+        assert_eq!(kinds, [Any, Corrupt]);
+        let (fault, text) = known.expect_err("it is raised");
+        assert_eq!(fault, Fault::Corrupt);
+        assert_eq!(text, "alarm raised by member 2");
+        let (kinds, known) = asked(&[&[1, 2], &[], &[1]]);
+        assert_eq!(kinds, [Any, Corrupt, NoSpace]);
+        let (fault, text) = known.expect_err("it is raised");
+        assert_eq!(fault, Fault::NoSpace);
+        assert_eq!(text, "alarm raised by member 1");
+    }
+
+    #[test]
+    fn one_that_is_of_no_known_kind_was_disarmed_or_is_unknown() {
+        use Kind::{Any, Corrupt, NoSpace};
+        let all = vec![Any, Corrupt, NoSpace, Any];
+        let disarmed = asked(&[&[7], &[], &[], &[]]);
+        assert_eq!(disarmed, (all.clone(), Ok(Answer::Write)));
+        let (kinds, known) = asked(&[&[7], &[], &[], &[7]]);
+        assert_eq!(kinds, all);
+        assert_eq!(known.expect_err("it is raised").0, Fault::WritePath);
+    }
+}

@@ -1,0 +1,325 @@
+//! One of the three questions that are asked again and again. Pure: it is told the time.
+
+use core::time::Duration;
+
+use crate::etcd::basics::Cause;
+use crate::etcd::client::Layer as Rhythm;
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Progress,
+    Read,
+    Write,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Progress, Self::Read, Self::Write];
+}
+
+/// One layer: when it is to be asked, and since when it owes an answer.
+pub(crate) struct Layer {
+    pub(crate) pace: Rhythm,
+    /// When it is asked next.
+    pub(crate) due_at: Duration,
+    /// When it was first asked after its last answer; none while nothing is owed.
+    pub(crate) owed_since: Option<Duration>,
+    /// Whether a good answer came since judging began, or since it last failed.
+    pub(crate) proved: bool,
+    /// How many good answers it takes for that.
+    pub(crate) wanted: u32,
+    /// Answers beyond the latency budget in a row, each asked for after the one before had come: what
+    /// waits through one pause together is late together.
+    pub(crate) slow: u32,
+    pub(crate) late_at: Option<Duration>,
+    /// When that was asked which was answered well: what was asked before is settled by it.
+    settled_at: Option<Duration>,
+    /// What was asked before proves nothing.
+    since: Duration,
+    /// Questions in a row that failed or went unanswered for the budget.
+    pub(crate) failures: u32,
+    /// Why the last question failed, while an answer is owed.
+    pub(crate) cause: Option<Cause>,
+    /// The latency of the last answer.
+    pub(crate) latency: Option<Duration>,
+    /// Which member gave it.
+    pub(crate) by: Option<usize>,
+}
+
+impl Layer {
+    pub(crate) fn new(pace: Rhythm, now: Duration) -> Self {
+        Self {
+            pace,
+            due_at: now,
+            owed_since: None,
+            proved: false,
+            wanted: 1,
+            slow: 0,
+            late_at: None,
+            settled_at: None,
+            since: now,
+            failures: 0,
+            cause: None,
+            latency: None,
+            by: None,
+        }
+    }
+
+    /// Nothing that was heard before counts any more, and it is asked now.
+    pub(crate) fn demand(&mut self, now: Duration) {
+        *self = Self {
+            latency: self.latency,
+            by: self.by,
+            ..Self::new(self.pace, now)
+        };
+    }
+
+    /// It is asked, or would be if anybody could be reached. Asked again in a while if no answer
+    /// comes.
+    pub(crate) fn asked(&mut self, now: Duration, again_in: Duration) {
+        self.owed_since.get_or_insert(now);
+        self.due_at = now + again_in;
+    }
+
+    /// What went wrong and is over counts no more.
+    pub(crate) fn forgive(&mut self) {
+        if self.owed_since.is_none() {
+            self.slow = 0;
+            self.failures = 0;
+        }
+    }
+
+    /// A good answer to what was asked at `asked_at`.
+    pub(crate) fn answered(&mut self, asked_at: Duration, every: Duration, now: Duration) {
+        if asked_at < self.since {
+            return;
+        }
+        self.owed_since = None;
+        self.failures = 0;
+        self.cause = None;
+        self.wanted = self.wanted.saturating_sub(1);
+        self.proved = self.wanted == 0;
+        self.slow = 0;
+        self.late_at = None;
+        self.settled_at = self.settled_at.max(Some(asked_at));
+        self.latency = Some(now.saturating_sub(asked_at));
+        self.due_at = if self.proved {
+            (asked_at + every).max(now)
+        } else {
+            now
+        };
+    }
+
+    /// An answer beyond the latency budget. It settles what is owed, but not a failure.
+    pub(crate) fn answered_late(&mut self, asked_at: Duration, every: Duration, now: Duration) {
+        if self.is_settled(asked_at) {
+            return;
+        }
+        if self.late_at.is_none_or(|at| asked_at >= at) {
+            self.slow = self.slow.saturating_add(1);
+            self.late_at = Some(now);
+        }
+        self.latency = Some(now.saturating_sub(asked_at));
+        if self.proved {
+            self.owed_since = None;
+            self.failures = 0;
+            self.cause = None;
+            self.due_at = self.due_at.min((asked_at + every).max(now));
+        } else {
+            // Things move again: the next answer may be a good one.
+            self.due_at = now;
+        }
+    }
+
+    /// A question failed. The first time it is asked again at once: of another member, or on another
+    /// connection. If nothing is owed, an answer is from `since` on, which is later than it was asked for if nobody could
+    /// listen for a while.
+    pub(crate) fn failed(
+        &mut self,
+        asked_at: Duration,
+        since: Duration,
+        cause: Cause,
+        recheck: Duration,
+        now: Duration,
+    ) {
+        if self.is_settled(asked_at) {
+            return;
+        }
+        self.owed_since.get_or_insert(since);
+        self.failures = self.failures.saturating_add(1);
+        self.due_at = if self.failures == 1 {
+            now
+        } else {
+            self.due_at.min(now + recheck)
+        };
+        self.cause = Some(cause);
+    }
+
+    /// What was asked later than this has been answered well.
+    pub(crate) fn is_settled(&self, asked_at: Duration) -> bool {
+        self.settled_at > Some(asked_at)
+    }
+
+    /// When its patience ends.
+    pub(crate) fn fails_at(&self) -> Option<Duration> {
+        self.owed_since.map(|since| since + self.pace.patience)
+    }
+
+    /// Leaves a time out of account in which nobody could listen.
+    pub(crate) fn excuse(&mut self, time: Duration, now: Duration) {
+        if let Some(since) = &mut self.owed_since {
+            *since = now.min(*since + time);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::etcd::basics::Fault;
+
+    #[test]
+    fn a_good_answer_settles_everything_and_the_next_question_is_timed_from_the_last() {
+        let (mut layer, t0) = layer();
+        layer.asked(t0, ms(500));
+        assert_eq!((layer.owed_since, layer.due_at), (Some(t0), t0 + ms(500)));
+        assert_eq!(layer.fails_at(), Some(t0 + ms(3_000)));
+        // Asked again: owed since the first time.
+        layer.asked(t0 + ms(500), ms(500));
+        assert_eq!(layer.owed_since, Some(t0));
+        layer.answered(t0 + ms(500), ms(1_000), t0 + ms(600));
+        assert_eq!((layer.owed_since, layer.proved), (None, true));
+        assert_eq!(layer.due_at, t0 + ms(1_500));
+        assert_eq!(layer.latency, Some(ms(100)));
+        // One that took longer than the period is followed at once.
+        layer.answered(t0 + ms(1_500), ms(1_000), t0 + ms(2_600));
+        assert_eq!(layer.due_at, t0 + ms(2_600));
+    }
+
+    #[test]
+    fn what_fails_is_asked_again_at_once_and_then_at_the_pace_of_doubt() {
+        let (mut layer, t0) = layer();
+        layer.asked(t0, ms(1_000));
+        for (at, due_at) in [(100, 100), (200, 700), (300, 700), (900, 1_400)] {
+            let now = t0 + ms(at);
+            if now >= layer.due_at {
+                layer.asked(now, ms(1_000));
+            }
+            layer.failed(t0, t0, silent(), ms(500), now);
+            assert_eq!(layer.due_at, t0 + ms(due_at), "failed at {at}");
+        }
+        assert_eq!(layer.fails_at(), Some(t0 + ms(3_000)));
+        assert_eq!(layer.cause, Some(silent()));
+        layer.answered(t0 + ms(900), ms(1_000), t0 + ms(950));
+        assert_eq!(layer.cause, None);
+        let later = t0 + ms(5_000);
+        layer.failed(later, later, silent(), ms(500), later);
+        assert_eq!(layer.due_at, later, "the first failure again");
+    }
+
+    #[test]
+    fn a_late_answer_settles_what_is_owed_but_no_failure() {
+        let (mut layer, t0) = layer();
+        layer.asked(t0, ms(500));
+        layer.answered_late(t0, ms(1_000), t0 + ms(2_000));
+        assert!(!layer.proved);
+        assert_eq!(layer.fails_at(), Some(t0 + ms(3_000)));
+        assert_eq!(layer.due_at, t0 + ms(2_000), "the next may be good");
+        layer.answered(t0 + ms(2_000), ms(1_000), t0 + ms(2_100));
+        layer.asked(t0 + ms(3_000), ms(500));
+        layer.failed(
+            t0 + ms(3_000),
+            t0 + ms(3_000),
+            silent(),
+            ms(500),
+            t0 + ms(3_500),
+        );
+        layer.answered_late(t0 + ms(3_000), ms(5_000), t0 + ms(5_000));
+        assert_eq!((layer.owed_since, layer.cause.as_ref()), (None, None));
+        assert_eq!(layer.due_at, t0 + ms(3_500), "no later than it was");
+        assert_eq!(layer.slow, 1);
+    }
+
+    #[test]
+    fn late_answers_count_once_for_each_pause() {
+        let (mut layer, t0) = layer();
+        for (asked_at, at, slow) in [
+            (0, 2_000, 1),
+            (500, 2_000, 1),
+            (1_999, 3_500, 1),
+            (2_000, 4_000, 2),
+            (4_000, 6_000, 3),
+        ] {
+            layer.answered_late(t0 + ms(asked_at), ms(1_000), t0 + ms(at));
+            assert_eq!(layer.slow, slow, "asked at {asked_at}");
+        }
+        layer.answered(t0 + ms(6_000), ms(1_000), t0 + ms(6_100));
+        assert_eq!(layer.slow, 0);
+    }
+
+    #[test]
+    fn what_somebody_else_has_answered_since_is_settled() {
+        let (mut layer, t0) = layer();
+        layer.asked(t0, ms(500));
+        layer.answered(t0 + ms(500), ms(1_000), t0 + ms(600));
+        layer.failed(t0, t0, silent(), ms(500), t0 + ms(700));
+        layer.answered_late(t0 + ms(499), ms(1_000), t0 + ms(2_000));
+        assert_eq!((layer.owed_since, layer.slow), (None, 0));
+        assert_eq!(layer.cause, None);
+        // An earlier question that is answered late does not unsettle it either.
+        layer.answered(t0 + ms(400), ms(1_000), t0 + ms(800));
+        layer.failed(t0 + ms(499), t0 + ms(499), silent(), ms(500), t0 + ms(900));
+        assert_eq!(layer.cause, None);
+        layer.failed(t0 + ms(501), t0 + ms(501), silent(), ms(500), t0 + ms(900));
+        assert_eq!(layer.cause, Some(silent()));
+        assert_eq!(layer.owed_since, Some(t0 + ms(501)));
+    }
+
+    #[test]
+    fn a_freeze_is_left_out_of_account_but_never_the_time_to_come() {
+        let (mut layer, t0) = layer();
+        layer.excuse(ms(1_000), t0);
+        assert_eq!(layer.fails_at(), None);
+        layer.asked(t0, ms(500));
+        layer.excuse(ms(10_000), t0 + ms(10_500));
+        assert_eq!(layer.owed_since, Some(t0 + ms(10_000)));
+        layer.excuse(ms(60_000), t0 + ms(11_000));
+        assert_eq!(layer.owed_since, Some(t0 + ms(11_000)));
+    }
+
+    #[test]
+    fn what_is_demanded_is_asked_now_and_nothing_heard_before_counts() {
+        let (mut layer, t0) = layer();
+        layer.answered(t0, ms(1_000), t0 + ms(100));
+        layer.answered_late(t0 + ms(100), ms(1_000), t0 + ms(3_000));
+        layer.failed(
+            t0 + ms(200),
+            t0 + ms(200),
+            silent(),
+            ms(500),
+            t0 + ms(3_000),
+        );
+        let now = t0 + ms(3_100);
+        layer.demand(now);
+        assert_eq!((layer.proved, layer.slow, layer.due_at), (false, 0, now));
+        assert_eq!((layer.owed_since, layer.cause.as_ref()), (None, None));
+        assert_eq!(layer.latency, Some(ms(2_900)), "for the evidence");
+    }
+
+    fn layer() -> (Layer, Duration) {
+        let t0 = Duration::from_secs(1_000);
+        let pace = Rhythm {
+            every: ms(1_000),
+            patience: ms(3_000),
+        };
+        (Layer::new(pace, t0), t0)
+    }
+
+    fn silent() -> Cause {
+        Cause::passing(Fault::Unreachable, "no answer")
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+}

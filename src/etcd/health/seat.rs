@@ -1,0 +1,223 @@
+//! What is known of one endpoint. Pure.
+
+use super::answer::Store;
+use crate::etcd::basics::{Cause, Fault};
+
+/// One endpoint, as the judge knows it.
+pub(crate) struct Seat {
+    url: String,
+    tls: bool,
+    /// Whether a connection is open.
+    open: bool,
+    /// Whether a read was answered on the present connection, and nothing failed since.
+    works: bool,
+    /// Why it does not work.
+    cause: Option<Cause>,
+    /// What the member says of its leader; none if it did not say.
+    leader: Option<bool>,
+    member_id: Option<u64>,
+    /// The cluster that the present connection leads to.
+    cluster_id: Option<u64>,
+    /// Whether it ever answered a read.
+    has_worked: bool,
+    /// Whether it refuses to make proposals for this user, though it answers reads.
+    refuses: bool,
+    /// The highest term that it has shown of the present store.
+    term: u64,
+}
+
+impl Seat {
+    /// Of this URL, with or without TLS.
+    pub(crate) fn new(url: &str, tls: bool) -> Self {
+        Self {
+            url: url.to_owned(),
+            tls,
+            open: false,
+            works: false,
+            cause: None,
+            leader: None,
+            member_id: None,
+            cluster_id: None,
+            has_worked: false,
+            refuses: false,
+            term: 0,
+        }
+    }
+
+    /// All connections are opened anew. Who it was is not forgotten.
+    pub(crate) fn begin(&mut self) {
+        *self = Self {
+            member_id: self.member_id,
+            has_worked: self.has_worked,
+            term: self.term,
+            ..Self::new(&self.url, self.tls)
+        };
+    }
+
+    /// A connection is open, with a member of this cluster.
+    pub(crate) fn opened(&mut self, cluster_id: Option<u64>) {
+        self.open = true;
+        self.cluster_id = cluster_id;
+        // What a server said stands until it says otherwise.
+        if self.fault() == Some(Fault::Unreachable) {
+            self.cause = None;
+        }
+    }
+
+    /// A second look is taken at a member that does not work.
+    pub(crate) fn doubt(&mut self) {
+        self.cause = self.cause.take().map(Cause::unsure);
+    }
+
+    pub(crate) fn lost(&mut self, cause: Cause) {
+        self.open = false;
+        self.works = false;
+        self.leader = None;
+        self.cluster_id = None;
+        self.cause = Some(self.guess(cause));
+    }
+
+    /// It answered a read, and showed this term of the present store.
+    pub(crate) fn read(&mut self, store: Store, term: Option<u64>) {
+        self.works = true;
+        self.cause = None;
+        self.leader = None;
+        self.has_worked = true;
+        if self.member_id != Some(store.member_id) {
+            self.member_id = Some(store.member_id);
+            self.term = 0;
+        }
+        self.term = self.term.max(term.unwrap_or_default());
+        self.cluster_id = Some(store.cluster_id);
+    }
+
+    /// The store is another one, so its terms are others.
+    pub(crate) fn forget_term(&mut self) {
+        self.term = 0;
+    }
+
+    /// A proposal was answered, or refused.
+    pub(crate) fn proposed(&mut self, refused: bool) {
+        self.refuses = refused;
+    }
+
+    /// What it said of its leader was about another time.
+    pub(crate) fn forget_leader(&mut self) {
+        self.leader = None;
+    }
+
+    /// The member answered for itself.
+    pub(crate) fn told(&mut self, leader: bool) {
+        self.leader = Some(leader);
+    }
+
+    /// A question failed on it. (Not a proposal: that may fail though the member is as it should be.)
+    pub(crate) fn failed(&mut self, cause: &Cause) {
+        self.works = false;
+        self.cause = Some(cause.clone());
+    }
+
+    pub(crate) fn usable(&self) -> bool {
+        self.open && self.works
+    }
+
+    /// The server said so, or the connection is lost, and a second look would only confirm it.
+    pub(crate) fn surely_lost(&self) -> bool {
+        self.cause.as_ref().is_some_and(|cause| {
+            let lost = !self.open || cause.fault != Fault::Unreachable;
+            lost && cause.sure
+        })
+    }
+
+    pub(crate) fn refuses(&self) -> bool {
+        self.refuses
+    }
+
+    pub(crate) fn term(&self) -> u64 {
+        self.term
+    }
+
+    /// The member lives, and knows no leader.
+    pub(crate) fn leaderless(&self) -> bool {
+        self.leader == Some(false) || self.fault() == Some(Fault::NoLeader)
+    }
+
+    /// The member lives, and knows a leader.
+    pub(crate) fn responsive(&self) -> bool {
+        self.leader == Some(true)
+    }
+
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.cause.as_ref().map(|cause| cause.fault)
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The cluster that is reached there now.
+    pub(crate) fn cluster_id(&self) -> Option<u64> {
+        self.cluster_id.filter(|_| self.open)
+    }
+
+    pub(crate) fn member_id(&self) -> Option<u64> {
+        self.member_id
+    }
+
+    pub(crate) fn name(&self) -> String {
+        match self.member_id {
+            Some(id) => format!("{} (member {id:x})", self.url()),
+            None => self.url().to_owned(),
+        }
+    }
+
+    /// Why it is not usable, if something is known.
+    pub(crate) fn problem(&self) -> Option<&Cause> {
+        self.cause.as_ref()
+    }
+
+    pub(crate) fn complaint(&self) -> Option<String> {
+        let url = self.url();
+        match (&self.cause, self.leader) {
+            (_, Some(false)) => Some(format!("{url}: the member knows no leader")),
+            (_, Some(true)) => Some(format!(
+                "{url}: the member itself answers, and knows a leader"
+            )),
+            (Some(cause), None) => Some(format!("{url}: {}", cause.text)),
+            (None, None) if !self.usable() => Some(format!("{url}: no answer")),
+            (None, None) => None,
+        }
+    }
+
+    /// Both sides of TLS are silent about what they miss. It is a likely guess only while nothing has
+    /// worked yet; afterwards it may still be so, if a certificate has expired.
+    fn guess(&self, mut cause: Cause) -> Cause {
+        if !cause.closed {
+            return cause;
+        }
+        let never_worked = !self.has_worked;
+        if self.tls {
+            if never_worked {
+                cause.fault = Fault::Tls;
+            }
+            cause.text += "; does the server speak TLS?";
+        } else if never_worked {
+            cause.text += "; does the server want https?";
+        }
+        cause
+    }
+}
+
+/// Which of several endpoints cannot be used, and why; none if all can.
+pub(crate) fn usable(seats: &[Seat]) -> Option<String> {
+    let unusable = seats.iter().filter(|seat| !seat.usable());
+    let says: Vec<String> = unusable.filter_map(Seat::complaint).collect();
+    if says.is_empty() {
+        return None;
+    }
+    let (of, all) = (seats.len() - says.len(), seats.len());
+    Some(format!(
+        "{of} of {all} endpoints usable, not {}",
+        says.join(", not ")
+    ))
+}

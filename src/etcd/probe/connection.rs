@@ -1,0 +1,136 @@
+//! One connection to one member, and what can be asked on it.
+
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use etcd_client::{AlarmAction, AlarmType, Client, ResponseHeader, WatchStream};
+use tokio::time::timeout;
+
+use crate::etcd::basics::Cause;
+use crate::etcd::client::{Endpoint, EtcdConfig, next};
+use crate::etcd::health::alarms::{self, Alarms};
+use crate::etcd::health::{Answer, Store};
+
+/// A question that is answered by a call of its own.
+pub(crate) type Call = Pin<Box<dyn Future<Output = Result<Answer, Cause>> + Send>>;
+
+/// An open connection: a client of its own, and a watch alone on its stream.
+///
+/// Dropping it ends the watch on the server and all tasks of the client. Only a name look-up lives on
+/// until the resolver gives up, and a TCP or TLS handshake until the connect timeout at the latest.
+pub(crate) struct Connection {
+    client: Client,
+    watch: WatchStream,
+    /// The cluster that it leads to, as the member said when it began to watch.
+    cluster_id: Option<u64>,
+}
+
+impl Connection {
+    /// Opens TCP, TLS, authentication and the watch within the connect timeout.
+    pub(crate) async fn open(endpoint: &Endpoint, config: &EtcdConfig) -> Result<Self, Cause> {
+        let opened = timeout(config.pace.connect_timeout, async {
+            // It does I/O only to authenticate; the connection itself is made by the first call.
+            let mut client = config.dial(endpoint.url()).await?;
+            // A start revision of 0 means now. Newer servers answer no progress request for a watch
+            // that starts in the future.
+            let mut watch = client.watch(config.sentinel_key.as_str(), None).await?;
+            loop {
+                let message = next(&mut watch).await?;
+                if message.created() {
+                    return Ok(Self {
+                        client,
+                        watch,
+                        cluster_id: message.header().map(ResponseHeader::cluster_id),
+                    });
+                }
+            }
+        });
+        let opened = opened.await.unwrap_or(Err(Cause::silent()));
+        opened.map_err(|cause| match &config.tls {
+            Some(tls) => tls.explain(cause),
+            None => cause,
+        })
+    }
+
+    pub(crate) fn cluster_id(&self) -> Option<u64> {
+        self.cluster_id
+    }
+
+    /// A linearizable read. (Serializable reads are answered for ever by a member that has lost its
+    /// cluster.)
+    pub(crate) fn read(&self, key: &str) -> Call {
+        let (mut client, key) = (self.client.clone(), key.to_owned());
+        Box::pin(async move {
+            let answer = client.get(key, None).await?;
+            let header = answer.header().ok_or_else(Cause::without_header)?;
+            Ok(Answer::Read(Store {
+                cluster_id: header.cluster_id(),
+                revision: header.revision(),
+                term: header.raft_term(),
+                member_id: header.member_id(),
+            }))
+        })
+    }
+
+    /// Asks for the alarms, which etcd answers by way of a proposal that changes nothing: it takes a
+    /// quorum and one sync of the leader's disk, and raises no revision.
+    pub(crate) fn write(&self) -> Call {
+        let mut client = self.client.clone();
+        Box::pin(async move {
+            let mut alarms = Alarms::FIRST;
+            loop {
+                let members = raised(&mut client, alarms.kind()).await?;
+                match alarms.raised(&members) {
+                    alarms::Next::Ask(next) => alarms = next,
+                    alarms::Next::Known(known) => return known,
+                }
+            }
+        })
+    }
+
+    /// Whether the member answers for itself, and knows a leader.
+    pub(crate) fn status(&self) -> Call {
+        let mut client = self.client.clone();
+        Box::pin(async move {
+            let leader = client.status().await?.leader() != 0;
+            Ok(Answer::Status { leader })
+        })
+    }
+
+    /// Sends a progress request. Ready means queued, no more.
+    pub(crate) fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
+        // It waits for room in a queue and holds nothing, so it can be made afresh for each poll.
+        pin!(self.watch.request_progress())
+            .poll(cx)
+            .map_err(Cause::from)
+    }
+
+    /// Ready when the watch tells its progress, or when it is broken or ended by the server.
+    pub(crate) fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
+        loop {
+            // The future holds nothing but the stream, so it can be made afresh for each poll.
+            match pin!(next(&mut self.watch)).poll(cx) {
+                // Events, should somebody write the key after all, are no progress.
+                Poll::Ready(Ok(message)) if !message.events().is_empty() => {}
+                Poll::Ready(Ok(_)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(cause)) => return Poll::Ready(Err(cause)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+/// The members that raise an alarm of this kind.
+async fn raised(client: &mut Client, kind: alarms::Kind) -> Result<Vec<u64>, Cause> {
+    let kind = match kind {
+        alarms::Kind::Any => AlarmType::None,
+        alarms::Kind::Corrupt => AlarmType::Corrupt,
+        alarms::Kind::NoSpace => AlarmType::Nospace,
+    };
+    let answer = client.alarm(AlarmAction::Get, kind, None).await?;
+    Ok(answer
+        .alarms()
+        .iter()
+        .map(|raised| raised.member_id())
+        .collect())
+}

@@ -1,0 +1,255 @@
+//! One endpoint: its connection, and what is asked on it. No task runs it: it advances while
+//! [`poll`](Lane::poll) is called, so nothing can outlive it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Timeout, timeout};
+
+use super::connection::{Call, Connection};
+use super::reconnect::{Reconnect, Reply};
+use crate::etcd::basics::Cause;
+use crate::etcd::client::{Endpoint, EtcdConfig};
+use crate::etcd::health::{Answer, Asked, Event, Kind, LaneState};
+use crate::etcd::host::clock;
+
+pub(crate) struct Lane {
+    endpoint: Endpoint,
+    config: Arc<EtcdConfig>,
+    reconnect: Reconnect,
+    state: State,
+    questions: Vec<Question>,
+    /// The progress that the watch owes.
+    progress: Option<Progress>,
+    /// Told at the next poll, before anything else.
+    failed: Option<Event>,
+}
+
+enum State {
+    Closed,
+    Opening(Opening),
+    Open(Box<Connection>),
+}
+
+type Opening = Pin<Box<dyn Future<Output = Result<Connection, Cause>> + Send>>;
+
+/// A question under way.
+struct Question {
+    asked: Asked,
+    /// Asks the member what it thinks, which is of no layer.
+    is_status: bool,
+    call: Pin<Box<Timeout<Call>>>,
+}
+
+struct Progress {
+    asked: Asked,
+    sent: bool,
+}
+
+impl Lane {
+    pub(crate) fn new(endpoint: Endpoint, config: Arc<EtcdConfig>, now: Duration) -> Self {
+        Self {
+            endpoint,
+            reconnect: Reconnect::new(&config.pace, now),
+            config,
+            state: State::Closed,
+            questions: Vec::new(),
+            progress: None,
+            failed: None,
+        }
+    }
+
+    /// Begins to open a connection, if there is none and its time has come.
+    pub(crate) fn open_if_due(&mut self, now: Duration) {
+        if !matches!(self.state, State::Closed) || !self.reconnect.is_due(now) {
+            return;
+        }
+        let (endpoint, config) = (self.endpoint.clone(), Arc::clone(&self.config));
+        self.reconnect.opening(now);
+        self.state = State::Opening(Box::pin(async move {
+            Connection::open(&endpoint, &config).await
+        }));
+    }
+
+    /// Opens a connection as soon as it may be tried again, if there is none.
+    pub(crate) fn hurry(&mut self) {
+        self.reconnect.hurry();
+    }
+
+    /// As it is for what decides.
+    pub(crate) fn state(&self, now: Duration) -> LaneState {
+        let asked = |kind| {
+            let questions = self.questions.iter();
+            questions
+                .filter(|question| !question.is_status && question.asked.kind == kind)
+                .count()
+        };
+        let progress = self.progress.as_ref();
+        LaneState {
+            load: match self.state {
+                State::Open(_) => Some([
+                    usize::from(progress.is_some()),
+                    asked(Kind::Read),
+                    asked(Kind::Write),
+                ]),
+                State::Closed | State::Opening(_) => None,
+            },
+            look_is_due: self.reconnect.look_is_due(now),
+            wake_at: match self.state {
+                State::Closed => Some(self.reconnect.next_at()),
+                State::Opening(_) => None,
+                State::Open(_) => progress.map(|owed| self.reconnect.overdue_at(owed.asked.at)),
+            },
+        }
+    }
+
+    /// Asks on the open connection; without one it does nothing.
+    pub(crate) fn ask(&mut self, asked: Asked) {
+        let State::Open(connection) = &self.state else {
+            return;
+        };
+        self.reconnect.asked(&asked);
+        let call = match asked.kind {
+            Kind::Progress => {
+                self.progress = Some(Progress { asked, sent: false });
+                return;
+            }
+            Kind::Read => connection.read(&self.config.sentinel_key),
+            Kind::Write => connection.write(),
+        };
+        self.question(asked, false, call);
+    }
+
+    /// Asks the member what it thinks, unless that is under way.
+    pub(crate) fn ask_status(&mut self, asked: Asked) {
+        let State::Open(connection) = &self.state else {
+            return;
+        };
+        if self.questions.iter().any(|question| question.is_status) {
+            return;
+        }
+        let call = connection.status();
+        self.question(asked, true, call);
+    }
+
+    fn question(&mut self, asked: Asked, is_status: bool, call: Call) {
+        let limit = self.config.pace.request_timeout;
+        self.questions.push(Question {
+            asked,
+            is_status,
+            call: Box::pin(timeout(limit, call)),
+        });
+    }
+
+    /// The next thing that happens. `calm` if etcd is alive without this endpoint.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, calm: bool) -> Poll<Event> {
+        if let Some(failed) = self.failed.take() {
+            return Poll::Ready(failed);
+        }
+        match &mut self.state {
+            State::Closed => Poll::Pending,
+            State::Opening(opening) => match opening.as_mut().poll(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Ok(connection)) => {
+                    let cluster_id = connection.cluster_id();
+                    self.state = State::Open(Box::new(connection));
+                    self.reconnect.opened();
+                    Poll::Ready(Event::Opened(cluster_id))
+                }
+                Poll::Ready(Err(cause)) => {
+                    self.state = State::Closed;
+                    self.reconnect.not_opened(&cause, calm, clock::now());
+                    Poll::Ready(Event::Lost(cause))
+                }
+            },
+            State::Open(_) => self.poll_open(cx),
+        }
+    }
+
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let mut index = 0;
+        while let Some(question) = self.questions.get_mut(index) {
+            let Poll::Ready(answer) = question.call.as_mut().poll(cx) else {
+                index += 1;
+                continue;
+            };
+            let Question {
+                asked, is_status, ..
+            } = self.questions.swap_remove(index);
+            let answer = answer.unwrap_or(Err(Cause::silent()));
+            let reply = self
+                .reconnect
+                .replied(&asked, is_status, answer, clock::now());
+            if let Some(event) = self.take(asked, reply) {
+                return Poll::Ready(event);
+            }
+        }
+        self.poll_watch(cx)
+    }
+
+    /// Listens on the watch, so that a connection which breaks between two questions is told at once.
+    fn poll_watch(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let State::Open(connection) = &mut self.state else {
+            return Poll::Pending;
+        };
+        if let Some(owed) = &mut self.progress
+            && !owed.sent
+        {
+            match connection.poll_request(cx) {
+                Poll::Ready(Ok(())) => owed.sent = true,
+                Poll::Ready(Err(cause)) => return Poll::Ready(self.broken(cause)),
+                Poll::Pending => {}
+            }
+        }
+        loop {
+            match connection.poll_progress(cx) {
+                Poll::Ready(Ok(())) => {
+                    self.reconnect.heard(clock::now());
+                    if let Some(owed) = self.progress.take() {
+                        return Poll::Ready(Event::Answered(owed.asked, Answer::Progress));
+                    }
+                }
+                Poll::Ready(Err(cause)) => return Poll::Ready(self.broken(cause)),
+                Poll::Pending => break,
+            }
+        }
+        let now = clock::now();
+        // Taken, because the connection may be kept: what was given up is not to be given up again.
+        let overdue = |owed: &mut Progress| self.reconnect.is_overdue(owed.asked.at, now);
+        let Some(Progress { asked, .. }) = self.progress.take_if(overdue) else {
+            return Poll::Pending;
+        };
+        let reply = self.reconnect.failed(&asked, Cause::silent(), now);
+        match self.take(asked, reply) {
+            Some(event) => Poll::Ready(event),
+            None => Poll::Pending,
+        }
+    }
+
+    fn take(&mut self, asked: Asked, reply: Reply) -> Option<Event> {
+        match reply {
+            Reply::Answered(answer) => Some(Event::Answered(asked, answer)),
+            Reply::Nothing => None,
+            Reply::Failed { cause, kept } => {
+                if !kept {
+                    self.close();
+                    self.failed = Some(Event::Lost(cause.clone()));
+                }
+                Some(Event::Failed(asked, cause))
+            }
+        }
+    }
+
+    fn broken(&mut self, cause: Cause) -> Event {
+        self.close();
+        Event::Lost(self.reconnect.closed(cause, clock::now()))
+    }
+
+    fn close(&mut self) {
+        self.state = State::Closed;
+        self.questions.clear();
+        self.progress = None;
+    }
+}

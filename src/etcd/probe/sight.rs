@@ -1,0 +1,114 @@
+//! Which endpoints can be used, for operators.
+
+use std::fmt::Write;
+use std::sync::Mutex;
+
+use tracing::Level;
+
+use crate::etcd::basics::Fault;
+use crate::etcd::client::{Endpoint, EtcdConfig};
+use crate::etcd::health::Seat;
+use crate::shell::log::log;
+use crate::shell::probe::Observation;
+use crate::shell::sync::lock;
+
+/// What was last seen of one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EndpointStatus {
+    /// The endpoint, in its normal form.
+    pub url: String,
+    /// Whether it can be used: a connection is open, and reads on it are answered.
+    pub usable: bool,
+    /// The id of the member behind it, once that has answered.
+    pub member_id: Option<u64>,
+    /// Why it cannot be used, if that is known.
+    pub problem: Option<(Fault, String)>,
+}
+
+/// The latest sights, and what was logged of them.
+pub(crate) struct Sights(Mutex<Known>);
+
+struct Known {
+    sights: Vec<EndpointStatus>,
+    /// Which of them were usable when that was last logged.
+    logged: Vec<bool>,
+}
+
+impl Sights {
+    pub(crate) fn new(config: &EtcdConfig) -> Self {
+        let unseen = |endpoint: &Endpoint| EndpointStatus {
+            url: endpoint.url().to_owned(),
+            usable: false,
+            member_id: None,
+            problem: None,
+        };
+        let sights: Vec<_> = config.endpoints.iter().map(unseen).collect();
+        let logged = vec![false; sights.len()];
+        Self(Mutex::new(Known { sights, logged }))
+    }
+
+    pub(crate) fn get(&self) -> Vec<EndpointStatus> {
+        lock(&self.0).sights.clone()
+    }
+
+    /// All connections are closed.
+    pub(crate) fn closed(&self) {
+        for sight in &mut lock(&self.0).sights {
+            sight.usable = false;
+        }
+    }
+
+    /// Publishes what is known, and logs if other endpoints are usable than before. (While etcd
+    /// fails, the failure itself says what is wrong with each.)
+    pub(crate) fn publish(&self, seats: &[Seat], observation: &Observation) {
+        let sights: Vec<EndpointStatus> = seats.iter().map(sight).collect();
+        let usable: Vec<bool> = sights.iter().map(|sight| sight.usable).collect();
+        let mut known = lock(&self.0);
+        known.sights.clone_from(&sights);
+        let alive = matches!(observation, Observation::Alive { .. });
+        if !alive || known.logged == usable {
+            return;
+        }
+        known.logged.clone_from(&usable);
+        drop(known);
+        let all = usable.iter().all(|&usable| usable);
+        let level = if all { Level::INFO } else { Level::WARN };
+        log(level, move |at_ms| describe(&sights, at_ms));
+    }
+}
+
+fn sight(seat: &Seat) -> EndpointStatus {
+    EndpointStatus {
+        url: seat.url().to_owned(),
+        usable: seat.usable(),
+        member_id: seat.member_id(),
+        problem: seat
+            .problem()
+            .map(|cause| (cause.fault, cause.text.clone())),
+    }
+}
+
+fn describe(sights: &[EndpointStatus], at_ms: u64) {
+    let mut text = String::new();
+    for EndpointStatus {
+        url,
+        usable,
+        problem,
+        ..
+    } in sights
+    {
+        let separator = if text.is_empty() { "" } else { "; " };
+        let is = match (usable, problem) {
+            (true, _) => "usable",
+            (false, Some((_, why))) => why,
+            (false, None) => "not answered yet",
+        };
+        let _ = write!(text, "{separator}{url}: {is}");
+    }
+    if sights.iter().all(|sight| sight.usable) {
+        tracing::info!(target: "overwatch::etcd", at_ms, "every endpoint is usable: {text}");
+    } else {
+        tracing::warn!(target: "overwatch::etcd", at_ms, "not every endpoint is usable: {text}");
+    }
+}

@@ -1,0 +1,21 @@
+//! What nodes write to etcd and follow there: keys, and copies of what is below one.
+
+mod copy_check;
+mod entry;
+mod key_copy;
+mod keys;
+#[cfg(feature = "etcd")]
+mod mirror;
+mod strange;
+#[cfg(feature = "etcd")]
+mod token;
+
+pub(crate) use entry::Entry;
+#[cfg(feature = "etcd")]
+pub(crate) use key_copy::News;
+pub(crate) use keys::{Prefix, WorkKey, WorkKeys, check_name};
+#[cfg(feature = "etcd")]
+pub(crate) use mirror::{Mirror, warn_of};
+pub(crate) use strange::Strange;
+#[cfg(feature = "etcd")]
+pub(crate) use token::Generation;

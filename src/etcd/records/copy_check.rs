@@ -1,0 +1,228 @@
+//! When a copy of etcd's keys is checked, what a check amounts to, and when the copy is made anew. Pure.
+//!
+//! A watch alone can be silent for ever. So every so often a read asks how many keys there are and which was changed
+//! last.
+
+use core::time::Duration;
+
+use crate::etcd::basics::PAUSE;
+
+/// When what is to be done for one copy.
+pub(crate) struct CopyCheck {
+    /// How often it is checked.
+    every: Duration,
+    check_at: Duration,
+    /// When it was last checked, or begun to be.
+    checked_at: Duration,
+    /// When the watch was begun.
+    begun: Duration,
+    /// When another may be, at the earliest.
+    rest_until: Duration,
+    /// Whether the copy could not be made, and that was logged.
+    failing: bool,
+    /// The copy's revision when a read last disagreed with it.
+    doubt: Option<i64>,
+}
+
+/// What tells two states of the keys apart: after the last change keys can only have been deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Digest {
+    pub(crate) count: i64,
+    pub(crate) newest: i64,
+}
+
+impl Digest {
+    /// Of so many keys, with the revision of the newest, if there is one.
+    pub(crate) fn of(count: i64, newest: Option<i64>) -> Self {
+        Self {
+            count,
+            newest: newest.unwrap_or_default(),
+        }
+    }
+}
+
+/// What a check amounts to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Checked {
+    /// The copy is as new as the question.
+    Confirmed,
+    /// Nothing is known: it is checked again.
+    Again,
+    /// The watch is deaf: the copy is to be made anew.
+    Deaf,
+}
+
+impl CopyCheck {
+    pub(crate) fn new(every: Duration, now: Duration) -> Self {
+        Self {
+            every: every.min(LONGEST_UNCHECKED),
+            check_at: now,
+            checked_at: now,
+            begun: now,
+            rest_until: now,
+            failing: false,
+            doubt: None,
+        }
+    }
+
+    /// When it is checked next, while it is watched.
+    pub(crate) fn check_at(&self) -> Duration {
+        self.check_at
+    }
+
+    /// When it may be made, while it is not watched.
+    pub(crate) fn rest_until(&self) -> Duration {
+        self.rest_until
+    }
+
+    /// It is made, and watched from here on.
+    pub(crate) fn made(&mut self, now: Duration) {
+        self.begun = now;
+        self.check_at = now + self.every;
+        self.failing = false;
+        self.doubt = None;
+    }
+
+    /// It could not be made. `true` if that is news.
+    pub(crate) fn not_made(&mut self, now: Duration) -> bool {
+        self.rest_until = now + PAUSE;
+        !core::mem::replace(&mut self.failing, true)
+    }
+
+    /// The watch has ended.
+    pub(crate) fn ended(&mut self) {
+        self.rest_until = self.begun + SHORTEST_WATCH;
+    }
+
+    /// Another member is asked than the one that is watched. A check that fails moves on itself. Where every member
+    /// refuses at once, checks would follow each other without a pause.
+    pub(crate) fn moved(&mut self, now: Duration) {
+        self.check_at = now.max(self.checked_at + DOUBT);
+    }
+
+    /// A check begins.
+    pub(crate) fn checking(&mut self, now: Duration) {
+        self.checked_at = now;
+    }
+
+    /// A check is over: what was read, if it was answered, and the copy at this revision.
+    pub(crate) fn checked(
+        &mut self,
+        read: Option<Digest>,
+        copy: Digest,
+        revision: i64,
+        now: Duration,
+    ) -> Checked {
+        let Some(read) = read else {
+            self.check_at = now + self.every;
+            return Checked::Again;
+        };
+        if read == copy {
+            self.check_at = now + self.every;
+            self.doubt = None;
+            return Checked::Confirmed;
+        }
+        self.check_at = now + DOUBT;
+        // A change that is under way will have come when it is asked again; after that the watch is
+        // deaf.
+        match self.doubt.replace(revision) == Some(revision) {
+            true => Checked::Deaf,
+            false => Checked::Again,
+        }
+    }
+}
+
+const DOUBT: Duration = Duration::from_millis(300);
+/// A watch that ends sooner is not begun again at once.
+const SHORTEST_WATCH: Duration = Duration::from_secs(1);
+/// For how long a watch may be deaf, about, before that is seen.
+const LONGEST_UNCHECKED: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T0: Duration = Duration::from_secs(1_000);
+    const SECOND: Duration = Duration::from_secs(1);
+    const MS: Duration = Duration::from_millis(1);
+
+    fn digest(count: i64, newest: i64) -> Digest {
+        Digest { count, newest }
+    }
+
+    /// One that was just made.
+    fn made() -> CopyCheck {
+        let mut check = CopyCheck::new(9 * SECOND, T0 - SECOND);
+        assert_eq!(check.rest_until(), T0 - SECOND, "it is made at once");
+        check.made(T0);
+        check
+    }
+
+    #[test]
+    fn it_is_checked_now_and_then_and_every_two_seconds_at_least() {
+        for (every, checked) in [(9, 2), (1, 1)] {
+            let mut check = CopyCheck::new(every * SECOND, T0);
+            check.made(T0);
+            assert_eq!(check.check_at(), T0 + checked * SECOND);
+            // From the answer on, whether it agreed or did not come.
+            for read in [Some(digest(1, 5)), None] {
+                check.checking(T0 + SECOND);
+                check.checked(read, digest(1, 5), 7, T0 + 2 * SECOND);
+                assert_eq!(check.check_at(), T0 + 2 * SECOND + checked * SECOND);
+            }
+        }
+    }
+
+    #[test]
+    fn a_read_that_disagrees_twice_with_the_same_copy_shows_that_the_watch_is_deaf() {
+        let (copy, other) = (digest(2, 5), Some(digest(2, 6)));
+        for differs in [digest(1, 5), digest(3, 5), digest(2, 4), digest(2, 6)] {
+            let mut check = made();
+            let mut checked = |read, revision| check.checked(read, copy, revision, T0);
+            assert_eq!(checked(Some(differs), 5), Checked::Again);
+            // It moved on meanwhile.
+            assert_eq!(checked(Some(differs), 6), Checked::Again);
+            assert_eq!(checked(None, 6), Checked::Again);
+            assert_eq!(checked(Some(differs), 6), Checked::Deaf);
+            assert_eq!(check.check_at(), T0 + DOUBT);
+        }
+        let mut check = made();
+        let mut checked = |read| check.checked(read, copy, 5, T0);
+        assert_eq!(checked(other), Checked::Again);
+        assert_eq!(checked(Some(copy)), Checked::Confirmed);
+        assert_eq!(checked(other), Checked::Again, "the first again");
+        check.made(T0);
+        let checked = check.checked(other, copy, 5, T0);
+        assert_eq!(checked, Checked::Again, "of another watch");
+    }
+
+    #[test]
+    fn where_the_members_change_it_is_checked_soon_but_with_a_pause() {
+        let mut check = made();
+        check.checking(T0);
+        check.moved(T0 + 100 * MS);
+        assert_eq!(check.check_at(), T0 + DOUBT);
+        check.moved(T0 + SECOND);
+        assert_eq!(check.check_at(), T0 + SECOND);
+    }
+
+    #[test]
+    fn a_watch_that_ends_soon_is_not_begun_again_at_once() {
+        let mut check = made();
+        check.ended();
+        assert_eq!(check.rest_until(), T0 + SHORTEST_WATCH);
+    }
+
+    #[test]
+    fn that_a_copy_cannot_be_made_is_news_once() {
+        let mut check = made();
+        for round in 1..3 {
+            let now = T0 + round * SECOND;
+            assert!(check.not_made(now));
+            assert_eq!(check.rest_until(), now + PAUSE);
+            assert!(!check.not_made(now + MS));
+            assert_eq!(check.rest_until(), now + MS + PAUSE);
+            check.made(now);
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! A copy of all keys below a prefix, kept up by a watch and checked by reads.
+//!
+//! A watch alone can be silent for ever. So every so often a linearizable read asks how many keys
+//! there are and which was changed last: if the copy agrees, it is as new as that question; if it
+//! goes on disagreeing, it is made anew.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use etcd_client::{
+    Client, Error, GetOptions, KeyValue, SortOrder, SortTarget, WatchOptions, WatchResponse,
+    WatchStream,
+};
+use tokio::time::{Instant, sleep_until};
+use tracing::Level;
+
+use super::copy_check::{Checked, CopyCheck, Digest};
+use super::entry::Entry;
+use super::key_copy::{KeyCopy, Listing, News};
+use super::strange::{Strange, Warning};
+use crate::etcd::basics::{Cause, TARGET};
+use crate::etcd::client::{Line, Of, Turn, next};
+use crate::etcd::host::clock;
+use crate::shell::log::log;
+
+/// Logs what is newly known of keys that nobody of ours wrote.
+pub(crate) fn warn_of(strange: &mut Strange) {
+    for Warning { key, what } in strange.take_warnings() {
+        log(Level::WARN, move |at_ms| {
+            tracing::warn!(target: TARGET, at_ms, key, "nothing that a node wrote: {what}");
+        });
+    }
+}
+
+/// The copy, and what keeps it up. All is done within [`next`](Self::next), which may be dropped.
+pub(crate) struct Mirror {
+    line: Arc<Line>,
+    /// The cluster whose keys these are.
+    of: Of,
+    prefix: String,
+    copy: KeyCopy,
+    watch: Option<WatchStream>,
+    as_of: Option<Instant>,
+    check: CopyCheck,
+    checking: Option<Checking>,
+    /// The turn of the line when that was last looked at. In a later one another member answers than the one
+    /// that is watched.
+    turn: Turn,
+}
+
+/// What was read, and when that was asked for.
+type Checking = Pin<Box<dyn Future<Output = Result<(Instant, Digest), Cause>> + Send>>;
+
+impl Mirror {
+    /// Of the keys that this cluster has below the prefix.
+    pub(crate) fn new(
+        line: Arc<Line>,
+        cluster: u64,
+        prefix: impl Into<String>,
+        every: Duration,
+    ) -> Self {
+        Self {
+            turn: line.turn(),
+            line,
+            of: Of::Cluster(cluster),
+            prefix: prefix.into(),
+            copy: KeyCopy::default(),
+            watch: None,
+            as_of: None,
+            check: CopyCheck::new(every, clock::now()),
+            checking: None,
+        }
+    }
+
+    pub(crate) fn entries(&self) -> &BTreeMap<Vec<u8>, Entry> {
+        self.copy.entries()
+    }
+
+    /// The keys that were removed since this was last asked, each as it last was. Empty after the copy
+    /// was made anew.
+    pub(crate) fn take_removed(&mut self) -> Vec<(Vec<u8>, Entry)> {
+        self.copy.take_removed()
+    }
+
+    /// The copy holds all changes up to this revision.
+    pub(crate) fn revision(&self) -> i64 {
+        self.copy.revision()
+    }
+
+    /// The copy is at least as new as this; none before it was first made.
+    pub(crate) fn as_of(&self) -> Option<Instant> {
+        self.as_of
+    }
+
+    /// Waits until there is something new. It never gives up: while etcd does not answer, nothing is
+    /// new.
+    pub(crate) async fn next(&mut self) -> News {
+        loop {
+            let Some(watch) = &mut self.watch else {
+                sleep_until(clock::moment_of(self.check.rest_until())).await;
+                match self.make().await {
+                    Ok(()) => return News::Anew,
+                    Err(cause) => {
+                        if self.check.not_made(clock::now()) {
+                            let (prefix, fault, why) =
+                                (self.prefix.clone(), cause.fault, cause.text);
+                            log(Level::WARN, move |at_ms| {
+                                tracing::warn!(target: TARGET, at_ms, prefix, %fault, why, "cannot follow what is below the prefix");
+                            });
+                        }
+                        continue;
+                    }
+                }
+            };
+            let check = async {
+                if let Some(checking) = &mut self.checking {
+                    return Some(checking.await);
+                }
+                sleep_until(clock::moment_of(self.check.check_at())).await;
+                None
+            };
+            tokio::select! {
+                biased;
+                message = next(watch) => match message.and_then(|message| self.of.believe(message)) {
+                    Ok(message) => if self.take(&message) {
+                        return News::Changed;
+                    },
+                    Err(cause) => {
+                        let (prefix, fault, why) = (self.prefix.clone(), cause.fault, cause.text);
+                        log(Level::DEBUG, move |at_ms| {
+                            tracing::debug!(target: TARGET, at_ms, prefix, %fault, why, "the watch ended");
+                        });
+                        self.watch = None;
+                        self.check.ended();
+                    }
+                },
+                () = self.line.moved(self.turn) => {
+                    self.turn = self.line.turn();
+                    self.check.moved(clock::now());
+                }
+                checked = check => match checked {
+                    None => {
+                        self.check.checking(clock::now());
+                        self.checking = Some(digest(&self.line, self.of, &self.prefix));
+                    }
+                    Some(told) => {
+                        self.checking = None;
+                        if self.is_confirmed(told) {
+                            return News::Confirmed;
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    /// Reads all keys, and watches them from there on.
+    async fn make(&mut self) -> Result<(), Cause> {
+        let sent = Instant::now();
+        let mut listing = Listing::new(&self.prefix);
+        loop {
+            let options = GetOptions::new()
+                .with_range(listing.end())
+                .with_limit(PAGE)
+                .with_revision(listing.revision());
+            let key = listing.from().to_owned();
+            let ask = |client: Client| async move {
+                // As large as foreign values may make a page.
+                let client = client.kv_client();
+                let mut client = client.max_decoding_message_size(LARGEST_PAGE);
+                client.get(key, Some(options)).await
+            };
+            let page = self.line.ask(self.of, ask).await?;
+            let header = page.header().ok_or_else(Cause::without_header)?;
+            let keys = page.kvs().iter().map(entry);
+            if !listing.page(header.revision(), keys, page.more()) {
+                break;
+            }
+        }
+        let options = WatchOptions::new()
+            .with_range(listing.end())
+            .with_start_revision(listing.watched_from());
+        let prefix = self.prefix.clone();
+        let ask = |client: Client| async move {
+            let client = client.watch_client();
+            let mut client = client.max_decoding_message_size(LARGEST_PAGE);
+            let mut watch = client.watch(prefix, Some(options)).await?;
+            let message = watch.message().await?;
+            let begun =
+                message.ok_or_else(|| Error::WatchError("the server ended the watch".into()))?;
+            Ok((watch, begun))
+        };
+        let (watch, begun) = self.line.ask(self.of, ask).await?;
+        if begun.canceled() {
+            return Err(Cause::of_canceled_watch(begun.cancel_reason()));
+        }
+        self.watch = Some(watch);
+        self.copy = listing.finish();
+        self.as_of = Some(sent);
+        self.check.made(clock::now());
+        self.checking = None;
+        // Whoever was asked last, this is newer.
+        self.turn = self.line.turn();
+        Ok(())
+    }
+
+    /// Whether anything changed.
+    fn take(&mut self, message: &WatchResponse) -> bool {
+        for event in message.events() {
+            if let Some(kv) = event.kv() {
+                let (key, entry) = entry(kv);
+                self.copy.changed(key, kv.version(), entry);
+            }
+        }
+        !message.events().is_empty()
+    }
+
+    /// Whether the copy is confirmed.
+    fn is_confirmed(&mut self, told: Result<(Instant, Digest), Cause>) -> bool {
+        let (copy, revision) = (self.copy.digest(), self.copy.revision());
+        let (sent, read) = told.ok().unzip();
+        match self.check.checked(read, copy, revision, clock::now()) {
+            Checked::Confirmed => {
+                self.as_of = sent;
+                true
+            }
+            Checked::Again => false,
+            Checked::Deaf => {
+                let prefix = self.prefix.clone();
+                log(Level::DEBUG, move |at_ms| {
+                    tracing::debug!(target: TARGET, at_ms, prefix, "the watch does not tell what is read");
+                });
+                self.watch = None;
+                false
+            }
+        }
+    }
+}
+
+fn entry(kv: &KeyValue) -> (Vec<u8>, Entry) {
+    let entry = Entry {
+        value: kv.value().to_owned(),
+        lease: kv.lease(),
+        revision: kv.mod_revision(),
+    };
+    (kv.key().to_owned(), entry)
+}
+
+fn digest(line: &Arc<Line>, of: Of, prefix: &str) -> Checking {
+    let (line, prefix) = (Arc::clone(line), prefix.to_owned());
+    Box::pin(async move {
+        let sent = Instant::now();
+        let options = GetOptions::new()
+            .with_prefix()
+            .with_sort(SortTarget::Mod, SortOrder::Descend)
+            .with_limit(1)
+            .with_keys_only();
+        let ask = |mut client: Client| async move { client.get(prefix, Some(options)).await };
+        let answer = line.ask(of, ask).await?;
+        let newest = answer.kvs().first().map(KeyValue::mod_revision);
+        Ok((sent, Digest::of(answer.count(), newest)))
+    })
+}
+
+/// So many keys fit well into one answer.
+const PAGE: i64 = 200;
+/// etcd takes values of 1.5 MiB by default.
+const LARGEST_PAGE: usize = 512 << 20;

@@ -1,0 +1,36 @@
+//! What there is to do.
+
+use std::sync::Arc;
+
+use super::job::{Running, Shard};
+use super::list::List;
+use crate::shell::failure::Failure;
+
+/// What there is to do.
+pub(crate) struct Work {
+    pub(crate) name: String,
+    pub(crate) list: Arc<List>,
+    job: Box<Job>,
+}
+
+/// How one incarnation of one shard is begun.
+type Job = dyn Fn(Shard) -> Running + Send + Sync;
+
+impl Work {
+    pub(crate) fn new<F, Fut>(name: String, list: List, job: F) -> Self
+    where
+        F: FnOnce(Shard) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        let job = move |shard| -> Running { Box::pin((job.clone())(shard)) };
+        Self {
+            name,
+            list: Arc::new(list),
+            job: Box::new(job),
+        }
+    }
+
+    pub(crate) fn begin(&self, shard: Shard) -> Running {
+        (self.job)(shard)
+    }
+}
