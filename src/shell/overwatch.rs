@@ -16,11 +16,41 @@ use crate::driver::Arrival;
 use crate::machine::{Effect, HaltReason, Input, Step};
 use crate::policy::Plan;
 
-/// A service that is ready to be run: built with [`builder`](Overwatch::builder).
+/// A service that is ready to be run.
 ///
-/// Dropping it, or the future that runs it, in any way, a panic included, publishes "not ready" for
-/// good and aborts every task of it. Where the run has a thread of its own that does the latter, once
-/// it is done with the step that it may be in; a tenth of a second at most is waited for that.
+/// 1. [`builder`](Overwatch::builder) takes the probe, the [`Builder`] takes policy and components;
+/// 2. [`Builder::build`] checks everything;
+/// 3. [`handle`](Overwatch::handle), before the run;
+/// 4. [`run_or_exit`](Overwatch::run_or_exit) for a service, or one of the other run methods.
+///
+/// ```no_run
+/// use overwatch::{Overwatch, polled};
+/// use std::time::Duration;
+///
+/// #[tokio::main]
+/// async fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let second = Duration::from_secs(1);
+///     let service = Overwatch::builder(polled(second, second, || async { Ok(()) }))
+///         .task("worker", |ctx| async move {
+///             ctx.mark_ready();
+///             ctx.stopping().await;
+///             Ok(())
+///         })
+///         .build()?;
+///     let mut transitions = service.handle().transitions();
+///     tokio::spawn(async move {
+///         while let Ok(Some(moved)) = transitions.next().await {
+///             println!("{:?} -> {:?}: {}", moved.from, moved.to, moved.reason);
+///         }
+///     });
+///     service.run_or_exit().await;
+///     Ok(())
+/// }
+/// ```
+///
+/// Dropping this, or the future that runs it, publishes "not ready" for good and aborts every task of
+/// the service; a panic does the same. Where the run has its own thread, that thread aborts the tasks when it is done
+/// with its present step, and the drop waits a tenth of a second at most for that.
 #[must_use = "a service does nothing until it is run"]
 pub struct Overwatch {
     pub(super) published: Published,
@@ -37,9 +67,9 @@ pub struct Overwatch {
 /// What [`Builder::on_step`] calls.
 pub(super) type Hook = Box<dyn FnMut(StepRecord<'_>) + Send>;
 
-/// One step, as it is taken: what had arrived since the one before, and what was made of it. Written
-/// down, these are enough to replay the run with a [`Decider`](crate::driver::Decider): the same arrivals
-/// at the same times give the same steps.
+/// One step of a run, for [`Builder::on_step`]: what had arrived since the step before, the input of the machine, and its
+/// effects. A recording of them is enough to replay the run with a [`Decider`](crate::driver::Decider): the same
+/// arrivals at the same times give the same steps.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct StepRecord<'a> {
@@ -49,18 +79,18 @@ pub struct StepRecord<'a> {
     pub at: Duration,
     /// What had arrived since the record before, in order.
     pub arrivals: &'a [Arrived],
-    /// What the machine was told; `None` at boot, and where what had arrived was too old to be told.
+    /// The input of the machine; `None` at boot, and where what had arrived was too old to be an input.
     pub input: Option<Input>,
-    /// What became of it; `None` where it was told nothing.
+    /// How the machine took the input; `None` where there was none.
     pub step: Option<Step>,
-    /// What it asked for, in order.
+    /// The effects, in order.
     pub effects: &'a [Effect],
     /// Whether this is the boot of the machine: its first effects.
     pub is_boot: bool,
     /// Whether it only shows what would be done ([`Builder::observe_only`]): a step of the machine that
     /// is beside that of the service.
     pub observe_only: bool,
-    /// How many steps before this one are missing, because whoever reads them was too slow.
+    /// How many steps before this one are missing, because the hook was too slow.
     pub missed: u64,
 }
 
@@ -92,16 +122,16 @@ impl Overwatch {
         Builder::new(Arc::new(probe))
     }
 
-    /// What follows and steers the run. Ask for it before you run.
+    /// The handle that follows and steers the run. Get it before the run, which takes the service.
     pub fn handle(&self) -> Handle {
         Handle(Arc::clone(&self.published.0))
     }
 
     /// Runs until a shutdown is asked for by a [`Handle`].
     ///
-    /// On the multi-thread runtime the run is supervised by a thread of its own, with timers of its own,
+    /// On the multi-thread runtime the run is supervised by its own thread with its own timers,
     /// so that nothing the service does to its threads holds it up. On a runtime of one thread it is
-    /// supervised where it is awaited. [`Builder::control_thread`] decides otherwise.
+    /// supervised where it is awaited. [`Builder::control_thread`] changes that.
     ///
     /// # Errors
     ///

@@ -21,8 +21,13 @@ use crate::{Component, Context, Failure, Fence};
 /// Makes the node a member of its cluster: a [`Component`], and a handle to ask. Clones are the same
 /// membership.
 ///
-/// Add it in a stage before all work that depends on it, and name it as
-/// [lease owner](crate::Builder::lease_owner) of the [fence](Self::fence):
+/// 1. [`builder`](Self::builder), with a clone of the probe's configuration;
+/// 2. make the [`Shards`](crate::etcd::Shards) of it, and keep a clone for [`members`](Self::members);
+/// 3. set [`fence`](Self::fence) in the policy;
+/// 4. add it in a stage before all work that depends on it, and name it as
+///    [lease owner](crate::Builder::lease_owner).
+///
+/// [The guide](crate::guide::cluster) has the arithmetic of the deadlines, and leader election.
 ///
 /// ```no_run
 /// # use std::time::Duration;
@@ -124,8 +129,8 @@ impl Membership {
     /// vanished rather than been released.
     pub const GRACE: Duration = Duration::from_secs(1);
 
-    /// A node of the cluster that keeps its records below this prefix. The id is the node's own, and
-    /// the same each time it comes back: a host name, for one.
+    /// A node of the cluster that keeps its records below this prefix. The id names the node, and is
+    /// the same each time it comes back, e.g. a host name.
     pub fn builder(
         etcd: EtcdConfig,
         prefix: impl Into<String>,
