@@ -114,11 +114,11 @@ pub struct Explorer {
 pub struct Edge<'a> {
     /// The machine before.
     pub from: &'a Machine,
-    /// What it was told; the present epoch, session and round have the number 1.
+    /// The input; the present epoch, session and round have the number 1.
     pub input: Input,
-    /// What became of that.
+    /// How the machine took the input.
     pub step: Step,
-    /// What it asked for.
+    /// The effects.
     pub effects: &'a [Effect],
     /// The machine after.
     pub to: &'a Machine,

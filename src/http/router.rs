@@ -100,12 +100,12 @@ pub fn router<S: Clone + Send + Sync + 'static>(handle: Handle) -> Router<S> {
 /// What `/status/check` answers now, for a handler of yours.
 ///
 /// ```
-/// use axum::{Json, http::StatusCode};
-/// use overwatch::{Handle, http::HealthBody};
+/// use axum::http::StatusCode;
+/// use overwatch::Handle;
 ///
-/// async fn health(run: Handle) -> (StatusCode, Json<HealthBody>) {
+/// async fn health(run: Handle) -> (StatusCode, String) {
 ///     let (code, body) = overwatch::http::health(&run);
-///     (code, Json(body))
+///     (code, serde_json::to_string(&body).unwrap_or_default())
 /// }
 /// ```
 pub fn health(handle: &Handle) -> (StatusCode, HealthBody) {

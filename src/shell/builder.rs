@@ -147,7 +147,7 @@ impl Builder {
     /// [fence](crate::policy::PolicyBuilder::fence) passes and not all components are gone. It is the last
     /// resort for threads that are blocked for good, which nothing but the end of the process ends.
     ///
-    /// Default: on if the policy has a fence and the run has a [thread of its own](Self::control_thread).
+    /// Default: on if the policy has a fence and the run has its [own thread](Self::control_thread).
     /// In place, where the clock may be paused, it is on only if it is asked for here. It is off where nothing
     /// is done ([`observe_only`](Self::observe_only)).
     ///

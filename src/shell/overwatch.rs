@@ -165,7 +165,7 @@ impl Overwatch {
         run.await
     }
 
-    /// Runs until the process is told to stop (SIGINT or SIGTERM; ctrl-c elsewhere than on Unix), then
+    /// Runs until the process gets a signal to stop (SIGINT or SIGTERM; ctrl-c elsewhere than on Unix), then
     /// shuts down in order.
     ///
     /// A second signal ends the process at once, without a word and without exit handlers: with exit

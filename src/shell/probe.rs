@@ -112,7 +112,7 @@ pub enum ProbeMode {
 /// | hangs | after the silence limit the dependency counts as failed, and the call is dropped and made anew |
 /// | panics | a failing observation that says so; it is called again after a second |
 /// | returns at once, again and again | it is called a hundred times a second at most |
-/// | blocks its thread | as if it hung; it is not called again until the call has returned. Until then one thread fewer is left to the service: [`isolated`] gives it one of its own |
+/// | blocks its thread | as if it hung; it is not called again until the call has returned. Until then one thread fewer is left to the service: [`isolated`] gives the probe a separate one |
 ///
 /// ```
 /// use overwatch::{Observation, Probe};

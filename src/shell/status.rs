@@ -53,7 +53,7 @@ pub struct Status {
     pub dependency: Option<DependencyStatus>,
     /// How long the service's runtime lately let a new task wait before it polled it; of one that still
     /// waits, how long it has waited so far. `None` before it was first measured, and where the run has
-    /// no thread of its own. More than some milliseconds: its workers are busy or blocked.
+    /// no separate thread. More than some milliseconds: its workers are busy or blocked.
     pub poll_delay: Option<Duration>,
 }
 
