@@ -74,10 +74,32 @@ use world::World;
 pub use refuted::{Counterexample, TraceStep};
 pub use world::Action;
 
-/// What decides in the place of [`Machine::handle`].
+/// A function to explore in the place of [`Machine::handle`]. See [`Explorer::by`].
 pub type HandleFn = fn(&mut Machine, Input, &mut Vec<Effect>) -> Step;
 
-/// Visits all that a plan can get into. See the [module](self).
+/// Visits every situation that a plan can get into. See the [module](self) for what the world may do.
+///
+/// 1. [`new`](Explorer::new) with the plan;
+/// 2. [`on_a_clock`](Explorer::on_a_clock), [`at_most`](Explorer::at_most), if wanted;
+/// 3. [`run`](Explorer::run) for a proof, or [`visit`](Explorer::visit) to see each step.
+///
+/// ```
+/// use core::time::Duration;
+/// use overwatch::explore::{ExploreError, Explorer};
+/// use overwatch::policy::{Layout, Plan, Policy};
+///
+/// // Small numbers of the same order make a small graph on a clock.
+/// let s = Duration::from_secs;
+/// let policy = Policy::builder().window(s(4)).silence_limit(s(2)).start_deadline(s(2))
+///     .stop_deadline(s(2)).abort_deadline(s(1)).build()?;
+/// let plan = Plan::new(policy, Layout::new(&[1])?)?;
+/// match Explorer::new(plan)?.at_most(1_000_000).run() {
+///     Ok(proof) => println!("{proof}"),
+///     Err(ExploreError::Counterexample(found)) => panic!("{found}"),
+///     Err(other) => return Err(other.into()),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Explorer {
     plan: Arc<Plan>,
@@ -92,11 +114,11 @@ pub struct Explorer {
 pub struct Edge<'a> {
     /// The machine before.
     pub from: &'a Machine,
-    /// What it was told; the present epoch, session and round have the number 1.
+    /// The input; the present epoch, session and round have the number 1.
     pub input: Input,
-    /// What became of that.
+    /// How the machine took the input.
     pub step: Step,
-    /// What it asked for.
+    /// The effects.
     pub effects: &'a [Effect],
     /// The machine after.
     pub to: &'a Machine,
@@ -237,8 +259,26 @@ impl Explorer {
         })
     }
 
-    /// Timers fire when they are due, and the laws are judged with times. What all durations of the
-    /// plan are a multiple of is one step of the clock, so small numbers make a small graph.
+    /// Timers fire when they are due, the laws are judged with times, and the [proof](Proof::longest) has the longest
+    /// that recovery and shutdown can take. One step of the clock is the greatest common divisor of all durations of
+    /// the plan, so small numbers make a small graph.
+    ///
+    /// ```
+    /// # use core::time::Duration;
+    /// # use overwatch::explore::Explorer;
+    /// # use overwatch::policy::{Layout, Plan, Policy, Tuning};
+    /// let s = Duration::from_secs;
+    /// let policy = Policy::builder().window(s(2)).silence_limit(s(2)).start_deadline(s(1))
+    ///     .stop_deadline(s(2)).abort_deadline(s(1))
+    ///     .tuning(Tuning::default().with_growth(1).with_max_level(1).with_min_evidence(1)
+    ///         .with_max_hold_off(s(2)).with_decay(s(2)).with_stable_after(s(2)))
+    ///     .build()?;
+    /// let plan = Plan::new(policy, Layout::new(&[1])?)?;
+    /// let proof = Explorer::new(plan)?.on_a_clock().run()?;
+    /// let longest = proof.longest.expect("on a clock it is measured");
+    /// assert_eq!(longest.shutdown, s(2) + s(1)); // the stop and the abort deadline
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn on_a_clock(mut self) -> Self {
         self.on_a_clock = true;
@@ -253,8 +293,29 @@ impl Explorer {
         self
     }
 
-    /// Explores what decides in the place of [`Machine::handle`]: to see which law catches a machine
+    /// Explores this function in the place of [`Machine::handle`], to see which law catches a machine
     /// with a certain defect.
+    ///
+    /// ```
+    /// use overwatch::explore::{ExploreError, Explorer};
+    /// use overwatch::law::Law;
+    /// use overwatch::machine::{Effect, Input, Machine, Step};
+    /// use overwatch::policy::{Layout, Plan, Policy};
+    ///
+    /// /// Never turns readiness off.
+    /// fn broken(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    ///     let step = machine.handle(input, effects);
+    ///     effects.retain(|effect| *effect != Effect::Ready(false));
+    ///     step
+    /// }
+    ///
+    /// let plan = Plan::new(Policy::default(), Layout::new(&[1])?)?;
+    /// let Err(ExploreError::Counterexample(found)) = Explorer::new(plan)?.by(broken).run() else {
+    ///     panic!("a law catches it");
+    /// };
+    /// assert_eq!(found.violation.law, Law::HealthFirst);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn by(mut self, handle: HandleFn) -> Self {
         self.handle = handle;
@@ -278,8 +339,23 @@ impl Explorer {
         })
     }
 
-    /// Visits every state, and lets the laws judge every step; each is shown, also those that were
-    /// inert. What must happen at last is not proved.
+    /// Visits every state, and lets the laws judge every step. `see` is called with each step, also with those that
+    /// were inert. What must happen at last is not proved.
+    ///
+    /// ```
+    /// use overwatch::explore::Explorer;
+    /// use overwatch::machine::Phase;
+    /// use overwatch::policy::{Layout, Plan, Policy};
+    ///
+    /// let plan = Plan::new(Policy::default(), Layout::new(&[1])?)?;
+    /// let mut trips = 0;
+    /// Explorer::new(plan)?.visit(|edge| {
+    ///     let left = edge.from.phase() == Phase::Running && edge.to.phase() != Phase::Running;
+    ///     trips += u32::from(left);
+    /// })?;
+    /// assert!(trips > 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///

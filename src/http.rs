@@ -1,4 +1,4 @@
-//! Health endpoints: served from a thread of their own, or as an axum router to merge into yours.
+//! Health endpoints: served from a separate thread, or as an axum router to merge into yours.
 //! Feature `http`; [`serve`] needs the feature `http-server`.
 //!
 //! | path | answers |
@@ -11,8 +11,8 @@
 //!
 //! # `serve` or `router`
 //!
-//! [`serve`] answers from a thread and a runtime of its own, so it goes on answering while every thread
-//! of the service's runtime is blocked. It bounds connections, requests and time by itself.
+//! [`serve`] answers from its own thread and runtime, so it goes on answering while every thread
+//! of the service's runtime is blocked. It bounds connections, requests and time.
 //!
 //! ```no_run
 //! # #[cfg(feature = "http-server")]

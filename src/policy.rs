@@ -25,7 +25,7 @@ pub const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 /// The largest count a knob takes.
 pub const MAX_COUNT: u32 = 1_000_000;
 
-/// Who is to blame for an outage: it decides how long the dependency must prove itself.
+/// What is at fault for an outage. It decides how long the dependency must prove itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Blame {
     /// Only components failed, or their runtime froze; the probe saw nothing wrong.
@@ -34,7 +34,8 @@ pub enum Blame {
     Dependency,
 }
 
-/// The numbers that drive every decision, checked when they are built.
+/// The numbers that drive every decision, checked when they are built. [`Tuning`] has the ones that are seldom changed, and
+/// [the guide](crate::guide::tuning) explains how to choose them.
 ///
 /// ```
 /// use std::time::Duration;
@@ -190,7 +191,22 @@ impl Policy {
     }
 }
 
-/// Builds a [`Policy`]; [`build`](PolicyBuilder::build) checks it.
+/// Builds a [`Policy`]: set the numbers in any order, then [`build`](PolicyBuilder::build) checks all of them.
+///
+/// ```
+/// use overwatch::{Policy, Tuning};
+/// use std::time::Duration;
+///
+/// let policy = Policy::builder()
+///     .window(Duration::from_secs(60))
+///     .stop_deadline(Duration::from_secs(20)) // the longest request
+///     .tuning(Tuning::default().with_unready_delay(Duration::from_secs(5)))
+///     .build()?;
+/// // The longest shutdown of two stages: less than the grace period of the orchestrator.
+/// let longest = policy.tuning().unready_delay() + policy.stop_budget(2);
+/// assert_eq!(longest, Duration::from_secs(49));
+/// # Ok::<(), overwatch::PolicyError>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct PolicyBuilder(Policy);

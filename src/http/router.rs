@@ -49,10 +49,10 @@ pub struct HealthBody {
     pub outage: u64,
     /// What was last seen of the dependency; `null` before the first observation.
     pub dependency: Option<DependencyBody>,
-    /// What components have to say of themselves, by their names: of 100 at most. Left out where none has.
+    /// The [notes](crate::Context::note) of components, by their names: 100 at most. Left out if there is none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub notes: BTreeMap<String, String>,
-    /// How many more have; left out where none is left out.
+    /// How many more components have a note; left out if all are listed.
     #[serde(skip_serializing_if = "is_none_left")]
     pub more_notes: usize,
 }
@@ -67,13 +67,29 @@ fn is_none_left(count: &usize) -> bool {
 pub struct DependencyBody {
     /// Whether it was alive.
     pub alive: bool,
-    /// The kind of failure, if it fails and the probe told one.
+    /// The kind of failure, if it fails and the probe returned one.
     pub class: Option<&'static str>,
     /// The evidence, or why it fails and what to do.
     pub what: String,
 }
 
-/// `/status/check`, `/readyz` and `/livez`, for any router.
+/// `/status/check`, `/readyz` and `/livez`, to merge into a router with any state.
+///
+/// Serve it beside the run, not as one of its components: a component is stopped in an outage, which is when the
+/// endpoints are asked. [`serve`](super::serve) does that from a separate thread.
+///
+/// ```no_run
+/// # async fn example(service: overwatch::Overwatch) -> Result<(), Box<dyn std::error::Error>> {
+/// let app = axum::Router::new()
+///     .route("/", axum::routing::get(|| async { "hello" }))
+///     .merge(overwatch::http::router(service.handle()));
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+/// let server = tokio::spawn(async move { axum::serve(listener, app).await });
+/// service.run_until_signal().await?;
+/// server.abort();
+/// # Ok(())
+/// # }
+/// ```
 pub fn router<S: Clone + Send + Sync + 'static>(handle: Handle) -> Router<S> {
     Router::new()
         .route("/status/check", get(ready))
@@ -82,7 +98,17 @@ pub fn router<S: Clone + Send + Sync + 'static>(handle: Handle) -> Router<S> {
         .with_state(Arc::new(Health::new(handle)))
 }
 
-/// What `/status/check` answers now.
+/// What `/status/check` answers now, for a handler of yours.
+///
+/// ```
+/// use axum::http::StatusCode;
+/// use overwatch::Handle;
+///
+/// async fn health(run: Handle) -> (StatusCode, String) {
+///     let (code, body) = overwatch::http::health(&run);
+///     (code, serde_json::to_string(&body).unwrap_or_default())
+/// }
+/// ```
 pub fn health(handle: &Handle) -> (StatusCode, HealthBody) {
     let status = handle.status();
     let (notes, more_notes) = handle.notes(MOST_NOTES);

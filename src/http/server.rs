@@ -47,11 +47,11 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// How long the drop of a server waits for its thread.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Serves `/status/check`, `/readyz` and `/livez` from a thread of its own, "overwatch-http", until the
-/// [`Server`] is dropped.
+/// Serves `/status/check`, `/readyz` and `/livez` from a separate thread, "overwatch-http", until the
+/// [`Server`] is dropped. Call this before the run, and keep the server until after it.
 ///
-/// The thread has a runtime of its own, so it goes on answering while every thread of the service's
-/// runtime is blocked, and after the end of the run, then with 503. It can be called anywhere: in
+/// The thread has its own runtime, so it goes on answering while every thread of the service's
+/// runtime is blocked, and after the end of the run, then with 503. The function can be called anywhere: in
 /// plain `main`, in async code, before the run and during it. It returns once the address is bound and
 /// the thread is ready to answer.
 ///
@@ -63,7 +63,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 ///
 /// | bound | |
 /// | --- | --- |
-/// | connections | 128 open at a time. For one more, the connection that has waited longest for its client is closed: a client that sends nothing, or slowly, keeps nobody from being answered |
+/// | connections | 128 open at a time. For one more, the connection that has waited longest for its client is closed: a client that sends nothing, or slowly, does not keep others from being answered |
 /// | backlog | 1,024 connections wait in the kernel to be accepted, or fewer where the system allows fewer |
 /// | head of a request | 8 KiB, and 5 s to send it |
 /// | a connection | 10 s |
@@ -119,7 +119,7 @@ pub fn serve(addr: impl Into<SocketAddr>, handle: Handle) -> io::Result<Server> 
     })
 }
 
-/// The endpoints, served by [`serve`]. When it is dropped they are no more.
+/// The running server of [`serve`]. Keep it as long as the endpoints are to be served.
 ///
 /// The drop closes the port and all connections, also one that is being answered, and ends the thread.
 /// It waits for that, a tenth of a second at most.

@@ -14,7 +14,7 @@ pub struct PolicyError {
 }
 
 impl PolicyError {
-    /// A refusal of one's own, by a probe for one. It reads "`knob` is value, but bound".
+    /// A refusal by code of yours, e.g. by [`Probe::check`](crate::Probe::check). It reads "`knob` is value, but bound".
     pub fn new(knob: &'static str, value: impl Into<String>, bound: impl Into<String>) -> Self {
         Self {
             knob,

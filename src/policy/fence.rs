@@ -7,14 +7,69 @@ use super::error::{PolicyError, in_range};
 /// A lease that some work depends on: when it runs out, other nodes may do that work.
 ///
 /// One component owns the lease ([`Layout::with_lease_owner`](super::Layout::with_lease_owner)) and
-/// tells of each renewal. Everything is stopped so early that all components are confirmed gone, or
-/// the machine has halted, a `margin` before the lease can expire on the server.
+/// reports each renewal. Everything is stopped so early that all components are confirmed gone, or
+/// the machine has halted, a `margin` before the lease can expire on the server. Deadlines that leave no room for
+/// that are refused: see [`Plan::new`](super::Plan::new).
 ///
 /// This holds for a process that runs. One that was frozen (stopped, swapped out, a suspended
-/// virtual machine) for longer than the margin wakes up after the fact. The shell's watchdog then
-/// aborts it at once, where the clock went on meanwhile; what it does in that instant only a fencing
-/// token that the written-to store checks can stop. (The membership of the feature `etcd` counts a lease by a clock
+/// virtual machine) for longer than the margin wakes up too late. The shell's watchdog then
+/// aborts it at once, if the clock went on meanwhile. What the process does in that instant can only be stopped by a
+/// fencing token that the written-to store checks. (The membership of the feature `etcd` counts a lease by a clock
 /// that goes on while a machine is suspended, where there is one.)
+///
+/// With a lease of your own:
+///
+/// ```
+/// # #[cfg(feature = "shell")]
+/// # mod example {
+/// use overwatch::{Context, Failure, Fence, Overwatch, Policy, feed};
+/// use std::time::Duration;
+/// use tokio::time::Instant;
+///
+/// const TTL: Duration = Duration::from_secs(20);
+/// const RENEWAL: Duration = Duration::from_secs(4);
+///
+/// # async fn renew() -> std::io::Result<()> { Ok(()) }
+/// async fn lease(ctx: Context) -> Result<(), Failure> {
+///     loop {
+///         let sent = Instant::now(); // before the request: the server may count from then
+///         match ctx.until_stopping(renew()).await {
+///             Some(Ok(())) => ctx.lease_renewed(sent, TTL),
+///             Some(Err(error)) => eprintln!("the next turn tries again: {error}"),
+///             None => return Ok(()),
+///         }
+///         ctx.mark_ready();
+///         ctx.sleep(RENEWAL).await;
+///     }
+/// }
+///
+/// # pub fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let policy = Policy::builder()
+///     .fence(Fence::new(TTL, RENEWAL))
+///     .start_deadline(Duration::from_secs(5))
+///     .stop_deadline(Duration::from_secs(3))
+///     .abort_deadline(Duration::from_secs(1))
+///     .build()?;
+/// let (_feed, probe) = feed();
+/// let service = Overwatch::builder(probe)
+///     .policy(policy)
+///     .task("lease", lease)
+///     .lease_owner("lease")
+///     .next_stage() // all work comes after it
+///     .task("work", |ctx| async move {
+///         ctx.mark_ready();
+///         ctx.stopping().await;
+///         Ok(())
+///     })
+///     .build()?;
+/// # Ok(())
+/// # }
+/// # }
+/// # fn main() {
+/// #     #[cfg(feature = "shell")]
+/// #     example::main().unwrap();
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fence {
     ttl: Duration,
@@ -23,8 +78,8 @@ pub struct Fence {
 }
 
 impl Fence {
-    /// A lease of this time to live that its owner renews this often, with a margin of a tenth of
-    /// the time to live for clocks that drift and a process that was slow.
+    /// A lease with this time to live, renewed at this interval. The margin is a tenth of
+    /// the time to live, for clocks that drift and a process that was slow.
     pub fn new(ttl: Duration, renewal_interval: Duration) -> Self {
         Self {
             ttl,

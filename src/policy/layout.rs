@@ -27,6 +27,15 @@ impl fmt::Display for ComponentId {
 ///
 /// Stages are started in ascending order and stopped in descending order; the components of one
 /// stage are started and stopped together.
+///
+/// ```
+/// use overwatch::policy::Layout;
+///
+/// // Two components, and a third one above them.
+/// let layout = Layout::new(&[2, 1])?;
+/// assert_eq!((layout.stages(), layout.components()), (2, 3));
+/// # Ok::<(), overwatch::PolicyError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Layout {
     /// Where each stage ends; it begins where the one before ends.
@@ -117,8 +126,17 @@ impl Layout {
     }
 }
 
-/// A policy and a layout that were checked together: what a machine, and the monitor that judges it,
-/// are built from.
+/// A policy and a layout that were checked together. A machine, and the monitor that judges it,
+/// are built from it.
+///
+/// ```
+/// use overwatch::policy::{Layout, Plan, Policy};
+/// use std::time::Duration;
+///
+/// let plan = Plan::new(Policy::default(), Layout::new(&[2, 1])?)?;
+/// assert_eq!(plan.stop_budget(), Duration::from_secs(24)); // two stages, 10 s + 2 s each
+/// # Ok::<(), overwatch::PolicyError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Plan {
     policy: Policy,

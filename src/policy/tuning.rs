@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::error::{PolicyError, in_range, in_range_count, in_range_or_zero};
 use super::{MAX_COUNT, MAX_DURATION};
 
-/// The knobs of a [`Policy`](super::Policy) that few need to turn.
+/// The knobs of a [`Policy`](super::Policy) that are seldom changed.
 ///
 /// ```
 /// use std::time::Duration;
@@ -109,7 +109,7 @@ impl Tuning {
         self
     }
 
-    /// What makes this node's jitter its own. Default 0.
+    /// The seed of this node's jitter, so that nodes differ. Default 0.
     pub fn with_jitter_seed(mut self, seed: u64) -> Self {
         self.jitter_seed = seed;
         self

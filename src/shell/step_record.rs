@@ -7,12 +7,12 @@ use crate::driver::Arrival;
 use crate::machine::{Effect, Input, Step};
 use crate::policy::Plan;
 
-/// What [`Builder::on_step`] calls.
+/// What [`Builder::on_step`](crate::Builder::on_step) calls.
 pub(crate) type Hook = Box<dyn FnMut(StepRecord<'_>) + Send>;
 
-/// One step, as it is taken: what had arrived since the one before, and what was made of it. Written
-/// down, these are enough to replay the run with a [`Decider`](crate::driver::Decider): the same arrivals
-/// at the same times give the same steps.
+/// One step of a run, for [`Builder::on_step`](crate::Builder::on_step): what had arrived since the step before, the
+/// input of the machine, and its effects. A recording of them is enough to replay the run with a
+/// [`Decider`](crate::driver::Decider): the same arrivals at the same times give the same steps.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct StepRecord<'a> {
@@ -22,18 +22,18 @@ pub struct StepRecord<'a> {
     pub at: Duration,
     /// What had arrived since the record before, in order.
     pub arrivals: &'a [Arrived],
-    /// What the machine was told; `None` at boot, and where what had arrived was too old to be told.
+    /// The input of the machine; `None` at boot, and where what had arrived was too old to be an input.
     pub input: Option<Input>,
-    /// What became of it; `None` where it was told nothing.
+    /// How the machine took the input; `None` where there was none.
     pub step: Option<Step>,
-    /// What it asked for, in order.
+    /// The effects, in order.
     pub effects: &'a [Effect],
     /// Whether this is the boot of the machine: its first effects.
     pub is_boot: bool,
-    /// Whether it only shows what would be done ([`Builder::observe_only`]): a step of the machine that
+    /// Whether it only shows what would be done ([`Builder::observe_only`](crate::Builder::observe_only)): a step of the machine that
     /// is beside that of the service.
     pub observe_only: bool,
-    /// How many steps before this one are missing, because whoever reads them was too slow.
+    /// How many steps before this one are missing, because the hook was too slow.
     pub missed: u64,
 }
 

@@ -10,7 +10,39 @@ use tokio::time::{Instant, sleep_until};
 use crate::shell::probe::{Observation, Probe};
 use crate::shell::sync::lock;
 
-/// A dependency that a test switches. It begins up.
+/// A dependency that a test switches up and down. It is up at first.
+///
+/// Give [`probe`](Self::probe) to the service and keep this. Each switch is observed at once.
+///
+/// ```
+/// use overwatch::Overwatch;
+/// use overwatch::test_util::FakeDependency;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let dependency = FakeDependency::new();
+/// let service = Overwatch::builder(dependency.probe())
+///     .task("worker", |ctx| async move {
+///         ctx.mark_ready();
+///         ctx.stopping().await;
+///         Ok(())
+///     })
+///     .build()?;
+/// let handle = service.handle();
+/// let run = tokio::spawn(service.run());
+/// handle.wait_until_ready().await?;
+///
+/// dependency.hang(); // no answer at all: the silence limit passes
+/// let status = handle.wait_for(|status| !status.ready).await?;
+/// println!("{}", status.reason);
+///
+/// dependency.recover();
+/// handle.wait_until_ready().await?;
+/// # handle.shutdown();
+/// # run.await??;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct FakeDependency {
     mode: Arc<watch::Sender<Mode>>,
@@ -44,7 +76,7 @@ impl FakeDependency {
         }
     }
 
-    /// What observes it. Give it to [`Overwatch::builder`](crate::Overwatch::builder).
+    /// A probe that observes it, for [`Overwatch::builder`](crate::Overwatch::builder).
     pub fn probe(&self) -> impl Probe + use<> {
         DependencyProbe {
             hurry: Notify::new(),

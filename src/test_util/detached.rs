@@ -9,7 +9,7 @@ use crate::shell::inbound::Batch;
 use crate::shell::log::Log;
 use crate::shell::run_state::RunState;
 
-/// A context without a supervisor, to test one component by itself: the test plays the supervisor.
+/// A context without a supervisor, to test one component by itself: the test takes the supervisor's place.
 ///
 /// ```
 /// use overwatch::test_util::TestContext;
@@ -77,7 +77,7 @@ impl TestContext {
         self.context.clone()
     }
 
-    /// Tells the component to stop, as a shutdown would.
+    /// Asks the component to stop, as a shutdown would.
     pub fn stop(&self) {
         let deadline = Policy::default().stop_deadline();
         self.inner
@@ -86,7 +86,7 @@ impl TestContext {
             .stop(Cause::Shutdown, deadline);
     }
 
-    /// Waits until the component has said that it is up.
+    /// Waits until the component has called [`mark_ready`](Context::mark_ready).
     pub async fn wait_until_ready(&self) {
         while !self.inner.incarnation.is_up() {
             self.inner.shared.mailbox.woken().await;

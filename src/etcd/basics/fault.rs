@@ -17,7 +17,7 @@ use std::fmt;
 /// | `permission` | the sentinel key may not be read | certain | let the user read it, or name another |
 /// | `too_slow` | so many answers in a row took longer than the latency budget | transient | look at network, disk and load |
 /// | `tls` | no TLS: an authority that is not trusted, a certificate that has expired, none of one's own | certain | mend the certificates |
-/// | `misdirected` | something else than etcd answers; or the endpoints are of more than one cluster, or not of the expected one | certain | mend the endpoints, or name the cluster with [`EtcdConfig::expect_cluster`](super::EtcdConfig::expect_cluster) |
+/// | `misdirected` | something else than etcd answers; or the endpoints are of more than one cluster, or not of the expected one | certain | mend the endpoints, or name the cluster with [`EtcdConfig::expect_cluster`](crate::etcd::EtcdConfig::expect_cluster) |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Fault {
@@ -115,7 +115,7 @@ impl Fault {
         }
     }
 
-    /// How the class is taken, unless [`EtcdConfig::verdict`](super::EtcdConfig::verdict) says
+    /// How the class is taken, unless [`EtcdConfig::verdict`](crate::etcd::EtcdConfig::verdict) says
     /// otherwise.
     pub fn default_verdict(self) -> Verdict {
         match self {

@@ -20,6 +20,13 @@ use crate::policy::{Policy, PolicyError};
 
 /// Where etcd is, how to get in, and how patient to be.
 ///
+/// 1. [`new`](Self::new) with the endpoints of one cluster;
+/// 2. access: [`user`](Self::user), [`tls`](Self::tls), [`expect_cluster`](Self::expect_cluster);
+/// 3. a preset, [`fast`](Self::fast) or [`gentle`](Self::gentle), which sets all numbers, and after it single numbers.
+///
+/// Give clones of one configuration to the probe and to the membership: they share what they have seen of the
+/// endpoints.
+///
 /// | knob | default | [`fast`](Self::fast) | [`gentle`](Self::gentle) | bounds |
 /// | --- | --- | --- | --- | --- |
 /// | [`progress_interval`](Self::progress_interval) | 20 s | 250 ms | 60 s | 100 ms to 10 min |
@@ -132,7 +139,7 @@ impl EtcdConfig {
     ///
     /// The id is the same as long as the cluster is: it is made of what the cluster was started with, so one
     /// that is built anew, or restored from a backup, may have another. In hexadecimal it is in each
-    /// member's log, and in what [`EtcdProbe`](super::EtcdProbe) tells of clusters that do not agree; as a
+    /// member's log, and in what [`EtcdProbe`](crate::etcd::EtcdProbe) tells of clusters that do not agree; as a
     /// number it is what `etcdctl endpoint status -w json` calls `cluster_id`.
     ///
     /// Two clusters that were started with the same `--initial-cluster` and `--initial-cluster-token`, as with all
@@ -230,7 +237,7 @@ impl EtcdConfig {
     }
 
     /// How often what was not answered is asked again, of another member if there is one: in doubt,
-    /// and while etcd fails. A recovery is seen so soon. Whoever is turned away for a password, for one,
+    /// and while etcd fails. A recovery is seen so soon. A client whose password is refused
     /// tries again as often, and that costs the server some 50 ms of CPU each time.
     #[must_use]
     pub fn recheck_interval(mut self, time: Duration) -> Self {

@@ -11,7 +11,22 @@ use crate::etcd::basics::EtcdConfigError;
 use crate::etcd::client::EtcdConfig;
 use crate::etcd::records::{Generation, Prefix, check_name};
 
-/// Puts a [`Membership`] together. Begun by [`Membership::builder`].
+/// Puts a [`Membership`] together. From [`Membership::builder`].
+///
+/// ```
+/// use overwatch::etcd::{EtcdConfig, EtcdConfigError, Membership};
+/// use std::time::Duration;
+///
+/// # fn main() -> Result<(), EtcdConfigError> {
+/// let etcd = EtcdConfig::new(["http://127.0.0.1:2379"])?;
+/// let membership = Membership::builder(etcd, "checker", "node-1")
+///     .ttl(Duration::from_secs(10))
+///     .metadata("10.0.0.1:8080")
+///     .build()?;
+/// assert_eq!(membership.fence().ttl(), Duration::from_secs(9)); // the lease is a second shorter
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// | knob | default | bounds |
 /// | --- | --- | --- |
@@ -36,8 +51,8 @@ pub struct MembershipBuilder {
 }
 
 impl Membership {
-    /// A node of the cluster that keeps its records below this prefix. The id is the node's own, and
-    /// the same each time it comes back: a host name, for one.
+    /// A node of the cluster that keeps its records below this prefix. The id names the node, and is
+    /// the same each time it comes back, e.g. a host name.
     pub fn builder(
         etcd: EtcdConfig,
         prefix: impl Into<String>,
@@ -61,8 +76,8 @@ impl MembershipBuilder {
         }
     }
 
-    /// How long the node may be silent before its work is others'. Other nodes take over at the latest
-    /// a second after it.
+    /// How long the node may be silent before other nodes may do its work. They take over a second after that at the
+    /// latest.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
@@ -75,7 +90,7 @@ impl MembershipBuilder {
         self
     }
 
-    /// What the node tells the others of itself: an address, or anything else.
+    /// What other nodes read about this one in [`Membership::members`]: an address, or anything else.
     pub fn metadata(mut self, metadata: impl Into<Vec<u8>>) -> Self {
         self.metadata = metadata.into();
         self

@@ -20,8 +20,13 @@ use crate::shell::placement::Mode;
 /// Makes the node a member of its cluster: a [`Component`], and a handle to ask. Clones are the same
 /// membership.
 ///
-/// Add it in a stage before all work that depends on it, and name it as
-/// [lease owner](crate::Builder::lease_owner) of the [fence](Self::fence):
+/// 1. [`builder`](Self::builder), with a clone of the probe's configuration;
+/// 2. make the [`Shards`](crate::etcd::Shards) of it, and keep a clone for [`members`](Self::members);
+/// 3. set [`fence`](Self::fence) in the policy;
+/// 4. add it in a stage before all work that depends on it, and name it as
+///    [lease owner](crate::Builder::lease_owner).
+///
+/// [The guide](crate::guide::cluster) has the arithmetic of the deadlines, and leader election.
 ///
 /// ```no_run
 /// # use std::time::Duration;

@@ -16,7 +16,7 @@ pub struct Member {
 }
 
 impl Member {
-    /// What the node says of itself.
+    /// The metadata that the node has set.
     pub fn metadata(&self) -> &[u8] {
         &self.metadata
     }
@@ -28,7 +28,7 @@ impl Member {
     }
 }
 
-/// The members at one moment, by id.
+/// The members at one moment, by id. From [`Membership::members`](crate::etcd::Membership::members).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Members {
     members: BTreeMap<String, Member>,

@@ -24,14 +24,42 @@ use crate::policy::{Policy, PolicyError};
 use crate::shell::log::log;
 use crate::shell::probe::{Observation, Probe, ProbeMode};
 
-/// Observes etcd: see the [module](crate::etcd) for what counts as evidence and when it is failing.
+/// Observes etcd. The [module](crate::etcd) describes what counts as evidence and when etcd is failing.
+///
+/// 1. Make an [`EtcdConfig`], and the probe of it (or of a clone, if a [`Membership`](crate::etcd::Membership) needs one too);
+/// 2. if wanted, keep an `Arc` of the probe to ask it for its [`endpoints`](Self::endpoints);
+/// 3. give the probe to [`Overwatch::builder`](crate::Overwatch::builder), which does the rest.
+///
+/// ```no_run
+/// use overwatch::Overwatch;
+/// use overwatch::etcd::{EtcdConfig, EtcdProbe};
+/// use std::sync::Arc;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let probe = Arc::new(EtcdProbe::new(EtcdConfig::new(["http://127.0.0.1:2379"])?)?);
+/// let service = Overwatch::builder(Arc::clone(&probe))
+///     .task("worker", |ctx| async move {
+///         ctx.mark_ready();
+///         ctx.stopping().await;
+///         Ok(())
+///     })
+///     .build()?;
+/// tokio::spawn(service.run());
+/// for endpoint in probe.endpoints() {
+///     println!("{}: usable {}", endpoint.url, endpoint.usable);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// All work is done inside [`observe`](Probe::observe). Dropping a pending call closes the
 /// connections, and the next call opens new ones; so does a long pause between calls. Calls that
 /// overlap take turns.
 ///
-/// Where the service has a multi-thread runtime, the probe is polled on a thread of its own, which it
+/// Where the service has a multi-thread runtime, the probe is polled on a separate thread, which it
 /// shares with the renewals of leases: see the [module](crate::etcd).
+///
+/// Without a service:
 ///
 /// ```no_run
 /// use overwatch::etcd::{EtcdConfig, EtcdProbe};

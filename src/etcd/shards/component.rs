@@ -21,8 +21,29 @@ use crate::shell::failure::Failure;
 /// Spreads a fixed number of shards, or named jobs, over the members: a [`Component`] for a stage after
 /// that of the [`Membership`].
 ///
-/// The user writes one async function. It is called for each shard that this node owns, runs until
-/// [told to stop](Shard::stopping), and is called again when the shard comes back.
+/// You write one async function. It is called for each shard that this node owns, runs until
+/// [`Shard::stopping`] completes, and is called again when the shard comes back.
+///
+/// 1. [`new`](Self::new) for numbered shards, or [`named`](Self::named) for jobs; one name is
+///    [a leader election](crate::guide::cluster#leader-election);
+/// 2. take [`owners`](Self::owners), if wanted;
+/// 3. add it in a stage after the membership.
+///
+/// ```
+/// use overwatch::etcd::{EtcdConfigError, Membership, Shard, Shards};
+/// use std::time::Duration;
+///
+/// fn checks(membership: &Membership) -> Result<Shards, EtcdConfigError> {
+///     // The number never changes: items are spread over the shards by it.
+///     Shards::new(membership, "checks", 256, |shard: Shard| async move {
+///         while shard.sleep(Duration::from_secs(1)).await {
+///             shard.check()?; // before each unit of work
+///             println!("check all items of shard {}", shard.index());
+///         }
+///         Ok(()) // only now may another node begin
+///     })
+/// }
+/// ```
 ///
 /// # Who should, and who may
 ///
@@ -35,7 +56,7 @@ use crate::shell::failure::Failure;
 /// (or was dropped); only then may another node claim it. A shard whose claim has vanished, because a
 /// lease ran out or was revoked, is claimed [a second](Membership::GRACE) later.
 ///
-/// | the function | what follows |
+/// | the function | consequence |
 /// | --- | --- |
 /// | returns, fails or panics before it is told to stop | that shard alone waits, 1 s at first and 60 s at most, and is tried again here |
 /// | returns a [dependency](Failure::dependency) or [critical](Failure::critical) failure | the same, and it is reported as this component's |
@@ -45,9 +66,9 @@ use crate::shell::failure::Failure;
 ///
 /// # What the fence promises, and what it cannot
 ///
-/// The function is not polled any more from a margin before the lease can run out: whatever froze the
-/// process, it goes no further than to its next await. Between two awaits nobody can stop it. So it is
-/// to ask [`Shard::check`] before each unit of work. Beyond any check that is made here are
+/// The function is not polled any more from a margin before the lease can expire: a frozen process stops at its next
+/// `.await`. Between two awaits nothing can stop it. So call [`Shard::check`] before each unit of work. No check that is
+/// made here covers
 ///
 /// - a process that is frozen between the check and the deed, and what is begun within the margin and
 ///   ends late; likewise a machine that is suspended there, or whose clocks are all stopped (see [`Membership`]);
@@ -61,20 +82,20 @@ use crate::shell::failure::Failure;
 ///
 /// # Several lists
 ///
-/// While one version of a service takes the place of another, nodes may have different shards. Each node tells which
+/// While one version of a service takes the place of another, nodes may have different shards. Each node publishes which
 /// list it has, and a shard is planned over all nodes that know it: none rests because another list is there, and
-/// what only nodes know that have left runs nowhere. That nodes differ is a warning, one for each list that others
+/// shards that only nodes know that have left run nowhere. That nodes differ is a warning, one for each list that others
 /// have. The shares are even among the shards that the same nodes know, and so not over all of them: of two nodes
 /// with 8 shards and one with 24, the last has its own 16 and a third of the rest. Shards are told apart by their
 /// names; those that are numbered have their numbers for names.
 ///
 /// # Who owns what
 ///
-/// [`owners`](Self::owners) tells who owns which shard, which have no owner, and since when. The log warns of those
-/// that have none for five seconds, and the health endpoints say how many run here.
+/// [`owners`](Self::owners) has the owner of each shard, which shards have none, and since when. The log warns of those
+/// that have none for five seconds, and the health endpoints show how many run here.
 ///
-/// Anything that no node wrote among the keys of the members and of this work is left alone, with a warning that
-/// names the key. In the place of a claim it keeps the shard from having an owner.
+/// Keys among those of the members and of this work that no node wrote are left alone, with a warning that
+/// names the key. Such a key in the place of a claim keeps the shard from having an owner.
 pub struct Shards {
     node: Arc<Node>,
     pub(crate) work: Arc<Work>,
@@ -83,13 +104,14 @@ pub struct Shards {
 }
 
 impl Shards {
-    /// So many shards, numbered from 0. The work has a name, so that one membership can have several.
+    /// `count` shards, numbered from 0. The work has a name, so that one membership can have several.
     ///
-    /// The function is cloned for each call: **what it captures is shared, what it makes is its own.**
+    /// The function is cloned for each call. **State that it captures is shared by all shards; local variables are
+    /// not.**
     ///
     /// # Errors
     ///
-    /// When there are none, or more than 100,000; when the name cannot be part of a key.
+    /// When `count` is 0 or above 100,000; when the name cannot be part of a key.
     pub fn new<F, Fut>(
         membership: &Membership,
         work: impl Into<String>,

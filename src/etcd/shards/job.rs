@@ -15,7 +15,29 @@ use super::reconcile::Ended;
 use crate::etcd::membership::Session;
 use crate::shell::failure::{Failure, unwinding};
 
-/// What the user's function knows of its shard. Cheap to clone; clones are the same shard.
+/// A shard that this node owns: the argument of the function that is given to [`Shards`](crate::etcd::Shards). Cheap to clone;
+/// clones are the same shard.
+///
+/// Call [`check`](Self::check) before each unit of work, send [`token`](Self::token) with each write, and return when
+/// [`stopping`](Self::stopping) completes: only then may another node claim the shard.
+///
+/// ```
+/// use overwatch::Failure;
+/// use overwatch::etcd::Shard;
+/// use std::time::Duration;
+///
+/// # struct Store; impl Store {
+/// #     async fn write(&self, _shard: &str, _token: i64) -> std::io::Result<()> { Ok(()) }
+/// # }
+/// async fn job(shard: Shard, store: Store) -> Result<(), Failure> {
+///     while shard.sleep(Duration::from_secs(1)).await {
+///         shard.check()?;
+///         // The store refuses a token that is lower than one it has seen.
+///         store.write(shard.name(), shard.token()).await?;
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Shard(Arc<State>);
 
@@ -81,14 +103,14 @@ impl Shard {
         self.0.claim.revision
     }
 
-    /// Whether this node still owns the shard, as far as this process can know. To be asked before each
-    /// unit of work. It asks nobody, and costs three looks at clocks.
+    /// Whether this node still owns the shard, as far as this process can know. Call it before each
+    /// unit of work. It does no I/O, and costs three reads of clocks.
     ///
     /// # Errors
     ///
-    /// [`ShardLost`] when the claim or the lease is gone, or may run out within the margin; and for whoever has
-    /// kept the shard, as soon as the function has ended. Return it: the function is dropped anyway at its
-    /// next await.
+    /// [`ShardLost`] when the claim or the lease is gone, or may expire within the margin; and on clones that are
+    /// kept, as soon as the function has ended. Return the error: the function is dropped anyway at its
+    /// next `.await`.
     pub fn check(&self) -> Result<(), ShardLost> {
         let State { lost, given_up, .. } = &*self.0;
         if lost.is_cancelled() || given_up.is_cancelled() || !self.0.session.allows() {

@@ -11,7 +11,7 @@ use super::jobs::Jobs;
 use super::work::Work;
 use crate::etcd::host::clock::moment_of;
 
-/// Who owns which shard of a work, as this node sees it. From [`Shards::owners`](super::Shards::owners).
+/// The owner of each shard of a work, as this node sees it. From [`Shards::owners`](crate::etcd::Shards::owners).
 ///
 /// Empty before the node first takes part; the last that was known while it is away.
 #[derive(Clone, Default)]

@@ -10,8 +10,22 @@ use super::main_task::Body;
 use super::traits::{Component, StartStop};
 use crate::shell::failure::{Failure, unwinding};
 
-/// A component from a closure, which is cloned and called once for each epoch. See
-/// [`Builder::task`](super::Builder::task).
+/// Makes a component of a closure, which is cloned and called once for each epoch. See
+/// [`Builder::task`](crate::Builder::task).
+///
+/// ```
+/// use overwatch::{Component, Context, component_fn};
+///
+/// fn ticker() -> impl Component {
+///     component_fn(|ctx: Context| async move {
+///         ctx.mark_ready();
+///         while ctx.sleep(std::time::Duration::from_secs(1)).await {
+///             println!("tick");
+///         }
+///         Ok(())
+///     })
+/// }
+/// ```
 pub fn component_fn<F, Fut>(run: F) -> impl Component
 where
     F: FnOnce(Context) -> Fut + Clone + Send + Sync + 'static,

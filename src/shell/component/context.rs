@@ -20,11 +20,39 @@ use crate::shell::inbound::Lease;
 #[cfg(feature = "etcd")]
 use crate::shell::placement::Mode;
 
-/// A component's view of its own incarnation. Cheap to clone; clones are the same context.
+/// A component's view of its incarnation. Cheap to clone; clones are the same context.
 ///
-/// A clone that is kept beyond the incarnation keeps nothing running: it says that it is stopping, its
-/// reports are counted as stale, and it can spawn nothing. It keeps one or two kilobytes, and four bytes
-/// for each component of its stage.
+/// | step | call |
+/// | --- | --- |
+/// | 1. start | [`mark_ready`](Self::mark_ready) once the component is up |
+/// | 2. work | [`sleep`](Self::sleep) and [`until_stopping`](Self::until_stopping), which end early when the component is to stop; [`spawn`](Self::spawn), [`spawn_blocking`](Self::spawn_blocking), [`report`](Self::report), [`note`](Self::note) |
+/// | 3. stop | [`stopping`](Self::stopping) completes; [`stop_cause`](Self::stop_cause) and [`stop_deadline`](Self::stop_deadline) are known |
+///
+/// A clone that is kept beyond the incarnation keeps nothing running: [`is_stopping`](Self::is_stopping)
+/// returns `true`, its reports are counted as stale, and it spawns nothing. It keeps one or two kilobytes, and four
+/// bytes for each component of its stage.
+///
+/// ```
+/// use overwatch::{Classify, Context, Failure};
+/// use std::time::Duration;
+///
+/// # struct Queue; impl Queue {
+/// #     async fn connect() -> std::io::Result<Queue> { Ok(Queue) }
+/// #     async fn next(&mut self) -> String { String::new() }
+/// #     async fn close(self, _within: Option<Duration>) {}
+/// # }
+/// async fn consumer(ctx: Context) -> Result<(), Failure> {
+///     let mut queue = Queue::connect().await.dependency()?;
+///     ctx.mark_ready();
+///     while let Some(job) = ctx.until_stopping(queue.next()).await {
+///         println!("epoch {}: {job}", ctx.epoch());
+///     }
+///     // Asked to stop: what is left may take until the deadline.
+///     let left = ctx.stop_deadline().map(|deadline| deadline.duration_since(tokio::time::Instant::now()));
+///     queue.close(left).await;
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Context(Incarnation);
 
@@ -43,18 +71,18 @@ impl Context {
         self.0.stage().epoch
     }
 
-    /// Says that the component is up. The next stage is started, or the service becomes ready, when
-    /// all of its stage are. Further calls change nothing.
+    /// Marks the component as up. When all components of its stage are, the next stage is started, or the
+    /// service becomes ready. Further calls change nothing.
     pub fn mark_ready(&self) {
         self.0.ready();
     }
 
-    /// Reports a failure without ending. It never blocks. See [`Reporter`].
+    /// Reports a failure without ending the component. This never blocks. See [`Reporter`].
     pub fn report(&self, failure: impl Into<Failure>) {
         self.reporter().report(failure);
     }
 
-    /// What reports failures of this incarnation, to hand to callbacks and other threads.
+    /// A reporter of this incarnation's failures, to hand to callbacks and other threads.
     pub fn reporter(&self) -> Reporter {
         Reporter::new(
             Arc::clone(&self.0.stage().shared),
@@ -62,9 +90,9 @@ impl Context {
         )
     }
 
-    /// What is worth knowing of the component, for status pages: one line of at most 500 characters, which
-    /// replaces the last one. An empty one takes it back. It is told as long as this incarnation is not gone:
-    /// in [`Handle::components`](super::Handle::components), and by the health endpoints.
+    /// Sets a note for status pages: one line of at most 500 characters, which replaces the last one. An empty
+    /// one removes it. Until this incarnation is gone,
+    /// [`Handle::components`](crate::Handle::components) and the health endpoints show it.
     ///
     /// ```
     /// # fn example(ctx: overwatch::Context, waiting: usize) {
@@ -77,30 +105,37 @@ impl Context {
         notes.set(self.0.component(), stage.epoch, text);
     }
 
-    /// Completes when the component is told to stop. It borrows nothing, so it fits where servers
+    /// Completes when the component is to stop. The future borrows nothing, so it fits where servers
     /// take a shutdown signal, such as axum's and tonic's graceful shutdown.
+    ///
+    /// ```no_run
+    /// # async fn example(ctx: overwatch::Context, listener: tokio::net::TcpListener, app: axum::Router) -> Result<(), overwatch::Failure> {
+    /// axum::serve(listener, app).with_graceful_shutdown(ctx.stopping()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
         Fused {
             future: Some(self.0.stopping_owned()),
         }
     }
 
-    /// Whether the component was told to stop.
+    /// Whether the component was asked to stop.
     pub fn is_stopping(&self) -> bool {
         self.0.stage().told().is_some()
     }
 
-    /// Why the component was told to stop, once it was.
+    /// Why the component was asked to stop, once it was.
     pub fn stop_cause(&self) -> Option<Cause> {
         self.0.stage().told().map(|stop| stop.cause)
     }
 
-    /// When what is left of the component will be aborted, once it was told to stop.
+    /// When the rest of the component will be aborted, once it was asked to stop.
     pub fn stop_deadline(&self) -> Option<Instant> {
         self.0.stage().told().map(|stop| stop.deadline)
     }
 
-    /// Sleeps, and ends early when the component is told to stop. `true` if it slept to the end, so
+    /// Sleeps, and ends early when the component is to stop. Returns `true` if it slept to the end, so
     /// that `while ctx.sleep(interval).await { … }` is a loop that stops.
     pub async fn sleep(&self, duration: Duration) -> bool {
         self.until_stopping(tokio::time::sleep(duration))
@@ -108,7 +143,7 @@ impl Context {
             .is_some()
     }
 
-    /// Waits for a future, and drops it when the component is told to stop: `None` then.
+    /// Waits for a future, and drops it when the component is to stop: the result is `None` then.
     pub async fn until_stopping<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
@@ -120,8 +155,27 @@ impl Context {
     /// Spawns a task that belongs to the incarnation: the component counts as gone only when the
     /// task has ended, and the task is aborted with it.
     ///
-    /// An error that it returns, or a panic, is reported as the component's. The task should end
+    /// An error that the task returns, or its panic, is reported as the component's. The task should end
     /// when [`stopping`](Self::stopping) completes. After the incarnation is over nothing is spawned.
+    ///
+    /// ```
+    /// # use overwatch::{Context, Failure};
+    /// # use std::time::Duration;
+    /// async fn pool(ctx: Context) -> Result<(), Failure> {
+    ///     for worker in 0..4 {
+    ///         let task = ctx.clone();
+    ///         ctx.spawn(async move {
+    ///             while task.sleep(Duration::from_secs(1)).await {
+    ///                 println!("worker {worker}");
+    ///             }
+    ///             Ok(())
+    ///         });
+    ///     }
+    ///     ctx.mark_ready();
+    ///     ctx.stopping().await;
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Failure>> + Send + 'static,
@@ -137,8 +191,8 @@ impl Context {
         SubTask(told)
     }
 
-    /// The same for work that blocks, on a thread of its own. It cannot be aborted: if it goes on
-    /// past the abort deadline, the component is wedged.
+    /// The same for work that blocks, on a separate thread. It cannot be aborted: if it goes on
+    /// past the abort deadline, the component is wedged. So look at [`is_stopping`](Self::is_stopping) in its loop.
     pub fn spawn_blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
@@ -155,10 +209,10 @@ impl Context {
         SubTask(told)
     }
 
-    /// Keeps the incarnation from counting as gone until it is dropped, for whatever is no sub-task:
-    /// a thread, a foreign callback, a child process. `None` if it is gone already.
+    /// Keeps the incarnation from counting as gone until the [`Hold`] is dropped, for what is no sub-task:
+    /// a thread, a foreign callback, a child process. `None` if the incarnation is gone already.
     ///
-    /// One that is never dropped wedges the component.
+    /// A hold that is never dropped wedges the component.
     pub fn hold(&self) -> Option<Hold> {
         Hold::of(&self.0)
     }
@@ -181,12 +235,11 @@ impl Context {
         }
     }
 
-    /// Tells that the lease which this component owns was renewed, and renews the
+    /// Reports that the lease of this component was renewed, and so renews the
     /// [fence](crate::Fence). `sent` is when the renewal was *sent*, not when it was answered: the
-    /// server may have counted from then.
+    /// server may have counted from then. [`Fence`](crate::Fence) has an example.
     ///
-    /// Only the component that was named as
-    /// [lease owner](super::Builder::lease_owner) may call it; for others it changes nothing.
+    /// Only the [lease owner](crate::Builder::lease_owner) may call this; for other components it changes nothing.
     pub fn lease_renewed(&self, sent: Instant, ttl: Duration) {
         let lease = Lease {
             epoch: self.0.stage().epoch,
@@ -231,8 +284,17 @@ impl<F: Future<Output = ()>> Future for Fused<F> {
     }
 }
 
-/// The result of a sub-task: `None` if it failed (which was reported), or was aborted. It runs
-/// whether or not anybody awaits it.
+/// The result of a sub-task: `None` if the task failed (which was reported), or was aborted. The task runs
+/// whether or not this is awaited.
+///
+/// ```
+/// # async fn example(ctx: overwatch::Context) {
+/// let lines = ctx.spawn_blocking(|| Ok(std::fs::read_to_string("/etc/hosts")?.lines().count()));
+/// if let Some(lines) = lines.await {
+///     println!("{lines} lines");
+/// }
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct SubTask<T>(oneshot::Receiver<T>);
 

@@ -212,10 +212,23 @@ impl Incarnation {
     }
 }
 
-/// Keeps an incarnation from counting as gone.
+/// Keeps an incarnation from counting as gone. From [`Context::hold`](crate::Context::hold).
 ///
-/// For anything that must be gone before the component's successor may start, and that is no
-/// sub-task: a thread, a foreign callback, a child process. Drop it when that is gone.
+/// For what must be gone before the component's next incarnation may start, and is no
+/// sub-task: a thread, a foreign callback, a child process. Drop this when that is gone.
+///
+/// ```
+/// # fn example(ctx: overwatch::Context) {
+/// if let Some(hold) = ctx.hold() {
+///     std::thread::spawn(move || {
+///         while !ctx.is_stopping() {
+///             std::thread::sleep(std::time::Duration::from_millis(10));
+///         }
+///         drop(hold); // from here on the component may count as gone
+///     });
+/// }
+/// # }
+/// ```
 #[must_use = "dropping it says that what it stood for is gone"]
 pub struct Hold(Incarnation);
 

@@ -8,14 +8,29 @@ use crate::shell::inbound::Source;
 use crate::shell::run_state::RunState;
 
 /// Reports failures. Cheap to clone; works from any thread and any runtime, and never waits for the
-/// supervisor.
+/// supervisor. From [`Context::reporter`](crate::Context::reporter) for a component, and from
+/// [`Handle::reporter`](crate::Handle::reporter) for the rest of the program.
 ///
-/// The text of an error (its `Display`) is made by who reports it, once the supervisor was told; of a storm
-/// not that of each.
+/// By default one report trips: see [`trip_threshold`](crate::policy::PolicyBuilder::trip_threshold). Report what keeps
+/// a component from doing its work, and handle the rest inside.
+///
+/// ```
+/// use overwatch::{Context, Failure};
+/// use std::io;
+///
+/// fn on_connection_lost(ctx: &Context) -> impl Fn(io::Error) + Send + use<> {
+///     let reporter = ctx.reporter();
+///     // Called by a thread of a client library.
+///     move |error| reporter.report(Failure::new(error).dependency())
+/// }
+/// ```
+///
+/// The calling thread makes the text of an error (its `Display`), after it has woken the supervisor. In a storm it
+/// does not make the text of each.
 ///
 /// A storm of reports is coalesced into a count with the first and the last reason, so it takes
-/// constant memory. While components run or start, where it brings a trip nearer, a report is taken
-/// at once; else they are taken once in 10 ms at most. A report carries the epoch in which it was
+/// constant memory. A report that may trip, while components run or start, is taken
+/// at once; others are taken once in 10 ms at most. A report carries the epoch in which it was
 /// sent: one that arrives after its component is gone is counted as stale and changes nothing.
 #[derive(Clone)]
 pub struct Reporter {
@@ -28,7 +43,7 @@ impl Reporter {
         Self { shared, source }
     }
 
-    /// Reports a failure.
+    /// Reports a failure: a [`Failure`], or any error as a failure of the component itself.
     pub fn report(&self, failure: impl Into<Failure>) {
         // Converted first: it is the user's code.
         let Some(added) = self

@@ -15,22 +15,23 @@ const MAX_TEXT: usize = 4096;
 /// The most sources of an error that are shown.
 const MAX_SOURCES: usize = 32;
 
-/// What went wrong, and whose trouble it is.
+/// What went wrong, and what is at fault.
 ///
 /// Made from any error by `?`, like `anyhow::Error` (which is why it does not implement
-/// [`Error`] itself). A plain error is the component's own trouble; [`dependency`](Self::dependency),
-/// [`critical`](Self::critical) and [`fatal`](Self::fatal) say otherwise. [`Classify`] does the same
-/// on a `Result`.
+/// [`Error`] itself). A plain error blames the component itself; [`dependency`](Self::dependency),
+/// [`critical`](Self::critical) and [`fatal`](Self::fatal) set another class. [`Classify`] does the same
+/// on a `Result`. [The guide](crate::guide::components#which-errors-to-return-and-which-to-handle-inside) has a
+/// table of which class fits when.
 ///
 /// ```
 /// use overwatch::{Classify, Failure};
 ///
 /// fn load() -> Result<(), Failure> {
-///     // The component's own trouble:
+///     // The component itself is at fault:
 ///     let port: u16 = "8080".parse()?;
-///     // The dependency's trouble:
+///     // The dependency is at fault:
 ///     std::net::TcpListener::bind(("127.0.0.1", 0)).dependency()?;
-///     // Nothing that a restart could mend:
+///     // No restart can mend it:
 ///     if port == 0 {
 ///         return Err(Failure::new("no port is configured").fatal());
 ///     }
@@ -44,7 +45,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of the component's own, from a message or an error.
+    /// A failure of the component itself, from a message or an error.
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             class: FailureClass::Component,
@@ -52,27 +53,26 @@ impl Failure {
         }
     }
 
-    /// Marks it as the dependency's trouble: the dependency is to blame and must prove itself for
-    /// the whole window.
+    /// Blames the dependency, which must then prove itself for the whole window.
     #[must_use]
     pub fn dependency(self) -> Self {
         self.with_class(FailureClass::Dependency)
     }
 
-    /// Marks it as the dependency's trouble and certain, such as a lost lease: trips at once.
+    /// Blames the dependency with certainty, e.g. for a lost lease: trips at once, whatever the threshold is.
     #[must_use]
     pub fn critical(self) -> Self {
         self.with_class(FailureClass::Critical)
     }
 
-    /// Marks it as nothing that a restart could mend: everything is stopped in order and the run
+    /// Marks a failure that no restart can mend: everything is stopped in order and the run
     /// ends with this error.
     #[must_use]
     pub fn fatal(self) -> Self {
         self.with_class(FailureClass::Fatal)
     }
 
-    /// Whose trouble it is.
+    /// The class, which says what is at fault.
     pub fn class(&self) -> FailureClass {
         self.class
     }
@@ -186,7 +186,16 @@ impl fmt::Debug for Failure {
     }
 }
 
-/// Says on a `Result` whose trouble its error is. See [`Failure`].
+/// Sets the class of a `Result`'s error. See [`Failure`].
+///
+/// ```
+/// use overwatch::{Classify, Failure};
+///
+/// fn connect() -> Result<std::net::TcpStream, Failure> {
+///     std::net::TcpStream::connect("127.0.0.1:1").dependency()
+/// }
+/// # assert!(connect().is_err());
+/// ```
 pub trait Classify<T> {
     /// See [`Failure::dependency`].
     ///

@@ -10,6 +10,18 @@ use crate::machine::HaltReason;
 /// The run could not go on safely. The process should exit, so that an orchestrator takes over.
 ///
 /// The [`Failure`] that ended it, if there was one, is [`failure`](Self::failure) and not the source.
+///
+/// ```no_run
+/// # async fn example(service: overwatch::Overwatch) {
+/// if let Err(error) = service.run_until_signal().await {
+///     eprintln!("{error}");
+///     if !error.wedged().is_empty() {
+///         // The drop of the runtime would wait for their threads.
+///         std::process::exit(1);
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct RunError {
     pub(crate) why: HaltReason,
@@ -35,7 +47,7 @@ impl RunError {
     }
 
     /// The components that survived their abort. Their threads keep the process alive, and go on with
-    /// their work: [`Overwatch::run_or_exit`](super::Overwatch::run_or_exit) leaves it.
+    /// their work: [`Overwatch::run_or_exit`](crate::Overwatch::run_or_exit) leaves it.
     pub fn wedged(&self) -> &[Arc<str>] {
         &self.wedged
     }

@@ -3,7 +3,7 @@
 //! A subscriber is the user's code. It may write to a pipe that nobody reads, so whoever supervises a
 //! run, or renews its lease, must not call it. Such a thread leaves what there is to log in a queue,
 //! and a thread of the run's own writes it, in order. That thread also calls the hook of
-//! [`Builder::on_step`](super::Builder::on_step), and drops what belongs to the user, such as errors.
+//! [`Builder::on_step`](crate::Builder::on_step), and drops what belongs to the user, such as errors.
 //!
 //! The queue is bounded. What does not fit is counted, and the count is logged.
 //!

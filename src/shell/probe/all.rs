@@ -23,7 +23,7 @@ const KEPT_FOR: Duration = Duration::from_secs(1);
 /// Several dependencies as one: alive when each of them was seen alive since the last time, failing
 /// as soon as one of them is.
 ///
-/// It tells that all are alive as often as the slowest of them does. One that hangs is noticed within
+/// It returns that all are alive as often as the slowest of them does. One that hangs is noticed within
 /// the silence limit and that interval.
 ///
 /// ```

@@ -12,8 +12,8 @@ use crate::shell::sync::lock;
 /// How often it is said that the feed is gone.
 const REMIND: Duration = Duration::from_secs(1);
 
-/// A probe for a dependency that some other code watches already: that code holds the [`Feed`] and
-/// says what it sees; a feed that says nothing for the silence limit is a dependency that is silent.
+/// A probe for a dependency that other code watches already: that code holds the [`Feed`] and
+/// passes on what it sees. If it passes on nothing for the silence limit, the dependency counts as failed.
 ///
 /// ```
 /// let (feed, probe) = overwatch::feed();

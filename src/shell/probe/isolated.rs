@@ -12,8 +12,8 @@ use crate::policy::{Policy, PolicyError};
 use crate::shell::log::log;
 use crate::shell::placement::{Logs, Mode, OwnRuntime, relocate};
 
-/// Runs a probe on a thread and a runtime of its own, so that it does not wait behind the service's
-/// tasks, and the service not behind it.
+/// Runs a probe on a separate thread and runtime, so that it does not wait behind the service's
+/// tasks, nor the service behind the probe.
 ///
 /// Without this a probe runs on the service's runtime: where all workers are busy its answers are late,
 /// and where it blocks its thread the service has one worker fewer. A probe that blocks its thread here
@@ -22,7 +22,7 @@ use crate::shell::placement::{Logs, Mode, OwnRuntime, relocate};
 ///
 /// All that the probe awaits runs on that thread: its timers, its connections, and the tasks that it
 /// spawns. So what it shares with the service must not be bound to the service's runtime, as clients
-/// with an open connection often are; let the probe make a client of its own. The thread is named
+/// with an open connection often are; let the probe make its own client. The thread is named
 /// `overwatch-probe`. It is started when the run begins, and ends when the probe is dropped.
 ///
 /// On a current-thread runtime this does nothing: tests with a paused clock run as without it.

@@ -7,15 +7,27 @@ use tokio::runtime::Handle;
 use crate::policy::{Policy, PolicyError};
 
 /// One look at the dependency, as a [`Probe`] saw it.
+///
+/// ```
+/// use overwatch::Observation;
+///
+/// fn judge(answer: Result<u64, std::io::Error>) -> Observation {
+///     match answer {
+///         Ok(revision) => Observation::alive(format!("read at revision {revision}")),
+///         Err(error) => Observation::failing(format!("no answer: {error}")).classed("unreachable"),
+///     }
+/// }
+/// # assert!(matches!(judge(Ok(7)), Observation::Alive { .. }));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Observation {
-    /// Positive evidence that the dependency does its work. The absence of errors is no evidence.
+    /// Positive evidence that the dependency works. The absence of errors is no evidence.
     Alive {
         /// What was seen, for the log: `linearizable read at revision 42`.
         evidence: Cow<'static, str>,
     },
-    /// The dependency does not do its work.
+    /// The dependency does not work.
     Failing {
         /// Why, in words an operator understands, and what to do about it.
         reason: Cow<'static, str>,
@@ -77,10 +89,12 @@ pub enum ProbeMode {
 /// Observes the dependency.
 ///
 /// Each session of the supervisor runs one task that calls [`observe`](Probe::observe) in a loop. A
-/// session ends by dropping the pending call, so the method must be safe to drop at any await; the
-/// next session calls it again on the same value.
+/// session ends by dropping the pending call, so the method must be safe to drop at any `.await`; the
+/// next session calls it again on the same value. [`set_mode`](Probe::set_mode) and
+/// [`refresh`](Probe::refresh) are called by the same task, between calls or while one is pending.
+/// [`polled`](crate::polled) and [`feed`](crate::feed) make a probe without this trait, and [the guide](crate::guide::probes) has a complete one.
 ///
-/// | what the probe does | what follows |
+/// | the probe | consequence |
 /// | --- | --- |
 /// | returns [`Observation::Alive`] | evidence: it opens the gate, keeps the service ready, lets a hold-off run |
 /// | returns [`Observation::Failing`] | adds suspicion (trips, by default); voids a clean run |
@@ -88,7 +102,7 @@ pub enum ProbeMode {
 /// | hangs | after the silence limit the dependency counts as failed, and the call is dropped and made anew |
 /// | panics | a failing observation that says so; it is called again after a second |
 /// | returns at once, again and again | it is called a hundred times a second at most |
-/// | blocks its thread | as if it hung; it is not called again until the call has returned. Until then one thread fewer is left to the service: [`isolated`] gives it one of its own |
+/// | blocks its thread | as if it hung; it is not called again until the call has returned. Until then one thread fewer is left to the service: [`isolated`](crate::isolated) gives the probe a separate one |
 ///
 /// ```
 /// use overwatch::{Observation, Probe};
@@ -109,17 +123,17 @@ pub enum ProbeMode {
 /// ```
 #[async_trait::async_trait]
 pub trait Probe: Send + Sync + 'static {
-    /// The next observation. It paces itself: it returns when there is something new to tell, about
-    /// once a second, and must not wait longer than the silence limit.
+    /// The next observation. The probe paces itself: it returns about once a second, and always before the
+    /// silence limit.
     async fn observe(&self) -> Observation;
 
-    /// The supervisor waits for nothing but one more observation: make it now rather than at the
-    /// next interval. It is called when a hold-off has passed, before a call of [`observe`](Self::observe)
+    /// Asks for one more observation now rather than at the next interval. It is called when a hold-off has passed
+    /// and nothing else is waited for, before a call of [`observe`](Self::observe)
     /// or while one is pending, by the same task, so it must not block.
     ///
-    /// What began to be observed before this call does not open the gate. Returns whether a pending call
-    /// observes anew from here on, so that what it returns does. If not, which is the default, that takes
-    /// the call after it, before which this is called again.
+    /// An observation that began before this call does not open the gate. Return `true` if a pending call
+    /// observes anew from here on, so that its result counts. If it does not, which is the default, the call
+    /// after it counts, and this is called again before that.
     fn refresh(&self) -> bool {
         false
     }
@@ -138,12 +152,12 @@ pub trait Probe: Send + Sync + 'static {
         None
     }
 
-    /// Whether this probe can work under a policy. It is asked when the service is built.
+    /// Whether this probe can work under a policy. [`Builder::build`](crate::Builder::build) calls it.
     ///
     /// # Errors
     ///
-    /// What must be changed, such as an interval that is longer than the silence limit. By default
-    /// every policy will do.
+    /// What must be changed, e.g. an interval that is longer than the silence limit. By default
+    /// every policy is accepted.
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
         let _ = policy;
         Ok(())

@@ -41,7 +41,15 @@ pub struct TransitionEvent {
     pub spent: Duration,
 }
 
-/// One outage.
+/// One outage. From [`Handle::outages`](crate::Handle::outages).
+///
+/// ```
+/// # fn example(handle: overwatch::Handle) {
+/// for outage in handle.outages() {
+///     println!("outage {}: {}, {:?}", outage.number, outage.reason, outage.lasted);
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outage {
@@ -128,10 +136,23 @@ impl Journal {
     }
 }
 
-/// The transitions of a run, from the moment it was asked for.
+/// The transitions of a run, from the call of [`Handle::transitions`](crate::Handle::transitions) on.
 ///
-/// None is lost and none is made up: a reader that falls more than 4,096 transitions behind is told
-/// how many it missed, and goes on reading. See [`Handle::transitions`](super::Handle::transitions).
+/// None is lost and none is made up. A reader that falls more than 4,096 transitions behind gets
+/// [`Lagged`] with the number that it missed, and goes on reading.
+///
+/// ```
+/// # async fn example(handle: overwatch::Handle) {
+/// let mut transitions = handle.transitions();
+/// loop {
+///     match transitions.next().await {
+///         Ok(Some(moved)) => println!("{:?} -> {:?}: {}", moved.from, moved.to, moved.reason),
+///         Ok(None) => break, // the run is over
+///         Err(lagged) => eprintln!("{lagged}"),
+///     }
+/// }
+/// # }
+/// ```
 pub struct Transitions {
     journal: Arc<Journal>,
     count: watch::Receiver<Count>,

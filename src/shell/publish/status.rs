@@ -5,13 +5,25 @@ use std::time::Duration;
 
 use crate::machine::{ComponentState, Phase};
 
-/// What the service is doing, and why.
+/// What the service is doing, and why. From [`Handle::status`](crate::Handle::status).
+///
+/// ```
+/// # fn example(handle: overwatch::Handle) {
+/// let status = handle.status();
+/// if !status.ready {
+///     println!("{:?} for {:.0?}: {}", status.phase, status.since, status.reason);
+///     if let Some(awaited) = status.awaited {
+///         println!("it waits for {awaited}");
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status {
     /// Where the supervisor is.
     pub phase: Phase,
-    /// What health endpoints tell.
+    /// Whether it is ready, as health endpoints answer.
     pub ready: bool,
     /// The number of the current incarnation, or of the last one; 0 before the first start.
     pub epoch: u64,
@@ -27,21 +39,21 @@ pub struct Status {
     pub outage_open: bool,
     /// How often it relapsed lately; the hold-off grows with it.
     pub level: u32,
-    /// The last that is known of the dependency.
+    /// The last observation of the dependency.
     pub dependency: Option<DependencyStatus>,
     /// How long the service's runtime lately let a new task wait before it polled it; of one that still
     /// waits, how long it has waited so far. `None` before it was first measured, and where the run has
-    /// no thread of its own. More than some milliseconds: its workers are busy or blocked.
+    /// no separate thread. More than some milliseconds: its workers are busy or blocked.
     pub poll_delay: Option<Duration>,
 }
 
-/// The last that is known of the dependency.
+/// The last observation of the dependency.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DependencyStatus {
     /// Whether it was alive. Silence beyond its limit counts as not alive.
     pub alive: bool,
-    /// The kind of failure, if it fails and the probe told one.
+    /// The kind of failure, if it fails and the probe returned one.
     pub class: Option<&'static str>,
     /// The evidence, or why it fails and what to do.
     pub what: Arc<str>,
@@ -75,6 +87,6 @@ pub struct ComponentStatus {
     pub stage: usize,
     /// What it is doing.
     pub slot: ComponentState,
-    /// What it has to say of itself, if anything: see [`Context::note`](super::Context::note).
+    /// The note that it has set, if any: see [`Context::note`](crate::Context::note).
     pub note: Option<Arc<str>>,
 }

@@ -17,10 +17,43 @@ use crate::shell::probe::Probe;
 use crate::shell::run_state::RunState;
 use crate::shell::step_record::{Hook, StepRecord};
 
-/// Puts a service together. Begun by [`Overwatch::builder`].
+/// Puts a service together. From [`Overwatch::builder`].
 ///
 /// Components are started in the order of their stages and stopped in reverse; those of one stage
-/// are started and stopped together. [`next_stage`](Builder::next_stage) begins the next stage.
+/// are started and stopped together. A component belongs to the stage that was begun last:
+/// [`next_stage`](Builder::next_stage) begins another one. The other methods may be called in any order;
+/// [`build`](Builder::build) checks everything.
+///
+/// ```
+/// use overwatch::{Component, Context, Failure, Overwatch, Policy, feed};
+/// use std::time::Duration;
+///
+/// struct Pool;
+///
+/// #[async_trait::async_trait]
+/// impl Component for Pool {
+///     async fn run(&self, ctx: Context) -> Result<(), Failure> {
+///         ctx.mark_ready();
+///         ctx.stopping().await;
+///         Ok(())
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (_feed, probe) = feed();
+/// let service = Overwatch::builder(probe)
+///     .policy(Policy::builder().window(Duration::from_secs(10)).build()?)
+///     .component("pool", Pool) // the first stage
+///     .next_stage()
+///     .task("api", |ctx| async move { // starts when the pool is ready, stops before it
+///         ctx.mark_ready();
+///         ctx.stopping().await;
+///         Ok(())
+///     })
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct Builder {
     probe: Arc<dyn Probe>,
@@ -69,8 +102,8 @@ impl Builder {
         self
     }
 
-    /// Adds a closure as a component. It is cloned and called once for each epoch: **what it
-    /// captures is shared or reset, what it makes is per epoch.**
+    /// Adds a closure as a component. It is cloned and called once for each epoch. **State that it captures survives
+    /// a restart; local variables do not.**
     ///
     /// ```
     /// # use std::time::Duration;
@@ -98,7 +131,7 @@ impl Builder {
         self.add(name.into(), component)
     }
 
-    /// Adds something that has a start and a stop of its own as a component.
+    /// Adds something with a start and a stop as a component.
     pub fn start_stop(self, name: impl Into<String>, service: impl StartStop) -> Self {
         self.component(name, StartStopped(service))
     }
@@ -116,18 +149,18 @@ impl Builder {
         self
     }
 
-    /// Names the component that holds the lease of the policy's [fence](crate::Fence). It tells of
-    /// renewals by [`Context::lease_renewed`].
+    /// Names the component that holds the lease of the policy's [fence](crate::Fence). That component reports
+    /// renewals by [`Context::lease_renewed`]. A fence without a lease owner is refused.
     pub fn lease_owner(mut self, name: impl Into<String>) -> Self {
         self.lease_owner = Some(name.into());
         self
     }
 
-    /// Switches the fence watchdog on or off: a thread of its own that aborts the process when the
+    /// Switches the fence watchdog on or off: a separate thread that aborts the process when the
     /// [fence](crate::policy::PolicyBuilder::fence) passes and not all components are gone. It is the last
     /// resort for threads that are blocked for good, which nothing but the end of the process ends.
     ///
-    /// Default: on if the policy has a fence and the run has a [thread of its own](Self::control_thread).
+    /// Default: on if the policy has a fence and the run has its [own thread](Self::control_thread).
     /// In place, where the clock may be paused, it is on only if it is asked for here. It is off where nothing
     /// is done ([`observe_only`](Self::observe_only)).
     ///
@@ -142,19 +175,19 @@ impl Builder {
         self
     }
 
-    /// Whether the run is supervised by a thread of its own. By default it is, unless the runtime has one
-    /// thread only.
+    /// Whether the run is supervised by its own thread. By default it is, unless the runtime has only one
+    /// thread.
     ///
-    /// Without one it is supervised *in place*, where it is awaited: no thread is made, and no clock is
-    /// read but tokio's, so that a clock that is paused, or a simulated network, sees all of it. The cost:
-    /// whatever holds up that task or its runtime holds up the supervisor, and so does a subscriber of
+    /// Without that thread it is supervised *in place*, where it is awaited: no thread is made, and no clock is
+    /// read but tokio's, so that a paused clock or a simulated network controls all of it. The cost:
+    /// anything that holds up that task or its runtime holds up the supervisor, and so does a subscriber of
     /// `tracing`.
     pub fn control_thread(mut self, on: bool) -> Self {
         self.control_thread = Some(on);
         self
     }
 
-    /// Takes no action: components run as if nothing watched them, and what would have been done is
+    /// Takes no action: components run as if nothing watched them, and the actions that would have been taken are
     /// logged, with the field `observe_only`.
     ///
     /// Components that fail or end by themselves are still restarted, and commands still obeyed. A
@@ -164,13 +197,12 @@ impl Builder {
         self
     }
 
-    /// Calls this with each step of the machine, in order, after its effects are carried out. For
-    /// recorders, and for tests that let a [`Monitor`](crate::law::Monitor) read along.
+    /// Calls `each` with each step of the machine, in order, after its effects are carried out. For
+    /// recorders, and for tests in which a [`Monitor`](crate::law::Monitor) judges the run.
     ///
-    /// Where the run has a [thread of its own](Self::control_thread) it is called by another one, which
-    /// logs as well, and may block: up to 65,536 steps wait for it, and how many are
-    /// [missing](StepRecord::missed) is told. A panic in it ends the run, and goes on where that is
-    /// awaited.
+    /// Where the run has its [own thread](Self::control_thread), `each` is called by another thread, which
+    /// logs as well. It may block: up to 65,536 steps wait for it, and [`StepRecord::missed`] counts those that are
+    /// missing. A panic in it ends the run, and is resumed where that is awaited.
     pub fn on_step(mut self, each: impl FnMut(StepRecord<'_>) + Send + 'static) -> Self {
         self.on_step = Some(Box::new(each));
         self

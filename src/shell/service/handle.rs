@@ -15,7 +15,45 @@ use crate::shell::publish::{ComponentStatus, Outage, Status, Summary, Transition
 use crate::shell::run_state::RunState;
 
 /// Follows and steers a run. Cheap to clone; works from any thread, before, during and after the
-/// run.
+/// run. From [`Overwatch::handle`](crate::Overwatch::handle).
+///
+/// | to | call |
+/// | --- | --- |
+/// | look | [`is_ready`](Self::is_ready), [`status`](Self::status), [`components`](Self::components), [`outages`](Self::outages) |
+/// | wait | [`wait_until_ready`](Self::wait_until_ready), [`wait_for`](Self::wait_for), [`transitions`](Self::transitions) |
+/// | steer | [`shutdown`](Self::shutdown), [`drain`](Self::drain), [`resume`](Self::resume), [`trip`](Self::trip), [`reset`](Self::reset) |
+/// | report from outside of components | [`reporter`](Self::reporter) |
+///
+/// ```
+/// use overwatch::{Overwatch, feed};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (dependency, probe) = feed();
+/// let service = Overwatch::builder(probe)
+///     .task("worker", |ctx| async move {
+///         ctx.mark_ready();
+///         ctx.stopping().await;
+///         Ok(())
+///     })
+///     .build()?;
+/// let handle = service.handle(); // before the run, which takes the service
+/// let run = tokio::spawn(service.run());
+///
+/// dependency.alive("heartbeat");
+/// let status = handle.wait_until_ready().await?;
+/// println!("ready in epoch {}", status.epoch);
+///
+/// handle.drain()?;
+/// handle.wait_for(|status| !status.ready).await?;
+/// for component in handle.components() {
+///     println!("{}: {:?}", component.name, component.slot);
+/// }
+/// handle.shutdown();
+/// run.await??;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Handle(pub(crate) Arc<RunState>);
 
@@ -26,10 +64,10 @@ impl Handle {
         self.0.published.is_ready()
     }
 
-    /// Whether the service's runtime is frozen, e.g. since each of its threads is blocked: it polls
+    /// Whether the service's runtime is frozen, e.g. because each of its threads is blocked: it polls
     /// nothing any more, neither components nor probes. One atomic load.
     ///
-    /// A run that shares its thread with the components cannot see that, and says `false`.
+    /// A run that shares its thread with the components cannot see that, and this returns `false`.
     #[inline]
     pub fn is_frozen(&self) -> bool {
         self.0.published.is_frozen()
@@ -61,8 +99,8 @@ impl Handle {
         self.0.published.journal.outages()
     }
 
-    /// Waits until the status is as wanted. It is looked at now, and whenever it has changed and the
-    /// reason is known; of changes that follow at once upon each other only the last may be seen.
+    /// Waits until the status is as wanted. `wanted` is called now, and whenever the status has changed and its
+    /// reason is known. Of changes in quick succession only the last may be seen;
     /// [`transitions`](Self::transitions) misses none.
     ///
     /// # Errors
@@ -121,12 +159,12 @@ impl Handle {
         Transitions::new(Arc::clone(&self.0.published.journal))
     }
 
-    /// What reports failures from outside of any component.
+    /// A reporter of failures from outside of any component.
     pub fn reporter(&self) -> Reporter {
         Reporter::new(Arc::clone(&self.0), Arc::clone(&self.0.outside))
     }
 
-    /// Asks for an ordered stop and the end of the run. It is never refused and never taken back.
+    /// Asks for an ordered stop and the end of the run. It is never refused, and cannot be taken back.
     pub fn shutdown(&self) {
         self.0.mailbox.shut_down();
     }
@@ -159,7 +197,7 @@ impl Handle {
         self.command(Command::Trip)
     }
 
-    /// Forgets suspicion and the level while Running; while suspended it lowers the level to 1.
+    /// Forgets suspicion and the level while Running; in other states it lowers the level to 1.
     ///
     /// # Errors
     ///
@@ -169,9 +207,9 @@ impl Handle {
     }
 
     /// Whether the supervisor itself is alive: it is asked, and must answer in time. An outage of
-    /// the dependency has no influence on it. `false` before the run, and at once after it.
+    /// the dependency has no influence on the result. `false` before the run, and at once after it.
     ///
-    /// However many ask, the supervisor is woken once for all whose question it has not taken yet.
+    /// The supervisor is woken once for all calls that wait at a time.
     pub async fn is_responsive(&self, within: Duration) -> bool {
         let mut pulse = self.0.published.pulse();
         pulse.mark_unchanged();

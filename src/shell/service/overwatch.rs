@@ -10,25 +10,55 @@ use super::handle::Handle;
 use crate::shell::failure::RunError;
 use crate::shell::process;
 
-/// A service that is ready to be run: built with [`builder`](Overwatch::builder).
+/// A service that is ready to be run.
 ///
-/// Dropping it, or the future that runs it, in any way, a panic included, publishes "not ready" for
-/// good and aborts every task of it. Where the run has a thread of its own that does the latter, once
-/// it is done with the step that it may be in; a tenth of a second at most is waited for that.
+/// 1. [`builder`](Overwatch::builder) takes the probe, the [`Builder`](crate::Builder) takes policy and components;
+/// 2. [`Builder::build`](crate::Builder::build) checks everything;
+/// 3. [`handle`](Overwatch::handle), before the run;
+/// 4. [`run_or_exit`](Overwatch::run_or_exit) for a service, or one of the other run methods.
+///
+/// ```no_run
+/// use overwatch::{Overwatch, polled};
+/// use std::time::Duration;
+///
+/// #[tokio::main]
+/// async fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let second = Duration::from_secs(1);
+///     let service = Overwatch::builder(polled(second, second, || async { Ok(()) }))
+///         .task("worker", |ctx| async move {
+///             ctx.mark_ready();
+///             ctx.stopping().await;
+///             Ok(())
+///         })
+///         .build()?;
+///     let mut transitions = service.handle().transitions();
+///     tokio::spawn(async move {
+///         while let Ok(Some(moved)) = transitions.next().await {
+///             println!("{:?} -> {:?}: {}", moved.from, moved.to, moved.reason);
+///         }
+///     });
+///     service.run_or_exit().await;
+///     Ok(())
+/// }
+/// ```
+///
+/// Dropping this, or the future that runs it, publishes "not ready" for good and aborts every task of
+/// the service; a panic does the same. Where the run has its own thread, that thread aborts the tasks when it is done
+/// with its present step, and the drop waits a tenth of a second at most for that.
 #[must_use = "a service does nothing until it is run"]
 pub struct Overwatch(pub(crate) Service);
 
 impl Overwatch {
-    /// What follows and steers the run. Ask for it before you run.
+    /// The handle that follows and steers the run. Get it before the run, which takes the service.
     pub fn handle(&self) -> Handle {
         Handle(Arc::clone(&self.0.published.0))
     }
 
     /// Runs until a shutdown is asked for by a [`Handle`].
     ///
-    /// On the multi-thread runtime the run is supervised by a thread of its own, with timers of its own,
+    /// On the multi-thread runtime the run is supervised by its own thread with its own timers,
     /// so that nothing the service does to its threads holds it up. On a runtime of one thread it is
-    /// supervised where it is awaited. [`Builder::control_thread`] decides otherwise.
+    /// supervised where it is awaited. [`Builder::control_thread`](crate::Builder::control_thread) changes that.
     ///
     /// # Errors
     ///
@@ -38,7 +68,7 @@ impl Overwatch {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime with its time enabled; and if the hook of [`Builder::on_step`] did.
+    /// Outside of a tokio runtime with its time enabled; and if the hook of [`Builder::on_step`](crate::Builder::on_step) did.
     pub async fn run(self) -> Result<(), RunError> {
         supervise(self.0, Until::Shutdown).await
     }
@@ -62,7 +92,7 @@ impl Overwatch {
         run.await
     }
 
-    /// Runs until the process is told to stop (SIGINT or SIGTERM; ctrl-c elsewhere than on Unix), then
+    /// Runs until the process gets a signal to stop (SIGINT or SIGTERM; ctrl-c elsewhere than on Unix), then
     /// shuts down in order.
     ///
     /// A second signal ends the process at once, without a word and without exit handlers: with exit
