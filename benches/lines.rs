@@ -1,9 +1,12 @@
 //! The lines that are printed, and the statistics of rounds.
 
 use std::fmt::Display;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
+
+use crate::marked::Marked;
 
 /// What a figure is to be.
 #[derive(Clone, Copy, Debug)]
@@ -38,10 +41,20 @@ impl Limit {
     }
 }
 
-/// Prints lines, and remembers whether all limits were kept.
+/// Where a document has these lines.
+const TABLE: Marked<'_> = Marked {
+    name: "benches",
+    heading: "\
+| what | median | least to most | limit | kept | |
+| --- | --- | --- | --- | --- | --- |",
+    key: 0..1,
+};
+
+/// Prints lines, and remembers them and whether all limits were kept.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     broken: usize,
+    rows: Vec<String>,
 }
 
 impl Lines {
@@ -79,6 +92,15 @@ impl Lines {
         };
         let limit = limit.shown();
         println!("{what:<53} {figure:>9.3}  {spread:<17}  {limit:<8}  {kept:<4}  {more}");
+        let mark = if kept == "NO" { "**" } else { "" };
+        self.rows.push(format!(
+            "| {what} | {mark}{figure:.3}{mark} | {spread} | {limit} | {mark}{kept}{mark} | {more} |"
+        ));
+    }
+
+    /// Puts the lines into the table of a document.
+    pub(crate) fn write(&self, document: &Path) -> Result<(), String> {
+        TABLE.write(document, &self.rows)
     }
 
     pub(crate) fn all_kept(&self) -> bool {
@@ -157,6 +179,18 @@ mod tests {
         assert!(lines.all_kept());
         lines.exact("e", 0.0, Limit::Exactly(1.0), "");
         assert!(!lines.all_kept());
+    }
+
+    #[test]
+    fn a_document_shows_in_bold_what_is_missed() {
+        let mut lines = Lines::default();
+        lines.exact("a", 2.0, Limit::AtMost(1.0), "more");
+        lines.exact("b", 2.0, Limit::AtMost(2.0), "");
+        let wanted = [
+            "| a | **2.000** | exact | <= 1 | **NO** | more |",
+            "| b | 2.000 | exact | <= 2 | yes |  |",
+        ];
+        assert_eq!(lines.rows, wanted);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! `cargo run --profile bench -p overwatch-benches` measures all and prints one line for each figure:
 //! what, the figure, its spread, its limit, and whether that is kept. Names as arguments choose
-//! among [`BENCHES`]. It exits with 1 if a limit is not kept.
+//! among [`BENCHES`]. It exits with 1 if a limit is not kept. With `--write BENCHMARKING.md` the lines are put
+//! into that document as well, each in the place of the one about the same.
 
 mod allocations;
 mod counting;
@@ -13,11 +14,14 @@ mod idle;
 mod lease;
 mod lines;
 mod machine;
+#[path = "../tests/it/support/marked.rs"]
+mod marked;
 mod report;
 mod shell;
 mod status;
 mod trip;
 
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use lines::Lines;
@@ -42,24 +46,33 @@ const BENCHES: [(&str, Measure); 11] = [
 /// Before a name: measure this one here, and not in a process of its own.
 const HERE: &str = "--here";
 
+/// Before a document: put the lines into its table.
+const WRITE: &str = "--write";
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let kept = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [HERE, name] => here(name),
+        [HERE, name] => here(name, None),
+        [HERE, name, WRITE, document] => here(name, Some(document)),
         [HERE, machine::UNDER_CALLGRIND, what, who] => {
             machine::under_callgrind(what, who);
             true
         }
-        _ => all(&arguments),
+        [WRITE, document, ..] => all(&arguments[2..], Some(document)),
+        _ => all(&arguments, None),
     };
     ExitCode::from(u8::from(!kept))
 }
 
 /// Each in a process of its own, so that none finds the heap as another left it.
-fn all(chosen: &[String]) -> bool {
+fn all(chosen: &[String], document: Option<&str>) -> bool {
     if let Some(unknown) = chosen.iter().find(|name| bench(name).is_none()) {
         let names = BENCHES.map(|(name, _)| name).join(", ");
         eprintln!("there is no bench {unknown}: there are {names}");
+        return false;
+    }
+    // Before minutes are spent on it.
+    if !written(&Lines::default(), document) {
         return false;
     }
     println!("{}", Lines::HEAD);
@@ -67,19 +80,30 @@ fn all(chosen: &[String]) -> bool {
     for (name, _) in BENCHES {
         if chosen.is_empty() || chosen.iter().any(|chosen| chosen == name) {
             let this = std::env::current_exe().expect("a program knows where it is");
-            let ended = Command::new(this).args([HERE, name]).status();
+            let mut bench = Command::new(this);
+            bench.args([HERE, name]);
+            bench.args(document.into_iter().flat_map(|document| [WRITE, document]));
             // A bench that panicked has kept nothing.
-            all_kept &= ended.expect("it can be started").success();
+            all_kept &= bench.status().expect("it can be started").success();
         }
     }
     all_kept
 }
 
-fn here(name: &str) -> bool {
+fn here(name: &str, document: Option<&str>) -> bool {
     let measure = bench(name).expect("the name was checked");
     let mut lines = Lines::default();
     measure(&mut lines);
-    lines.all_kept()
+    written(&lines, document) && lines.all_kept()
+}
+
+/// Puts the lines into the document, if there is one.
+fn written(lines: &Lines, document: Option<&str>) -> bool {
+    let written = document.map_or(Ok(()), |document| lines.write(Path::new(document)));
+    if let Err(why) = &written {
+        eprintln!("{why}");
+    }
+    written.is_ok()
 }
 
 fn bench(wanted: &str) -> Option<Measure> {

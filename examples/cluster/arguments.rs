@@ -1,6 +1,7 @@
 //! What the example is asked to do.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::fault::Fault;
@@ -17,6 +18,8 @@ judges from what the jobs wrote down whether one of them ever ran twice, or paus
   --shards N      1 to 200 jobs (default 24); up to 10000 with `redistribution` alone
   --ttl SECONDS   8 to 60: how soon a node that is silent is given up (default 10)
   --keep          keep logs and records also if all is well
+  --write FILE    put the rows into the tables of that file, which is docs/cluster-faults.md; that is
+                  for the usual nodes, shards and time to live
 
 Faults, all but the last one by default; those with a * need three members:
 
@@ -31,6 +34,9 @@ Faults, all but the last one by default; those with a * need three members:
   two-clusters         nodes have endpoints of two etcds that know nothing of each other
   redistribution       a node is killed; how long until all its shards run elsewhere, and what that
                        costs etcd. Alone, the jobs do nothing: cluster --shards 1000 redistribution";
+
+/// How many nodes and shards, and the time to live in seconds, of which the document tells.
+const USUAL: (u32, u32, u32) = (3, 24, 10);
 
 /// Jobs that ask something twenty times a second: more of them would measure this machine.
 const MOST_BUSY: u32 = 200;
@@ -52,6 +58,8 @@ pub(crate) struct Wanted {
     pub(crate) ttl: Duration,
     /// Whether logs and records are kept also if all is well.
     pub(crate) keep: bool,
+    /// The document whose rows are replaced.
+    pub(crate) write: Option<PathBuf>,
     pub(crate) faults: Vec<Fault>,
 }
 
@@ -69,8 +77,9 @@ impl Wanted {
 
 impl Arguments {
     pub(crate) fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Self, String> {
-        let (mut members, mut etcd, mut nodes, mut shards, mut ttl) = (1, None, 3, 24, 10);
-        let (mut keep, mut faults) = (false, Vec::new());
+        let (mut members, mut etcd) = (1, None);
+        let (mut nodes, mut shards, mut ttl) = USUAL;
+        let (mut keep, mut write, mut faults) = (false, None, Vec::new());
         while let Some(argument) = arguments.next() {
             // Only a path may be anything else than text.
             let text = argument.to_str().ok_or("an argument is no text")?;
@@ -86,6 +95,7 @@ impl Arguments {
                 "--shards" => shards = number(text, &value()?, 1, 10_000)?,
                 "--ttl" => ttl = number(text, &value()?, 8, 60)?,
                 "--keep" => keep = true,
+                "--write" => write = Some(value()?.into()),
                 flag if flag.starts_with('-') => return Err(format!("unknown option {flag:?}")),
                 name => {
                     let fault = Fault::named(name);
@@ -101,6 +111,9 @@ impl Arguments {
                 return Err(format!("{:?} needs --members 3", fault.name()));
             }
         }
+        if write.is_some() && (nodes, shards, ttl) != USUAL {
+            return Err("--write is for the usual --nodes, --shards and --ttl".into());
+        }
         if faults.is_empty() {
             faults = Fault::script(members);
         }
@@ -111,6 +124,7 @@ impl Arguments {
             shards,
             ttl: Duration::from_secs(ttl.into()),
             keep,
+            write,
             faults,
         };
         if shards > MOST_BUSY && !wanted.idle() {

@@ -43,6 +43,8 @@ mod etcd;
 mod fault;
 mod judge;
 mod leash;
+#[path = "../../tests/it/support/marked.rs"]
+mod marked;
 mod node;
 mod process;
 #[path = "../../tests/it/support/proxy.rs"]
@@ -114,12 +116,20 @@ async fn play(wanted: Wanted) -> ExitCode {
 /// Whether all promises were kept; an error if it could not begin.
 async fn play_and_judge(wanted: Wanted) -> Result<ExitCode, String> {
     let binary = wanted.etcd.clone().unwrap_or_else(etcd::usual_binary);
-    say(&heading(&wanted, &etcd::version(&binary)?));
+    let version = etcd::version(&binary)?;
+    if let Some(document) = &wanted.write {
+        // Before minutes are spent on it.
+        table::write(document, &version, wanted.members, &[])?;
+    }
+    say(&heading(&wanted, &version));
     let mut cluster = Cluster::start(wanted, binary).await?;
     let mut rows = Vec::new();
     let outcome = script::play(&mut cluster, &mut rows).await;
     let found = cluster.found();
     say(&format_args!("\n{}\n{}", Jobs(&found), Table(&rows)));
+    if let Some(document) = &cluster.wanted.write {
+        table::write(document, &version, cluster.wanted.members, &rows)?;
+    }
     if let Err(why) = &outcome {
         say(&format_args!("BROKEN: {why}"));
     }

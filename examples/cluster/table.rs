@@ -2,9 +2,11 @@
 
 use std::cmp::Reverse;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::judge::Found;
+use crate::marked::Marked;
 use crate::verdict::Row;
 
 impl Row {
@@ -21,6 +23,39 @@ impl Row {
             self.overlaps.to_string(),
             balanced.unwrap_or_else(|| "never".into()),
         ]
+    }
+}
+
+/// Puts rows into the table that a document has for this version of etcd and so many members.
+pub(crate) fn write(
+    document: &Path,
+    version: &str,
+    members: usize,
+    rows: &[Row],
+) -> Result<(), String> {
+    let minor: Vec<&str> = version.split('.').take(2).collect();
+    let table = Marked {
+        name: &format!("etcd {}, members: {members}", minor.join(".")),
+        heading: "\
+| etcd | fault | longest gap, s (allowed) | moves (least) | jobs that ran twice | kept |
+| --- | --- | --- | --- | --- | --- |",
+        // The fault: the first cell has the exact version.
+        key: 1..2,
+    };
+    let rows: Vec<String> = rows.iter().map(|row| row.line(version)).collect();
+    table.write(document, &rows)
+}
+
+impl Row {
+    /// As a row of the document's table.
+    pub(crate) fn line(&self, version: &str) -> String {
+        let [fault, moves, gap, _, twice, _] = self.cells();
+        let kept = if self.broken.is_empty() {
+            "yes"
+        } else {
+            "**no**"
+        };
+        format!("| {version} | {fault} | {gap} | {moves} | {twice} | {kept} |")
     }
 }
 

@@ -40,6 +40,10 @@ fn arguments_that_make_sense() {
     assert_eq!(some.share(), 2);
     assert!(!some.idle() && !some.keep);
     assert!(wanted("--keep").keep);
+    assert_eq!(
+        wanted("--write a.md --members 3").write,
+        Some("a.md".into())
+    );
     assert!(wanted("--shards 1000 redistribution").idle());
 }
 
@@ -56,6 +60,8 @@ fn arguments_that_do_not() {
         ("--shards 1000", "the only fault"),
         ("node-sick", "there is no fault"),
         ("quorum-lost", "needs --members 3"),
+        ("--write", "needs a value"),
+        ("--write a.md --ttl 11", "for the usual"),
     ] {
         let problem = parse(arguments).unwrap_err();
         assert!(problem.contains(says), "{arguments}: {problem}");
@@ -152,6 +158,9 @@ fn the_table_tells_all_that_is_broken() {
         notes: vec!["something".into()],
         broken: vec!["shard 7".into()],
     };
+    let line = row.line("3.4.23");
+    let wanted = "| 3.4.23 | node killed | 12.34 (11) | 17 (16) | 0 | **no** |";
+    assert_eq!(line, wanted);
     let told = Table(&[row]).to_string();
     let cells: Vec<&str> = told
         .lines()

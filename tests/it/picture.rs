@@ -17,6 +17,9 @@ use explored::Explored;
 const COMMAND: &str =
     "UPDATE_EXPECT=1 cargo nextest run -p overwatch --no-default-features picture table";
 
+/// What says how to write it anew.
+const CONTRIBUTING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/CONTRIBUTING.md");
+
 /// The pages that show it, in the package and in a checkout alike.
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/guide/concepts.md");
@@ -52,8 +55,8 @@ fn the_documentation_shows_what_the_machine_does() {
         "the documentation does not show what the machine does; this writes it:\n\n{COMMAND}\n{stale}"
     );
     assert!(
-        read(README).contains(COMMAND),
-        "the README does not tell of `{COMMAND}`"
+        read(CONTRIBUTING).contains(COMMAND),
+        "CONTRIBUTING.md does not name `{COMMAND}`"
     );
 }
 

@@ -138,10 +138,9 @@ impl Calm {
         service.end().await;
         let (members, name) = (self.members, self.name);
         let etcd = version.told();
-        Seen {
-            line: format!("| {etcd} | {members} | {name}, {rounds} times | | | | | | {trips} |"),
-            wrong,
-        }
+        let told = told.len();
+        let line = format!("| {etcd} | {members} | {name} | {rounds} | {trips} | {told} |");
+        Seen::new(line, wrong)
     }
 
     async fn round(&self, number: usize, cluster: &mut Cluster) {

@@ -307,12 +307,10 @@ impl Row {
         let lost = lost.map_or("-".to_owned(), |lost| format!("{lost:.2}"));
         let (most, again) = (most(window), trips.saturating_sub(1));
         let etcd = version.told();
-        Seen {
-            line: format!(
-                "| {etcd} | {members} | {name} | {class} | {lost} | {limit} | {ready:.2} | {most} | {again} |"
-            ),
-            wrong,
-        }
+        let line = format!(
+            "| {etcd} | {members} | {name} | {class} | {lost} | {limit} | {ready:.2} | {most} | {again} |"
+        );
+        Seen::new(line, wrong)
     }
 
     async fn attempt(self, version: Version, window: Duration, how: Try) -> Tried {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use overwatch_matrix::{CALM, FAULTS, HEADING, Try};
+use overwatch_matrix::{CALM, FAULTS, Table, Try};
 
 const WINDOW: Duration = Duration::from_secs(2);
 
@@ -16,7 +16,7 @@ async fn fault(etcd: &str, members: usize, name: &str) {
     };
     let row = row.expect("a row of this name");
     let seen = row.run(etcd, WINDOW, &[once]).await;
-    println!("{HEADING}\n{}", seen.line);
+    println!("{}\n{}", Table::Faults.heading(), seen.line);
     assert!(seen.wrong.is_empty(), "{:#?}", seen.wrong);
 }
 
@@ -25,7 +25,7 @@ async fn calm(etcd: &str, members: usize, name: &str) {
         .iter()
         .find(|row| row.members == members && row.name == name);
     let seen = row.expect("a row of this name").run(etcd, Some(2)).await;
-    println!("{HEADING}\n{}", seen.line);
+    println!("{}\n{}", Table::Calm.heading(), seen.line);
     assert!(seen.wrong.is_empty(), "{:#?}", seen.wrong);
 }
 

@@ -1,5 +1,5 @@
 //! A job that blocks its thread for good ends only with its process, and nobody does it beside that: two
-//! nodes, each a process of its own that is the README's second program, and two shards.
+//! nodes, each a process of its own that is built like the program in the guide's chapter on clusters, and two shards.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
