@@ -152,6 +152,7 @@ impl fmt::Display for Law {
 
 /// A law that was broken, and by what.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Violation {
     /// Which law.
     pub law: Law,

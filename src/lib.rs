@@ -67,6 +67,8 @@
 //! | `etcd` | a probe for etcd, membership and shards. Needs `protoc` at build time |
 //! | `test-util` | a dependency that tests switch, and a context without a supervisor |
 #![forbid(unsafe_code)]
+// What may grow without breaking anybody is marked as such, and what may not says why.
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // With few features there is less to link to.
 #![cfg_attr(not(feature = "shell"), allow(rustdoc::broken_intra_doc_links))]
@@ -117,6 +119,10 @@ pub use shell::{
     Classify, Component, Context, Failure, Hold, Reporter, StartStop, SubTask, component_fn,
 };
 
+/// For implementations of [`Component`], [`StartStop`] and [`Probe`]: the macro that these traits are made with.
+#[cfg(feature = "shell")]
+pub use async_trait::async_trait;
+
 // Probes.
 #[cfg(feature = "shell")]
 pub use shell::{
@@ -136,6 +142,11 @@ pub use shell::{
 pub use shell::{Arrived, StepRecord};
 
 // The README's code compiles and runs, too.
-#[cfg(all(doctest, feature = "etcd", feature = "test-util"))]
+#[cfg(all(
+    doctest,
+    feature = "etcd",
+    feature = "http-server",
+    feature = "test-util"
+))]
 #[doc = include_str!("../README.md")]
 struct Readme;

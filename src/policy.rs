@@ -27,6 +27,10 @@ pub const MAX_COUNT: u32 = 1_000_000;
 
 /// What is at fault for an outage. It decides how long the dependency must prove itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "recovery depends on which of the two it is"
+)]
 pub enum Blame {
     /// Only components failed, or their runtime froze; the probe saw nothing wrong.
     Component,

@@ -12,6 +12,10 @@ use crate::policy::{ComponentId, Fence, Plan};
 
 /// One thing that the world does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "who explores has to know all that may happen"
+)]
 pub enum Action {
     /// The machine is told something. The present epoch, session and round have the number 1.
     Tell(Input),

@@ -6,6 +6,7 @@ use super::{ComponentId, FailureClass};
 
 /// Why the machine moved from one state to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Cause {
     /// The run began.
     Boot,

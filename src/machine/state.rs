@@ -95,6 +95,7 @@ pub enum RunOutcome {
 
 /// Why the run was halted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum HaltReason {
     /// After [as many failed starts in a row](crate::policy::PolicyBuilder::give_up_after) as the
     /// policy allows.

@@ -29,6 +29,7 @@ impl Step {
 
 /// Why an input was ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum IgnoreReason {
     /// It belongs to another epoch.
     OtherEpoch,

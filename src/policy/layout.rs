@@ -9,6 +9,7 @@ use super::{Policy, PolicyError};
 /// A component, by its place in the [`Layout`]: components are numbered from 0 in the order of their
 /// stages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(clippy::exhaustive_structs, reason = "it is a number")]
 pub struct ComponentId(pub u32);
 
 impl ComponentId {

@@ -27,6 +27,7 @@ mod snapshot;
 mod stories;
 #[cfg(feature = "etcd")]
 mod support;
+mod surface;
 mod table;
 mod undecided;
 mod world;

@@ -772,6 +772,7 @@ impl Reference {
                     HaltReason::GaveUp => Cause::GaveUp,
                     HaltReason::Fatal => Cause::Fatal,
                     HaltReason::Wedged => Cause::Wedged,
+                    _ => panic!("a halt for another reason: {why:?}"),
                 };
                 self.end(RunOutcome::Halted(why), cause);
             }

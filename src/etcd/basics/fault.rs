@@ -47,6 +47,7 @@ pub enum Fault {
 
 /// How a class of failure is taken. The default of each class stands at [`Fault`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Verdict {
     /// It may pass by itself: failing only once it has lasted for the patience. A store reset, which
     /// is over when it is seen, is logged and never counts.

@@ -27,6 +27,7 @@ struct Seen {
 /// Who owns a shard: who has claimed it. Its function may run there, drain, or wait after a failure. There is
 /// nothing else that could own it, so a `match` on this stays complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "nothing else could own a shard")]
 pub enum Owner<'a> {
     /// The node with this id.
     Node(&'a str),

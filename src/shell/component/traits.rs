@@ -1,5 +1,7 @@
 //! What the service starts and stops.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::context::Context;
@@ -38,7 +40,7 @@ use crate::shell::failure::Failure;
 ///
 /// struct Greeter { name: String }
 ///
-/// #[async_trait::async_trait]
+/// #[overwatch::async_trait]
 /// impl Component for Greeter {
 ///     async fn run(&self, ctx: Context) -> Result<(), Failure> {
 ///         let greeting = format!("hello, {}", self.name); // made anew in each epoch
@@ -77,7 +79,7 @@ pub trait Component: Send + Sync + 'static {
 /// # }
 /// struct Api { running: Mutex<Option<Server>> }
 ///
-/// #[async_trait::async_trait]
+/// #[overwatch::async_trait]
 /// impl StartStop for Api {
 ///     async fn start(&self, ctx: &Context) -> Result<(), Failure> {
 ///         let reporter = ctx.reporter();
@@ -116,3 +118,29 @@ pub trait StartStop: Send + Sync + 'static {
     /// What could not be released; it is logged.
     async fn stop(&self, ctx: &Context) -> Result<(), Failure>;
 }
+
+/// A component, or something with a start and a stop, in a box or an `Arc` is one.
+macro_rules! pointer_to_one {
+    ($pointer:ty) => {
+        #[async_trait]
+        impl<C: Component + ?Sized> Component for $pointer {
+            async fn run(&self, ctx: Context) -> Result<(), Failure> {
+                (**self).run(ctx).await
+            }
+        }
+
+        #[async_trait]
+        impl<C: StartStop + ?Sized> StartStop for $pointer {
+            async fn start(&self, ctx: &Context) -> Result<(), Failure> {
+                (**self).start(ctx).await
+            }
+
+            async fn stop(&self, ctx: &Context) -> Result<(), Failure> {
+                (**self).stop(ctx).await
+            }
+        }
+    };
+}
+
+pointer_to_one!(Box<C>);
+pointer_to_one!(Arc<C>);

@@ -21,7 +21,7 @@ const REMIND: Duration = Duration::from_secs(1);
 /// feed.alive("heartbeat 17");
 /// ```
 pub fn feed() -> (Feed, FeedProbe) {
-    let shared = Arc::new(RunState::default());
+    let shared = Arc::new(FeedState::default());
     (
         Feed(Arc::new(Source(Arc::clone(&shared)))),
         FeedProbe(shared),
@@ -37,14 +37,14 @@ pub struct Feed(Arc<Source>);
 
 /// The probe's end of a [`feed`].
 #[derive(Debug)]
-pub struct FeedProbe(Arc<RunState>);
+pub struct FeedProbe(Arc<FeedState>);
 
 /// All clones of one feed.
 #[derive(Debug)]
-struct Source(Arc<RunState>);
+struct Source(Arc<FeedState>);
 
 #[derive(Debug, Default)]
-struct RunState {
+struct FeedState {
     said: Mutex<Said>,
     changed: Notify,
 }
@@ -80,7 +80,7 @@ impl Drop for Source {
     }
 }
 
-impl RunState {
+impl FeedState {
     fn say(&self, change: impl FnOnce(&mut Said)) {
         change(&mut lock(&self.said));
         self.changed.notify_one();

@@ -1,6 +1,7 @@
 //! What a probe is, and what it reports.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
@@ -109,7 +110,7 @@ pub enum ProbeMode {
 ///
 /// struct Ping;
 ///
-/// #[async_trait::async_trait]
+/// #[overwatch::async_trait]
 /// impl Probe for Ping {
 ///     async fn observe(&self) -> Observation {
 ///         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
@@ -164,48 +165,33 @@ pub trait Probe: Send + Sync + 'static {
     }
 }
 
-#[async_trait::async_trait]
-impl<P: Probe + ?Sized> Probe for Box<P> {
-    async fn observe(&self) -> Observation {
-        (**self).observe().await
-    }
+/// A probe in a box or an `Arc` is one.
+macro_rules! pointer_to_a_probe {
+    ($pointer:ty) => {
+        #[async_trait::async_trait]
+        impl<P: Probe + ?Sized> Probe for $pointer {
+            async fn observe(&self) -> Observation {
+                (**self).observe().await
+            }
 
-    fn refresh(&self) -> bool {
-        (**self).refresh()
-    }
+            fn refresh(&self) -> bool {
+                (**self).refresh()
+            }
 
-    fn set_mode(&self, mode: ProbeMode) {
-        (**self).set_mode(mode);
-    }
+            fn set_mode(&self, mode: ProbeMode) {
+                (**self).set_mode(mode);
+            }
 
-    fn home(&self) -> Option<Handle> {
-        (**self).home()
-    }
+            fn home(&self) -> Option<Handle> {
+                (**self).home()
+            }
 
-    fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
-        (**self).check(policy)
-    }
+            fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
+                (**self).check(policy)
+            }
+        }
+    };
 }
 
-#[async_trait::async_trait]
-impl<P: Probe + ?Sized> Probe for std::sync::Arc<P> {
-    async fn observe(&self) -> Observation {
-        (**self).observe().await
-    }
-
-    fn refresh(&self) -> bool {
-        (**self).refresh()
-    }
-
-    fn set_mode(&self, mode: ProbeMode) {
-        (**self).set_mode(mode);
-    }
-
-    fn home(&self) -> Option<Handle> {
-        (**self).home()
-    }
-
-    fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
-        (**self).check(policy)
-    }
-}
+pointer_to_a_probe!(Box<P>);
+pointer_to_a_probe!(Arc<P>);

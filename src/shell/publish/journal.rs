@@ -161,6 +161,7 @@ pub struct Transitions {
 
 /// The reader fell so far behind that this many transitions are not kept any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "it is a number")]
 pub struct Lagged(pub u64);
 
 impl fmt::Display for Lagged {

@@ -58,7 +58,7 @@ impl fmt::Display for BuildError {
             Self::EmptyStage { stage } => {
                 write!(
                     f,
-                    "stage {stage} has no components: leave out a `then`, or add one"
+                    "stage {stage} has no components: leave out a `next_stage`, or add one"
                 )
             }
             Self::UnknownLeaseOwner { name } => {

@@ -30,7 +30,7 @@ use crate::shell::step_record::{Hook, StepRecord};
 ///
 /// struct Pool;
 ///
-/// #[async_trait::async_trait]
+/// #[overwatch::async_trait]
 /// impl Component for Pool {
 ///     async fn run(&self, ctx: Context) -> Result<(), Failure> {
 ///         ctx.mark_ready();

@@ -281,6 +281,7 @@ impl fmt::Debug for Handle {
 
 /// The run is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "there is nothing to say of it")]
 pub struct RunEnded;
 
 impl fmt::Display for RunEnded {

@@ -48,6 +48,7 @@ impl Group {
             | Cause::Frozen => Self::Failure,
             Cause::Trip | Cause::Drain | Cause::Resume | Cause::Shutdown => Self::Command,
             Cause::Wedged | Cause::GaveUp | Cause::Fatal => Self::RunOutcome,
+            _ => panic!("a cause of no group: {cause:?}"),
         }
     }
 }

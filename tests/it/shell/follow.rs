@@ -200,11 +200,11 @@ fn what_cannot_be_built_is_refused_with_what_to_do() {
         ),
         (
             refused(begin().task("a", idle).next_stage()),
-            "stage 1 has no components: leave out a `then`, or add one",
+            "stage 1 has no components: leave out a `next_stage`, or add one",
         ),
         (
             refused(begin().next_stage().task("a", idle)),
-            "stage 0 has no components: leave out a `then`, or add one",
+            "stage 0 has no components: leave out a `next_stage`, or add one",
         ),
         (
             refused(
@@ -214,7 +214,7 @@ fn what_cannot_be_built_is_refused_with_what_to_do() {
                     .next_stage()
                     .task("b", idle),
             ),
-            "stage 1 has no components: leave out a `then`, or add one",
+            "stage 1 has no components: leave out a `next_stage`, or add one",
         ),
         (
             refused(begin().task("a", idle).task("a", idle)),

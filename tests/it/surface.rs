@@ -1,0 +1,113 @@
+//! What users can name at the root of the crate, and what they may count on with all of it.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::fs;
+use std::path::Path;
+
+use syn::{Item, UseTree, Visibility};
+
+fn held<T: Debug + Send + Sync>() {}
+
+#[cfg(feature = "shell")]
+fn handed_over<T: Debug + Send>() {}
+
+/// Types that can be printed and go to other threads, by this function.
+macro_rules! types {
+    ($by:ident: $($name:ident $(<$argument:ty>)?),* $(,)?) => {{
+        $($by::<overwatch::$name $(<$argument>)?>();)*
+        [$(stringify!($name)),*]
+    }};
+}
+
+/// What is no type.
+const OTHERS: &[&str] = &[
+    "Classify",
+    "Component",
+    "Probe",
+    "StartStop",
+    "all",
+    "async_trait",
+    "component_fn",
+    "feed",
+    "isolated",
+    "polled",
+];
+
+#[test]
+fn all_types_at_the_root_are_debug_send_and_sync() {
+    #[cfg_attr(not(feature = "shell"), expect(unused_mut))]
+    let mut names = types![held: Fence, Policy, PolicyError, Tuning].to_vec();
+    #[cfg(feature = "shell")]
+    names.extend(types![held:
+        All,
+        Arrived,
+        BuildError,
+        CommandError,
+        ComponentStatus,
+        Context,
+        DependencyStatus,
+        Failure,
+        Feed,
+        FeedProbe,
+        Handle,
+        Hold,
+        Isolated<overwatch::FeedProbe>,
+        Lagged,
+        Observation,
+        Outage,
+        Polled<()>,
+        ProbeMode,
+        Reporter,
+        RunEnded,
+        RunError,
+        Status,
+        StepRecord,
+        SubTask<String>,
+        TransitionEvent,
+        Transitions,
+    ]);
+    // They hold a hook, which is called by one thread and need not be shared.
+    #[cfg(feature = "shell")]
+    names.extend(types![handed_over: Builder, Overwatch]);
+    #[cfg(feature = "shell")]
+    assert_eq!(
+        public_names(),
+        names
+            .into_iter()
+            .chain(OTHERS.iter().copied())
+            .map(str::to_owned)
+            .collect()
+    );
+    #[cfg(not(feature = "shell"))]
+    assert!(
+        names
+            .iter()
+            .chain(OTHERS)
+            .all(|name| public_names().contains(*name))
+    );
+}
+
+/// All that `lib.rs` names as public, by its own words.
+fn public_names() -> BTreeSet<String> {
+    fn names(tree: &UseTree, into: &mut BTreeSet<String>) {
+        match tree {
+            UseTree::Path(path) => names(&path.tree, into),
+            UseTree::Name(name) => drop(into.insert(name.ident.to_string())),
+            UseTree::Rename(name) => drop(into.insert(name.rename.to_string())),
+            UseTree::Glob(_) => panic!("a list that cannot be read: name what is public"),
+            UseTree::Group(group) => group.items.iter().for_each(|tree| names(tree, into)),
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
+    let file = syn::parse_file(&fs::read_to_string(root).expect("the root")).expect("Rust");
+    let mut all = BTreeSet::new();
+    for item in &file.items {
+        if let Item::Use(item) = item
+            && matches!(item.vis, Visibility::Public(_))
+        {
+            names(&item.tree, &mut all);
+        }
+    }
+    all
+}
