@@ -5,14 +5,14 @@ mod answer;
 mod judge;
 mod layer;
 mod memory;
+mod probe_loop;
 mod seat;
 mod telling;
-mod vigil;
 
 pub(crate) use answer::{Answer, Store};
 pub(crate) use judge::{Asked, Judge, Notice, Said};
 pub(crate) use layer::Kind;
 #[cfg(test)]
 pub(crate) use memory::Mark;
+pub(crate) use probe_loop::{Event, Order, ProbeLoop, SubchannelState, may_be_told};
 pub(crate) use seat::Seat;
-pub(crate) use vigil::{Event, LaneState, Order, Vigil, may_be_told};

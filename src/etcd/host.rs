@@ -1,14 +1,14 @@
 //! What is this machine's: clocks, threads, names, and values that are set aside.
 
-mod aside;
 pub(crate) mod clock;
 mod home;
 mod latest;
 mod names;
 mod suspension;
+mod uncompared;
 
-pub(crate) use aside::Aside;
 pub(crate) use home::{CLIENTS, KEYS};
 pub(crate) use latest::Latest;
 pub(crate) use names::{NAMES, name_of};
 pub(crate) use suspension::{Suspended, by_the_system, moment, suspended_since};
+pub(crate) use uncompared::Uncompared;

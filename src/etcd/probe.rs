@@ -3,14 +3,14 @@
 #[cfg(feature = "etcd")]
 mod connection;
 #[cfg(feature = "etcd")]
-mod etcd_probe;
+mod endpoint_status;
 #[cfg(feature = "etcd")]
-mod lane;
+mod etcd_probe;
 mod reconnect;
 #[cfg(feature = "etcd")]
-mod sight;
+mod subchannel;
 
 #[cfg(test)]
 pub(crate) use reconnect::{Reconnect, Reply};
 #[cfg(feature = "etcd")]
-pub use {etcd_probe::EtcdProbe, sight::EndpointStatus};
+pub use {endpoint_status::EndpointStatus, etcd_probe::EtcdProbe};

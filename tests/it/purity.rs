@@ -82,7 +82,7 @@ const ETCD: &[&str] = &[
     "health/memory",
     "health/seat",
     "health/telling",
-    "health/vigil",
+    "health/probe_loop",
     "membership/lease_answer",
     "membership/lease_state",
     "membership/registration",

@@ -15,7 +15,7 @@ use super::endpoint::Endpoint;
 use super::pace::Pace;
 use super::tls::Tls;
 use crate::etcd::basics::{EtcdConfigError, Fault, Verdict, Verdicts};
-use crate::etcd::host::{Aside, Suspended, by_the_system};
+use crate::etcd::host::{Suspended, Uncompared, by_the_system};
 use crate::policy::{Policy, PolicyError};
 
 /// Where etcd is, how to get in, and how patient to be.
@@ -84,7 +84,7 @@ pub struct EtcdConfig {
     /// How long the machine was suspended.
     pub(crate) suspended: Suspended,
     /// What was seen of the endpoints by whoever is built from this or a clone of it.
-    pub(crate) clusters: Aside<Arc<Clusters>>,
+    pub(crate) clusters: Uncompared<Arc<Clusters>>,
     /// What was decided otherwise than by default.
     pub(crate) verdicts: Verdicts,
 }
@@ -118,7 +118,7 @@ impl EtcdConfig {
         if checked.is_empty() {
             return Err(EtcdConfigError::NoEndpoints);
         }
-        let clusters = Aside(Arc::new(Clusters::new(checked.len())));
+        let clusters = Uncompared(Arc::new(Clusters::new(checked.len())));
         Ok(Self {
             endpoints: checked,
             user: None,
@@ -341,7 +341,7 @@ impl EtcdConfig {
     #[doc(hidden)]
     #[must_use]
     pub fn dialing(mut self, dial: Arc<dyn Dial>) -> Self {
-        self.way = Aside(dial);
+        self.way = Uncompared(dial);
         self
     }
 
@@ -351,7 +351,7 @@ impl EtcdConfig {
     #[doc(hidden)]
     #[must_use]
     pub fn suspended_by(mut self, suspended: Arc<dyn Fn() -> Duration + Send + Sync>) -> Self {
-        self.suspended = Aside(suspended);
+        self.suspended = Uncompared(suspended);
         self
     }
 

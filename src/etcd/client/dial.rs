@@ -7,7 +7,7 @@ use etcd_client::{Client, ConnectOptions, Error};
 use super::classify::is_auth_disabled;
 use super::pace::Pace;
 use super::tls::Tls;
-use crate::etcd::host::{Aside, NAMES, name_of};
+use crate::etcd::host::{NAMES, Uncompared, name_of};
 use crate::shell::placement::Mode;
 
 /// Opens clients. Tests on a simulated network have one of their own.
@@ -38,10 +38,10 @@ pub struct Access<'a> {
 }
 
 /// The way to connect that a configuration holds.
-pub(crate) type Way = Aside<Arc<dyn Dial>>;
+pub(crate) type Way = Uncompared<Arc<dyn Dial>>;
 
 pub(crate) fn over_the_network() -> Way {
-    Aside(Arc::new(Tcp))
+    Uncompared(Arc::new(Tcp))
 }
 
 /// Over the network.

@@ -11,16 +11,16 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::aside::Aside;
 use super::clock;
+use super::uncompared::Uncompared;
 use crate::etcd::basics::Moment;
 
 /// Tells how long the machine was suspended in all, up to a constant.
-pub(crate) type Suspended = Aside<Arc<dyn Fn() -> Duration + Send + Sync>>;
+pub(crate) type Suspended = Uncompared<Arc<dyn Fn() -> Duration + Send + Sync>>;
 
 /// As the operating system tells it.
 pub(crate) fn by_the_system() -> Suspended {
-    Aside(Arc::new(system))
+    Uncompared(Arc::new(system))
 }
 
 #[cfg(target_os = "linux")]

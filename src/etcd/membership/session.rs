@@ -156,7 +156,7 @@ mod tests {
     use std::sync::atomic::AtomicU64;
 
     use super::*;
-    use crate::etcd::host::Aside;
+    use crate::etcd::host::Uncompared;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -172,7 +172,7 @@ mod tests {
             let seconds = Arc::new(AtomicU64::new(7));
             let told = Arc::clone(&seconds);
             let suspended = move || Duration::from_secs(told.load(Ordering::Relaxed));
-            let suspended: Suspended = Aside(Arc::new(suspended));
+            let suspended: Suspended = Uncompared(Arc::new(suspended));
             let lease = Lease { id: 7, cluster: 1 };
             let begun = moment(&suspended);
             Self {

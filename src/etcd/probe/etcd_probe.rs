@@ -1,4 +1,4 @@
-//! The probe: it asks on the lanes what is decided, and says what came of it.
+//! The probe: it asks on the subchannels what is decided, and says what came of it.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -14,11 +14,13 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::sleep_until;
 use tracing::Level;
 
-use super::lane::Lane;
-use super::sight::{EndpointStatus, Sights};
+use super::endpoint_status::{EndpointStatus, EndpointStatuses};
+use super::subchannel::Subchannel;
 use crate::etcd::basics::{Cause, EtcdConfigError};
 use crate::etcd::client::EtcdConfig;
-use crate::etcd::health::{Event, Judge, LaneState, Notice, Order, Said, Vigil, may_be_told};
+use crate::etcd::health::{
+    Event, Judge, Notice, Order, ProbeLoop, Said, SubchannelState, may_be_told,
+};
 use crate::etcd::host::{CLIENTS, clock};
 use crate::policy::{Policy, PolicyError};
 use crate::shell::log::log;
@@ -84,7 +86,7 @@ struct Inner {
     proving: AtomicBool,
     /// That of the policy, once it is known.
     window: OnceLock<Duration>,
-    sights: Arc<Sights>,
+    statuses: Arc<EndpointStatuses>,
 }
 
 impl EtcdProbe {
@@ -99,15 +101,15 @@ impl EtcdProbe {
         // Each process has a random state of its own.
         let seed = || RandomState::new().hash_one(0);
         let seed = config.jitter_seed.unwrap_or_else(seed);
-        let sights = Arc::new(Sights::new(&config));
+        let statuses = Arc::new(EndpointStatuses::new(&config));
         let endpoints = config.endpoints.iter().map(|it| (it.url(), it.tls()));
         let (pace, verdicts, now) = (config.pace, config.verdicts.clone(), clock::now());
         let judge = Judge::new(endpoints, pace, verdicts, seed, now);
         let watching = Mutex::new(Watching {
             config: Arc::clone(&config),
-            vigil: Vigil::new(judge, &pace, config.expected()),
-            lanes: Vec::new(),
-            sights: Arc::clone(&sights),
+            probe_loop: ProbeLoop::new(judge, &pace, config.expected()),
+            subchannels: Vec::new(),
+            statuses: Arc::clone(&statuses),
             runtime: None,
         });
         Ok(Self(Arc::new(Inner {
@@ -116,13 +118,13 @@ impl EtcdProbe {
             hurry: Notify::new(),
             proving: AtomicBool::new(false),
             window: OnceLock::new(),
-            sights,
+            statuses,
         })))
     }
 
     /// What was last seen of each endpoint, in the order in which they were given.
     pub fn endpoints(&self) -> Vec<EndpointStatus> {
-        self.0.sights.get()
+        self.0.statuses.get()
     }
 }
 
@@ -190,7 +192,7 @@ impl Inner {
         let mut watching = self.watching.lock().await;
         watching.resume(clock::now());
         if let Some(&window) = self.window.get() {
-            watching.vigil.judge.set_window(window);
+            watching.probe_loop.judge.set_window(window);
         }
         let mut watched = Watched {
             watching: &mut watching,
@@ -205,9 +207,9 @@ impl Inner {
 /// All state of the probe.
 struct Watching {
     config: Arc<EtcdConfig>,
-    vigil: Vigil,
-    lanes: Vec<Lane>,
-    sights: Arc<Sights>,
+    probe_loop: ProbeLoop,
+    subchannels: Vec<Subchannel>,
+    statuses: Arc<EndpointStatuses>,
     /// On which runtime the last call returned.
     runtime: Option<Id>,
 }
@@ -216,15 +218,16 @@ impl Watching {
     /// Goes on from the last call, or begins anew.
     fn resume(&mut self, now: Duration) {
         let same_runtime = self.runtime == runtime_id();
-        if self.vigil.resume(same_runtime, now) {
+        if self.probe_loop.resume(same_runtime, now) {
             return;
         }
-        let lane = |endpoint: &_| Lane::new(Clone::clone(endpoint), Arc::clone(&self.config), now);
-        self.lanes = self.config.endpoints.iter().map(lane).collect();
+        let subchannel =
+            |endpoint: &_| Subchannel::new(Clone::clone(endpoint), Arc::clone(&self.config), now);
+        self.subchannels = self.config.endpoints.iter().map(subchannel).collect();
     }
 
-    /// Safe to drop at its only await: what is under way lives in the lanes, what is known in the
-    /// vigil.
+    /// Safe to drop at its only await: what is under way lives in the subchannels, what is known in the
+    /// probe_loop.
     async fn observe(&mut self, hurry: &Notify, proving: &AtomicBool) -> Observation {
         loop {
             let now = clock::now();
@@ -234,36 +237,36 @@ impl Watching {
                 () = hurry.notified() => self.hurried(now),
                 () = std::future::ready(()) => {}
             }
-            self.vigil.judge.prove(proving.load(Ordering::Relaxed));
+            self.probe_loop.judge.prove(proving.load(Ordering::Relaxed));
             // Before it is looked at what they are.
             let changes = self.config.clusters.changes();
             let said = self.said(now);
             self.write_notices();
             if let Some(observation) = said {
-                self.vigil.returns(now);
+                self.probe_loop.returns(now);
                 self.runtime = runtime_id();
-                let seats = self.vigil.judge.seats();
-                self.sights.publish(seats, &observation);
+                let seats = self.probe_loop.judge.seats();
+                self.statuses.publish(seats, &observation);
                 return observation;
             }
-            let orders = self.vigil.asks(&self.states(now), now);
+            let orders = self.probe_loop.asks(&self.states(now), now);
             self.carry_out(orders);
-            for lane in &mut self.lanes {
-                lane.open_if_due(now);
+            for subchannel in &mut self.subchannels {
+                subchannel.open_if_due(now);
             }
-            let wake_at = self.vigil.wake_at(&self.states(now), now);
-            let calm = self.vigil.judge.is_calm(now);
+            let wake_at = self.probe_loop.wake_at(&self.states(now), now);
+            let calm = self.probe_loop.judge.is_calm(now);
             let event = tokio::select! {
                 biased;
                 () = hurry.notified() => {
                     self.hurried(clock::now());
                     None
                 }
-                event = next(&mut self.lanes, calm) => Some(event),
+                event = next(&mut self.subchannels, calm) => Some(event),
                 () = self.config.clusters.changed(changes) => None,
                 () = sleep_until(clock::moment_of(wake_at)) => None,
             };
-            self.vigil.woken(wake_at, clock::now());
+            self.probe_loop.woken(wake_at, clock::now());
             if let Some((index, event)) = event {
                 self.take(index, event);
             }
@@ -273,7 +276,7 @@ impl Watching {
     /// What is due to be told, if anything.
     fn said(&mut self, now: Duration) -> Option<Observation> {
         let clusters = &self.config.clusters;
-        let said = clusters.with(|clusters| self.vigil.next(clusters, now));
+        let said = clusters.with(|clusters| self.probe_loop.next(clusters, now));
         Some(match said? {
             Said::Alive { evidence } => Observation::alive(evidence),
             Said::Failing {
@@ -287,35 +290,39 @@ impl Watching {
         })
     }
 
-    fn states(&self, now: Duration) -> Vec<LaneState> {
-        self.lanes.iter().map(|lane| lane.state(now)).collect()
+    fn states(&self, now: Duration) -> Vec<SubchannelState> {
+        self.subchannels
+            .iter()
+            .map(|subchannel| subchannel.state(now))
+            .collect()
     }
 
     fn carry_out(&mut self, orders: Vec<Order>) {
         for order in orders {
             match order {
-                Order::Hurry(index) => self.lanes[index].hurry(),
-                Order::AskStatus(index, asked) => self.lanes[index].ask_status(asked),
-                Order::Ask(index, asked) => self.lanes[index].ask(asked),
+                Order::Hurry(index) => self.subchannels[index].hurry(),
+                Order::AskStatus(index, asked) => self.subchannels[index].ask_status(asked),
+                Order::Ask(index, asked) => self.subchannels[index].ask(asked),
             }
         }
     }
 
     /// One more observation is wanted now, of which every layer is part.
     fn hurried(&mut self, now: Duration) {
-        let orders = self.vigil.hurried(now);
+        let orders = self.probe_loop.hurried(now);
         self.carry_out(orders);
     }
 
-    /// Something happened on a lane.
+    /// Something happened on a subchannel.
     fn take(&mut self, index: usize, event: Event) {
         let (now, clusters) = (clock::now(), &self.config.clusters);
-        let orders = clusters.with(|clusters| self.vigil.happened(index, event, clusters, now));
+        let orders =
+            clusters.with(|clusters| self.probe_loop.happened(index, event, clusters, now));
         self.carry_out(orders);
     }
 
     fn write_notices(&mut self) {
-        for notice in self.vigil.judge.take_notices() {
+        for notice in self.probe_loop.judge.take_notices() {
             log(Level::WARN, move |at_ms| match notice {
                 Notice::Accepted { cluster, before } => tracing::warn!(
                     target: "overwatch::etcd", at_ms,
@@ -331,11 +338,11 @@ fn runtime_id() -> Option<Id> {
     Handle::try_current().ok().map(|runtime| runtime.id())
 }
 
-/// The next thing that happens on any lane.
-async fn next(lanes: &mut [Lane], calm: bool) -> (usize, Event) {
+/// The next thing that happens on any subchannel.
+async fn next(subchannels: &mut [Subchannel], calm: bool) -> (usize, Event) {
     poll_fn(|cx| {
-        for (index, lane) in lanes.iter_mut().enumerate() {
-            if let Poll::Ready(event) = lane.poll(cx, calm) {
+        for (index, subchannel) in subchannels.iter_mut().enumerate() {
+            if let Poll::Ready(event) = subchannel.poll(cx, calm) {
                 return Poll::Ready((index, event));
             }
         }
@@ -353,8 +360,8 @@ struct Watched<'a> {
 impl Drop for Watched<'_> {
     fn drop(&mut self) {
         if !self.finished {
-            self.watching.lanes.clear();
-            self.watching.sights.closed();
+            self.watching.subchannels.clear();
+            self.watching.statuses.closed();
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::etcd::client::ClusterMap;
-use crate::etcd::health::vigil::{Event, Order, Vigil};
+use crate::etcd::health::probe_loop::{Event, Order, ProbeLoop};
 
 mod proving;
 mod runs;
@@ -84,7 +84,7 @@ fn evidence_of_several_layers_and_endpoints_is_one_observation_an_interval() {
 fn time_in_which_the_process_did_not_run_is_no_silence() {
     let mut case = Case::new(config(["http://a"]));
     case.ask(0);
-    case.vigil.judge.excuse(ms(10_000), case.at(10_500));
+    case.probe_loop.judge.excuse(ms(10_000), case.at(10_500));
     assert_eq!(case.next(13_349), None);
     let (class, text) = case.fails(13_350);
     assert_eq!(class, "unreachable");
@@ -95,12 +95,12 @@ fn time_in_which_the_process_did_not_run_is_no_silence() {
 fn a_freeze_buys_no_time_for_what_comes_after_it() {
     let mut case = Case::alive(config(["http://a"]));
     case.ask(59_900);
-    case.vigil.judge.excuse(ms(59_000), case.at(60_000));
+    case.probe_loop.judge.excuse(ms(59_000), case.at(60_000));
     assert_eq!(case.next(63_349), None);
     case.fails(63_350);
 
     let mut case = Case::alive(config(["http://a"]));
-    case.vigil.judge.excuse(ms(59_000), case.at(59_000));
+    case.probe_loop.judge.excuse(ms(59_000), case.at(59_000));
     case.ask(60_000);
     assert_eq!(case.next(63_349), None);
     case.fails(63_350);
@@ -117,11 +117,11 @@ fn what_fails_after_a_freeze_is_owed_for_as_long_as_somebody_could_listen() {
     ] {
         let mut case = Case::alive(config(["http://a"]));
         let asked = case.asked(Kind::Read, 1_400);
-        case.vigil.judge.asked(Kind::Read, case.at(1_400));
+        case.probe_loop.judge.asked(Kind::Read, case.at(1_400));
         case.read(0, 7, 1_399);
         case.lives(1_401);
         let failed = case.at(failed_at);
-        case.vigil.judge.excuse(ms(excused), failed);
+        case.probe_loop.judge.excuse(ms(excused), failed);
         case.event(0, Event::Failed(asked, Cause::silent()), failed);
         assert_eq!(case.next(told_at - 1), None, "{excused}");
         assert_eq!(case.fails(told_at).0, "unreachable", "{excused}");
@@ -184,7 +184,7 @@ fn answers_that_overtake_each_other_are_no_reset() {
 #[test]
 fn a_store_is_remembered_across_a_pause() {
     let mut case = Case::alive(config(["http://a"]));
-    case.vigil.judge.restart(case.at(60_000));
+    case.probe_loop.judge.restart(case.at(60_000));
     assert_eq!(case.next(60_000), None);
     case.read(0, 6, 60_000);
     assert_eq!(case.fails(60_000).0, "store_reset");
@@ -305,7 +305,7 @@ fn an_alarm_is_told_by_whichever_member_says_it_and_until_it_is_disarmed() {
     assert_eq!(class, "no_space");
     assert!(text.contains("alarm raised by member 1a"), "{text}");
     assert!(
-        case.vigil.judge.seats()[1].usable(),
+        case.probe_loop.judge.seats()[1].usable(),
         "the member serves reads"
     );
     assert_eq!(case.next(9_409), None);
@@ -359,7 +359,7 @@ fn answers_that_waited_through_one_pause_together_are_late_once() {
     let mut case = Case::alive(config(["http://a"]));
     for asked_at in [1_400, 2_400, 2_900] {
         let asked = case.asked(Kind::Read, asked_at);
-        case.vigil.judge.asked(Kind::Read, case.at(asked_at));
+        case.probe_loop.judge.asked(Kind::Read, case.at(asked_at));
         case.answer(0, asked, store(1, 7, 2), 4_000);
     }
     case.lives(4_000);
@@ -373,7 +373,7 @@ fn answers_that_waited_through_one_pause_together_are_late_once() {
 fn each_layer_counts_its_own_slow_answers() {
     let mut case = Case::alive(config(["http://a"]).slow_answers(1));
     let asked = case.asked(Kind::Write, 8_000);
-    case.vigil.judge.asked(Kind::Write, case.at(8_000));
+    case.probe_loop.judge.asked(Kind::Write, case.at(8_000));
     case.read(0, 7, 8_500);
     case.answered(0, asked, Answer::Write, case.at(9_001));
     let (class, text) = case.fails(9_001);
@@ -411,9 +411,12 @@ fn all_layers_must_answer_before_it_is_alive() {
         answers[last](&mut case, 1_300);
         case.lives(1_300);
         // And when it is asked for.
-        case.vigil.judge.demand(case.at(2_000));
+        case.probe_loop.judge.demand(case.at(2_000));
         assert_eq!(
-            case.vigil.judge.due(case.at(2_000)).collect::<Vec<_>>(),
+            case.probe_loop
+                .judge
+                .due(case.at(2_000))
+                .collect::<Vec<_>>(),
             Kind::ALL,
             "each is asked now"
         );
@@ -435,7 +438,7 @@ fn a_user_that_may_only_read_leaves_the_write_path_unchecked() {
     case.fail(0, Kind::Write, denied(), 0, 10);
     let evidence = case.lives(10);
     assert!(evidence.ends_with("write path not checked"), "{evidence}");
-    assert!(case.vigil.judge.seats()[0].usable());
+    assert!(case.probe_loop.judge.seats()[0].usable());
     // It is asked again, but seldom.
     assert!(!case.due(59_999).contains(&Kind::Write));
     assert!(case.due(60_000).contains(&Kind::Write));
@@ -455,9 +458,9 @@ fn where_one_member_refuses_proposals_another_is_asked() {
     case.read(0, 7, 1_400);
     case.lives(1_400);
     let denied = Cause::sure(Fault::Permission, "denied");
-    case.vigil.judge.asked(Kind::Write, case.at(8_000));
+    case.probe_loop.judge.asked(Kind::Write, case.at(8_000));
     case.fail(0, Kind::Write, denied, 8_000, 8_000);
-    assert!(case.vigil.judge.seats()[0].refuses());
+    assert!(case.probe_loop.judge.seats()[0].refuses());
     assert!(case.due(8_000).contains(&Kind::Write), "of the other one");
     case.write(1, 8_010);
     case.read(0, 7, 8_010);
@@ -482,7 +485,7 @@ fn a_user_that_may_not_even_read_is_refused_and_not_left_unchecked() {
 fn it_is_not_alive_while_a_layer_owes_an_answer_beyond_the_budget() {
     for kind in Kind::ALL {
         let mut case = Case::alive(config(["http://a"]));
-        case.vigil.judge.asked(kind, case.at(20_000));
+        case.probe_loop.judge.asked(kind, case.at(20_000));
         let answer_others = |case: &mut Case, at| {
             for other in Kind::ALL.into_iter().filter(|&other| other != kind) {
                 case.good(0, other, at);
@@ -517,7 +520,7 @@ fn it_is_woken_in_the_future_and_within_the_shortest_period() {
             let now = case.at(at);
             let _ = case.next(at);
             case.ask(at);
-            let wake_at = case.vigil.judge.wake_at(now);
+            let wake_at = case.probe_loop.judge.wake_at(now);
             assert!(wake_at > now, "step {step}: in the past");
             assert!(wake_at <= now + every, "step {step}: too far ahead");
             at += match dice % 7 {
@@ -581,9 +584,9 @@ impl Config {
     }
 }
 
-/// A judge in its vigil, the clusters that the endpoints have shown, and a clock in milliseconds.
+/// A judge in its probe_loop, the clusters that the endpoints have shown, and a clock in milliseconds.
 struct Case {
-    vigil: Vigil,
+    probe_loop: ProbeLoop,
     config: Config,
     clusters: ClusterMap,
     t0: Duration,
@@ -597,16 +600,17 @@ impl Case {
         let judge = Judge::new(endpoints, config.pace, config.verdicts.clone(), 1, t0);
         let clusters = ClusterMap::new(config.urls.len());
         Self {
-            vigil: Vigil::new(judge, &config.pace, config.expected),
+            probe_loop: ProbeLoop::new(judge, &config.pace, config.expected),
             config,
             clusters,
             t0,
         }
     }
 
-    /// Something happened on the lane at `index`.
+    /// Something happened on the subchannel at `index`.
     fn event(&mut self, index: usize, event: Event, now: Duration) -> Vec<Order> {
-        self.vigil.happened(index, event, &mut self.clusters, now)
+        self.probe_loop
+            .happened(index, event, &mut self.clusters, now)
     }
 
     fn opened(&mut self, index: usize, cluster: Option<u64>, now: Duration) {
@@ -637,17 +641,17 @@ impl Case {
     }
 
     fn asked(&self, kind: Kind, at: u64) -> Asked {
-        self.vigil.judge.question(0, kind, false, self.at(at))
+        self.probe_loop.judge.question(0, kind, false, self.at(at))
     }
 
     fn due(&self, at: u64) -> Vec<Kind> {
-        self.vigil.judge.due(self.at(at)).collect()
+        self.probe_loop.judge.due(self.at(at)).collect()
     }
 
     /// Asks what is due.
     fn ask(&mut self, at: u64) {
         for kind in self.due(at) {
-            self.vigil.judge.asked(kind, self.at(at));
+            self.probe_loop.judge.asked(kind, self.at(at));
         }
     }
 
@@ -665,7 +669,7 @@ impl Case {
     /// A read that is answered beyond the budget.
     fn slow_read(&mut self, asked_at: u64, at: u64) {
         let asked = self.asked(Kind::Read, asked_at);
-        self.vigil.judge.asked(Kind::Read, self.at(asked_at));
+        self.probe_loop.judge.asked(Kind::Read, self.at(asked_at));
         self.answer(0, asked, store(1, 7, 2), at);
     }
 
@@ -712,7 +716,7 @@ impl Case {
     }
 
     fn next_now(&mut self, now: Duration) -> Option<Said> {
-        self.vigil.next(&mut self.clusters, now)
+        self.probe_loop.next(&mut self.clusters, now)
     }
 
     /// It is alive, and the evidence.
@@ -739,7 +743,7 @@ impl Case {
         self.all_from(1, since);
         self.lives(since);
         for kind in Kind::ALL {
-            self.vigil.judge.asked(kind, self.at(since));
+            self.probe_loop.judge.asked(kind, self.at(since));
         }
         match fault {
             Fault::Unreachable | Fault::Unauthenticated | Fault::Tls | Fault::Misdirected => {
@@ -806,9 +810,9 @@ impl Case {
                 let alarm = Cause::alarm(Fault::NoSpace, &[1]);
                 self.fail(index, Kind::Write, alarm, asked_at, at);
             }
-            7 => self.vigil.judge.demand(now),
-            8 => self.vigil.judge.excuse(ms(asked_at % 5_000), now),
-            9 => self.vigil.judge.restart(now),
+            7 => self.probe_loop.judge.demand(now),
+            8 => self.probe_loop.judge.excuse(ms(asked_at % 5_000), now),
+            9 => self.probe_loop.judge.restart(now),
             10 => self.answer(index, asked, store(1, 1, 2), at),
             11 => {
                 let answer = match kind {
@@ -822,7 +826,7 @@ impl Case {
                 let leader = dice.is_multiple_of(2);
                 self.answered(index, asked, Answer::Status { leader }, now);
             }
-            13 => self.vigil.judge.looked(now),
+            13 => self.probe_loop.judge.looked(now),
             _ => self.good(index, kind, at),
         }
     }

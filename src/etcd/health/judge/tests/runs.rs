@@ -1,8 +1,8 @@
-//! The judge over hours, where the vigil asks and all answers take the same time: how much it asks, how soon it tells of
+//! The judge over hours, where the probe_loop asks and all answers take the same time: how much it asks, how soon it tells of
 //! silence, and what it logs.
 
 use super::*;
-use crate::etcd::health::vigil::LaneState;
+use crate::etcd::health::probe_loop::SubchannelState;
 
 type Preset = fn(Config) -> Config;
 
@@ -77,7 +77,7 @@ fn that_the_write_path_is_not_checked_is_logged_once() {
     };
     assert_eq!(run.until(600_000, read_only), None);
     // A new session begins.
-    assert!(!run.case.vigil.resume(false, run.now));
+    assert!(!run.case.probe_loop.resume(false, run.now));
     run.open();
     assert_eq!(run.until(1_200_000, read_only), None);
     // Rights come, and go again.
@@ -132,7 +132,7 @@ fn a_write_path_that_is_checked_now_and_then_is_logged_once_all_the_same() {
     assert_eq!(log.len(), 1, "{log:#?}");
 }
 
-/// A vigil, what is under way to its members, and what came of it.
+/// A probe_loop, what is under way to its members, and what came of it.
 struct Run {
     case: Case,
     now: Duration,
@@ -200,25 +200,25 @@ impl Run {
         }
     }
 
-    fn lanes(&self) -> Vec<LaneState> {
-        let lane = |(index, &open): (usize, &bool)| {
+    fn subchannels(&self) -> Vec<SubchannelState> {
+        let subchannel = |(index, &open): (usize, &bool)| {
             let load = |kind| {
                 let of =
                     |(_, at, asked): &&(Duration, usize, Asked)| *at == index && asked.kind == kind;
                 self.under_way.iter().filter(of).count()
             };
-            LaneState {
+            SubchannelState {
                 load: open.then(|| Kind::ALL.map(load)),
                 look_is_due: false,
                 wake_at: None,
             }
         };
-        self.open.iter().enumerate().map(lane).collect()
+        self.open.iter().enumerate().map(subchannel).collect()
     }
 
     /// What was to be logged since this was asked.
     fn log(&mut self) -> Vec<String> {
-        let notices = self.case.vigil.judge.take_notices().into_iter();
+        let notices = self.case.probe_loop.judge.take_notices().into_iter();
         notices.map(|notice| notice.to_string()).collect()
     }
 
@@ -253,10 +253,10 @@ impl Run {
                 }
                 None => {}
             }
-            let orders = self.case.vigil.asks(&self.lanes(), self.now);
+            let orders = self.case.probe_loop.asks(&self.subchannels(), self.now);
             self.carry_out(orders);
             let answers = self.under_way.iter().map(|(at, ..)| *at);
-            let wake_at = self.case.vigil.wake_at(&self.lanes(), self.now);
+            let wake_at = self.case.probe_loop.wake_at(&self.subchannels(), self.now);
             let next = answers.fold(wake_at, Duration::min);
             if next >= self.case.at(until) {
                 self.now = self.case.at(until);

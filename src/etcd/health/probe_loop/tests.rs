@@ -23,19 +23,20 @@ fn refused() -> Cause {
     Cause::sure(Fault::Unreachable, "refused")
 }
 
-/// A vigil, and the clusters that the endpoints have shown.
+/// A probe_loop, and the clusters that the endpoints have shown.
 struct Case {
-    vigil: Vigil,
+    probe_loop: ProbeLoop,
     clusters: ClusterMap,
 }
 
 impl Case {
     fn happens(&mut self, index: usize, event: Event, now: Duration) -> Vec<Order> {
-        self.vigil.happened(index, event, &mut self.clusters, now)
+        self.probe_loop
+            .happened(index, event, &mut self.clusters, now)
     }
 
     fn says(&mut self, now: Duration) -> Option<Said> {
-        self.vigil.next(&mut self.clusters, now)
+        self.probe_loop.next(&mut self.clusters, now)
     }
 
     /// The class of what fails, if anything does.
@@ -52,62 +53,62 @@ impl Case {
 }
 
 impl Deref for Case {
-    type Target = Vigil;
+    type Target = ProbeLoop;
 
-    fn deref(&self) -> &Vigil {
-        &self.vigil
+    fn deref(&self) -> &ProbeLoop {
+        &self.probe_loop
     }
 }
 
 impl DerefMut for Case {
-    fn deref_mut(&mut self) -> &mut Vigil {
-        &mut self.vigil
+    fn deref_mut(&mut self) -> &mut ProbeLoop {
+        &mut self.probe_loop
     }
 }
 
-fn vigil(endpoints: usize) -> Case {
+fn probe_loop(endpoints: usize) -> Case {
     let urls = ["http://a", "http://b", "http://c"];
     let urls = urls[..endpoints].iter().map(|&url| (url, false));
     let pace = Pace::DEFAULT;
     let judge = Judge::new(urls, pace, Verdicts::default(), 1, T0);
     Case {
-        vigil: Vigil::new(judge, &pace, None),
+        probe_loop: ProbeLoop::new(judge, &pace, None),
         clusters: ClusterMap::new(endpoints),
     }
 }
 
 /// All are open and answer reads, and nothing is owed.
 fn working(endpoints: usize) -> Case {
-    let mut vigil = vigil(endpoints);
+    let mut probe_loop = probe_loop(endpoints);
     for index in 0..endpoints {
-        vigil.happens(index, Event::Opened(Some(1)), T0);
+        probe_loop.happens(index, Event::Opened(Some(1)), T0);
         for kind in Kind::ALL {
-            answers(&mut vigil, index, kind, T0);
+            answers(&mut probe_loop, index, kind, T0);
         }
     }
-    vigil
+    probe_loop
 }
 
-fn answers(vigil: &mut Case, index: usize, kind: Kind, now: Duration) {
-    let asked = vigil.judge.question(index, kind, false, now);
+fn answers(probe_loop: &mut Case, index: usize, kind: Kind, now: Duration) {
+    let asked = probe_loop.judge.question(index, kind, false, now);
     let answer = match kind {
         Kind::Progress => Answer::Progress,
         Kind::Read => Answer::Read(STORE),
         Kind::Write => Answer::Write,
     };
-    vigil.happens(index, Event::Answered(asked, answer), now);
+    probe_loop.happens(index, Event::Answered(asked, answer), now);
 }
 
-fn lane(load: Option<[usize; 3]>) -> LaneState {
-    LaneState {
+fn subchannel(load: Option<[usize; 3]>) -> SubchannelState {
+    SubchannelState {
         load,
         look_is_due: false,
         wake_at: None,
     }
 }
 
-fn idle(count: usize) -> Vec<LaneState> {
-    vec![lane(Some([0; 3])); count]
+fn idle(count: usize) -> Vec<SubchannelState> {
+    vec![subchannel(Some([0; 3])); count]
 }
 
 /// What is to be done, in short.
@@ -123,11 +124,11 @@ fn told(orders: &[Order]) -> Vec<String> {
 
 #[test]
 fn a_read_stays_with_who_owes_least_and_a_proposal_goes_round() {
-    let mut vigil = working(3);
-    vigil.asked_last = [1, 2, 1];
-    let pick = |vigil: &Case, kind, loads: [usize; 3]| {
+    let mut probe_loop = working(3);
+    probe_loop.asked_last = [1, 2, 1];
+    let pick = |probe_loop: &Case, kind, loads: [usize; 3]| {
         let loads = loads.map(|load| Some([load; 3]));
-        vigil.pick(kind, &loads)
+        probe_loop.pick(kind, &loads)
     };
     for (kind, loads, picked) in [
         (Kind::Progress, [0, 0, 0], Some(1)),
@@ -143,94 +144,100 @@ fn a_read_stays_with_who_owes_least_and_a_proposal_goes_round() {
         (Kind::Progress, [0, 1, 1], Some(0)),
         (Kind::Progress, [1, 1, 1], None),
     ] {
-        assert_eq!(pick(&vigil, kind, loads), picked, "{kind:?} {loads:?}");
+        assert_eq!(pick(&probe_loop, kind, loads), picked, "{kind:?} {loads:?}");
     }
     // Without a connection nobody is asked.
-    assert_eq!(vigil.pick(Kind::Read, &[None, Some([0; 3]), None]), Some(1));
-    assert_eq!(vigil.pick(Kind::Read, &[None; 3]), None);
-    vigil.asked_last[Kind::Write as usize] = 2;
-    assert_eq!(pick(&vigil, Kind::Write, [0, 0, 0]), Some(0), "round");
+    assert_eq!(
+        probe_loop.pick(Kind::Read, &[None, Some([0; 3]), None]),
+        Some(1)
+    );
+    assert_eq!(probe_loop.pick(Kind::Read, &[None; 3]), None);
+    probe_loop.asked_last[Kind::Write as usize] = 2;
+    assert_eq!(pick(&probe_loop, Kind::Write, [0, 0, 0]), Some(0), "round");
 }
 
 #[test]
 fn who_works_goes_before_who_does_not_and_who_may_before_who_surely_does_not() {
-    let mut vigil = working(3);
+    let mut probe_loop = working(3);
     let all = [Some([0; 3]); 3];
-    let fails = |vigil: &mut Case, index, cause| {
-        let asked = vigil.judge.question(index, Kind::Read, false, T0);
-        vigil.happens(index, Event::Failed(asked, cause), T0);
+    let fails = |probe_loop: &mut Case, index, cause| {
+        let asked = probe_loop.judge.question(index, Kind::Read, false, T0);
+        probe_loop.happens(index, Event::Failed(asked, cause), T0);
     };
-    fails(&mut vigil, 0, Cause::silent());
-    assert_eq!(vigil.pick(Kind::Read, &all), Some(1));
-    fails(&mut vigil, 1, Cause::silent());
-    fails(&mut vigil, 2, Cause::silent());
-    assert_eq!(vigil.pick(Kind::Read, &all), Some(0));
+    fails(&mut probe_loop, 0, Cause::silent());
+    assert_eq!(probe_loop.pick(Kind::Read, &all), Some(1));
+    fails(&mut probe_loop, 1, Cause::silent());
+    fails(&mut probe_loop, 2, Cause::silent());
+    assert_eq!(probe_loop.pick(Kind::Read, &all), Some(0));
     let denied = Cause::sure(Fault::Permission, "denied");
-    fails(&mut vigil, 0, denied);
-    assert_eq!(vigil.pick(Kind::Read, &all), Some(1));
+    fails(&mut probe_loop, 0, denied);
+    assert_eq!(probe_loop.pick(Kind::Read, &all), Some(1));
     // One that works, but owes an answer, comes after one that owes none.
-    answers(&mut vigil, 2, Kind::Read, T0);
-    assert_eq!(vigil.pick(Kind::Read, &all), Some(2));
+    answers(&mut probe_loop, 2, Kind::Read, T0);
+    assert_eq!(probe_loop.pick(Kind::Read, &all), Some(2));
     let owes = [Some([0; 3]), Some([0; 3]), Some([1; 3])];
-    assert_eq!(vigil.pick(Kind::Read, &owes), Some(1));
+    assert_eq!(probe_loop.pick(Kind::Read, &owes), Some(1));
 }
 
 #[test]
 fn who_refuses_proposals_is_asked_for_one_last() {
-    let mut vigil = working(2);
-    let refuses = |vigil: &mut Case, index| {
-        let asked = vigil.judge.question(index, Kind::Write, false, T0);
+    let mut probe_loop = working(2);
+    let refuses = |probe_loop: &mut Case, index| {
+        let asked = probe_loop.judge.question(index, Kind::Write, false, T0);
         let cause = Cause::sure(Fault::Permission, "denied");
-        vigil.happens(index, Event::Failed(asked, cause), T0);
+        probe_loop.happens(index, Event::Failed(asked, cause), T0);
     };
-    refuses(&mut vigil, 1);
+    refuses(&mut probe_loop, 1);
     let busy = [Some([2; 3]), Some([0; 3])];
-    assert_eq!(vigil.pick(Kind::Write, &busy), Some(0));
+    assert_eq!(probe_loop.pick(Kind::Write, &busy), Some(0));
     assert_eq!(
-        vigil.pick(Kind::Read, &busy),
+        probe_loop.pick(Kind::Read, &busy),
         Some(1),
         "reads are another matter"
     );
     let full = [Some([3; 3]), Some([0; 3])];
-    assert_eq!(vigil.pick(Kind::Write, &full), Some(1));
+    assert_eq!(probe_loop.pick(Kind::Write, &full), Some(1));
 }
 
 #[test]
 fn what_is_due_is_asked_of_one() {
-    let mut vigil = working(2);
-    vigil.asked_last = [0, 1, 1];
+    let mut probe_loop = working(2);
+    probe_loop.asked_last = [0, 1, 1];
     let later = T0 + ms(60_000);
-    let orders = vigil.asks(&idle(2), later);
+    let orders = probe_loop.asks(&idle(2), later);
     assert_eq!(
         told(&orders),
         ["ask 0 Progress", "ask 1 Read", "ask 0 Write"]
     );
-    assert_eq!(vigil.asked_last, [0, 1, 0]);
-    assert_eq!(told(&vigil.asks(&idle(2), later)), [] as [&str; 0]);
+    assert_eq!(probe_loop.asked_last, [0, 1, 0]);
+    assert_eq!(told(&probe_loop.asks(&idle(2), later)), [] as [&str; 0]);
 }
 
 /// Where nobody is reached what is due is owed all the same.
 #[test]
 fn what_nobody_can_be_asked_is_owed_from_then_on() {
-    let mut vigil = vigil(1);
-    let nobody = [lane(None)];
-    assert_eq!(told(&vigil.asks(&nobody, T0)), [] as [&str; 0]);
-    let wake_at = vigil.wake_at(&nobody, T0);
+    let mut probe_loop = probe_loop(1);
+    let nobody = [subchannel(None)];
+    assert_eq!(told(&probe_loop.asks(&nobody, T0)), [] as [&str; 0]);
+    let wake_at = probe_loop.wake_at(&nobody, T0);
     assert!(wake_at <= T0 + ms(500), "{wake_at:?}");
     assert!(matches!(
-        vigil.says(T0 + ms(3_350)),
+        probe_loop.says(T0 + ms(3_350)),
         Some(Said::Failing { .. })
     ));
 }
 
 #[test]
 fn where_an_answer_is_owed_for_long_all_are_asked_what_they_think() {
-    let mut vigil = working(2);
+    let mut probe_loop = working(2);
     let now = T0 + ms(1_400);
-    assert_eq!(told(&vigil.asks(&idle(2), now)), ["ask 0 Read"]);
-    let owes = [lane(Some([0, 1, 0])), lane(Some([0; 3]))];
-    assert_eq!(told(&vigil.asks(&owes, now + ms(999))), [] as [&str; 0]);
-    let orders = vigil.asks(&owes, now + ms(1_000));
+    assert_eq!(told(&probe_loop.asks(&idle(2), now)), ["ask 0 Read"]);
+    let owes = [subchannel(Some([0, 1, 0])), subchannel(Some([0; 3]))];
+    assert_eq!(
+        told(&probe_loop.asks(&owes, now + ms(999))),
+        [] as [&str; 0]
+    );
+    let orders = probe_loop.asks(&owes, now + ms(1_000));
     let all = [
         "hurry 0",
         "status 0 Read",
@@ -243,55 +250,56 @@ fn where_an_answer_is_owed_for_long_all_are_asked_what_they_think() {
 
 #[test]
 fn who_does_not_work_is_looked_at_now_and_then() {
-    let mut vigil = working(2);
-    let due = |load| LaneState {
+    let mut probe_loop = working(2);
+    let due = |load| SubchannelState {
         look_is_due: true,
-        ..lane(load)
+        ..subchannel(load)
     };
     assert_eq!(
-        told(&vigil.asks(&[due(Some([0; 3])); 2], T0)),
+        told(&probe_loop.asks(&[due(Some([0; 3])); 2], T0)),
         [] as [&str; 0],
         "both work"
     );
-    let asked = vigil.judge.question(1, Kind::Read, true, T0);
-    vigil.happens(1, Event::Failed(asked, Cause::silent()), T0);
+    let asked = probe_loop.judge.question(1, Kind::Read, true, T0);
+    probe_loop.happens(1, Event::Failed(asked, Cause::silent()), T0);
     for (state, looked) in [
         (due(Some([0; 3])), true),
         (due(Some([2, 0, 2])), true),
         (due(Some([0, 1, 0])), false),
         (due(None), false),
-        (lane(Some([0; 3])), false),
+        (subchannel(Some([0; 3])), false),
     ] {
-        let orders = vigil.asks(&[due(Some([0; 3])), state], T0);
+        let orders = probe_loop.asks(&[due(Some([0; 3])), state], T0);
         let expected: &[&str] = if looked { &["look 1 Read"] } else { &[] };
         assert_eq!(told(&orders), expected, "{state:?}");
     }
     // A read that it is asked anyhow is a look as well.
     let later = T0 + ms(1_400);
-    let full = lane(Some([1, 3, 3]));
-    let orders = vigil.asks(&[full, due(Some([1, 0, 3]))], later);
+    let full = subchannel(Some([1, 3, 3]));
+    let orders = probe_loop.asks(&[full, due(Some([1, 0, 3]))], later);
     assert_eq!(told(&orders), ["ask 1 Read"]);
 }
 
 #[test]
 fn who_comes_is_looked_at_and_where_one_is_lost_the_others_are_hurried() {
-    let mut vigil = vigil(3);
+    let mut probe_loop = probe_loop(3);
     for index in [1, 2] {
-        let orders = vigil.happens(index, Event::Opened(Some(1)), T0);
+        let orders = probe_loop.happens(index, Event::Opened(Some(1)), T0);
         assert_eq!(told(&orders), [format!("look {index} Read")]);
     }
     // Nobody has worked yet.
-    let lost = |vigil: &mut Case, index| told(&vigil.happens(index, Event::Lost(refused()), T0));
-    assert_eq!(lost(&mut vigil, 2), [] as [&str; 0]);
-    vigil.happens(2, Event::Opened(Some(1)), T0);
-    answers(&mut vigil, 2, Kind::Read, T0);
-    assert_eq!(lost(&mut vigil, 1), [] as [&str; 0]);
-    assert_eq!(lost(&mut vigil, 2), ["hurry 0", "hurry 1"]);
-    assert_eq!(lost(&mut vigil, 2), [] as [&str; 0], "once");
-    vigil.happens(0, Event::Opened(Some(1)), T0);
-    answers(&mut vigil, 0, Kind::Read, T0);
-    let asked = vigil.judge.question(0, Kind::Read, false, T0);
-    let orders = vigil.happens(0, Event::Failed(asked, Cause::silent()), T0);
+    let lost =
+        |probe_loop: &mut Case, index| told(&probe_loop.happens(index, Event::Lost(refused()), T0));
+    assert_eq!(lost(&mut probe_loop, 2), [] as [&str; 0]);
+    probe_loop.happens(2, Event::Opened(Some(1)), T0);
+    answers(&mut probe_loop, 2, Kind::Read, T0);
+    assert_eq!(lost(&mut probe_loop, 1), [] as [&str; 0]);
+    assert_eq!(lost(&mut probe_loop, 2), ["hurry 0", "hurry 1"]);
+    assert_eq!(lost(&mut probe_loop, 2), [] as [&str; 0], "once");
+    probe_loop.happens(0, Event::Opened(Some(1)), T0);
+    answers(&mut probe_loop, 0, Kind::Read, T0);
+    let asked = probe_loop.judge.question(0, Kind::Read, false, T0);
+    let orders = probe_loop.happens(0, Event::Failed(asked, Cause::silent()), T0);
     assert_eq!(told(&orders), ["hurry 1", "hurry 2"]);
 }
 
@@ -304,12 +312,12 @@ fn answers_while_the_endpoints_are_split_prove_nothing() {
         Some(Kind::Read),
         Some(Kind::Write),
     ] {
-        let mut vigil = vigil(1);
-        vigil.happens(0, Event::Opened(Some(1)), T0);
+        let mut probe_loop = probe_loop(1);
+        probe_loop.happens(0, Event::Opened(Some(1)), T0);
         for kind in Kind::ALL {
             // Of a single member two proposals are wanted.
             for _ in 0..2 {
-                let asked = vigil.judge.question(0, kind, false, T0);
+                let asked = probe_loop.judge.question(0, kind, false, T0);
                 let answer = match kind {
                     Kind::Progress => Answer::Progress,
                     Kind::Read => Answer::Read(STORE),
@@ -317,13 +325,13 @@ fn answers_while_the_endpoints_are_split_prove_nothing() {
                 };
                 if split == Some(kind) {
                     // Another client is led elsewhere.
-                    vigil.clusters.saw(0, 2, T0);
+                    probe_loop.clusters.saw(0, 2, T0);
                 }
-                vigil.happens(0, Event::Answered(asked, answer), T0);
-                vigil.clusters.lost(0, 2);
+                probe_loop.happens(0, Event::Answered(asked, answer), T0);
+                probe_loop.clusters.lost(0, 2);
             }
         }
-        assert_eq!(vigil.is_alive(T0), split.is_none(), "{split:?}");
+        assert_eq!(probe_loop.is_alive(T0), split.is_none(), "{split:?}");
     }
 }
 
@@ -337,25 +345,25 @@ fn read_of(cluster_id: u64) -> Answer {
 /// Otherwise it would be taken for the answer of a store that was reset.
 #[test]
 fn what_an_answer_shows_is_held_against_the_others_before_it_counts() {
-    let mut vigil = working(2);
-    assert!(vigil.is_alive(T0));
-    let asked = vigil.judge.question(1, Kind::Read, false, T0);
-    vigil.happens(1, Event::Answered(asked, read_of(2)), T0);
-    assert_eq!(vigil.fails(T0), Some(Fault::Misdirected));
+    let mut probe_loop = working(2);
+    assert!(probe_loop.is_alive(T0));
+    let asked = probe_loop.judge.question(1, Kind::Read, false, T0);
+    probe_loop.happens(1, Event::Answered(asked, read_of(2)), T0);
+    assert_eq!(probe_loop.fails(T0), Some(Fault::Misdirected));
     // So is what a connection leads to.
-    let mut vigil = working(2);
-    vigil.happens(1, Event::Opened(Some(2)), T0);
-    assert_eq!(vigil.fails(T0), Some(Fault::Misdirected));
+    let mut probe_loop = working(2);
+    probe_loop.happens(1, Event::Opened(Some(2)), T0);
+    assert_eq!(probe_loop.fails(T0), Some(Fault::Misdirected));
 }
 
 /// What comes in the place of it stands beside nothing.
 #[test]
 fn what_a_lost_connection_led_to_is_forgotten_and_what_fails_on_one_that_is_kept_is_not() {
     for (is_lost, told) in [(true, Fault::StoreReset), (false, Fault::Misdirected)] {
-        let mut vigil = working(1);
-        assert!(vigil.is_alive(T0));
-        let asked = vigil.judge.question(0, Kind::Read, false, T0);
-        vigil.happens(
+        let mut probe_loop = working(1);
+        assert!(probe_loop.is_alive(T0));
+        let asked = probe_loop.judge.question(0, Kind::Read, false, T0);
+        probe_loop.happens(
             0,
             match is_lost {
                 true => Event::Lost(Cause::silent()),
@@ -363,46 +371,46 @@ fn what_a_lost_connection_led_to_is_forgotten_and_what_fails_on_one_that_is_kept
             },
             T0,
         );
-        vigil.happens(0, Event::Opened(Some(2)), T0);
-        let asked = vigil.judge.question(0, Kind::Read, false, T0);
-        vigil.happens(0, Event::Answered(asked, read_of(2)), T0);
-        assert_eq!(vigil.fails(T0), Some(told));
+        probe_loop.happens(0, Event::Opened(Some(2)), T0);
+        let asked = probe_loop.judge.question(0, Kind::Read, false, T0);
+        probe_loop.happens(0, Event::Answered(asked, read_of(2)), T0);
+        assert_eq!(probe_loop.fails(T0), Some(told));
     }
 }
 
 #[test]
 fn an_answer_that_names_no_cluster_shows_none() {
-    let mut vigil = vigil(1);
-    vigil.happens(0, Event::Opened(None), T0);
+    let mut probe_loop = probe_loop(1);
+    probe_loop.happens(0, Event::Opened(None), T0);
     for answer in [Answer::Progress, Answer::Write] {
-        let asked = vigil.judge.question(0, Kind::Write, false, T0);
-        vigil.happens(0, Event::Answered(asked, answer), T0);
+        let asked = probe_loop.judge.question(0, Kind::Write, false, T0);
+        probe_loop.happens(0, Event::Answered(asked, answer), T0);
     }
-    assert_eq!(vigil.clusters.only(), Only::Nothing);
-    vigil.happens(0, Event::Opened(Some(1)), T0);
-    assert_eq!(vigil.clusters.only(), Only::One(1));
+    assert_eq!(probe_loop.clusters.only(), Only::Nothing);
+    probe_loop.happens(0, Event::Opened(Some(1)), T0);
+    assert_eq!(probe_loop.clusters.only(), Only::One(1));
 }
 
 /// Nobody has answered here for long, but the connection is open.
 #[test]
 fn what_is_open_goes_on_showing_its_cluster_before_anything_is_told() {
-    let mut vigil = working(2);
-    vigil.happens(1, Event::Lost(refused()), T0);
+    let mut probe_loop = working(2);
+    probe_loop.happens(1, Event::Lost(refused()), T0);
     let later = T0 + ms(60_000);
-    answers(&mut vigil, 0, Kind::Progress, later);
+    answers(&mut probe_loop, 0, Kind::Progress, later);
     // Another client reaches the other endpoint.
-    vigil.clusters.saw(1, 2, later);
-    assert_eq!(vigil.fails(later), Some(Fault::Misdirected));
+    probe_loop.clusters.saw(1, 2, later);
+    assert_eq!(probe_loop.fails(later), Some(Fault::Misdirected));
 }
 
 #[test]
 fn what_others_have_seen_counts_for_a_while() {
     let lately = Pace::DEFAULT.lately();
     for (passed, told) in [(lately - ms(1), Some(Fault::Misdirected)), (lately, None)] {
-        let mut vigil = vigil(2);
-        vigil.clusters.saw(1, 2, T0);
-        vigil.happens(0, Event::Opened(Some(1)), T0 + passed);
-        assert_eq!(vigil.fails(T0 + passed), told, "{passed:?}");
+        let mut probe_loop = probe_loop(2);
+        probe_loop.clusters.saw(1, 2, T0);
+        probe_loop.happens(0, Event::Opened(Some(1)), T0 + passed);
+        assert_eq!(probe_loop.fails(T0 + passed), told, "{passed:?}");
     }
 }
 
@@ -413,33 +421,33 @@ fn a_cluster_that_is_not_the_one_that_is_meant_is_told() {
         (Some(1), None),
         (Some(2), Some(Fault::Misdirected)),
     ] {
-        let mut vigil = working(1);
-        vigil.expected = expected;
-        assert_eq!(vigil.fails(T0), told, "{expected:?}");
+        let mut probe_loop = working(1);
+        probe_loop.expected = expected;
+        assert_eq!(probe_loop.fails(T0), told, "{expected:?}");
     }
 }
 
 #[test]
 fn a_hurry_asks_everything_and_reaches_for_everybody() {
-    let mut vigil = working(2);
-    assert!(matches!(vigil.says(T0), Some(Said::Alive { .. })));
-    answers(&mut vigil, 0, Kind::Read, T0 + ms(1_000));
-    let orders = vigil.hurried(T0 + ms(1_000));
+    let mut probe_loop = working(2);
+    assert!(matches!(probe_loop.says(T0), Some(Said::Alive { .. })));
+    answers(&mut probe_loop, 0, Kind::Read, T0 + ms(1_000));
+    let orders = probe_loop.hurried(T0 + ms(1_000));
     assert_eq!(told(&orders), ["hurry 0", "hurry 1"]);
-    assert_eq!(vigil.says(T0 + ms(1_000)), None, "not good enough");
-    assert_eq!(vigil.asks(&idle(2), T0 + ms(1_000)).len(), 3);
+    assert_eq!(probe_loop.says(T0 + ms(1_000)), None, "not good enough");
+    assert_eq!(probe_loop.asks(&idle(2), T0 + ms(1_000)).len(), 3);
 }
 
 #[test]
 fn it_wakes_when_the_first_of_the_lanes_or_the_judge_has_something_to_do() {
-    let vigil = working(2);
-    let judge = vigil.judge.wake_at(T0);
+    let probe_loop = working(2);
+    let judge = probe_loop.judge.wake_at(T0);
     assert!(judge > T0);
-    let at = |wake_at| LaneState {
+    let at = |wake_at| SubchannelState {
         wake_at,
-        ..lane(None)
+        ..subchannel(None)
     };
-    let wake_at = |lanes: [Option<Duration>; 2]| vigil.wake_at(&lanes.map(at), T0);
+    let wake_at = |subchannels: [Option<Duration>; 2]| probe_loop.wake_at(&subchannels.map(at), T0);
     assert_eq!(wake_at([None, None]), judge);
     assert_eq!(wake_at([Some(judge + ms(1)), None]), judge);
     assert_eq!(wake_at([Some(T0 + ms(2)), Some(T0 + ms(1))]), T0 + ms(1));
@@ -449,13 +457,13 @@ fn it_wakes_when_the_first_of_the_lanes_or_the_judge_has_something_to_do() {
 #[test]
 fn waking_far_too_late_is_no_silence_of_etcds() {
     for (late, excused) in [(500, 0), (501, 501), (9_000, 9_000)] {
-        let mut vigil = working(1);
-        assert!(matches!(vigil.says(T0), Some(Said::Alive { .. })));
-        vigil.judge.asked(Kind::Read, T0);
-        vigil.woken(T0 + ms(1_000), T0 + ms(1_000 + late));
+        let mut probe_loop = working(1);
+        assert!(matches!(probe_loop.says(T0), Some(Said::Alive { .. })));
+        probe_loop.judge.asked(Kind::Read, T0);
+        probe_loop.woken(T0 + ms(1_000), T0 + ms(1_000 + late));
         let told_at = T0 + ms(3_350 + excused);
-        assert_eq!(vigil.says(told_at - ms(1)), None, "{late}");
-        let said = vigil.says(told_at);
+        assert_eq!(probe_loop.says(told_at - ms(1)), None, "{late}");
+        let said = probe_loop.says(told_at);
         assert!(
             matches!(said, Some(Said::Failing { .. })),
             "{late}: {said:?}"
@@ -472,26 +480,26 @@ fn it_goes_on_after_a_short_gap_on_the_same_runtime_and_begins_anew_otherwise() 
         (gap, true, false),
         (ms(0), false, false),
     ] {
-        let mut vigil = working(1);
-        vigil.judge.asked(Kind::Read, T0);
-        vigil.returns(T0 + ms(1_000));
+        let mut probe_loop = working(1);
+        probe_loop.judge.asked(Kind::Read, T0);
+        probe_loop.returns(T0 + ms(1_000));
         let now = T0 + ms(1_000) + passed;
-        assert_eq!(vigil.resume(same_runtime, now), goes_on, "{passed:?}");
+        assert_eq!(probe_loop.resume(same_runtime, now), goes_on, "{passed:?}");
         // Nobody listened in between.
         let told_at = match goes_on {
             true => T0 + ms(3_350) + passed,
             false => now + ms(3_350),
         };
         if !goes_on {
-            vigil.asks(&[lane(None)], now);
+            probe_loop.asks(&[subchannel(None)], now);
         }
-        assert_eq!(vigil.says(told_at - ms(1)), None);
-        let said = vigil.says(told_at);
+        assert_eq!(probe_loop.says(told_at - ms(1)), None);
+        let said = probe_loop.says(told_at);
         assert!(matches!(said, Some(Said::Failing { .. })), "{said:?}");
         // A call that is dropped does not return.
-        assert!(!vigil.resume(true, now));
+        assert!(!probe_loop.resume(true, now));
     }
-    assert!(!vigil(1).resume(true, T0), "the first call");
+    assert!(!probe_loop(1).resume(true, T0), "the first call");
 }
 
 /// A call may have come to its end on the clients' thread just when one more was asked for.

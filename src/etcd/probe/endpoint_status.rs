@@ -26,16 +26,16 @@ pub struct EndpointStatus {
     pub problem: Option<(Fault, String)>,
 }
 
-/// The latest sights, and what was logged of them.
-pub(crate) struct Sights(Mutex<Known>);
+/// The latest statuses, and what was logged of them.
+pub(crate) struct EndpointStatuses(Mutex<Known>);
 
 struct Known {
-    sights: Vec<EndpointStatus>,
+    statuses: Vec<EndpointStatus>,
     /// Which of them were usable when that was last logged.
     logged: Vec<bool>,
 }
 
-impl Sights {
+impl EndpointStatuses {
     pub(crate) fn new(config: &EtcdConfig) -> Self {
         let unseen = |endpoint: &Endpoint| EndpointStatus {
             url: endpoint.url().to_owned(),
@@ -43,29 +43,29 @@ impl Sights {
             member_id: None,
             problem: None,
         };
-        let sights: Vec<_> = config.endpoints.iter().map(unseen).collect();
-        let logged = vec![false; sights.len()];
-        Self(Mutex::new(Known { sights, logged }))
+        let statuses: Vec<_> = config.endpoints.iter().map(unseen).collect();
+        let logged = vec![false; statuses.len()];
+        Self(Mutex::new(Known { statuses, logged }))
     }
 
     pub(crate) fn get(&self) -> Vec<EndpointStatus> {
-        lock(&self.0).sights.clone()
+        lock(&self.0).statuses.clone()
     }
 
     /// All connections are closed.
     pub(crate) fn closed(&self) {
-        for sight in &mut lock(&self.0).sights {
-            sight.usable = false;
+        for status in &mut lock(&self.0).statuses {
+            status.usable = false;
         }
     }
 
     /// Publishes what is known, and logs if other endpoints are usable than before. (While etcd
     /// fails, the failure itself says what is wrong with each.)
     pub(crate) fn publish(&self, seats: &[Seat], observation: &Observation) {
-        let sights: Vec<EndpointStatus> = seats.iter().map(sight).collect();
-        let usable: Vec<bool> = sights.iter().map(|sight| sight.usable).collect();
+        let statuses: Vec<EndpointStatus> = seats.iter().map(status).collect();
+        let usable: Vec<bool> = statuses.iter().map(|status| status.usable).collect();
         let mut known = lock(&self.0);
-        known.sights.clone_from(&sights);
+        known.statuses.clone_from(&statuses);
         let alive = matches!(observation, Observation::Alive { .. });
         if !alive || known.logged == usable {
             return;
@@ -74,11 +74,11 @@ impl Sights {
         drop(known);
         let all = usable.iter().all(|&usable| usable);
         let level = if all { Level::INFO } else { Level::WARN };
-        log(level, move |at_ms| describe(&sights, at_ms));
+        log(level, move |at_ms| describe(&statuses, at_ms));
     }
 }
 
-fn sight(seat: &Seat) -> EndpointStatus {
+fn status(seat: &Seat) -> EndpointStatus {
     EndpointStatus {
         url: seat.url().to_owned(),
         usable: seat.usable(),
@@ -89,14 +89,14 @@ fn sight(seat: &Seat) -> EndpointStatus {
     }
 }
 
-fn describe(sights: &[EndpointStatus], at_ms: u64) {
+fn describe(statuses: &[EndpointStatus], at_ms: u64) {
     let mut text = String::new();
     for EndpointStatus {
         url,
         usable,
         problem,
         ..
-    } in sights
+    } in statuses
     {
         let separator = if text.is_empty() { "" } else { "; " };
         let is = match (usable, problem) {
@@ -106,7 +106,7 @@ fn describe(sights: &[EndpointStatus], at_ms: u64) {
         };
         let _ = write!(text, "{separator}{url}: {is}");
     }
-    if sights.iter().all(|sight| sight.usable) {
+    if statuses.iter().all(|status| status.usable) {
         tracing::info!(target: "overwatch::etcd", at_ms, "every endpoint is usable: {text}");
     } else {
         tracing::warn!(target: "overwatch::etcd", at_ms, "not every endpoint is usable: {text}");

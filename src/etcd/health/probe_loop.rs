@@ -1,4 +1,4 @@
-//! Whom the probe asks, for what, when it wakes, and what it holds against what others have seen. Pure: lanes carry it
+//! Whom the probe asks, for what, when it wakes, and what it holds against what others have seen. Pure: subchannels carry it
 //! out, and say what came of it.
 
 use core::time::Duration;
@@ -10,7 +10,7 @@ use super::seat::Seat;
 use crate::etcd::basics::Cause;
 use crate::etcd::client::{ClusterMap, Pace};
 
-/// What happens on the lane of an endpoint.
+/// What happens on the subchannel of an endpoint.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A connection was opened, with a member of this cluster.
@@ -21,9 +21,9 @@ pub(crate) enum Event {
     Failed(Asked, Cause),
 }
 
-/// A lane, as far as it matters here.
+/// A subchannel, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LaneState {
+pub(crate) struct SubchannelState {
     /// How many questions of each layer are under way; none while there is no connection.
     pub(crate) load: Option<[usize; 3]>,
     /// Whether its member is to be looked at again, if it does not work and owes no read.
@@ -32,7 +32,7 @@ pub(crate) struct LaneState {
     pub(crate) wake_at: Option<Duration>,
 }
 
-/// What a lane is to do.
+/// What a subchannel is to do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Order {
     /// To open a connection as soon as it may be tried again, if there is none.
@@ -48,7 +48,7 @@ pub(crate) fn may_be_told(is_failing: bool, overtaken: bool) -> bool {
     is_failing || !overtaken
 }
 
-pub(crate) struct Vigil {
+pub(crate) struct ProbeLoop {
     pub(crate) judge: Judge,
     /// After which gap between calls nothing is known any more.
     longest_gap: Duration,
@@ -58,13 +58,13 @@ pub(crate) struct Vigil {
     lately: Duration,
     /// The cluster that is meant, if it is known.
     expected: Option<u64>,
-    /// The lane that each layer was last asked on.
+    /// The subchannel that each layer was last asked on.
     asked_last: [usize; 3],
     /// When the last call returned; none if it was dropped.
     returned: Option<Duration>,
 }
 
-impl Vigil {
+impl ProbeLoop {
     pub(crate) fn new(judge: Judge, pace: &Pace, expected: Option<u64>) -> Self {
         Self {
             judge,
@@ -79,7 +79,7 @@ impl Vigil {
 
     /// Goes on from the last call, or begins anew if that is too long ago: what was heard then says
     /// nothing about the time between. So it does on another runtime than that of the connections, which
-    /// may have ended. `true` if it goes on, with the lanes that there are.
+    /// may have ended. `true` if it goes on, with the subchannels that there are.
     pub(crate) fn resume(&mut self, same_runtime: bool, now: Duration) -> bool {
         if let Some(at) = self.returned.take()
             && now < at + self.longest_gap
@@ -107,12 +107,15 @@ impl Vigil {
 
     /// What is asked now: what is due; where an answer is owed for long, each member what it thinks; and a look at who
     /// does not work.
-    pub(crate) fn asks(&mut self, lanes: &[LaneState], now: Duration) -> Vec<Order> {
+    pub(crate) fn asks(&mut self, subchannels: &[SubchannelState], now: Duration) -> Vec<Order> {
         let mut orders = Vec::new();
-        let mut loads: Vec<Option<[usize; 3]>> = lanes.iter().map(|lane| lane.load).collect();
+        let mut loads: Vec<Option<[usize; 3]>> = subchannels
+            .iter()
+            .map(|subchannel| subchannel.load)
+            .collect();
         for kind in self.judge.due(now) {
             if self.judge.in_doubt(kind, now) {
-                for index in 0..lanes.len() {
+                for index in 0..subchannels.len() {
                     let asked = self.judge.question(index, kind, true, now);
                     orders.push(Order::Hurry(index));
                     orders.push(Order::AskStatus(index, asked));
@@ -128,10 +131,10 @@ impl Vigil {
                 }
             }
         }
-        for (index, lane) in lanes.iter().enumerate() {
+        for (index, subchannel) in subchannels.iter().enumerate() {
             let owes_no_read = loads[index].is_some_and(|load| load[Kind::Read as usize] == 0);
             // Those that work are preferred, so nobody else would ask it again.
-            if owes_no_read && lane.look_is_due && !self.judge.seats()[index].usable() {
+            if owes_no_read && subchannel.look_is_due && !self.judge.seats()[index].usable() {
                 orders.push(self.look(index, now));
             }
         }
@@ -168,9 +171,13 @@ impl Vigil {
     }
 
     /// When to wake though nothing happens.
-    pub(crate) fn wake_at(&self, lanes: &[LaneState], now: Duration) -> Duration {
-        let lanes = lanes.iter().filter_map(|lane| lane.wake_at);
-        lanes.fold(self.judge.wake_at(now), Duration::min).max(now)
+    pub(crate) fn wake_at(&self, subchannels: &[SubchannelState], now: Duration) -> Duration {
+        let subchannels = subchannels
+            .iter()
+            .filter_map(|subchannel| subchannel.wake_at);
+        subchannels
+            .fold(self.judge.wake_at(now), Duration::min)
+            .max(now)
     }
 
     /// It is awake, and was to be at `wake_at` at the latest. Far too late: the process was frozen or starved, and an
@@ -198,7 +205,7 @@ impl Vigil {
         clusters.split(urls, self.expected.into_iter(), self.lately, now)
     }
 
-    /// Something happened on the lane at `index`. What that shows of its cluster is held against the others before it
+    /// Something happened on the subchannel at `index`. What that shows of its cluster is held against the others before it
     /// counts as evidence.
     pub(crate) fn happened(
         &mut self,

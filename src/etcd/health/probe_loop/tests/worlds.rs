@@ -59,7 +59,7 @@ enum State {
     Open,
 }
 
-struct Lane {
+struct Subchannel {
     mode: Mode,
     state: State,
     reconnect: Reconnect,
@@ -70,8 +70,8 @@ struct Lane {
 }
 
 struct World {
-    vigil: Case,
-    lanes: Vec<Lane>,
+    probe_loop: Case,
+    subchannels: Vec<Subchannel>,
     now: Duration,
     /// Until when the process does not run.
     frozen: Duration,
@@ -87,9 +87,9 @@ struct World {
 
 impl World {
     fn new(modes: &[Mode]) -> Self {
-        let mut vigil = vigil(modes.len());
-        assert!(!vigil.resume(true, T0));
-        let lane = |&mode: &Mode| Lane {
+        let mut probe_loop = probe_loop(modes.len());
+        assert!(!probe_loop.resume(true, T0));
+        let subchannel = |&mode: &Mode| Subchannel {
             mode,
             state: State::Closed,
             reconnect: Reconnect::new(&Pace::DEFAULT, T0),
@@ -98,8 +98,8 @@ impl World {
             opened: Vec::new(),
         };
         Self {
-            vigil,
-            lanes: modes.iter().map(lane).collect(),
+            probe_loop,
+            subchannels: modes.iter().map(subchannel).collect(),
             now: T0,
             frozen: T0,
             hurried: T0,
@@ -111,12 +111,12 @@ impl World {
     }
 
     fn turns(&mut self, index: usize, mode: Mode) {
-        let lane = &mut self.lanes[index];
-        if mode == Mode::Down && lane.state == State::Open {
-            lane.close();
-            lane.lost = Some(lane.reconnect.closed(Cause::closed(), self.now));
+        let subchannel = &mut self.subchannels[index];
+        if mode == Mode::Down && subchannel.state == State::Open {
+            subchannel.close();
+            subchannel.lost = Some(subchannel.reconnect.closed(Cause::closed(), self.now));
         }
-        lane.mode = mode;
+        subchannel.mode = mode;
     }
 
     fn happens(&mut self, happening: Happening) {
@@ -127,18 +127,20 @@ impl World {
                 // What was asked before was so at an earlier moment.
                 self.now += Duration::from_nanos(1);
                 (self.hurried, self.proved) = (self.now, [false; 3]);
-                let orders = self.vigil.hurried(self.now);
+                let orders = self.probe_loop.hurried(self.now);
                 self.carry_out(&orders);
             }
             Happening::Split(index) => {
-                let (index, now) = (index % self.lanes.len(), self.now);
-                self.vigil.clusters.saw(index, 2, now);
+                let (index, now) = (index % self.subchannels.len(), self.now);
+                self.probe_loop.clusters.saw(index, 2, now);
             }
         }
     }
 
     fn is_split(&self) -> bool {
-        self.vigil.split(&self.vigil.clusters, self.now).is_some()
+        self.probe_loop
+            .split(&self.probe_loop.clusters, self.now)
+            .is_some()
     }
 
     /// As the probe does it. What was begun before a freeze goes on after it.
@@ -148,7 +150,7 @@ impl World {
         loop {
             steps += 1;
             assert!(steps < 100_000, "it spins");
-            match self.vigil.says(self.now) {
+            match self.probe_loop.says(self.now) {
                 Some(Said::Alive { .. }) => {
                     assert_eq!(self.proved, [true; 3], "alive without evidence");
                     assert!(!self.is_split(), "alive, of two clusters");
@@ -172,13 +174,13 @@ impl World {
                 None => {}
             }
             let states = self.states();
-            let orders = self.vigil.asks(&states, self.now);
+            let orders = self.probe_loop.asks(&states, self.now);
             self.carry_out(&orders);
-            for lane in &mut self.lanes {
-                lane.open_if_due(self.now);
+            for subchannel in &mut self.subchannels {
+                subchannel.open_if_due(self.now);
             }
-            let wake_at = self.vigil.wake_at(&self.states(), self.now);
-            let events = self.lanes.iter().filter_map(Lane::happens_at);
+            let wake_at = self.probe_loop.wake_at(&self.states(), self.now);
+            let events = self.subchannels.iter().filter_map(Subchannel::happens_at);
             let next = events.fold(wake_at, Duration::min);
             // While it is frozen nothing is noticed, and afterwards all at once.
             let next = next.max(self.frozen);
@@ -187,17 +189,17 @@ impl World {
                 return;
             }
             self.now = self.now.max(next);
-            self.vigil.woken(wake_at, self.now);
-            let calm = self.vigil.judge.is_calm(self.now);
-            for index in 0..self.lanes.len() {
-                if let Some(event) = self.lanes[index].happens(self.now, calm) {
+            self.probe_loop.woken(wake_at, self.now);
+            let calm = self.probe_loop.judge.is_calm(self.now);
+            for index in 0..self.subchannels.len() {
+                if let Some(event) = self.subchannels[index].happens(self.now, calm) {
                     if let Event::Answered(asked, answer) = &event
                         && !matches!(answer, Answer::Status { .. })
                         && asked.at >= self.hurried
                     {
                         self.proved[asked.kind as usize] = true;
                     }
-                    let orders = self.vigil.happens(index, event, self.now);
+                    let orders = self.probe_loop.happens(index, event, self.now);
                     self.carry_out(&orders);
                     break;
                 }
@@ -205,22 +207,25 @@ impl World {
         }
     }
 
-    fn states(&self) -> Vec<LaneState> {
-        self.lanes.iter().map(|lane| lane.state(self.now)).collect()
+    fn states(&self) -> Vec<SubchannelState> {
+        self.subchannels
+            .iter()
+            .map(|subchannel| subchannel.state(self.now))
+            .collect()
     }
 
     fn carry_out(&mut self, orders: &[Order]) {
         for order in orders {
             match *order {
-                Order::Hurry(index) => self.lanes[index].reconnect.hurry(),
-                Order::AskStatus(index, asked) => self.lanes[index].ask(asked, true),
-                Order::Ask(index, asked) => self.lanes[index].ask(asked, false),
+                Order::Hurry(index) => self.subchannels[index].reconnect.hurry(),
+                Order::AskStatus(index, asked) => self.subchannels[index].ask(asked, true),
+                Order::Ask(index, asked) => self.subchannels[index].ask(asked, false),
             }
         }
     }
 }
 
-impl Lane {
+impl Subchannel {
     fn close(&mut self) {
         self.state = State::Closed;
         self.questions.clear();
@@ -254,14 +259,14 @@ impl Lane {
         self.questions.push((asked, is_status, at, up));
     }
 
-    fn state(&self, now: Duration) -> LaneState {
+    fn state(&self, now: Duration) -> SubchannelState {
         let asked = |kind| {
             let of = |(asked, status, ..): &&(Asked, bool, Duration, bool)| {
                 !status && asked.kind == kind
             };
             self.questions.iter().filter(of).count()
         };
-        LaneState {
+        SubchannelState {
             load: (self.state == State::Open).then(|| Kind::ALL.map(asked)),
             look_is_due: self.reconnect.look_is_due(now),
             wake_at: (self.state == State::Closed).then(|| self.reconnect.next_at()),
@@ -367,8 +372,8 @@ proptest! {
         prop_assert!(told.is_some(), "silence is not told");
         // An answer that was under way may still come, and no sooner than the patience after it is it told.
         prop_assert!(told.is_some_and(|at| at >= silent + ms(3_350)), "it has no patience");
-        for lane in &world.lanes {
-            for three in lane.opened.windows(3) {
+        for subchannel in &world.subchannels {
+            for three in subchannel.opened.windows(3) {
                 prop_assert!(three[2] >= three[0] + ms(100), "a hot loop: {three:?}");
             }
         }
@@ -394,11 +399,11 @@ proptest! {
             let index = index % others.len();
             let index = index + usize::from(index >= works);
             // Also one that works again and nobody knows yet, since a knock from before is still unanswered.
-            let hangs = |(at, lane): (usize, &Lane)| {
-                let knocks = matches!(lane.state, State::Opening(_, Mode::Silent));
-                at != index && (lane.mode == Mode::Silent || knocks)
+            let hangs = |(at, subchannel): (usize, &Subchannel)| {
+                let knocks = matches!(subchannel.state, State::Opening(_, Mode::Silent));
+                at != index && (subchannel.mode == Mode::Silent || knocks)
             };
-            let another_hangs = world.lanes.iter().enumerate().any(hangs);
+            let another_hangs = world.subchannels.iter().enumerate().any(hangs);
             let mode = match mode {
                 Mode::Silent if another_hangs => Mode::Down,
                 mode => mode,

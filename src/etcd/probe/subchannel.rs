@@ -1,5 +1,5 @@
 //! One endpoint: its connection, and what is asked on it. No task runs it: it advances while
-//! [`poll`](Lane::poll) is called, so nothing can outlive it.
+//! [`poll`](Subchannel::poll) is called, so nothing can outlive it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use super::connection::{Call, Connection};
 use super::reconnect::{Reconnect, Reply};
 use crate::etcd::basics::Cause;
 use crate::etcd::client::{Endpoint, EtcdConfig};
-use crate::etcd::health::{Answer, Asked, Event, Kind, LaneState};
+use crate::etcd::health::{Answer, Asked, Event, Kind, SubchannelState};
 use crate::etcd::host::clock;
 
-pub(crate) struct Lane {
+pub(crate) struct Subchannel {
     endpoint: Endpoint,
     config: Arc<EtcdConfig>,
     reconnect: Reconnect,
@@ -48,7 +48,7 @@ struct Progress {
     sent: bool,
 }
 
-impl Lane {
+impl Subchannel {
     pub(crate) fn new(endpoint: Endpoint, config: Arc<EtcdConfig>, now: Duration) -> Self {
         Self {
             endpoint,
@@ -79,7 +79,7 @@ impl Lane {
     }
 
     /// As it is for what decides.
-    pub(crate) fn state(&self, now: Duration) -> LaneState {
+    pub(crate) fn state(&self, now: Duration) -> SubchannelState {
         let asked = |kind| {
             let questions = self.questions.iter();
             questions
@@ -87,7 +87,7 @@ impl Lane {
                 .count()
         };
         let progress = self.progress.as_ref();
-        LaneState {
+        SubchannelState {
             load: match self.state {
                 State::Open(_) => Some([
                     usize::from(progress.is_some()),
