@@ -1,6 +1,5 @@
 //! Clients of etcd: where the members are, how to get in, whom to ask, and of which cluster an answer is.
 
-mod belief;
 #[cfg(feature = "etcd")]
 mod classify;
 mod cluster_map;
@@ -9,21 +8,21 @@ mod clusters;
 #[cfg(feature = "etcd")]
 mod config;
 #[cfg(feature = "etcd")]
-mod dial;
+mod connect;
 #[cfg(feature = "etcd")]
 mod endpoint;
+mod expected_cluster;
 #[cfg(feature = "etcd")]
-mod headed;
+mod failover;
 #[cfg(feature = "etcd")]
-mod line;
-mod pace;
+mod has_header;
+mod timing;
 #[cfg(feature = "etcd")]
 mod tls;
 mod turn;
 #[cfg(feature = "etcd")]
 mod watch;
 
-pub(crate) use belief::Of;
 #[cfg(feature = "etcd")]
 pub(crate) use classify::is_lease_gone;
 pub(crate) use cluster_map::ClusterMap;
@@ -32,14 +31,15 @@ pub(crate) use cluster_map::Only;
 #[cfg(feature = "etcd")]
 pub use config::EtcdConfig;
 #[cfg(all(feature = "etcd", feature = "test-util"))]
-pub use dial::{Access, Dial};
+pub use connect::{Access, Dial};
 #[cfg(feature = "etcd")]
 pub(crate) use endpoint::Endpoint;
+pub(crate) use expected_cluster::ExpectedCluster;
 #[cfg(feature = "etcd")]
-pub(crate) use headed::Headed;
+pub(crate) use failover::Failover;
 #[cfg(feature = "etcd")]
-pub(crate) use line::Line;
-pub(crate) use pace::{Layer, Pace};
+pub(crate) use has_header::HasHeader;
+pub(crate) use timing::{Layer, Timing};
 #[cfg(feature = "etcd")]
 pub use tls::Tls;
 pub(crate) use turn::Turn;

@@ -2,20 +2,20 @@
 
 mod copy_check;
 mod entry;
+mod foreign_keys;
 mod key_copy;
 mod keys;
 #[cfg(feature = "etcd")]
 mod mirror;
-mod strange;
 #[cfg(feature = "etcd")]
 mod token;
 
 pub(crate) use entry::Entry;
+pub(crate) use foreign_keys::ForeignKeys;
 #[cfg(feature = "etcd")]
 pub(crate) use key_copy::News;
 pub(crate) use keys::{Prefix, WorkKey, WorkKeys, check_name};
 #[cfg(feature = "etcd")]
 pub(crate) use mirror::{Mirror, warn_of};
-pub(crate) use strange::Strange;
 #[cfg(feature = "etcd")]
 pub(crate) use token::Generation;

@@ -9,10 +9,10 @@ use etcd_client::{Client, Error};
 use super::cluster_map::meant;
 use super::clusters::Clusters;
 #[cfg(feature = "test-util")]
-use super::dial::Dial;
-use super::dial::{Access, Way, over_the_network};
+use super::connect::Dial;
+use super::connect::{Access, Way, over_the_network};
 use super::endpoint::Endpoint;
-use super::pace::Pace;
+use super::timing::Timing;
 use super::tls::Tls;
 use crate::etcd::basics::{EtcdConfigError, Fault, Verdict, Verdicts};
 use crate::etcd::host::{Suspended, Uncompared, by_the_system};
@@ -76,7 +76,7 @@ pub struct EtcdConfig {
     pub(crate) user: Option<(String, String)>,
     pub(crate) tls: Option<Tls>,
     pub(crate) sentinel_key: String,
-    pub(crate) pace: Pace,
+    pub(crate) timing: Timing,
     pub(crate) jitter_seed: Option<u64>,
     way: Way,
     /// The cluster that is meant, if that was said.
@@ -124,7 +124,7 @@ impl EtcdConfig {
             user: None,
             tls: None,
             sentinel_key: SENTINEL_KEY.to_owned(),
-            pace: Pace::DEFAULT,
+            timing: Timing::DEFAULT,
             jitter_seed: None,
             way: over_the_network(),
             expected: None,
@@ -180,7 +180,7 @@ impl EtcdConfig {
     /// tolerated as by default; a pause of etcd or of the network for longer than a second is not.
     #[must_use]
     pub fn fast(mut self) -> Self {
-        self.pace = Pace::FAST;
+        self.timing = Timing::FAST;
         self
     }
 
@@ -188,28 +188,28 @@ impl EtcdConfig {
     /// must be set as well: 20 s is enough.
     #[must_use]
     pub fn gentle(mut self) -> Self {
-        self.pace = Pace::GENTLE;
+        self.timing = Timing::GENTLE;
         self
     }
 
     /// How often one watch is asked for its progress.
     #[must_use]
     pub fn progress_interval(mut self, time: Duration) -> Self {
-        self.pace.progress.every = time;
+        self.timing.progress.every = time;
         self
     }
 
     /// How long the watch may owe its progress before etcd counts as unreachable.
     #[must_use]
     pub fn progress_grace_period(mut self, time: Duration) -> Self {
-        self.pace.progress.patience = time;
+        self.timing.progress.patience = time;
         self
     }
 
     /// How often one member is asked for a linearizable read.
     #[must_use]
     pub fn read_interval(mut self, time: Duration) -> Self {
-        self.pace.read.every = time;
+        self.timing.read.every = time;
         self
     }
 
@@ -217,7 +217,7 @@ impl EtcdConfig {
     /// takes one to three election timeouts, or each election is an outage.
     #[must_use]
     pub fn read_grace_period(mut self, time: Duration) -> Self {
-        self.pace.read.patience = time;
+        self.timing.read.patience = time;
         self
     }
 
@@ -225,14 +225,14 @@ impl EtcdConfig {
     /// random, so that many nodes do not ask together. Each costs a sync of etcd's disks.
     #[must_use]
     pub fn write_interval(mut self, time: Duration) -> Self {
-        self.pace.write.every = time;
+        self.timing.write.every = time;
         self
     }
 
     /// How long nothing may be committed before etcd counts as failing.
     #[must_use]
     pub fn write_grace_period(mut self, time: Duration) -> Self {
-        self.pace.write.patience = time;
+        self.timing.write.patience = time;
         self
     }
 
@@ -241,7 +241,7 @@ impl EtcdConfig {
     /// tries again as often, and that costs the server some 50 ms of CPU each time.
     #[must_use]
     pub fn recheck_interval(mut self, time: Duration) -> Self {
-        self.pace.recheck = time;
+        self.timing.recheck = time;
         self
     }
 
@@ -249,14 +249,14 @@ impl EtcdConfig {
     /// [`slow_answers`](Self::slow_answers) of them in a row are a failure, and none of them ends one.
     #[must_use]
     pub fn latency_budget(mut self, time: Duration) -> Self {
-        self.pace.latency_budget = time;
+        self.timing.latency_budget = time;
         self
     }
 
     /// So many slow answers in a row of one layer are a failure.
     #[must_use]
     pub fn slow_answers(mut self, value: u32) -> Self {
-        self.pace.slow_answers = value;
+        self.timing.slow_answers = value;
         self
     }
 
@@ -264,14 +264,14 @@ impl EtcdConfig {
     /// on it meanwhile.
     #[must_use]
     pub fn request_timeout(mut self, time: Duration) -> Self {
-        self.pace.request_timeout = time;
+        self.timing.request_timeout = time;
         self
     }
 
     /// How long opening a connection may take in all: TCP, TLS, authentication and the watch.
     #[must_use]
     pub fn connect_timeout(mut self, time: Duration) -> Self {
-        self.pace.connect_timeout = time;
+        self.timing.connect_timeout = time;
         self
     }
 
@@ -279,7 +279,7 @@ impl EtcdConfig {
     /// numbers against it.
     #[must_use]
     pub fn election_timeout(mut self, time: Duration) -> Self {
-        self.pace.election_timeout = time;
+        self.timing.election_timeout = time;
         self
     }
 
@@ -287,21 +287,21 @@ impl EtcdConfig {
     /// are shorter.
     #[must_use]
     pub fn reconnect_interval(mut self, time: Duration) -> Self {
-        self.pace.reconnect = time;
+        self.timing.reconnect = time;
         self
     }
 
     /// The same for a member that is lost while others answer.
     #[must_use]
     pub fn spare_reconnect_interval(mut self, time: Duration) -> Self {
-        self.pace.spare_reconnect = time;
+        self.timing.spare_reconnect = time;
         self
     }
 
     /// How often a proposal is tried again that no member lets this user make: rights change seldom.
     #[must_use]
     pub fn refused_interval(mut self, time: Duration) -> Self {
-        self.pace.refused = time;
+        self.timing.refused = time;
         self
     }
 
@@ -309,14 +309,14 @@ impl EtcdConfig {
     /// more often than its `--grpc-keepalive-min-time` allows, every 5 s by default.
     #[must_use]
     pub fn keepalive_interval(mut self, time: Duration) -> Self {
-        self.pace.keepalive = time;
+        self.timing.keepalive = time;
         self
     }
 
     /// How long a ping may go unanswered before the connection is closed.
     #[must_use]
     pub fn keepalive_timeout(mut self, time: Duration) -> Self {
-        self.pace.keepalive_timeout = time;
+        self.timing.keepalive_timeout = time;
         self
     }
 
@@ -360,7 +360,7 @@ impl EtcdConfig {
         let access = Access {
             user: self.user.as_ref(),
             tls: self.tls.as_ref(),
-            pace: &self.pace,
+            timing: &self.timing,
         };
         self.way.dial(url, access).await
     }
@@ -390,18 +390,18 @@ impl EtcdConfig {
 
     /// For how long what an endpoint has shown is held against the others.
     pub(crate) fn lately(&self) -> Duration {
-        self.pace.lately()
+        self.timing.lately()
     }
 
     /// Whether a probe of this fits to a policy.
     pub(crate) fn fits(&self, policy: &Policy) -> Result<(), PolicyError> {
-        self.pace.fits(policy, &self.verdicts)
+        self.timing.fits(policy, &self.verdicts)
     }
 
     /// All checks that need the whole.
     pub(crate) fn check(&self) -> Result<(), EtcdConfigError> {
         self.check_access()?;
-        self.pace.check()
+        self.timing.check()
     }
 
     fn check_access(&self) -> Result<(), EtcdConfigError> {
@@ -450,7 +450,7 @@ impl fmt::Debug for EtcdConfig {
             .field("user", &user)
             .field("tls", &self.tls)
             .field("sentinel_key", &self.sentinel_key)
-            .field("pace", &self.pace)
+            .field("timing", &self.timing)
             .field("expected", &self.expected)
             .field("verdicts", &self.verdicts.0)
             .finish()

@@ -8,12 +8,12 @@ use super::layer::{Kind, Layer};
 use super::memory::{Finding, Mark, Memory};
 use super::seat::Seat;
 use crate::etcd::basics::{Cause, Fault, Verdict, Verdicts};
-use crate::etcd::client::Pace;
+use crate::etcd::client::Timing;
 use crate::policy::{Policy, Tuning};
 
 /// Judges what the answers of all members amount to.
 pub(crate) struct Judge {
-    pub(super) pace: Pace,
+    pub(super) timing: Timing,
     pub(super) verdicts: Verdicts,
     pub(super) seats: Vec<Seat>,
     pub(super) layers: [Layer; 3],
@@ -119,23 +119,23 @@ impl Judge {
     /// Of the endpoints of these URLs, each with or without TLS.
     pub(crate) fn new<'a>(
         endpoints: impl IntoIterator<Item = (&'a str, bool)>,
-        pace: Pace,
+        timing: Timing,
         verdicts: Verdicts,
         jitter_seed: u64,
         now: Duration,
     ) -> Self {
-        let Pace {
+        let Timing {
             progress,
             read,
             write,
             ..
-        } = pace;
+        } = timing;
         let endpoints = endpoints.into_iter();
         Self {
-            pace,
+            timing,
             verdicts,
             seats: endpoints.map(|(url, tls)| Seat::new(url, tls)).collect(),
-            layers: [progress, read, write].map(|pace| Layer::new(pace, now)),
+            layers: [progress, read, write].map(|timing| Layer::new(timing, now)),
             memory: Memory::default(),
             unchecked: false,
             unchecked_said: false,
@@ -240,7 +240,7 @@ impl Judge {
 
     /// When a layer has owed an answer for so long that a clean run is void.
     pub(super) fn overdue_at(&self, kind: Kind) -> Option<Duration> {
-        let budget = self.pace.latency_budget * self.turns();
+        let budget = self.timing.latency_budget * self.turns();
         let since = self.layer(kind).owed_since;
         since
             .map(|since| since + budget)
@@ -292,11 +292,11 @@ impl Judge {
 
     /// A layer is asked, or would be if anybody could be reached.
     pub(crate) fn asked(&mut self, kind: Kind, now: Duration) {
-        let Pace {
+        let Timing {
             latency_budget,
             recheck,
             ..
-        } = self.pace;
+        } = self.timing;
         if self.layer(kind).owed_since.is_none() && kind == Kind::Read {
             self.seats.iter_mut().for_each(Seat::forget_leader);
         }
@@ -309,7 +309,7 @@ impl Judge {
 
     /// Whether a layer has owed an answer for so long that the member is asked what it thinks.
     pub(crate) fn in_doubt(&self, kind: Kind, now: Duration) -> bool {
-        let budget = self.pace.latency_budget;
+        let budget = self.timing.latency_budget;
         self.layer(kind)
             .owed_since
             .is_some_and(|since| now >= since + budget)
@@ -324,7 +324,7 @@ impl Judge {
     /// What is open goes on leading to a cluster: each endpoint that is to be held against what all others show, now and
     /// then.
     pub(crate) fn shows(&mut self, now: Duration) -> Vec<(usize, u64)> {
-        if self.pending.is_some() || now < self.shown_at + self.pace.lately() / 4 {
+        if self.pending.is_some() || now < self.shown_at + self.timing.lately() / 4 {
             return Vec::new();
         }
         self.shown_at = now;
@@ -406,7 +406,7 @@ impl Judge {
         let (every, was_in_doubt) = (self.every(kind), self.in_doubt(kind, now));
         let excused = self.excused.saturating_sub(asked.excused);
         let took = now.saturating_sub(asked_at).saturating_sub(excused);
-        let late = took > self.pace.latency_budget;
+        let late = took > self.timing.latency_budget;
         if late && asked.look && self.layer(kind).owed_since.is_none() {
             // Nobody depends on that member.
             return;
@@ -435,7 +435,7 @@ impl Judge {
             look,
             ..
         } = asked;
-        let recheck = self.pace.recheck;
+        let recheck = self.timing.recheck;
         if kind == Kind::Write && self.seats[index].usable() && is_refusal(&cause) {
             return self.refused(index, asked_at, &cause, now);
         }
@@ -457,11 +457,11 @@ impl Judge {
     /// is answered. At least once in the shortest period, so that lateness tells how long the process
     /// did not run.
     pub(crate) fn wake_at(&self, now: Duration) -> Duration {
-        let Pace { latency_budget, .. } = self.pace;
-        let every = self.pace.shortest_every();
+        let Timing { latency_budget, .. } = self.timing;
+        let every = self.timing.shortest_every();
         let told = match self.told {
             Told::Failing(at) => Some(at + every),
-            Told::Alive(at) => Some(at + self.pace.longest_gap()),
+            Told::Alive(at) => Some(at + self.timing.longest_gap()),
             Told::Nothing => None,
         };
         let layers = self.layers.iter().flat_map(|layer| {
@@ -539,14 +539,14 @@ impl Judge {
         }
         self.unchecked = true;
         self.unchecked_said = true;
-        let every = self.every(Kind::Write).max(self.pace.refused);
+        let every = self.every(Kind::Write).max(self.timing.refused);
         let layer = self.layer_mut(Kind::Write);
         layer.by = None;
         layer.answered(asked_at, every, now);
     }
 
     pub(super) fn every(&self, kind: Kind) -> Duration {
-        let every = self.layer(kind).pace.every;
+        let every = self.layer(kind).timing.every;
         match kind {
             Kind::Progress | Kind::Read => every,
             Kind::Write => every - self.jitter.jitter_of(self.writes),

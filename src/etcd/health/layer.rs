@@ -19,7 +19,7 @@ impl Kind {
 
 /// One layer: when it is to be asked, and since when it owes an answer.
 pub(crate) struct Layer {
-    pub(crate) pace: Rhythm,
+    pub(crate) timing: Rhythm,
     /// When it is asked next.
     pub(crate) due_at: Duration,
     /// When it was first asked after its last answer; none while nothing is owed.
@@ -47,9 +47,9 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    pub(crate) fn new(pace: Rhythm, now: Duration) -> Self {
+    pub(crate) fn new(timing: Rhythm, now: Duration) -> Self {
         Self {
-            pace,
+            timing,
             due_at: now,
             owed_since: None,
             proved: false,
@@ -70,7 +70,7 @@ impl Layer {
         *self = Self {
             latency: self.latency,
             by: self.by,
-            ..Self::new(self.pace, now)
+            ..Self::new(self.timing, now)
         };
     }
 
@@ -162,7 +162,7 @@ impl Layer {
 
     /// When its patience ends.
     pub(crate) fn fails_at(&self) -> Option<Duration> {
-        self.owed_since.map(|since| since + self.pace.patience)
+        self.owed_since.map(|since| since + self.timing.patience)
     }
 
     /// Leaves a time out of account in which nobody could listen.
@@ -308,11 +308,11 @@ mod tests {
 
     fn layer() -> (Layer, Duration) {
         let t0 = Duration::from_secs(1_000);
-        let pace = Rhythm {
+        let timing = Rhythm {
             every: ms(1_000),
             patience: ms(3_000),
         };
-        (Layer::new(pace, t0), t0)
+        (Layer::new(timing, t0), t0)
     }
 
     fn silent() -> Cause {

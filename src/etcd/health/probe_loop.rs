@@ -8,7 +8,7 @@ use super::judge::{Asked, Judge, Said};
 use super::layer::Kind;
 use super::seat::Seat;
 use crate::etcd::basics::Cause;
-use crate::etcd::client::{ClusterMap, Pace};
+use crate::etcd::client::{ClusterMap, Timing};
 
 /// What happens on the subchannel of an endpoint.
 #[derive(Debug)]
@@ -65,12 +65,12 @@ pub(crate) struct ProbeLoop {
 }
 
 impl ProbeLoop {
-    pub(crate) fn new(judge: Judge, pace: &Pace, expected: Option<u64>) -> Self {
+    pub(crate) fn new(judge: Judge, timing: &Timing, expected: Option<u64>) -> Self {
         Self {
             judge,
-            longest_gap: pace.longest_gap(),
-            late: pace.recheck,
-            lately: pace.lately(),
+            longest_gap: timing.longest_gap(),
+            late: timing.recheck,
+            lately: timing.lately(),
             expected,
             asked_last: [0; 3],
             returned: None,

@@ -13,7 +13,7 @@ impl Judge {
         if let Some(said) = self.pending.take() {
             return Some(said);
         }
-        let every = self.pace.shortest_every();
+        let every = self.timing.shortest_every();
         self.split_since = self.split_since.filter(|_| split.is_some());
         if split.is_some() {
             self.split_since.get_or_insert(now);
@@ -54,7 +54,7 @@ impl Judge {
     /// The endpoints are of more than one cluster.
     fn misdirected(&self, split: Option<&str>, now: Duration) -> Option<(Fault, String)> {
         let patience = match self.verdicts.of(Fault::Misdirected) {
-            Verdict::Transient => self.pace.read.patience,
+            Verdict::Transient => self.timing.read.patience,
             Verdict::Certain | Verdict::Fatal => Duration::ZERO,
         };
         let is_told = self
@@ -117,16 +117,16 @@ impl Judge {
             return Some(self.overdue(kind, now));
         }
         let slow_answers = if strict {
-            self.turns().min(self.pace.slow_answers)
+            self.turns().min(self.timing.slow_answers)
         } else {
-            self.pace.slow_answers
+            self.timing.slow_answers
         };
         let slow = |kind: &Kind| self.layer(*kind).slow >= slow_answers;
         if let Some(slow) = Kind::ALL.into_iter().find(slow) {
             return Some((Fault::TooSlow, self.slowness(slow)));
         }
         // Debts that overlap, each within its patience: no more may be silent than is promised.
-        let gap = self.pace.longest_gap();
+        let gap = self.timing.longest_gap();
         let silent = matches!(self.told, Told::Alive(at) if now >= at + gap);
         let in_doubt = Kind::ALL
             .into_iter()
@@ -140,7 +140,7 @@ impl Judge {
     /// The class of a layer that was not answered in time.
     fn overdue(&self, kind: Kind, now: Duration) -> (Fault, String) {
         let layer = self.layer(kind);
-        let patience = layer.pace.patience;
+        let patience = layer.timing.patience;
         let owed_for = layer
             .owed_since
             .map_or(patience, |since| now.saturating_sub(since));
@@ -182,7 +182,7 @@ impl Judge {
     }
 
     fn slowness(&self, kind: Kind) -> String {
-        let budget = self.pace.latency_budget;
+        let budget = self.timing.latency_budget;
         let latency = self.layer(kind).latency.unwrap_or_default();
         let what = match kind {
             Kind::Progress => "watch progress",

@@ -9,7 +9,7 @@ use etcd_client::{Error, StatusResponse};
 use tokio::time::timeout;
 
 use super::node::Node;
-use crate::etcd::client::Headed;
+use crate::etcd::client::HasHeader;
 use crate::etcd::host::clock;
 
 impl Node {
@@ -18,7 +18,7 @@ impl Node {
     /// the one that is to grant the lease, which tells it anyhow.
     pub(crate) async fn ask_around(&self) {
         let config = &self.config;
-        let granting = self.lease_line.index();
+        let granting = self.lease_failover.index();
         let (lately, now) = (config.lately(), clock::now());
         let asked = config.clusters.unheard(granting, lately, now);
         let asked = asked.into_iter();

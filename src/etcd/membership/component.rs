@@ -203,8 +203,8 @@ impl Node {
         {
             return Ok(());
         }
-        node.line.reopen();
-        node.lease_line.reopen();
+        node.failover.reopen();
+        node.lease_failover.reopen();
         let Some(granted) = ctx.until_stopping(node.grant(ctx)).await else {
             return Ok(());
         };

@@ -17,7 +17,7 @@ use super::node::{Node, failure};
 use super::session::Session;
 use super::times::GRACE;
 use crate::etcd::basics::{Cause, Fault, Moment, TARGET};
-use crate::etcd::client::{Headed, Of, is_lease_gone};
+use crate::etcd::client::{ExpectedCluster, HasHeader, is_lease_gone};
 use crate::etcd::host::{clock, moment, suspended_since};
 use crate::shell::component::Context;
 use crate::shell::failure::Failure;
@@ -69,7 +69,7 @@ impl Node {
     async fn try_to_grant(&self) -> Result<Granted, Cause> {
         let seconds = self.times.seconds();
         let ask = |mut client: Client| async move { client.lease_grant(seconds, None).await };
-        let granted = self.lease_line.ask(Of::Any, ask).await?;
+        let granted = self.lease_failover.ask(ExpectedCluster::Any, ask).await?;
         let header = granted.header().ok_or_else(Cause::without_header)?;
         Ok(Granted {
             lease: Lease {
@@ -125,7 +125,7 @@ impl Node {
     async fn renewal(&self, session: &Session) -> Result<Renewal, Cause> {
         let (of, lease) = (session.lease.of(), session.lease.id);
         let kept = self
-            .lease_line
+            .lease_failover
             .ask(of, |client| keep_alive(client, lease))
             .await?;
         let Kept::Alive(kept) = kept else {
@@ -137,7 +137,7 @@ impl Node {
         let key = self.prefix.member(&self.id);
         let seen = session.seen();
         let ask = |mut client: Client| async move { client.get(key, None).await };
-        let read = self.lease_line.ask(of, ask).await?;
+        let read = self.lease_failover.ask(of, ask).await?;
         let header = read.header().ok_or_else(Cause::without_header)?;
         session.see(header.revision());
         Ok(session.lease.renewal(&Confirmation {
@@ -216,7 +216,7 @@ impl Node {
                 Err(error) => not_there(client, id, error).await.map(Revoked::Before),
             }
         };
-        self.lease_line.ask(lease.of(), ask).await?;
+        self.lease_failover.ask(lease.of(), ask).await?;
         Ok(())
     }
 
@@ -224,7 +224,7 @@ impl Node {
     pub(crate) async fn time_to_live(&self, lease: Lease) -> Result<Option<Left>, Cause> {
         let id = lease.id;
         let ask = |mut client: Client| async move { client.lease_time_to_live(id, None).await };
-        let told = self.lease_line.ask(lease.of(), ask).await?;
+        let told = self.lease_failover.ask(lease.of(), ask).await?;
         Ok(left(&told))
     }
 }
@@ -241,7 +241,7 @@ enum Kept {
     Gone(LeaseTimeToLiveResponse),
 }
 
-impl Headed for Kept {
+impl HasHeader for Kept {
     fn headed(&self) -> Option<&ResponseHeader> {
         match self {
             Self::Alive(answer) => answer.header(),
@@ -256,7 +256,7 @@ enum Revoked {
     Before(LeaseTimeToLiveResponse),
 }
 
-impl Headed for Revoked {
+impl HasHeader for Revoked {
     fn headed(&self) -> Option<&ResponseHeader> {
         match self {
             Self::Now(answer) => answer.header(),

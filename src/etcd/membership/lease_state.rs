@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use super::times::Times;
 use crate::etcd::basics::{Cause, Moment, PAUSE};
-use crate::etcd::client::Of;
+use crate::etcd::client::ExpectedCluster;
 
 /// A lease, and who granted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +18,8 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    pub(crate) fn of(self) -> Of {
-        Of::Cluster(self.cluster)
+    pub(crate) fn of(self) -> ExpectedCluster {
+        ExpectedCluster::Cluster(self.cluster)
     }
 
     /// Whether a node that was registered under this lease is not any more, in a state of the store that shows all up

@@ -6,7 +6,7 @@ use std::collections::btree_map;
 use tokio::time::Instant;
 
 use super::registration::registered;
-use crate::etcd::records::{Entry, Mirror, Prefix, Strange, warn_of};
+use crate::etcd::records::{Entry, ForeignKeys, Mirror, Prefix, warn_of};
 
 /// A member as the others see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,9 +36,9 @@ pub struct Members {
 }
 
 impl Members {
-    pub(crate) fn read(prefix: &Prefix, mirror: &Mirror, strange: &mut Strange) -> Self {
-        let nodes = registered(prefix, mirror.entries(), strange);
-        warn_of(strange);
+    pub(crate) fn read(prefix: &Prefix, mirror: &Mirror, foreign: &mut ForeignKeys) -> Self {
+        let nodes = registered(prefix, mirror.entries(), foreign);
+        warn_of(foreign);
         let member = |(id, entry): (&str, &Entry)| {
             let member = Member {
                 metadata: entry.value.clone(),

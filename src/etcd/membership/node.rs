@@ -17,9 +17,9 @@ use super::members::Members;
 use super::session::Session;
 use super::times::Times;
 use crate::etcd::basics::{Cause, PAUSE, TARGET};
-use crate::etcd::client::{EtcdConfig, Headed, Line, Of};
+use crate::etcd::client::{EtcdConfig, ExpectedCluster, Failover, HasHeader};
 use crate::etcd::host::{KEYS, Latest};
-use crate::etcd::records::{Generation, Mirror, Prefix, Strange};
+use crate::etcd::records::{ForeignKeys, Generation, Mirror, Prefix};
 use crate::shell::component::Context;
 use crate::shell::failure::Failure;
 use crate::shell::log::log;
@@ -28,9 +28,9 @@ use crate::shell::sync::lock;
 /// One node. Everything in it outlives the epochs.
 pub(crate) struct Node {
     pub(crate) config: Arc<EtcdConfig>,
-    pub(crate) line: Arc<Line>,
+    pub(crate) failover: Arc<Failover>,
     /// For the lease alone: nothing that is large or slow may keep a renewal waiting.
-    pub(crate) lease_line: Line,
+    pub(crate) lease_failover: Failover,
     pub(crate) prefix: Prefix,
     pub(crate) id: String,
     pub(crate) metadata: Vec<u8>,
@@ -63,8 +63,8 @@ impl Node {
     ) -> Self {
         let config = Arc::new(config);
         Self {
-            line: Arc::new(Line::new(Arc::clone(&config), times.patience())),
-            lease_line: Line::new(Arc::clone(&config), times.patience()),
+            failover: Arc::new(Failover::new(Arc::clone(&config), times.patience())),
+            lease_failover: Failover::new(Arc::clone(&config), times.patience()),
             config,
             prefix,
             id,
@@ -89,14 +89,18 @@ impl Node {
     }
 
     /// One question on the line, asked on the thread for keys.
-    pub(crate) async fn ask<T, F, Fut>(self: &Arc<Self>, of: Of, question: F) -> Result<T, Cause>
+    pub(crate) async fn ask<T, F, Fut>(
+        self: &Arc<Self>,
+        of: ExpectedCluster,
+        question: F,
+    ) -> Result<T, Cause>
     where
-        T: Headed + Send + 'static,
+        T: HasHeader + Send + 'static,
         F: FnOnce(Client) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T, Error>> + Send + 'static,
     {
         let node = Arc::clone(self);
-        let asked = KEYS.run(async move { node.line.ask(of, question).await });
+        let asked = KEYS.run(async move { node.failover.ask(of, question).await });
         asked.await.unwrap_or_else(|gone| Err(gone.into()))
     }
 
@@ -158,16 +162,16 @@ impl Node {
         let own = self.prefix.member(&self.id).into_bytes();
         let cluster = session.lease.cluster;
         let mut mirror = Mirror::new(
-            Arc::clone(&self.line),
+            Arc::clone(&self.failover),
             cluster,
             self.prefix.members(),
             every,
         );
-        let mut strange = Strange::default();
+        let mut foreign = ForeignKeys::default();
         loop {
             mirror.next().await;
             drop(mirror.take_removed());
-            let members = Members::read(&self.prefix, &mirror, &mut strange);
+            let members = Members::read(&self.prefix, &mirror, &mut foreign);
             *lock(&self.seen) = Some(members);
             self.newly_seen.notify_one();
             let lease = mirror.entries().get(&own).map(|entry| entry.lease);

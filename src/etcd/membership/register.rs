@@ -63,13 +63,13 @@ impl Node {
         let absent = Compare::create_revision(&*key, CompareOp::Equal, 0);
         let txn = Txn::new().when([absent]).and_then([put]);
         let ask = |mut client: Client| async move { client.txn(txn).await };
-        let answer = self.lease_line.ask(of, ask).await?;
+        let answer = self.lease_failover.ask(of, ask).await?;
         if answer.succeeded() {
             let header = answer.header().ok_or_else(Cause::without_header)?;
             return Ok(Registered::At(header.revision()));
         }
         let ask = |mut client: Client| async move { client.get(key, None).await };
-        let read = self.lease_line.ask(of, ask).await?;
+        let read = self.lease_failover.ask(of, ask).await?;
         let found = read.kvs().first();
         let found = found.map(|kv| (kv.lease(), kv.mod_revision()));
         Ok(Registered::instead_of(lease, found))

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::lease_answer::Left;
 use crate::etcd::basics::EtcdConfigError;
-use crate::etcd::records::{Entry, Prefix, Strange};
+use crate::etcd::records::{Entry, ForeignKeys, Prefix};
 
 /// Who is registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,11 +101,11 @@ impl Waiting {
     }
 }
 
-/// The nodes that are registered in these records, by their ids. What no node wrote there is seen as strange.
+/// The nodes that are registered in these records, by their ids. What no node wrote there is seen as foreign.
 pub(crate) fn registered<'a>(
     prefix: &Prefix,
     records: &'a BTreeMap<Vec<u8>, Entry>,
-    strange: &mut Strange,
+    foreign: &mut ForeignKeys,
 ) -> Vec<(&'a str, &'a Entry)> {
     let mut nodes = Vec::new();
     for (key, entry) in records {
@@ -113,7 +113,7 @@ pub(crate) fn registered<'a>(
         // A key that no lease will ever remove is no node's.
         match id.filter(|_| entry.lease != 0) {
             Some(id) => nodes.push((id, entry)),
-            None => strange.seen(key, "left alone"),
+            None => foreign.seen(key, "left alone"),
         }
     }
     nodes

@@ -28,7 +28,7 @@ pub(crate) struct Connection {
 impl Connection {
     /// Opens TCP, TLS, authentication and the watch within the connect timeout.
     pub(crate) async fn open(endpoint: &Endpoint, config: &EtcdConfig) -> Result<Self, Cause> {
-        let opened = timeout(config.pace.connect_timeout, async {
+        let opened = timeout(config.timing.connect_timeout, async {
             // It does I/O only to authenticate; the connection itself is made by the first call.
             let mut client = config.dial(endpoint.url()).await?;
             // A start revision of 0 means now. Newer servers answer no progress request for a watch

@@ -103,11 +103,11 @@ impl EtcdProbe {
         let seed = config.jitter_seed.unwrap_or_else(seed);
         let statuses = Arc::new(EndpointStatuses::new(&config));
         let endpoints = config.endpoints.iter().map(|it| (it.url(), it.tls()));
-        let (pace, verdicts, now) = (config.pace, config.verdicts.clone(), clock::now());
-        let judge = Judge::new(endpoints, pace, verdicts, seed, now);
+        let (timing, verdicts, now) = (config.timing, config.verdicts.clone(), clock::now());
+        let judge = Judge::new(endpoints, timing, verdicts, seed, now);
         let watching = Mutex::new(Watching {
             config: Arc::clone(&config),
-            probe_loop: ProbeLoop::new(judge, &pace, config.expected()),
+            probe_loop: ProbeLoop::new(judge, &timing, config.expected()),
             subchannels: Vec::new(),
             statuses: Arc::clone(&statuses),
             runtime: None,

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::etcd::basics::{Cause, Fault, pause};
-use crate::etcd::client::Pace;
+use crate::etcd::client::Timing;
 use crate::etcd::health::{Answer, Asked, Kind};
 
 /// What is known of the attempts to reach one endpoint.
@@ -49,14 +49,14 @@ pub(crate) enum Reply {
 }
 
 impl Reconnect {
-    pub(crate) fn new(pace: &Pace, now: Duration) -> Self {
-        let Pace {
+    pub(crate) fn new(timing: &Timing, now: Duration) -> Self {
+        let Timing {
             request_timeout,
             recheck,
             reconnect,
             spare_reconnect,
             ..
-        } = *pace;
+        } = *timing;
         Self {
             limits: Limits {
                 request_timeout,

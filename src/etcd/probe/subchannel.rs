@@ -52,7 +52,7 @@ impl Subchannel {
     pub(crate) fn new(endpoint: Endpoint, config: Arc<EtcdConfig>, now: Duration) -> Self {
         Self {
             endpoint,
-            reconnect: Reconnect::new(&config.pace, now),
+            reconnect: Reconnect::new(&config.timing, now),
             config,
             state: State::Closed,
             questions: Vec::new(),
@@ -135,7 +135,7 @@ impl Subchannel {
     }
 
     fn question(&mut self, asked: Asked, is_status: bool, call: Call) {
-        let limit = self.config.pace.request_timeout;
+        let limit = self.config.timing.request_timeout;
         self.questions.push(Question {
             asked,
             is_status,

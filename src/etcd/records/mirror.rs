@@ -19,16 +19,16 @@ use tracing::Level;
 
 use super::copy_check::{Checked, CopyCheck, Digest};
 use super::entry::Entry;
+use super::foreign_keys::{ForeignKeys, Warning};
 use super::key_copy::{KeyCopy, Listing, News};
-use super::strange::{Strange, Warning};
 use crate::etcd::basics::{Cause, TARGET};
-use crate::etcd::client::{Line, Of, Turn, next};
+use crate::etcd::client::{ExpectedCluster, Failover, Turn, next};
 use crate::etcd::host::clock;
 use crate::shell::log::log;
 
 /// Logs what is newly known of keys that nobody of ours wrote.
-pub(crate) fn warn_of(strange: &mut Strange) {
-    for Warning { key, what } in strange.take_warnings() {
+pub(crate) fn warn_of(foreign: &mut ForeignKeys) {
+    for Warning { key, what } in foreign.take_warnings() {
         log(Level::WARN, move |at_ms| {
             tracing::warn!(target: TARGET, at_ms, key, "nothing that a node wrote: {what}");
         });
@@ -37,9 +37,9 @@ pub(crate) fn warn_of(strange: &mut Strange) {
 
 /// The copy, and what keeps it up. All is done within [`next`](Self::next), which may be dropped.
 pub(crate) struct Mirror {
-    line: Arc<Line>,
+    failover: Arc<Failover>,
     /// The cluster whose keys these are.
-    of: Of,
+    of: ExpectedCluster,
     prefix: String,
     copy: KeyCopy,
     watch: Option<WatchStream>,
@@ -57,15 +57,15 @@ type Checking = Pin<Box<dyn Future<Output = Result<(Instant, Digest), Cause>> + 
 impl Mirror {
     /// Of the keys that this cluster has below the prefix.
     pub(crate) fn new(
-        line: Arc<Line>,
+        failover: Arc<Failover>,
         cluster: u64,
         prefix: impl Into<String>,
         every: Duration,
     ) -> Self {
         Self {
-            turn: line.turn(),
-            line,
-            of: Of::Cluster(cluster),
+            turn: failover.turn(),
+            failover,
+            of: ExpectedCluster::Cluster(cluster),
             prefix: prefix.into(),
             copy: KeyCopy::default(),
             watch: None,
@@ -137,14 +137,14 @@ impl Mirror {
                         self.check.ended();
                     }
                 },
-                () = self.line.moved(self.turn) => {
-                    self.turn = self.line.turn();
+                () = self.failover.moved(self.turn) => {
+                    self.turn = self.failover.turn();
                     self.check.moved(clock::now());
                 }
                 checked = check => match checked {
                     None => {
                         self.check.checking(clock::now());
-                        self.checking = Some(digest(&self.line, self.of, &self.prefix));
+                        self.checking = Some(digest(&self.failover, self.of, &self.prefix));
                     }
                     Some(told) => {
                         self.checking = None;
@@ -173,7 +173,7 @@ impl Mirror {
                 let mut client = client.max_decoding_message_size(LARGEST_PAGE);
                 client.get(key, Some(options)).await
             };
-            let page = self.line.ask(self.of, ask).await?;
+            let page = self.failover.ask(self.of, ask).await?;
             let header = page.header().ok_or_else(Cause::without_header)?;
             let keys = page.kvs().iter().map(entry);
             if !listing.page(header.revision(), keys, page.more()) {
@@ -193,7 +193,7 @@ impl Mirror {
                 message.ok_or_else(|| Error::WatchError("the server ended the watch".into()))?;
             Ok((watch, begun))
         };
-        let (watch, begun) = self.line.ask(self.of, ask).await?;
+        let (watch, begun) = self.failover.ask(self.of, ask).await?;
         if begun.canceled() {
             return Err(Cause::of_canceled_watch(begun.cancel_reason()));
         }
@@ -203,7 +203,7 @@ impl Mirror {
         self.check.made(clock::now());
         self.checking = None;
         // Whoever was asked last, this is newer.
-        self.turn = self.line.turn();
+        self.turn = self.failover.turn();
         Ok(())
     }
 
@@ -249,7 +249,7 @@ fn entry(kv: &KeyValue) -> (Vec<u8>, Entry) {
     (kv.key().to_owned(), entry)
 }
 
-fn digest(line: &Arc<Line>, of: Of, prefix: &str) -> Checking {
+fn digest(line: &Arc<Failover>, of: ExpectedCluster, prefix: &str) -> Checking {
     let (line, prefix) = (Arc::clone(line), prefix.to_owned());
     Box::pin(async move {
         let sent = Instant::now();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::claims::{Claim, View};
 use super::list::{Identity, List, Lists};
-use crate::etcd::records::{Entry, Strange, WorkKey, WorkKeys};
+use crate::etcd::records::{Entry, ForeignKeys, WorkKey, WorkKeys};
 
 /// Makes views of a mirror, and remembers since when nobody has a claim.
 pub(crate) struct Follower {
@@ -28,7 +28,7 @@ pub(crate) struct Follower {
     /// The leases of nodes that take part, and of those that do not any more and still have claims.
     of_nodes: BTreeSet<i64>,
     /// Warnings of keys that nobody of ours wrote.
-    pub(crate) strange: Strange,
+    pub(crate) foreign: ForeignKeys,
 }
 
 impl Follower {
@@ -50,7 +50,7 @@ impl Follower {
             vacant: vec![(now, None); list.len()],
             unowned: Arc::new(vec![None; list.len()]),
             of_nodes: BTreeSet::new(),
-            strange: Strange::default(),
+            foreign: ForeignKeys::default(),
         }
     }
 
@@ -120,7 +120,7 @@ impl Follower {
                 }
                 _ => {}
             }
-            self.strange.seen(
+            self.foreign.seen(
                 key,
                 match place {
                     Some(_) => "its shard runs nowhere until that key is deleted",
@@ -170,7 +170,7 @@ impl Follower {
                 self.of_nodes.insert(lease);
             }
             if !self.of_nodes.contains(&lease) {
-                self.strange.seen(key, "left alone");
+                self.foreign.seen(key, "left alone");
             }
         }
     }

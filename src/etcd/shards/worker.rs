@@ -139,7 +139,7 @@ impl Worker {
     fn follow(&self) -> watch::Receiver<Option<Arc<View>>> {
         let every = self.node.check_every();
         let cluster = self.session.lease.cluster;
-        let line = Arc::clone(&self.node.line);
+        let line = Arc::clone(&self.node.failover);
         let mut mirror = Mirror::new(line, cluster, self.store.keys().all(), every);
         let mut follower = Follower::new(
             self.store.keys().clone(),
@@ -173,7 +173,7 @@ impl Worker {
                     as_of: mirror.as_of().map(clock::time_of),
                     ..follower.read(entries, revision, &removed, anew, now)
                 };
-                warn_of(&mut follower.strange);
+                warn_of(&mut follower.foreign);
                 let view = Arc::new(view);
                 tell.send_replace(Some(Arc::clone(&view)));
                 jobs.check(&view);

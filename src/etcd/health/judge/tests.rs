@@ -509,7 +509,7 @@ fn it_is_woken_in_the_future_and_within_the_shortest_period() {
         config(["http://a", "http://b"]).gentle(),
     ];
     for (seed, config) in presets.into_iter().enumerate() {
-        let every = config.pace.shortest_every();
+        let every = config.timing.shortest_every();
         let mut case = Case::new(config);
         let mut random = Tuning::default().with_jitter(ms(1_000_000));
         random = random.with_jitter_seed(seed as u64);
@@ -536,7 +536,7 @@ fn it_is_woken_in_the_future_and_within_the_shortest_period() {
 #[derive(Clone)]
 struct Config {
     urls: Vec<String>,
-    pace: Pace,
+    timing: Timing,
     verdicts: Verdicts,
     expected: Option<u64>,
 }
@@ -546,7 +546,7 @@ impl Config {
         let urls = urls.into_iter().map(|url| format!("{url}:2379"));
         Self {
             urls: urls.collect(),
-            pace: Pace::DEFAULT,
+            timing: Timing::DEFAULT,
             verdicts: Verdicts::default(),
             expected: None,
         }
@@ -554,20 +554,20 @@ impl Config {
 
     fn fast(self) -> Self {
         Self {
-            pace: Pace::FAST,
+            timing: Timing::FAST,
             ..self
         }
     }
 
     fn gentle(self) -> Self {
         Self {
-            pace: Pace::GENTLE,
+            timing: Timing::GENTLE,
             ..self
         }
     }
 
     fn slow_answers(mut self, count: u32) -> Self {
-        self.pace.slow_answers = count;
+        self.timing.slow_answers = count;
         self
     }
 
@@ -594,13 +594,13 @@ struct Case {
 
 impl Case {
     fn new(config: Config) -> Self {
-        config.pace.check().expect("valid numbers");
+        config.timing.check().expect("valid numbers");
         let t0 = Duration::from_secs(1_000);
         let endpoints = config.urls.iter().map(|url| (&**url, false));
-        let judge = Judge::new(endpoints, config.pace, config.verdicts.clone(), 1, t0);
+        let judge = Judge::new(endpoints, config.timing, config.verdicts.clone(), 1, t0);
         let clusters = ClusterMap::new(config.urls.len());
         Self {
-            probe_loop: ProbeLoop::new(judge, &config.pace, config.expected),
+            probe_loop: ProbeLoop::new(judge, &config.timing, config.expected),
             config,
             clusters,
             t0,

@@ -69,10 +69,10 @@ impl DerefMut for Case {
 fn probe_loop(endpoints: usize) -> Case {
     let urls = ["http://a", "http://b", "http://c"];
     let urls = urls[..endpoints].iter().map(|&url| (url, false));
-    let pace = Pace::DEFAULT;
-    let judge = Judge::new(urls, pace, Verdicts::default(), 1, T0);
+    let timing = Timing::DEFAULT;
+    let judge = Judge::new(urls, timing, Verdicts::default(), 1, T0);
     Case {
-        probe_loop: ProbeLoop::new(judge, &pace, None),
+        probe_loop: ProbeLoop::new(judge, &timing, None),
         clusters: ClusterMap::new(endpoints),
     }
 }
@@ -405,7 +405,7 @@ fn what_is_open_goes_on_showing_its_cluster_before_anything_is_told() {
 
 #[test]
 fn what_others_have_seen_counts_for_a_while() {
-    let lately = Pace::DEFAULT.lately();
+    let lately = Timing::DEFAULT.lately();
     for (passed, told) in [(lately - ms(1), Some(Fault::Misdirected)), (lately, None)] {
         let mut probe_loop = probe_loop(2);
         probe_loop.clusters.saw(1, 2, T0);
@@ -473,7 +473,7 @@ fn waking_far_too_late_is_no_silence_of_etcds() {
 
 #[test]
 fn it_goes_on_after_a_short_gap_on_the_same_runtime_and_begins_anew_otherwise() {
-    let gap = Pace::DEFAULT.longest_gap();
+    let gap = Timing::DEFAULT.longest_gap();
     for (passed, same_runtime, goes_on) in [
         (ms(0), true, true),
         (gap - ms(1), true, true),

@@ -214,7 +214,7 @@ fn a_renewal_counts_only_if_the_store_is_the_same_and_shows_the_registration() {
 
 #[test]
 fn only_the_cluster_that_granted_it_is_believed() {
-    assert_eq!(LEASE.of(), Of::Cluster(1));
+    assert_eq!(LEASE.of(), ExpectedCluster::Cluster(1));
     assert_eq!(LEASE.of().believes(2), Err(1));
 }
 

@@ -147,14 +147,14 @@ fn a_node_is_registered_by_a_record_with_a_lease_and_all_else_is_strange() {
     ];
     junk.into_iter().for_each(|key| put(key, 7));
     put(b"p/members/c", 0);
-    let mut strange = Strange::default();
-    let nodes = registered(&prefix, &records, &mut strange);
+    let mut foreign = ForeignKeys::default();
+    let nodes = registered(&prefix, &records, &mut foreign);
     let entries = [&records[&b"p/members/a"[..]], &records[&b"p/members/b"[..]]];
     assert_eq!(nodes, [("a", entries[0]), ("b", entries[1])]);
     for key in junk.into_iter().chain([&b"p/members/c"[..]]) {
-        assert!(strange.has(key), "{key:?}");
+        assert!(foreign.has(key), "{key:?}");
     }
-    assert_eq!(strange.take_warnings().len(), 5);
+    assert_eq!(foreign.take_warnings().len(), 5);
 }
 
 #[test]

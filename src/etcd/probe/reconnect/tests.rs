@@ -35,7 +35,7 @@ fn turned_away() -> Cause {
 
 /// One that is opened at this moment.
 fn open(now: Duration) -> Reconnect {
-    let mut reconnect = Reconnect::new(&Pace::DEFAULT, now);
+    let mut reconnect = Reconnect::new(&Timing::DEFAULT, now);
     reconnect.opening(now);
     reconnect.opened();
     reconnect
@@ -61,7 +61,7 @@ fn fails(
 
 #[test]
 fn an_attempt_is_made_at_once_and_then_after_pauses_that_grow_to_a_bound() {
-    let mut reconnect = Reconnect::new(&Pace::DEFAULT, T0);
+    let mut reconnect = Reconnect::new(&Timing::DEFAULT, T0);
     let mut now = T0;
     for pause in [100, 200, 300, 300] {
         assert!(reconnect.is_due(now) && !reconnect.is_due(now - ms(1)));
@@ -97,7 +97,7 @@ fn a_server_that_turns_us_away_is_left_alone_for_longer() {
         (turned_away(), 500),
         (Cause::sure(Fault::Tls, "no"), 500),
     ] {
-        let mut reconnect = Reconnect::new(&Pace::DEFAULT, T0);
+        let mut reconnect = Reconnect::new(&Timing::DEFAULT, T0);
         for _ in 0..9 {
             reconnect.opening(T0);
             reconnect.not_opened(&cause, false, T0);
@@ -108,7 +108,7 @@ fn a_server_that_turns_us_away_is_left_alone_for_longer() {
 
 #[test]
 fn where_others_answer_it_can_wait_until_it_is_needed() {
-    let mut reconnect = Reconnect::new(&Pace::DEFAULT, T0);
+    let mut reconnect = Reconnect::new(&Timing::DEFAULT, T0);
     for (pause, urgent) in [(100, 100), (200, 200), (400, 300), (800, 300)] {
         reconnect.opening(T0);
         reconnect.not_opened(&refused(), true, T0);
@@ -131,11 +131,11 @@ fn where_others_answer_it_can_wait_until_it_is_needed() {
         "no sooner than it may be"
     );
     // The longer of the two bounds, where the numbers are odd.
-    let pace = Pace {
+    let timing = Timing {
         spare_reconnect: ms(300),
-        ..Pace::DEFAULT
+        ..Timing::DEFAULT
     };
-    let mut reconnect = Reconnect::new(&pace, T0);
+    let mut reconnect = Reconnect::new(&timing, T0);
     for _ in 0..20 {
         reconnect.opening(T0);
         reconnect.not_opened(&turned_away(), true, T0);
@@ -346,7 +346,7 @@ proptest! {
     fn pauses_have_a_bound_and_attempts_never_follow_each_other_without_one(
         happens in prop::collection::vec(happens(), 1..200),
     ) {
-        let mut reconnect = Reconnect::new(&Pace::DEFAULT, T0);
+        let mut reconnect = Reconnect::new(&Timing::DEFAULT, T0);
         let mut now = T0;
         let mut attempts = Vec::new();
         for event in happens {
@@ -356,7 +356,7 @@ proptest! {
                 prop_assert!(reconnect.next_at() <= before);
                 continue;
             }
-            let longest = Pace::DEFAULT.spare_reconnect;
+            let longest = Timing::DEFAULT.spare_reconnect;
             prop_assert!(reconnect.next_at() <= now + longest, "a pause beyond its bound");
             now = now.max(reconnect.next_at());
             attempts.push(now);

@@ -171,7 +171,7 @@ fn what_nobody_of_ours_wrote_is_left_alone() {
     let warned = |key: &str| {
         store
             .follower
-            .strange
+            .foreign
             .has(format!("p/work/w/{key}").as_bytes())
     };
     for key in [
@@ -239,7 +239,7 @@ fn what_another_list_has_is_left_to_its_nodes_and_nobody_is_warned_of_each_key()
     store.put("shard/3", "b", 8);
     store.put("shard/1", "b", 8);
     let view = store.view();
-    let warned = |store: &Store| store.follower.strange.has(b"p/work/w/shard/3");
+    let warned = |store: &Store| store.follower.foreign.has(b"p/work/w/shard/3");
     assert!(!warned(&store));
     // Both know 0 and 1.
     let both = ["a", "b"].map(|id| planned(&view, id, store.now));

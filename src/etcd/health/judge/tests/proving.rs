@@ -315,7 +315,7 @@ fn each_layer_is_credited_to_who_answered_it() {
 fn what_is_open_is_shown_again_now_and_then() {
     let mut case = Case::new(config(["http://a", "http://b"]));
     case.opened(0, Some(1), case.t0);
-    let often = case.config.pace.lately() / 4;
+    let often = case.config.timing.lately() / 4;
     let mut shows = |passed| case.probe_loop.judge.shows(case.t0 + passed);
     assert_eq!(shows(often - ms(1)), []);
     assert_eq!(shows(often), [(0, 1)]);

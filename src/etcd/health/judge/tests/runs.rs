@@ -20,7 +20,7 @@ fn a_healthy_etcd_is_asked_no_more_than_each_preset_promises() {
     for (name, preset, per_second, _) in PROMISES {
         for size in [1, 3] {
             let config = preset(Config::new(&URLS[..size]));
-            let pace = config.pace;
+            let timing = config.timing;
             let mut run = Run::new(config);
             run.healthy(3_600_000);
             let asked: u32 = run.asked.iter().sum();
@@ -30,12 +30,15 @@ fn a_healthy_etcd_is_asked_no_more_than_each_preset_promises() {
             );
             assert!(f64::from(asked) <= 3_600.0 * per_second, "{name}: {asked}");
             // Each layer as often as it is said, or the sum would be kept by leaving one out.
-            for (layer, asked) in [pace.progress, pace.read, pace.write].iter().zip(run.asked) {
+            for (layer, asked) in [timing.progress, timing.read, timing.write]
+                .iter()
+                .zip(run.asked)
+            {
                 let least = 3_600.0 / layer.every.as_secs_f64();
                 assert!(f64::from(asked) >= least.floor(), "{name}: {:?}", run.asked);
             }
             // What comes within half a period of the last is not told, and the next a period later.
-            let longest = pace.shortest_every().mul_f32(1.5) + LATENCY;
+            let longest = timing.shortest_every().mul_f32(1.5) + LATENCY;
             assert!(run.longest_gap <= longest, "{name}: {:?}", run.longest_gap);
         }
     }
@@ -47,7 +50,7 @@ fn a_hang_is_told_within_what_each_preset_promises() {
     for (name, preset, _, promised) in PROMISES {
         for size in [1, 3] {
             let config = preset(Config::new(&URLS[..size]));
-            let moments = 60_000..60_000 + 2 * config.pace.progress.every.as_millis() as u64;
+            let moments = 60_000..60_000 + 2 * config.timing.progress.every.as_millis() as u64;
             let step = 10;
             let mut worst = 0;
             for hung_at in moments.step_by(step as usize) {

@@ -92,7 +92,7 @@ impl World {
         let subchannel = |&mode: &Mode| Subchannel {
             mode,
             state: State::Closed,
-            reconnect: Reconnect::new(&Pace::DEFAULT, T0),
+            reconnect: Reconnect::new(&Timing::DEFAULT, T0),
             questions: Vec::new(),
             lost: None,
             opened: Vec::new(),
@@ -237,7 +237,7 @@ impl Subchannel {
             self.opened.push(now);
             let takes = match self.mode {
                 Mode::Up | Mode::Down => LATENCY,
-                Mode::Silent => Pace::DEFAULT.connect_timeout,
+                Mode::Silent => Timing::DEFAULT.connect_timeout,
             };
             self.state = State::Opening(now + takes, self.mode);
         }
@@ -354,7 +354,7 @@ proptest! {
         let healed = world.now;
         all.clone().for_each(|index| world.turns(index, Mode::Up));
         // Another cluster may come to light only now. It has to be forgotten then, and at boot a window has to pass.
-        let forgotten = Pace::DEFAULT.lately() + Policy::default().window();
+        let forgotten = Timing::DEFAULT.lately() + Policy::default().window();
         world.goes_on(healed + ms(8_000) + if splits { forgotten } else { ms(0) });
         prop_assert!(world.alive.is_some_and(|at| at > healed), "it is not alive again");
         let failing = world.failing;
@@ -367,7 +367,7 @@ proptest! {
         prop_assert!(world.alive.is_some_and(|at| at + ms(2_200) > world.now));
         let silent = world.now;
         all.for_each(|index| world.turns(index, Mode::Silent));
-        world.goes_on(silent + Pace::DEFAULT.longest_gap() + ms(1));
+        world.goes_on(silent + Timing::DEFAULT.longest_gap() + ms(1));
         let told = world.failing.filter(|&at| at > silent);
         prop_assert!(told.is_some(), "silence is not told");
         // An answer that was under way may still come, and no sooner than the patience after it is it told.
@@ -435,7 +435,7 @@ proptest! {
         world.happens(Happening::Split(index));
         world.goes_on(split);
         prop_assert_eq!(world.failing, Some(split));
-        let lately = Pace::DEFAULT.lately();
+        let lately = Timing::DEFAULT.lately();
         for (happening, wait) in besides {
             world.happens(happening);
             world.goes_on(world.now + ms(wait));

@@ -6,10 +6,10 @@ use etcd_client::{
     WatchResponse,
 };
 
-use super::belief::Of;
+use super::expected_cluster::ExpectedCluster;
 use crate::etcd::basics::Cause;
 
-impl Of {
+impl ExpectedCluster {
     /// A message of a watch, if it is of the cluster that is meant.
     pub(crate) fn believe(self, message: WatchResponse) -> Result<WatchResponse, Cause> {
         let cluster = message.header().map_or(0, ResponseHeader::cluster_id);
@@ -21,13 +21,13 @@ impl Of {
 }
 
 /// What etcd answers: it always names its cluster.
-pub(crate) trait Headed {
+pub(crate) trait HasHeader {
     fn headed(&self) -> Option<&ResponseHeader>;
 }
 
 macro_rules! headed {
     ($($response:ty),* $(,)?) => {
-        $(impl Headed for $response {
+        $(impl HasHeader for $response {
             fn headed(&self) -> Option<&ResponseHeader> {
                 self.header()
             }
@@ -49,7 +49,7 @@ headed!(
 );
 
 /// With what came along.
-impl<T, H: Headed> Headed for (T, H) {
+impl<T, H: HasHeader> HasHeader for (T, H) {
     fn headed(&self) -> Option<&ResponseHeader> {
         self.1.headed()
     }

@@ -6,7 +6,7 @@ use crate::etcd::basics::shorten;
 
 /// Each of them is warned of once.
 #[derive(Default)]
-pub(crate) struct Strange {
+pub(crate) struct ForeignKeys {
     seen: BTreeSet<Vec<u8>>,
     warnings: Vec<Warning>,
 }
@@ -19,7 +19,7 @@ pub(crate) struct Warning {
     pub(crate) what: &'static str,
 }
 
-impl Strange {
+impl ForeignKeys {
     #[cfg(test)]
     pub(crate) fn has(&self, key: &[u8]) -> bool {
         self.seen.contains(key)
@@ -46,19 +46,19 @@ mod tests {
 
     #[test]
     fn each_is_warned_of_once_and_no_more_than_so_many() {
-        let mut strange = Strange::default();
-        strange.seen(b"a\nb", "left alone");
-        strange.seen(b"a\nb", "left alone");
+        let mut foreign = ForeignKeys::default();
+        foreign.seen(b"a\nb", "left alone");
+        foreign.seen(b"a\nb", "left alone");
         let warning = Warning {
             key: "a b".to_owned(),
             what: "left alone",
         };
-        assert_eq!(strange.take_warnings(), [warning]);
-        strange.seen(b"a\nb", "left alone");
-        assert_eq!(strange.take_warnings(), []);
+        assert_eq!(foreign.take_warnings(), [warning]);
+        foreign.seen(b"a\nb", "left alone");
+        assert_eq!(foreign.take_warnings(), []);
         for number in 0..1_000_u32 {
-            strange.seen(&number.to_be_bytes(), "left alone");
+            foreign.seen(&number.to_be_bytes(), "left alone");
         }
-        assert_eq!(strange.take_warnings().len(), MOST_WARNINGS - 1);
+        assert_eq!(foreign.take_warnings().len(), MOST_WARNINGS - 1);
     }
 }

@@ -7,7 +7,7 @@ use crate::policy::{Policy, PolicyError};
 
 /// How often each layer is asked, and how long an answer is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Pace {
+pub(crate) struct Timing {
     pub(crate) progress: Layer,
     pub(crate) read: Layer,
     pub(crate) write: Layer,
@@ -39,7 +39,7 @@ impl Layer {
     }
 }
 
-impl Pace {
+impl Timing {
     /// One request a second in all, and a hang or a lost quorum told within 5 s: the read's two
     /// numbers leave a quarter of a second of that to spare.
     pub(crate) const DEFAULT: Self = Self {
@@ -167,7 +167,7 @@ impl Pace {
         self.check_patience()
     }
 
-    /// Whether a supervisor with this policy takes in time what a probe of this pace tells, and no tolerance for an
+    /// Whether a supervisor with this policy takes in time what a probe of this timing tells, and no tolerance for an
     /// outage.
     pub(crate) fn fits(&self, policy: &Policy, verdicts: &Verdicts) -> Result<(), PolicyError> {
         let threshold = policy.trip_threshold();
@@ -301,7 +301,7 @@ mod tests {
 
     /// The knob of the policy that is refused, if one is.
     fn refused(
-        pace: Pace,
+        timing: Timing,
         verdict: Verdict,
         limit: Duration,
         threshold: u32,
@@ -313,20 +313,20 @@ mod tests {
             .expect("a valid policy");
         let mut verdicts = Verdicts::default();
         verdicts.set(Fault::StoreReset, verdict);
-        let fits = pace.fits(&policy, &verdicts);
+        let fits = timing.fits(&policy, &verdicts);
         fits.err().map(|error| error.knob())
     }
 
     #[test]
     fn a_silence_limit_must_be_longer_than_the_probe_may_be_silent() {
-        for (pace, gap) in [
-            (Pace::DEFAULT, 4_750),
-            (Pace::FAST, 3_600),
-            (Pace::GENTLE, 16_000),
+        for (timing, gap) in [
+            (Timing::DEFAULT, 4_750),
+            (Timing::FAST, 3_600),
+            (Timing::GENTLE, 16_000),
         ] {
             let gap = Duration::from_millis(gap);
-            assert_eq!(pace.longest_gap(), gap);
-            let refused = |limit| refused(pace, Verdict::Certain, limit, 1);
+            assert_eq!(timing.longest_gap(), gap);
+            let refused = |limit| refused(timing, Verdict::Certain, limit, 1);
             assert_eq!(
                 refused(gap - Duration::from_millis(1)),
                 Some("silence_limit")
@@ -346,11 +346,11 @@ mod tests {
             (Verdict::Transient, 2, None),
             (Verdict::Fatal, 2, None),
         ] {
-            let told = refused(Pace::DEFAULT, verdict, limit, threshold);
+            let told = refused(Timing::DEFAULT, verdict, limit, threshold);
             assert_eq!(told, knob, "{verdict:?} {threshold}");
         }
         // Of two that are wrong, that one is told first.
-        let both = refused(Pace::DEFAULT, Verdict::Certain, Duration::from_secs(1), 2);
+        let both = refused(Timing::DEFAULT, Verdict::Certain, Duration::from_secs(1), 2);
         assert_eq!(both, Some("trip_threshold"));
     }
 
@@ -358,7 +358,7 @@ mod tests {
     fn what_does_not_fit_is_said_with_what_to_do() {
         let policy = Policy::builder().silence_limit(Duration::from_secs(4));
         let policy = policy.build().expect("a valid policy");
-        let error = Pace::DEFAULT.fits(&policy, &Verdicts::default());
+        let error = Timing::DEFAULT.fits(&policy, &Verdicts::default());
         assert_eq!(
             error.expect_err("too short").to_string(),
             "`silence_limit` is 4s, but it must be longer than 4.75s, the shortest period and the \

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use etcd_client::{Client, ConnectOptions, Error};
 
 use super::classify::is_auth_disabled;
-use super::pace::Pace;
+use super::timing::Timing;
 use super::tls::Tls;
 use crate::etcd::host::{NAMES, Uncompared, name_of};
 use crate::shell::placement::Mode;
@@ -34,7 +34,7 @@ pub trait Dial: Send + Sync + 'static {
 pub struct Access<'a> {
     pub(super) user: Option<&'a (String, String)>,
     pub(super) tls: Option<&'a Tls>,
-    pub(super) pace: &'a Pace,
+    pub(super) timing: &'a Timing,
 }
 
 /// The way to connect that a configuration holds.
@@ -71,12 +71,12 @@ impl Dial for Tcp {
 }
 
 fn options(access: Access<'_>) -> ConnectOptions {
-    let Pace {
+    let Timing {
         connect_timeout,
         keepalive,
         keepalive_timeout,
         ..
-    } = *access.pace;
+    } = *access.timing;
     let options = ConnectOptions::new()
         .with_require_leader(true)
         .with_keep_alive(keepalive, keepalive_timeout)

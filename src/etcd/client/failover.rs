@@ -8,16 +8,16 @@ use std::time::Duration;
 use etcd_client::{Client, Error, ResponseHeader};
 use tokio::time::timeout;
 
-use super::belief::Of;
 use super::config::EtcdConfig;
-use super::headed::Headed;
+use super::expected_cluster::ExpectedCluster;
+use super::has_header::HasHeader;
 use super::turn::Turn;
 use crate::etcd::basics::Cause;
 use crate::etcd::host::{Latest, clock};
 use crate::shell::sync::lock;
 
 /// Asks one member as long as it answers, and then the next one. Whoever shares it moves on together.
-pub(crate) struct Line {
+pub(crate) struct Failover {
     config: Arc<EtcdConfig>,
     /// How long one question may take, on one member.
     patience: Duration,
@@ -31,7 +31,7 @@ struct At {
     client: Option<Client>,
 }
 
-impl Line {
+impl Failover {
     pub(crate) fn new(config: Arc<EtcdConfig>, patience: Duration) -> Self {
         let (turn, client) = (Turn::new(config.endpoints.len()), None);
         Self {
@@ -62,9 +62,9 @@ impl Line {
     /// One question, within the patience. After a failure the next one goes to the next member.
     ///
     /// An answer for another cluster is a failure, too: what it says is not about what was asked for.
-    pub(crate) async fn ask<T, F, Fut>(&self, of: Of, question: F) -> Result<T, Cause>
+    pub(crate) async fn ask<T, F, Fut>(&self, of: ExpectedCluster, question: F) -> Result<T, Cause>
     where
-        T: Headed,
+        T: HasHeader,
         F: FnOnce(Client) -> Fut,
         Fut: Future<Output = Result<T, Error>>,
     {
@@ -83,7 +83,12 @@ impl Line {
     }
 
     /// Whether an answer is of the cluster that is meant.
-    fn believed(&self, of: Of, turn: Turn, header: Option<&ResponseHeader>) -> Result<(), Cause> {
+    fn believed(
+        &self,
+        of: ExpectedCluster,
+        turn: Turn,
+        header: Option<&ResponseHeader>,
+    ) -> Result<(), Cause> {
         let header = header.ok_or_else(Cause::without_header)?;
         let index = turn.member();
         let cluster = header.cluster_id();
