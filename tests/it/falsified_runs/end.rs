@@ -17,44 +17,44 @@ fn l9_nothing_is_lost() {
         };
         change(record);
     };
-    life.bites(Law::NothingIsLost, |tape| {
+    life.breaks(Law::NothingIsLost, |tape| {
         miscount(tape, |record| record.reports = 0)
     });
-    life.bites(Law::NothingIsLost, |tape| {
+    life.breaks(Law::NothingIsLost, |tape| {
         miscount(tape, |record| record.reports += 1)
     });
-    life.bites(Law::NothingIsLost, |tape| {
+    life.breaks(Law::NothingIsLost, |tape| {
         miscount(tape, |record| record.stale_reports += 1)
     });
-    life.bites(Law::NothingIsLost, |tape| {
+    life.breaks(Law::NothingIsLost, |tape| {
         miscount(tape, |record| record.failed_starts += 1)
     });
-    life.bites(Law::NothingIsLost, |tape| {
+    life.breaks(Law::NothingIsLost, |tape| {
         miscount(tape, |record| record.outage += 1)
     });
     // The report that came after the last outage is in no record.
-    life.bites(Law::NothingIsLost, |tape| {
+    life.breaks(Law::NothingIsLost, |tape| {
         let last = tape.0.last_mut().expect("the end");
         last.effects.retain(|effect| !closes_outage(effect));
     });
     // An outage is never closed, or closed twice, or never opened.
-    life.bites(Law::NothingIsLost, |tape| tape.drop_effect(closes_outage));
-    life.bites(Law::NothingIsLost, |tape| {
+    life.breaks(Law::NothingIsLost, |tape| tape.drop_effect(closes_outage));
+    life.breaks(Law::NothingIsLost, |tape| {
         let effects = &mut tape.asked(closes_outage).effects;
         effects.push(*effects.last().expect("closed last"));
     });
-    life.bites(Law::NothingIsLost, |tape| {
+    life.breaks(Law::NothingIsLost, |tape| {
         tape.asked(ready_off)
             .effects
             .retain(|effect| !matches!(effect, Effect::OutageOpened { .. }));
     });
     // It is ready, and the outage is not over.
-    life.bites(Law::NothingIsLost, |tape| {
+    life.breaks(Law::NothingIsLost, |tape| {
         tape.drop_effect(closes_outage);
         tape.end_with(turn_with(ready_on));
     });
     // A second outage in the midst of the first.
-    life.bites(Law::NothingIsLost, |tape| {
+    life.breaks(Law::NothingIsLost, |tape| {
         let (outage, cause) = (1, Cause::Trip);
         tape.0[0]
             .effects
@@ -62,7 +62,7 @@ fn l9_nothing_is_lost() {
         tape.0.truncate(1);
     });
     // An outage has no number of its own.
-    life.bites(Law::NothingIsLost, |tape| {
+    life.breaks(Law::NothingIsLost, |tape| {
         let opens = |effect: &Effect| matches!(effect, Effect::OutageOpened { outage: 1, .. });
         if let Effect::OutageOpened { outage, .. } = tape.effect(opens) {
             *outage = 2;
@@ -77,21 +77,21 @@ fn l14_clean_end() {
         let effects = &mut tape.0.last_mut().expect("the end").effects;
         effects.insert(0, effect);
     };
-    life.bites(Law::CleanEnd, |tape| at_end(tape, arm(Timer::Silence, 8)));
-    life.bites(Law::CleanEnd, |tape| {
+    life.breaks(Law::CleanEnd, |tape| at_end(tape, arm(Timer::Silence, 8)));
+    life.breaks(Law::CleanEnd, |tape| {
         at_end(tape, Effect::OpenSession { session: 3 })
     });
-    life.bites(Law::CleanEnd, |tape| {
+    life.breaks(Law::CleanEnd, |tape| {
         at_end(tape, Effect::CloseSession { session: 2 })
     });
-    life.bites(Law::CleanEnd, |tape| {
+    life.breaks(Law::CleanEnd, |tape| {
         tape.0
             .last_mut()
             .expect("the end")
             .effects
             .retain(|effect| !disarms(Timer::Stage)(effect))
     });
-    life.bites(Law::CleanEnd, |tape| {
+    life.breaks(Law::CleanEnd, |tape| {
         tape.0
             .last_mut()
             .expect("the end")
@@ -99,7 +99,7 @@ fn l14_clean_end() {
             .push(Effect::Ready(true))
     });
     // It ends while a component is still stopping.
-    life.bites(Law::CleanEnd, |tape| {
+    life.breaks(Law::CleanEnd, |tape| {
         let at = tape.0.len() - 2;
         let end = tape.0.pop().expect("the end");
         tape.0[at].effects = end.effects;
@@ -110,15 +110,15 @@ fn l14_clean_end() {
 fn l18_honest_end() {
     let life = life();
     for why in [HaltReason::Fatal, HaltReason::GaveUp, HaltReason::Wedged] {
-        life.bites(Law::HonestEnd, |tape| {
+        life.breaks(Law::HonestEnd, |tape| {
             *tape.effect(ends) = Effect::Ended(RunOutcome::Halted(why))
         });
     }
-    wedge().bites(Law::HonestEnd, |tape| {
+    wedge().breaks(Law::HonestEnd, |tape| {
         *tape.effect(ends) = Effect::Ended(RunOutcome::Stopped)
     });
     // Nobody asked for a stop.
-    life.bites(Law::HonestEnd, |tape| {
+    life.breaks(Law::HonestEnd, |tape| {
         let rests = tape.asked(|effect| *effect == Effect::OpenSession { session: 2 });
         let record = Record {
             outage: 1,

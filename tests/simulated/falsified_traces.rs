@@ -1,4 +1,4 @@
-//! That the judge bites: what it refuses of traces made by hand.
+//! The judge refuses what it should: traces made by hand, falsified in one place.
 
 use std::ops::Range;
 use std::time::Duration;

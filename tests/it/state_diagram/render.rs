@@ -125,7 +125,7 @@ asked, of a timer that is not armed, or of a lease that nobody holds. It has no 
 are counted. What is not listed in a state can only be stale there. A fatal report from outside of
 any component is never stale. "exited" and "gone" stand for all ways to end but a fatal failure.
 
-How the level, the blame and the other details change is in `tests/it/table.txt`.
+How the level, the blame and the other details change is in `tests/it/state_table.txt`.
 "#;
 
 /// What becomes of everything in one phase.

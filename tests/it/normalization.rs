@@ -1,5 +1,5 @@
-//! Making relative what only grows loses nothing: a run in which it is done after every step does
-//! the same as one in which it never is.
+//! Normalization (counting what only grows from the present one) loses nothing: a run that is normalized
+//! after every step does the same as one that never is.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_relative_does_the_same(
+    fn a_normalized_run_does_the_same(
         plan in any_plan_with_jitter(Duration::ZERO),
         timed: bool,
         actions in prop::collection::vec(any_action(), walk_length()),
@@ -25,27 +25,27 @@ proptest! {
         let timed = timed.then_some(Duration::ZERO);
         let mut effects = Vec::new();
         let mut plain = Checked::new(plan, timed, &mut effects).expect("as before");
-        let mut relative = plain.clone();
-        relative.normalize();
+        let mut normalized = plain.clone();
+        normalized.normalize();
         for turn in &world.tape {
             let Some(input) = turn.input else { continue };
             let before = Numbers::of(plain.machine());
             let (mut done, mut same) = (Vec::new(), Vec::new());
             let step = plain.handle(turn.elapsed, input, &mut done).expect("as before");
-            let again = relative
+            let again = normalized
                 .handle(turn.elapsed, before.input(input), &mut same)
                 .expect("lawful too");
             prop_assert_eq!(before.step(step), again.transitions().collect::<Vec<_>>());
             prop_assert_eq!(std::mem::discriminant(&step), std::mem::discriminant(&again));
             for (done, same) in done.iter().zip(&same) {
-                prop_assert_eq!(before.effect(*done), before.told(*same));
+                prop_assert_eq!(before.effect(*done), before.without_counts(*same));
             }
             prop_assert_eq!(done.len(), same.len());
-            relative.normalize();
+            normalized.normalize();
             let mut plain = plain.clone();
             plain.normalize();
-            prop_assert_eq!(&plain, &relative, "after {:?}", input);
-            prop_assert_eq!(plain.machine().record(), relative.machine().record());
+            prop_assert_eq!(&plain, &normalized, "after {:?}", input);
+            prop_assert_eq!(plain.machine().record(), normalized.machine().record());
         }
     }
 }
@@ -106,11 +106,11 @@ impl Numbers {
             Effect::OutageClosed(record) => record.outage = next_to(record.outage, self.outage),
             Effect::Ready(_) | Effect::Arm { .. } | Effect::Disarm { .. } | Effect::Ended(_) => {}
         }
-        self.told(effect)
+        self.without_counts(effect)
     }
 
-    /// Of a record only that it is told: its counts are what was made relative.
-    fn told(self, effect: Effect) -> Effect {
+    /// Clears the counts of a record, which are what normalization changes.
+    fn without_counts(self, effect: Effect) -> Effect {
         match effect {
             Effect::OutageClosed(record) => Effect::OutageClosed(Record {
                 outage: record.outage,
@@ -121,11 +121,11 @@ impl Numbers {
     }
 
     fn step(self, step: Step) -> Vec<Transition> {
-        let relative = |hop: Transition| Transition {
+        let normalized = |hop: Transition| Transition {
             epoch: next_to(hop.epoch, self.epoch),
             ..hop
         };
-        step.transitions().map(relative).collect()
+        step.transitions().map(normalized).collect()
     }
 }
 

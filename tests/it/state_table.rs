@@ -1,5 +1,5 @@
-//! The whole table: every state with each detail that changes behaviour, times every input. A change
-//! of behaviour shows as a change of `table.txt`, and nowhere else first.
+//! The state table: every state with each detail that changes behaviour, times every input. A change
+//! of behaviour shows as a change of `state_table.txt`, and nowhere else first.
 //!
 //! A line reads: state | inputs that have the same outcome -> outcome: hops; what changed besides;
 //! effects. Rewrite the file with `UPDATE_EXPECT=1 cargo test`.
@@ -28,7 +28,7 @@ fn the_whole_table() {
     for row in rows() {
         write_row(&mut table, &row);
     }
-    expect_file!["table.txt"].assert_eq(&table);
+    expect_file!["state_table.txt"].assert_eq(&table);
 }
 
 /// A state with all that makes it behave as it does.

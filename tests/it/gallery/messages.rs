@@ -1,4 +1,4 @@
-//! What it makes of what it is told, and what it tells.
+//! Machines that take an input, or give an effect, in a wrong way.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -6,16 +6,16 @@ use super::*;
 fn l1_ready_means_running() {
     let life = life();
     // Ready with the last component still starting.
-    life.bites(Law::ReadyMeansRunning, |tape| {
+    life.breaks(Law::ReadyMeansRunning, |tape| {
         let ready = tape.0.iter().position(turn_with(ready_on)).expect("ready");
         tape.0[ready - 1].effects.push(Effect::Ready(true));
     });
     // Ready before anything is started.
-    life.bites(Law::ReadyMeansRunning, |tape| {
+    life.breaks(Law::ReadyMeansRunning, |tape| {
         tape.0[0].effects.push(Effect::Ready(true))
     });
     // Ready twice.
-    life.bites(Law::ReadyMeansRunning, |tape| {
+    life.breaks(Law::ReadyMeansRunning, |tape| {
         tape.asked(ready_on).effects.push(Effect::Ready(true))
     });
 }
@@ -23,15 +23,15 @@ fn l1_ready_means_running() {
 #[test]
 fn l2_health_first() {
     let life = life();
-    life.bites(Law::HealthFirst, |tape| {
+    life.breaks(Law::HealthFirst, |tape| {
         tape.asked(ready_off).effects.rotate_left(1)
     });
-    life.bites(Law::HealthFirst, |tape| {
+    life.breaks(Law::HealthFirst, |tape| {
         let effects = &mut tape.asked(ready_off).effects;
         let last_stop = effects.iter().rposition(stops).expect("stops");
         effects[..=last_stop].rotate_left(1);
     });
-    life.bites(Law::HealthFirst, |tape| {
+    life.breaks(Law::HealthFirst, |tape| {
         let effects = &mut tape.asked(stops).effects;
         effects.retain(|effect| stops(effect) || arms(Timer::Stage)(effect));
     });
@@ -41,18 +41,18 @@ fn l2_health_first() {
 fn l3_one_incarnation() {
     // Started twice, and in an epoch that is not.
     let life = life();
-    life.bites(Law::OneIncarnation, |tape| {
+    life.breaks(Law::OneIncarnation, |tape| {
         tape.asked(starts).effects.push(start(0, 1))
     });
-    life.bites(Law::OneIncarnation, |tape| {
+    life.breaks(Law::OneIncarnation, |tape| {
         *tape.effect(starts) = start(0, 2)
     });
     // Started though there is no such component.
-    life.bites(Law::OneIncarnation, |tape| {
+    life.breaks(Law::OneIncarnation, |tape| {
         *tape.effect(starts) = start(3, 1)
     });
     // Started again while it stops.
-    life.bites(Law::OneIncarnation, |tape| {
+    life.breaks(Law::OneIncarnation, |tape| {
         tape.asked(stops).effects.push(start(1, 2))
     });
 }
@@ -88,7 +88,7 @@ fn l5_stale_is_inert() {
         },
     ];
     for input in stale {
-        life.bites(Law::StaleIsInert, |tape| {
+        life.breaks(Law::StaleIsInert, |tape| {
             tape.insert_before(turn_with(ready_off), input, &[Effect::Ready(false)]);
         });
     }
@@ -98,20 +98,20 @@ fn l5_stale_is_inert() {
 fn l8_order() {
     let life = life();
     // All stages started at once.
-    life.bites(Law::StageOrder, |tape| {
+    life.breaks(Law::StageOrder, |tape| {
         let effects = &mut tape.asked(starts).effects;
         let first = effects.iter().position(starts).expect("starts");
         effects.insert(first + 1, start(1, 1));
     });
     // The lower stage is stopped before the upper one is done, or instead of it.
-    life.bites(Law::StageOrder, |tape| {
+    life.breaks(Law::StageOrder, |tape| {
         let effects = &mut tape.asked(stops).effects;
         let last = effects.iter().rposition(stops).expect("stops");
         effects.insert(last + 1, stop(0, 1));
     });
-    life.bites(Law::StageOrder, |tape| *tape.effect(stops) = stop(0, 1));
+    life.breaks(Law::StageOrder, |tape| *tape.effect(stops) = stop(0, 1));
     // Stopped twice.
-    life.bites(Law::StageOrder, |tape| {
+    life.breaks(Law::StageOrder, |tape| {
         let effects = &mut tape.asked(stops).effects;
         let first = effects.iter().position(stops).expect("stops");
         effects.insert(first, effects[first]);

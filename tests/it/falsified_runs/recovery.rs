@@ -6,27 +6,27 @@ use super::*;
 fn l4_proven_recovery() {
     let life = life();
     // The hold-off is cut, never armed, or not waited for.
-    life.bites(Law::ProvenRecovery, |tape| {
+    life.breaks(Law::ProvenRecovery, |tape| {
         *tape.effect(arms(Timer::HoldOff)) = arm(Timer::HoldOff, 29)
     });
-    life.bites(Law::ProvenRecovery, |tape| {
+    life.breaks(Law::ProvenRecovery, |tape| {
         tape.drop_turn(fired(Timer::HoldOff));
         tape.change_rounds(|round| round.saturating_sub(1));
     });
     // What opens the gate began before it was asked for.
-    life.bites(Law::ProvenRecovery, |tape| {
+    life.breaks(Law::ProvenRecovery, |tape| {
         tape.change_rounds(|round| round.saturating_sub(1))
     });
     // One more is asked for too soon, or twice the same.
-    life.bites(Law::ProvenRecovery, |tape| {
+    life.breaks(Law::ProvenRecovery, |tape| {
         let counting = tape.asked(arms(Timer::HoldOff));
         counting.effects.push(Effect::Ask { round: 1 });
     });
-    life.bites(Law::ProvenRecovery, |tape| {
+    life.breaks(Law::ProvenRecovery, |tape| {
         *tape.effect(|effect| *effect == Effect::Ask { round: 2 }) = Effect::Ask { round: 1 };
     });
     // A failure in the middle of the clean run.
-    life.bites(Law::ProvenRecovery, |tape| {
+    life.breaks(Law::ProvenRecovery, |tape| {
         let failing = Input::Failing {
             session: 2,
             fatal: false,
@@ -34,15 +34,15 @@ fn l4_proven_recovery() {
         tape.insert_before(fired(Timer::HoldOff), failing, &[arm(Timer::Silence, 8)]);
     });
     // An operator's trip in the middle of it.
-    life.bites(Law::ProvenRecovery, |tape| {
+    life.breaks(Law::ProvenRecovery, |tape| {
         tape.insert_before(fired(Timer::HoldOff), Input::Trip, &[]);
     });
     // A freeze of the runtime in the middle of it.
-    life.bites(Law::ProvenRecovery, |tape| {
+    life.breaks(Law::ProvenRecovery, |tape| {
         tape.insert_before(fired(Timer::HoldOff), Input::Frozen, &[]);
     });
     // A gap that no timer told of.
-    life.bites(Law::ProvenRecovery, |tape| {
+    life.breaks(Law::ProvenRecovery, |tape| {
         let in_session = |turn: &Turn| {
             turn.input
                 == Some(Input::Alive {
@@ -54,12 +54,12 @@ fn l4_proven_recovery() {
         tape.0[first + 1].elapsed += ms(8);
     });
     // The hold-off begins before anything was seen.
-    life.bites(Law::ProvenRecovery, |tape| {
+    life.breaks(Law::ProvenRecovery, |tape| {
         let rests = tape.asked(|effect| *effect == Effect::OpenSession { session: 2 });
         rests.effects.push(arm(Timer::HoldOff, 30));
     });
     // It is disarmed, and goes on.
-    life.bites(Law::ProvenRecovery, |tape| {
+    life.breaks(Law::ProvenRecovery, |tape| {
         let timer = Timer::HoldOff;
         let again = [Effect::Disarm { timer }, arm(timer, 30)];
         let counting = tape.asked(arms(timer));
@@ -70,13 +70,13 @@ fn l4_proven_recovery() {
         *tape.effect(arms(Timer::HoldOff)) = arm(Timer::HoldOff, 29)
     });
     // The silence limit is no longer watched.
-    life.bites(Law::ProvenRecovery, |tape| {
+    life.breaks(Law::ProvenRecovery, |tape| {
         let counting = tape.asked(arms(Timer::HoldOff));
         let timer = Timer::Silence;
         counting.effects.push(Effect::Disarm { timer });
     });
     // Started by the timer instead of by evidence.
-    life.bites(Law::ProvenRecovery, |tape| {
+    life.breaks(Law::ProvenRecovery, |tape| {
         let last = tape.0.iter().rposition(turn_with(starts)).expect("started");
         let hold_off = tape.0[..last]
             .iter()
@@ -85,16 +85,16 @@ fn l4_proven_recovery() {
         tape.0[hold_off].effects = vec![start(0, 3), arm(Timer::Stage, 20)];
     });
     // An old session is passed off as a new one.
-    life.bites(Law::ProvenRecovery, |tape| {
+    life.breaks(Law::ProvenRecovery, |tape| {
         *tape.effect(|effect| *effect == Effect::OpenSession { session: 2 }) =
             Effect::OpenSession { session: 1 };
     });
     // A second session, while the first one is open.
-    life.bites(Law::ProvenRecovery, |tape| {
+    life.breaks(Law::ProvenRecovery, |tape| {
         tape.0[0].effects.push(Effect::OpenSession { session: 2 })
     });
     // Started while a drain is wanted.
-    life.bites(Law::ProvenRecovery, |tape| {
+    life.breaks(Law::ProvenRecovery, |tape| {
         // It comes while the first outage is being stopped, where it has no effect at once.
         let unanswered = |turn: &Turn| matches!(turn.input, Some(Input::Gone { .. }));
         tape.insert_before(unanswered, Input::Drain, &[]);
@@ -113,7 +113,7 @@ fn a_report_that_blames_the_dependency_voids_the_clean_run() {
         Ok(world)
     };
     let run = Run::of(&tell().expect("lawful"));
-    run.bites(Law::ProvenRecovery, |tape| {
+    run.breaks(Law::ProvenRecovery, |tape| {
         tape.insert_before(
             fired(Timer::HoldOff),
             report(FailureClass::Dependency, 1),
@@ -136,17 +136,17 @@ fn suspicion_is_nothing_while_nothing_runs() {
 fn l6_recovery_is_inevitable() {
     let life = life();
     // The hung probe is given up, and nobody observes the dependency any more.
-    life.bites(Law::RecoveryIsInevitable, |tape| {
+    life.breaks(Law::RecoveryIsInevitable, |tape| {
         let close = Effect::CloseSession { session: 2 };
         let silence = Input::Fired(Timer::Silence);
         tape.insert_before(fired(Timer::HoldOff), silence, &[close]);
     });
     // The hold-off has passed, and nothing that opens the gate is asked for.
-    life.bites(Law::RecoveryIsInevitable, |tape| {
+    life.breaks(Law::RecoveryIsInevitable, |tape| {
         tape.drop_effect(|effect| matches!(effect, Effect::Ask { .. }))
     });
     // Every observation begins the hold-off anew.
-    life.bites(Law::RecoveryIsInevitable, |tape| {
+    life.breaks(Law::RecoveryIsInevitable, |tape| {
         tape.asked(arms(Timer::HoldOff))
             .effects
             .push(arm(Timer::HoldOff, 30));
@@ -160,15 +160,15 @@ fn l13_no_hot_loop() {
     assert_eq!(world.recover(), Ok(Some(ms(30))));
     let run = Run::of(&world);
     // The level sinks at once, so that the next outage starts from the bottom again.
-    run.bites(Law::NoHotLoop, |tape| {
+    run.breaks(Law::NoHotLoop, |tape| {
         *tape.effect(arms(Timer::Stable)) = arm(Timer::Stable, 0)
     });
     // It sinks during the outage.
-    run.bites(Law::NoHotLoop, |tape| {
+    run.breaks(Law::NoHotLoop, |tape| {
         tape.asked(stops).effects.push(arm(Timer::Stable, 25))
     });
     // The second outage, in which the session is kept, makes do with the hold-off of the first.
-    life().bites(Law::NoHotLoop, |tape| {
+    life().breaks(Law::NoHotLoop, |tape| {
         let last = tape.0.iter().rposition(turn_with(arms(Timer::HoldOff)));
         let last = &mut tape.0[last.expect("two outages")].effects;
         last.retain(|effect| !arms(Timer::HoldOff)(effect));
@@ -183,19 +183,19 @@ fn l13_no_hot_loop() {
 fn l19_fresh_evidence() {
     let life = life();
     // Watched anew in a start, by something that is no evidence.
-    life.bites(Law::FreshEvidence, |tape| {
+    life.breaks(Law::FreshEvidence, |tape| {
         tape.insert_before(turn_with(ready_on), Input::Reset, &[arm(Timer::Silence, 8)]);
     });
     // Watched for too long, by something that is no evidence, or not at all.
-    life.bites(Law::FreshEvidence, |tape| {
+    life.breaks(Law::FreshEvidence, |tape| {
         *tape.effect(arms(Timer::Silence)) = arm(Timer::Silence, 9)
     });
-    life.bites(Law::FreshEvidence, |tape| {
+    life.breaks(Law::FreshEvidence, |tape| {
         let input = report(FailureClass::Component, 1);
         let effects = [arm(Timer::Decay, 15), arm(Timer::Silence, 8)];
         tape.insert_before(turn_with(ready_off), input, &effects);
     });
-    life.bites(Law::FreshEvidence, |tape| {
+    life.breaks(Law::FreshEvidence, |tape| {
         tape.insert_before(
             turn_with(ready_off),
             Input::Reset,
@@ -205,7 +205,7 @@ fn l19_fresh_evidence() {
         );
     });
     // Watched anew at rest, by what is no news of the dependency.
-    life.bites(Law::FreshEvidence, |tape| {
+    life.breaks(Law::FreshEvidence, |tape| {
         let (timer, anew) = (Timer::HoldOff, arm(Timer::Silence, 8));
         tape.insert_before(
             fired(timer),
@@ -214,8 +214,8 @@ fn l19_fresh_evidence() {
         );
     });
     // Time passes, and nothing is seen.
-    life.bites(Law::FreshEvidence, |tape| {
+    life.breaks(Law::FreshEvidence, |tape| {
         tape.insert_before(turn_with(ready_off), Input::Reset, &[]);
-        tape.told(|input| *input == Input::Reset).elapsed += ms(9);
+        tape.input(|input| *input == Input::Reset).elapsed += ms(9);
     });
 }

@@ -1,4 +1,4 @@
-//! The random walks of the laws are not vacuous: they get to everything there is.
+//! Coverage of the random walks that judge the laws: they reach every phase, cause, effect and timer.
 
 use std::collections::BTreeMap;
 

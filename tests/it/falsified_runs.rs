@@ -1,4 +1,5 @@
-//! Each law bites: a real run, falsified in one place, is caught by the law that the place breaks.
+//! Each law catches its violation: a real run is falsified in one place, and the law that this place breaks
+//! must refuse the run.
 //!
 //! What is falsified is what the [`Monitor`] reads (inputs, effects, times), as if a machine with a
 //! defect had taken part in the run.
@@ -72,9 +73,9 @@ impl Run {
         }
     }
 
-    /// Falsifies the run, and demands that this law catches it.
+    /// Falsifies the run so that it breaks this law, and asserts that the law catches it.
     #[track_caller]
-    fn bites(&self, law: Law, falsify: impl FnOnce(&mut Tape)) {
+    fn breaks(&self, law: Law, falsify: impl FnOnce(&mut Tape)) {
         let judged = self.falsified(falsify).judge();
         let caught = judged.as_ref().map_err(|violation| violation.law);
         assert_eq!(caught, Err(law), "{judged:?}");
@@ -93,9 +94,9 @@ impl Run {
 struct Tape(Vec<Turn>);
 
 impl Tape {
-    fn told(&mut self, wanted: impl Fn(&Input) -> bool) -> &mut Turn {
-        let told = |turn: &&mut Turn| turn.input.as_ref().is_some_and(&wanted);
-        self.0.iter_mut().find(told).expect("such an input")
+    fn input(&mut self, wanted: impl Fn(&Input) -> bool) -> &mut Turn {
+        let is_wanted = |turn: &&mut Turn| turn.input.as_ref().is_some_and(&wanted);
+        self.0.iter_mut().find(is_wanted).expect("such an input")
     }
 
     fn asked(&mut self, wanted: impl Fn(&Effect) -> bool) -> &mut Turn {
@@ -270,9 +271,9 @@ fn the_lazy_the_nervous_and_the_desperate_machine_are_caught() {
     world.answer_all().expect("lawful");
     let run = Run::of(&world);
     // Never trips.
-    run.bites(Law::NoDelay, |tape| tape.asked(ready_off).effects.clear());
+    run.breaks(Law::NoDelay, |tape| tape.asked(ready_off).effects.clear());
     // Halts after any trip.
-    run.bites(Law::HonestEnd, |tape| {
+    run.breaks(Law::HonestEnd, |tape| {
         let last = tape.0.last_mut().expect("at rest");
         let record = Record {
             outage: 1,
@@ -290,7 +291,7 @@ fn the_lazy_the_nervous_and_the_desperate_machine_are_caught() {
     // Trips on every report, whatever the threshold.
     let mut world = World::running(plan(small_policy().trip_threshold(2), &[1])).expect("lawful");
     world.report(FailureClass::Component, 1).expect("lawful");
-    Run::of(&world).bites(Law::NoTripWithoutCause, |tape| {
+    Run::of(&world).breaks(Law::NoTripWithoutCause, |tape| {
         tape.0.last_mut().expect("a report").effects =
             vec![Effect::Ready(false), stop(0, 1), arm(Timer::Stage, 10)];
     });

@@ -6,11 +6,11 @@ use super::*;
 fn l7_shutdown_is_inevitable() {
     let life = life();
     // It forgets to end.
-    life.bites(Law::ShutdownIsInevitable, |tape| tape.drop_effect(ends));
-    wedge().bites(Law::ShutdownIsInevitable, |tape| tape.drop_effect(ends));
+    life.breaks(Law::ShutdownIsInevitable, |tape| tape.drop_effect(ends));
+    wedge().breaks(Law::ShutdownIsInevitable, |tape| tape.drop_effect(ends));
     // The deadlines are never acted upon.
-    wedge().bites(Law::ShutdownIsInevitable, |tape| {
-        tape.told(|input| *input == Input::Fired(Timer::Stage))
+    wedge().breaks(Law::ShutdownIsInevitable, |tape| {
+        tape.input(|input| *input == Input::Fired(Timer::Stage))
             .elapsed += ms(6)
     });
     // Only half of the stage is aborted, and the other half given as long again to stop.
@@ -20,9 +20,9 @@ fn l7_shutdown_is_inevitable() {
         world.wait(Some(10))?;
         Ok(world)
     };
-    Run::of(&tell().expect("lawful")).bites(Law::ShutdownIsInevitable, |tape| {
+    Run::of(&tell().expect("lawful")).breaks(Law::ShutdownIsInevitable, |tape| {
         let (component, epoch) = (ComponentId(0), 1);
-        let overrun = tape.told(|input| *input == Input::Fired(Timer::Stage));
+        let overrun = tape.input(|input| *input == Input::Fired(Timer::Stage));
         overrun.effects = vec![Effect::Abort { component, epoch }, arm(Timer::Stage, 10)];
     });
 }
@@ -32,23 +32,23 @@ fn l11_fence() {
     let lease = lease();
     let fence = arms(Timer::Fence);
     // Not armed when the owner is told to start, or too late, or not brought forward by a renewal.
-    lease.bites(Law::FencedInTime, |tape| tape.drop_effect(&fence));
-    lease.bites(Law::FencedInTime, |tape| {
+    lease.breaks(Law::FencedInTime, |tape| tape.drop_effect(&fence));
+    lease.breaks(Law::FencedInTime, |tape| {
         *tape.effect(&fence) = arm(Timer::Fence, 89)
     });
-    lease.bites(Law::FencedInTime, |tape| {
-        let renewal = tape.told(|input| matches!(input, Input::LeaseRenewed { .. }));
+    lease.breaks(Law::FencedInTime, |tape| {
+        let renewal = tape.input(|input| matches!(input, Input::LeaseRenewed { .. }));
         renewal.effects = vec![arm(Timer::Fence, 88)];
     });
     // A renewal that shortens the lease leaves the fence where it was.
-    lease.bites(Law::FencedInTime, |tape| {
-        let renewal = tape.told(|input| matches!(input, Input::LeaseRenewed { .. }));
+    lease.breaks(Law::FencedInTime, |tape| {
+        let renewal = tape.input(|input| matches!(input, Input::LeaseRenewed { .. }));
         let (epoch, remaining) = (1, ms(50));
         renewal.input = Some(Input::LeaseRenewed { epoch, remaining });
         renewal.effects.clear();
     });
     // It never fires, and work goes on until the lease is over.
-    lease.bites(Law::FencedInTime, |tape| {
+    lease.breaks(Law::FencedInTime, |tape| {
         let at = tape
             .0
             .iter()
@@ -70,7 +70,7 @@ fn l11_fence() {
         }
     });
     // The stop takes longer than it may.
-    lease.bites(Law::FencedInTime, |tape| {
+    lease.breaks(Law::FencedInTime, |tape| {
         let at = tape
             .0
             .iter()
@@ -80,7 +80,7 @@ fn l11_fence() {
         tape.0[at].elapsed += ms(32);
     });
     // It takes all the time that the lease has left.
-    lease.bites(Law::FencedInTime, |tape| {
+    lease.breaks(Law::FencedInTime, |tape| {
         tape.end_with(fired(Timer::Fence));
         let mut next = tape.0.last().expect("it ran out").clone();
         (next.input, next.elapsed) = (Some(Input::Reset), ms(32));
@@ -93,12 +93,12 @@ fn l11_fence() {
 fn l12_no_silent_wait() {
     let life = life();
     // At boot neither a session nor a timer.
-    life.bites(Law::NoSilentWait, |tape| {
+    life.breaks(Law::NoSilentWait, |tape| {
         let boot = &mut tape.0[0].effects;
         boot.retain(|effect| matches!(effect, Effect::OutageOpened { .. }));
     });
     // A start that may take for ever.
-    life.bites(Law::NoSilentWait, |tape| {
+    life.breaks(Law::NoSilentWait, |tape| {
         tape.asked(starts).effects.push(Effect::Disarm {
             timer: Timer::Stage,
         });
@@ -109,15 +109,15 @@ fn l12_no_silent_wait() {
 fn l15_one_deadline_a_phase() {
     let life = life();
     let stage = arms(Timer::Stage);
-    life.bites(Law::OneDeadline, |tape| {
+    life.breaks(Law::OneDeadline, |tape| {
         *tape.effect(&stage) = arm(Timer::Stage, 21)
     });
-    life.bites(Law::OneDeadline, |tape| tape.drop_effect(&stage));
-    life.bites(Law::OneDeadline, |tape| {
+    life.breaks(Law::OneDeadline, |tape| tape.drop_effect(&stage));
+    life.breaks(Law::OneDeadline, |tape| {
         tape.asked(stops).effects.push(arm(Timer::Stage, 10))
     });
     // A deadline outlives its phase.
-    life.bites(Law::OneDeadline, |tape| {
+    life.breaks(Law::OneDeadline, |tape| {
         tape.drop_effect(disarms(Timer::Stage))
     });
     // A report or a command while stopping extends the deadline.
@@ -128,7 +128,7 @@ fn l15_one_deadline_a_phase() {
         Input::Trip,
         Input::Frozen,
     ] {
-        life.bites(Law::OneDeadline, |tape| {
+        life.breaks(Law::OneDeadline, |tape| {
             let aborts = turn_with(|effect| matches!(effect, Effect::Abort { .. }));
             tape.insert_before(aborts, input, &[arm(Timer::Stage, 10)]);
         });
@@ -139,8 +139,8 @@ fn l15_one_deadline_a_phase() {
 fn l16_no_delay() {
     let life = life();
     // It stays ready.
-    life.bites(Law::NoDelay, |tape| tape.asked(ready_off).effects.clear());
-    life.bites(Law::NoDelay, |tape| {
+    life.breaks(Law::NoDelay, |tape| tape.asked(ready_off).effects.clear());
+    life.breaks(Law::NoDelay, |tape| {
         let gone = Input::Gone {
             component: ComponentId(1),
             epoch: 1,
@@ -150,11 +150,11 @@ fn l16_no_delay() {
     });
     // It stays ready, or goes on with a start, on a runtime that is frozen.
     for goes_on in [ready_off, ready_on] {
-        life.bites(Law::NoDelay, |tape| {
+        life.breaks(Law::NoDelay, |tape| {
             tape.insert_before(turn_with(goes_on), Input::Frozen, &[]);
         });
     }
-    life.bites(Law::NoDelay, |tape| {
+    life.breaks(Law::NoDelay, |tape| {
         // The second suspicion is one too many.
         tape.insert_before(
             turn_with(ready_off),
@@ -168,16 +168,16 @@ fn l16_no_delay() {
         );
     });
     // Not ready, but it stops nothing.
-    life.bites(Law::NoDelay, |tape| {
+    life.breaks(Law::NoDelay, |tape| {
         tape.asked(ready_off).effects.truncate(1)
     });
     // What has proved itself for the whole window is not started.
-    life.bites(Law::NoDelay, |tape| {
+    life.breaks(Law::NoDelay, |tape| {
         let again = |effect: &Effect| *effect == start(0, 2);
         tape.asked(again).effects = vec![arm(Timer::Silence, 8)];
     });
     // A start goes on though the dependency fails.
-    life.bites(Law::NoDelay, |tape| {
+    life.breaks(Law::NoDelay, |tape| {
         tape.insert_before(
             turn_with(ready_on),
             Input::Failing {
@@ -206,17 +206,17 @@ fn l17_no_trip_without_cause() {
         Input::Reset,
         Input::Resume,
     ] {
-        life.bites(Law::NoTripWithoutCause, |tape| {
+        life.breaks(Law::NoTripWithoutCause, |tape| {
             let effects = all_of_it(tape);
             tape.insert_before(turn_with(ready_off), input, &effects);
         });
     }
     // Components are stopped under a service that stays ready.
-    life.bites(Law::NoTripWithoutCause, |tape| {
+    life.breaks(Law::NoTripWithoutCause, |tape| {
         tape.insert_before(turn_with(ready_off), Input::Reset, &[stop(1, 1)]);
     });
     // Aborted before the deadline.
-    life.bites(Law::NoTripWithoutCause, |tape| {
+    life.breaks(Law::NoTripWithoutCause, |tape| {
         let abort = Effect::Abort {
             component: ComponentId(2),
             epoch: 1,
@@ -224,7 +224,7 @@ fn l17_no_trip_without_cause() {
         tape.asked(stops).effects.push(abort);
     });
     // A lease that was renewed for longer is given up as early as before.
-    lease().bites(Law::NoTripWithoutCause, |tape| {
+    lease().breaks(Law::NoTripWithoutCause, |tape| {
         let renewal = |turn: &Turn| matches!(turn.input, Some(Input::LeaseRenewed { .. }));
         tape.end_with(renewal);
         let renewed = tape.0.last_mut().expect("it was renewed");
@@ -233,10 +233,10 @@ fn l17_no_trip_without_cause() {
         renewed.effects.clear();
     });
     // Suspicion that does not decay in time, or at all, trips in the end.
-    life.bites(Law::NoTripWithoutCause, |tape| {
+    life.breaks(Law::NoTripWithoutCause, |tape| {
         tape.drop_effect(arms(Timer::Decay))
     });
-    life.bites(Law::NoTripWithoutCause, |tape| {
+    life.breaks(Law::NoTripWithoutCause, |tape| {
         *tape.effect(arms(Timer::Decay)) = arm(Timer::Decay, 1_500)
     });
 }
