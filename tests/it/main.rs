@@ -17,7 +17,6 @@ mod laws;
 mod normalization;
 mod policy;
 mod purity;
-mod reference;
 mod reference_agrees;
 #[cfg(all(feature = "shell", feature = "test-util"))]
 mod shell;

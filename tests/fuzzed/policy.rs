@@ -12,16 +12,16 @@ use overwatch::policy::{
     PolicyError, Tuning,
 };
 
-use super::wild::{beside, wild};
+use crate::wild::{beside, wild};
 
 /// Panics if a knob takes what it should refuse, refuses what it should take, does not say why, or
 /// lets a number through that does harm.
-pub(crate) fn check(data: &[u8]) {
+pub fn check(data: &[u8]) {
     explore(data, &mut |_| ());
 }
 
-/// The same, and tells what was seen on the way.
-pub(crate) fn explore(data: &[u8], note: &mut dyn FnMut(Arguments<'_>)) {
+/// The same as [`check`], and notes what was seen on the way.
+pub fn explore(data: &[u8], note: &mut dyn FnMut(Arguments<'_>)) {
     // Bytes that cannot be decoded mean nothing.
     let _ = set(&mut Unstructured::new(data), note);
 }

@@ -7,15 +7,15 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use overwatch::etcd::{EtcdConfig, EtcdConfigError, EtcdProbe, Tls};
 use overwatch::{Policy, Probe};
 
-use super::wild::{beside, wild};
+use crate::wild::{beside, wild};
 
 /// Panics if text is taken that makes no sense, refused without a reason, or if a secret is shown.
-pub(crate) fn check(data: &[u8]) {
+pub fn check(data: &[u8]) {
     explore(data, &mut |_| ());
 }
 
-/// The same, and tells what was seen on the way.
-pub(crate) fn explore(data: &[u8], note: &mut dyn FnMut(Arguments<'_>)) {
+/// The same as [`check`], and notes what was seen on the way.
+pub fn explore(data: &[u8], note: &mut dyn FnMut(Arguments<'_>)) {
     // Bytes that cannot be decoded mean nothing.
     let _ = configure(&mut Unstructured::new(data), note);
 }

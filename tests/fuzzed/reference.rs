@@ -13,9 +13,9 @@ use overwatch::machine::{
 };
 use overwatch::policy::{Blame, ComponentId, Plan};
 
-/// What became of one input.
+/// The outcome of one input.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub enum Outcome {
     /// It had no effect, and why.
     Ignored(IgnoreReason),
     /// It was taken in where it is.
@@ -24,9 +24,9 @@ pub(crate) enum Told {
     Moved(Vec<Transition>),
 }
 
-impl Told {
+impl Outcome {
     /// Whether the machine says the same.
-    pub(crate) fn agrees_with(&self, step: &Step) -> bool {
+    pub fn agrees_with(&self, step: &Step) -> bool {
         match (self, step) {
             (Self::Ignored(mine), Step::Ignored(its)) => mine == its,
             (Self::Absorbed, Step::Absorbed) => true,
@@ -38,7 +38,7 @@ impl Told {
 
 /// The reference: a plan, and all that it knows.
 #[derive(Clone, Debug)]
-pub(crate) struct Reference {
+pub struct Reference {
     plan: Arc<Plan>,
     now: Snapshot,
     /// Of the present input.
@@ -49,7 +49,7 @@ pub(crate) struct Reference {
 
 impl Reference {
     /// At boot.
-    pub(crate) fn new(plan: Arc<Plan>, effects: &mut Vec<Effect>) -> Self {
+    pub fn new(plan: Arc<Plan>, effects: &mut Vec<Effect>) -> Self {
         let slots = vec![ComponentState::Down; plan.layout().components()];
         let mut reference = Self {
             plan,
@@ -85,7 +85,7 @@ impl Reference {
     }
 
     /// Goes on from a snapshot, which must be one that the machine accepts for this plan.
-    pub(crate) fn resume(plan: Arc<Plan>, snapshot: Snapshot) -> Self {
+    pub fn resume(plan: Arc<Plan>, snapshot: Snapshot) -> Self {
         Self {
             plan,
             now: snapshot,
@@ -95,14 +95,14 @@ impl Reference {
     }
 
     /// All that it knows.
-    pub(crate) fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self) -> Snapshot {
         self.now.clone()
     }
 
     /// Takes in one input and appends what it asks for.
-    pub(crate) fn handle(&mut self, input: Input, effects: &mut Vec<Effect>) -> Told {
+    pub fn handle(&mut self, input: Input, effects: &mut Vec<Effect>) -> Outcome {
         if let State::Ended(_) = self.now.state {
-            return Told::Ignored(IgnoreReason::NotHandled);
+            return Outcome::Ignored(IgnoreReason::NotHandled);
         }
         let stale = self.stale(input);
         if let Input::Report { count, .. } = input {
@@ -114,7 +114,7 @@ impl Reference {
             *total += u64::from(count.max(1));
         }
         if let Some(why) = stale {
-            return Told::Ignored(why);
+            return Outcome::Ignored(why);
         }
         if let Input::Fired(timer) = input {
             self.now.armed.retain(|&armed| armed != timer);
@@ -123,11 +123,11 @@ impl Reference {
         let means_something = self.act(input);
         effects.append(&mut self.effects);
         if !means_something {
-            Told::Ignored(IgnoreReason::NotHandled)
+            Outcome::Ignored(IgnoreReason::NotHandled)
         } else if self.hops.is_empty() {
-            Told::Absorbed
+            Outcome::Absorbed
         } else {
-            Told::Moved(self.hops.clone())
+            Outcome::Moved(self.hops.clone())
         }
     }
 

@@ -11,17 +11,17 @@ use overwatch::machine::{
 };
 use overwatch::policy::{Blame, ComponentId, Plan};
 
-use super::plans::Knobs;
-use super::wild::{beside, wild};
+use crate::plans::Knobs;
 use crate::reference::Reference;
+use crate::wild::{beside, wild};
 
 /// Panics if a machine accepts a snapshot that it cannot go on from.
-pub(crate) fn check(data: &[u8]) {
+pub fn check(data: &[u8]) {
     explore(data, &mut |_| ());
 }
 
-/// The same, and tells what was seen on the way.
-pub(crate) fn explore(data: &[u8], note: &mut dyn FnMut(Arguments<'_>)) {
+/// The same as [`check`], and notes what was seen on the way.
+pub fn explore(data: &[u8], note: &mut dyn FnMut(Arguments<'_>)) {
     // Bytes that cannot be decoded mean nothing.
     let _ = resume(&mut Unstructured::new(data), note);
 }
