@@ -6,7 +6,6 @@
 //! | `outage` | an outage from begin to end, in one command; with `--etcd URL` against your etcd |
 //! | `axum_service` | an API and a scheduler: what outlives epochs, what begins afresh |
 //! | `agent` | something with a start and a stop of its own, callbacks, blocking work |
-//! | `cluster` | nodes that share work by etcd, each a process, and every fault that can strike them |
 //! | `simulator` | the machine without the shell, judged by the laws through years of virtual time |
 //! | `prove` | every situation of many plans, visited on the real machine |
 

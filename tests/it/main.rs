@@ -3,12 +3,6 @@
 mod checked;
 mod coverage;
 mod driver;
-#[cfg(feature = "etcd")]
-mod etcd_cluster;
-#[cfg(feature = "etcd")]
-mod etcd_names;
-#[cfg(feature = "etcd")]
-mod etcd_probe;
 mod explored;
 mod falsified_runs;
 mod fuzzed;
@@ -24,7 +18,5 @@ mod snapshot;
 mod state_diagram;
 mod state_table;
 mod stories;
-#[cfg(feature = "etcd")]
-mod support;
 mod undecided;
 mod world;
