@@ -1,16 +1,16 @@
 #![forbid(unsafe_code)]
-//! An agent that has a start and a stop of its own, and a driver that calls back from its own thread.
-//! `cargo run --example agent` runs for eight seconds: its first start fails half-way, and later on
-//! the driver loses the device.
+//! Lesson 4: stages, and a resource that must be released before it is acquired again.
 //!
-//! What to learn from it:
+//! `cargo run --example 04_stages_and_resources` takes eight seconds. Its first start fails half-way, and
+//! later the driver loses the device.
 //!
-//! - [`StartStop`] fits what is started and stopped by calls. `stop` is called for each start, also
-//!   for one that failed or was cut short, so it has to cope with half a start.
-//! - [`Reporter`](overwatch::Reporter) goes into callbacks and threads: it never blocks.
-//! - A [`Hold`](overwatch::Hold) goes where the callback goes: the agent counts as gone, and may be
-//!   started again, only when the driver has let go of it.
-//! - Work that blocks belongs into `ctx.spawn_blocking`.
+//! - A *stage* is started when all stages before it are up, and stopped before any of them is.
+//! - [`StartStop`] is for what is started and stopped by calls. `stop` is called after each start, also
+//!   after one that failed or was cut short: it must cope with half a start.
+//! - A [`Reporter`](overwatch::Reporter) goes into callbacks and other threads. It never blocks.
+//! - A [`Hold`](overwatch::Hold) goes where the resource goes: the component counts as gone, and may be
+//!   started again, only when the hold is dropped.
+//! - Work that blocks goes into `ctx.spawn_blocking`.
 
 mod driver;
 #[cfg(test)]
@@ -37,7 +37,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             println!("{} -> {}: {}", moved.from, moved.to, moved.reason);
         }
     });
-    // The driver's own thread.
+    // The thread of the driver.
     std::thread::spawn(move || {
         for reading in 1.. {
             std::thread::sleep(Duration::from_millis(500));
@@ -48,41 +48,44 @@ async fn main() -> Result<(), Box<dyn Error>> {
             });
         }
     });
-    service
-        .run_until(tokio::time::sleep(Duration::from_secs(8)))
-        .await?;
+    let end = tokio::time::sleep(Duration::from_secs(8));
+    service.run_until(end).await?;
     Ok(())
 }
 
 fn service(probe: impl Probe, driver: Arc<Driver>) -> Result<Overwatch, BuildError> {
+    let device = Arc::clone(&driver);
     Overwatch::builder(probe)
-        .start_stop("agent", Agent { driver })
+        .start_stop("device", Device { driver })
+        .next_stage()
+        // The device is open whenever this runs: it is started later, and stopped earlier.
+        .task("monitor", |ctx| monitor(ctx, device))
         .build()
 }
 
 /// Reads a device through its driver.
-struct Agent {
+struct Device {
     /// Shared by all epochs; what it holds must be reset by `stop`.
     driver: Arc<Driver>,
 }
 
 #[async_trait::async_trait]
-impl StartStop for Agent {
+impl StartStop for Device {
     async fn start(&self, ctx: &Context) -> Result<(), Failure> {
         self.driver.open()?;
 
-        // A result as the task's value comes back here; as its error it would be reported.
+        // The inner result is returned here. An error of the closure itself would be reported.
         let driver = Arc::clone(&self.driver);
         let calibrated = ctx.spawn_blocking(move || Ok(driver.calibrate())).await;
         let zero = calibrated.ok_or_else(|| Failure::new("calibration was cut short"))??;
 
-        // From here on an error leaves half a start behind, which `stop` clears away.
+        // An error from here on leaves half a start behind. `stop` clears it away.
         let (reporter, hold) = (ctx.reporter(), ctx.hold());
         self.driver.subscribe(move |event| {
             // Dropped with the callback.
             let _hold = &hold;
             match event {
-                Event::Reading(value) => println!("reading: {}", value - zero),
+                Event::Reading(value) => println!("device: read {}", value - zero),
                 Event::Lost(why) => reporter.report(Failure::new(format!("device lost: {why}"))),
             }
         })?;
@@ -94,4 +97,12 @@ impl StartStop for Agent {
         self.driver.close();
         Ok(())
     }
+}
+
+async fn monitor(ctx: Context, device: Arc<Driver>) -> Result<(), Failure> {
+    ctx.mark_ready();
+    while ctx.sleep(Duration::from_secs(1)).await {
+        println!("monitor: the device is open: {}", device.is_open());
+    }
+    Ok(())
 }

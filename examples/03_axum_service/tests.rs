@@ -9,7 +9,8 @@ use overwatch::{Handle, Policy, Tuning, http};
 use overwatch_examples::endpoint::{Endpoint, serve};
 use tokio::time::timeout;
 
-use super::{Pool, service};
+use super::pool::Pool;
+use super::service;
 
 /// Far more than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);

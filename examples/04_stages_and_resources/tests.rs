@@ -35,7 +35,7 @@ async fn half_a_start_is_cleared_away_and_tried_again() {
     }
     assert_eq!(
         &*reasons[0],
-        "\"agent\" failed to start: the device refuses subscriptions"
+        "\"device\" failed to start: the device refuses subscriptions"
     );
 
     handle.shutdown();
@@ -98,6 +98,19 @@ async fn an_outage_of_the_dependency_closes_the_device_until_it_is_back() {
     let outage = handle.outages().pop().unwrap();
     assert!(outage.lasted.unwrap() >= Duration::from_secs(30));
 
+    handle.shutdown();
+    run.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_monitor_is_in_the_stage_above_the_device() {
+    let (_dependency, handle, run) = run(&Arc::default());
+    handle.wait_until_ready().await.unwrap();
+    let components = handle.components();
+    let stages = components
+        .iter()
+        .map(|component| (&*component.name, component.stage));
+    assert!(stages.eq([("device", 0), ("monitor", 1)]));
     handle.shutdown();
     run.await.unwrap().unwrap();
 }
