@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
 //! Lesson 1: one service, one dependency, one outage.
 //!
-//! `cargo run --example 01_first_outage` takes eight seconds.
+//! `cargo run --example 01_first_outage` takes seven seconds.
 //!
 //! - A service is built from a *probe*, which observes the dependency, and from *components*.
 //! - When the dependency fails, the service first stops being ready. Then its components are stopped.

@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
 //! Lesson 4: stages, and a resource that must be released before it is acquired again.
 //!
-//! `cargo run --example 04_stages_and_resources` takes eight seconds. Its first start fails half-way, and
+//! `cargo run --example 04_stages_and_resources` takes twelve seconds. Its first start fails half-way, and
 //! later the driver loses the device.
 //!
 //! - A *stage* is started when all stages before it are up, and stopped before any of them is.
@@ -40,15 +40,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // The thread of the driver.
     std::thread::spawn(move || {
         for reading in 1.. {
-            std::thread::sleep(Duration::from_millis(500));
-            driver.emit(if reading % 8 == 0 {
+            std::thread::sleep(Duration::from_millis(250));
+            driver.emit(if reading % 18 == 0 {
                 Event::Lost("unplugged")
             } else {
                 Event::Reading(reading)
             });
         }
     });
-    let end = tokio::time::sleep(Duration::from_secs(8));
+    let end = tokio::time::sleep(Duration::from_secs(12));
     service.run_until(end).await?;
     Ok(())
 }
@@ -101,7 +101,7 @@ impl StartStop for Device {
 
 async fn monitor(ctx: Context, device: Arc<Driver>) -> Result<(), Failure> {
     ctx.mark_ready();
-    while ctx.sleep(Duration::from_secs(1)).await {
+    while ctx.sleep(Duration::from_millis(500)).await {
         println!("monitor: the device is open: {}", device.is_open());
     }
     Ok(())
