@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::marked::Marked;
+use overwatch_marked::Marked;
 
 /// What a figure is to be.
 #[derive(Clone, Copy, Debug)]

@@ -14,8 +14,6 @@ mod idle;
 mod lease;
 mod lines;
 mod machine;
-#[path = "../tests/it/support/marked.rs"]
-mod marked;
 mod report;
 mod shell;
 mod status;

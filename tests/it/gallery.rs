@@ -21,9 +21,9 @@
 
 mod ancestor;
 mod frozen;
+mod messages;
 mod restart;
 mod stop;
-mod told;
 mod trip;
 
 use std::collections::BTreeSet;
@@ -208,7 +208,7 @@ fn exhibits() -> impl Iterator<Item = &'static Exhibit> {
         trip::EXHIBITS,
         stop::EXHIBITS,
         restart::EXHIBITS,
-        told::EXHIBITS,
+        messages::EXHIBITS,
         frozen::EXHIBITS,
         ancestor::EXHIBITS,
     ]

@@ -1,33 +1,24 @@
 //! The one integration crate.
 
-mod bite;
 mod checked;
+mod coverage;
 mod driver;
-#[cfg(feature = "etcd")]
-mod etcd_cluster;
-#[cfg(feature = "etcd")]
-mod etcd_names;
-#[cfg(feature = "etcd")]
-mod etcd_probe;
 mod explored;
+mod falsified_runs;
 mod fuzzed;
 mod gallery;
 mod laws;
-mod picture;
+mod normalization;
 mod policy;
 mod purity;
-mod reach;
-mod reference;
 mod reference_agrees;
-mod relative;
 mod rooms;
 #[cfg(all(feature = "shell", feature = "test-util"))]
 mod shell;
 mod snapshot;
+mod state_diagram;
+mod state_table;
 mod stories;
-#[cfg(feature = "etcd")]
-mod support;
 mod surface;
-mod table;
 mod undecided;
 mod world;

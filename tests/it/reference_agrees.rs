@@ -1,4 +1,4 @@
-//! The machine and the [reference](crate::reference) in lockstep: they agree on everything.
+//! The machine and the [reference](overwatch_fuzzed::reference) in lockstep: they agree on everything.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use overwatch::machine::{
     State, Step, Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Plan};
+use overwatch_fuzzed::reference::Reference;
 use proptest::prelude::*;
 
-use crate::reference::Reference;
 use crate::world::{Action, World, any_action, any_plan, ms, plan, small_policy, walk_length};
 
 proptest! {

@@ -5,25 +5,16 @@
     reason = "a global allocator that counts is unsafe to implement"
 )]
 
-#[path = "../it/support/etcd.rs"]
-mod etcd;
-#[path = "metrics.rs"]
-mod metrics;
-#[path = "../it/support/pki.rs"]
-mod pki;
-#[path = "../it/support/proxy.rs"]
-mod proxy;
-
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use etcd::Etcd;
-use metrics::watchers;
 use overwatch::etcd::{EtcdConfig, EtcdProbe};
 use overwatch::{Observation, Probe};
-use proxy::{Mode, Proxy};
+use overwatch_test_support::etcd::Etcd;
+use overwatch_test_support::metrics::watchers;
+use overwatch_test_support::proxy::{Mode, Proxy};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};

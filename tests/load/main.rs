@@ -4,20 +4,13 @@
 //! The limits are those of the crate: with the default numbers one request a second and 0.5 ms of
 //! server CPU a second for each probe; 0.2 requests a second with the gentle ones.
 
-#[path = "../it/support/etcd.rs"]
-mod etcd;
-#[path = "metrics.rs"]
-mod metrics;
-#[path = "../it/support/pki.rs"]
-mod pki;
-
 use std::process::ExitCode;
 use std::time::Duration;
 
-use etcd::Etcd;
-use metrics::{cpu_ms, requests, watchers};
 use overwatch::Probe;
 use overwatch::etcd::{EtcdConfig, EtcdProbe};
+use overwatch_test_support::etcd::Etcd;
+use overwatch_test_support::metrics::{cpu_ms, requests, watchers};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use etcd_client::Client;
+use overwatch_test_support::proxy::Mode;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::cluster::Cluster;
-use crate::proxy::Mode;
 use crate::service::Service;
 use crate::stall::Stall;
 use crate::{Seen, version};

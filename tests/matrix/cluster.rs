@@ -7,10 +7,9 @@ use etcd_client::{
     PermissionType,
 };
 use overwatch::etcd::EtcdConfig;
+use overwatch_test_support::etcd::{Etcd, Version, leader};
+use overwatch_test_support::proxy::{Mode, Proxy};
 use tokio::time::{Instant, sleep, timeout};
-
-use crate::etcd::{Etcd, Version, leader};
-use crate::proxy::{Mode, Proxy};
 
 /// The members, each behind a proxy of its own.
 pub(crate) struct Cluster {

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use etcd_client::{AlarmAction, AlarmType};
 use overwatch::etcd::EtcdConfig;
+use overwatch_test_support::etcd::Version;
+use overwatch_test_support::proxy::Mode;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::cluster::Cluster;
-use crate::etcd::Version;
-use crate::proxy::Mode;
 use crate::service::Service;
 use crate::stall::Stall;
 use crate::{Seen, version};

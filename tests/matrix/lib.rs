@@ -4,15 +4,7 @@
 
 mod calm;
 mod cluster;
-#[path = "../it/support/etcd.rs"]
-mod etcd;
 mod fault;
-#[path = "../it/support/marked.rs"]
-mod marked;
-#[path = "../it/support/pki.rs"]
-mod pki;
-#[path = "../it/support/proxy.rs"]
-mod proxy;
 mod service;
 mod stall;
 
@@ -21,8 +13,8 @@ use std::path::Path;
 pub use calm::{CALM, Calm};
 pub use fault::{FAULTS, Row, Try};
 
-use etcd::Version;
-use marked::Marked;
+use overwatch_marked::Marked;
+use overwatch_test_support::etcd::Version;
 
 /// The etcd versions by name: `3.4` is the one on the path, which is of that version on Debian 12;
 /// `3.5` is the one that a script fetches. What is printed is what they say of themselves.

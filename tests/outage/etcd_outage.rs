@@ -9,20 +9,11 @@ use overwatch::{Handle, Policy, RunError, Tuning, http};
 use overwatch_examples::endpoint::{Endpoint, serve};
 use overwatch_examples::service::service;
 use overwatch_examples::timeline::{Did, Entry, Event, Timeline};
+use overwatch_test_support::etcd::Etcd;
+use overwatch_test_support::proxy::{Mode, Proxy};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
-
-use support::etcd::Etcd;
-use support::proxy::{Mode, Proxy};
-
-#[path = "../it/support"]
-#[allow(dead_code, reason = "shared with the tests of the probe")]
-mod support {
-    pub(crate) mod etcd;
-    pub(crate) mod pki;
-    pub(crate) mod proxy;
-}
 
 /// Short, so that the suite is; everything else is as by default, but that the window does not grow
 /// with the outages in a row.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use etcd_client::{Channel, Client, ConnectOptions, Error};
 use hyper_util::rt::TokioIo;
-use overwatch::etcd::{Dial, EtcdConfig};
+use overwatch::etcd::{Access, Dial};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 use tonic::transport::Endpoint;
@@ -70,7 +70,7 @@ impl Simulated {
 
 #[async_trait::async_trait]
 impl Dial for Simulated {
-    async fn dial(&self, url: &str, _: &EtcdConfig) -> Result<Client, Error> {
+    async fn dial(&self, url: &str, _: Access<'_>) -> Result<Client, Error> {
         let (traffic, turn) = (Arc::clone(&self.traffic), Arc::clone(&self.turn));
         let behind = self.behind.clone();
         let connector = tower::service_fn(move |uri: http::Uri| {

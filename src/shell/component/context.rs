@@ -219,10 +219,11 @@ impl Context {
 
     /// Work of an adapter as part of the run: it knows whether it may use threads that are not the
     /// service's, and logs where the run logs.
-    // The simulated network compiles the sources of an adapter apart from the crate.
     #[cfg(feature = "etcd")]
-    #[doc(hidden)]
-    pub fn as_part_of_run<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+    pub(crate) fn as_part_of_run<F: Future>(
+        &self,
+        work: F,
+    ) -> impl Future<Output = F::Output> + use<F> {
         let shared = &self.0.stage().shared;
         // Boxed at once: it may be large, and would be kept several times.
         let work = Mode::of(shared.is_apart()).scope(Box::pin(work));

@@ -1,6 +1,6 @@
 //! The defects of the ancestor, the `overwatch` package of the Go program 9volt, each as a test that
 //! would fail on the same mistake. Those that the pure machine can show by itself are in
-//! `stories.rs`; those that need a real etcd are in `etcd_probe` and in `tests/outage`.
+//! `stories.rs`; those that need a real etcd are in `tests/etcd` and in `tests/outage`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};

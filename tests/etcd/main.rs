@@ -1,0 +1,11 @@
+//! The etcd half on a real etcd, in real time.
+//!
+//! | module | tests |
+//! | --- | --- |
+//! | `probe` | `EtcdProbe`: each fault is seen in time, and nothing else is |
+//! | `cluster` | `Membership` and `Shards`: several nodes that share work |
+//! | `names` | a resolver that never answers |
+
+mod cluster;
+mod names;
+mod probe;
