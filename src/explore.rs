@@ -53,13 +53,13 @@
 //! a clock it is time that passes, and the longest it can take is measured too. L13 asks that no
 //! cycle in which components are started takes no time, unless an operator drains and resumes.
 
+mod counterexample;
+mod environment;
 mod graph;
-mod inevitable;
-mod refuted;
-mod search;
+mod liveness;
+mod scc;
 #[cfg(test)]
 mod tests;
-mod world;
 
 use core::fmt;
 use core::time::Duration;
@@ -68,11 +68,11 @@ use std::sync::Arc;
 use crate::machine::{Effect, Input, Machine, Step};
 use crate::policy::Plan;
 
+use environment::Environment;
 use graph::Graph;
-use world::World;
 
-pub use refuted::{Counterexample, TraceStep};
-pub use world::Action;
+pub use counterexample::{Counterexample, TraceStep};
+pub use environment::Action;
 
 /// A function to explore in the place of [`Machine::handle`]. See [`Explorer::by`].
 pub type HandleFn = fn(&mut Machine, Input, &mut Vec<Effect>) -> Step;
@@ -250,7 +250,7 @@ impl Explorer {
     /// times what all of them are a multiple of.
     pub fn new(plan: impl Into<Arc<Plan>>) -> Result<Self, ExploreError> {
         let plan = Arc::new(plan.into().without_jitter());
-        world::check(&plan)?;
+        environment::check(&plan)?;
         Ok(Self {
             plan,
             handle: Machine::handle,
@@ -332,7 +332,7 @@ impl Explorer {
         let world = self.world();
         let mut graph = Graph::new(&world, self.at_most)?;
         let visited = graph.visit_all(|_| {})?;
-        let longest = inevitable::prove(&graph)?;
+        let longest = liveness::prove(&graph)?;
         Ok(Proof {
             visited,
             longest: self.on_a_clock.then_some(longest),
@@ -365,7 +365,7 @@ impl Explorer {
         Graph::new(&world, self.at_most)?.visit_all(see)
     }
 
-    fn world(&self) -> World {
-        World::new(Arc::clone(&self.plan), self.handle, self.on_a_clock)
+    fn world(&self) -> Environment {
+        Environment::new(Arc::clone(&self.plan), self.handle, self.on_a_clock)
     }
 }

@@ -8,15 +8,19 @@
 //! ([`Law::Determinism`]), and that what it tells of its transitions is what happened
 //! ([`Law::HonestTrace`]).
 
-mod agree;
+mod accessors;
 mod checked;
 mod effects;
-mod learn;
+mod end;
+mod invariants;
 mod monitor;
+mod observe;
+mod order;
 mod packed;
-mod rest;
+mod recovery;
 #[cfg(test)]
 pub(crate) mod tests;
+mod time;
 mod trace;
 
 use core::fmt;
@@ -169,7 +173,7 @@ impl fmt::Display for Violation {
 impl core::error::Error for Violation {}
 
 /// Breaks `law` unless `holds`.
-fn demand(law: Law, holds: bool, what: impl FnOnce() -> String) -> Result<(), Violation> {
+fn ensure(law: Law, holds: bool, what: impl FnOnce() -> String) -> Result<(), Violation> {
     #[cfg(test)]
     let holds = holds || tests::is_waived(law);
     if holds {

@@ -1,7 +1,7 @@
 //! The states that were visited, each as a few bytes, and the way to each.
 
-use super::refuted::{Counterexample, TraceStep};
-use super::world::World;
+use super::counterexample::{Counterexample, TraceStep};
+use super::environment::Environment;
 use super::{Action, Edge, ExploreError, StateSpace};
 use crate::law::{Checked, Violation};
 use crate::machine::{Effect, Input, Step};
@@ -11,7 +11,7 @@ use crate::pack::{Packer, Unpacker};
 const NONE: u32 = u32::MAX;
 
 pub(super) struct Graph<'a> {
-    world: &'a World,
+    world: &'a Environment,
     at_most: usize,
     /// All states, each as many bytes as the first.
     bytes: Vec<u8>,
@@ -42,7 +42,7 @@ pub(super) struct Scratch {
 }
 
 impl<'a> Graph<'a> {
-    pub(super) fn new(world: &'a World, at_most: usize) -> Result<Self, ExploreError> {
+    pub(super) fn new(world: &'a Environment, at_most: usize) -> Result<Self, ExploreError> {
         let mut effects = Vec::new();
         let mut boot = world.boot(&mut effects).map_err(Counterexample::at_once)?;
         boot.normalize();
@@ -62,7 +62,7 @@ impl<'a> Graph<'a> {
         Ok(graph)
     }
 
-    pub(super) fn world(&self) -> &World {
+    pub(super) fn world(&self) -> &Environment {
         self.world
     }
 
@@ -344,7 +344,7 @@ enum Judged {
 
 /// Makes every wanted move that can be made, and calls `each` with what it does.
 fn expand<E>(
-    world: &World,
+    world: &Environment,
     judged: Judged,
     at: &Checked,
     after: &mut Checked,

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use super::{Law, Monitor, Violation, demand, trace};
+use super::{Law, Monitor, Violation, ensure, trace};
 use crate::machine::{Effect, Input, Machine, Step};
 use crate::policy::Plan;
 
@@ -115,17 +115,17 @@ impl Checked {
         // The twin has not been told yet: it is what the machine was.
         let ignored = matches!(step, Step::Ignored(_));
         if stale || ignored {
-            demand(Law::StaleIsInert, self.machine == self.twin, || {
+            ensure(Law::StaleIsInert, self.machine == self.twin, || {
                 format!("{input:?} is stale or ignored, and yet it changed the machine")
             })?;
-            demand(Law::StaleIsInert, ignored && effects.is_empty(), || {
+            ensure(Law::StaleIsInert, ignored && effects.is_empty(), || {
                 format!("{input:?} is stale or ignored: {step:?}, {effects:?}")
             })?;
         }
         // What is ignored must not matter to any law either.
         let unmoved = (ignored && !stale).then(|| self.monitor.clone());
         self.monitor.step(Duration::ZERO, &input, effects)?;
-        demand(
+        ensure(
             Law::StaleIsInert,
             unmoved.is_none_or(|before| before == self.monitor),
             || format!("{input:?} was ignored, and it does matter"),
@@ -135,7 +135,7 @@ impl Checked {
         let same = handle(&mut self.twin, input, &mut self.again) == step
             && self.again == *effects
             && self.machine == self.twin;
-        demand(Law::Determinism, same, || {
+        ensure(Law::Determinism, same, || {
             format!("{input:?} gave {effects:?} and then {:?}", self.again)
         })?;
         self.monitor.agree(&self.machine)?;

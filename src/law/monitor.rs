@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use super::Law::*;
-use super::{Violation, demand};
+use super::{Violation, ensure};
 use crate::machine::{AfterStop, Effect, FailureClass, Input, Record, Timer};
 use crate::policy::{Blame, ComponentId, Plan};
 
@@ -20,7 +20,7 @@ pub struct Monitor {
     pub(super) plan: Arc<Plan>,
     /// How late a timer may fire; `None` if times mean nothing in this run.
     pub(super) timed: Option<Duration>,
-    pub(super) known: Known,
+    pub(super) model: Model,
     /// What the next record must say.
     pub(super) record: Record,
 }
@@ -30,7 +30,7 @@ impl Clone for Monitor {
         Self {
             plan: Arc::clone(&self.plan),
             timed: self.timed,
-            known: self.known.clone(),
+            model: self.model.clone(),
             record: self.record,
         }
     }
@@ -40,12 +40,12 @@ impl Clone for Monitor {
             self.plan = Arc::clone(&source.plan);
         }
         self.timed = source.timed;
-        self.known.clone_from(&source.known);
+        self.model.clone_from(&source.model);
         self.record = source.record;
     }
 }
 
-impl Clone for Known {
+impl Clone for Model {
     fn clone(&self) -> Self {
         Self {
             parts: self.parts.clone(),
@@ -65,7 +65,7 @@ impl Clone for Known {
 
 impl PartialEq for Monitor {
     fn eq(&self, other: &Self) -> bool {
-        (&self.known, self.timed) == (&other.known, other.timed) && self.plan == other.plan
+        (&self.model, self.timed) == (&other.model, other.timed) && self.plan == other.plan
     }
 }
 
@@ -74,16 +74,16 @@ impl Eq for Monitor {}
 impl Hash for Monitor {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         // The plan never changes.
-        self.known.hash(hasher);
+        self.model.hash(hasher);
     }
 }
 
 /// All that behaviour told so far.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct Known {
+pub(super) struct Model {
     pub(super) mode: Mode,
     /// What follows when everything is stopped.
-    pub(super) wish: AfterStop,
+    pub(super) goal: AfterStop,
     pub(super) epoch: u64,
     pub(super) session: Option<u64>,
     pub(super) last_session: u64,
@@ -157,9 +157,9 @@ impl Monitor {
     /// the laws are judged by which timers are armed and for how long.
     pub fn new(plan: impl Into<Arc<Plan>>, timed: Option<Duration>) -> Self {
         let plan = plan.into();
-        let known = Known {
+        let model = Model {
             mode: Mode::Idle,
-            wish: AfterStop::Monitor,
+            goal: AfterStop::Monitor,
             epoch: 0,
             session: None,
             last_session: 0,
@@ -183,21 +183,21 @@ impl Monitor {
         Self {
             plan,
             timed,
-            known,
+            model,
             record,
         }
     }
 
     /// See [`Checked::normalize`](super::Checked::normalize).
     pub(super) fn normalize(&mut self) {
-        let known = &mut self.known;
-        known.epoch = 1;
-        known.session = known.session.map(|_| 1);
-        known.last_session = 1;
-        known.round = 1;
-        known.outage = known.outage.map(|_| 1);
-        known.last_outage = known.last_outage.map(|_| 1);
-        self.record = self.record.relative(known.outage.is_some());
+        let model = &mut self.model;
+        model.epoch = 1;
+        model.session = model.session.map(|_| 1);
+        model.last_session = 1;
+        model.round = 1;
+        model.outage = model.outage.map(|_| 1);
+        model.last_outage = model.last_outage.map(|_| 1);
+        self.record = self.record.relative(model.outage.is_some());
     }
 
     /// Judges the first effects of a run.
@@ -235,11 +235,11 @@ impl Monitor {
         if self.is_stale(input) {
             // After the end there is no record any more that could tell of it.
             if let Input::Report { count, .. } = *input
-                && self.known.mode != Mode::Ended
+                && self.model.mode != Mode::Ended
             {
                 self.record.stale_reports += u64::from(count.max(1));
             }
-            return demand(StaleIsInert, effects.is_empty(), || {
+            return ensure(StaleIsInert, effects.is_empty(), || {
                 format!("stale {input:?} had effects {effects:?}")
             });
         }
@@ -262,8 +262,8 @@ impl Monitor {
     /// Whether an input is stale: of another epoch or session, of a component that is not alive, an
     /// answer that nobody waits for, a timer that is not armed, or anything at all after the end.
     pub fn is_stale(&self, input: &Input) -> bool {
-        let known = &self.known;
-        if known.mode == Mode::Ended {
+        let model = &self.model;
+        if model.mode == Mode::Ended {
             return true;
         }
         match *input {
@@ -275,7 +275,7 @@ impl Monitor {
             Input::Report {
                 component, epoch, ..
             } => {
-                epoch != known.epoch
+                epoch != model.epoch
                     || component.is_some_and(|component| self.part(component) == Part::Down)
             }
             Input::Exited {
@@ -283,18 +283,18 @@ impl Monitor {
             }
             | Input::Gone {
                 component, epoch, ..
-            } => epoch != known.epoch || self.part(component) == Part::Down,
+            } => epoch != model.epoch || self.part(component) == Part::Down,
             Input::Up { component, epoch } => {
-                epoch != known.epoch || self.part(component) != Part::Starting
+                epoch != model.epoch || self.part(component) != Part::Starting
             }
             Input::Alive { session, round } => {
-                known.session != Some(session) || round > known.round
+                model.session != Some(session) || round > model.round
             }
-            Input::Failing { session, .. } => known.session != Some(session),
-            Input::Fired(timer) => known.timers[timer.index()].is_none(),
+            Input::Failing { session, .. } => model.session != Some(session),
+            Input::Fired(timer) => model.timers[timer.index()].is_none(),
             Input::LeaseRenewed { epoch, .. } => {
                 let owner = self.plan.layout().lease_owner();
-                epoch != known.epoch || owner.is_none_or(|owner| self.part(owner) == Part::Down)
+                epoch != model.epoch || owner.is_none_or(|owner| self.part(owner) == Part::Down)
             }
             Input::Shutdown
             | Input::Drain
@@ -307,20 +307,20 @@ impl Monitor {
 
     /// How long until this timer is due, if it is armed.
     pub fn left(&self, timer: Timer) -> Option<Duration> {
-        self.known.timers[timer.index()]
+        self.model.timers[timer.index()]
     }
 
     pub(crate) fn mode(&self) -> Mode {
-        self.known.mode
+        self.model.mode
     }
 
     /// What follows when everything is stopped.
-    pub(crate) fn wish(&self) -> AfterStop {
-        self.known.wish
+    pub(crate) fn goal(&self) -> AfterStop {
+        self.model.goal
     }
 
     pub(crate) fn part(&self, component: ComponentId) -> Part {
-        self.known
+        self.model
             .parts
             .get(component.index())
             .copied()
@@ -328,17 +328,17 @@ impl Monitor {
     }
 
     pub(super) fn any_live(&self) -> bool {
-        self.known.parts.iter().any(|part| part.is_live())
+        self.model.parts.iter().any(|part| part.is_live())
     }
 
     pub(super) fn highest_live_stage(&self) -> usize {
-        let last = self.known.parts.iter().rposition(|part| part.is_live());
+        let last = self.model.parts.iter().rposition(|part| part.is_live());
         let id = ComponentId(last.unwrap_or_default() as u32);
         self.plan.layout().stage_of(id).unwrap_or_default()
     }
 }
 
-impl Known {
+impl Model {
     pub(super) fn is_armed(&self, timer: Timer) -> bool {
         self.timers[timer.index()].is_some()
     }

@@ -25,48 +25,48 @@ impl Checked {
 
 impl Monitor {
     fn pack(&self, to: &mut Packer<'_>) {
-        let known = &self.known;
-        to.count(known.mode as u32 * 8 + code(known.wish));
+        let model = &self.model;
+        to.count(model.mode as u32 * 8 + code(model.goal));
         to.flags([
-            known.session.is_some(),
-            known.outage.is_some(),
-            known.last_outage.is_some(),
-            known.blame == Blame::Dependency,
-            known.tripped,
-            known.waits,
-            known.clean.passed,
-            known.outage.is_none() && !self.record.is_empty(),
+            model.session.is_some(),
+            model.outage.is_some(),
+            model.last_outage.is_some(),
+            model.blame == Blame::Dependency,
+            model.tripped,
+            model.waits,
+            model.clean.passed,
+            model.outage.is_none() && !self.record.is_empty(),
         ]);
-        to.count(known.level);
-        to.count(known.suspicion);
-        to.count(known.failed_starts);
-        to.count(known.clean.alive);
-        for timer in known.timers {
+        to.count(model.level);
+        to.count(model.suspicion);
+        to.count(model.failed_starts);
+        to.count(model.clean.alive);
+        for timer in model.timers {
             to.time(timer);
         }
-        to.time(known.clean.hold_off);
-        to.time(Some(known.clean.held));
-        to.time(known.unseen);
-        to.time(known.lease);
-        to.time(known.shutdown.map(|(by_clock, _)| by_clock));
-        to.time(known.shutdown.map(|(_, budget)| budget));
-        for part in &known.parts {
+        to.time(model.clean.hold_off);
+        to.time(Some(model.clean.held));
+        to.time(model.unseen);
+        to.time(model.lease);
+        to.time(model.shutdown.map(|(by_clock, _)| by_clock));
+        to.time(model.shutdown.map(|(_, budget)| budget));
+        for part in &model.parts {
             to.count(*part as u32);
         }
     }
 
     fn unpack(&mut self, from: &mut Unpacker<'_>) {
-        let known = &mut self.known;
-        let wish = from.count();
-        known.mode = [
+        let model = &mut self.model;
+        let goal = from.count();
+        model.mode = [
             Mode::Idle,
             Mode::Starting,
             Mode::Ready,
             Mode::Delaying,
             Mode::Stopping,
             Mode::Ended,
-        ][(wish / 8) as usize];
-        known.wish = decode(wish % 8);
+        ][(goal / 8) as usize];
+        model.goal = decode(goal % 8);
         let [
             session,
             outage,
@@ -77,38 +77,38 @@ impl Monitor {
             passed,
             told,
         ] = from.flags();
-        (known.epoch, known.last_session, known.round) = (1, 1, 1);
-        known.session = session.then_some(1);
-        known.outage = outage.then_some(1);
-        known.last_outage = last_outage.then_some(1);
-        known.blame = if dependency {
+        (model.epoch, model.last_session, model.round) = (1, 1, 1);
+        model.session = session.then_some(1);
+        model.outage = outage.then_some(1);
+        model.last_outage = last_outage.then_some(1);
+        model.blame = if dependency {
             Blame::Dependency
         } else {
             Blame::Component
         };
-        known.tripped = tripped;
-        known.waits = waits;
+        model.tripped = tripped;
+        model.waits = waits;
         self.record = Record {
             reports: told.into(),
             ..Record::default()
         };
-        known.level = from.count();
-        known.suspicion = from.count();
-        known.failed_starts = from.count();
+        model.level = from.count();
+        model.suspicion = from.count();
+        model.failed_starts = from.count();
         let alive = from.count();
-        for timer in &mut known.timers {
+        for timer in &mut model.timers {
             *timer = from.time();
         }
-        known.clean = CleanRun {
+        model.clean = CleanRun {
             alive,
             hold_off: from.time(),
             held: from.time().unwrap_or(Duration::ZERO),
             passed,
         };
-        known.unseen = from.time();
-        known.lease = from.time();
-        known.shutdown = from.time().zip(from.time());
-        for part in &mut known.parts {
+        model.unseen = from.time();
+        model.lease = from.time();
+        model.shutdown = from.time().zip(from.time());
+        for part in &mut model.parts {
             *part = [
                 Part::Down,
                 Part::Starting,

@@ -1,7 +1,7 @@
 //! Whether what a step tells of its transitions is what happened, and names the right cause.
 
 use super::Law::HonestTrace;
-use super::{Violation, demand};
+use super::{Violation, ensure};
 use crate::machine::{
     Cause, ComponentState, Effect, HaltReason, Input, Machine, Phase, RunOutcome, State, Step,
     Timer, Transition,
@@ -18,10 +18,10 @@ pub(super) fn judge(
     let mut here = before.phase();
     let mut first = true;
     for hop in step.transitions() {
-        demand(HonestTrace, hop.from == here && hop.to != here, || {
+        ensure(HonestTrace, hop.from == here && hop.to != here, || {
             format!("{hop:?} is told in {here}")
         })?;
-        demand(HonestTrace, hop.epoch == after.epoch(), || {
+        ensure(HonestTrace, hop.epoch == after.epoch(), || {
             format!("{hop:?} is told in epoch {}", after.epoch())
         })?;
         let ends_well = is_finished(hop, after);
@@ -30,22 +30,22 @@ pub(super) fn judge(
         } else {
             hop.cause == Cause::AllUp || ends_well
         };
-        demand(HonestTrace, named, || {
+        ensure(HonestTrace, named, || {
             format!("{hop:?} because of {input:?}")
         })?;
         (here, first) = (hop.to, false);
     }
-    demand(HonestTrace, here == after.phase(), || {
+    ensure(HonestTrace, here == after.phase(), || {
         format!("{step:?} leads to {here}, and it is in {}", after.phase())
     })?;
     let moved = matches!(step, Step::Moved(_));
-    demand(HonestTrace, moved != first, || {
+    ensure(HonestTrace, moved != first, || {
         format!("{step:?} tells of no transition")
     })?;
     for effect in effects {
         if let Effect::OutageOpened { cause, .. } = *effect {
             let told = step.transitions().any(|hop| hop.cause == cause);
-            demand(HonestTrace, told, || {
+            ensure(HonestTrace, told, || {
                 format!("an outage opens by {cause:?}, and {step:?}")
             })?;
         }

@@ -199,6 +199,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     // Other adapters.
     ("http", &["shell::publish", "shell::service", "shell::sync"]),
+    ("guide", &[]),
     (
         "test_util",
         &[

@@ -5,46 +5,46 @@
 
 use super::Law::*;
 use super::monitor::{Mode, Monitor, Part};
-use super::{Violation, demand};
+use super::{Violation, ensure};
 use crate::machine::{ComponentState, Machine, Record, Timer};
 use crate::policy::ComponentId;
 
 impl Monitor {
     /// Compares what the machine says of itself with what its effects told.
     pub(super) fn agree(&self, machine: &Machine) -> Result<(), Violation> {
-        let known = &self.known;
-        demand(
+        let model = &self.model;
+        ensure(
             ReadyMeansRunning,
-            machine.is_ready() == (known.mode == Mode::Ready),
-            || format!("it says {} in {:?}", machine.phase(), known.mode),
+            machine.is_ready() == (model.mode == Mode::Ready),
+            || format!("it says {} in {:?}", machine.phase(), model.mode),
         )?;
-        demand(OneIncarnation, machine.epoch() == known.epoch, || {
-            format!("it says epoch {}, not {}", machine.epoch(), known.epoch)
+        ensure(OneIncarnation, machine.epoch() == model.epoch, || {
+            format!("it says epoch {}, not {}", machine.epoch(), model.epoch)
         })?;
-        for (id, part) in known.parts.iter().enumerate() {
+        for (id, part) in model.parts.iter().enumerate() {
             let slot = machine.slot(ComponentId(id as u32));
-            demand(OneIncarnation, slot == part.slot(), || {
+            ensure(OneIncarnation, slot == part.slot(), || {
                 format!("it says #{id} is {slot:?}, but that is {part:?}")
             })?;
         }
-        demand(StaleIsInert, machine.session() == known.session, || {
+        ensure(StaleIsInert, machine.session() == model.session, || {
             format!(
                 "it says session {:?}, not {:?}",
                 machine.session(),
-                known.session
+                model.session
             )
         })?;
-        demand(ProvenRecovery, machine.round() == known.round, || {
-            format!("it says round {}, not {}", machine.round(), known.round)
+        ensure(ProvenRecovery, machine.round() == model.round, || {
+            format!("it says round {}, not {}", machine.round(), model.round)
         })?;
         let outage = (Some(machine.outage()), machine.outage_is_open());
-        demand(
+        ensure(
             NothingIsLost,
-            outage == (known.last_outage, known.outage.is_some()),
+            outage == (model.last_outage, model.outage.is_some()),
             || {
                 format!(
                     "it says outage {outage:?}, not {:?} after {:?}",
-                    known.outage, known.last_outage
+                    model.outage, model.last_outage
                 )
             },
         )?;
@@ -52,24 +52,24 @@ impl Monitor {
             outage: machine.outage(),
             ..self.record
         };
-        demand(NothingIsLost, machine.record() == counted, || {
+        ensure(NothingIsLost, machine.record() == counted, || {
             format!("it counted {:?}, not {counted:?}", machine.record())
         })?;
         for timer in Timer::ALL {
-            demand(
+            ensure(
                 NoSilentWait,
-                machine.is_armed(timer) == known.is_armed(timer),
+                machine.is_armed(timer) == model.is_armed(timer),
                 || format!("it says of {timer}: armed = {}", machine.is_armed(timer)),
             )?;
         }
-        let ended = known.mode == Mode::Ended;
+        let ended = model.mode == Mode::Ended;
         let hold_off = (machine.level(), machine.blame());
-        demand(
+        ensure(
             ProvenRecovery,
-            ended || hold_off == (known.level, known.blame),
+            ended || hold_off == (model.level, model.blame),
             || {
                 format!("it says level and blame {hold_off:?}, not {:?}", {
-                    (known.level, known.blame)
+                    (model.level, model.blame)
                 })
             },
         )

@@ -2,7 +2,7 @@
 
 use super::Law::*;
 use super::monitor::{Judged, Mode, Monitor, Part};
-use super::{Violation, demand};
+use super::{Violation, ensure};
 use crate::machine::{AfterStop, Input, Timer};
 use crate::policy::ComponentId;
 
@@ -11,36 +11,36 @@ impl Monitor {
     pub(super) fn judge_rest(&mut self, step: &Judged) -> Result<(), Violation> {
         let live = self.any_live();
         if !live {
-            self.known.lease = None;
-            if matches!(self.known.mode, Mode::Stopping | Mode::Delaying) {
-                self.known.mode = Mode::Idle;
+            self.model.lease = None;
+            if matches!(self.model.mode, Mode::Stopping | Mode::Delaying) {
+                self.model.mode = Mode::Idle;
             }
         }
-        let known = &self.known;
-        let mode = known.mode;
+        let model = &self.model;
+        let mode = model.mode;
         let input = step.input;
-        let armed = |timer: Timer| known.is_armed(timer);
+        let armed = |timer: Timer| model.is_armed(timer);
         if step.leave.is_some() {
             let left = !matches!(mode, Mode::Ready | Mode::Starting);
-            demand(NoDelay, left, || {
+            ensure(NoDelay, left, || {
                 format!("{input:?} must stop the world at once")
             })?;
         }
         if matches!(input, Some(Input::Fired(Timer::HoldOff))) {
-            demand(RecoveryIsInevitable, step.asked, || {
+            ensure(RecoveryIsInevitable, step.asked, || {
                 "the hold-off has passed, and no observation is asked for".into()
             })?;
         }
         if mode == Mode::Idle
-            && matches!(input, Some(Input::Alive { round, .. }) if round == known.round)
+            && matches!(input, Some(Input::Alive { round, .. }) if round == model.round)
         {
             let policy = self.plan.policy();
-            let (level, blame, clean) = (known.level, known.blame, known.clean);
+            let (level, blame, clean) = (model.level, model.blame, model.clean);
             let hold_off = policy.hold_off(level, blame);
             let held = clean.passed && clean.hold_off.is_some_and(|held| held >= hold_off);
             let proved = clean.alive >= policy.needed_evidence(level, blame);
-            let is_due = known.wish == AfterStop::Monitor && proved && (level == 0 || held);
-            demand(NoDelay, !is_due, || {
+            let is_due = model.goal == AfterStop::Monitor && proved && (level == 0 || held);
+            ensure(NoDelay, !is_due, || {
                 "proved, and yet nothing is started".into()
             })?;
         }
@@ -55,19 +55,19 @@ impl Monitor {
             let all = in_hand
                 .filter(|part| part.is_live())
                 .all(|part| matches!(part, Part::Stopping | Part::Aborting));
-            demand(NoDelay, all && armed(Timer::Stage), || {
+            ensure(NoDelay, all && armed(Timer::Stage), || {
                 format!("stage {stage} is to be stopped now")
             })?;
         }
         if mode == Mode::Ready {
-            let all_up = known.parts.iter().all(|part| *part == Part::Up);
-            demand(ReadyMeansRunning, all_up, || {
-                format!("ready with components {:?}", known.parts)
+            let all_up = model.parts.iter().all(|part| *part == Part::Up);
+            ensure(ReadyMeansRunning, all_up, || {
+                format!("ready with components {:?}", model.parts)
             })?;
-            demand(FreshEvidence, armed(Timer::Silence), || {
+            ensure(FreshEvidence, armed(Timer::Silence), || {
                 "ready, and no silence would be noticed".into()
             })?;
-            demand(FreshEvidence, known.unseen.is_some(), || {
+            ensure(FreshEvidence, model.unseen.is_some(), || {
                 "ready, and unseen for longer than the silence limit".into()
             })?;
         }
@@ -77,37 +77,37 @@ impl Monitor {
             .lease_owner()
             .map(|owner| self.part(owner));
         if matches!(mode, Mode::Ready | Mode::Starting) && owner.is_some_and(Part::is_live) {
-            let lease = known.lease.unwrap_or_default();
+            let lease = model.lease.unwrap_or_default();
             let latest = self.plan.fence_after(lease).unwrap_or_default();
-            let due = known.timers[Timer::Fence.index()];
-            demand(FencedInTime, due.is_some_and(|due| due <= latest), || {
+            let due = model.timers[Timer::Fence.index()];
+            ensure(FencedInTime, due.is_some_and(|due| due <= latest), || {
                 format!("the fence is due in {due:?}, at most {latest:?} are left")
             })?;
             let renewed = matches!(input, Some(Input::LeaseRenewed { .. }));
-            demand(NoTripWithoutCause, !renewed || due == Some(latest), || {
+            ensure(NoTripWithoutCause, !renewed || due == Some(latest), || {
                 format!("just renewed, and the fence is due in {due:?}, not {latest:?}")
             })?;
         }
         // One that runs from anything but the last observation would trip, or void a clean run,
         // without a cause.
-        if matches!(input, Some(Input::Alive { .. })) && known.session.is_some() {
+        if matches!(input, Some(Input::Alive { .. })) && model.session.is_some() {
             let limit = self.plan.policy().silence_limit();
-            let due = known.timers[Timer::Silence.index()];
+            let due = model.timers[Timer::Silence.index()];
             let at_work = matches!(mode, Mode::Ready | Mode::Starting);
             let law = if at_work {
                 NoTripWithoutCause
             } else {
                 RecoveryIsInevitable
             };
-            demand(law, due.is_none_or(|due| due == limit), || {
+            ensure(law, due.is_none_or(|due| due == limit), || {
                 format!("just observed, and the silence is due in {due:?}, not {limit:?}")
             })?;
         }
-        demand(OneDeadline, !step.phase_began, || {
+        ensure(OneDeadline, !step.phase_began, || {
             format!("{input:?} begins a phase without a deadline")
         })?;
         if matches!(mode, Mode::Starting | Mode::Delaying) {
-            demand(NoSilentWait, armed(Timer::Stage), || {
+            ensure(NoSilentWait, armed(Timer::Stage), || {
                 format!("{mode:?} without a deadline")
             })?;
         }
@@ -116,64 +116,64 @@ impl Monitor {
         for (timer, law, has_a_use) in [
             (Timer::Stage, OneDeadline, in_phase),
             (Timer::HoldOff, ProvenRecovery, mode == Mode::Idle),
-            (Timer::Silence, ProvenRecovery, known.session.is_some()),
+            (Timer::Silence, ProvenRecovery, model.session.is_some()),
             (Timer::Decay, NoTripWithoutCause, mode == Mode::Ready),
             (Timer::Stable, NoHotLoop, mode == Mode::Ready),
             (Timer::Fence, FencedInTime, at_work),
         ] {
-            demand(law, has_a_use || !armed(timer), || {
+            ensure(law, has_a_use || !armed(timer), || {
                 format!("{timer} is armed in {mode:?}, where it means nothing")
             })?;
         }
         if mode == Mode::Ready {
-            let forgets = known.suspicion == 0 || armed(Timer::Decay);
-            demand(NoTripWithoutCause, forgets, || {
+            let forgets = model.suspicion == 0 || armed(Timer::Decay);
+            ensure(NoTripWithoutCause, forgets, || {
                 "suspicion is never forgotten".into()
             })?;
-            let sinks = known.level == 0 || armed(Timer::Stable);
-            demand(NoHotLoop, sinks, || "the level never sinks".into())?;
+            let sinks = model.level == 0 || armed(Timer::Stable);
+            ensure(NoHotLoop, sinks, || "the level never sinks".into())?;
         }
         let in_outage = match mode {
             Mode::Ready => Some(false),
             Mode::Ended => None,
-            _ => (known.tripped && known.wish == AfterStop::Monitor).then_some(true),
+            _ => (model.tripped && model.goal == AfterStop::Monitor).then_some(true),
         };
-        demand(
+        ensure(
             NothingIsLost,
-            in_outage.is_none_or(|open| open == known.outage.is_some()),
-            || format!("{mode:?} with outage {:?}", known.outage),
+            in_outage.is_none_or(|open| open == model.outage.is_some()),
+            || format!("{mode:?} with outage {:?}", model.outage),
         )?;
         if mode == Mode::Ended {
             return Ok(());
         }
         let at_rest = mode == Mode::Idle;
-        let wedged = known.parts.contains(&Part::Wedged);
-        let over = at_rest && (known.wish > AfterStop::Drain || wedged);
-        demand(ShutdownIsInevitable, !over, || {
+        let wedged = model.parts.contains(&Part::Wedged);
+        let over = at_rest && (model.goal > AfterStop::Drain || wedged);
+        ensure(ShutdownIsInevitable, !over, || {
             format!(
                 "everything is stopped, it should have ended: {:?}",
-                known.wish
+                model.goal
             )
         })?;
-        let drained = at_rest && known.wish == AfterStop::Drain;
-        let waits = known.timers.iter().any(Option::is_some);
-        demand(NoSilentWait, waits || drained, || "nothing is armed".into())?;
-        let unheard = known.session.is_some() && !armed(Timer::Silence);
-        demand(ProvenRecovery, !unheard, || {
+        let drained = at_rest && model.goal == AfterStop::Drain;
+        let waits = model.timers.iter().any(Option::is_some);
+        ensure(NoSilentWait, waits || drained, || "nothing is armed".into())?;
+        let unheard = model.session.is_some() && !armed(Timer::Silence);
+        ensure(ProvenRecovery, !unheard, || {
             "no silence would be noticed".into()
         })?;
-        let blind = at_rest && known.wish == AfterStop::Monitor && known.session.is_none();
-        demand(RecoveryIsInevitable, !blind, || {
+        let blind = at_rest && model.goal == AfterStop::Monitor && model.session.is_none();
+        ensure(RecoveryIsInevitable, !blind, || {
             "at rest, and the dependency is not observed".into()
         })?;
         // A probe may hang for good: only a fresh session gets a fresh call.
         let silent = matches!(input, Some(Input::Fired(Timer::Silence)));
-        let fresh = known.session.is_none() || step.session_opened;
-        demand(RecoveryIsInevitable, !silent || fresh, || {
+        let fresh = model.session.is_none() || step.session_opened;
+        ensure(RecoveryIsInevitable, !silent || fresh, || {
             "a session that fell silent is kept".into()
         })?;
         let lasts = mode == Mode::Ready || !step.outage_closed;
-        demand(NothingIsLost, lasts, || {
+        ensure(NothingIsLost, lasts, || {
             format!("the outage is called over in {mode:?}")
         })?;
         Ok(())

@@ -37,7 +37,7 @@ const NOW: u64 = 1;
 const OTHERS: [u64; 2] = [NOW - 1, NOW + 1];
 
 /// The world of one plan.
-pub(super) struct World {
+pub(super) struct Environment {
     plan: Arc<Plan>,
     handle: HandleFn,
     on_a_clock: bool,
@@ -45,7 +45,7 @@ pub(super) struct World {
     moves: Vec<Action>,
 }
 
-impl World {
+impl Environment {
     pub(super) fn new(plan: Arc<Plan>, handle: HandleFn, on_a_clock: bool) -> Self {
         let tick = tick_of(&plan);
         Self {

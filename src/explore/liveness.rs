@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::VecDeque;
 
+use super::counterexample::Counterexample;
+use super::environment::Environment;
 use super::graph::{Graph, Made, Scratch};
-use super::refuted::Counterexample;
-use super::search::{Edges, Inside, Out, judge_all_parts};
-use super::world::World;
+use super::scc::{Edges, Inside, Out, judge_all_parts};
 use super::{Action, WorstCase};
 use crate::law::{Checked, Law, Mode, Part, Violation};
 use crate::machine::{AfterStop, Input, Timer};
@@ -47,7 +47,7 @@ trait Question {
     /// Whether the question is still open in this state.
     fn is_open(&self, at: &Checked) -> bool;
 
-    fn will(&self, world: &World, at: &Checked, next: Action) -> Will;
+    fn will(&self, world: &Environment, at: &Checked, next: Action) -> Will;
 
     /// What is wrong with getting to a state in which the question is no longer open.
     fn wrong_end(&self, _after: &Checked) -> Option<&'static str> {
@@ -80,12 +80,12 @@ impl Question for Recovery {
         let monitor = at.monitor();
         let wedged = components(at).any(|id| monitor.part(id) == Part::Wedged);
         let mode = monitor.mode();
-        monitor.wish() == AfterStop::Monitor
+        monitor.goal() == AfterStop::Monitor
             && !matches!(mode, Mode::Ready | Mode::Ended)
             && !wedged
     }
 
-    fn will(&self, world: &World, at: &Checked, next: Action) -> Will {
+    fn will(&self, world: &Environment, at: &Checked, next: Action) -> Will {
         const ALIVE: u8 = 0;
         const TIME: u8 = 1;
         const HOLD_OFF: u8 = 2;
@@ -96,10 +96,10 @@ impl Question for Recovery {
         let Action::Tell(input) = next else {
             return Will::Must(TIME);
         };
-        if World::is_present_alive(&input) && at.machine().session().is_some() {
+        if Environment::is_present_alive(&input) && at.machine().session().is_some() {
             return Will::Must(ALIVE);
         }
-        if let Some((component, is_up)) = World::answers(&input) {
+        if let Some((component, is_up)) = Environment::answers(&input) {
             let asked = match monitor.part(component) {
                 Part::Starting => is_up,
                 Part::Stopping | Part::Aborting => !is_up,
@@ -143,10 +143,10 @@ impl Question for Shutdown {
     }
 
     fn is_open(&self, at: &Checked) -> bool {
-        at.monitor().wish() >= AfterStop::Stop && at.monitor().mode() != Mode::Ended
+        at.monitor().goal() >= AfterStop::Stop && at.monitor().mode() != Mode::Ended
     }
 
-    fn will(&self, world: &World, at: &Checked, next: Action) -> Will {
+    fn will(&self, world: &Environment, at: &Checked, next: Action) -> Will {
         match next {
             Action::Tick(_) => Will::Must(0),
             // Without a clock it is enough that the deadlines pass; on one, what is due comes before
@@ -178,7 +178,7 @@ impl Question for Rest {
         !matches!(at.monitor().mode(), Mode::Idle | Mode::Ended)
     }
 
-    fn will(&self, _world: &World, at: &Checked, next: Action) -> Will {
+    fn will(&self, _world: &Environment, at: &Checked, next: Action) -> Will {
         match next {
             Action::Tick(_) => Will::Must(0),
             Action::Tell(Input::Fired(timer)) if at.monitor().left(timer).is_some() => {
@@ -205,7 +205,7 @@ impl Question for HotLoop {
         true
     }
 
-    fn will(&self, world: &World, at: &Checked, next: Action) -> Will {
+    fn will(&self, world: &Environment, at: &Checked, next: Action) -> Will {
         // Where no clock says what takes time, a hold-off does.
         let takes_time = match next {
             Action::Tick(_) => true,
@@ -223,7 +223,7 @@ impl Question for HotLoop {
     }
 
     fn is_marked(&self, after: &Checked) -> bool {
-        World::starts_an_epoch(after)
+        Environment::starts_an_epoch(after)
     }
 
     fn may_stay(&self, part: &Inside) -> bool {

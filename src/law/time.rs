@@ -1,0 +1,159 @@
+//! Time: timers, deadlines, and what has to happen by when.
+
+use core::time::Duration;
+
+use super::Law::*;
+use super::monitor::{CleanRun, Judged, Mode, Monitor, Part};
+use super::{Violation, ensure};
+use crate::machine::{Input, Timer};
+
+impl Monitor {
+    /// Lets time pass in which nothing happens.
+    ///
+    /// # Errors
+    ///
+    /// The law that time breaks: something should have happened by then.
+    pub fn wait(&mut self, elapsed: Duration) -> Result<(), Violation> {
+        let model = &mut self.model;
+        for timer in &mut model.timers {
+            *timer = timer.map(|left| left.saturating_sub(elapsed));
+        }
+        let Some(late) = self.timed else {
+            return Ok(());
+        };
+        if let Some(hold_off) = model.clean.hold_off {
+            // Longer than that is no different.
+            model.clean.held = model.clean.held.saturating_add(elapsed).min(hold_off);
+        }
+        let tolerated = self.plan.policy().silence_limit().saturating_add(late);
+        model.unseen = model
+            .unseen
+            .map(|unseen| unseen.saturating_add(elapsed))
+            .filter(|unseen| *unseen <= tolerated);
+        if let Some((by_clock, _)) = &mut model.shutdown {
+            let left = by_clock.checked_sub(elapsed);
+            ensure(ShutdownIsInevitable, left.is_some(), || {
+                "the summed deadlines of the shutdown have passed".into()
+            })?;
+            *by_clock = left.unwrap_or_default();
+        }
+        if let Some(lease) = &mut model.lease {
+            let in_time = *lease > elapsed;
+            ensure(FencedInTime, in_time, || {
+                "the lease ran out and something may still be at work".into()
+            })?;
+            *lease -= elapsed;
+        }
+        Ok(())
+    }
+
+    pub(super) fn judge_arm(
+        &mut self,
+        step: &mut Judged,
+        timer: Timer,
+        after: Duration,
+    ) -> Result<(), Violation> {
+        let policy = self.plan.policy();
+        let anything_live = self.any_live();
+        let model = &mut self.model;
+        match timer {
+            Timer::Stage => {
+                let stage = |part: Part| model.parts.contains(&part);
+                let expected = match model.mode {
+                    Mode::Starting => policy.start_deadline(),
+                    Mode::Delaying => policy.tuning().unready_delay(),
+                    _ if stage(Part::Stopping) => policy.stop_deadline(),
+                    _ => policy.abort_deadline(),
+                };
+                let once = core::mem::take(&mut step.phase_began);
+                ensure(OneDeadline, once && after == expected, || {
+                    format!(
+                        "{:?} arms a deadline of {after:?} in {:?}",
+                        step.input, model.mode
+                    )
+                })?;
+                if let Some((_, budget)) = &mut model.shutdown {
+                    ensure(ShutdownIsInevitable, *budget >= after, || {
+                        "the deadlines exceed the stop budget".into()
+                    })?;
+                    *budget = budget.saturating_sub(after);
+                }
+            }
+            Timer::HoldOff => {
+                ensure(RecoveryIsInevitable, !model.is_armed(timer), || {
+                    "the hold-off begins anew in the middle of a clean run".into()
+                })?;
+                ensure(ProvenRecovery, model.clean.alive > 0, || {
+                    "a hold-off begins without evidence".into()
+                })?;
+                let hold_off = policy.hold_off(model.level, model.blame);
+                let longest = hold_off.saturating_add(policy.tuning().jitter());
+                ensure(RecoveryIsInevitable, after <= longest, || {
+                    format!("a hold-off of {after:?}, where {longest:?} are enough")
+                })?;
+                model.waits |= !after.is_zero();
+                model.clean.hold_off = Some(after);
+                model.clean.held = Duration::ZERO;
+                model.clean.passed = false;
+            }
+            Timer::Silence => {
+                let limit = policy.silence_limit();
+                ensure(FreshEvidence, after <= limit, || {
+                    format!("silence is noticed after {after:?}, not {limit:?}")
+                })?;
+                // In Monitoring it may be armed anew without evidence: the clean run is void then. Not
+                // by a freeze, though, which is news of the runtime and not of the dependency.
+                let at_rest = model.mode != Mode::Ready && !anything_live;
+                ensure(RecoveryIsInevitable, !at_rest || after == limit, || {
+                    format!("at rest silence is noticed after {after:?}, before {limit:?} are over")
+                })?;
+                let freeze = model.mode == Mode::Idle && step.input == Some(Input::Frozen);
+                let evidence =
+                    at_rest && !freeze || matches!(step.input, Some(Input::Alive { .. }));
+                ensure(FreshEvidence, evidence, || {
+                    format!("{:?} is no evidence", step.input)
+                })?;
+            }
+            Timer::Fence => {
+                let lease = model.lease.unwrap_or_default();
+                let latest = self.plan.fence_after(lease).unwrap_or_default();
+                ensure(FencedInTime, after <= latest, || {
+                    format!("the fence is due after {after:?}, at most {latest:?} are left")
+                })?;
+                ensure(NoTripWithoutCause, after == latest, || {
+                    format!("the fence is due after {after:?}, though {latest:?} are left")
+                })?;
+            }
+            Timer::Decay => {
+                ensure(NoTripWithoutCause, !model.is_armed(timer), || {
+                    "suspicion is forgotten later than it should".into()
+                })?;
+                let expected = policy.tuning().decay();
+                ensure(NoTripWithoutCause, after == expected, || {
+                    format!("suspicion is forgotten after {after:?}, not {expected:?}")
+                })?;
+            }
+            Timer::Stable => {
+                ensure(NoHotLoop, !model.is_armed(timer), || {
+                    "the level sinks later than it should".into()
+                })?;
+                let expected = policy.tuning().stable_after();
+                ensure(NoHotLoop, after == expected, || {
+                    format!("the level sinks after {after:?}, not {expected:?}")
+                })?;
+            }
+        }
+        model.timers[timer.index()] = Some(after);
+        Ok(())
+    }
+
+    pub(super) fn judge_disarm(&mut self, timer: Timer) -> Result<(), Violation> {
+        let model = &mut self.model;
+        let was = model.timers[timer.index()].take();
+        ensure(CleanEnd, was.is_some(), || format!("{timer} is not armed"))?;
+        if timer == Timer::HoldOff {
+            model.clean = CleanRun::default();
+        }
+        Ok(())
+    }
+}
