@@ -70,7 +70,9 @@
 
 mod arrival;
 mod decider;
+mod decision;
 mod dry_run;
+mod live;
 mod order;
 pub mod pace;
 mod timers;
@@ -78,6 +80,8 @@ mod timers;
 pub use arrival::{
     Arrival, Command, Ended, LastWords, Observed, Renewed, Reported, Seen, Silence, Source,
 };
-pub use decider::{Carried, Decided, Decider, Decision, Live};
+pub use decider::Decider;
+pub use decision::{Carried, Decided, Decision};
 pub use dry_run::DryRun;
+pub use live::Live;
 pub use order::{Driver, Next, Tell, View};

@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::arrival::{Arrival, Observed, Seen, Silence, Source};
-use super::decider::{Carried, Decided, Decision, Live};
+use super::decision::{Carried, Decided, Decision};
+use super::live::Live;
 use super::order::{Next, Tell};
 use crate::machine::{ComponentState, Effect, Exit, FailureClass, Input, Machine, Phase, Timer};
 use crate::policy::{ComponentId, Plan};

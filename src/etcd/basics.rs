@@ -9,7 +9,7 @@ mod moment;
 #[cfg(feature = "etcd")]
 mod target;
 
-pub(crate) use backoff::{PAUSE, pause};
+pub(crate) use backoff::{RETRY_AFTER, pause};
 pub(crate) use cause::{Cause, shorten};
 #[cfg(feature = "etcd")]
 pub(crate) use cause::{of_status, tls};

@@ -7,7 +7,7 @@ mod layer;
 mod memory;
 mod probe_loop;
 mod seat;
-mod telling;
+mod verdict;
 
 pub(crate) use answer::{Answer, Store};
 pub(crate) use judge::{Asked, Judge, Notice, Said};

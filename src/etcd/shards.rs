@@ -1,5 +1,6 @@
 //! Work that is spread over the members, each part of it at one member at a time.
 
+mod announcer;
 #[cfg(feature = "etcd")]
 mod claim_store;
 mod claims;
@@ -16,7 +17,6 @@ mod list;
 mod owners;
 mod plan;
 mod reconcile;
-mod telling;
 #[cfg(feature = "etcd")]
 mod work;
 #[cfg(feature = "etcd")]

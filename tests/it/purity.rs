@@ -81,7 +81,7 @@ const ETCD: &[&str] = &[
     "health/layer",
     "health/memory",
     "health/seat",
-    "health/telling",
+    "health/verdict",
     "health/probe_loop",
     "membership/lease_answer",
     "membership/lease_state",
@@ -100,7 +100,7 @@ const ETCD: &[&str] = &[
     "shards/list",
     "shards/plan",
     "shards/reconcile",
-    "shards/telling",
+    "shards/announcer",
 ];
 
 /// Names that have no place in what decides in the etcd half either.

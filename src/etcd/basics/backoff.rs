@@ -10,7 +10,7 @@ pub(crate) fn pause(failures: u32, longest: Duration) -> Duration {
 }
 
 /// Before etcd is asked again after it failed to answer.
-pub(crate) const PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 const FIRST: Duration = Duration::from_millis(100);
 

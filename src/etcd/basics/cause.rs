@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::backoff::PAUSE;
+use super::backoff::RETRY_AFTER;
 use super::fault::Fault;
 
 /// Why a connection, or a question on one, failed.
@@ -73,7 +73,7 @@ impl Cause {
     /// the probe tells of it, and a token that has expired is replaced at the next try.
     pub(crate) fn again_in(&self) -> Option<Duration> {
         let passes = matches!(self.fault, Fault::Unreachable | Fault::Unauthenticated);
-        (!self.sure || passes).then_some(PAUSE)
+        (!self.sure || passes).then_some(RETRY_AFTER)
     }
 
     /// Whether it is about the whole cluster, whichever member said it.

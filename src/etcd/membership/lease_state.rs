@@ -6,7 +6,7 @@
 use core::time::Duration;
 
 use super::times::Times;
-use crate::etcd::basics::{Cause, Moment, PAUSE};
+use crate::etcd::basics::{Cause, Moment, RETRY_AFTER};
 use crate::etcd::client::ExpectedCluster;
 
 /// A lease, and who granted it.
@@ -226,11 +226,11 @@ impl Renewals {
             }
             Ok(Renewal::Gone(why)) => Renewed::Lost(why),
             Ok(Renewal::Unsure) => {
-                self.at = now + PAUSE;
+                self.at = now + RETRY_AFTER;
                 Renewed::Again
             }
             Err(cause) => {
-                self.at = now + PAUSE;
+                self.at = now + RETRY_AFTER;
                 match core::mem::replace(&mut self.failing, true) {
                     true => Renewed::Again,
                     false => Renewed::Failed(cause),

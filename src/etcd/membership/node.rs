@@ -16,7 +16,7 @@ use super::lease_state::{Lease, Leases, UNREGISTERED};
 use super::members::Members;
 use super::session::Session;
 use super::times::Times;
-use crate::etcd::basics::{Cause, PAUSE, TARGET};
+use crate::etcd::basics::{Cause, RETRY_AFTER, TARGET};
 use crate::etcd::client::{EtcdConfig, ExpectedCluster, Failover, HasHeader};
 use crate::etcd::host::{KEYS, Latest};
 use crate::etcd::records::{ForeignKeys, Generation, Mirror, Prefix};
@@ -185,7 +185,7 @@ impl Node {
     /// Takes everything of this node out of etcd, once no work goes on under the lease.
     pub(crate) async fn leave(&self, ctx: &Context) {
         // A little before the abort, so that there is time to say that it did not work.
-        let deadline = ctx.stop_deadline().unwrap_or_else(Instant::now) - PAUSE;
+        let deadline = ctx.stop_deadline().unwrap_or_else(Instant::now) - RETRY_AFTER;
         let left = timeout_at(deadline, async {
             self.work.closed().await;
             loop {
@@ -239,7 +239,7 @@ impl<'a> Only<'a> {
     pub(crate) async fn within(time: Duration, running: &'a AtomicBool) -> Option<Self> {
         let gone = async {
             while running.swap(true, Ordering::AcqRel) {
-                sleep(PAUSE).await;
+                sleep(RETRY_AFTER).await;
             }
         };
         let in_time = timeout(time, gone).await.is_ok();

@@ -10,7 +10,7 @@ use super::lease_state::Lease;
 use super::node::{Node, failure};
 use super::registration::{Look, Registered, Waiting};
 use super::session::Session;
-use crate::etcd::basics::{Cause, PAUSE, TARGET};
+use crate::etcd::basics::{Cause, RETRY_AFTER, TARGET};
 use crate::etcd::host::clock;
 use crate::shell::component::Context;
 use crate::shell::failure::Failure;
@@ -90,7 +90,7 @@ impl Node {
         let (newly, missed) = match waiting.looks(lease, left, clock::now()) {
             Look::Wait { newly, missed } => (newly, missed),
             Look::Gone => {
-                sleep(PAUSE).await;
+                sleep(RETRY_AFTER).await;
                 return Ok(());
             }
             Look::Alive => {

@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 
-use crate::etcd::basics::PAUSE;
+use crate::etcd::basics::RETRY_AFTER;
 
 /// When what is to be done for one copy.
 pub(crate) struct CopyCheck {
@@ -85,7 +85,7 @@ impl CopyCheck {
 
     /// It could not be made. `true` if that is news.
     pub(crate) fn not_made(&mut self, now: Duration) -> bool {
-        self.rest_until = now + PAUSE;
+        self.rest_until = now + RETRY_AFTER;
         !core::mem::replace(&mut self.failing, true)
     }
 
@@ -219,9 +219,9 @@ mod tests {
         for round in 1..3 {
             let now = T0 + round * SECOND;
             assert!(check.not_made(now));
-            assert_eq!(check.rest_until(), now + PAUSE);
+            assert_eq!(check.rest_until(), now + RETRY_AFTER);
             assert!(!check.not_made(now + MS));
-            assert_eq!(check.rest_until(), now + MS + PAUSE);
+            assert_eq!(check.rest_until(), now + MS + RETRY_AFTER);
             check.made(now);
         }
     }

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 use tracing::Level;
 
+use super::announcer::{Announcer, Line};
 use super::claim_store::ClaimStore;
 use super::claims::View;
 use super::follower::{Follower, rest_after};
@@ -16,7 +17,6 @@ use super::job::{Claimed, Outcome, Shard};
 use super::jobs::{Job, Jobs};
 use super::owners::Owners;
 use super::reconcile::{Consequence, Logged, Reconciler, Step, Unwritten, Write};
-use super::telling::{Line, Telling};
 use super::work::Work;
 use crate::etcd::basics::{Cause, TARGET};
 use crate::etcd::host::{KEYS, Latest, clock};
@@ -35,7 +35,7 @@ pub(crate) struct Worker {
     jobs: Jobs,
     reconciler: Reconciler,
     owners: Arc<Latest<Owners>>,
-    telling: Telling,
+    announcer: Announcer,
     tell: mpsc::Sender<(usize, Outcome)>,
     ended: mpsc::Receiver<(usize, Outcome)>,
 }
@@ -60,7 +60,7 @@ impl Worker {
             session,
             ctx,
             owners: Arc::new(Latest::new(Owners::default())),
-            telling: Telling::default(),
+            announcer: Announcer::default(),
             tell,
             ended,
         }
@@ -280,7 +280,7 @@ impl Worker {
     /// Says what is new of the work as a whole.
     fn say(&mut self, view: &View, now: Duration) {
         let told = self
-            .telling
+            .announcer
             .look(&self.work.list, view, self.jobs.count(), now);
         if let Some(note) = &told.note {
             self.ctx.note(note);

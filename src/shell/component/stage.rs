@@ -61,7 +61,7 @@ impl Stage {
         }
     }
 
-    /// Tells all components of the stage to stop. ReportedFailure once; later calls change nothing.
+    /// Tells all components of the stage to stop. The first call counts; later calls change nothing.
     pub(crate) fn stop(&self, cause: Cause, within: Duration) {
         if self.stop.get().is_none() {
             let deadline = Instant::now() + within;

@@ -33,7 +33,7 @@ const PRESENT: u8 = 16;
 pub(crate) struct Mailbox {
     /// Woken for each thing below.
     wake: Notify,
-    inbox: Mutex<Inbox>,
+    waiting: Mutex<Waiting>,
     /// What is in there, one bit for each kind: so that who looks for what is not there does not
     /// stand in the way of those who bring something.
     inside: AtomicU8,
@@ -44,7 +44,7 @@ pub(crate) struct Mailbox {
 /// What waits for the supervisor. Each queue is bounded: a component answers at most three times in
 /// an epoch, a source of reports is queued once however many it gathers, a lease is one slot.
 #[derive(Default)]
-struct Inbox {
+struct Waiting {
     answers: VecDeque<Answer>,
     /// At how many answers the supervisor is to be woken.
     wake_at: usize,
@@ -58,23 +58,23 @@ struct Inbox {
 }
 
 impl Mailbox {
-    // ReportedFailure by components and handles.
+    // Brought by components and handles.
 
     /// Adds an answer. The supervisor is woken for one that is urgent; else when there are as many
     /// as it [waits](Self::await_answers) for.
     pub(crate) fn answer(&self, answer: Answer, urgent: bool) {
-        let mut inbox = lock(&self.inbox);
-        if inbox.closed {
+        let mut waiting = lock(&self.waiting);
+        if waiting.closed {
             return;
         }
-        inbox.answers.push_back(answer);
-        let waiting = inbox.answers.len();
-        if waiting == 1 {
+        waiting.answers.push_back(answer);
+        let answers = waiting.answers.len();
+        if answers == 1 {
             self.inside.fetch_or(ANSWERS, Ordering::Release);
         }
         // Of more than that it was told already.
-        let wake = urgent || waiting == inbox.wake_at.max(1);
-        drop(inbox);
+        let wake = urgent || answers == waiting.wake_at.max(1);
+        drop(waiting);
         if wake {
             self.wake.notify_one();
         }
@@ -83,40 +83,40 @@ impl Mailbox {
     /// Takes note of a renewal, unless a later one is known: answers may overtake each other. Of two that were
     /// sent at one moment the one that is told later counts.
     pub(crate) fn lease_renewed(&self, lease: Lease) {
-        let mut inbox = lock(&self.inbox);
+        let mut waiting = lock(&self.waiting);
         let newest = (lease.epoch, lease.sent);
-        if inbox.renewed.is_none_or(|renewed| renewed <= newest) {
-            inbox.renewed = Some(newest);
-            inbox.lease = Some(lease);
+        if waiting.renewed.is_none_or(|renewed| renewed <= newest) {
+            waiting.renewed = Some(newest);
+            waiting.lease = Some(lease);
             self.inside.fetch_or(LEASE, Ordering::Release);
-            drop(inbox);
+            drop(waiting);
             self.wake.notify_one();
         }
     }
 
     pub(crate) fn reported(&self, source: Arc<Source>, present: bool) {
-        let mut inbox = lock(&self.inbox);
-        if !inbox.closed {
-            inbox.reports.push_back(source);
+        let mut waiting = lock(&self.waiting);
+        if !waiting.closed {
+            waiting.reports.push_back(source);
             let what = if present { REPORTS | PRESENT } else { REPORTS };
             self.inside.fetch_or(what, Ordering::Release);
         }
-        drop(inbox);
+        drop(waiting);
         self.wake.notify_one();
     }
 
     /// `false` if too many wait.
     pub(crate) fn command(&self, command: Command) -> bool {
-        let mut inbox = lock(&self.inbox);
-        if inbox.commands.back() == Some(&command) {
+        let mut waiting = lock(&self.waiting);
+        if waiting.commands.back() == Some(&command) {
             return true;
         }
-        let room = inbox.commands.len() < MAX_COMMANDS;
+        let room = waiting.commands.len() < MAX_COMMANDS;
         if room {
-            inbox.commands.push_back(command);
+            waiting.commands.push_back(command);
             self.inside.fetch_or(COMMANDS, Ordering::Release);
         }
-        drop(inbox);
+        drop(waiting);
         self.wake.notify_one();
         room
     }
@@ -146,44 +146,44 @@ impl Mailbox {
 
     /// Makes room for as many answers.
     pub(crate) fn make_room(&self, answers: usize) {
-        lock(&self.inbox).answers.reserve(answers);
+        lock(&self.waiting).answers.reserve(answers);
     }
 
     /// All answers that wait, in exchange for an empty queue.
     pub(crate) fn take_answers(&self, into: &mut VecDeque<Answer>) {
         if self.is_inside(ANSWERS) {
-            let mut inbox = lock(&self.inbox);
-            mem::swap(&mut inbox.answers, into);
+            let mut waiting = lock(&self.waiting);
+            mem::swap(&mut waiting.answers, into);
             self.inside.fetch_and(!ANSWERS, Ordering::Relaxed);
         }
     }
 
     /// From now on the supervisor is woken when so many answers wait. `false` if they do already.
     pub(crate) fn await_answers(&self, wake_at: usize) -> bool {
-        let mut inbox = lock(&self.inbox);
-        inbox.wake_at = wake_at;
-        if wake_at == 1 && inbox.answers.is_empty() {
-            inbox.answers.shrink_to(ROOM_KEPT);
+        let mut waiting = lock(&self.waiting);
+        waiting.wake_at = wake_at;
+        if wake_at == 1 && waiting.answers.is_empty() {
+            waiting.answers.shrink_to(ROOM_KEPT);
         }
-        inbox.answers.len() < wake_at
+        waiting.answers.len() < wake_at
     }
 
     pub(crate) fn take_lease(&self) -> Option<Lease> {
         if !self.is_inside(LEASE) {
             return None;
         }
-        let mut inbox = lock(&self.inbox);
+        let mut waiting = lock(&self.waiting);
         self.inside.fetch_and(!LEASE, Ordering::Relaxed);
-        inbox.lease.take()
+        waiting.lease.take()
     }
 
     pub(crate) fn take_command(&self) -> Option<Command> {
         if !self.is_inside(COMMANDS) {
             return None;
         }
-        let mut inbox = lock(&self.inbox);
-        let command = inbox.commands.pop_front();
-        if inbox.commands.is_empty() {
+        let mut waiting = lock(&self.waiting);
+        let command = waiting.commands.pop_front();
+        if waiting.commands.is_empty() {
             self.inside.fetch_and(!COMMANDS, Ordering::Relaxed);
         }
         command
@@ -202,10 +202,10 @@ impl Mailbox {
         if !self.is_inside(REPORTS) {
             return VecDeque::new();
         }
-        let mut inbox = lock(&self.inbox);
+        let mut waiting = lock(&self.waiting);
         self.inside
             .fetch_and(!(REPORTS | PRESENT), Ordering::Relaxed);
-        mem::take(&mut inbox.reports)
+        mem::take(&mut waiting.reports)
     }
 
     /// The bits are set and cleared under the lock, and set before anybody is woken.
@@ -227,10 +227,10 @@ impl Mailbox {
     /// Nobody takes anything any more.
     pub(crate) fn close(&self) {
         let left = {
-            let mut inbox = lock(&self.inbox);
-            inbox.closed = true;
-            inbox.answers = VecDeque::new();
-            mem::take(&mut inbox.reports)
+            let mut waiting = lock(&self.waiting);
+            waiting.closed = true;
+            waiting.answers = VecDeque::new();
+            mem::take(&mut waiting.reports)
         };
         // Outside of the lock: what was reported is the user's code.
         drop(left);

@@ -19,7 +19,7 @@ impl Notes {
     /// An empty text takes the last one back.
     pub(crate) fn set(&self, component: ComponentId, epoch: u64, text: &str) {
         let mut notes = lock(&self.0);
-        // IncarnationId has been replaced has nothing more to say.
+        // An incarnation that has been replaced has nothing more to say.
         if notes.get(&component).is_some_and(|note| note.epoch > epoch) {
             return;
         }

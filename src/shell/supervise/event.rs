@@ -19,7 +19,7 @@ pub(crate) struct Event {
     pub(crate) news: Option<News>,
 }
 
-/// IncarnationId failed fatally, if it was a component, and how.
+/// Which component failed fatally, if one did, and how.
 pub(crate) type Fatal = (Option<Arc<str>>, Arc<ReportedFailure>);
 
 /// What an input said. Text is made of it only when all is done that the input asks for.

@@ -175,9 +175,9 @@ fn what_a_server_says_is_kept_on_one_line_and_short() {
 fn what_failed_is_tried_again_unless_etcd_refuses_it_for_good() {
     for fault in Fault::ALL {
         let again = Cause::passing(fault, "why").again_in();
-        assert_eq!(again, Some(PAUSE), "{fault}");
+        assert_eq!(again, Some(RETRY_AFTER), "{fault}");
         let passes = [Fault::Unreachable, Fault::Unauthenticated].contains(&fault);
         let again = Cause::sure(fault, "why").again_in();
-        assert_eq!(again, passes.then_some(PAUSE), "{fault}");
+        assert_eq!(again, passes.then_some(RETRY_AFTER), "{fault}");
     }
 }

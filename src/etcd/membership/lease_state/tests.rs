@@ -229,7 +229,7 @@ fn the_next_renewal_counts_from_when_the_last_was_sent() {
     assert_eq!(renewals.at(), sent + times.renew_every);
     let unsure = renewals.came(Ok(Renewal::Unsure), sent, now);
     assert_eq!(unsure, Renewed::Again);
-    assert_eq!(renewals.at(), now + PAUSE);
+    assert_eq!(renewals.at(), now + RETRY_AFTER);
     let lost = renewals.came(Ok(gone("why")), sent, now);
     assert_eq!(lost, Renewed::Lost("why".to_owned()));
 }
@@ -241,11 +241,11 @@ fn that_renewals_fail_is_said_once_until_one_is_confirmed() {
     for _ in 0..2 {
         let first = renewals.came(silent(), T0, T0);
         assert_eq!(first, Renewed::Failed(Cause::silent()));
-        assert_eq!(renewals.at(), T0 + PAUSE);
+        assert_eq!(renewals.at(), T0 + RETRY_AFTER);
         let now = T0 + SECOND;
         let other = Err(Cause::sure(Fault::Permission, "denied"));
         assert_eq!(renewals.came(other, T0, now), Renewed::Again);
-        assert_eq!(renewals.at(), now + PAUSE);
+        assert_eq!(renewals.at(), now + RETRY_AFTER);
         // No news of how it is.
         renewals.came(Ok(Renewal::Unsure), T0, now);
         assert_eq!(renewals.came(silent(), T0, now), Renewed::Again);

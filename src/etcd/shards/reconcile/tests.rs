@@ -1,7 +1,7 @@
 //! What is done for one work, step by step and in made-up worlds.
 
 use super::*;
-use crate::etcd::basics::{Fault, PAUSE};
+use crate::etcd::basics::{Fault, RETRY_AFTER};
 use crate::etcd::shards::list::{Identity, Others};
 
 mod ends;
@@ -408,7 +408,7 @@ fn a_write_that_fails_is_tried_again_after_a_pause_and_logged_once() {
         case.look(&view(8, &["a"], vec![own(8)]), now);
         let unwritten = case.reconciler.not_written(&Cause::silent(), now);
         assert_eq!(unwritten, Unwritten::Again { log }, "{round}");
-        assert_eq!(case.reconciler.again, Some(now + PAUSE));
+        assert_eq!(case.reconciler.again, Some(now + RETRY_AFTER));
     }
     // One of several writes is no sign that all is well.
     case.reconciler.written(&Write::List, 9);

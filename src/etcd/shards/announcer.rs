@@ -11,7 +11,7 @@ use super::list::{Identity, List};
 
 /// What was told last.
 #[derive(Default)]
-pub(crate) struct Telling {
+pub(crate) struct Announcer {
     note: String,
     /// The lists of others.
     lists: BTreeSet<Identity>,
@@ -37,7 +37,7 @@ pub(crate) enum Line {
     Info(String),
 }
 
-impl Telling {
+impl Announcer {
     /// Returns what is new. So many shards run here.
     pub(crate) fn look(&mut self, list: &List, view: &View, here: usize, now: Duration) -> Told {
         let mut told = Told {

@@ -39,8 +39,8 @@ fn what_other_nodes_have_is_said_in_words() {
 
 #[test]
 fn each_list_is_told_once_as_long_as_somebody_has_it() {
-    let (list, mut telling) = (List::numbered(8), Telling::default());
-    let mut told = |on: &[(&str, u32)]| telling.look(&list, &view(on, &[]), 0, BEGUN).lines;
+    let (list, mut announcer) = (List::numbered(8), Announcer::default());
+    let mut told = |on: &[(&str, u32)]| announcer.look(&list, &view(on, &[]), 0, BEGUN).lines;
     let warned = |id: &str, count| {
         Line::Warn(differing(
             id,
@@ -62,11 +62,11 @@ fn each_list_is_told_once_as_long_as_somebody_has_it() {
 
 #[test]
 fn what_has_no_owner_is_noted_at_once_and_warned_of_later() {
-    let (list, mut telling) = (List::numbered(8), Telling::default());
+    let (list, mut announcer) = (List::numbered(8), Announcer::default());
     let unowned: Vec<(usize, Duration)> = (2..7).map(|place| (place, BEGUN)).collect();
     let mut look = |unowned: &[(usize, Duration)], millis: u64| {
         let now = BEGUN + Duration::from_millis(millis);
-        telling.look(&list, &view(&[("a", 8)], unowned), 3, now)
+        announcer.look(&list, &view(&[("a", 8)], unowned), 3, now)
     };
     let which = |seconds: u64| {
         format!("shard 2 ({seconds} s), shard 3 ({seconds} s), shard 4 ({seconds} s), and 2 more")
@@ -94,11 +94,11 @@ fn what_has_no_owner_is_noted_at_once_and_warned_of_later() {
 /// One that is new among those that are known for long is warned of with the next that are.
 #[test]
 fn the_next_look_is_when_the_first_of_them_has_no_owner_for_long() {
-    let (list, mut telling) = (List::numbered(8), Telling::default());
+    let (list, mut announcer) = (List::numbered(8), Announcer::default());
     let second = Duration::from_secs(1);
     let unowned = [(1, BEGUN + 3 * second), (2, BEGUN), (3, BEGUN + second)];
     let mut again = |passed| {
-        let told = telling.look(&list, &view(&[], &unowned), 0, BEGUN + passed);
+        let told = announcer.look(&list, &view(&[], &unowned), 0, BEGUN + passed);
         told.again.map(|at| at - BEGUN)
     };
     assert_eq!(again(second), Some(FOR_LONG));
