@@ -41,7 +41,7 @@
 //! # When it is failing
 //!
 //! Each failure has a class, [`Fault`], and each class a [`Verdict`] that
-//! [`EtcdConfig::verdict`] changes. The reason begins with the class in words, and ends with what to
+//! [`EtcdConfig::with_verdict`] changes. The reason begins with the class in words, and ends with what to
 //! do.
 //!
 //! - **At once**, when every endpoint fails beyond doubt (the connection broke and a new one is
@@ -74,7 +74,7 @@
 //! - **After an outage** another cluster in the place of the known one is accepted when all endpoints that answer
 //!   agree on it for the whole window. The first time is a `store_reset`, and that it is accepted is logged. At boot
 //!   there is no window; if the endpoints have shown two clusters then, the probe waits for one by itself.
-//! - [`EtcdConfig::expect_cluster`] names the one that is meant, and nothing else is taken for it.
+//! - [`EtcdConfig::with_expected_cluster`] names the one that is meant, and nothing else is taken for it.
 //!
 //! The windows are the probe's: give the probe a clone of the configuration that the membership has. A membership
 //! without such a probe asks around before it takes a lease, and not again.

@@ -256,20 +256,20 @@ impl Given {
 
     fn settings(&self, mut config: EtcdConfig) -> EtcdConfig {
         if let Some((name, password)) = &self.user {
-            config = config.user(name, password.text());
+            config = config.with_user(name, password.text());
         }
         if let Some(key) = &self.sentinel_key {
-            config = config.sentinel_key(key);
+            config = config.with_sentinel_key(key);
         }
         if let Some(tls) = &self.tls {
-            config = config.tls(tls.tls());
+            config = config.with_tls(tls.tls());
         }
         for step in &self.steps {
             config = match *step {
                 Step::Preset(1) => config.fast(),
                 Step::Preset(_) => config.gentle(),
                 Step::Number(index, time) => KNOBS[index].1(config, time),
-                Step::SlowAnswers(number) => config.slow_answers(number),
+                Step::SlowAnswers(number) => config.with_slow_answers(number),
             };
         }
         config
@@ -488,10 +488,10 @@ impl Certificates {
     fn tls(&self) -> Tls {
         let mut tls = Tls::new(self.authority.bytes.clone());
         if let Some((cert, key)) = &self.identity {
-            tls = tls.identity(cert.bytes.clone(), key.bytes.clone());
+            tls = tls.with_identity(cert.bytes.clone(), key.bytes.clone());
         }
         match &self.domain_name {
-            Some(name) => tls.domain_name(name),
+            Some(name) => tls.with_domain_name(name),
             None => tls,
         }
     }
@@ -585,78 +585,82 @@ type Knob = (
 const KNOBS: [Knob; 16] = [
     (
         "progress_interval",
-        EtcdConfig::progress_interval,
+        EtcdConfig::with_progress_interval,
         [20_000, 250, 60_000],
     ),
     (
         "progress_grace_period",
-        EtcdConfig::progress_grace_period,
+        EtcdConfig::with_progress_grace_period,
         [3_350, 1_000, 6_000],
     ),
     (
         "read_interval",
-        EtcdConfig::read_interval,
+        EtcdConfig::with_read_interval,
         [1_400, 1_000, 10_000],
     ),
     (
         "read_grace_period",
-        EtcdConfig::read_grace_period,
+        EtcdConfig::with_read_grace_period,
         [3_350, 3_350, 6_000],
     ),
     (
         "write_interval",
-        EtcdConfig::write_interval,
+        EtcdConfig::with_write_interval,
         [8_000, 3_000, 30_000],
     ),
     (
         "write_grace_period",
-        EtcdConfig::write_grace_period,
+        EtcdConfig::with_write_grace_period,
         [3_350, 3_350, 6_000],
     ),
     (
         "recheck_interval",
-        EtcdConfig::recheck_interval,
+        EtcdConfig::with_recheck_interval,
         [500, 250, 2_000],
     ),
     (
         "latency_budget",
-        EtcdConfig::latency_budget,
+        EtcdConfig::with_latency_budget,
         [1_000, 500, 1_000],
     ),
     (
         "request_timeout",
-        EtcdConfig::request_timeout,
+        EtcdConfig::with_request_timeout,
         [3_000, 2_000, 3_000],
     ),
     (
         "connect_timeout",
-        EtcdConfig::connect_timeout,
+        EtcdConfig::with_connect_timeout,
         [2_000, 1_000, 3_000],
     ),
-    ("election_timeout", EtcdConfig::election_timeout, [1_000; 3]),
+    (
+        "election_timeout",
+        EtcdConfig::with_election_timeout,
+        [1_000; 3],
+    ),
     (
         "reconnect_interval",
-        EtcdConfig::reconnect_interval,
+        EtcdConfig::with_reconnect_interval,
         [300, 250, 300],
     ),
     (
         "spare_reconnect_interval",
-        EtcdConfig::spare_reconnect_interval,
+        EtcdConfig::with_spare_reconnect_interval,
         [5_000; 3],
     ),
     (
         "refused_interval",
-        EtcdConfig::refused_interval,
+        EtcdConfig::with_refused_interval,
         [60_000; 3],
     ),
     (
         "keepalive_interval",
-        EtcdConfig::keepalive_interval,
+        EtcdConfig::with_keepalive_interval,
         [10_000; 3],
     ),
     (
         "keepalive_timeout",
-        EtcdConfig::keepalive_timeout,
+        EtcdConfig::with_keepalive_timeout,
         [5_000; 3],
     ),
 ];

@@ -112,10 +112,10 @@ impl Calm {
             cluster.lock().await;
             // Each use lengthens a token's life, so it is to be used less often than it lives.
             config = config
-                .user("narrow", "right")
-                .sentinel_key("app/sentinel")
-                .progress_interval(Duration::from_secs(1))
-                .read_interval(Duration::from_secs(4));
+                .with_user("narrow", "right")
+                .with_sentinel_key("app/sentinel")
+                .with_progress_interval(Duration::from_secs(1))
+                .with_read_interval(Duration::from_secs(4));
         }
         let service = Service::start(config, Duration::from_secs(3));
         service.ready().await;

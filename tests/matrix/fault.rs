@@ -404,7 +404,9 @@ impl Row {
         let config = match self.fault {
             Fault::Permission | Fault::UserLost => {
                 cluster.lock().await;
-                config.user("narrow", "right").sentinel_key("app/sentinel")
+                config
+                    .with_user("narrow", "right")
+                    .with_sentinel_key("app/sentinel")
             }
             Fault::Wipe => {
                 // A store whose revision can go back.

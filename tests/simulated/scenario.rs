@@ -282,7 +282,7 @@ fn config(scenario: &Scenario) -> EtcdConfig {
     let config = config.with_jitter_seed(scenario.seed);
     if scenario.has(Episode::Reordered) {
         // Only what is slow can be overtaken, and it is not slowness that is looked for here.
-        return config.slow_answers(100);
+        return config.with_slow_answers(100);
     }
     config
 }

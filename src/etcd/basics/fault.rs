@@ -17,7 +17,7 @@ use std::fmt;
 /// | `permission` | the sentinel key may not be read | certain | let the user read it, or name another |
 /// | `too_slow` | so many answers in a row took longer than the latency budget | transient | look at network, disk and load |
 /// | `tls` | no TLS: an authority that is not trusted, a certificate that has expired, none of one's own | certain | mend the certificates |
-/// | `misdirected` | something else than etcd answers; or the endpoints are of more than one cluster, or not of the expected one | certain | mend the endpoints, or name the cluster with [`EtcdConfig::expect_cluster`](crate::etcd::EtcdConfig::expect_cluster) |
+/// | `misdirected` | something else than etcd answers; or the endpoints are of more than one cluster, or not of the expected one | certain | mend the endpoints, or name the cluster with [`EtcdConfig::with_expected_cluster`](crate::etcd::EtcdConfig::with_expected_cluster) |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Fault {
@@ -102,21 +102,21 @@ impl Fault {
             Self::NoSpace => "compact and defragment etcd, then disarm the alarm",
             Self::Corrupt => "find the member that is corrupt by its log and replace it",
             Self::StoreReset => "find out who wiped or restored it: its data is not that of before",
-            Self::Unauthenticated => "mend the name or the password of EtcdConfig::user",
+            Self::Unauthenticated => "mend the name or the password of EtcdConfig::with_user",
             Self::Permission => {
                 "let the user read the sentinel key, or name one that it may read with \
-                 EtcdConfig::sentinel_key"
+                 EtcdConfig::with_sentinel_key"
             }
             Self::TooSlow => "look at etcd's network, disk and load",
-            Self::Tls => "mend the certificates of EtcdConfig::tls or of the servers",
+            Self::Tls => "mend the certificates of EtcdConfig::with_tls or of the servers",
             Self::Misdirected => {
                 "mend the endpoints, so that each leads to a member of one and the same etcd; \
-                 EtcdConfig::expect_cluster names the one that is meant"
+                 EtcdConfig::with_expected_cluster names the one that is meant"
             }
         }
     }
 
-    /// How the class is taken, unless [`EtcdConfig::verdict`](crate::etcd::EtcdConfig::verdict) says
+    /// How the class is taken, unless [`EtcdConfig::with_verdict`](crate::etcd::EtcdConfig::with_verdict) says
     /// otherwise.
     pub fn default_verdict(self) -> Verdict {
         match self {

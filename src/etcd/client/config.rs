@@ -21,7 +21,7 @@ use crate::policy::{Policy, PolicyError};
 /// Where etcd is, how to get in, and how patient to be.
 ///
 /// 1. [`new`](Self::new) with the endpoints of one cluster;
-/// 2. access: [`user`](Self::user), [`tls`](Self::tls), [`expect_cluster`](Self::expect_cluster);
+/// 2. access: [`user`](Self::with_user), [`tls`](Self::with_tls), [`with_expected_cluster`](Self::with_expected_cluster);
 /// 3. a preset, [`fast`](Self::fast) or [`gentle`](Self::gentle), which sets all numbers, and after it single numbers.
 ///
 /// Give clones of one configuration to the probe and to the membership: they share what they have seen of the
@@ -29,23 +29,23 @@ use crate::policy::{Policy, PolicyError};
 ///
 /// | knob | default | [`fast`](Self::fast) | [`gentle`](Self::gentle) | bounds |
 /// | --- | --- | --- | --- | --- |
-/// | [`progress_interval`](Self::progress_interval) | 20 s | 250 ms | 60 s | 100 ms to 10 min |
-/// | [`progress_grace_period`](Self::progress_grace_period) | 3.35 s | 1 s | 6 s | twice the latency budget at least |
-/// | [`read_interval`](Self::read_interval) | 1.4 s | 1 s | 10 s | 100 ms to 10 min |
-/// | [`read_grace_period`](Self::read_grace_period) | 3.35 s | 3.35 s | 6 s | three election timeouts, the request timeout and the connect timeout at least |
-/// | [`write_interval`](Self::write_interval) | 8 s | 3 s | 30 s | 1 s to 10 min |
-/// | [`write_grace_period`](Self::write_grace_period) | 3.35 s | 3.35 s | 6 s | as `read_grace_period` |
-/// | [`recheck_interval`](Self::recheck_interval) | 500 ms | 250 ms | 2 s | 100 ms at least, half of each patience at most |
-/// | [`latency_budget`](Self::latency_budget) | 1 s | 500 ms | 1 s | 50 ms at least, half the request timeout at most |
-/// | [`slow_answers`](Self::slow_answers) | 3 | 3 | 3 | 1 to 100 |
-/// | [`request_timeout`](Self::request_timeout) | 3 s | 2 s | 3 s | 100 ms to 30 s |
-/// | [`connect_timeout`](Self::connect_timeout) | 2 s | 1 s | 3 s | 100 ms to 30 s |
-/// | [`election_timeout`](Self::election_timeout) | 1 s | 1 s | 1 s | 50 ms to 50 s, as etcd's own |
-/// | [`reconnect_interval`](Self::reconnect_interval) | 300 ms | 250 ms | 300 ms | 100 ms to 30 s |
-/// | [`spare_reconnect_interval`](Self::spare_reconnect_interval) | 5 s | 5 s | 5 s | `reconnect_interval` at least, 10 min at most |
-/// | [`refused_interval`](Self::refused_interval) | 60 s | 60 s | 60 s | 1 s to 10 min |
-/// | [`keepalive_interval`](Self::keepalive_interval) | 10 s | 10 s | 10 s | 5 s to 10 min |
-/// | [`keepalive_timeout`](Self::keepalive_timeout) | 5 s | 5 s | 5 s | 100 ms to 30 s |
+/// | [`progress_interval`](Self::with_progress_interval) | 20 s | 250 ms | 60 s | 100 ms to 10 min |
+/// | [`progress_grace_period`](Self::with_progress_grace_period) | 3.35 s | 1 s | 6 s | twice the latency budget at least |
+/// | [`read_interval`](Self::with_read_interval) | 1.4 s | 1 s | 10 s | 100 ms to 10 min |
+/// | [`read_grace_period`](Self::with_read_grace_period) | 3.35 s | 3.35 s | 6 s | three election timeouts, the request timeout and the connect timeout at least |
+/// | [`write_interval`](Self::with_write_interval) | 8 s | 3 s | 30 s | 1 s to 10 min |
+/// | [`write_grace_period`](Self::with_write_grace_period) | 3.35 s | 3.35 s | 6 s | as `read_grace_period` |
+/// | [`recheck_interval`](Self::with_recheck_interval) | 500 ms | 250 ms | 2 s | 100 ms at least, half of each patience at most |
+/// | [`latency_budget`](Self::with_latency_budget) | 1 s | 500 ms | 1 s | 50 ms at least, half the request timeout at most |
+/// | [`slow_answers`](Self::with_slow_answers) | 3 | 3 | 3 | 1 to 100 |
+/// | [`request_timeout`](Self::with_request_timeout) | 3 s | 2 s | 3 s | 100 ms to 30 s |
+/// | [`connect_timeout`](Self::with_connect_timeout) | 2 s | 1 s | 3 s | 100 ms to 30 s |
+/// | [`election_timeout`](Self::with_election_timeout) | 1 s | 1 s | 1 s | 50 ms to 50 s, as etcd's own |
+/// | [`reconnect_interval`](Self::with_reconnect_interval) | 300 ms | 250 ms | 300 ms | 100 ms to 30 s |
+/// | [`spare_reconnect_interval`](Self::with_spare_reconnect_interval) | 5 s | 5 s | 5 s | `reconnect_interval` at least, 10 min at most |
+/// | [`refused_interval`](Self::with_refused_interval) | 60 s | 60 s | 60 s | 1 s to 10 min |
+/// | [`keepalive_interval`](Self::with_keepalive_interval) | 10 s | 10 s | 10 s | 5 s to 10 min |
+/// | [`keepalive_timeout`](Self::with_keepalive_timeout) | 5 s | 5 s | 5 s | 100 ms to 30 s |
 ///
 /// A patience is at most 10 minutes. It counts from the first question that is not answered, so it may
 /// be shorter than the `every`. What follows from the numbers, for each layer: silence is told at the
@@ -65,7 +65,7 @@ use crate::policy::{Policy, PolicyError};
 ///
 /// # fn main() -> Result<(), overwatch::etcd::EtcdConfigError> {
 /// let config = EtcdConfig::new(["http://10.0.0.1:2379", "http://10.0.0.2:2379"])?
-///     .user("checker", "secret");
+///     .with_user("checker", "secret");
 /// let probe = EtcdProbe::new(config)?;
 /// # Ok(())
 /// # }
@@ -148,7 +148,7 @@ impl EtcdConfig {
     /// Without it the cluster is whichever the endpoints are of, if they agree. See the
     /// [module](crate::etcd) for what that leaves open.
     #[must_use]
-    pub fn expect_cluster(mut self, id: u64) -> Self {
+    pub fn with_expected_cluster(mut self, id: u64) -> Self {
         self.expected = Some(id);
         self
     }
@@ -156,14 +156,14 @@ impl EtcdConfig {
     /// Authenticates with a name and a password. On a cluster whose authentication is not enabled
     /// they are not used, as in etcd's own Go client.
     #[must_use]
-    pub fn user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
+    pub fn with_user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
         self.user = Some((name.into(), password.into()));
         self
     }
 
     /// Certificates; needed for endpoints with `https://` and for no others.
     #[must_use]
-    pub fn tls(mut self, tls: Tls) -> Self {
+    pub fn with_tls(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);
         self
     }
@@ -171,7 +171,7 @@ impl EtcdConfig {
     /// The key that the probe watches and reads; `overwatch/probe/never-written` by default. Nothing
     /// may ever write it, and the user must be allowed to read it.
     #[must_use]
-    pub fn sentinel_key(mut self, key: impl Into<String>) -> Self {
+    pub fn with_sentinel_key(mut self, key: impl Into<String>) -> Self {
         self.sentinel_key = key.into();
         self
     }
@@ -194,21 +194,21 @@ impl EtcdConfig {
 
     /// How often one watch is asked for its progress.
     #[must_use]
-    pub fn progress_interval(mut self, time: Duration) -> Self {
+    pub fn with_progress_interval(mut self, time: Duration) -> Self {
         self.timing.progress.every = time;
         self
     }
 
     /// How long the watch may owe its progress before etcd counts as unreachable.
     #[must_use]
-    pub fn progress_grace_period(mut self, time: Duration) -> Self {
+    pub fn with_progress_grace_period(mut self, time: Duration) -> Self {
         self.timing.progress.patience = time;
         self
     }
 
     /// How often one member is asked for a linearizable read.
     #[must_use]
-    pub fn read_interval(mut self, time: Duration) -> Self {
+    pub fn with_read_interval(mut self, time: Duration) -> Self {
         self.timing.read.every = time;
         self
     }
@@ -216,7 +216,7 @@ impl EtcdConfig {
     /// How long reads may go unanswered before etcd counts as failing. Longer than an election, which
     /// takes one to three election timeouts, or each election is an outage.
     #[must_use]
-    pub fn read_grace_period(mut self, time: Duration) -> Self {
+    pub fn with_read_grace_period(mut self, time: Duration) -> Self {
         self.timing.read.patience = time;
         self
     }
@@ -224,14 +224,14 @@ impl EtcdConfig {
     /// How often a proposal is made, by the members in turn. Up to an eighth of it is taken off at
     /// random, so that many nodes do not ask together. Each costs a sync of etcd's disks.
     #[must_use]
-    pub fn write_interval(mut self, time: Duration) -> Self {
+    pub fn with_write_interval(mut self, time: Duration) -> Self {
         self.timing.write.every = time;
         self
     }
 
     /// How long nothing may be committed before etcd counts as failing.
     #[must_use]
-    pub fn write_grace_period(mut self, time: Duration) -> Self {
+    pub fn with_write_grace_period(mut self, time: Duration) -> Self {
         self.timing.write.patience = time;
         self
     }
@@ -240,22 +240,22 @@ impl EtcdConfig {
     /// and while etcd fails. A recovery is seen so soon. A client whose password is refused
     /// tries again as often, and that costs the server some 50 ms of CPU each time.
     #[must_use]
-    pub fn recheck_interval(mut self, time: Duration) -> Self {
+    pub fn with_recheck_interval(mut self, time: Duration) -> Self {
         self.timing.recheck = time;
         self
     }
 
     /// How long a good answer takes at most. A slower one proves that etcd lives, but
-    /// [`slow_answers`](Self::slow_answers) of them in a row are a failure, and none of them ends one.
+    /// [`slow_answers`](Self::with_slow_answers) of them in a row are a failure, and none of them ends one.
     #[must_use]
-    pub fn latency_budget(mut self, time: Duration) -> Self {
+    pub fn with_latency_budget(mut self, time: Duration) -> Self {
         self.timing.latency_budget = time;
         self
     }
 
     /// So many slow answers in a row of one layer are a failure.
     #[must_use]
-    pub fn slow_answers(mut self, value: u32) -> Self {
+    pub fn with_slow_answers(mut self, value: u32) -> Self {
         self.timing.slow_answers = value;
         self
     }
@@ -263,14 +263,14 @@ impl EtcdConfig {
     /// How long an answer is waited for. Then the connection is given up, unless the member was heard
     /// on it meanwhile.
     #[must_use]
-    pub fn request_timeout(mut self, time: Duration) -> Self {
+    pub fn with_request_timeout(mut self, time: Duration) -> Self {
         self.timing.request_timeout = time;
         self
     }
 
     /// How long opening a connection may take in all: TCP, TLS, authentication and the watch.
     #[must_use]
-    pub fn connect_timeout(mut self, time: Duration) -> Self {
+    pub fn with_connect_timeout(mut self, time: Duration) -> Self {
         self.timing.connect_timeout = time;
         self
     }
@@ -278,7 +278,7 @@ impl EtcdConfig {
     /// What etcd's `--election-timeout` is set to. The probe does not use it, but holds the other
     /// numbers against it.
     #[must_use]
-    pub fn election_timeout(mut self, time: Duration) -> Self {
+    pub fn with_election_timeout(mut self, time: Duration) -> Self {
         self.timing.election_timeout = time;
         self
     }
@@ -286,21 +286,21 @@ impl EtcdConfig {
     /// The longest pause before a connection is tried again while etcd is not alive. The first pauses
     /// are shorter.
     #[must_use]
-    pub fn reconnect_interval(mut self, time: Duration) -> Self {
+    pub fn with_reconnect_interval(mut self, time: Duration) -> Self {
         self.timing.reconnect = time;
         self
     }
 
     /// The same for a member that is lost while others answer.
     #[must_use]
-    pub fn spare_reconnect_interval(mut self, time: Duration) -> Self {
+    pub fn with_spare_reconnect_interval(mut self, time: Duration) -> Self {
         self.timing.spare_reconnect = time;
         self
     }
 
     /// How often a proposal is tried again that no member lets this user make: rights change seldom.
     #[must_use]
-    pub fn refused_interval(mut self, time: Duration) -> Self {
+    pub fn with_refused_interval(mut self, time: Duration) -> Self {
         self.timing.refused = time;
         self
     }
@@ -308,21 +308,21 @@ impl EtcdConfig {
     /// How often an idle connection is pinged (HTTP/2). etcd closes connections on which that happens
     /// more often than its `--grpc-keepalive-min-time` allows, every 5 s by default.
     #[must_use]
-    pub fn keepalive_interval(mut self, time: Duration) -> Self {
+    pub fn with_keepalive_interval(mut self, time: Duration) -> Self {
         self.timing.keepalive = time;
         self
     }
 
     /// How long a ping may go unanswered before the connection is closed.
     #[must_use]
-    pub fn keepalive_timeout(mut self, time: Duration) -> Self {
+    pub fn with_keepalive_timeout(mut self, time: Duration) -> Self {
         self.timing.keepalive_timeout = time;
         self
     }
 
     /// Takes a class of failure otherwise than by default: see [`Fault`] for the table.
     #[must_use]
-    pub fn verdict(mut self, fault: Fault, verdict: Verdict) -> Self {
+    pub fn with_verdict(mut self, fault: Fault, verdict: Verdict) -> Self {
         self.verdicts.set(fault, verdict);
         self
     }
@@ -417,7 +417,7 @@ impl EtcdConfig {
         }
         if self.expected == Some(0) {
             return bad(
-                "expect_cluster",
+                "with_expected_cluster",
                 "is 0, which no cluster has: leave it out if it is not known".into(),
             );
         }
@@ -428,7 +428,7 @@ impl EtcdConfig {
             if endpoint.tls() && self.tls.is_none() {
                 return bad(
                     "tls",
-                    format!("is missing, but {endpoint} needs it: set EtcdConfig::tls"),
+                    format!("is missing, but {endpoint} needs it: set EtcdConfig::with_tls"),
                 );
             }
             if !endpoint.tls() && self.tls.is_some() {

@@ -65,7 +65,7 @@ fn check(given: &str) -> Result<Endpoint, String> {
         return Err("has no host: write a URL like http://127.0.0.1:2379".into());
     };
     if authority.as_str().contains('@') {
-        return Err("holds a user name: take it out and use EtcdConfig::user".into());
+        return Err("holds a user name: take it out and use EtcdConfig::with_user".into());
     }
     let host = authority.host().to_ascii_lowercase();
     if host.is_empty() {

@@ -176,7 +176,7 @@ impl Timing {
                 "trip_threshold",
                 threshold.to_string(),
                 "it must be 1, because a reset of etcd's store is told once: or set \
-                 EtcdConfig::verdict for Fault::StoreReset to Transient, if it is to be logged only, \
+                 EtcdConfig::with_verdict for Fault::StoreReset to Transient, if it is to be logged only, \
                  or to Fatal",
             ));
         }

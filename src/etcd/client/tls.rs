@@ -22,8 +22,8 @@ use crate::etcd::basics::{Cause, EtcdConfigError};
 ///
 /// # fn main() -> std::io::Result<()> {
 /// let tls = Tls::new(std::fs::read("ca.pem")?)
-///     .identity(std::fs::read("client.pem")?, std::fs::read("client-key.pem")?)
-///     .domain_name("etcd.internal");
+///     .with_identity(std::fs::read("client.pem")?, std::fs::read("client-key.pem")?)
+///     .with_domain_name("etcd.internal");
 /// # Ok(())
 /// # }
 /// ```
@@ -69,7 +69,11 @@ impl Tls {
     /// The certificate, and its private key, by which this client proves who it is: both in PEM.
     /// Needed when etcd runs with `--client-cert-auth`.
     #[must_use]
-    pub fn identity(mut self, cert_pem: impl Into<Vec<u8>>, key_pem: impl Into<Vec<u8>>) -> Self {
+    pub fn with_identity(
+        mut self,
+        cert_pem: impl Into<Vec<u8>>,
+        key_pem: impl Into<Vec<u8>>,
+    ) -> Self {
         self.identity = Some(Pair {
             cert_pem: cert_pem.into(),
             key_pem: key_pem.into(),
@@ -79,7 +83,7 @@ impl Tls {
 
     /// The name that the servers' certificates must carry, if it is not the host of the endpoint.
     #[must_use]
-    pub fn domain_name(mut self, name: impl Into<String>) -> Self {
+    pub fn with_domain_name(mut self, name: impl Into<String>) -> Self {
         self.domain_name = Some(name.into());
         self
     }

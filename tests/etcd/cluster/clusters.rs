@@ -91,7 +91,7 @@ async fn a_cluster_that_is_not_the_expected_one_is_refused() {
     let etcd = Etcd::start().await;
     let id = cluster_id(&etcd).await;
     let setup = Setup::new(&etcd);
-    let expecting = |id| config(&[etcd.url()]).expect_cluster(id);
+    let expecting = |id| config(&[etcd.url()]).with_expected_cluster(id);
     let refused = setup.by(expecting(id + 1)).start("a");
     let why = format!("is of cluster {id:x}; expected is cluster {:x}", id + 1);
     until_it_says(&refused, &[why]).await;

@@ -83,7 +83,7 @@ impl Setup {
     /// The same by a user who may do nothing elsewhere than below this prefix.
     pub(super) fn of_user(&self, user: &str, password: &str, prefix: &'static str) -> Self {
         Self {
-            etcd: self.etcd.clone().user(user, password),
+            etcd: self.etcd.clone().with_user(user, password),
             prefix,
             ..self.clone()
         }

@@ -62,7 +62,7 @@ async fn credentials_decide() {
         repeats_at_the_interval(&probe).await;
     }
 
-    let config = user(&etcd, "narrow", "right").sentinel_key("app/sentinel");
+    let config = user(&etcd, "narrow", "right").with_sentinel_key("app/sentinel");
     let narrow = EtcdProbe::new(config).expect("a valid configuration");
     until_alive("a key it may read", &narrow, SOON).await;
 }
@@ -71,8 +71,8 @@ async fn credentials_decide() {
 async fn certificates_decide() {
     let etcd = Etcd::start_with_tls().await;
     let pki = etcd.pki();
-    let tls = || Tls::new(&*pki.ca_pem).identity(&*pki.client.cert_pem, &*pki.client.key_pem);
-    let right = config([etcd.url()]).tls(tls());
+    let tls = || Tls::new(&*pki.ca_pem).with_identity(&*pki.client.cert_pem, &*pki.client.key_pem);
+    let right = config([etcd.url()]).with_tls(tls());
     let right = EtcdProbe::new(right).expect("a valid configuration");
     until_alive("right certificates", &right, SOON).await;
     stays_alive(&right, Duration::from_secs(3)).await;
@@ -89,12 +89,12 @@ async fn certificates_decide() {
         ),
         (
             "https:// where none is",
-            config([tls_url]).tls(tls()),
+            config([tls_url]).with_tls(tls()),
             "tls|no TLS connection with etcd: {url}: the connection was closed; ",
         ),
         (
             "PEM without a certificate",
-            config([etcd.url()]).tls(Tls::new("-----BEGIN CERTIFICATE-----")),
+            config([etcd.url()]).with_tls(Tls::new("-----BEGIN CERTIFICATE-----")),
             "tls|no TLS connection with etcd: {url}: TLS: ",
         ),
     ] {
@@ -116,7 +116,7 @@ async fn what_is_wrong_with_a_certificate_is_named() {
         let etcd = Etcd::start_version_with_tls(version).await;
         let (pki, stranger, namesake) = (etcd.pki(), Pki::of_authority("stranger-ca"), Pki::new());
         let trusting = |pki: &Pki| Tls::new(&*pki.ca_pem);
-        let shows = |own: &Signed| trusting(pki).identity(&*own.cert_pem, &*own.key_pem);
+        let shows = |own: &Signed| trusting(pki).with_identity(&*own.cert_pem, &*own.key_pem);
         let of_server = "TLS: invalid peer certificate: ";
         for (what, tls, text) in [
             ("unknown authority", trusting(&stranger), "UnknownIssuer. "),
@@ -127,7 +127,7 @@ async fn what_is_wrong_with_a_certificate_is_named() {
             ),
             (
                 "wrong name",
-                shows(&pki.client).domain_name("etcd.example"),
+                shows(&pki.client).with_domain_name("etcd.example"),
                 "certificate not valid for name \"etcd.example\"; certificate is only valid for \
                  IpAddress(127.0.0.1). ",
             ),
@@ -167,7 +167,7 @@ async fn what_is_wrong_with_a_certificate_is_named() {
         .await;
         // All this time nothing else was wrong.
         etcd.serve_certificate(|pki| &pki.server);
-        let right = config([etcd.url()]).tls(shows(&pki.client));
+        let right = config([etcd.url()]).with_tls(shows(&pki.client));
         let right = EtcdProbe::new(right).expect("a valid configuration");
         until_alive("right certificates", &right, SOON).await;
     }
@@ -175,7 +175,7 @@ async fn what_is_wrong_with_a_certificate_is_named() {
 
 /// It fails for want of TLS, and says one of these of the endpoint.
 async fn refused(what: &str, etcd: &Etcd, tls: Tls, texts: &[&str]) {
-    let config = config([etcd.url()]).tls(tls);
+    let config = config([etcd.url()]).with_tls(tls);
     let probe = EtcdProbe::new(config).expect("a valid configuration");
     let reason = until_failing(what, &probe, SOON, Instant::now()).await;
     let says = reason.strip_prefix(&format!(
@@ -220,7 +220,7 @@ async fn a_silent_server_is_failing_after_the_patience() {
 }
 
 fn user(etcd: &Etcd, name: &str, password: &str) -> EtcdConfig {
-    config([etcd.url()]).user(name, password)
+    config([etcd.url()]).with_user(name, password)
 }
 
 /// Answers whatever it is sent with HTTP/1.1, and counts connections.

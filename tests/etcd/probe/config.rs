@@ -22,7 +22,10 @@ fn bad_endpoints_are_refused_by_name() {
         (vec!["http://localhost:"], "no usable port"),
         (vec!["http://localhost:2379/v3"], "has a path"),
         (vec!["http://localhost:2379?x=1"], "has a path or a query"),
-        (vec!["http://joe:secret@localhost:2379"], "EtcdConfig::user"),
+        (
+            vec!["http://joe:secret@localhost:2379"],
+            "EtcdConfig::with_user",
+        ),
         (vec!["joe:secret://@localhost:2379"], "is no URL"),
     ] {
         let error = EtcdConfig::new(&given).expect_err(given[0]);
@@ -66,10 +69,10 @@ fn settings_that_do_not_fit_are_refused_by_name() {
     let pem = |label: &str| format!("-----BEGIN {label}-----\nAA==\n-----END {label}-----\n");
     let tls = || Tls::new(pem("CERTIFICATE"));
     for (config, text) in [
-        (plain().user("", "x"), "user: the name is empty"),
-        (plain().sentinel_key(""), "sentinel_key: is empty"),
+        (plain().with_user("", "x"), "user: the name is empty"),
+        (plain().with_sentinel_key(""), "sentinel_key: is empty"),
         (
-            plain().tls(tls()),
+            plain().with_tls(tls()),
             "tls: is set, but http://localhost:2379 does not use it",
         ),
         (
@@ -77,27 +80,27 @@ fn settings_that_do_not_fit_are_refused_by_name() {
             "tls: is missing, but https://localhost:2379 needs it",
         ),
         (
-            secure().tls(Tls::new("ca.pem")),
+            secure().with_tls(Tls::new("ca.pem")),
             "tls: the authority holds no PEM certificate",
         ),
         (
-            secure().tls(tls().identity(pem("EC PRIVATE KEY"), pem("CERTIFICATE"))),
+            secure().with_tls(tls().with_identity(pem("EC PRIVATE KEY"), pem("CERTIFICATE"))),
             "tls: the identity's certificate",
         ),
         (
-            secure().tls(tls().identity(pem("CERTIFICATE"), pem("CERTIFICATE"))),
+            secure().with_tls(tls().with_identity(pem("CERTIFICATE"), pem("CERTIFICATE"))),
             "tls: the identity's key",
         ),
         (
-            secure().tls(tls().domain_name("")),
+            secure().with_tls(tls().with_domain_name("")),
             "tls: the domain name is empty",
         ),
     ] {
         let error = EtcdProbe::new(config).expect_err(text).to_string();
         assert!(error.starts_with(text), "{error}");
     }
-    let identity = tls().identity(pem("CERTIFICATE"), pem("EC PRIVATE KEY"));
-    EtcdProbe::new(secure().tls(identity)).expect("a whole configuration");
+    let identity = tls().with_identity(pem("CERTIFICATE"), pem("EC PRIVATE KEY"));
+    EtcdProbe::new(secure().with_tls(identity)).expect("a whole configuration");
 }
 
 /// One knob beyond one of its bounds, while all others fit.
@@ -114,82 +117,82 @@ fn numbers_out_of_their_bounds_are_refused_by_name() {
         ms(30_000) + Duration::from_nanos(1),
     ];
     for (config, text) in [
-        (plain().progress_interval(below), short("progress_interval")),
-        (plain().progress_interval(above), long("progress_interval", "600")),
-        (plain().read_interval(below), short("read_interval")),
-        (plain().read_interval(above), long("read_interval", "600")),
+        (plain().with_progress_interval(below), short("progress_interval")),
+        (plain().with_progress_interval(above), long("progress_interval", "600")),
+        (plain().with_read_interval(below), short("read_interval")),
+        (plain().with_read_interval(above), long("read_interval", "600")),
         (
-            plain().write_interval(us(999_999)),
+            plain().with_write_interval(us(999_999)),
             "write_interval is 999.999ms, but must be at least 1s".into(),
         ),
-        (plain().write_interval(above), long("write_interval", "600")),
+        (plain().with_write_interval(above), long("write_interval", "600")),
         (
-            plain().progress_grace_period(above),
+            plain().with_progress_grace_period(above),
             long("progress_grace_period", "600"),
         ),
-        (plain().read_grace_period(above), long("read_grace_period", "600")),
-        (plain().write_grace_period(above), long("write_grace_period", "600")),
-        (plain().request_timeout(below), short("request_timeout")),
+        (plain().with_read_grace_period(above), long("read_grace_period", "600")),
+        (plain().with_write_grace_period(above), long("write_grace_period", "600")),
+        (plain().with_request_timeout(below), short("request_timeout")),
         (
-            plain().request_timeout(timeout),
+            plain().with_request_timeout(timeout),
             long("request_timeout", "30"),
         ),
-        (plain().connect_timeout(below), short("connect_timeout")),
+        (plain().with_connect_timeout(below), short("connect_timeout")),
         (
-            plain().connect_timeout(timeout),
+            plain().with_connect_timeout(timeout),
             long("connect_timeout", "30"),
         ),
         (
-            plain().election_timeout(us(49_999)),
+            plain().with_election_timeout(us(49_999)),
             "election_timeout is 49.999ms, but must be at least 50ms".into(),
         ),
         (
-            plain().election_timeout(us(50_000_001)),
+            plain().with_election_timeout(us(50_000_001)),
             "election_timeout is 50.000001s, but must be at most 50s".into(),
         ),
-        (plain().recheck_interval(below), short("recheck_interval")),
+        (plain().with_recheck_interval(below), short("recheck_interval")),
         (
-            plain().latency_budget(us(49_999)),
+            plain().with_latency_budget(us(49_999)),
             "latency_budget is 49.999ms, but must be at least 50ms".into(),
         ),
-        (plain().reconnect_interval(below), short("reconnect_interval")),
+        (plain().with_reconnect_interval(below), short("reconnect_interval")),
         (
-            plain().reconnect_interval(timeout),
+            plain().with_reconnect_interval(timeout),
             long("reconnect_interval", "30"),
         ),
         (
-            plain().spare_reconnect_interval(above),
+            plain().with_spare_reconnect_interval(above),
             long("spare_reconnect_interval", "600"),
         ),
         (
-            plain().refused_interval(us(999_999)),
+            plain().with_refused_interval(us(999_999)),
             "refused_interval is 999.999ms, but must be at least 1s".into(),
         ),
-        (plain().refused_interval(above), long("refused_interval", "600")),
+        (plain().with_refused_interval(above), long("refused_interval", "600")),
         (
-            plain().keepalive_interval(us(4_999_999)),
+            plain().with_keepalive_interval(us(4_999_999)),
             "keepalive_interval is 4.999999s, but must be at least 5s, or etcd closes the connection"
                 .into(),
         ),
         (
-            plain().keepalive_interval(above),
+            plain().with_keepalive_interval(above),
             long("keepalive_interval", "600"),
         ),
-        (plain().keepalive_timeout(below), short("keepalive_timeout")),
+        (plain().with_keepalive_timeout(below), short("keepalive_timeout")),
         (
-            plain().keepalive_timeout(timeout),
+            plain().with_keepalive_timeout(timeout),
             long("keepalive_timeout", "30"),
         ),
         (
-            plain().slow_answers(0),
+            plain().with_slow_answers(0),
             "slow_answers: is 0, but must be from 1 to 100".into(),
         ),
         (
-            plain().slow_answers(101),
+            plain().with_slow_answers(101),
             "slow_answers: is 101, but must be from 1 to 100".into(),
         ),
         (
-            plain().progress_interval(Duration::MAX),
+            plain().with_progress_interval(Duration::MAX),
             "progress_interval is 18446744073709551615.999999999s, but must be at most 600s".into(),
         ),
     ] {
@@ -203,111 +206,111 @@ fn numbers_that_cannot_work_together_are_refused_with_the_reason() {
     let plain = || config(["http://localhost:2379"]);
     for (config, text) in [
         (
-            plain().latency_budget(ms(1_501)),
+            plain().with_latency_budget(ms(1_501)),
             "latency_budget is 1.501s, but must be at most 1.5s (half the request_timeout), or no \
              answer is slow and each is lost",
         ),
         (
-            plain().request_timeout(ms(1_999)),
+            plain().with_request_timeout(ms(1_999)),
             "latency_budget is 1s, but must be at most 999.5ms (half the request_timeout), or no \
              answer is slow and each is lost",
         ),
         (
             plain()
-                .progress_grace_period(ms(1_100))
-                .recheck_interval(ms(551)),
+                .with_progress_grace_period(ms(1_100))
+                .with_recheck_interval(ms(551)),
             "recheck_interval is 551ms, but must be at most 550ms (half of progress_grace_period), or \
              nothing is asked twice before it fails",
         ),
         (
             plain()
-                .read_grace_period(ms(3_000))
-                .recheck_interval(ms(1_501))
-                .read_interval(ms(1_501)),
+                .with_read_grace_period(ms(3_000))
+                .with_recheck_interval(ms(1_501))
+                .with_read_interval(ms(1_501)),
             "recheck_interval is 1.501s, but must be at most 1.5s (half of read_grace_period), or nothing \
              is asked twice before it fails",
         ),
         (
             plain()
-                .write_grace_period(ms(3_000))
-                .recheck_interval(ms(1_501))
-                .read_interval(ms(1_501)),
+                .with_write_grace_period(ms(3_000))
+                .with_recheck_interval(ms(1_501))
+                .with_read_interval(ms(1_501)),
             "recheck_interval is 1.501s, but must be at most 1.5s (half of write_grace_period), or \
              nothing is asked twice before it fails",
         ),
         (
-            plain().progress_interval(ms(499)),
+            plain().with_progress_interval(ms(499)),
             "recheck_interval is 500ms, but must be at most 499ms (progress_interval), or doubt is \
              looked into later than health",
         ),
         (
-            plain().recheck_interval(ms(1_401)),
+            plain().with_recheck_interval(ms(1_401)),
             "recheck_interval is 1.401s, but must be at most 1.4s (read_interval), or doubt is looked \
              into later than health",
         ),
         (
             plain()
-                .write_interval(ms(1_000))
-                .recheck_interval(ms(1_001)),
+                .with_write_interval(ms(1_000))
+                .with_recheck_interval(ms(1_001)),
             "recheck_interval is 1.001s, but must be at most 1s (write_interval), or doubt is looked \
              into later than health",
         ),
         (
-            plain().progress_grace_period(ms(1_999)),
+            plain().with_progress_grace_period(ms(1_999)),
             "progress_grace_period is 1.999s, but must be at least 2s (twice the latency_budget), or \
              nobody else is asked before it fails",
         ),
         (
-            plain().read_grace_period(ms(1_999)),
+            plain().with_read_grace_period(ms(1_999)),
             "read_grace_period is 1.999s, but must be at least 2s (twice the latency_budget), or \
              nobody else is asked before it fails",
         ),
         (
-            plain().write_grace_period(ms(1_999)),
+            plain().with_write_grace_period(ms(1_999)),
             "write_grace_period is 1.999s, but must be at least 2s (twice the latency_budget), or \
              nobody else is asked before it fails",
         ),
         (
-            plain().spare_reconnect_interval(ms(299)),
+            plain().with_spare_reconnect_interval(ms(299)),
             "spare_reconnect_interval is 299ms, but must be at least 300ms (reconnect_interval), or a \
              spare member is sought harder than one in need",
         ),
         (
-            plain().read_grace_period(ms(2_999)),
+            plain().with_read_grace_period(ms(2_999)),
             "read_grace_period is 2.999s, but must be at least 3s (three times the election_timeout), \
              or an election is an outage",
         ),
         (
-            plain().write_grace_period(ms(2_999)),
+            plain().with_write_grace_period(ms(2_999)),
             "write_grace_period is 2.999s, but must be at least 3s (three times the election_timeout), \
              or an election is an outage",
         ),
         (
-            plain().election_timeout(ms(1_117)),
+            plain().with_election_timeout(ms(1_117)),
             "read_grace_period is 3.35s, but must be at least 3.351s (three times the \
              election_timeout), or an election is an outage",
         ),
         (
-            plain().request_timeout(ms(3_351)),
+            plain().with_request_timeout(ms(3_351)),
             "read_grace_period is 3.35s, but must be at least 3.351s (request_timeout), or one lost \
              answer is an outage",
         ),
         (
             plain()
-                .request_timeout(ms(3_351))
-                .read_grace_period(ms(4_000)),
+                .with_request_timeout(ms(3_351))
+                .with_read_grace_period(ms(4_000)),
             "write_grace_period is 3.35s, but must be at least 3.351s (request_timeout), or one lost \
              answer is an outage",
         ),
         (
-            plain().connect_timeout(ms(3_351)),
+            plain().with_connect_timeout(ms(3_351)),
             "read_grace_period is 3.35s, but must be at least 3.351s (connect_timeout), or one slow \
              connection is an outage",
         ),
         (
             plain()
-                .connect_timeout(ms(3_351))
-                .read_grace_period(ms(4_000)),
+                .with_connect_timeout(ms(3_351))
+                .with_read_grace_period(ms(4_000)),
             "write_grace_period is 3.35s, but must be at least 3.351s (connect_timeout), or one slow \
              connection is an outage",
         ),
@@ -320,42 +323,42 @@ fn numbers_that_cannot_work_together_are_refused_with_the_reason() {
 fn the_bounds_themselves_are_taken() {
     let plain = || config(["http://localhost:2379"]);
     let least = plain()
-        .progress_interval(ms(100))
-        .progress_grace_period(ms(200))
-        .read_interval(ms(100))
-        .read_grace_period(ms(200))
-        .write_interval(ms(1_000))
-        .write_grace_period(ms(200))
-        .recheck_interval(ms(100))
-        .latency_budget(ms(50))
-        .slow_answers(1)
-        .request_timeout(ms(100))
-        .connect_timeout(ms(100))
-        .election_timeout(ms(50))
-        .reconnect_interval(ms(100))
-        .spare_reconnect_interval(ms(100))
-        .refused_interval(ms(1_000))
-        .keepalive_interval(ms(5_000))
-        .keepalive_timeout(ms(100));
+        .with_progress_interval(ms(100))
+        .with_progress_grace_period(ms(200))
+        .with_read_interval(ms(100))
+        .with_read_grace_period(ms(200))
+        .with_write_interval(ms(1_000))
+        .with_write_grace_period(ms(200))
+        .with_recheck_interval(ms(100))
+        .with_latency_budget(ms(50))
+        .with_slow_answers(1)
+        .with_request_timeout(ms(100))
+        .with_connect_timeout(ms(100))
+        .with_election_timeout(ms(50))
+        .with_reconnect_interval(ms(100))
+        .with_spare_reconnect_interval(ms(100))
+        .with_refused_interval(ms(1_000))
+        .with_keepalive_interval(ms(5_000))
+        .with_keepalive_timeout(ms(100));
     EtcdProbe::new(least).expect("the shortest");
     let most = plain()
-        .progress_interval(ms(600_000))
-        .progress_grace_period(ms(600_000))
-        .read_interval(ms(600_000))
-        .read_grace_period(ms(600_000))
-        .write_interval(ms(600_000))
-        .write_grace_period(ms(600_000))
-        .recheck_interval(ms(300_000))
-        .latency_budget(ms(15_000))
-        .slow_answers(100)
-        .request_timeout(ms(30_000))
-        .connect_timeout(ms(30_000))
-        .election_timeout(ms(50_000))
-        .reconnect_interval(ms(30_000))
-        .spare_reconnect_interval(ms(600_000))
-        .refused_interval(ms(600_000))
-        .keepalive_interval(ms(600_000))
-        .keepalive_timeout(ms(30_000));
+        .with_progress_interval(ms(600_000))
+        .with_progress_grace_period(ms(600_000))
+        .with_read_interval(ms(600_000))
+        .with_read_grace_period(ms(600_000))
+        .with_write_interval(ms(600_000))
+        .with_write_grace_period(ms(600_000))
+        .with_recheck_interval(ms(300_000))
+        .with_latency_budget(ms(15_000))
+        .with_slow_answers(100)
+        .with_request_timeout(ms(30_000))
+        .with_connect_timeout(ms(30_000))
+        .with_election_timeout(ms(50_000))
+        .with_reconnect_interval(ms(30_000))
+        .with_spare_reconnect_interval(ms(600_000))
+        .with_refused_interval(ms(600_000))
+        .with_keepalive_interval(ms(600_000))
+        .with_keepalive_timeout(ms(30_000));
     EtcdProbe::new(most).expect("the longest");
 }
 
@@ -396,33 +399,33 @@ fn set(config: EtcdConfig, row: &str, value: &str) -> EtcdConfig {
     };
     let knob = row.split_once('`').map_or(row, |(knob, _)| knob);
     match knob {
-        "progress_interval" => config.progress_interval(time),
-        "progress_grace_period" => config.progress_grace_period(time),
-        "read_interval" => config.read_interval(time),
-        "read_grace_period" => config.read_grace_period(time),
-        "write_interval" => config.write_interval(time),
-        "write_grace_period" => config.write_grace_period(time),
-        "recheck_interval" => config.recheck_interval(time),
-        "latency_budget" => config.latency_budget(time),
-        "slow_answers" => config.slow_answers(number as u32),
-        "request_timeout" => config.request_timeout(time),
-        "connect_timeout" => config.connect_timeout(time),
-        "election_timeout" => config.election_timeout(time),
-        "reconnect_interval" => config.reconnect_interval(time),
-        "spare_reconnect_interval" => config.spare_reconnect_interval(time),
-        "refused_interval" => config.refused_interval(time),
-        "keepalive_interval" => config.keepalive_interval(time),
-        "keepalive_timeout" => config.keepalive_timeout(time),
+        "progress_interval" => config.with_progress_interval(time),
+        "progress_grace_period" => config.with_progress_grace_period(time),
+        "read_interval" => config.with_read_interval(time),
+        "read_grace_period" => config.with_read_grace_period(time),
+        "write_interval" => config.with_write_interval(time),
+        "write_grace_period" => config.with_write_grace_period(time),
+        "recheck_interval" => config.with_recheck_interval(time),
+        "latency_budget" => config.with_latency_budget(time),
+        "slow_answers" => config.with_slow_answers(number as u32),
+        "request_timeout" => config.with_request_timeout(time),
+        "connect_timeout" => config.with_connect_timeout(time),
+        "election_timeout" => config.with_election_timeout(time),
+        "reconnect_interval" => config.with_reconnect_interval(time),
+        "spare_reconnect_interval" => config.with_spare_reconnect_interval(time),
+        "refused_interval" => config.with_refused_interval(time),
+        "keepalive_interval" => config.with_keepalive_interval(time),
+        "keepalive_timeout" => config.with_keepalive_timeout(time),
         other => panic!("{other} is no knob with a number"),
     }
 }
 
 #[test]
 fn debug_shows_no_secret() {
-    let tls = Tls::new("CA-PEM").identity("CERT-PEM", "KEY-PEM");
+    let tls = Tls::new("CA-PEM").with_identity("CERT-PEM", "KEY-PEM");
     let config = config(["https://localhost:2379"])
-        .user("joe", "secret")
-        .tls(tls);
+        .with_user("joe", "secret")
+        .with_tls(tls);
     let shown = format!("{config:?}");
     assert!(shown.contains("joe"), "{shown}");
     for secret in ["secret", "KEY-PEM"] {

@@ -82,7 +82,7 @@ impl Node {
             })
             .dialing(Arc::new(dial));
         let etcd = match told.expects {
-            Some(id) => etcd.expect_cluster(id),
+            Some(id) => etcd.with_expected_cluster(id),
             None => etcd,
         };
         Self(Arc::new(State {

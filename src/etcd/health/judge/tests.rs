@@ -242,7 +242,7 @@ fn each_class_is_told_as_its_verdict_says() {
             (Verdict::Fatal, certain),
         ] {
             let what = format!("{fault:?} as {verdict:?}");
-            let config = config(["http://a", "http://b"]).verdict(fault, verdict);
+            let config = config(["http://a", "http://b"]).with_verdict(fault, verdict);
             let mut case = Case::alive(config);
             let since = case.strike(fault);
             let mut at = since;
@@ -280,7 +280,7 @@ fn each_class_is_told_as_its_verdict_says() {
 
 #[test]
 fn a_store_reset_that_is_tolerated_is_evidence_like_any_other() {
-    let config = config(["http://a"]).verdict(Fault::StoreReset, Verdict::Transient);
+    let config = config(["http://a"]).with_verdict(Fault::StoreReset, Verdict::Transient);
     let mut case = Case::alive(config);
     case.read(0, 3, 1_400);
     case.lives(1_400);
@@ -371,7 +371,7 @@ fn answers_that_waited_through_one_pause_together_are_late_once() {
 
 #[test]
 fn each_layer_counts_its_own_slow_answers() {
-    let mut case = Case::alive(config(["http://a"]).slow_answers(1));
+    let mut case = Case::alive(config(["http://a"]).with_slow_answers(1));
     let asked = case.asked(Kind::Write, 8_000);
     case.probe_loop.judge.asked(Kind::Write, case.at(8_000));
     case.read(0, 7, 8_500);
@@ -566,17 +566,17 @@ impl Config {
         }
     }
 
-    fn slow_answers(mut self, count: u32) -> Self {
+    fn with_slow_answers(mut self, count: u32) -> Self {
         self.timing.slow_answers = count;
         self
     }
 
-    fn verdict(mut self, fault: Fault, verdict: Verdict) -> Self {
+    fn with_verdict(mut self, fault: Fault, verdict: Verdict) -> Self {
         self.verdicts.set(fault, verdict);
         self
     }
 
-    fn expect_cluster(self, id: u64) -> Self {
+    fn with_expected_cluster(self, id: u64) -> Self {
         Self {
             expected: Some(id),
             ..self

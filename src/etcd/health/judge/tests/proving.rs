@@ -252,7 +252,7 @@ fn an_endpoint_that_another_client_saw_leading_to_another_cluster_is_told() {
 
 #[test]
 fn a_cluster_that_is_not_the_expected_one_is_told() {
-    let mut case = Case::new(config(["http://a"]).expect_cluster(0x2f));
+    let mut case = Case::new(config(["http://a"]).with_expected_cluster(0x2f));
     case.opened(0, Some(1), case.t0);
     let (class, text) = case.fails(0);
     assert_eq!(class, "misdirected");
@@ -260,7 +260,7 @@ fn a_cluster_that_is_not_the_expected_one_is_told() {
         text.contains("http://a:2379 is of cluster 1; expected is cluster 2f. To do: "),
         "{text}"
     );
-    let mut case = Case::new(config(["http://a"]).expect_cluster(1));
+    let mut case = Case::new(config(["http://a"]).with_expected_cluster(1));
     case.opened(0, Some(1), case.t0);
     case.all_from(0, 0);
     case.lives(0);
