@@ -133,7 +133,7 @@ pub fn health(handle: &Handle) -> (StatusCode, HealthBody) {
 
 /// When the present state was entered, by the clock of the system.
 fn since(status: &Status) -> SystemTime {
-    let since = SystemTime::now().checked_sub(status.since);
+    let since = SystemTime::now().checked_sub(status.time_in_phase);
     // A clock that was never set may be nearer to its epoch than that.
     since.map_or(SystemTime::UNIX_EPOCH, |since| {
         since.max(SystemTime::UNIX_EPOCH)

@@ -11,7 +11,7 @@ use crate::machine::{ComponentState, Phase};
 /// # fn example(handle: overwatch::Handle) {
 /// let status = handle.status();
 /// if !status.ready {
-///     println!("{:?} for {:.0?}: {}", status.phase, status.since, status.reason);
+///     println!("{:?} for {:.0?}: {}", status.phase, status.time_in_phase, status.reason);
 ///     if let Some(awaited) = status.awaited {
 ///         println!("it waits for {awaited}");
 ///     }
@@ -28,7 +28,7 @@ pub struct Status {
     /// The number of the current incarnation, or of the last one; 0 before the first start.
     pub epoch: u64,
     /// How long it has been in this phase.
-    pub since: Duration,
+    pub time_in_phase: Duration,
     /// Why it is not ready, while it is not; else why it is in this phase.
     pub reason: Arc<str>,
     /// What must happen for it to be ready again. `None` while it is, and after the end.

@@ -67,7 +67,7 @@ impl Summary {
             phase: self.phase,
             ready: self.phase == Phase::Running && flag,
             epoch: self.epoch,
-            since: self
+            time_in_phase: self
                 .entered
                 .map_or(Duration::ZERO, |entered| entered.elapsed()),
             reason: if self.is_stopping(flag) {

@@ -111,7 +111,7 @@ async fn status_says_why_and_what_is_awaited() {
         status.awaited.unwrap(),
         "to be gone within 9.0s: a, b, c and 1 more"
     );
-    assert_eq!(status.since, Duration::from_secs(1));
+    assert_eq!(status.time_in_phase, Duration::from_secs(1));
     let slots: Vec<_> = running
         .handle
         .components()
