@@ -75,9 +75,9 @@ mod order;
 pub mod pace;
 mod timers;
 
-pub use arrival::{
-    Arrival, Command, Ended, LastWords, Observed, Renewed, Reported, Seen, Silence, Source,
-};
+pub use arrival::{Arrival, Ended, LastWords, Observed, Renewed, Reported, Seen, Silence, Source};
 pub use decider::{Carried, Decided, Decider, Decision, Live};
 pub use dry_run::DryRun;
 pub use order::{Driver, Next, Tell, View};
+
+pub use crate::machine::Command;

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use super::arrival::{Arrival, Observed, Seen, Silence, Source};
 use super::decider::{Carried, Decided, Decision, Live};
 use super::order::{Next, Tell};
-use crate::machine::{ComponentState, Effect, Exit, FailureClass, Input, Machine, Phase, Timer};
+use crate::machine::{
+    ComponentState, Effect, Exit, FailureClass, Input, Machine, Phase, Timer, any_command,
+};
 use crate::policy::{ComponentId, Plan};
 
 /// See the documentation of [`Decider::dry_run`](super::Decider::dry_run).
@@ -158,7 +160,7 @@ impl DryRun {
                 ..
             } => (None, Some(tell)),
             Input::Report { .. } => (Some(tell), None),
-            Input::Drain | Input::Resume | Input::Trip | Input::Reset => (Some(tell), Some(tell)),
+            any_command!() => (Some(tell), Some(tell)),
             Input::Fired(Timer::Fence) => (None, None),
             Input::Fired(Timer::Silence) => (None, self.alive().map(assumed)),
             _ => (None, Some(tell)),

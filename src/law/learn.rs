@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::Law::*;
 use super::monitor::{CleanRun, Judged, Leave, Mode, Monitor, Part};
 use super::{Violation, demand};
-use crate::machine::{AfterStop, Exit, FailureClass, HaltReason, Input, Timer};
+use crate::machine::{AfterStop, Command, Exit, FailureClass, HaltReason, Input, Timer};
 use crate::policy::Blame;
 
 impl Monitor {
@@ -120,7 +120,7 @@ impl Monitor {
                 let by_clock = total.saturating_add(late);
                 known.shutdown.get_or_insert((by_clock, total));
             }
-            Input::Drain => known.wish = known.wish.max(AfterStop::Drain),
+            _ if drains(input) => known.wish = known.wish.max(AfterStop::Drain),
             Input::Resume if known.wish == AfterStop::Drain => known.wish = AfterStop::Monitor,
             Input::Reset if running => {
                 known.level = 0;
@@ -179,7 +179,7 @@ impl Monitor {
         let gone_bad = broken
             || matches!(input, Input::Fired(Timer::Silence | Timer::Fence))
             || matches!(*input, Input::LeaseRenewed { remaining, .. } if self.plan.fence_after(remaining).is_none());
-        let wanted = matches!(input, Input::Shutdown | Input::Drain);
+        let wanted = *input == Input::Shutdown || drains(input);
         let fails = match known.mode {
             Mode::Ready => gone_bad || known.suspicion >= self.plan.policy().trip_threshold(),
             Mode::Starting => {
@@ -250,6 +250,14 @@ fn how_class(input: &Input) -> Option<FailureClass> {
         } => Some(class),
         _ => None,
     }
+}
+
+/// Whether an operator asks for a stop that waits for a resume. Written apart from the machine's table.
+fn drains(input: &Input) -> bool {
+    input.command().is_some_and(|command| match command {
+        Command::Drain => true,
+        Command::Resume | Command::Trip | Command::Reset => false,
+    })
 }
 
 fn is_fatal(input: &Input) -> bool {
