@@ -77,11 +77,11 @@ mod order;
 pub mod pace;
 mod timers;
 
-pub use arrival::{
-    Arrival, Command, Ended, LastWords, Observed, Renewed, Reported, Seen, Silence, Source,
-};
+pub use arrival::{Arrival, Ended, LastWords, Observed, Renewed, Reported, Seen, Silence, Source};
 pub use decider::Decider;
 pub use decision::{Carried, Decided, Decision};
 pub use dry_run::DryRun;
 pub use live::Live;
 pub use order::{Driver, Next, Tell, View};
+
+pub use crate::machine::Command;

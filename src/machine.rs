@@ -33,6 +33,7 @@
 )]
 
 mod cause;
+mod command;
 mod core;
 mod drained;
 mod effect;
@@ -58,6 +59,8 @@ use self::core::{Core, Cx};
 use crate::policy::{ComponentId, Plan};
 
 pub use self::cause::Cause;
+pub use self::command::Command;
+pub(crate) use self::command::any_command;
 pub use self::core::ComponentState;
 pub use self::effect::{Effect, Record, Timer};
 pub use self::input::{Exit, FailureClass, Input};

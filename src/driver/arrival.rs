@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::machine::{Exit, FailureClass};
+use crate::machine::{Command, Exit, FailureClass};
 use crate::policy::ComponentId;
 
 /// One thing that arrives. A recorded run is a list of these, each with its time.
@@ -99,19 +99,6 @@ pub struct Renewed {
     pub epoch: u64,
     /// When it runs out, since the begin of the run.
     pub expires: Duration,
-}
-
-/// What an operator asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Command {
-    /// Stop everything, and wait for [`Resume`](Command::Resume).
-    Drain,
-    /// Take back a drain.
-    Resume,
-    /// Stop everything as if the dependency had failed.
-    Trip,
-    /// Forget suspicion, and in Running the level.
-    Reset,
 }
 
 /// One observation.

@@ -12,7 +12,9 @@ use super::arrival::{Arrival, Observed, Seen, Silence, Source};
 use super::decision::{Carried, Decided, Decision};
 use super::live::Live;
 use super::order::{Next, Tell};
-use crate::machine::{ComponentState, Effect, Exit, FailureClass, Input, Machine, Phase, Timer};
+use crate::machine::{
+    ComponentState, Effect, Exit, FailureClass, Input, Machine, Phase, Timer, any_command,
+};
 use crate::policy::{ComponentId, Plan};
 
 /// See the documentation of [`Decider::dry_run`](super::Decider::dry_run).
@@ -159,7 +161,7 @@ impl DryRun {
                 ..
             } => (None, Some(tell)),
             Input::Report { .. } => (Some(tell), None),
-            Input::Drain | Input::Resume | Input::Trip | Input::Reset => (Some(tell), Some(tell)),
+            any_command!() => (Some(tell), Some(tell)),
             Input::Fired(Timer::Fence) => (None, None),
             Input::Fired(Timer::Silence) => (None, self.alive().map(assumed)),
             _ => (None, Some(tell)),

@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use super::arrival::{Arrival, Command, Ended, Observed, Renewed, Reported, Seen, Silence, Source};
+use super::arrival::{Arrival, Ended, Observed, Renewed, Reported, Seen, Silence, Source};
 use super::timers::Timers;
-use crate::machine::{Effect, Input, Phase, Timer};
+use crate::machine::{Command, Effect, Input, Phase, Timer};
 use crate::policy::ComponentId;
 
 /// Decides what the machine is told next. See the [module](super) for the order.
@@ -403,18 +403,6 @@ impl Arrival {
             Self::Command(_) => Source::Command,
             Self::Observed(_) | Self::Silent(_) => Source::Observation,
             Self::Reported(_) => Source::Report,
-        }
-    }
-}
-
-impl Command {
-    /// The input that it is for the machine.
-    pub fn input(self) -> Input {
-        match self {
-            Self::Drain => Input::Drain,
-            Self::Resume => Input::Resume,
-            Self::Trip => Input::Trip,
-            Self::Reset => Input::Reset,
         }
     }
 }

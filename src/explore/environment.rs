@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{ExploreError, HandleFn};
 use crate::law::{Checked, Violation};
-use crate::machine::{Effect, Exit, FailureClass, Input, Step, Timer};
+use crate::machine::{Command, Effect, Exit, FailureClass, Input, Step, Timer};
 use crate::pack::MAX_TICKS;
 use crate::policy::{ComponentId, Fence, Plan};
 
@@ -216,14 +216,9 @@ fn moves(plan: &Plan, tick: Option<Duration>) -> Vec<Action> {
         round,
     }));
     inputs.extend(Timer::ALL.map(Input::Fired));
-    inputs.extend([
-        Input::Shutdown,
-        Input::Drain,
-        Input::Resume,
-        Input::Trip,
-        Input::Reset,
-        Input::Frozen,
-    ]);
+    inputs.push(Input::Shutdown);
+    inputs.extend(Command::ALL.iter().map(|command| command.input()));
+    inputs.push(Input::Frozen);
     let inputs = inputs.into_iter().map(Action::Tell);
     tick.map(Action::Tick).into_iter().chain(inputs).collect()
 }

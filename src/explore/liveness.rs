@@ -10,7 +10,7 @@ use super::graph::{Graph, Made, Scratch};
 use super::scc::{Edges, Inside, Out, judge_all_parts};
 use super::{Action, WorstCase};
 use crate::law::{Checked, Law, Mode, Part, Violation};
-use crate::machine::{AfterStop, Input, Timer};
+use crate::machine::{AfterStop, Command, Input, Timer};
 use crate::policy::ComponentId;
 
 /// Proves what the laws say of the whole graph, and measures how long it takes at the longest.
@@ -213,7 +213,9 @@ impl Question for HotLoop {
                 !world.on_a_clock() && timer == Timer::HoldOff && at.monitor().left(timer).is_some()
             }
             // An operator may drain and resume as fast as he likes.
-            Action::Tell(input) => input == Input::Drain,
+            Action::Tell(input) => {
+                input.command().and_then(Command::wish) == Some(AfterStop::Drain)
+            }
         };
         if takes_time { Will::Not } else { Will::May }
     }

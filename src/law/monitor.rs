@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Law::*;
 use super::{Violation, ensure};
-use crate::machine::{AfterStop, Effect, FailureClass, Input, Record, Timer};
+use crate::machine::{AfterStop, Effect, FailureClass, Input, Record, Timer, any_command};
 use crate::policy::{Blame, ComponentId, Plan};
 
 /// A small automaton that reads what a machine is told and what it asks for, and says which law
@@ -296,12 +296,7 @@ impl Monitor {
                 let owner = self.plan.layout().lease_owner();
                 epoch != model.epoch || owner.is_none_or(|owner| self.part(owner) == Part::Down)
             }
-            Input::Shutdown
-            | Input::Drain
-            | Input::Resume
-            | Input::Trip
-            | Input::Reset
-            | Input::Frozen => false,
+            Input::Shutdown | any_command!() | Input::Frozen => false,
         }
     }
 

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::monitor::{CleanRun, Judged, Leave, Mode, Monitor, Part};
-use crate::machine::{AfterStop, Exit, FailureClass, HaltReason, Input, Timer};
+use crate::machine::{AfterStop, Command, Exit, FailureClass, HaltReason, Input, Timer};
 use crate::policy::Blame;
 
 impl Monitor {
@@ -79,7 +79,7 @@ impl Monitor {
                 let by_clock = total.saturating_add(late);
                 model.shutdown.get_or_insert((by_clock, total));
             }
-            Input::Drain => model.goal = model.goal.max(AfterStop::Drain),
+            _ if drains(input) => model.goal = model.goal.max(AfterStop::Drain),
             Input::Resume if model.goal == AfterStop::Drain => model.goal = AfterStop::Monitor,
             Input::Reset if running => {
                 model.level = 0;
@@ -138,7 +138,7 @@ impl Monitor {
         let gone_bad = broken
             || matches!(input, Input::Fired(Timer::Silence | Timer::Fence))
             || matches!(*input, Input::LeaseRenewed { remaining, .. } if self.plan.fence_after(remaining).is_none());
-        let wanted = matches!(input, Input::Shutdown | Input::Drain);
+        let wanted = *input == Input::Shutdown || drains(input);
         let fails = match model.mode {
             Mode::Ready => gone_bad || model.suspicion >= self.plan.policy().trip_threshold(),
             Mode::Starting => {
@@ -209,6 +209,14 @@ fn how_class(input: &Input) -> Option<FailureClass> {
         } => Some(class),
         _ => None,
     }
+}
+
+/// Whether an operator asks for a stop that waits for a resume. Written apart from the machine's table.
+fn drains(input: &Input) -> bool {
+    input.command().is_some_and(|command| match command {
+        Command::Drain => true,
+        Command::Resume | Command::Trip | Command::Reset => false,
+    })
 }
 
 fn is_fatal(input: &Input) -> bool {

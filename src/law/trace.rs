@@ -3,8 +3,8 @@
 use super::Law::HonestTrace;
 use super::{Violation, ensure};
 use crate::machine::{
-    Cause, ComponentState, Effect, HaltReason, Input, Machine, Phase, RunOutcome, State, Step,
-    Timer, Transition,
+    Cause, Command, ComponentState, Effect, HaltReason, Input, Machine, Phase, RunOutcome, State,
+    Step, Timer, Transition, any_command,
 };
 
 /// Judges what a step tells.
@@ -74,11 +74,9 @@ fn names(hop: Transition, input: Input, before: &Machine) -> bool {
         Input::Fired(Timer::Fence) | Input::LeaseRenewed { .. } => Cause::Fence,
         Input::Fired(Timer::Stage) => Cause::StartOverdue,
         Input::Shutdown => Cause::Shutdown,
-        Input::Drain => Cause::Drain,
-        Input::Resume => Cause::Resume,
-        Input::Trip => Cause::Trip,
+        any_command!() => return input.command().and_then(Command::cause) == Some(hop.cause),
         Input::Frozen => Cause::Frozen,
-        Input::Fired(Timer::HoldOff | Timer::Decay | Timer::Stable) | Input::Reset => return false,
+        Input::Fired(Timer::HoldOff | Timer::Decay | Timer::Stable) => return false,
     };
     hop.cause == expected
 }

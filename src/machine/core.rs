@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{
     Cause, ComponentId, Effect, FailureClass, Hops, IgnoreReason, Input, Phase, Record, State,
-    Timer, Transition,
+    Timer, Transition, any_command,
 };
 use crate::policy::{Blame, Plan, Policy};
 
@@ -301,12 +301,7 @@ impl Core {
                 let owner = self.plan.layout().lease_owner();
                 self.alive(owner.ok_or(IgnoreReason::NotHandled)?, epoch)?;
             }
-            Input::Shutdown
-            | Input::Drain
-            | Input::Resume
-            | Input::Trip
-            | Input::Reset
-            | Input::Frozen => {}
+            Input::Shutdown | any_command!() | Input::Frozen => {}
         }
         Ok(ComponentState::Down)
     }

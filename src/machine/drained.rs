@@ -15,7 +15,7 @@ pub(super) fn handle(core: &mut Core, input: &Input, cx: &mut Cx<'_>) -> Outcome
     match input {
         Input::Resume => Outcome::Transition(core.rest(AfterStop::Monitor, Cause::Resume, cx)),
         // It is drained already.
-        Input::Drain => Outcome::Handled,
+        _ if input.wish() == Some(AfterStop::Drain) => Outcome::Handled,
         _ => Outcome::Super,
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::core::{Core, Cx};
 use super::{
-    AfterStop, Cause, ComponentId, ComponentState, Effect, HaltReason, Input, Phase, State,
-    StopStep, Timer,
+    AfterStop, Cause, Command, ComponentId, ComponentState, Effect, HaltReason, Input, Phase,
+    State, StopStep, Timer, any_command,
 };
 use crate::policy::Blame;
 
@@ -186,9 +186,10 @@ pub(super) fn cause_of(input: &Input, cx: &Cx<'_>) -> Cause {
         }
         Input::Up { .. } => Cause::AllUp,
         Input::Shutdown => Cause::Shutdown,
-        Input::Drain => Cause::Drain,
-        Input::Resume => Cause::Resume,
-        Input::Trip | Input::Reset => Cause::Trip,
+        any_command!() => {
+            let cause = input.command().and_then(Command::cause);
+            cause.unwrap_or(Cause::Trip)
+        }
         Input::Frozen => Cause::Frozen,
     }
 }

@@ -34,8 +34,6 @@ pub(super) fn handle(
         *then = (*then).max(AfterStop::Halt(HaltReason::Fatal));
     }
     match *input {
-        Input::Shutdown => *then = (*then).max(AfterStop::Stop),
-        Input::Drain => *then = (*then).max(AfterStop::Drain),
         Input::Resume if *then == AfterStop::Drain => *then = AfterStop::Monitor,
         Input::Gone { .. }
         | Input::Exited { .. }
@@ -79,7 +77,10 @@ pub(super) fn handle(
         }
         // The stop that runs ends before the lease does; there is nothing to add.
         Input::LeaseRenewed { .. } => {}
-        _ => return Outcome::Super,
+        _ => match input.wish() {
+            Some(wish) => *then = (*then).max(wish),
+            None => return Outcome::Super,
+        },
     }
     Outcome::Handled
 }

@@ -8,11 +8,10 @@ use super::{AfterStop, HaltReason, Input, Phase, State, Timer};
 
 /// Supervising: every state but Ended. A stop that is wanted, and a failure that no restart mends.
 pub(super) fn supervising(core: &mut Core, input: &Input, cx: &mut Cx<'_>) -> Outcome<State> {
-    let then = match input {
-        Input::Shutdown => AfterStop::Stop,
-        Input::Drain => AfterStop::Drain,
-        input if input.is_fatal() => AfterStop::Halt(HaltReason::Fatal),
-        _ => return Outcome::Super,
+    let then = match input.wish() {
+        Some(wish) => wish,
+        None if input.is_fatal() => AfterStop::Halt(HaltReason::Fatal),
+        None => return Outcome::Super,
     };
     if cx.phase() == Phase::Restarting && input.is_fatal() {
         // It is a failed start all the same, though no other will follow.

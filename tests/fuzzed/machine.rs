@@ -8,7 +8,7 @@ use std::time::Duration;
 use arbitrary::{Arbitrary, Result, Unstructured};
 use overwatch::law::Checked;
 use overwatch::machine::{
-    ComponentState, Effect, Exit, FailureClass, Input, Machine, Phase, Step, Timer,
+    Command, ComponentState, Effect, Exit, FailureClass, Input, Machine, Phase, Step, Timer,
 };
 use overwatch::policy::{ComponentId, Plan};
 
@@ -234,6 +234,11 @@ impl<'a> Walk<'a> {
         let number = wild(bytes, &edges)?;
         let component = ComponentId(wild(bytes, &[0, 1, u32::MAX])?);
         let (class, how) = (FailureClass::ALL[usize::from(detail % 4)], how(detail));
+        // Commands that came after the four that have codes of their own: the kept inputs go on to mean what they meant,
+        // but for this one kind each.
+        if let Some(command) = Command::ALL[4..].get(usize::from(u8::MAX - kind)) {
+            return Ok(command.input());
+        }
         Ok(match kind % 7 {
             0 => Input::Up {
                 component,

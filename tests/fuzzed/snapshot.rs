@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use overwatch::machine::{
-    AfterStop, ComponentState, Exit, FailureClass, HaltReason, Input, Machine, Record, RunOutcome,
-    Snapshot, State, Step, StopStep, Timer,
+    AfterStop, Command, ComponentState, Exit, FailureClass, HaltReason, Input, Machine, Record,
+    RunOutcome, Snapshot, State, Step, StopStep, Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Plan};
 
@@ -261,12 +261,9 @@ fn every_input(machine: &Machine) -> Vec<Input> {
             round,
         },
         Input::Shutdown,
-        Input::Drain,
-        Input::Resume,
-        Input::Trip,
-        Input::Reset,
         Input::Frozen,
     ];
+    inputs.extend(Command::ALL.iter().map(|command| command.input()));
     inputs.extend(Timer::ALL.map(Input::Fired));
     let plan = machine.plan();
     let fence = plan.policy().fence();

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use crate::world::{CAUSES, IGNORED, World, any_action, any_plan, walk_length};
+use crate::world::{IGNORED, World, any_action, any_plan, causes, walk_length};
 
 const WALKS: usize = 1_500;
 
@@ -107,7 +107,7 @@ fn everything() -> Vec<String> {
         .into_iter()
         .chain(timers)
         .chain(ignored)
-        .chain(CAUSES.map(|cause| format!("cause {cause}")))
+        .chain(causes().map(|cause| format!("cause {cause}")))
         .chain(effects.map(str::to_owned))
         .chain(stories.map(str::to_owned))
         .collect()

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use overwatch::explore::{ExploreError, Explorer};
 use overwatch::law::Checked;
-use overwatch::machine::{Exit, FailureClass, Input, Timer};
+use overwatch::machine::{Command, Exit, FailureClass, Input, Timer};
 use overwatch::policy::{ComponentId, Fence, Plan, Policy};
 
 use crate::world::{fenced_by, ms, plan, small_tuning};
@@ -46,14 +46,8 @@ fn all_inputs(plan: &Plan) -> HashSet<Input> {
         0 => &[0],
         _ => &[0, 1],
     };
-    let mut inputs = HashSet::from([
-        Input::Shutdown,
-        Input::Drain,
-        Input::Resume,
-        Input::Trip,
-        Input::Reset,
-        Input::Frozen,
-    ]);
+    let mut inputs = HashSet::from([Input::Shutdown, Input::Frozen]);
+    inputs.extend(Command::ALL.iter().map(|command| command.input()));
     inputs.extend(Timer::ALL.map(Input::Fired));
     for number in 0..=2 {
         for (session, round) in [(number, 1), (1, number)] {

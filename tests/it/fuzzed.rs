@@ -4,7 +4,7 @@
 use overwatch::machine::{Phase, Timer};
 use overwatch_fuzzed::{demand, machine, policy, replay, snapshot};
 
-use crate::world::{CAUSES, IGNORED};
+use crate::world::{IGNORED, causes};
 
 #[test]
 fn machine_corpus() {
@@ -19,7 +19,7 @@ fn machine_corpus() {
     let all = (Phase::ALL.iter().map(|phase| format!("phase: {phase}")))
         .chain(Timer::ALL.into_iter().flat_map(fired))
         .chain(IGNORED.map(|why| format!("ignored: {why}")))
-        .chain(CAUSES[1..].iter().map(|cause| format!("cause: {cause}")))
+        .chain(causes().skip(1).map(|cause| format!("cause: {cause}")))
         .chain(finales.map(str::to_owned));
     demand(&seen, all);
 }

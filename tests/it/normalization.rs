@@ -82,13 +82,7 @@ impl Numbers {
                 *round = next_to(*round, self.round);
             }
             Input::Failing { session, .. } => *session = next_to(*session, self.session),
-            Input::Fired(_)
-            | Input::Shutdown
-            | Input::Drain
-            | Input::Resume
-            | Input::Trip
-            | Input::Reset
-            | Input::Frozen => {}
+            _ => {}
         }
         input
     }

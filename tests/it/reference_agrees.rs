@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use overwatch::machine::{
-    ComponentState, Effect, Exit, FailureClass, Input, Machine, Record, Snapshot, SnapshotError,
-    State, Step, Timer,
+    Command, ComponentState, Effect, Exit, FailureClass, Input, Machine, Record, Snapshot,
+    SnapshotError, State, Step, Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Plan};
 use overwatch_fuzzed::reference::Reference;
@@ -294,10 +294,10 @@ impl AnyInput {
                 epoch,
                 remaining: ms(self.remaining),
             },
-            27 => Input::Drain,
-            28 => Input::Resume,
-            29 => Input::Trip,
-            30 => Input::Reset,
+            kind @ 27..31 => {
+                let which = usize::from(kind - 27) + 4 * self.count as usize;
+                Command::ALL[which % Command::ALL.len()].input()
+            }
             31 => Input::Frozen,
             // One that ends the run is rare.
             _ if self.remaining == 0 => Input::Shutdown,

@@ -9,18 +9,33 @@ use std::sync::Arc;
 
 use expect_test::expect_file;
 use overwatch::machine::{
-    AfterStop, Cause, ComponentState, Effect, Exit, FailureClass, HaltReason, Input, Machine,
-    Record, RunOutcome, Snapshot, State, Step, StopStep, Timer,
+    AfterStop, Cause, Command, ComponentState, Effect, Exit, FailureClass, HaltReason, Input,
+    Machine, Record, RunOutcome, Snapshot, State, Step, StopStep, Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Plan, PolicyBuilder};
 
-use crate::world::{fenced, ms, plan, small_policy, small_tuning};
+use crate::world::{causes, fenced, ms, plan, small_policy, small_tuning};
 
 /// The present epoch, session, round and outage in every row.
 const NOW: u64 = 7;
 
 /// `#0` below `#1` and `#2`.
 const STAGES: &[usize] = &[1, 2];
+
+/// What is written by hand for operators.
+#[test]
+fn the_guide_names_each_command_and_each_cause() {
+    let guide = include_str!("../../src/guide/operating.md");
+    let fields = guide.lines().find(|line| line.starts_with("| `cause` |"));
+    let fields = fields.expect("the row of the causes");
+    for cause in causes() {
+        assert!(fields.contains(&format!("`{cause}`")), "{cause}");
+    }
+    for command in Command::ALL {
+        let method = format!("(crate::Handle::{})", command.as_str());
+        assert!(guide.contains(&method), "{method}");
+    }
+}
 
 #[test]
 fn the_whole_table() {
@@ -437,10 +452,9 @@ fn inputs() -> Vec<(String, Input)> {
         add(format!("renewed {when}"), renewed(epoch, ms(120)));
     }
     add("shutdown".into(), Input::Shutdown);
-    add("drain".into(), Input::Drain);
-    add("resume".into(), Input::Resume);
-    add("trip".into(), Input::Trip);
-    add("reset".into(), Input::Reset);
+    for command in Command::ALL {
+        add(command.as_str().into(), command.input());
+    }
     add("frozen".into(), Input::Frozen);
     inputs
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use overwatch::law::{Checked, Violation};
 use overwatch::machine::{
-    ComponentState, Effect, Exit, FailureClass, IgnoreReason, Input, Machine, Phase, Record, Step,
-    Timer,
+    Cause, Command, ComponentState, Effect, Exit, FailureClass, IgnoreReason, Input, Machine,
+    Phase, Record, Step, Timer,
 };
 use overwatch::policy::{ComponentId, Fence, Layout, Plan, Policy, PolicyBuilder, Tuning};
 use proptest::prelude::*;
@@ -27,8 +27,9 @@ pub(crate) const IGNORED: [IgnoreReason; 6] = [
     IgnoreReason::NotHandled,
 ];
 
-/// Every cause by its name, since causes carry data. The first is that of boot, which no input has.
-pub(crate) const CAUSES: [&str; 19] = [
+/// Every cause by its name, since causes carry data, but for those of commands. The first is that of boot, which no
+/// input has.
+const CAUSES: [&str; 16] = [
     "boot",
     "report",
     "exited",
@@ -38,9 +39,6 @@ pub(crate) const CAUSES: [&str; 19] = [
     "silence",
     "fence",
     "frozen",
-    "trip",
-    "drain",
-    "resume",
     "shutdown",
     "recovered",
     "all_up",
@@ -49,6 +47,12 @@ pub(crate) const CAUSES: [&str; 19] = [
     "gave_up",
     "fatal",
 ];
+
+/// Every cause by its name, that of boot first.
+pub(crate) fn causes() -> impl Iterator<Item = &'static str> {
+    let of_commands = Command::ALL.iter().filter_map(|command| command.cause());
+    CAUSES.into_iter().chain(of_commands.map(Cause::as_str))
+}
 
 /// A policy of small numbers, in milliseconds: every timer is within reach of a short test.
 pub(crate) fn small_policy() -> PolicyBuilder {
@@ -340,7 +344,11 @@ impl World {
                 1..=11 => Input::Drain,
                 12..=22 => Input::Resume,
                 23..=28 => Input::Trip,
-                _ => Input::Reset,
+                // The last of the first four, and those that came later.
+                more => {
+                    let rest = &Command::ALL[3..];
+                    rest[usize::from(more) % rest.len()].input()
+                }
             }),
             Action::Wait(how_long) => self.wait(how_long),
         }

@@ -72,13 +72,12 @@ impl Cause {
     /// After which pause what failed is tried again. None if etcd goes on saying so, whoever is asked: silence passes, or
     /// the probe tells of it, and a token that has expired is replaced at the next try.
     pub(crate) fn again_in(&self) -> Option<Duration> {
-        let passes = matches!(self.fault, Fault::Unreachable | Fault::Unauthenticated);
-        (!self.sure || passes).then_some(RETRY_AFTER)
+        (!self.sure || self.fault.passes()).then_some(RETRY_AFTER)
     }
 
     /// Whether it is about the whole cluster, whichever member said it.
     pub(crate) fn of_cluster(&self) -> bool {
-        self.sure && matches!(self.fault, Fault::NoSpace | Fault::Corrupt)
+        self.sure && self.fault.of_cluster()
     }
 
     /// The same, if a connection said so that has worked before. That is never final: the member may

@@ -76,61 +76,190 @@ impl Fault {
         Self::Misdirected,
     ];
 
+    /// All that is known of a class. A new one needs a line here, in [`ALL`](Self::ALL), and a row in the table above.
+    fn facts(self) -> Facts {
+        match self {
+            Self::Unreachable => Facts {
+                name: "unreachable",
+                words: "etcd is unreachable",
+                advice: "see that etcd runs and that nothing stands in between",
+                verdict: Verdict::Certain,
+                gravity: 10,
+                of_cluster: false,
+                of_every_member: false,
+                passes: true,
+                ends_connection: true,
+            },
+            Self::NoLeader => Facts {
+                name: "no_leader",
+                words: "etcd has no leader or no quorum",
+                advice: "bring back a majority of etcd's members",
+                verdict: Verdict::Transient,
+                gravity: 20,
+                of_cluster: false,
+                of_every_member: false,
+                passes: false,
+                ends_connection: false,
+            },
+            Self::WritePath => Facts {
+                name: "write_path",
+                words: "etcd's write path is stuck",
+                advice: "look at the disk of etcd's leader, and at its quorum",
+                verdict: Verdict::Transient,
+                gravity: 30,
+                of_cluster: false,
+                of_every_member: false,
+                passes: false,
+                ends_connection: false,
+            },
+            Self::NoSpace => Facts {
+                name: "no_space",
+                words: "etcd is out of space",
+                advice: "compact and defragment etcd, then disarm the alarm",
+                verdict: Verdict::Certain,
+                gravity: 40,
+                of_cluster: true,
+                of_every_member: true,
+                passes: false,
+                ends_connection: false,
+            },
+            Self::Corrupt => Facts {
+                name: "corrupt",
+                words: "etcd's data is corrupt",
+                advice: "find the member that is corrupt by its log and replace it",
+                verdict: Verdict::Certain,
+                gravity: 50,
+                of_cluster: true,
+                of_every_member: true,
+                passes: false,
+                ends_connection: false,
+            },
+            Self::StoreReset => Facts {
+                name: "store_reset",
+                words: "etcd's store was reset",
+                advice: "find out who wiped or restored it: its data is not that of before",
+                verdict: Verdict::Certain,
+                gravity: 60,
+                of_cluster: false,
+                of_every_member: false,
+                passes: false,
+                ends_connection: false,
+            },
+            Self::Unauthenticated => Facts {
+                name: "unauthenticated",
+                words: "etcd refuses the user",
+                advice: "mend the name or the password of EtcdConfig::with_user",
+                verdict: Verdict::Certain,
+                gravity: 70,
+                of_cluster: false,
+                of_every_member: false,
+                passes: true,
+                ends_connection: true,
+            },
+            Self::Permission => Facts {
+                name: "permission",
+                words: "etcd denies permission",
+                advice: "let the user read the sentinel key, or name one that it may read with \
+                         EtcdConfig::with_sentinel_key",
+                verdict: Verdict::Certain,
+                gravity: 80,
+                of_cluster: false,
+                of_every_member: true,
+                passes: false,
+                ends_connection: false,
+            },
+            Self::TooSlow => Facts {
+                name: "too_slow",
+                words: "etcd is too slow",
+                advice: "look at etcd's network, disk and load",
+                verdict: Verdict::Transient,
+                gravity: 90,
+                of_cluster: false,
+                of_every_member: false,
+                passes: false,
+                ends_connection: false,
+            },
+            Self::Tls => Facts {
+                name: "tls",
+                words: "no TLS connection with etcd",
+                advice: "mend the certificates of EtcdConfig::with_tls or of the servers",
+                verdict: Verdict::Certain,
+                gravity: 100,
+                of_cluster: false,
+                of_every_member: false,
+                passes: false,
+                ends_connection: true,
+            },
+            Self::Misdirected => Facts {
+                name: "misdirected",
+                words: "this is not the etcd that is meant",
+                advice: "mend the endpoints, so that each leads to a member of one and the same etcd; \
+                         EtcdConfig::with_expected_cluster names the one that is meant",
+                verdict: Verdict::Certain,
+                gravity: 110,
+                of_cluster: false,
+                of_every_member: false,
+                passes: false,
+                ends_connection: true,
+            },
+        }
+    }
+
     /// The stable name used in status and logs.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unreachable => "unreachable",
-            Self::NoLeader => "no_leader",
-            Self::WritePath => "write_path",
-            Self::NoSpace => "no_space",
-            Self::Corrupt => "corrupt",
-            Self::StoreReset => "store_reset",
-            Self::Unauthenticated => "unauthenticated",
-            Self::Permission => "permission",
-            Self::TooSlow => "too_slow",
-            Self::Tls => "tls",
-            Self::Misdirected => "misdirected",
-        }
+        self.facts().name
     }
 
     /// What an operator can do about it.
     pub fn advice(self) -> &'static str {
-        match self {
-            Self::Unreachable => "see that etcd runs and that nothing stands in between",
-            Self::NoLeader => "bring back a majority of etcd's members",
-            Self::WritePath => "look at the disk of etcd's leader, and at its quorum",
-            Self::NoSpace => "compact and defragment etcd, then disarm the alarm",
-            Self::Corrupt => "find the member that is corrupt by its log and replace it",
-            Self::StoreReset => "find out who wiped or restored it: its data is not that of before",
-            Self::Unauthenticated => "mend the name or the password of EtcdConfig::with_user",
-            Self::Permission => {
-                "let the user read the sentinel key, or name one that it may read with \
-                 EtcdConfig::with_sentinel_key"
-            }
-            Self::TooSlow => "look at etcd's network, disk and load",
-            Self::Tls => "mend the certificates of EtcdConfig::with_tls or of the servers",
-            Self::Misdirected => {
-                "mend the endpoints, so that each leads to a member of one and the same etcd; \
-                 EtcdConfig::with_expected_cluster names the one that is meant"
-            }
-        }
+        self.facts().advice
     }
 
     /// How the class is taken, unless [`EtcdConfig::with_verdict`](crate::etcd::EtcdConfig::with_verdict) says
     /// otherwise.
     pub fn default_verdict(self) -> Verdict {
-        match self {
-            Self::NoLeader | Self::WritePath | Self::TooSlow => Verdict::Transient,
-            Self::Unreachable
-            | Self::NoSpace
-            | Self::Corrupt
-            | Self::StoreReset
-            | Self::Unauthenticated
-            | Self::Permission
-            | Self::Tls
-            | Self::Misdirected => Verdict::Certain,
-        }
+        self.facts().verdict
     }
+
+    /// Of two classes that are as frequent among the endpoints, the one with the higher number is reported.
+    pub(crate) fn gravity(self) -> u8 {
+        self.facts().gravity
+    }
+
+    /// Whether it is about the whole cluster, whichever member said it.
+    pub(crate) fn of_cluster(self) -> bool {
+        self.facts().of_cluster
+    }
+
+    /// Whether every member would say the same.
+    pub(crate) fn of_every_member(self) -> bool {
+        self.facts().of_every_member
+    }
+
+    /// Whether a later try may succeed, though etcd was sure of it.
+    pub(crate) fn passes(self) -> bool {
+        self.facts().passes
+    }
+
+    /// Whether a new connection is needed.
+    pub(crate) fn ends_connection(self) -> bool {
+        self.facts().ends_connection
+    }
+}
+
+/// What is known of a class.
+struct Facts {
+    name: &'static str,
+    /// In words, for an operator.
+    words: &'static str,
+    advice: &'static str,
+    verdict: Verdict,
+    /// What a server said is graver than silence. The order of the variants means nothing.
+    gravity: u8,
+    of_cluster: bool,
+    of_every_member: bool,
+    passes: bool,
+    ends_connection: bool,
 }
 
 /// How each class of failure is taken: what was decided otherwise than by default.
@@ -151,19 +280,7 @@ impl Verdicts {
 impl fmt::Display for Fault {
     /// In words, for an operator.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unreachable => "etcd is unreachable",
-            Self::NoLeader => "etcd has no leader or no quorum",
-            Self::WritePath => "etcd's write path is stuck",
-            Self::NoSpace => "etcd is out of space",
-            Self::Corrupt => "etcd's data is corrupt",
-            Self::StoreReset => "etcd's store was reset",
-            Self::Unauthenticated => "etcd refuses the user",
-            Self::Permission => "etcd denies permission",
-            Self::TooSlow => "etcd is too slow",
-            Self::Tls => "no TLS connection with etcd",
-            Self::Misdirected => "this is not the etcd that is meant",
-        })
+        f.write_str(self.facts().words)
     }
 }
 

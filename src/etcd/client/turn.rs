@@ -1,6 +1,6 @@
 //! Whose turn it is to be asked, where one member is asked as long as it answers. Pure.
 
-use crate::etcd::basics::{Cause, Fault};
+use crate::etcd::basics::Cause;
 
 /// Counts how often another member is asked than before, so that a failure of an earlier turn ends no later one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +23,7 @@ impl Turn {
     /// A question of the turn `asked` failed, while it is this one's turn: what comes next, if it is another one.
     pub(crate) fn failed(self, asked: Self, cause: &Cause) -> Option<Self> {
         // Another member would say the same.
-        let is_final = matches!(
-            cause.fault,
-            Fault::Permission | Fault::NoSpace | Fault::Corrupt
-        );
+        let is_final = cause.fault.of_every_member();
         self.after(asked).filter(|_| !is_final)
     }
 
@@ -49,6 +46,7 @@ impl Turn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::etcd::basics::Fault;
 
     #[test]
     fn the_next_member_is_asked_after_a_failure_and_after_the_last_the_first() {

@@ -200,7 +200,7 @@ impl Judge {
         let worst = faults
             .iter()
             .copied()
-            .max_by_key(|&fault| (count(fault), fault));
+            .max_by_key(|&fault| (count(fault), fault.gravity()));
         worst.unwrap_or(Fault::Unreachable)
     }
 

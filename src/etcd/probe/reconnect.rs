@@ -177,8 +177,7 @@ impl Reconnect {
             // The connection itself broke.
             Fault::Unreachable if cause.sure => false,
             Fault::Unreachable => asked.kind == Kind::Write || self.heard_at > asked.at,
-            Fault::Unauthenticated | Fault::Misdirected | Fault::Tls => false,
-            _ => true,
+            fault => !fault.ends_connection(),
         };
         if !kept {
             cause = self.closed(cause, now);

@@ -62,11 +62,9 @@ pub(crate) fn transition(
     roster: &Roster,
     observe_only: bool,
 ) {
-    use crate::machine::Cause::{Drain, Shutdown};
     let component = transitioned.cause.component();
     let component = component.map(|id| Arc::clone(roster.name(id)));
-    let failed =
-        transitioned.to == Phase::ShuttingDown && !matches!(transitioned.cause, Drain | Shutdown);
+    let failed = transitioned.to == Phase::ShuttingDown && !transitioned.cause.is_wanted();
     let level = match (transitioned.to, failed) {
         (Phase::Halted, _) => Level::ERROR,
         (_, true) => Level::WARN,

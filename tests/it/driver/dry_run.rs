@@ -630,7 +630,7 @@ enum Happens {
     Answers,
     Ends(u32, u8),
     Renewed(u64),
-    Command(u8),
+    Command(Command),
     Froze,
     Waits(u64, u8),
 }
@@ -642,7 +642,7 @@ fn anything() -> impl Strategy<Value = Happens> {
         8 => Just(Happens::Answers),
         1 => (0..8_u32, 0..8_u8).prop_map(|(id, how)| Happens::Ends(id, how)),
         1 => (0..120_u64).prop_map(Happens::Renewed),
-        1 => (0..4_u8).prop_map(Happens::Command),
+        1 => prop::sample::select(Command::ALL).prop_map(Happens::Command),
         1 => Just(Happens::Froze),
         8 => (0..9_u64, 0..3_u8).prop_map(|(time, why)| Happens::Waits(time, why)),
     ]
@@ -693,8 +693,7 @@ proptest! {
                 }
                 Happens::Command(command) => {
                     may_stop = true;
-                    let commands = [Command::Drain, Command::Resume, Command::Trip, Command::Reset];
-                    dry_run.arrives(Arrival::Command(commands[usize::from(command)]));
+                    dry_run.arrives(Arrival::Command(command));
                 }
                 Happens::Froze => dry_run.arrives(Arrival::Froze),
                 Happens::Waits(time, why) => {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use overwatch::machine::Phase;
-use overwatch::{CommandError, Context};
+use overwatch::machine::{Command, Phase};
+use overwatch::{CommandError, Context, Handle};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -119,6 +119,34 @@ async fn run_until_ends_with_its_future() {
     .await
     .unwrap();
     assert_eq!(notes.all(), ["a up 1", "a stopped 1"]);
+}
+
+/// Each command has a method.
+fn command(handle: &Handle, command: Command) -> Result<(), CommandError> {
+    match command {
+        Command::Drain => handle.drain(),
+        Command::Resume => handle.resume(),
+        Command::Trip => handle.trip(),
+        Command::Reset => handle.reset(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_command_that_stops_something_is_named_as_the_cause() {
+    for &asked in Command::ALL {
+        if asked.wish().is_none() {
+            continue;
+        }
+        let running = start(&[1], policy().build().unwrap(), |builder, notes| {
+            builder.component("a", worker(notes, "a"))
+        });
+        running.until_ready(1).await;
+        let mut transitions = running.handle.transitions();
+        command(&running.handle, asked).unwrap();
+        let left = bounded(transitions.next()).await.unwrap().unwrap();
+        assert_eq!(Some(left.cause), asked.cause());
+        running.shut_down().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

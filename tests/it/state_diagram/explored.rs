@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use overwatch::explore::{Edge, Explorer};
 use overwatch::machine::{
-    Cause, ComponentState, Effect, FailureClass, Input, Machine, Phase, Step, Timer,
+    Cause, Command, ComponentState, Effect, FailureClass, Input, Machine, Phase, Step, Timer,
 };
 use overwatch::policy::Plan;
 
@@ -46,8 +46,11 @@ impl Group {
             | Cause::Silence
             | Cause::Fence
             | Cause::Frozen => Self::Failure,
-            Cause::Trip | Cause::Drain | Cause::Resume | Cause::Shutdown => Self::Command,
+            Cause::Shutdown => Self::Command,
             Cause::Wedged | Cause::GaveUp | Cause::Fatal => Self::RunOutcome,
+            _ if (Command::ALL.iter()).any(|command| command.cause() == Some(cause)) => {
+                Self::Command
+            }
             _ => panic!("a cause of no group: {cause:?}"),
         }
     }
@@ -66,10 +69,7 @@ pub(super) enum Kind {
     Fired(Timer),
     LeaseRenewed { in_time: bool },
     Shutdown,
-    Drain,
-    Resume,
-    Trip,
-    Reset,
+    Command(Command),
     Frozen,
     Stale,
 }
@@ -78,6 +78,9 @@ impl Kind {
     fn of(input: Input, machine: &Machine) -> Self {
         if is_stale(input, machine) {
             return Self::Stale;
+        }
+        if let Some(command) = input.command() {
+            return Self::Command(command);
         }
         match input {
             Input::Report { class, .. } => Self::Report(class),
@@ -96,11 +99,8 @@ impl Kind {
                 in_time: machine.plan().fence_after(remaining).is_some(),
             },
             Input::Shutdown => Self::Shutdown,
-            Input::Drain => Self::Drain,
-            Input::Resume => Self::Resume,
-            Input::Trip => Self::Trip,
-            Input::Reset => Self::Reset,
             Input::Frozen => Self::Frozen,
+            other => panic!("an input of no kind: {other:?}"),
         }
     }
 }
@@ -141,12 +141,7 @@ fn is_stale(input: Input, machine: &Machine) -> bool {
             let owner = machine.plan().layout().lease_owner();
             other(epoch) || owner.is_none_or(|owner| slot(owner) == ComponentState::Down)
         }
-        Input::Shutdown
-        | Input::Drain
-        | Input::Resume
-        | Input::Trip
-        | Input::Reset
-        | Input::Frozen => false,
+        _ => false,
     }
 }
 
@@ -167,10 +162,7 @@ impl fmt::Display for Kind {
             Self::LeaseRenewed { in_time: true } => f.write_str("lease renewed"),
             Self::LeaseRenewed { in_time: false } => f.write_str("lease renewed too late"),
             Self::Shutdown => f.write_str("shutdown"),
-            Self::Drain => f.write_str("drain"),
-            Self::Resume => f.write_str("resume"),
-            Self::Trip => f.write_str("trip"),
-            Self::Reset => f.write_str("reset"),
+            Self::Command(command) => f.write_str(command.as_str()),
             Self::Frozen => f.write_str("frozen"),
             Self::Stale => f.write_str("stale input"),
         }

@@ -44,6 +44,14 @@ fn no_two_classes_are_told_alike() {
             assert_ne!(one.as_str(), other.as_str());
             assert_ne!(one.to_string(), other.to_string());
             assert_ne!(one.advice(), other.advice());
+            assert_ne!(one.gravity(), other.gravity(), "{one:?}, {other:?}");
         }
     }
+}
+
+/// What a server said is graver than silence.
+#[test]
+fn no_class_is_milder_than_silence() {
+    let mildest = Fault::ALL.into_iter().min_by_key(|fault| fault.gravity());
+    assert_eq!(mildest, Some(Fault::Unreachable));
 }
