@@ -21,7 +21,7 @@ use crate::policy::{Policy, PolicyError};
 /// Where etcd is, how to get in, and how patient to be.
 ///
 /// 1. [`new`](Self::new) with the endpoints of one cluster;
-/// 2. access: [`user`](Self::with_user), [`tls`](Self::with_tls), [`with_expected_cluster`](Self::with_expected_cluster);
+/// 2. access: [`with_user`](Self::with_user), [`with_tls`](Self::with_tls), [`with_expected_cluster`](Self::with_expected_cluster);
 /// 3. a preset, [`fast`](Self::fast) or [`gentle`](Self::gentle), which sets all numbers, and after it single numbers.
 ///
 /// Give clones of one configuration to the probe and to the membership: they share what they have seen of the

@@ -365,7 +365,10 @@ fn the_bounds_themselves_are_taken() {
 /// Operators read the table, so its numbers must be those that are used.
 #[test]
 fn the_documented_presets_are_those_that_are_used() {
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../src/etcd/config.rs");
+    let source = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../src/etcd/client/config.rs"
+    );
     let source = std::fs::read_to_string(source).expect("the source of EtcdConfig");
     let rows = source
         .lines()
