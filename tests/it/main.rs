@@ -2,6 +2,7 @@
 
 mod checked;
 mod coverage;
+mod documents;
 mod driver;
 mod explored;
 mod falsified_runs;
