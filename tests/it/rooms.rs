@@ -227,9 +227,21 @@ struct Arrow {
     at: String,
 }
 
+/// One test, because all sources are read for it.
 #[test]
-fn a_room_names_only_rooms_below_it() {
+fn the_walls_stand() {
     let house = House::read();
+    let wrong = [
+        a_room_names_only_rooms_below_it(&house),
+        each_source_is_in_a_room(&house),
+        faces_only_declare_and_are_for_those_outside(&house),
+        within_a_room_no_two_files_know_each_other(&house),
+    ];
+    let wrong = wrong.concat();
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+fn a_room_names_only_rooms_below_it(house: &House) -> String {
     let floor: BTreeMap<&str, usize> = ROOMS.iter().map(|(room, _)| *room).zip(0..).collect();
     let mut wrong = String::new();
     for (place, (room, may)) in ROOMS.iter().enumerate() {
@@ -261,26 +273,25 @@ fn a_room_names_only_rooms_below_it() {
             let _ = writeln!(wrong, "{room} does not name {other} any more");
         }
     }
-    assert!(wrong.is_empty(), "\n{wrong}");
+    wrong
 }
 
 /// What is not in the table is in nobody's way, and nobody's care.
-#[test]
-fn each_source_is_in_a_room() {
-    let house = House::read();
+fn each_source_is_in_a_room(house: &House) -> String {
     let strays: Vec<&String> = house
         .modules
         .keys()
         .filter(|module| room_of(module).is_none() && !house.is_face(module))
         .collect();
-    assert!(strays.is_empty(), "in no room: {strays:?}");
+    match strays.is_empty() {
+        true => String::new(),
+        false => format!("in no room: {strays:?}\n"),
+    }
 }
 
 /// The face of a room or a house declares modules and names what others may use of them. Whoever is inside goes to the
 /// file that has what it needs, and not back out to the door.
-#[test]
-fn faces_only_declare_and_are_for_those_outside() {
-    let house = House::read();
+fn faces_only_declare_and_are_for_those_outside(house: &House) -> String {
     let mut wrong = String::new();
     for (module, source) in &house.modules {
         if !house.is_face(module) || !has_walls(module) {
@@ -304,12 +315,10 @@ fn faces_only_declare_and_are_for_those_outside() {
             );
         }
     }
-    assert!(wrong.is_empty(), "\n{wrong}");
+    wrong
 }
 
-#[test]
-fn within_a_room_no_two_files_know_each_other() {
-    let house = House::read();
+fn within_a_room_no_two_files_know_each_other(house: &House) -> String {
     let mut below: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for Arrow { from, to, .. } in house.arrows.iter().filter(|arrow| has_walls(&arrow.from)) {
         if room_of(from) == room_of(to) && from != to && !house.is_face(to) {
@@ -329,7 +338,7 @@ fn within_a_room_no_two_files_know_each_other() {
             }
         }
     }
-    assert!(wrong.is_empty(), "\n{wrong}");
+    wrong
 }
 
 /// Paths are found wherever they stand.
