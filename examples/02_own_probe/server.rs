@@ -12,7 +12,10 @@ use tokio::sync::watch;
 pub(crate) enum Reply {
     Pong,
     Nonsense,
-    #[cfg_attr(not(test), allow(dead_code, reason = "it would end the lesson"))]
+    #[cfg_attr(
+        not(test),
+        allow(dead_code, reason = "only the test plays this reply, which is fatal")
+    )]
     WantsPassword,
     Nothing,
 }

@@ -53,7 +53,7 @@ const NAMED: &[(&str, &[&str])] = &[
     ),
     (
         "supervise/executor.rs",
-        &["ComponentState", "Input", "Phase", "Step", "Timer"],
+        &["ComponentState", "Input", "Phase", "Timer"],
     ),
     // What is said.
     (

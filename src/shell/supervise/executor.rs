@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::inbox::Inbox;
 use super::watchdog::Watchdog;
 use crate::driver::{Carried, Decider};
-use crate::machine::{Cause, ComponentState, Effect, Input, Phase, RunOutcome, Step, Timer};
+use crate::machine::{Cause, ComponentState, Effect, Input, Phase, RunOutcome, Timer, Transition};
 use crate::policy::ComponentId;
 use crate::shell::component::{Begin, StageRun};
 use crate::shell::log::discard;
@@ -67,9 +67,9 @@ impl Executor {
         }
     }
 
-    /// Notes what a step means for what is carried out.
-    pub(crate) fn note_step(&mut self, step: Step) {
-        for hop in step.transitions() {
+    /// Notes what the transitions of a step mean for what is carried out.
+    pub(crate) fn note_moves(&mut self, moves: impl Iterator<Item = Transition>) {
+        for hop in moves {
             match hop.to {
                 Phase::ShuttingDown => self.cause = hop.cause,
                 // Everything is gone, so no lease allows anything any more.
@@ -205,6 +205,54 @@ impl Executor {
             if self.ended.is_none() {
                 stage.abort_all();
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Fence, Layout, Plan, Policy};
+    use crate::shell::log::Log;
+
+    /// Else the deadline of a lease that is long gone would end the process as soon as the stage before that of the
+    /// lease's owner is up again.
+    #[tokio::test]
+    async fn once_all_is_gone_no_lease_is_watched_any_more() {
+        let second = Duration::from_secs(1);
+        let policy = Policy::builder()
+            .fence(Fence::new(3_600 * second, second))
+            .build()
+            .expect("valid");
+        let layout = Layout::new(&[1, 1]).expect("valid");
+        let layout = layout.with_lease_owner(ComponentId(1));
+        let plan = Arc::new(Plan::new(policy, layout).expect("valid"));
+        let names = vec!["a".into(), "b".into()];
+        let shared = Arc::new(RunState::new(plan, names));
+        let (_feed, probe) = crate::feed();
+        let here = tokio::runtime::Handle::current();
+        let (sessions, _) = Sessions::new(Arc::new(probe), here, false, false, Log::direct(None));
+        let watchdog = Watchdog::start(Arc::clone(&shared)).expect("a thread");
+        let mut executor = Executor::new(shared, Vec::new(), sessions, Some(watchdog));
+        let watched = |executor: &Executor| {
+            let watchdog = executor.watchdog.as_ref();
+            watchdog.is_some_and(|watchdog| watchdog.deadline().is_some())
+        };
+        for (to, is_watched) in [
+            (Phase::Running, true),
+            (Phase::ShuttingDown, true),
+            (Phase::Monitoring, false),
+            (Phase::Drained, false),
+        ] {
+            executor.watch_fence(Some(Instant::now() + 3_600 * second));
+            let hop = Transition {
+                from: Phase::Restarting,
+                to,
+                cause: Cause::AllGone,
+                epoch: 1,
+            };
+            executor.note_moves([hop].into_iter());
+            assert_eq!(watched(&executor), is_watched, "{to}");
         }
     }
 }

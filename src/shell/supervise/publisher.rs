@@ -130,7 +130,7 @@ impl Publisher {
     }
 
     /// Something besides transitions is to be published.
-    pub(crate) fn is_outdated(&mut self) {
+    pub(crate) fn mark_outdated(&mut self) {
         self.is_published = false;
     }
 
@@ -184,7 +184,7 @@ impl Publisher {
         &mut self,
         decision: Decision,
         decider: &Decider,
-        effects: &[Effect],
+        outage: Option<OutageNews>,
         early: Option<String>,
         detail: Detail,
         fatal: Option<&Fatal>,
@@ -202,7 +202,7 @@ impl Publisher {
         self.notices.push_back(Notice {
             dry,
             hops,
-            outage: OutageNews::of(effects).filter(|_| !dry),
+            outage,
             early,
             detail,
             fatal: fatal.map(|(_, told)| Arc::clone(told)),

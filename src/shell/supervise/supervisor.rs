@@ -250,7 +250,7 @@ impl Supervisor {
             let at = self.inbox.now();
             let arrival = Arrival::Late { at, by: late };
             self.inbox.bring(&mut self.decider, arrival, at, Vec::new);
-            self.publisher.is_outdated();
+            self.publisher.mark_outdated();
         }
     }
 
@@ -291,11 +291,11 @@ impl Supervisor {
         self.executor.unready_first(effects);
         self.carry_out(effects, decision);
         self.record(at, Some(decision), effects);
-        let nothing = Detail::Nothing;
+        let (outage, nothing) = (OutageNews::of(effects), Detail::Nothing);
         self.publisher
-            .announce(decision, &self.decider, effects, None, nothing, None);
+            .announce(decision, &self.decider, outage, None, nothing, None);
         trace::effects(&self.log, effects, false);
-        self.publisher.is_outdated();
+        self.publisher.mark_outdated();
         self.settle();
     }
 
@@ -322,7 +322,7 @@ impl Supervisor {
             .transitions()
             .any(|hop| hop.cause == Cause::StartOverdue);
         let late = overdue.then(|| self.publisher.late());
-        self.executor.note_step(step);
+        self.executor.note_moves(step.transitions());
         let Event {
             detail,
             fatal,
@@ -350,14 +350,15 @@ impl Supervisor {
         let is_observation = matches!(input, Input::Alive { .. } | Input::Failing { .. });
         self.level = self.decider.machine().level();
         if is_observation || !effects.is_empty() || level_changed {
-            self.publisher.is_outdated();
+            self.publisher.mark_outdated();
         }
         let has_moved = step.transitions().next().is_some();
-        if has_moved || OutageNews::of(effects).is_some() {
+        let outage = OutageNews::of(effects);
+        if has_moved || outage.is_some() {
             let early = late.map(|late| self.publisher.overdue(late));
             let (decider, fatal) = (&self.decider, self.fatal.as_ref());
             self.publisher
-                .announce(decision, decider, effects, early, detail, fatal);
+                .announce(decision, decider, outage, early, detail, fatal);
         } else if !is_ignored {
             self.publisher.note_observation(detail);
         }
@@ -375,7 +376,7 @@ impl Supervisor {
             if step.transitions().next().is_some() {
                 let (decider, fatal) = (&self.decider, self.fatal.as_ref());
                 self.publisher
-                    .announce(decision, decider, effects, None, detail, fatal);
+                    .announce(decision, decider, None, None, detail, fatal);
             } else if !matches!(step, Step::Ignored(_)) {
                 self.publisher.note_observation(detail);
             }

@@ -87,6 +87,12 @@ impl Watchdog {
         lock(&self.0.state).deadline = expires.map(due);
         self.0.changed.notify_one();
     }
+
+    /// Until when all is to be gone, if a lease is held.
+    #[cfg(test)]
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        lock(&self.0.state).deadline
+    }
 }
 
 impl Drop for Watchdog {
