@@ -27,7 +27,7 @@ use core::fmt;
 
 pub use checked::Checked;
 pub use monitor::Monitor;
-pub(crate) use monitor::{Mode, Part};
+pub(crate) use monitor::{Activity, ComponentActivity};
 
 macro_rules! laws {
     ($($code:ident $law:ident $name:literal $statement:literal)*) => {

@@ -1,8 +1,8 @@
 //! What everything else speaks of: what goes wrong, and how long to wait. Pure.
 
 mod backoff;
-mod cause;
 mod config_error;
+mod etcd_error;
 mod fault;
 mod hash;
 mod moment;
@@ -10,10 +10,10 @@ mod moment;
 mod target;
 
 pub(crate) use backoff::{RETRY_AFTER, pause};
-pub(crate) use cause::{Cause, shorten};
-#[cfg(feature = "etcd")]
-pub(crate) use cause::{of_status, tls};
 pub use config_error::EtcdConfigError;
+pub(crate) use etcd_error::{EtcdError, shorten};
+#[cfg(feature = "etcd")]
+pub(crate) use etcd_error::{of_status, tls};
 pub(crate) use fault::Verdicts;
 pub use fault::{Fault, Verdict};
 pub(crate) use hash::{mix, named};

@@ -39,7 +39,7 @@ pub(crate) use expected_cluster::ExpectedCluster;
 pub(crate) use failover::Failover;
 #[cfg(feature = "etcd")]
 pub(crate) use has_header::HasHeader;
-pub(crate) use timing::{Layer, Timing};
+pub(crate) use timing::{CheckTiming, Timing};
 #[cfg(feature = "etcd")]
 pub use tls::Tls;
 pub(crate) use turn::Turn;

@@ -2,17 +2,17 @@
 
 pub(crate) mod alarms;
 mod answer;
-mod judge;
-mod layer;
-mod memory;
+mod check;
+mod endpoint_state;
+mod model;
 mod probe_loop;
-mod seat;
+mod store_identity;
 mod verdict;
 
 pub(crate) use answer::{Answer, Store};
-pub(crate) use judge::{Asked, Judge, Notice, Said};
-pub(crate) use layer::Kind;
+pub(crate) use check::CheckKind;
+pub(crate) use endpoint_state::EndpointState;
+pub(crate) use model::{CheckRequest, Conclusion, HealthModel, HealthWarning};
+pub(crate) use probe_loop::{Order, ProbeLoop, SubchannelEvent, SubchannelState, may_be_told};
 #[cfg(test)]
-pub(crate) use memory::Mark;
-pub(crate) use probe_loop::{Event, Order, ProbeLoop, SubchannelState, may_be_told};
-pub(crate) use seat::Seat;
+pub(crate) use store_identity::Baseline;

@@ -9,6 +9,8 @@ mod component;
 #[cfg(feature = "etcd")]
 mod lease;
 mod lease_answer;
+#[cfg(feature = "etcd")]
+mod lease_session;
 mod lease_state;
 #[cfg(feature = "etcd")]
 mod members;
@@ -17,8 +19,6 @@ mod node;
 #[cfg(feature = "etcd")]
 mod register;
 mod registration;
-#[cfg(feature = "etcd")]
-mod session;
 mod times;
 
 #[cfg(all(test, feature = "etcd"))]
@@ -31,6 +31,6 @@ pub use {
 };
 #[cfg(feature = "etcd")]
 pub(crate) use {
+    lease_session::LeaseSession,
     node::{Node, failure},
-    session::Session,
 };

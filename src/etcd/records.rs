@@ -13,7 +13,7 @@ mod token;
 pub(crate) use entry::Entry;
 pub(crate) use foreign_keys::ForeignKeys;
 #[cfg(feature = "etcd")]
-pub(crate) use key_copy::News;
+pub(crate) use key_copy::KeyChanges;
 pub(crate) use keys::{Prefix, WorkKey, WorkKeys, check_name};
 #[cfg(feature = "etcd")]
 pub(crate) use mirror::{Mirror, warn_of};

@@ -9,7 +9,7 @@ use super::environment::Environment;
 use super::graph::{Graph, Made, Scratch};
 use super::scc::{Edges, Inside, Out, judge_all_parts};
 use super::{Action, WorstCase};
-use crate::law::{Checked, Law, Mode, Part, Violation};
+use crate::law::{Activity, Checked, ComponentActivity, Law, Violation};
 use crate::machine::{AfterStop, Command, Input, Timer};
 use crate::policy::ComponentId;
 
@@ -78,10 +78,10 @@ impl Question for Recovery {
 
     fn is_open(&self, at: &Checked) -> bool {
         let monitor = at.monitor();
-        let wedged = components(at).any(|id| monitor.part(id) == Part::Wedged);
+        let wedged = components(at).any(|id| monitor.part(id) == ComponentActivity::Wedged);
         let mode = monitor.mode();
         monitor.goal() == AfterStop::Monitor
-            && !matches!(mode, Mode::Ready | Mode::Ended)
+            && !matches!(mode, Activity::Ready | Activity::Ended)
             && !wedged
     }
 
@@ -101,9 +101,11 @@ impl Question for Recovery {
         }
         if let Some((component, is_up)) = Environment::answers(&input) {
             let asked = match monitor.part(component) {
-                Part::Starting => is_up,
-                Part::Stopping | Part::Aborting => !is_up,
-                Part::Down | Part::Up | Part::Wedged => false,
+                ComponentActivity::Starting => is_up,
+                ComponentActivity::Stopping | ComponentActivity::Aborting => !is_up,
+                ComponentActivity::Down | ComponentActivity::Up | ComponentActivity::Wedged => {
+                    false
+                }
             };
             return if asked {
                 Will::Must(ANSWER + component.0 as u8)
@@ -116,7 +118,7 @@ impl Question for Recovery {
                 Will::Must(HOLD_OFF)
             }
             // Its deadline is the end of the delay, and not one that somebody missed.
-            Input::Fired(Timer::Stage) if monitor.mode() == Mode::Delaying => Will::Must(DELAY),
+            Input::Fired(Timer::Stage) if monitor.mode() == Activity::Delaying => Will::Must(DELAY),
             _ if world.is_healthy_renewal(&input) && monitor.left(Timer::Fence).is_some() => {
                 Will::Must(RENEWAL)
             }
@@ -125,7 +127,7 @@ impl Question for Recovery {
     }
 
     fn wrong_end(&self, after: &Checked) -> Option<&'static str> {
-        let ready = after.monitor().mode() == Mode::Ready;
+        let ready = after.monitor().mode() == Activity::Ready;
         (!ready).then_some("the world is well, and yet it does not recover")
     }
 
@@ -143,7 +145,7 @@ impl Question for Shutdown {
     }
 
     fn is_open(&self, at: &Checked) -> bool {
-        at.monitor().goal() >= AfterStop::Stop && at.monitor().mode() != Mode::Ended
+        at.monitor().goal() >= AfterStop::Stop && at.monitor().mode() != Activity::Ended
     }
 
     fn will(&self, world: &Environment, at: &Checked, next: Action) -> Will {
@@ -175,7 +177,7 @@ impl Question for Rest {
     }
 
     fn is_open(&self, at: &Checked) -> bool {
-        !matches!(at.monitor().mode(), Mode::Idle | Mode::Ended)
+        !matches!(at.monitor().mode(), Activity::Idle | Activity::Ended)
     }
 
     fn will(&self, _world: &Environment, at: &Checked, next: Action) -> Will {

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::live::Live;
 use crate::shell::publish::Status;
-use crate::shell::service::{Handle, News};
+use crate::shell::service::{Handle, Summaries};
 use crate::shell::sync::lock;
 
 /// A health answer is about now: nobody may keep it.
@@ -143,13 +143,13 @@ fn since(status: &Status) -> SystemTime {
 /// What the endpoints share.
 struct Health {
     handle: Handle,
-    said: Mutex<Said>,
+    said: Mutex<CachedAnswer>,
     live: Live,
 }
 
 /// The last answer, which is good for a moment unless something new is published.
-struct Said {
-    news: News,
+struct CachedAnswer {
+    news: Summaries,
     /// The flag that it went by.
     flag: bool,
     code: StatusCode,
@@ -160,7 +160,7 @@ struct Said {
 
 impl Health {
     fn new(handle: Handle) -> Self {
-        let said = Said {
+        let said = CachedAnswer {
             news: handle.news(),
             flag: false,
             code: StatusCode::SERVICE_UNAVAILABLE,

@@ -4,7 +4,7 @@
 //! from what it asked for.
 
 use super::Law::*;
-use super::monitor::{Mode, Monitor, Part};
+use super::monitor::{Activity, ComponentActivity, Monitor};
 use super::{Violation, ensure};
 use crate::machine::{ComponentState, Machine, Record, Timer};
 use crate::policy::ComponentId;
@@ -15,7 +15,7 @@ impl Monitor {
         let model = &self.model;
         ensure(
             ReadyMeansRunning,
-            machine.is_ready() == (model.mode == Mode::Ready),
+            machine.is_ready() == (model.mode == Activity::Ready),
             || format!("it says {} in {:?}", machine.phase(), model.mode),
         )?;
         ensure(OneIncarnation, machine.epoch() == model.epoch, || {
@@ -62,7 +62,7 @@ impl Monitor {
                 || format!("it says of {timer}: armed = {}", machine.is_armed(timer)),
             )?;
         }
-        let ended = model.mode == Mode::Ended;
+        let ended = model.mode == Activity::Ended;
         let hold_off = (machine.level(), machine.blame());
         ensure(
             ProvenRecovery,
@@ -76,7 +76,7 @@ impl Monitor {
     }
 }
 
-impl Part {
+impl ComponentActivity {
     fn slot(self) -> ComponentState {
         match self {
             Self::Down => ComponentState::Down,

@@ -1,7 +1,7 @@
 //! How the monitor judges each effect: which group of laws is asked.
 
 use super::Law::*;
-use super::monitor::{Judged, Mode, Monitor};
+use super::monitor::{Activity, Judged, Monitor};
 use super::{Violation, ensure};
 use crate::machine::Effect;
 
@@ -13,7 +13,7 @@ impl Monitor {
         place: usize,
         effect: &Effect,
     ) -> Result<(), Violation> {
-        ensure(CleanEnd, self.model.mode != Mode::Ended, || {
+        ensure(CleanEnd, self.model.mode != Activity::Ended, || {
             format!("{effect:?} after the end")
         })?;
         match *effect {

@@ -1,7 +1,7 @@
 //! The end of an outage, and that of a run.
 
 use super::Law::*;
-use super::monitor::{Mode, Monitor, Part};
+use super::monitor::{Activity, ComponentActivity, Monitor};
 use super::{Violation, ensure};
 use crate::machine::{AfterStop, HaltReason, Record, RunOutcome, Timer};
 
@@ -33,7 +33,7 @@ impl Monitor {
 
     pub(super) fn judge_end(&mut self, end: RunOutcome) -> Result<(), Violation> {
         let model = &self.model;
-        let wedged = model.parts.contains(&Part::Wedged);
+        let wedged = model.parts.contains(&ComponentActivity::Wedged);
         let honest = match end {
             RunOutcome::Stopped => model.goal == AfterStop::Stop && !wedged,
             RunOutcome::Halted(HaltReason::Wedged) => wedged,
@@ -58,10 +58,10 @@ impl Monitor {
         ensure(NothingIsLost, told, || {
             format!("{:?} is in no record", self.record)
         })?;
-        ensure(ReadyMeansRunning, model.mode != Mode::Ready, || {
+        ensure(ReadyMeansRunning, model.mode != Activity::Ready, || {
             "ready at the end".into()
         })?;
-        self.model.mode = Mode::Ended;
+        self.model.mode = Activity::Ended;
         self.model.shutdown = None;
         self.model.lease = None;
         Ok(())

@@ -1,7 +1,7 @@
 //! How the monitor judges what a step left behind.
 
 use super::Law::*;
-use super::monitor::{Judged, Mode, Monitor, Part};
+use super::monitor::{Activity, ComponentActivity, Judged, Monitor};
 use super::{Violation, ensure};
 use crate::machine::{AfterStop, Input, Timer};
 use crate::policy::ComponentId;
@@ -12,8 +12,8 @@ impl Monitor {
         let live = self.any_live();
         if !live {
             self.model.lease = None;
-            if matches!(self.model.mode, Mode::Stopping | Mode::Delaying) {
-                self.model.mode = Mode::Idle;
+            if matches!(self.model.mode, Activity::Stopping | Activity::Delaying) {
+                self.model.mode = Activity::Idle;
             }
         }
         let model = &self.model;
@@ -21,7 +21,7 @@ impl Monitor {
         let input = step.input;
         let armed = |timer: Timer| model.is_armed(timer);
         if step.leave.is_some() {
-            let left = !matches!(mode, Mode::Ready | Mode::Starting);
+            let left = !matches!(mode, Activity::Ready | Activity::Starting);
             ensure(NoDelay, left, || {
                 format!("{input:?} must stop the world at once")
             })?;
@@ -31,7 +31,7 @@ impl Monitor {
                 "the hold-off has passed, and no observation is asked for".into()
             })?;
         }
-        if mode == Mode::Idle
+        if mode == Activity::Idle
             && matches!(input, Some(Input::Alive { round, .. }) if round == model.round)
         {
             let policy = self.plan.policy();
@@ -44,7 +44,7 @@ impl Monitor {
                 "proved, and yet nothing is started".into()
             })?;
         }
-        if mode == Mode::Stopping {
+        if mode == Activity::Stopping {
             let stage = self.highest_live_stage();
             let in_hand = self
                 .plan
@@ -52,15 +52,21 @@ impl Monitor {
                 .stage(stage)
                 .map(ComponentId)
                 .map(|id| self.part(id));
-            let all = in_hand
-                .filter(|part| part.is_live())
-                .all(|part| matches!(part, Part::Stopping | Part::Aborting));
+            let all = in_hand.filter(|part| part.is_live()).all(|part| {
+                matches!(
+                    part,
+                    ComponentActivity::Stopping | ComponentActivity::Aborting
+                )
+            });
             ensure(NoDelay, all && armed(Timer::Stage), || {
                 format!("stage {stage} is to be stopped now")
             })?;
         }
-        if mode == Mode::Ready {
-            let all_up = model.parts.iter().all(|part| *part == Part::Up);
+        if mode == Activity::Ready {
+            let all_up = model
+                .parts
+                .iter()
+                .all(|part| *part == ComponentActivity::Up);
             ensure(ReadyMeansRunning, all_up, || {
                 format!("ready with components {:?}", model.parts)
             })?;
@@ -76,7 +82,9 @@ impl Monitor {
             .layout()
             .lease_owner()
             .map(|owner| self.part(owner));
-        if matches!(mode, Mode::Ready | Mode::Starting) && owner.is_some_and(Part::is_live) {
+        if matches!(mode, Activity::Ready | Activity::Starting)
+            && owner.is_some_and(ComponentActivity::is_live)
+        {
             let lease = model.lease.unwrap_or_default();
             let latest = self.plan.fence_after(lease).unwrap_or_default();
             let due = model.timers[Timer::Fence.index()];
@@ -93,7 +101,7 @@ impl Monitor {
         if matches!(input, Some(Input::Alive { .. })) && model.session.is_some() {
             let limit = self.plan.policy().silence_limit();
             let due = model.timers[Timer::Silence.index()];
-            let at_work = matches!(mode, Mode::Ready | Mode::Starting);
+            let at_work = matches!(mode, Activity::Ready | Activity::Starting);
             let law = if at_work {
                 NoTripWithoutCause
             } else {
@@ -106,26 +114,26 @@ impl Monitor {
         ensure(OneDeadline, !step.phase_began, || {
             format!("{input:?} begins a phase without a deadline")
         })?;
-        if matches!(mode, Mode::Starting | Mode::Delaying) {
+        if matches!(mode, Activity::Starting | Activity::Delaying) {
             ensure(NoSilentWait, armed(Timer::Stage), || {
                 format!("{mode:?} without a deadline")
             })?;
         }
-        let at_work = matches!(mode, Mode::Ready | Mode::Starting);
-        let in_phase = !matches!(mode, Mode::Ready | Mode::Idle);
+        let at_work = matches!(mode, Activity::Ready | Activity::Starting);
+        let in_phase = !matches!(mode, Activity::Ready | Activity::Idle);
         for (timer, law, has_a_use) in [
             (Timer::Stage, OneDeadline, in_phase),
-            (Timer::HoldOff, ProvenRecovery, mode == Mode::Idle),
+            (Timer::HoldOff, ProvenRecovery, mode == Activity::Idle),
             (Timer::Silence, ProvenRecovery, model.session.is_some()),
-            (Timer::Decay, NoTripWithoutCause, mode == Mode::Ready),
-            (Timer::Stable, NoHotLoop, mode == Mode::Ready),
+            (Timer::Decay, NoTripWithoutCause, mode == Activity::Ready),
+            (Timer::Stable, NoHotLoop, mode == Activity::Ready),
             (Timer::Fence, FencedInTime, at_work),
         ] {
             ensure(law, has_a_use || !armed(timer), || {
                 format!("{timer} is armed in {mode:?}, where it means nothing")
             })?;
         }
-        if mode == Mode::Ready {
+        if mode == Activity::Ready {
             let forgets = model.suspicion == 0 || armed(Timer::Decay);
             ensure(NoTripWithoutCause, forgets, || {
                 "suspicion is never forgotten".into()
@@ -134,8 +142,8 @@ impl Monitor {
             ensure(NoHotLoop, sinks, || "the level never sinks".into())?;
         }
         let in_outage = match mode {
-            Mode::Ready => Some(false),
-            Mode::Ended => None,
+            Activity::Ready => Some(false),
+            Activity::Ended => None,
             _ => (model.tripped && model.goal == AfterStop::Monitor).then_some(true),
         };
         ensure(
@@ -143,11 +151,11 @@ impl Monitor {
             in_outage.is_none_or(|open| open == model.outage.is_some()),
             || format!("{mode:?} with outage {:?}", model.outage),
         )?;
-        if mode == Mode::Ended {
+        if mode == Activity::Ended {
             return Ok(());
         }
-        let at_rest = mode == Mode::Idle;
-        let wedged = model.parts.contains(&Part::Wedged);
+        let at_rest = mode == Activity::Idle;
+        let wedged = model.parts.contains(&ComponentActivity::Wedged);
         let over = at_rest && (model.goal > AfterStop::Drain || wedged);
         ensure(ShutdownIsInevitable, !over, || {
             format!(
@@ -172,7 +180,7 @@ impl Monitor {
         ensure(RecoveryIsInevitable, !silent || fresh, || {
             "a session that fell silent is kept".into()
         })?;
-        let lasts = mode == Mode::Ready || !step.outage_closed;
+        let lasts = mode == Activity::Ready || !step.outage_closed;
         ensure(NothingIsLost, lasts, || {
             format!("the outage is called over in {mode:?}")
         })?;

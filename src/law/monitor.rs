@@ -81,7 +81,7 @@ impl Hash for Monitor {
 /// All that behaviour told so far.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Model {
-    pub(super) mode: Mode,
+    pub(super) mode: Activity,
     /// What follows when everything is stopped.
     pub(super) goal: AfterStop,
     pub(super) epoch: u64,
@@ -91,7 +91,7 @@ pub(super) struct Model {
     pub(super) round: u64,
     pub(super) outage: Option<u64>,
     pub(super) last_outage: Option<u64>,
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<ComponentActivity>,
     /// For each timer how long until it is due, if it is armed.
     pub(super) timers: [Option<Duration>; 6],
     pub(super) suspicion: u32,
@@ -114,7 +114,7 @@ pub(super) struct Model {
 
 /// What the service is doing, as far as behaviour tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Mode {
+pub(crate) enum Activity {
     /// Nothing is alive.
     Idle,
     Starting,
@@ -127,7 +127,7 @@ pub(crate) enum Mode {
 
 /// What one component is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Part {
+pub(crate) enum ComponentActivity {
     Down,
     Starting,
     Up,
@@ -158,7 +158,7 @@ impl Monitor {
     pub fn new(plan: impl Into<Arc<Plan>>, timed: Option<Duration>) -> Self {
         let plan = plan.into();
         let model = Model {
-            mode: Mode::Idle,
+            mode: Activity::Idle,
             goal: AfterStop::Monitor,
             epoch: 0,
             session: None,
@@ -166,7 +166,7 @@ impl Monitor {
             round: 0,
             outage: None,
             last_outage: None,
-            parts: vec![Part::Down; plan.layout().components()],
+            parts: vec![ComponentActivity::Down; plan.layout().components()],
             timers: [None; 6],
             suspicion: 0,
             level: 0,
@@ -235,7 +235,7 @@ impl Monitor {
         if self.is_stale(input) {
             // After the end there is no record any more that could tell of it.
             if let Input::Report { count, .. } = *input
-                && self.model.mode != Mode::Ended
+                && self.model.mode != Activity::Ended
             {
                 self.record.stale_reports += u64::from(count.max(1));
             }
@@ -263,7 +263,7 @@ impl Monitor {
     /// answer that nobody waits for, a timer that is not armed, or anything at all after the end.
     pub fn is_stale(&self, input: &Input) -> bool {
         let model = &self.model;
-        if model.mode == Mode::Ended {
+        if model.mode == Activity::Ended {
             return true;
         }
         match *input {
@@ -276,16 +276,17 @@ impl Monitor {
                 component, epoch, ..
             } => {
                 epoch != model.epoch
-                    || component.is_some_and(|component| self.part(component) == Part::Down)
+                    || component
+                        .is_some_and(|component| self.part(component) == ComponentActivity::Down)
             }
             Input::Exited {
                 component, epoch, ..
             }
             | Input::Gone {
                 component, epoch, ..
-            } => epoch != model.epoch || self.part(component) == Part::Down,
+            } => epoch != model.epoch || self.part(component) == ComponentActivity::Down,
             Input::Up { component, epoch } => {
-                epoch != model.epoch || self.part(component) != Part::Starting
+                epoch != model.epoch || self.part(component) != ComponentActivity::Starting
             }
             Input::Alive { session, round } => {
                 model.session != Some(session) || round > model.round
@@ -294,7 +295,8 @@ impl Monitor {
             Input::Fired(timer) => model.timers[timer.index()].is_none(),
             Input::LeaseRenewed { epoch, .. } => {
                 let owner = self.plan.layout().lease_owner();
-                epoch != model.epoch || owner.is_none_or(|owner| self.part(owner) == Part::Down)
+                epoch != model.epoch
+                    || owner.is_none_or(|owner| self.part(owner) == ComponentActivity::Down)
             }
             Input::Shutdown | any_command!() | Input::Frozen => false,
         }
@@ -305,7 +307,7 @@ impl Monitor {
         self.model.timers[timer.index()]
     }
 
-    pub(crate) fn mode(&self) -> Mode {
+    pub(crate) fn mode(&self) -> Activity {
         self.model.mode
     }
 
@@ -314,12 +316,12 @@ impl Monitor {
         self.model.goal
     }
 
-    pub(crate) fn part(&self, component: ComponentId) -> Part {
+    pub(crate) fn part(&self, component: ComponentId) -> ComponentActivity {
         self.model
             .parts
             .get(component.index())
             .copied()
-            .unwrap_or(Part::Down)
+            .unwrap_or(ComponentActivity::Down)
     }
 
     pub(super) fn any_live(&self) -> bool {
@@ -339,7 +341,7 @@ impl Model {
     }
 }
 
-impl Part {
+impl ComponentActivity {
     pub(super) fn is_live(self) -> bool {
         !matches!(self, Self::Down | Self::Wedged)
     }

@@ -2,15 +2,15 @@
 
 use core::time::Duration;
 
-use super::monitor::{CleanRun, Judged, Leave, Mode, Monitor, Part};
+use super::monitor::{Activity, CleanRun, ComponentActivity, Judged, Leave, Monitor};
 use crate::machine::{AfterStop, Command, Exit, FailureClass, HaltReason, Input, Timer};
 use crate::policy::Blame;
 
 impl Monitor {
     /// Learns what an input that is not stale says.
     pub(super) fn take_in(&mut self, input: &Input) {
-        let running = self.model.mode == Mode::Ready;
-        let up = matches!(self.model.mode, Mode::Ready | Mode::Starting);
+        let running = self.model.mode == Activity::Ready;
+        let up = matches!(self.model.mode, Activity::Ready | Activity::Starting);
         let cap = self.plan.policy().tuning().max_level();
         let asked = self.was_asked_to_stop(input);
         // A renewal that comes too late is a lease that runs out, which is the dependency's trouble.
@@ -36,13 +36,15 @@ impl Monitor {
                 }
                 model.unseen = Some(Duration::ZERO);
                 // What was seen while anything was up is no evidence for a start.
-                if model.mode == Mode::Idle {
+                if model.mode == Activity::Idle {
                     let most = self.plan.policy().most_evidence();
                     model.clean.alive = model.clean.alive.saturating_add(1).min(most);
                 }
             }
-            Input::Up { component, .. } => model.parts[component.index()] = Part::Up,
-            Input::Gone { component, .. } => model.parts[component.index()] = Part::Down,
+            Input::Up { component, .. } => model.parts[component.index()] = ComponentActivity::Up,
+            Input::Gone { component, .. } => {
+                model.parts[component.index()] = ComponentActivity::Down
+            }
             Input::Fired(timer) => {
                 model.timers[timer.index()] = None;
                 match timer {
@@ -57,8 +59,8 @@ impl Monitor {
                     // What an abort did not end within its deadline is wedged.
                     Timer::Stage => {
                         for part in &mut model.parts {
-                            if *part == Part::Aborting {
-                                *part = Part::Wedged;
+                            if *part == ComponentActivity::Aborting {
+                                *part = ComponentActivity::Wedged;
                             }
                         }
                     }
@@ -114,7 +116,12 @@ impl Monitor {
         match *input {
             Input::Exited { component, .. } | Input::Gone { component, .. } => {
                 let part = self.part(component);
-                matches!(part, Part::Stopping | Part::Aborting | Part::Wedged)
+                matches!(
+                    part,
+                    ComponentActivity::Stopping
+                        | ComponentActivity::Aborting
+                        | ComponentActivity::Wedged
+                )
             }
             _ => false,
         }
@@ -140,20 +147,20 @@ impl Monitor {
             || matches!(*input, Input::LeaseRenewed { remaining, .. } if self.plan.fence_after(remaining).is_none());
         let wanted = *input == Input::Shutdown || drains(input);
         let fails = match model.mode {
-            Mode::Ready => gone_bad || model.suspicion >= self.plan.policy().trip_threshold(),
-            Mode::Starting => {
+            Activity::Ready => gone_bad || model.suspicion >= self.plan.policy().trip_threshold(),
+            Activity::Starting => {
                 gone_bad
                     || matches!(
                         input,
                         Input::Report { .. } | Input::Failing { .. } | Input::Fired(Timer::Stage)
                     )
             }
-            Mode::Delaying => {
+            Activity::Delaying => {
                 broken || matches!(input, Input::Report { .. } | Input::Fired(Timer::Stage))
             }
-            Mode::Idle | Mode::Stopping | Mode::Ended => false,
+            Activity::Idle | Activity::Stopping | Activity::Ended => false,
         };
-        let was_up = matches!(model.mode, Mode::Ready | Mode::Starting);
+        let was_up = matches!(model.mode, Activity::Ready | Activity::Starting);
         if fails {
             Some(Leave::Failed)
         } else if wanted && was_up {
@@ -166,13 +173,13 @@ impl Monitor {
     /// Books what a stop that must begin now means for the level and for giving up.
     pub(super) fn book_leave(&mut self, step: &Judged) {
         let was = self.model.mode;
-        if step.leave.is_some() && matches!(was, Mode::Starting | Mode::Delaying) {
-            self.model.mode = Mode::Stopping;
+        if step.leave.is_some() && matches!(was, Activity::Starting | Activity::Delaying) {
+            self.model.mode = Activity::Stopping;
         }
-        if step.leave != Some(Leave::Failed) || was == Mode::Delaying {
+        if step.leave != Some(Leave::Failed) || was == Activity::Delaying {
             return;
         }
-        if was == Mode::Starting {
+        if was == Activity::Starting {
             self.record.failed_starts += 1;
         }
         if step.input.as_ref().is_some_and(is_fatal) {
@@ -181,7 +188,7 @@ impl Monitor {
         let policy = self.plan.policy();
         self.model.level = (self.model.level + 1).min(policy.tuning().max_level());
         self.model.tripped = true;
-        if was == Mode::Starting {
+        if was == Activity::Starting {
             // A dependency that flaps, or an operator, is no reason to give up.
             let own = step.input.as_ref().is_some_and(|input| {
                 !blames_dependency(input) && !matches!(input, Input::LeaseRenewed { .. })

@@ -1,21 +1,21 @@
 //! Order: readiness, starts and stops, one stage after the other, one incarnation at a time.
 
 use super::Law::*;
-use super::monitor::{Judged, Leave, Mode, Monitor, Part};
+use super::monitor::{Activity, ComponentActivity, Judged, Leave, Monitor};
 use super::{Violation, ensure};
 use crate::machine::{Input, Timer};
 use crate::policy::{Blame, ComponentId};
 
 impl Monitor {
     pub(super) fn judge_ready(&mut self, step: &mut Judged) -> Result<(), Violation> {
-        if self.model.mode == Mode::Idle && self.model.parts.is_empty() {
+        if self.model.mode == Activity::Idle && self.model.parts.is_empty() {
             self.judge_epoch(step)?;
         }
         let model = &mut self.model;
-        ensure(ReadyMeansRunning, model.mode == Mode::Starting, || {
+        ensure(ReadyMeansRunning, model.mode == Activity::Starting, || {
             format!("ready in {:?}", model.mode)
         })?;
-        model.mode = Mode::Ready;
+        model.mode = Activity::Ready;
         model.blame = Blame::Component;
         model.suspicion = 0;
         model.failed_starts = 0;
@@ -32,7 +32,7 @@ impl Monitor {
         })?;
         ensure(
             NoTripWithoutCause,
-            self.model.mode == Mode::Ready && step.leave.is_some(),
+            self.model.mode == Activity::Ready && step.leave.is_some(),
             || format!("{:?} is no cause to lose readiness", step.input),
         )?;
         self.model.suspicion = 0;
@@ -44,9 +44,9 @@ impl Monitor {
             && self.any_live();
         step.phase_began = delays;
         self.model.mode = if delays {
-            Mode::Delaying
+            Activity::Delaying
         } else {
-            Mode::Stopping
+            Activity::Stopping
         };
         Ok(())
     }
@@ -65,20 +65,23 @@ impl Monitor {
         for id in components.clone() {
             ensure(
                 OneIncarnation,
-                self.part(ComponentId(id)) == Part::Down,
+                self.part(ComponentId(id)) == ComponentActivity::Down,
                 || format!("#{id} is not confirmed gone"),
             )?;
         }
-        if self.model.mode == Mode::Idle {
+        if self.model.mode == Activity::Idle {
             self.judge_epoch(step)?;
         }
-        ensure(ProvenRecovery, self.model.mode == Mode::Starting, || {
-            format!("stage {stage} started in {:?}", self.model.mode)
-        })?;
+        ensure(
+            ProvenRecovery,
+            self.model.mode == Activity::Starting,
+            || format!("stage {stage} started in {:?}", self.model.mode),
+        )?;
         ensure(OneIncarnation, epoch == self.model.epoch, || {
             format!("stage {stage} started in epoch {epoch}")
         })?;
-        let below_up = (0..components.start).all(|id| self.part(ComponentId(id)) == Part::Up);
+        let below_up =
+            (0..components.start).all(|id| self.part(ComponentId(id)) == ComponentActivity::Up);
         ensure(StageOrder, below_up, || {
             format!("stage {stage} started before the stages below were up")
         })?;
@@ -87,7 +90,7 @@ impl Monitor {
             self.model.lease = self.plan.policy().fence().map(crate::policy::Fence::ttl);
         }
         for id in components {
-            self.model.parts[id as usize] = Part::Starting;
+            self.model.parts[id as usize] = ComponentActivity::Starting;
         }
         step.phase_began = true;
         Ok(())
@@ -99,13 +102,13 @@ impl Monitor {
         stage: u16,
         epoch: u64,
     ) -> Result<(), Violation> {
-        let health_first = self.model.mode != Mode::Ready || step.leave.is_none();
+        let health_first = self.model.mode != Activity::Ready || step.leave.is_none();
         ensure(HealthFirst, health_first, || {
             format!("stage {stage} stopped before readiness went off")
         })?;
         ensure(
             NoTripWithoutCause,
-            self.model.mode == Mode::Stopping,
+            self.model.mode == Activity::Stopping,
             || format!("stage {stage} stopped in {:?}", self.model.mode),
         )?;
         let components = self.components_of(stage).unwrap_or_default();
@@ -114,7 +117,8 @@ impl Monitor {
             parts.filter(|part| part.is_live())
         };
         // Each is told once.
-        let running = live().all(|part| matches!(part, Part::Starting | Part::Up));
+        let running =
+            live().all(|part| matches!(part, ComponentActivity::Starting | ComponentActivity::Up));
         let any = live().next().is_some();
         ensure(
             StageOrder,
@@ -128,7 +132,7 @@ impl Monitor {
         for id in components {
             let part = &mut self.model.parts[id as usize];
             if part.is_live() {
-                *part = Part::Stopping;
+                *part = ComponentActivity::Stopping;
             }
         }
         step.phase_began = true;
@@ -142,12 +146,12 @@ impl Monitor {
         epoch: u64,
     ) -> Result<(), Violation> {
         let overran = matches!(step.input, Some(Input::Fired(Timer::Stage)))
-            && self.part(component) == Part::Stopping
+            && self.part(component) == ComponentActivity::Stopping
             && epoch == self.model.epoch;
         ensure(NoTripWithoutCause, overran, || {
             format!("{component} aborted by {:?}", step.input)
         })?;
-        self.model.parts[component.index()] = Part::Aborting;
+        self.model.parts[component.index()] = ComponentActivity::Aborting;
         step.phase_began = true;
         Ok(())
     }

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::Checked;
-use super::monitor::{CleanRun, Mode, Monitor, Part};
+use super::monitor::{Activity, CleanRun, ComponentActivity, Monitor};
 use crate::machine::{Record, code, decode};
 use crate::pack::{Packer, Unpacker};
 use crate::policy::Blame;
@@ -59,12 +59,12 @@ impl Monitor {
         let model = &mut self.model;
         let goal = from.count();
         model.mode = [
-            Mode::Idle,
-            Mode::Starting,
-            Mode::Ready,
-            Mode::Delaying,
-            Mode::Stopping,
-            Mode::Ended,
+            Activity::Idle,
+            Activity::Starting,
+            Activity::Ready,
+            Activity::Delaying,
+            Activity::Stopping,
+            Activity::Ended,
         ][(goal / 8) as usize];
         model.goal = decode(goal % 8);
         let [
@@ -110,12 +110,12 @@ impl Monitor {
         model.shutdown = from.time().zip(from.time());
         for part in &mut model.parts {
             *part = [
-                Part::Down,
-                Part::Starting,
-                Part::Up,
-                Part::Stopping,
-                Part::Aborting,
-                Part::Wedged,
+                ComponentActivity::Down,
+                ComponentActivity::Starting,
+                ComponentActivity::Up,
+                ComponentActivity::Stopping,
+                ComponentActivity::Aborting,
+                ComponentActivity::Wedged,
             ][from.byte() as usize];
         }
     }

@@ -1,7 +1,7 @@
 //! Recovery: what has to be proved before a start.
 
 use super::Law::*;
-use super::monitor::{CleanRun, Judged, Mode, Monitor};
+use super::monitor::{Activity, CleanRun, Judged, Monitor};
 use super::{Violation, ensure};
 use crate::machine::{AfterStop, Input, Timer};
 
@@ -47,7 +47,7 @@ impl Monitor {
         // The next start needs evidence of its own, also if the session is kept until then.
         model.clean = CleanRun::default();
         model.epoch += 1;
-        model.mode = Mode::Starting;
+        model.mode = Activity::Starting;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::Law::*;
-use super::monitor::{CleanRun, Judged, Mode, Monitor, Part};
+use super::monitor::{Activity, CleanRun, ComponentActivity, Judged, Monitor};
 use super::{Violation, ensure};
 use crate::machine::{Input, Timer};
 
@@ -58,11 +58,11 @@ impl Monitor {
         let model = &mut self.model;
         match timer {
             Timer::Stage => {
-                let stage = |part: Part| model.parts.contains(&part);
+                let stage = |part: ComponentActivity| model.parts.contains(&part);
                 let expected = match model.mode {
-                    Mode::Starting => policy.start_deadline(),
-                    Mode::Delaying => policy.tuning().unready_delay(),
-                    _ if stage(Part::Stopping) => policy.stop_deadline(),
+                    Activity::Starting => policy.start_deadline(),
+                    Activity::Delaying => policy.tuning().unready_delay(),
+                    _ if stage(ComponentActivity::Stopping) => policy.stop_deadline(),
                     _ => policy.abort_deadline(),
                 };
                 let once = core::mem::take(&mut step.phase_began);
@@ -103,11 +103,11 @@ impl Monitor {
                 })?;
                 // In Monitoring it may be armed anew without evidence: the clean run is void then. Not
                 // by a freeze, though, which is news of the runtime and not of the dependency.
-                let at_rest = model.mode != Mode::Ready && !anything_live;
+                let at_rest = model.mode != Activity::Ready && !anything_live;
                 ensure(RecoveryIsInevitable, !at_rest || after == limit, || {
                     format!("at rest silence is noticed after {after:?}, before {limit:?} are over")
                 })?;
-                let freeze = model.mode == Mode::Idle && step.input == Some(Input::Frozen);
+                let freeze = model.mode == Activity::Idle && step.input == Some(Input::Frozen);
                 let evidence =
                     at_rest && !freeze || matches!(step.input, Some(Input::Alive { .. }));
                 ensure(FreshEvidence, evidence, || {

@@ -5,5 +5,5 @@ mod message;
 mod reports;
 
 pub(crate) use mailbox::{Mailbox, ROOM_KEPT};
-pub(crate) use message::{Answer, IncarnationId, Lease};
-pub(crate) use reports::{Batch, Last, Said, Source};
+pub(crate) use message::{ComponentAnswer, IncarnationId, RenewedLease};
+pub(crate) use reports::{Batch, Last, ReportSource, ReportTexts};

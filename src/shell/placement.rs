@@ -163,19 +163,19 @@ impl OwnRuntime {
 
 /// Whether a run may use threads of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub(crate) enum Placement {
     Apart,
     InPlace,
 }
 
-impl Mode {
+impl Placement {
     pub(crate) fn of(apart: bool) -> Self {
         if apart { Self::Apart } else { Self::InPlace }
     }
 
     /// That of the present task, or what follows from the present runtime.
     pub(crate) fn current() -> Self {
-        if let Ok(mode) = MODE.try_with(|mode| *mode) {
+        if let Ok(mode) = PLACEMENT.try_with(|mode| *mode) {
             return mode;
         }
         match Handle::try_current() {
@@ -186,12 +186,12 @@ impl Mode {
 
     /// Runs this in the mode, whatever runtime it is polled on.
     pub(crate) async fn scope<F: Future>(self, future: F) -> F::Output {
-        MODE.scope(self, future).await
+        PLACEMENT.scope(self, future).await
     }
 }
 
 tokio::task_local! {
-    static MODE: Mode;
+    static PLACEMENT: Placement;
 }
 
 /// The runtime on which something was to run has ended.
@@ -213,11 +213,12 @@ where
     F::Output: Send,
 {
     let here = |home: &Handle| Handle::try_current().is_ok_and(|here| here.id() == home.id());
-    let Some(home) = home.filter(|home| Mode::current() == Mode::Apart && !here(home)) else {
+    let Some(home) = home.filter(|home| Placement::current() == Placement::Apart && !here(home))
+    else {
         return Ok(future.await);
     };
     let log = current().unwrap_or_else(Log::of_the_process);
-    let mut task = Aborted(home.spawn(log.scope_task(Mode::Apart.scope(future))));
+    let mut task = Aborted(home.spawn(log.scope_task(Placement::Apart.scope(future))));
     ended((&mut task.0).await)
 }
 

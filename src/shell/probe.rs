@@ -11,5 +11,5 @@ pub use all::{All, all};
 pub use feed::{Feed, FeedProbe, feed};
 pub use isolated::{Isolated, isolated};
 pub use polled::{Polled, polled};
-pub(crate) use session::{Seen, Sessions};
+pub(crate) use session::{SessionObservation, Sessions};
 pub use traits::{Observation, Probe, ProbeMode};

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::runtime;
 
 use super::failure::ReportedFailure;
-use super::inbound::{Lease, Mailbox, Source};
+use super::inbound::{Mailbox, RenewedLease, ReportSource};
 use super::log::Log;
 use super::publish::Published;
 use super::sync::CachePadded;
@@ -19,7 +19,7 @@ pub(crate) struct RunState {
     /// What comes in.
     pub(crate) mailbox: CachePadded<Mailbox>,
     /// Reports from outside of any component.
-    pub(crate) outside: Arc<Source>,
+    pub(crate) outside: Arc<ReportSource>,
     /// A text is waited for, and whoever makes one is to say so.
     awaits_text: AtomicBool,
     service: OnceLock<Service>,
@@ -40,7 +40,7 @@ impl RunState {
             plan,
             published: Published::new(names),
             mailbox: CachePadded::default(),
-            outside: Arc::new(Source::outside()),
+            outside: Arc::new(ReportSource::outside()),
             awaits_text: AtomicBool::new(false),
             service: OnceLock::new(),
             abandoned: AtomicBool::new(false),
@@ -90,7 +90,7 @@ impl RunState {
     }
 
     /// Takes note of a renewal, if it is the owner of the lease who tells of it.
-    pub(crate) fn lease_renewed(&self, component: ComponentId, lease: Lease) {
+    pub(crate) fn lease_renewed(&self, component: ComponentId, lease: RenewedLease) {
         if self.plan.layout().lease_owner() == Some(component) {
             self.mailbox.lease_renewed(lease);
         }

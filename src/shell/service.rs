@@ -10,6 +10,6 @@ mod signals;
 pub use build_error::BuildError;
 pub use builder::Builder;
 #[cfg(feature = "http")]
-pub(crate) use handle::News;
+pub(crate) use handle::Summaries;
 pub use handle::{CommandError, Handle, RunEnded};
 pub use overwatch::Overwatch;

@@ -1,6 +1,5 @@
 //! The supervisor: the one loop over what arrives, the decider, and what carries out its decisions.
 
-mod event;
 mod executor;
 mod held;
 mod inbox;
@@ -8,6 +7,7 @@ mod publisher;
 mod recorded;
 mod service_guard;
 mod service_watch;
+mod step_text;
 mod supervisor;
 mod watchdog;
 

@@ -66,7 +66,7 @@ fn what_decides_and_what_judges_is_pure() {
 /// What decides in the etcd half, besides what is in folders of the same names.
 const ETCD: &[&str] = &[
     "basics/backoff",
-    "basics/cause",
+    "basics/etcd_error",
     "basics/config_error",
     "basics/fault",
     "basics/hash",
@@ -77,10 +77,10 @@ const ETCD: &[&str] = &[
     "client/turn",
     "health/alarms",
     "health/answer",
-    "health/judge",
-    "health/layer",
-    "health/memory",
-    "health/seat",
+    "health/model",
+    "health/check",
+    "health/store_identity",
+    "health/endpoint_state",
     "health/verdict",
     "health/probe_loop",
     "membership/lease_answer",

@@ -60,7 +60,7 @@ const NAMED: &[(&str, &[&str])] = &[
         "supervise/held.rs",
         &["FailureClass", "Exit", "Input", "Timer"],
     ),
-    ("supervise/event.rs", &["Exit", "Input"]),
+    ("supervise/step_text.rs", &["Exit", "Input"]),
     (
         "supervise/publisher.rs",
         &["ComponentState", "Phase", "Step", "Timer"],
@@ -79,10 +79,6 @@ const NAMED: &[(&str, &[&str])] = &[
     ("failure/reported.rs", &["FailureClass"]),
     ("inbound/message.rs", &["Exit"]),
     ("inbound/reports.rs", &["FailureClass"]),
-    // Of their own: the steps of a log, and the state of the watchdog.
-    ("log/queue.rs", &["Step"]),
-    ("log/run_log.rs", &["Step"]),
-    ("supervise/watchdog.rs", &["State"]),
 ];
 
 /// Else a name that the machine has no more is looked for, and its new one is not.
@@ -164,12 +160,6 @@ fn each_line_that_goes_by_a_step_is_known() {
     expect![[r#"
         probe/session.rs
           Observation::failing(format!("the probe {panic}")),
-        supervise/event.rs
-          let Self::Observed(Observation::Failing {
-          Observation::Alive { evidence: text } | Observation::Failing { reason: text, .. },
-          Input::Up { .. }
-          | Input::Gone {
-          how: Exit::Returned,
         supervise/executor.rs
           cause: Cause::Boot,
           Phase::ShuttingDown => self.cause = hop.cause,
@@ -188,7 +178,7 @@ fn each_line_that_goes_by_a_step_is_known() {
           if machine.slot(id) == ComponentState::Wedged {
           roster.set_slot(id, ComponentState::Wedged);
         supervise/held.rs
-          Source::Timer if tell.input == Input::Fired(Timer::Silence) => Event {
+          Source::Timer if tell.input == Input::Fired(Timer::Silence) => StepText {
           Input::Exited { component, how, .. } | Input::Gone { component, how, .. } => {
           (None, Exit::Returned) => Detail::Plain(RETURNED),
           let fatal = failure.filter(|(told, _)| told.class() == FailureClass::Fatal);
@@ -221,6 +211,12 @@ fn each_line_that_goes_by_a_step_is_known() {
           if let Silence::Thawed(stuck_for) = why {
         supervise/service_watch.rs
           return Silence::Polled;
+        supervise/step_text.rs
+          let Self::Observed(Observation::Failing {
+          Observation::Alive { evidence: text } | Observation::Failing { reason: text, .. },
+          Input::Up { .. }
+          | Input::Gone {
+          how: Exit::Returned,
         supervise/supervisor.rs
           let awaited = self.decider.machine().awaited() as usize;
           None => Silence::Polled,

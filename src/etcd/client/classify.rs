@@ -5,10 +5,10 @@ use std::io;
 
 use etcd_client::Error;
 
-use crate::etcd::basics::{Cause, Fault, of_status, shorten, tls};
+use crate::etcd::basics::{EtcdError, Fault, of_status, shorten, tls};
 use crate::shell::placement::Gone;
 
-impl From<Error> for Cause {
+impl From<Error> for EtcdError {
     fn from(error: Error) -> Self {
         match error {
             Error::GRpcStatus(status) => {
@@ -24,7 +24,7 @@ impl From<Error> for Cause {
     }
 }
 
-impl From<Gone> for Cause {
+impl From<Gone> for EtcdError {
     fn from(_: Gone) -> Self {
         Self::passing(Fault::Unreachable, "the thread of etcd's clients has ended")
     }
@@ -47,37 +47,37 @@ pub(crate) fn is_lease_gone(error: &Error) -> bool {
 
 /// Faults below gRPC. They are told from one another by the errors underneath the status, since all
 /// come as `Unavailable` or `Unknown`. A status that the server sent has none.
-fn of_transport(status: &(dyn StdError + 'static)) -> Option<Cause> {
+fn of_transport(status: &(dyn StdError + 'static)) -> Option<EtcdError> {
     let source = status.source()?;
     let text = deepest(source);
     if let Some(kind) = io_kind(source) {
         use io::ErrorKind as Kind;
         return Some(match kind {
-            Kind::ConnectionRefused => Cause::sure(Fault::Unreachable, "connection refused"),
+            Kind::ConnectionRefused => EtcdError::sure(Fault::Unreachable, "connection refused"),
             Kind::ConnectionReset
             | Kind::ConnectionAborted
             | Kind::BrokenPipe
             | Kind::NotConnected
-            | Kind::UnexpectedEof => Cause::closed(),
-            Kind::TimedOut => Cause::silent(),
+            | Kind::UnexpectedEof => EtcdError::closed(),
+            Kind::TimedOut => EtcdError::silent(),
             // rustls reports through an io::Error of this kind.
             Kind::InvalidData => tls(&text),
-            _ => Cause::passing(Fault::Unreachable, shorten(&text)),
+            _ => EtcdError::passing(Fault::Unreachable, shorten(&text)),
         });
     }
     // hyper and h2 do not export what would tell these apart, only their words. The first is of a ping
     // that was not answered.
     if text == "operation timed out" {
-        return Some(Cause::silent());
+        return Some(EtcdError::silent());
     }
     if text == "connection closed" || text == "stream closed because of a broken pipe" {
-        return Some(Cause::closed());
+        return Some(EtcdError::closed());
     }
     if text.contains("frame") || text.contains("invalid HTTP") || text.contains("protocol error") {
         let text = shorten(&format!(
             "not an etcd server: it does not speak gRPC ({text})"
         ));
-        return Some(Cause::sure(Fault::Misdirected, text));
+        return Some(EtcdError::sure(Fault::Misdirected, text));
     }
     None
 }

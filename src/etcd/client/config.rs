@@ -48,7 +48,7 @@ use crate::policy::{Policy, PolicyError};
 /// | [`keepalive_timeout`](Self::with_keepalive_timeout) | 5 s | 5 s | 5 s | 100 ms to 30 s |
 ///
 /// A patience is at most 10 minutes. It counts from the first question that is not answered, so it may
-/// be shorter than the `every`. What follows from the numbers, for each layer: silence is told at the
+/// be shorter than the `every`. What follows from the numbers, for each check: silence is told at the
 /// latest after its `every` and its patience, and an election, or a member that dies while others
 /// live, is not told if it is over within the patience. So with the default a hang is seen within
 /// 4.75 s, with `fast` within 1.25 s, with `gentle` within 16 s. What is certain, such as a refused
@@ -253,7 +253,7 @@ impl EtcdConfig {
         self
     }
 
-    /// So many slow answers in a row of one layer are a failure.
+    /// So many slow answers in a row of one check are a failure.
     #[must_use]
     pub fn with_slow_answers(mut self, value: u32) -> Self {
         self.timing.slow_answers = value;

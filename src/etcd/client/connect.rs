@@ -8,7 +8,7 @@ use super::classify::is_auth_disabled;
 use super::timing::Timing;
 use super::tls::Tls;
 use crate::etcd::host::{NAMES, Uncompared, name_of};
-use crate::shell::placement::Mode;
+use crate::shell::placement::Placement;
 
 /// Opens clients. Tests on a simulated network have one of their own.
 #[async_trait::async_trait]
@@ -51,7 +51,7 @@ struct Tcp;
 impl Dial for Tcp {
     async fn dial(&self, url: &str, access: Access<'_>) -> Result<Client, Error> {
         // In place there is no other thread.
-        if Mode::current() == Mode::Apart
+        if Placement::current() == Placement::Apart
             && let Some(name) = name_of(url)
         {
             NAMES.look_up(&name).await?;

@@ -12,7 +12,7 @@ use super::config::EtcdConfig;
 use super::expected_cluster::ExpectedCluster;
 use super::has_header::HasHeader;
 use super::turn::Turn;
-use crate::etcd::basics::Cause;
+use crate::etcd::basics::EtcdError;
 use crate::etcd::host::{Latest, clock};
 use crate::shell::sync::lock;
 
@@ -62,7 +62,11 @@ impl Failover {
     /// One question, within the patience. After a failure the next one goes to the next member.
     ///
     /// An answer for another cluster is a failure, too: what it says is not about what was asked for.
-    pub(crate) async fn ask<T, F, Fut>(&self, of: ExpectedCluster, question: F) -> Result<T, Cause>
+    pub(crate) async fn ask<T, F, Fut>(
+        &self,
+        of: ExpectedCluster,
+        question: F,
+    ) -> Result<T, EtcdError>
     where
         T: HasHeader,
         F: FnOnce(Client) -> Fut,
@@ -75,8 +79,8 @@ impl Failover {
                 Ok(()) => return Ok(answer),
                 Err(cause) => cause,
             },
-            Ok(Err(error)) => Cause::from(error),
-            Err(_) => Cause::silent(),
+            Ok(Err(error)) => EtcdError::from(error),
+            Err(_) => EtcdError::silent(),
         };
         self.move_on(|now| now.failed(turn, &cause));
         Err(self.explained(cause))
@@ -88,14 +92,14 @@ impl Failover {
         of: ExpectedCluster,
         turn: Turn,
         header: Option<&ResponseHeader>,
-    ) -> Result<(), Cause> {
-        let header = header.ok_or_else(Cause::without_header)?;
+    ) -> Result<(), EtcdError> {
+        let header = header.ok_or_else(EtcdError::without_header)?;
         let index = turn.member();
         let cluster = header.cluster_id();
         self.config.clusters.saw(index, cluster, clock::now());
         of.believes(cluster).map_err(|meant| {
             let url = self.config.endpoints[index].url();
-            Cause::of_another_cluster(url, cluster, meant)
+            EtcdError::of_another_cluster(url, cluster, meant)
         })
     }
 
@@ -104,7 +108,7 @@ impl Failover {
         self.at().client = None;
     }
 
-    async fn client(&self) -> Result<(Turn, Client), Cause> {
+    async fn client(&self) -> Result<(Turn, Client), EtcdError> {
         let turn = {
             let at = self.at();
             if let Some(client) = &at.client {
@@ -141,7 +145,7 @@ impl Failover {
         }
     }
 
-    fn explained(&self, cause: Cause) -> Cause {
+    fn explained(&self, cause: EtcdError) -> EtcdError {
         match &self.config.tls {
             Some(tls) => tls.explain(cause),
             None => cause,

@@ -7,15 +7,15 @@ use etcd_client::{
 };
 
 use super::expected_cluster::ExpectedCluster;
-use crate::etcd::basics::Cause;
+use crate::etcd::basics::EtcdError;
 
 impl ExpectedCluster {
     /// A message of a watch, if it is of the cluster that is meant.
-    pub(crate) fn believe(self, message: WatchResponse) -> Result<WatchResponse, Cause> {
+    pub(crate) fn believe(self, message: WatchResponse) -> Result<WatchResponse, EtcdError> {
         let cluster = message.header().map_or(0, ResponseHeader::cluster_id);
         match self.believes(cluster) {
             Ok(()) => Ok(message),
-            Err(meant) => Err(Cause::of_another_cluster("the watch", cluster, meant)),
+            Err(meant) => Err(EtcdError::of_another_cluster("the watch", cluster, meant)),
         }
     }
 }

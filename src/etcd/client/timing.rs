@@ -5,12 +5,12 @@ use core::time::Duration;
 use crate::etcd::basics::{EtcdConfigError, Fault, Verdict, Verdicts};
 use crate::policy::{Policy, PolicyError};
 
-/// How often each layer is asked, and how long an answer is waited for.
+/// How often each check is asked, and how long an answer is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Timing {
-    pub(crate) progress: Layer,
-    pub(crate) read: Layer,
-    pub(crate) write: Layer,
+    pub(crate) progress: CheckTiming,
+    pub(crate) read: CheckTiming,
+    pub(crate) write: CheckTiming,
     pub(crate) recheck: Duration,
     pub(crate) latency_budget: Duration,
     pub(crate) slow_answers: u32,
@@ -25,12 +25,12 @@ pub(crate) struct Timing {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Layer {
+pub(crate) struct CheckTiming {
     pub(crate) every: Duration,
     pub(crate) patience: Duration,
 }
 
-impl Layer {
+impl CheckTiming {
     const fn new(every_ms: u64, patience_ms: u64) -> Self {
         Self {
             every: Duration::from_millis(every_ms),
@@ -43,9 +43,9 @@ impl Timing {
     /// One request a second in all, and a hang or a lost quorum told within 5 s: the read's two
     /// numbers leave a quarter of a second of that to spare.
     pub(crate) const DEFAULT: Self = Self {
-        progress: Layer::new(20_000, 3_350),
-        read: Layer::new(1_400, 3_350),
-        write: Layer::new(8_000, 3_350),
+        progress: CheckTiming::new(20_000, 3_350),
+        read: CheckTiming::new(1_400, 3_350),
+        write: CheckTiming::new(8_000, 3_350),
         recheck: Duration::from_millis(500),
         latency_budget: Duration::from_secs(1),
         slow_answers: 3,
@@ -59,11 +59,11 @@ impl Timing {
         keepalive_timeout: Duration::from_secs(5),
     };
 
-    /// The cheapest layer, which no election disturbs, is the one that sees a hang.
+    /// The cheapest check, which no election disturbs, is the one that sees a hang.
     pub(crate) const FAST: Self = Self {
-        progress: Layer::new(250, 1_000),
-        read: Layer::new(1_000, 3_350),
-        write: Layer::new(3_000, 3_350),
+        progress: CheckTiming::new(250, 1_000),
+        read: CheckTiming::new(1_000, 3_350),
+        write: CheckTiming::new(3_000, 3_350),
         recheck: Duration::from_millis(250),
         latency_budget: Duration::from_millis(500),
         request_timeout: Duration::from_secs(2),
@@ -73,9 +73,9 @@ impl Timing {
     };
 
     pub(crate) const GENTLE: Self = Self {
-        progress: Layer::new(60_000, 6_000),
-        read: Layer::new(10_000, 6_000),
-        write: Layer::new(30_000, 6_000),
+        progress: CheckTiming::new(60_000, 6_000),
+        read: CheckTiming::new(10_000, 6_000),
+        write: CheckTiming::new(30_000, 6_000),
         recheck: Duration::from_secs(2),
         connect_timeout: Duration::from_secs(3),
         ..Self::DEFAULT
@@ -83,8 +83,8 @@ impl Timing {
 
     /// How often it is told, at most, that etcd is alive or still fails.
     pub(crate) fn shortest_every(&self) -> Duration {
-        self.layers()
-            .map(|(_, _, layer)| layer.every)
+        self.checks()
+            .map(|(_, _, check)| check.every)
             .into_iter()
             .min()
             .unwrap_or_default()
@@ -92,7 +92,7 @@ impl Timing {
 
     /// The longest time between two observations.
     pub(crate) fn longest_gap(&self) -> Duration {
-        let patience = self.layers().map(|(_, _, layer)| layer.patience);
+        let patience = self.checks().map(|(_, _, check)| check.patience);
         self.shortest_every() + patience.into_iter().max().unwrap_or_default()
     }
 
@@ -103,7 +103,7 @@ impl Timing {
     }
 
     pub(crate) fn check(&self) -> Result<(), EtcdConfigError> {
-        for (every_knob, patience_knob, Layer { every, patience }) in self.layers() {
+        for (every_knob, patience_knob, CheckTiming { every, patience }) in self.checks() {
             // A proposal is dear.
             let most_often = if every_knob == "write_interval" {
                 DEAR
@@ -197,7 +197,7 @@ impl Timing {
     /// Each patience against what it has to outlast.
     fn check_patience(&self) -> Result<(), EtcdConfigError> {
         at_least("recheck_interval", self.recheck, SHORTEST, "")?;
-        for (every_knob, patience_knob, Layer { every, patience }) in self.layers() {
+        for (every_knob, patience_knob, CheckTiming { every, patience }) in self.checks() {
             at_most(
                 "recheck_interval",
                 self.recheck,
@@ -244,7 +244,7 @@ impl Timing {
     }
 
     /// With the names of the knobs.
-    fn layers(&self) -> [(&'static str, &'static str, Layer); 3] {
+    fn checks(&self) -> [(&'static str, &'static str, CheckTiming); 3] {
         [
             ("progress_interval", "progress_grace_period", self.progress),
             ("read_interval", "read_grace_period", self.read),

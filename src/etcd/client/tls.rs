@@ -8,7 +8,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
-use crate::etcd::basics::{Cause, EtcdConfigError};
+use crate::etcd::basics::{EtcdConfigError, EtcdError};
 
 /// Certificates for endpoints with `https://`.
 ///
@@ -115,7 +115,7 @@ impl Tls {
     }
 
     /// Servers say little of why they turn a client away, and that little may get lost.
-    pub(crate) fn explain(&self, mut cause: Cause) -> Cause {
+    pub(crate) fn explain(&self, mut cause: EtcdError) -> EtcdError {
         if cause.closed || cause.text.contains("received fatal alert") {
             cause.text += match &self.identity {
                 None => "; does the server want a client certificate? None is set",

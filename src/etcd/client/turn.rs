@@ -1,6 +1,6 @@
 //! Whose turn it is to be asked, where one member is asked as long as it answers. Pure.
 
-use crate::etcd::basics::Cause;
+use crate::etcd::basics::EtcdError;
 
 /// Counts how often another member is asked than before, so that a failure of an earlier turn ends no later one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl Turn {
     }
 
     /// A question of the turn `asked` failed, while it is this one's turn: what comes next, if it is another one.
-    pub(crate) fn failed(self, asked: Self, cause: &Cause) -> Option<Self> {
+    pub(crate) fn failed(self, asked: Self, cause: &EtcdError) -> Option<Self> {
         // Another member would say the same.
         let is_final = cause.fault.of_every_member();
         self.after(asked).filter(|_| !is_final)
@@ -53,7 +53,9 @@ mod tests {
         let mut turn = Turn::new(3);
         for (number, member) in [(0, 0), (1, 1), (2, 2), (3, 0), (4, 1)] {
             assert_eq!((turn.number, turn.member()), (number, member));
-            turn = turn.failed(turn, &Cause::silent()).expect("it moves on");
+            turn = turn
+                .failed(turn, &EtcdError::silent())
+                .expect("it moves on");
         }
         let alone = Turn::new(1);
         let next = alone.not_reached(alone).expect("it begins afresh");
@@ -64,12 +66,14 @@ mod tests {
     #[test]
     fn a_failure_of_an_earlier_turn_ends_no_later_one() {
         let first = Turn::new(2);
-        let second = first.failed(first, &Cause::silent()).expect("it moves on");
-        assert_eq!(second.failed(first, &Cause::silent()), None);
+        let second = first
+            .failed(first, &EtcdError::silent())
+            .expect("it moves on");
+        assert_eq!(second.failed(first, &EtcdError::silent()), None);
         assert_eq!(second.not_reached(first), None);
-        assert!(second.failed(second, &Cause::silent()).is_some());
+        assert!(second.failed(second, &EtcdError::silent()).is_some());
         // Nor one of a turn that is not known yet.
-        assert_eq!(first.failed(second, &Cause::silent()), None);
+        assert_eq!(first.failed(second, &EtcdError::silent()), None);
     }
 
     #[test]
@@ -77,7 +81,10 @@ mod tests {
         let turn = Turn::new(2);
         for fault in Fault::ALL {
             let is_final = [Fault::Permission, Fault::NoSpace, Fault::Corrupt].contains(&fault);
-            for cause in [Cause::passing(fault, "why"), Cause::sure(fault, "why")] {
+            for cause in [
+                EtcdError::passing(fault, "why"),
+                EtcdError::sure(fault, "why"),
+            ] {
                 let next = turn.failed(turn, &cause);
                 assert_eq!(next.is_none(), is_final, "{cause:?}");
             }

@@ -2,16 +2,16 @@
 
 use etcd_client::{WatchResponse, WatchStream};
 
-use crate::etcd::basics::{Cause, Fault};
+use crate::etcd::basics::{EtcdError, Fault};
 
 /// The next message of a watch that goes on. A watch ends by a message as well as by an error.
-pub(crate) async fn next(watch: &mut WatchStream) -> Result<WatchResponse, Cause> {
+pub(crate) async fn next(watch: &mut WatchStream) -> Result<WatchResponse, EtcdError> {
     match watch.message().await {
         Ok(Some(message)) if message.canceled() => {
-            Err(Cause::of_canceled_watch(message.cancel_reason()))
+            Err(EtcdError::of_canceled_watch(message.cancel_reason()))
         }
         Ok(Some(message)) => Ok(message),
-        Ok(None) => Err(Cause::passing(
+        Ok(None) => Err(EtcdError::passing(
             Fault::Unreachable,
             "the server ended the watch",
         )),

@@ -1,11 +1,11 @@
 //! What etcd's alarms say of a proposal that was committed. Pure: each list is asked for by a call.
 
 use super::answer::Answer;
-use crate::etcd::basics::{Cause, Fault};
+use crate::etcd::basics::{EtcdError, Fault};
 
 /// Which alarms are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum CheckKind {
     Any,
     Corrupt,
     NoSpace,
@@ -17,7 +17,7 @@ pub(crate) enum Next {
     /// These are asked for next.
     Ask(Alarms),
     /// It is known what the alarms amount to.
-    Known(Result<Answer, Cause>),
+    Known(Result<Answer, EtcdError>),
 }
 
 /// Asks for the alarms, list by list.
@@ -28,30 +28,35 @@ pub(crate) enum Next {
 pub(crate) struct Alarms(usize);
 
 /// In the end it is asked once more whether any is raised: one may have been disarmed meanwhile.
-const ASKED: [Kind; 4] = [Kind::Any, Kind::Corrupt, Kind::NoSpace, Kind::Any];
+const ASKED: [CheckKind; 4] = [
+    CheckKind::Any,
+    CheckKind::Corrupt,
+    CheckKind::NoSpace,
+    CheckKind::Any,
+];
 
 impl Alarms {
     pub(crate) const FIRST: Self = Self(0);
 
     /// Which alarms are asked for now.
-    pub(crate) fn kind(self) -> Kind {
+    pub(crate) fn kind(self) -> CheckKind {
         ASKED[self.0]
     }
 
     /// These members raise an alarm of the kind that was asked for.
     pub(crate) fn raised(self, members: &[u64]) -> Next {
         let known = match (self.kind(), members.is_empty()) {
-            (Kind::Any, true) => Some(Ok(Answer::Write)),
-            (Kind::Corrupt, false) => Some(Err(Cause::alarm(Fault::Corrupt, members))),
-            (Kind::NoSpace, false) => Some(Err(Cause::alarm(Fault::NoSpace, members))),
-            (Kind::Any, false) | (Kind::Corrupt | Kind::NoSpace, true) => None,
+            (CheckKind::Any, true) => Some(Ok(Answer::Write)),
+            (CheckKind::Corrupt, false) => Some(Err(EtcdError::alarm(Fault::Corrupt, members))),
+            (CheckKind::NoSpace, false) => Some(Err(EtcdError::alarm(Fault::NoSpace, members))),
+            (CheckKind::Any, false) | (CheckKind::Corrupt | CheckKind::NoSpace, true) => None,
         };
         match known {
             Some(known) => Next::Known(known),
             None if self.0 + 1 < ASKED.len() => Next::Ask(Self(self.0 + 1)),
             None => {
                 let text = "an unknown alarm is raised";
-                Next::Known(Err(Cause::passing(Fault::WritePath, text)))
+                Next::Known(Err(EtcdError::passing(Fault::WritePath, text)))
             }
         }
     }
@@ -62,7 +67,7 @@ mod tests {
     use super::*;
 
     /// Which were asked for, and what it amounted to: `Ok` or the fault.
-    fn asked(raised: &[&[u64]]) -> (Vec<Kind>, Result<Answer, (Fault, String)>) {
+    fn asked(raised: &[&[u64]]) -> (Vec<CheckKind>, Result<Answer, (Fault, String)>) {
         let (mut alarms, mut kinds) = (Alarms::FIRST, Vec::new());
         for members in raised {
             kinds.push(alarms.kind());
@@ -79,12 +84,12 @@ mod tests {
 
     #[test]
     fn where_no_alarm_is_raised_the_write_is_proved() {
-        assert_eq!(asked(&[&[]]), (vec![Kind::Any], Ok(Answer::Write)));
+        assert_eq!(asked(&[&[]]), (vec![CheckKind::Any], Ok(Answer::Write)));
     }
 
     #[test]
     fn the_kind_is_asked_for_and_corruption_goes_first() {
-        use Kind::{Any, Corrupt, NoSpace};
+        use CheckKind::{Any, Corrupt, NoSpace};
         let (kinds, known) = asked(&[&[1, 2], &[2]]);
         assert_eq!(kinds, [Any, Corrupt]);
         let (fault, text) = known.expect_err("it is raised");
@@ -99,7 +104,7 @@ mod tests {
 
     #[test]
     fn one_that_is_of_no_known_kind_was_disarmed_or_is_unknown() {
-        use Kind::{Any, Corrupt, NoSpace};
+        use CheckKind::{Any, Corrupt, NoSpace};
         let all = vec![Any, Corrupt, NoSpace, Any];
         let disarmed = asked(&[&[7], &[], &[], &[]]);
         assert_eq!(disarmed, (all.clone(), Ok(Answer::Write)));

@@ -4,27 +4,27 @@
 use core::time::Duration;
 
 use super::answer::Answer;
-use super::judge::{Asked, Judge, Said};
-use super::layer::Kind;
-use super::seat::Seat;
-use crate::etcd::basics::Cause;
+use super::check::CheckKind;
+use super::endpoint_state::EndpointState;
+use super::model::{CheckRequest, Conclusion, HealthModel};
+use crate::etcd::basics::EtcdError;
 use crate::etcd::client::{ClusterMap, Timing};
 
 /// What happens on the subchannel of an endpoint.
 #[derive(Debug)]
-pub(crate) enum Event {
+pub(crate) enum SubchannelEvent {
     /// A connection was opened, with a member of this cluster.
     Opened(Option<u64>),
     /// There is no connection: it broke, or could not be opened.
-    Lost(Cause),
-    Answered(Asked, Answer),
-    Failed(Asked, Cause),
+    Lost(EtcdError),
+    Answered(CheckRequest, Answer),
+    Failed(CheckRequest, EtcdError),
 }
 
 /// A subchannel, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SubchannelState {
-    /// How many questions of each layer are under way; none while there is no connection.
+    /// How many questions of each check are under way; none while there is no connection.
     pub(crate) load: Option<[usize; 3]>,
     /// Whether its member is to be looked at again, if it does not work and owes no read.
     pub(crate) look_is_due: bool,
@@ -38,8 +38,8 @@ pub(crate) enum Order {
     /// To open a connection as soon as it may be tried again, if there is none.
     Hurry(usize),
     /// To ask the member what it thinks, unless that is under way.
-    AskStatus(usize, Asked),
-    Ask(usize, Asked),
+    AskStatus(usize, CheckRequest),
+    Ask(usize, CheckRequest),
 }
 
 /// Whether an observation may be told that a call came to, when another one was asked for before it was handed over:
@@ -49,7 +49,7 @@ pub(crate) fn may_be_told(is_failing: bool, overtaken: bool) -> bool {
 }
 
 pub(crate) struct ProbeLoop {
-    pub(crate) judge: Judge,
+    pub(crate) model: HealthModel,
     /// After which gap between calls nothing is known any more.
     longest_gap: Duration,
     /// Being woken later than that is no matter of scheduling.
@@ -58,16 +58,16 @@ pub(crate) struct ProbeLoop {
     lately: Duration,
     /// The cluster that is meant, if it is known.
     expected: Option<u64>,
-    /// The subchannel that each layer was last asked on.
+    /// The subchannel that each check was last asked on.
     asked_last: [usize; 3],
     /// When the last call returned; none if it was dropped.
     returned: Option<Duration>,
 }
 
 impl ProbeLoop {
-    pub(crate) fn new(judge: Judge, timing: &Timing, expected: Option<u64>) -> Self {
+    pub(crate) fn new(model: HealthModel, timing: &Timing, expected: Option<u64>) -> Self {
         Self {
-            judge,
+            model,
             longest_gap: timing.longest_gap(),
             late: timing.recheck,
             lately: timing.lately(),
@@ -86,10 +86,10 @@ impl ProbeLoop {
             && same_runtime
         {
             // Nobody listened in between.
-            self.judge.excuse(now.saturating_sub(at), now);
+            self.model.excuse(now.saturating_sub(at), now);
             return true;
         }
-        self.judge.restart(now);
+        self.model.restart(now);
         false
     }
 
@@ -98,10 +98,10 @@ impl ProbeLoop {
         self.returned = Some(now);
     }
 
-    /// One more observation is wanted now, of which every layer is part: what was heard before is not good enough.
+    /// One more observation is wanted now, of which every check is part: what was heard before is not good enough.
     pub(crate) fn hurried(&mut self, now: Duration) -> Vec<Order> {
-        self.judge.demand(now);
-        let all = 0..self.judge.seats().len();
+        self.model.demand(now);
+        let all = 0..self.model.endpoints().len();
         all.map(Order::Hurry).collect()
     }
 
@@ -113,18 +113,18 @@ impl ProbeLoop {
             .iter()
             .map(|subchannel| subchannel.load)
             .collect();
-        for kind in self.judge.due(now) {
-            if self.judge.in_doubt(kind, now) {
+        for kind in self.model.due(now) {
+            if self.model.in_doubt(kind, now) {
                 for index in 0..subchannels.len() {
-                    let asked = self.judge.question(index, kind, true, now);
+                    let asked = self.model.question(index, kind, true, now);
                     orders.push(Order::Hurry(index));
                     orders.push(Order::AskStatus(index, asked));
                 }
             }
-            self.judge.asked(kind, now);
+            self.model.asked(kind, now);
             if let Some(index) = self.pick(kind, &loads) {
                 self.asked_last[kind as usize] = index;
-                let asked = self.judge.question(index, kind, false, now);
+                let asked = self.model.question(index, kind, false, now);
                 orders.push(Order::Ask(index, asked));
                 if let Some(load) = &mut loads[index] {
                     load[kind as usize] += 1;
@@ -132,9 +132,9 @@ impl ProbeLoop {
             }
         }
         for (index, subchannel) in subchannels.iter().enumerate() {
-            let owes_no_read = loads[index].is_some_and(|load| load[Kind::Read as usize] == 0);
+            let owes_no_read = loads[index].is_some_and(|load| load[CheckKind::Read as usize] == 0);
             // Those that work are preferred, so nobody else would ask it again.
-            if owes_no_read && subchannel.look_is_due && !self.judge.seats()[index].usable() {
+            if owes_no_read && subchannel.look_is_due && !self.model.endpoints()[index].usable() {
                 orders.push(self.look(index, now));
             }
         }
@@ -143,16 +143,19 @@ impl ProbeLoop {
 
     /// A read, only to look at the member.
     fn look(&self, index: usize, now: Duration) -> Order {
-        Order::Ask(index, self.judge.question(index, Kind::Read, true, now))
+        Order::Ask(
+            index,
+            self.model.question(index, CheckKind::Read, true, now),
+        )
     }
 
     /// Whom to ask. Proposals go round; the others stay with a member as long as it owes nothing.
-    fn pick(&self, kind: Kind, loads: &[Option<[usize; 3]>]) -> Option<usize> {
+    fn pick(&self, kind: CheckKind, loads: &[Option<[usize; 3]>]) -> Option<usize> {
         let count = loads.len();
         let (first, most) = match kind {
-            Kind::Progress => (self.asked_last[kind as usize], 1),
-            Kind::Read => (self.asked_last[kind as usize], 3),
-            Kind::Write => (self.asked_last[kind as usize] + 1, 3),
+            CheckKind::Progress => (self.asked_last[kind as usize], 1),
+            CheckKind::Read => (self.asked_last[kind as usize], 3),
+            CheckKind::Write => (self.asked_last[kind as usize] + 1, 3),
         };
         let all = (0..count).map(|step| (first + step) % count);
         // The first of the least: one that owes nothing before one that does, one that works before
@@ -161,9 +164,9 @@ impl ProbeLoop {
         all.filter_map(|index| {
             let load = loads[index].map(|load| load[kind as usize]);
             let load = load.filter(|&load| load < most)?;
-            let seat = &self.judge.seats()[index];
-            let refuses = kind == Kind::Write && seat.refuses();
-            let fails = (!seat.usable(), seat.surely_lost());
+            let endpoint = &self.model.endpoints()[index];
+            let refuses = kind == CheckKind::Write && endpoint.refuses();
+            let fails = (!endpoint.usable(), endpoint.surely_lost());
             Some((refuses, load, fails, index))
         })
         .min_by_key(|&(refuses, load, fails, _)| (refuses, load, fails))
@@ -176,7 +179,7 @@ impl ProbeLoop {
             .iter()
             .filter_map(|subchannel| subchannel.wake_at);
         subchannels
-            .fold(self.judge.wake_at(now), Duration::min)
+            .fold(self.model.wake_at(now), Duration::min)
             .max(now)
     }
 
@@ -185,23 +188,23 @@ impl ProbeLoop {
     pub(crate) fn woken(&mut self, wake_at: Duration, now: Duration) {
         let late = now.saturating_sub(wake_at);
         if late > self.late {
-            self.judge.excuse(late, now);
+            self.model.excuse(late, now);
         }
     }
 
     /// What is due to be told, if anything. What is open goes on showing its cluster, so that is said before it is looked
     /// whether all are of one.
-    pub(crate) fn next(&mut self, clusters: &mut ClusterMap, now: Duration) -> Option<Said> {
-        for (index, cluster) in self.judge.shows(now) {
+    pub(crate) fn next(&mut self, clusters: &mut ClusterMap, now: Duration) -> Option<Conclusion> {
+        for (index, cluster) in self.model.shows(now) {
             clusters.saw(index, cluster, now);
         }
         let split = self.split(clusters, now);
-        self.judge.next(split.as_deref(), now)
+        self.model.next(split.as_deref(), now)
     }
 
     /// In words, if the endpoints are not of one cluster, or not of the one that is meant.
     fn split(&self, clusters: &ClusterMap, now: Duration) -> Option<String> {
-        let urls = self.judge.seats().iter().map(Seat::url);
+        let urls = self.model.endpoints().iter().map(EndpointState::url);
         clusters.split(urls, self.expected.into_iter(), self.lately, now)
     }
 
@@ -210,40 +213,44 @@ impl ProbeLoop {
     pub(crate) fn happened(
         &mut self,
         index: usize,
-        event: Event,
+        event: SubchannelEvent,
         clusters: &mut ClusterMap,
         now: Duration,
     ) -> Vec<Order> {
         match &event {
-            Event::Opened(Some(cluster)) => clusters.saw(index, *cluster, now),
-            Event::Answered(_, Answer::Read(store)) => clusters.saw(index, store.cluster_id, now),
-            Event::Lost(_) => {
-                if let Some(cluster) = self.judge.seats()[index].cluster_id() {
+            SubchannelEvent::Opened(Some(cluster)) => clusters.saw(index, *cluster, now),
+            SubchannelEvent::Answered(_, Answer::Read(store)) => {
+                clusters.saw(index, store.cluster_id, now)
+            }
+            SubchannelEvent::Lost(_) => {
+                if let Some(cluster) = self.model.endpoints()[index].cluster_id() {
                     clusters.lost(index, cluster);
                 }
             }
-            Event::Opened(None) | Event::Answered(..) | Event::Failed(..) => {}
+            SubchannelEvent::Opened(None)
+            | SubchannelEvent::Answered(..)
+            | SubchannelEvent::Failed(..) => {}
         }
         match event {
-            Event::Opened(cluster_id) => {
-                self.judge.opened(index, cluster_id, now);
+            SubchannelEvent::Opened(cluster_id) => {
+                self.model.opened(index, cluster_id, now);
                 // A member that is asked nothing must still be known to work.
-                self.judge.looked(now);
+                self.model.looked(now);
                 vec![self.look(index, now)]
             }
-            Event::Lost(cause) => {
+            SubchannelEvent::Lost(cause) => {
                 let orders = self.hurry_others_if_worked(index);
-                self.judge.lost(index, cause, now);
+                self.model.lost(index, cause, now);
                 orders
             }
-            Event::Answered(asked, answer) => {
+            SubchannelEvent::Answered(asked, answer) => {
                 let split = self.split(clusters, now).is_some();
-                self.judge.answered(index, asked, answer, split, now);
+                self.model.answered(index, asked, answer, split, now);
                 Vec::new()
             }
-            Event::Failed(asked, cause) => {
+            SubchannelEvent::Failed(asked, cause) => {
                 let orders = self.hurry_others_if_worked(index);
-                self.judge.failed(index, asked, cause, now);
+                self.model.failed(index, asked, cause, now);
                 orders
             }
         }
@@ -251,11 +258,11 @@ impl ProbeLoop {
 
     /// A member that worked fails: who was lost before is tried again.
     fn hurry_others_if_worked(&self, index: usize) -> Vec<Order> {
-        let seats = self.judge.seats();
-        if !seats[index].usable() {
+        let endpoints = self.model.endpoints();
+        if !endpoints[index].usable() {
             return Vec::new();
         }
-        let others = (0..seats.len()).filter(|&other| other != index);
+        let others = (0..endpoints.len()).filter(|&other| other != index);
         others.map(Order::Hurry).collect()
     }
 }

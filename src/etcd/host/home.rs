@@ -11,7 +11,7 @@ use tracing::Level;
 
 use crate::etcd::basics::TARGET;
 use crate::shell::log::log;
-use crate::shell::placement::{Gone, Logs, Mode, OwnRuntime, relocate};
+use crate::shell::placement::{Gone, Logs, OwnRuntime, Placement, relocate};
 use crate::shell::sync::lock;
 
 /// For renewals and for the probe. Nothing that takes long may be done here: what depends on the number
@@ -74,9 +74,9 @@ impl Home {
         // Boxed at once: it is large, and would be moved about on the stack, and kept several times.
         let future = Box::pin(future);
         async move {
-            let home = match Mode::current() {
-                Mode::Apart => self.handle(),
-                Mode::InPlace => None,
+            let home = match Placement::current() {
+                Placement::Apart => self.handle(),
+                Placement::InPlace => None,
             };
             relocate(home.as_ref(), future).await
         }

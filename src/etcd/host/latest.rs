@@ -10,11 +10,11 @@ use crate::shell::sync::lock;
 /// Like tokio's watch channel, but who waits is woken in the order of waiting, and not in one that is drawn: a run
 /// in place is the same each time.
 pub(crate) struct Latest<T> {
-    state: Mutex<State<T>>,
+    state: Mutex<Versioned<T>>,
     changed: Notify,
 }
 
-struct State<T> {
+struct Versioned<T> {
     value: T,
     /// Counts the changes.
     version: u64,
@@ -23,7 +23,7 @@ struct State<T> {
 impl<T: Clone> Latest<T> {
     pub(crate) fn new(value: T) -> Self {
         Self {
-            state: Mutex::new(State { value, version: 0 }),
+            state: Mutex::new(Versioned { value, version: 0 }),
             changed: Notify::new(),
         }
     }
@@ -57,7 +57,7 @@ impl<T: Clone> Latest<T> {
         self.wait(|state| found(&state.value)).await
     }
 
-    async fn wait<U>(&self, found: impl Fn(&State<T>) -> Option<U>) -> U {
+    async fn wait<U>(&self, found: impl Fn(&Versioned<T>) -> Option<U>) -> U {
         loop {
             let mut changed = pin!(self.changed.notified());
             // Before it is looked at, so that no change is missed.

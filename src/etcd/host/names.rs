@@ -33,11 +33,11 @@ pub(crate) static NAMES: Names = Names::new(resolve);
 /// The look-ups that are under way: one for each name, and a bounded number of names.
 pub(crate) struct Names {
     resolve: fn(&str) -> io::Result<()>,
-    under_way: Mutex<BTreeMap<String, watch::Receiver<Option<Answer>>>>,
+    under_way: Mutex<BTreeMap<String, watch::Receiver<Option<Resolved>>>>,
 }
 
 /// An error is not to be cloned: its kind and its words.
-type Answer = Result<(), (ErrorKind, String)>;
+type Resolved = Result<(), (ErrorKind, String)>;
 
 impl Names {
     const fn new(resolve: fn(&str) -> io::Result<()>) -> Self {
@@ -66,7 +66,7 @@ impl Names {
         }
     }
 
-    fn begin(&'static self, name: &str) -> io::Result<watch::Receiver<Option<Answer>>> {
+    fn begin(&'static self, name: &str) -> io::Result<watch::Receiver<Option<Resolved>>> {
         let (tell, answer) = watch::channel(None);
         {
             let mut under_way = lock(&self.under_way);
@@ -96,7 +96,7 @@ impl Names {
 struct LookUp {
     names: &'static Names,
     name: String,
-    tell: watch::Sender<Option<Answer>>,
+    tell: watch::Sender<Option<Resolved>>,
 }
 
 impl LookUp {

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::lease_session::LeaseSessionGuard;
 use super::members::Members;
 use super::node::{Node, Only, SOON_GONE, failure};
-use super::session::Running;
 use super::times::{GRACE, Times};
 use crate::etcd::host::{CLIENTS, KEYS};
 use crate::machine::FailureClass;
 use crate::policy::Fence;
 use crate::shell::component::{Component, Context};
 use crate::shell::failure::Failure;
-use crate::shell::placement::Mode;
+use crate::shell::placement::Placement;
 
 /// Makes the node a member of its cluster: a [`Component`], and a handle to ask. Clones are the same
 /// membership.
@@ -209,7 +209,7 @@ impl Node {
             return Ok(());
         };
         let session = granted?;
-        let running = Running::publish(Arc::clone(&session), &node.session);
+        let running = LeaseSessionGuard::publish(Arc::clone(&session), &node.session);
         let life = async {
             node.register(&session, ctx).await?;
             // Whatever happens from here on, the others tell.
@@ -240,7 +240,9 @@ impl Node {
             Err(failure) => {
                 session.end();
                 // The component's task, which is to return it, may be far from its turn.
-                if failure.class() == FailureClass::Critical && Mode::current() == Mode::Apart {
+                if failure.class() == FailureClass::Critical
+                    && Placement::current() == Placement::Apart
+                {
                     ctx.report(Failure::new(failure.text()).critical());
                 }
             }

@@ -10,13 +10,13 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::Level;
 
 use super::lease_answer::{KeptAlive, Left};
+use super::lease_session::LeaseSession;
 use super::lease_state::{
     AfterSuspension, Confirmation, Lease, Renewal, Renewals, Renewed, Suspensions, UNKNOWN,
 };
 use super::node::{Node, failure};
-use super::session::Session;
 use super::times::GRACE;
-use crate::etcd::basics::{Cause, Fault, Moment, TARGET};
+use crate::etcd::basics::{EtcdError, Fault, Moment, TARGET};
 use crate::etcd::client::{ExpectedCluster, HasHeader, is_lease_gone};
 use crate::etcd::host::{clock, moment, suspended_since};
 use crate::shell::component::Context;
@@ -25,7 +25,7 @@ use crate::shell::log::log;
 
 impl Node {
     /// A new lease, and with it a session. Tried until etcd answers, or says that it will not.
-    pub(crate) async fn grant(&self, ctx: &Context) -> Result<Arc<Session>, Failure> {
+    pub(crate) async fn grant(&self, ctx: &Context) -> Result<Arc<LeaseSession>, Failure> {
         // Once: who did not answer may not do so for long.
         self.ask_around().await;
         loop {
@@ -48,7 +48,7 @@ impl Node {
                         return Err(refused);
                     }
                     let suspended = self.config.suspended.clone();
-                    let session = Arc::new(Session::new(lease, sent, suspended));
+                    let session = Arc::new(LeaseSession::new(lease, sent, suspended));
                     self.renewed(&session, sent, ctx);
                     return Ok(session);
                 }
@@ -66,11 +66,11 @@ impl Node {
         }
     }
 
-    async fn try_to_grant(&self) -> Result<Granted, Cause> {
+    async fn try_to_grant(&self) -> Result<Granted, EtcdError> {
         let seconds = self.times.seconds();
         let ask = |mut client: Client| async move { client.lease_grant(seconds, None).await };
         let granted = self.lease_failover.ask(ExpectedCluster::Any, ask).await?;
-        let header = granted.header().ok_or_else(Cause::without_header)?;
+        let header = granted.header().ok_or_else(EtcdError::without_header)?;
         Ok(Granted {
             lease: Lease {
                 id: granted.id(),
@@ -90,14 +90,14 @@ impl Node {
         match split {
             None => Ok(()),
             Some(split) => {
-                let cause = Cause::sure(Fault::Misdirected, split);
+                let cause = EtcdError::sure(Fault::Misdirected, split);
                 Err(failure("no lease", &cause))
             }
         }
     }
 
     /// Renews the lease until it is lost, and tells why.
-    pub(crate) async fn renew(&self, session: &Session, ctx: &Context) -> Failure {
+    pub(crate) async fn renew(&self, session: &LeaseSession, ctx: &Context) -> Failure {
         let mut renewals = Renewals::new(&self.times, clock::now());
         loop {
             tokio::select! {
@@ -122,7 +122,7 @@ impl Node {
         }
     }
 
-    async fn renewal(&self, session: &Session) -> Result<Renewal, Cause> {
+    async fn renewal(&self, session: &LeaseSession) -> Result<Renewal, EtcdError> {
         let (of, lease) = (session.lease.of(), session.lease.id);
         let kept = self
             .lease_failover
@@ -138,7 +138,7 @@ impl Node {
         let seen = session.seen();
         let ask = |mut client: Client| async move { client.get(key, None).await };
         let read = self.lease_failover.ask(of, ask).await?;
-        let header = read.header().ok_or_else(Cause::without_header)?;
+        let header = read.header().ok_or_else(EtcdError::without_header)?;
         session.see(header.revision());
         Ok(session.lease.renewal(&Confirmation {
             seen,
@@ -151,7 +151,7 @@ impl Node {
     }
 
     /// Nothing is allowed under the lease from here on, whoever is to be told of it later.
-    pub(crate) fn lost(&self, session: &Session, why: &str) -> Failure {
+    pub(crate) fn lost(&self, session: &LeaseSession, why: &str) -> Failure {
         session.end();
         let (id, lease) = (&self.id, session.lease.id);
         let text =
@@ -160,7 +160,7 @@ impl Node {
     }
 
     /// Both work and fence count from when it was sent.
-    fn renewed(&self, session: &Session, sent: Moment, ctx: &Context) {
+    fn renewed(&self, session: &LeaseSession, sent: Moment, ctx: &Context) {
         session.allow(sent, self.times.allowed());
         // The fence goes by the clock that stood still meanwhile, if the machine was suspended.
         let stood_still = moment(&self.config.suspended).suspended_since(sent);
@@ -171,7 +171,11 @@ impl Node {
     ///
     /// Work under the lease goes by the clock that runs on, and no further. The fence does not, so it is told
     /// what is left.
-    pub(crate) async fn outlive_suspensions(&self, session: &Session, ctx: &Context) -> Failure {
+    pub(crate) async fn outlive_suspensions(
+        &self,
+        session: &LeaseSession,
+        ctx: &Context,
+    ) -> Failure {
         let suspended = &self.config.suspended;
         let mut suspensions = Suspensions::default();
         loop {
@@ -208,7 +212,7 @@ impl Node {
     }
 
     /// Ends a lease, and everything under it. Fine if it is gone already.
-    pub(crate) async fn revoke(&self, lease: Lease) -> Result<(), Cause> {
+    pub(crate) async fn revoke(&self, lease: Lease) -> Result<(), EtcdError> {
         let id = lease.id;
         let ask = |mut client: Client| async move {
             match client.lease_revoke(id).await {
@@ -221,7 +225,7 @@ impl Node {
     }
 
     /// How much longer a lease lives; `None` if it is gone.
-    pub(crate) async fn time_to_live(&self, lease: Lease) -> Result<Option<Left>, Cause> {
+    pub(crate) async fn time_to_live(&self, lease: Lease) -> Result<Option<Left>, EtcdError> {
         let id = lease.id;
         let ask = |mut client: Client| async move { client.lease_time_to_live(id, None).await };
         let told = self.lease_failover.ask(lease.of(), ask).await?;

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::etcd::basics::Cause;
+use crate::etcd::basics::EtcdError;
 
 /// What came of asking to keep a lease alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,14 +48,14 @@ pub(crate) enum GivenBack {
     #[default]
     All,
     /// Some were refused for good, and none is to be tried again. They run out.
-    Refused(Cause),
+    Refused(EtcdError),
     /// Some are to be tried again, after this pause.
-    Again(Duration, Cause),
+    Again(Duration, EtcdError),
 }
 
 impl GivenBack {
     /// With one more that was not given back.
-    pub(crate) fn but_for(self, cause: Cause) -> Self {
+    pub(crate) fn but_for(self, cause: EtcdError) -> Self {
         match (cause.again_in(), self) {
             (Some(pause), _) => Self::Again(pause, cause),
             (None, again @ Self::Again(..)) => again,
@@ -72,9 +72,9 @@ mod tests {
     /// One that is refused for good, of another cluster for one, is in the way of no other.
     #[test]
     fn leases_are_tried_again_as_long_as_one_of_them_may_be_taken() {
-        let refused = || Cause::sure(Fault::Permission, "not yours");
-        let silent = Cause::silent;
-        let came = |causes: Vec<Cause>| {
+        let refused = || EtcdError::sure(Fault::Permission, "not yours");
+        let silent = EtcdError::silent;
+        let came = |causes: Vec<EtcdError>| {
             let all = causes.into_iter();
             all.fold(GivenBack::default(), GivenBack::but_for)
         };

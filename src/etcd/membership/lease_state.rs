@@ -6,7 +6,7 @@
 use core::time::Duration;
 
 use super::times::Times;
-use crate::etcd::basics::{Cause, Moment, RETRY_AFTER};
+use crate::etcd::basics::{EtcdError, Moment, RETRY_AFTER};
 use crate::etcd::client::ExpectedCluster;
 
 /// A lease, and who granted it.
@@ -194,7 +194,7 @@ pub(crate) enum Renewed {
     /// It is tried again.
     Again,
     /// The same, and that it failed is news.
-    Failed(Cause),
+    Failed(EtcdError),
 }
 
 impl Renewals {
@@ -214,7 +214,7 @@ impl Renewals {
     /// One that was sent at `sent` is over now.
     pub(crate) fn came(
         &mut self,
-        renewal: Result<Renewal, Cause>,
+        renewal: Result<Renewal, EtcdError>,
         sent: Duration,
         now: Duration,
     ) -> Renewed {

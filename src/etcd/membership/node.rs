@@ -12,11 +12,11 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::Level;
 
 use super::lease_answer::GivenBack;
+use super::lease_session::LeaseSession;
 use super::lease_state::{Lease, Leases, UNREGISTERED};
 use super::members::Members;
-use super::session::Session;
 use super::times::Times;
-use crate::etcd::basics::{Cause, RETRY_AFTER, TARGET};
+use crate::etcd::basics::{EtcdError, RETRY_AFTER, TARGET};
 use crate::etcd::client::{EtcdConfig, ExpectedCluster, Failover, HasHeader};
 use crate::etcd::host::{KEYS, Latest};
 use crate::etcd::records::{ForeignKeys, Generation, Mirror, Prefix};
@@ -39,7 +39,7 @@ pub(crate) struct Node {
     pub(crate) hurry: Notify,
     /// What the tokens of its shards begin with.
     pub(crate) generation: Generation,
-    pub(crate) session: Arc<Latest<Option<Arc<Session>>>>,
+    pub(crate) session: Arc<Latest<Option<Arc<LeaseSession>>>>,
     pub(crate) members: watch::Sender<Members>,
     /// The newest that is not published yet.
     seen: Mutex<Option<Members>>,
@@ -84,7 +84,7 @@ impl Node {
     }
 
     /// The session once there is one.
-    pub(crate) async fn session(&self) -> Arc<Session> {
+    pub(crate) async fn session(&self) -> Arc<LeaseSession> {
         self.session.wait_for(Clone::clone).await
     }
 
@@ -93,7 +93,7 @@ impl Node {
         self: &Arc<Self>,
         of: ExpectedCluster,
         question: F,
-    ) -> Result<T, Cause>
+    ) -> Result<T, EtcdError>
     where
         T: HasHeader + Send + 'static,
         F: FnOnce(Client) -> Fut + Send + 'static,
@@ -157,7 +157,7 @@ impl Node {
     }
 
     /// Follows the members until this node is no longer among them.
-    pub(crate) async fn follow(&self, session: &Session) -> Failure {
+    pub(crate) async fn follow(&self, session: &LeaseSession) -> Failure {
         let every = self.times.renew_every;
         let own = self.prefix.member(&self.id).into_bytes();
         let cluster = session.lease.cluster;
@@ -264,7 +264,7 @@ impl Drop for WorkRuns {
 }
 
 /// What etcd answered, or did not, as a failure of a component.
-pub(crate) fn failure(what: &str, cause: &Cause) -> Failure {
+pub(crate) fn failure(what: &str, cause: &EtcdError) -> Failure {
     Failure::new(format!("{what}: {}: {}", cause.fault, cause.text)).dependency()
 }
 

@@ -6,11 +6,11 @@ use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn, TxnOp};
 use tokio::time::sleep;
 use tracing::Level;
 
+use super::lease_session::LeaseSession;
 use super::lease_state::Lease;
 use super::node::{Node, failure};
-use super::registration::{Look, Registered, Waiting};
-use super::session::Session;
-use crate::etcd::basics::{Cause, RETRY_AFTER, TARGET};
+use super::registration::{Look, PredecessorWait, Registered};
+use crate::etcd::basics::{EtcdError, RETRY_AFTER, TARGET};
 use crate::etcd::host::clock;
 use crate::shell::component::Context;
 use crate::shell::failure::Failure;
@@ -22,7 +22,11 @@ impl Node {
     /// # Errors
     ///
     /// When another node lives under the id, or something that is no node; and when etcd refuses it for good.
-    pub(crate) async fn register(&self, session: &Session, ctx: &Context) -> Result<(), Failure> {
+    pub(crate) async fn register(
+        &self,
+        session: &LeaseSession,
+        ctx: &Context,
+    ) -> Result<(), Failure> {
         let registered = self.until_registered(session.lease, ctx).await;
         if registered.is_err() {
             // As if it had never been there. If that fails, the lease runs out.
@@ -42,7 +46,7 @@ impl Node {
                 Err(cause) => self.not_yet(&cause).await?,
             }
         }
-        let mut waiting = Waiting::default();
+        let mut waiting = PredecessorWait::default();
         loop {
             match self.try_to_register(lease).await {
                 Ok(Registered::At(revision)) => return Ok(revision),
@@ -56,7 +60,7 @@ impl Node {
         }
     }
 
-    async fn try_to_register(&self, lease: Lease) -> Result<Registered, Cause> {
+    async fn try_to_register(&self, lease: Lease) -> Result<Registered, EtcdError> {
         let (of, lease) = (lease.of(), lease.id);
         let (key, metadata) = (self.prefix.member(&self.id), self.metadata.clone());
         let put = TxnOp::put(&*key, metadata, Some(PutOptions::new().with_lease(lease)));
@@ -65,7 +69,7 @@ impl Node {
         let ask = |mut client: Client| async move { client.txn(txn).await };
         let answer = self.lease_failover.ask(of, ask).await?;
         if answer.succeeded() {
-            let header = answer.header().ok_or_else(Cause::without_header)?;
+            let header = answer.header().ok_or_else(EtcdError::without_header)?;
             return Ok(Registered::At(header.revision()));
         }
         let ask = |mut client: Client| async move { client.get(key, None).await };
@@ -79,7 +83,7 @@ impl Node {
     async fn wait_for(
         &self,
         theirs: Lease,
-        waiting: &mut Waiting,
+        waiting: &mut PredecessorWait,
         ctx: &Context,
     ) -> Result<(), Failure> {
         let (id, key, lease) = (&self.id, self.prefix.member(&self.id), theirs.id);
@@ -124,7 +128,7 @@ impl Node {
     }
 
     /// Pauses, unless etcd refuses it for good.
-    async fn not_yet(&self, cause: &Cause) -> Result<(), Failure> {
+    async fn not_yet(&self, cause: &EtcdError) -> Result<(), Failure> {
         let Some(pause) = cause.again_in() else {
             return Err(failure("not registered", cause));
         };

@@ -54,7 +54,7 @@ impl Other {
 
 /// Waits for the registration of another to go away.
 #[derive(Debug, Default)]
-pub(crate) struct Waiting(Option<Other>);
+pub(crate) struct PredecessorWait(Option<Other>);
 
 /// What a look at another's lease tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub(crate) enum Look {
     },
 }
 
-impl Waiting {
+impl PredecessorWait {
     /// So much is left of this lease, if it is there.
     pub(crate) fn looks(&mut self, lease: i64, left: Option<Left>, now: Duration) -> Look {
         let Some(Left {

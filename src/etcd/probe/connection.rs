@@ -6,13 +6,13 @@ use std::task::{Context, Poll};
 use etcd_client::{AlarmAction, AlarmType, Client, ResponseHeader, WatchStream};
 use tokio::time::timeout;
 
-use crate::etcd::basics::Cause;
+use crate::etcd::basics::EtcdError;
 use crate::etcd::client::{Endpoint, EtcdConfig, next};
 use crate::etcd::health::alarms::{self, Alarms};
 use crate::etcd::health::{Answer, Store};
 
 /// A question that is answered by a call of its own.
-pub(crate) type Call = Pin<Box<dyn Future<Output = Result<Answer, Cause>> + Send>>;
+pub(crate) type Call = Pin<Box<dyn Future<Output = Result<Answer, EtcdError>> + Send>>;
 
 /// An open connection: a client of its own, and a watch alone on its stream.
 ///
@@ -27,7 +27,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Opens TCP, TLS, authentication and the watch within the connect timeout.
-    pub(crate) async fn open(endpoint: &Endpoint, config: &EtcdConfig) -> Result<Self, Cause> {
+    pub(crate) async fn open(endpoint: &Endpoint, config: &EtcdConfig) -> Result<Self, EtcdError> {
         let opened = timeout(config.timing.connect_timeout, async {
             // It does I/O only to authenticate; the connection itself is made by the first call.
             let mut client = config.dial(endpoint.url()).await?;
@@ -45,7 +45,7 @@ impl Connection {
                 }
             }
         });
-        let opened = opened.await.unwrap_or(Err(Cause::silent()));
+        let opened = opened.await.unwrap_or(Err(EtcdError::silent()));
         opened.map_err(|cause| match &config.tls {
             Some(tls) => tls.explain(cause),
             None => cause,
@@ -62,7 +62,7 @@ impl Connection {
         let (mut client, key) = (self.client.clone(), key.to_owned());
         Box::pin(async move {
             let answer = client.get(key, None).await?;
-            let header = answer.header().ok_or_else(Cause::without_header)?;
+            let header = answer.header().ok_or_else(EtcdError::without_header)?;
             Ok(Answer::Read(Store {
                 cluster_id: header.cluster_id(),
                 revision: header.revision(),
@@ -98,15 +98,15 @@ impl Connection {
     }
 
     /// Sends a progress request. Ready means queued, no more.
-    pub(crate) fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
+    pub(crate) fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), EtcdError>> {
         // It waits for room in a queue and holds nothing, so it can be made afresh for each poll.
         pin!(self.watch.request_progress())
             .poll(cx)
-            .map_err(Cause::from)
+            .map_err(EtcdError::from)
     }
 
     /// Ready when the watch tells its progress, or when it is broken or ended by the server.
-    pub(crate) fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cause>> {
+    pub(crate) fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), EtcdError>> {
         loop {
             // The future holds nothing but the stream, so it can be made afresh for each poll.
             match pin!(next(&mut self.watch)).poll(cx) {
@@ -121,11 +121,11 @@ impl Connection {
 }
 
 /// The members that raise an alarm of this kind.
-async fn raised(client: &mut Client, kind: alarms::Kind) -> Result<Vec<u64>, Cause> {
+async fn raised(client: &mut Client, kind: alarms::CheckKind) -> Result<Vec<u64>, EtcdError> {
     let kind = match kind {
-        alarms::Kind::Any => AlarmType::None,
-        alarms::Kind::Corrupt => AlarmType::Corrupt,
-        alarms::Kind::NoSpace => AlarmType::Nospace,
+        alarms::CheckKind::Any => AlarmType::None,
+        alarms::CheckKind::Corrupt => AlarmType::Corrupt,
+        alarms::CheckKind::NoSpace => AlarmType::Nospace,
     };
     let answer = client.alarm(AlarmAction::Get, kind, None).await?;
     Ok(answer

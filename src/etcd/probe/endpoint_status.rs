@@ -7,7 +7,7 @@ use tracing::Level;
 
 use crate::etcd::basics::Fault;
 use crate::etcd::client::{Endpoint, EtcdConfig};
-use crate::etcd::health::Seat;
+use crate::etcd::health::EndpointState;
 use crate::shell::log::log;
 use crate::shell::probe::Observation;
 use crate::shell::sync::lock;
@@ -61,8 +61,8 @@ impl EndpointStatuses {
 
     /// Publishes what is known, and logs if other endpoints are usable than before. (While etcd
     /// fails, the failure itself says what is wrong with each.)
-    pub(crate) fn publish(&self, seats: &[Seat], observation: &Observation) {
-        let statuses: Vec<EndpointStatus> = seats.iter().map(status).collect();
+    pub(crate) fn publish(&self, endpoints: &[EndpointState], observation: &Observation) {
+        let statuses: Vec<EndpointStatus> = endpoints.iter().map(status).collect();
         let usable: Vec<bool> = statuses.iter().map(|status| status.usable).collect();
         let mut known = lock(&self.0);
         known.statuses.clone_from(&statuses);
@@ -78,12 +78,12 @@ impl EndpointStatuses {
     }
 }
 
-fn status(seat: &Seat) -> EndpointStatus {
+fn status(endpoint: &EndpointState) -> EndpointStatus {
     EndpointStatus {
-        url: seat.url().to_owned(),
-        usable: seat.usable(),
-        member_id: seat.member_id(),
-        problem: seat
+        url: endpoint.url().to_owned(),
+        usable: endpoint.usable(),
+        member_id: endpoint.member_id(),
+        problem: endpoint
             .problem()
             .map(|cause| (cause.fault, cause.text.clone())),
     }

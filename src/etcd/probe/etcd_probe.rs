@@ -16,10 +16,11 @@ use tracing::Level;
 
 use super::endpoint_status::{EndpointStatus, EndpointStatuses};
 use super::subchannel::Subchannel;
-use crate::etcd::basics::{Cause, EtcdConfigError};
+use crate::etcd::basics::{EtcdConfigError, EtcdError};
 use crate::etcd::client::EtcdConfig;
 use crate::etcd::health::{
-    Event, Judge, Notice, Order, ProbeLoop, Said, SubchannelState, may_be_told,
+    Conclusion, HealthModel, HealthWarning, Order, ProbeLoop, SubchannelEvent, SubchannelState,
+    may_be_told,
 };
 use crate::etcd::host::{CLIENTS, clock};
 use crate::policy::{Policy, PolicyError};
@@ -104,10 +105,10 @@ impl EtcdProbe {
         let statuses = Arc::new(EndpointStatuses::new(&config));
         let endpoints = config.endpoints.iter().map(|it| (it.url(), it.tls()));
         let (timing, verdicts, now) = (config.timing, config.verdicts.clone(), clock::now());
-        let judge = Judge::new(endpoints, timing, verdicts, seed, now);
+        let model = HealthModel::new(endpoints, timing, verdicts, seed, now);
         let watching = Mutex::new(Watching {
             config: Arc::clone(&config),
-            probe_loop: ProbeLoop::new(judge, &timing, config.expected()),
+            probe_loop: ProbeLoop::new(model, &timing, config.expected()),
             subchannels: Vec::new(),
             statuses: Arc::clone(&statuses),
             runtime: None,
@@ -143,7 +144,7 @@ impl Probe for EtcdProbe {
             let inner = Arc::clone(&self.0);
             let observed = CLIENTS.run(async move { inner.observe().await }).await;
             let observation = observed.unwrap_or_else(|gone| {
-                let Cause { fault, text, .. } = gone.into();
+                let EtcdError { fault, text, .. } = gone.into();
                 Observation::failing(format!("{fault}: {text}")).classed(fault.as_str())
             });
             let is_failing = matches!(observation, Observation::Failing { .. });
@@ -192,9 +193,9 @@ impl Inner {
         let mut watching = self.watching.lock().await;
         watching.resume(clock::now());
         if let Some(&window) = self.window.get() {
-            watching.probe_loop.judge.set_window(window);
+            watching.probe_loop.model.set_window(window);
         }
-        let mut watched = Watched {
+        let mut watched = CloseOnDrop {
             watching: &mut watching,
             finished: false,
         };
@@ -237,7 +238,7 @@ impl Watching {
                 () = hurry.notified() => self.hurried(now),
                 () = std::future::ready(()) => {}
             }
-            self.probe_loop.judge.prove(proving.load(Ordering::Relaxed));
+            self.probe_loop.model.prove(proving.load(Ordering::Relaxed));
             // Before it is looked at what they are.
             let changes = self.config.clusters.changes();
             let said = self.said(now);
@@ -245,8 +246,8 @@ impl Watching {
             if let Some(observation) = said {
                 self.probe_loop.returns(now);
                 self.runtime = runtime_id();
-                let seats = self.probe_loop.judge.seats();
-                self.statuses.publish(seats, &observation);
+                let endpoints = self.probe_loop.model.endpoints();
+                self.statuses.publish(endpoints, &observation);
                 return observation;
             }
             let orders = self.probe_loop.asks(&self.states(now), now);
@@ -255,7 +256,7 @@ impl Watching {
                 subchannel.open_if_due(now);
             }
             let wake_at = self.probe_loop.wake_at(&self.states(now), now);
-            let calm = self.probe_loop.judge.is_calm(now);
+            let calm = self.probe_loop.model.is_calm(now);
             let event = tokio::select! {
                 biased;
                 () = hurry.notified() => {
@@ -278,8 +279,8 @@ impl Watching {
         let clusters = &self.config.clusters;
         let said = clusters.with(|clusters| self.probe_loop.next(clusters, now));
         Some(match said? {
-            Said::Alive { evidence } => Observation::alive(evidence),
-            Said::Failing {
+            Conclusion::Alive { evidence } => Observation::alive(evidence),
+            Conclusion::Failing {
                 fault,
                 fatal,
                 reason,
@@ -307,14 +308,14 @@ impl Watching {
         }
     }
 
-    /// One more observation is wanted now, of which every layer is part.
+    /// One more observation is wanted now, of which every check is part.
     fn hurried(&mut self, now: Duration) {
         let orders = self.probe_loop.hurried(now);
         self.carry_out(orders);
     }
 
     /// Something happened on a subchannel.
-    fn take(&mut self, index: usize, event: Event) {
+    fn take(&mut self, index: usize, event: SubchannelEvent) {
         let (now, clusters) = (clock::now(), &self.config.clusters);
         let orders =
             clusters.with(|clusters| self.probe_loop.happened(index, event, clusters, now));
@@ -322,13 +323,13 @@ impl Watching {
     }
 
     fn write_notices(&mut self) {
-        for notice in self.probe_loop.judge.take_notices() {
-            log(Level::WARN, move |at_ms| match notice {
-                Notice::Accepted { cluster, before } => tracing::warn!(
+        for warning in self.probe_loop.model.take_warnings() {
+            log(Level::WARN, move |at_ms| match warning {
+                HealthWarning::Accepted { cluster, before } => tracing::warn!(
                     target: "overwatch::etcd", at_ms,
-                    cluster = format!("{cluster:x}"), before = format!("{before:x}"), "{notice}"
+                    cluster = format!("{cluster:x}"), before = format!("{before:x}"), "{warning}"
                 ),
-                _ => tracing::warn!(target: "overwatch::etcd", at_ms, "{notice}"),
+                _ => tracing::warn!(target: "overwatch::etcd", at_ms, "{warning}"),
             });
         }
     }
@@ -339,7 +340,7 @@ fn runtime_id() -> Option<Id> {
 }
 
 /// The next thing that happens on any subchannel.
-async fn next(subchannels: &mut [Subchannel], calm: bool) -> (usize, Event) {
+async fn next(subchannels: &mut [Subchannel], calm: bool) -> (usize, SubchannelEvent) {
     poll_fn(|cx| {
         for (index, subchannel) in subchannels.iter_mut().enumerate() {
             if let Poll::Ready(event) = subchannel.poll(cx, calm) {
@@ -352,12 +353,12 @@ async fn next(subchannels: &mut [Subchannel], calm: bool) -> (usize, Event) {
 }
 
 /// Closes all connections when a call is dropped before it returns: nobody may call again.
-struct Watched<'a> {
+struct CloseOnDrop<'a> {
     watching: &'a mut Watching,
     finished: bool,
 }
 
-impl Drop for Watched<'_> {
+impl Drop for CloseOnDrop<'_> {
     fn drop(&mut self) {
         if !self.finished {
             self.watching.subchannels.clear();

@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use crate::etcd::basics::{Cause, Fault, pause};
+use crate::etcd::basics::{EtcdError, Fault, pause};
 use crate::etcd::client::Timing;
-use crate::etcd::health::{Answer, Asked, Kind};
+use crate::etcd::health::{Answer, CheckKind, CheckRequest};
 
 /// What is known of the attempts to reach one endpoint.
 pub(crate) struct Reconnect {
@@ -41,7 +41,7 @@ pub(crate) enum Reply {
     Answered(Answer),
     /// It failed. If the connection is not `kept` it is closed, and lost by the same cause.
     Failed {
-        cause: Cause,
+        cause: EtcdError,
         kept: bool,
     },
     /// It says nothing.
@@ -101,7 +101,7 @@ impl Reconnect {
     }
 
     /// No connection could be opened. `calm` if etcd is alive without this endpoint.
-    pub(crate) fn not_opened(&mut self, cause: &Cause, calm: bool, now: Duration) {
+    pub(crate) fn not_opened(&mut self, cause: &EtcdError, calm: bool, now: Duration) {
         self.failures = self.failures.saturating_add(1);
         let longest = if cause.sure && cause.fault != Fault::Unreachable {
             // A server that turns us away is not to be burdened more than that: checking a password
@@ -127,12 +127,12 @@ impl Reconnect {
     }
 
     /// What came of a question, if that was answered or failed now. `is_status` if it asked the member what it thinks,
-    /// which is of no layer.
+    /// which is of no check.
     pub(crate) fn replied(
         &mut self,
-        asked: &Asked,
+        asked: &CheckRequest,
         is_status: bool,
-        answer: Result<Answer, Cause>,
+        answer: Result<Answer, EtcdError>,
         now: Duration,
     ) -> Reply {
         match answer {
@@ -165,8 +165,13 @@ impl Reconnect {
 
     /// A question failed. The connection is kept if the member is heard on it and another connection
     /// would help in nothing: in an election, or if only proposals fail.
-    pub(crate) fn failed(&mut self, asked: &Asked, mut cause: Cause, now: Duration) -> Reply {
-        if cause.fault == Fault::Permission && asked.kind == Kind::Read {
+    pub(crate) fn failed(
+        &mut self,
+        asked: &CheckRequest,
+        mut cause: EtcdError,
+        now: Duration,
+    ) -> Reply {
+        if cause.fault == Fault::Permission && asked.kind == CheckKind::Read {
             // Rights are the same on a new connection. A second look confirms it.
             self.refusals = self.refusals.saturating_add(1);
             if self.refusals == 1 {
@@ -176,7 +181,7 @@ impl Reconnect {
         let kept = match cause.fault {
             // The connection itself broke.
             Fault::Unreachable if cause.sure => false,
-            Fault::Unreachable => asked.kind == Kind::Write || self.heard_at > asked.at,
+            Fault::Unreachable => asked.kind == CheckKind::Write || self.heard_at > asked.at,
             fault => !fault.ends_connection(),
         };
         if !kept {
@@ -188,7 +193,7 @@ impl Reconnect {
     /// The connection is given up. A new one is tried at once, for only that can tell whether the member
     /// is gone; but not so if the old one was short-lived, or a server that answers and hangs up
     /// would make this spin. Returns the cause, as far as it is certain.
-    pub(crate) fn closed(&mut self, cause: Cause, now: Duration) -> Cause {
+    pub(crate) fn closed(&mut self, cause: EtcdError, now: Duration) -> EtcdError {
         if now >= self.opened_at + FRESH {
             self.short_lived = 0;
             (self.next_at, self.urgent_at) = (now, now);
@@ -211,8 +216,8 @@ impl Reconnect {
     }
 
     /// This is asked on the connection.
-    pub(crate) fn asked(&mut self, asked: &Asked) {
-        if asked.look && asked.kind == Kind::Read {
+    pub(crate) fn asked(&mut self, asked: &CheckRequest) {
+        if asked.look && asked.kind == CheckKind::Read {
             self.looked_at = asked.at;
         }
     }

@@ -10,41 +10,41 @@ use tokio::time::{Timeout, timeout};
 
 use super::connection::{Call, Connection};
 use super::reconnect::{Reconnect, Reply};
-use crate::etcd::basics::Cause;
+use crate::etcd::basics::EtcdError;
 use crate::etcd::client::{Endpoint, EtcdConfig};
-use crate::etcd::health::{Answer, Asked, Event, Kind, SubchannelState};
+use crate::etcd::health::{Answer, CheckKind, CheckRequest, SubchannelEvent, SubchannelState};
 use crate::etcd::host::clock;
 
 pub(crate) struct Subchannel {
     endpoint: Endpoint,
     config: Arc<EtcdConfig>,
     reconnect: Reconnect,
-    state: State,
-    questions: Vec<Question>,
+    state: ConnectionState,
+    questions: Vec<PendingQuestion>,
     /// The progress that the watch owes.
     progress: Option<Progress>,
     /// Told at the next poll, before anything else.
-    failed: Option<Event>,
+    failed: Option<SubchannelEvent>,
 }
 
-enum State {
+enum ConnectionState {
     Closed,
     Opening(Opening),
     Open(Box<Connection>),
 }
 
-type Opening = Pin<Box<dyn Future<Output = Result<Connection, Cause>> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = Result<Connection, EtcdError>> + Send>>;
 
 /// A question under way.
-struct Question {
-    asked: Asked,
-    /// Asks the member what it thinks, which is of no layer.
+struct PendingQuestion {
+    asked: CheckRequest,
+    /// Asks the member what it thinks, which is of no check.
     is_status: bool,
     call: Pin<Box<Timeout<Call>>>,
 }
 
 struct Progress {
-    asked: Asked,
+    asked: CheckRequest,
     sent: bool,
 }
 
@@ -54,7 +54,7 @@ impl Subchannel {
             endpoint,
             reconnect: Reconnect::new(&config.timing, now),
             config,
-            state: State::Closed,
+            state: ConnectionState::Closed,
             questions: Vec::new(),
             progress: None,
             failed: None,
@@ -63,12 +63,12 @@ impl Subchannel {
 
     /// Begins to open a connection, if there is none and its time has come.
     pub(crate) fn open_if_due(&mut self, now: Duration) {
-        if !matches!(self.state, State::Closed) || !self.reconnect.is_due(now) {
+        if !matches!(self.state, ConnectionState::Closed) || !self.reconnect.is_due(now) {
             return;
         }
         let (endpoint, config) = (self.endpoint.clone(), Arc::clone(&self.config));
         self.reconnect.opening(now);
-        self.state = State::Opening(Box::pin(async move {
+        self.state = ConnectionState::Opening(Box::pin(async move {
             Connection::open(&endpoint, &config).await
         }));
     }
@@ -89,42 +89,44 @@ impl Subchannel {
         let progress = self.progress.as_ref();
         SubchannelState {
             load: match self.state {
-                State::Open(_) => Some([
+                ConnectionState::Open(_) => Some([
                     usize::from(progress.is_some()),
-                    asked(Kind::Read),
-                    asked(Kind::Write),
+                    asked(CheckKind::Read),
+                    asked(CheckKind::Write),
                 ]),
-                State::Closed | State::Opening(_) => None,
+                ConnectionState::Closed | ConnectionState::Opening(_) => None,
             },
             look_is_due: self.reconnect.look_is_due(now),
             wake_at: match self.state {
-                State::Closed => Some(self.reconnect.next_at()),
-                State::Opening(_) => None,
-                State::Open(_) => progress.map(|owed| self.reconnect.overdue_at(owed.asked.at)),
+                ConnectionState::Closed => Some(self.reconnect.next_at()),
+                ConnectionState::Opening(_) => None,
+                ConnectionState::Open(_) => {
+                    progress.map(|owed| self.reconnect.overdue_at(owed.asked.at))
+                }
             },
         }
     }
 
     /// Asks on the open connection; without one it does nothing.
-    pub(crate) fn ask(&mut self, asked: Asked) {
-        let State::Open(connection) = &self.state else {
+    pub(crate) fn ask(&mut self, asked: CheckRequest) {
+        let ConnectionState::Open(connection) = &self.state else {
             return;
         };
         self.reconnect.asked(&asked);
         let call = match asked.kind {
-            Kind::Progress => {
+            CheckKind::Progress => {
                 self.progress = Some(Progress { asked, sent: false });
                 return;
             }
-            Kind::Read => connection.read(&self.config.sentinel_key),
-            Kind::Write => connection.write(),
+            CheckKind::Read => connection.read(&self.config.sentinel_key),
+            CheckKind::Write => connection.write(),
         };
         self.question(asked, false, call);
     }
 
     /// Asks the member what it thinks, unless that is under way.
-    pub(crate) fn ask_status(&mut self, asked: Asked) {
-        let State::Open(connection) = &self.state else {
+    pub(crate) fn ask_status(&mut self, asked: CheckRequest) {
+        let ConnectionState::Open(connection) = &self.state else {
             return;
         };
         if self.questions.iter().any(|question| question.is_status) {
@@ -134,9 +136,9 @@ impl Subchannel {
         self.question(asked, true, call);
     }
 
-    fn question(&mut self, asked: Asked, is_status: bool, call: Call) {
+    fn question(&mut self, asked: CheckRequest, is_status: bool, call: Call) {
         let limit = self.config.timing.request_timeout;
-        self.questions.push(Question {
+        self.questions.push(PendingQuestion {
             asked,
             is_status,
             call: Box::pin(timeout(limit, call)),
@@ -144,41 +146,41 @@ impl Subchannel {
     }
 
     /// The next thing that happens. `calm` if etcd is alive without this endpoint.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, calm: bool) -> Poll<Event> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, calm: bool) -> Poll<SubchannelEvent> {
         if let Some(failed) = self.failed.take() {
             return Poll::Ready(failed);
         }
         match &mut self.state {
-            State::Closed => Poll::Pending,
-            State::Opening(opening) => match opening.as_mut().poll(cx) {
+            ConnectionState::Closed => Poll::Pending,
+            ConnectionState::Opening(opening) => match opening.as_mut().poll(cx) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Ok(connection)) => {
                     let cluster_id = connection.cluster_id();
-                    self.state = State::Open(Box::new(connection));
+                    self.state = ConnectionState::Open(Box::new(connection));
                     self.reconnect.opened();
-                    Poll::Ready(Event::Opened(cluster_id))
+                    Poll::Ready(SubchannelEvent::Opened(cluster_id))
                 }
                 Poll::Ready(Err(cause)) => {
-                    self.state = State::Closed;
+                    self.state = ConnectionState::Closed;
                     self.reconnect.not_opened(&cause, calm, clock::now());
-                    Poll::Ready(Event::Lost(cause))
+                    Poll::Ready(SubchannelEvent::Lost(cause))
                 }
             },
-            State::Open(_) => self.poll_open(cx),
+            ConnectionState::Open(_) => self.poll_open(cx),
         }
     }
 
-    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<SubchannelEvent> {
         let mut index = 0;
         while let Some(question) = self.questions.get_mut(index) {
             let Poll::Ready(answer) = question.call.as_mut().poll(cx) else {
                 index += 1;
                 continue;
             };
-            let Question {
+            let PendingQuestion {
                 asked, is_status, ..
             } = self.questions.swap_remove(index);
-            let answer = answer.unwrap_or(Err(Cause::silent()));
+            let answer = answer.unwrap_or(Err(EtcdError::silent()));
             let reply = self
                 .reconnect
                 .replied(&asked, is_status, answer, clock::now());
@@ -190,8 +192,8 @@ impl Subchannel {
     }
 
     /// Listens on the watch, so that a connection which breaks between two questions is told at once.
-    fn poll_watch(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        let State::Open(connection) = &mut self.state else {
+    fn poll_watch(&mut self, cx: &mut Context<'_>) -> Poll<SubchannelEvent> {
+        let ConnectionState::Open(connection) = &mut self.state else {
             return Poll::Pending;
         };
         if let Some(owed) = &mut self.progress
@@ -208,7 +210,10 @@ impl Subchannel {
                 Poll::Ready(Ok(())) => {
                     self.reconnect.heard(clock::now());
                     if let Some(owed) = self.progress.take() {
-                        return Poll::Ready(Event::Answered(owed.asked, Answer::Progress));
+                        return Poll::Ready(SubchannelEvent::Answered(
+                            owed.asked,
+                            Answer::Progress,
+                        ));
                     }
                 }
                 Poll::Ready(Err(cause)) => return Poll::Ready(self.broken(cause)),
@@ -221,34 +226,34 @@ impl Subchannel {
         let Some(Progress { asked, .. }) = self.progress.take_if(overdue) else {
             return Poll::Pending;
         };
-        let reply = self.reconnect.failed(&asked, Cause::silent(), now);
+        let reply = self.reconnect.failed(&asked, EtcdError::silent(), now);
         match self.take(asked, reply) {
             Some(event) => Poll::Ready(event),
             None => Poll::Pending,
         }
     }
 
-    fn take(&mut self, asked: Asked, reply: Reply) -> Option<Event> {
+    fn take(&mut self, asked: CheckRequest, reply: Reply) -> Option<SubchannelEvent> {
         match reply {
-            Reply::Answered(answer) => Some(Event::Answered(asked, answer)),
+            Reply::Answered(answer) => Some(SubchannelEvent::Answered(asked, answer)),
             Reply::Nothing => None,
             Reply::Failed { cause, kept } => {
                 if !kept {
                     self.close();
-                    self.failed = Some(Event::Lost(cause.clone()));
+                    self.failed = Some(SubchannelEvent::Lost(cause.clone()));
                 }
-                Some(Event::Failed(asked, cause))
+                Some(SubchannelEvent::Failed(asked, cause))
             }
         }
     }
 
-    fn broken(&mut self, cause: Cause) -> Event {
+    fn broken(&mut self, cause: EtcdError) -> SubchannelEvent {
         self.close();
-        Event::Lost(self.reconnect.closed(cause, clock::now()))
+        SubchannelEvent::Lost(self.reconnect.closed(cause, clock::now()))
     }
 
     fn close(&mut self) {
-        self.state = State::Closed;
+        self.state = ConnectionState::Closed;
         self.questions.clear();
         self.progress = None;
     }

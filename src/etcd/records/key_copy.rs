@@ -49,7 +49,7 @@ impl KeyCopy {
 
 /// What is new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum News {
+pub(crate) enum KeyChanges {
     /// The copy was made anew; what lies between is not known.
     Anew,
     /// Keys changed.
@@ -58,7 +58,7 @@ pub(crate) enum News {
     Confirmed,
 }
 
-impl News {
+impl KeyChanges {
     /// Both of them, for who looks only once: that something is not known is never forgotten.
     pub(crate) fn and(self, later: Self) -> Self {
         match (self, later) {
@@ -157,7 +157,8 @@ mod tests {
 
     #[test]
     fn a_copy_that_was_made_anew_is_told_whatever_comes_with_it() {
-        let (anew, changed, confirmed) = (News::Anew, News::Changed, News::Confirmed);
+        let (anew, changed, confirmed) =
+            (KeyChanges::Anew, KeyChanges::Changed, KeyChanges::Confirmed);
         for other in [anew, changed, confirmed] {
             assert_eq!(anew.and(other), anew);
             assert_eq!(other.and(anew), anew);

@@ -20,8 +20,8 @@ use tracing::Level;
 use super::copy_check::{Checked, CopyCheck, Digest};
 use super::entry::Entry;
 use super::foreign_keys::{ForeignKeys, Warning};
-use super::key_copy::{KeyCopy, Listing, News};
-use crate::etcd::basics::{Cause, TARGET};
+use super::key_copy::{KeyChanges, KeyCopy, Listing};
+use crate::etcd::basics::{EtcdError, TARGET};
 use crate::etcd::client::{ExpectedCluster, Failover, Turn, next};
 use crate::etcd::host::clock;
 use crate::shell::log::log;
@@ -52,7 +52,7 @@ pub(crate) struct Mirror {
 }
 
 /// What was read, and when that was asked for.
-type Checking = Pin<Box<dyn Future<Output = Result<(Instant, Digest), Cause>> + Send>>;
+type Checking = Pin<Box<dyn Future<Output = Result<(Instant, Digest), EtcdError>> + Send>>;
 
 impl Mirror {
     /// Of the keys that this cluster has below the prefix.
@@ -97,12 +97,12 @@ impl Mirror {
 
     /// Waits until there is something new. It never gives up: while etcd does not answer, nothing is
     /// new.
-    pub(crate) async fn next(&mut self) -> News {
+    pub(crate) async fn next(&mut self) -> KeyChanges {
         loop {
             let Some(watch) = &mut self.watch else {
                 sleep_until(clock::moment_of(self.check.rest_until())).await;
                 match self.make().await {
-                    Ok(()) => return News::Anew,
+                    Ok(()) => return KeyChanges::Anew,
                     Err(cause) => {
                         if self.check.not_made(clock::now()) {
                             let (prefix, fault, why) =
@@ -126,7 +126,7 @@ impl Mirror {
                 biased;
                 message = next(watch) => match message.and_then(|message| self.of.believe(message)) {
                     Ok(message) => if self.take(&message) {
-                        return News::Changed;
+                        return KeyChanges::Changed;
                     },
                     Err(cause) => {
                         let (prefix, fault, why) = (self.prefix.clone(), cause.fault, cause.text);
@@ -149,7 +149,7 @@ impl Mirror {
                     Some(told) => {
                         self.checking = None;
                         if self.is_confirmed(told) {
-                            return News::Confirmed;
+                            return KeyChanges::Confirmed;
                         }
                     }
                 },
@@ -158,7 +158,7 @@ impl Mirror {
     }
 
     /// Reads all keys, and watches them from there on.
-    async fn make(&mut self) -> Result<(), Cause> {
+    async fn make(&mut self) -> Result<(), EtcdError> {
         let sent = Instant::now();
         let mut listing = Listing::new(&self.prefix);
         loop {
@@ -174,7 +174,7 @@ impl Mirror {
                 client.get(key, Some(options)).await
             };
             let page = self.failover.ask(self.of, ask).await?;
-            let header = page.header().ok_or_else(Cause::without_header)?;
+            let header = page.header().ok_or_else(EtcdError::without_header)?;
             let keys = page.kvs().iter().map(entry);
             if !listing.page(header.revision(), keys, page.more()) {
                 break;
@@ -195,7 +195,7 @@ impl Mirror {
         };
         let (watch, begun) = self.failover.ask(self.of, ask).await?;
         if begun.canceled() {
-            return Err(Cause::of_canceled_watch(begun.cancel_reason()));
+            return Err(EtcdError::of_canceled_watch(begun.cancel_reason()));
         }
         self.watch = Some(watch);
         self.copy = listing.finish();
@@ -219,7 +219,7 @@ impl Mirror {
     }
 
     /// Whether the copy is confirmed.
-    fn is_confirmed(&mut self, told: Result<(Instant, Digest), Cause>) -> bool {
+    fn is_confirmed(&mut self, told: Result<(Instant, Digest), EtcdError>) -> bool {
         let (copy, revision) = (self.copy.digest(), self.copy.revision());
         let (sent, read) = told.ok().unzip();
         match self.check.checked(read, copy, revision, clock::now()) {

@@ -6,20 +6,20 @@ use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn, TxnOp};
 
 use super::reconcile::{Release, Write};
 use super::work::Work;
-use crate::etcd::basics::Cause;
-use crate::etcd::membership::{Node, Session};
+use crate::etcd::basics::EtcdError;
+use crate::etcd::membership::{LeaseSession, Node};
 use crate::etcd::records::WorkKeys;
 
 /// The claims in etcd, as one session may write them.
 pub(crate) struct ClaimStore {
     node: Arc<Node>,
     work: Arc<Work>,
-    session: Arc<Session>,
+    session: Arc<LeaseSession>,
     keys: WorkKeys,
 }
 
 impl ClaimStore {
-    pub(crate) fn new(node: Arc<Node>, work: Arc<Work>, session: Arc<Session>) -> Self {
+    pub(crate) fn new(node: Arc<Node>, work: Arc<Work>, session: Arc<LeaseSession>) -> Self {
         Self {
             keys: node.prefix.work(&work.name),
             node,
@@ -32,7 +32,7 @@ impl ClaimStore {
         &self.keys
     }
 
-    pub(crate) async fn take_part(&self) -> Result<i64, Cause> {
+    pub(crate) async fn take_part(&self) -> Result<i64, EtcdError> {
         let list = self.work.list.identity().to_string();
         let options = PutOptions::new().with_lease(self.session.lease.id);
         let mut puts = self.list_puts();
@@ -54,13 +54,13 @@ impl ClaimStore {
     }
 
     /// Returns the revision at which it is in the store.
-    async fn commit(&self, operations: Vec<TxnOp>) -> Result<i64, Cause> {
+    async fn commit(&self, operations: Vec<TxnOp>) -> Result<i64, EtcdError> {
         let txn = Txn::new().and_then(operations);
         let ask = |mut client: Client| async move { client.txn(txn).await };
         let answer = self.node.ask(self.session.lease.of(), ask).await?;
         Ok(answer
             .header()
-            .ok_or_else(Cause::without_header)?
+            .ok_or_else(EtcdError::without_header)?
             .revision())
     }
 
@@ -69,7 +69,7 @@ impl ClaimStore {
     }
 
     /// Writes it. Returns the revision at which it is in the store.
-    pub(crate) async fn write(&self, write: &Write) -> Result<i64, Cause> {
+    pub(crate) async fn write(&self, write: &Write) -> Result<i64, EtcdError> {
         match write {
             Write::TakePart => self.take_part().await,
             Write::List => self.commit(self.list_puts()).await,
@@ -79,7 +79,7 @@ impl ClaimStore {
     }
 
     /// Claims what nobody has. What another one was faster to claim is left to it.
-    async fn claim(&self, shards: &[(usize, Option<i64>)]) -> Result<i64, Cause> {
+    async fn claim(&self, shards: &[(usize, Option<i64>)]) -> Result<i64, EtcdError> {
         let options = || Some(PutOptions::new().with_lease(self.session.lease.id));
         let claims = shards.iter().map(|&(place, released)| {
             let key = self.keys.shard(self.work.list.name(place));
@@ -95,7 +95,7 @@ impl ClaimStore {
 
     /// Says that these shards have stopped here. Safe to repeat, and safe if it arrives late: it is
     /// about one claim, and not about a later one.
-    async fn release(&self, shards: &[Release]) -> Result<i64, Cause> {
+    async fn release(&self, shards: &[Release]) -> Result<i64, EtcdError> {
         let lease = self.session.lease.id;
         let releases = shards.iter().map(|&(place, revision)| {
             let key = self.keys.shard(self.work.list.name(place));
@@ -112,7 +112,7 @@ impl ClaimStore {
 
     /// Each by itself, but many in one transaction, and only while this node is a member by its lease.
     /// Returns the revision at which all of it is in the store.
-    async fn settle(&self, mut operations: Vec<TxnOp>) -> Result<i64, Cause> {
+    async fn settle(&self, mut operations: Vec<TxnOp>) -> Result<i64, EtcdError> {
         let mut revision = 0;
         while !operations.is_empty() {
             let rest = operations.split_off(operations.len().min(BATCH));
@@ -123,7 +123,7 @@ impl ClaimStore {
             let answer = self.node.ask(self.session.lease.of(), ask).await?;
             revision = answer
                 .header()
-                .ok_or_else(Cause::without_header)?
+                .ok_or_else(EtcdError::without_header)?
                 .revision();
             operations = rest;
         }

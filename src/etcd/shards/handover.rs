@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::claims::View;
-use super::reconcile::{Release, Running};
+use super::reconcile::{Release, RunningShard};
 
 /// The end of the work of one node.
 pub(crate) struct HandOver {
@@ -19,7 +19,7 @@ impl HandOver {
         view: Option<&View>,
         lease: i64,
         unseen: &[usize],
-        running: &BTreeMap<usize, Running>,
+        running: &BTreeMap<usize, RunningShard>,
         answering: bool,
     ) -> Self {
         let claims = view.iter().flat_map(|view| view.claims.iter().enumerate());

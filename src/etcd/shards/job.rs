@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::time::{Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFuture};
 
-use super::reconcile::Ended;
-use crate::etcd::membership::Session;
+use super::reconcile::ShardExit;
+use crate::etcd::membership::LeaseSession;
 use crate::shell::failure::{Failure, unwinding};
 
 /// A shard that this node owns: the argument of the function that is given to [`Shards`](crate::etcd::Shards). Cheap to clone;
@@ -39,10 +39,10 @@ use crate::shell::failure::{Failure, unwinding};
 /// }
 /// ```
 #[derive(Clone)]
-pub struct Shard(Arc<State>);
+pub struct Shard(Arc<JobState>);
 
 /// One incarnation of one shard.
-pub(crate) type Running = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
+pub(crate) type JobFuture = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
 
 /// The claim under which a shard runs.
 #[derive(Clone, Copy, Debug)]
@@ -52,11 +52,11 @@ pub(crate) struct Claimed {
     pub(crate) token: i64,
 }
 
-struct State {
+struct JobState {
     index: u32,
     name: Arc<str>,
     claim: Claimed,
-    session: Arc<Session>,
+    session: Arc<LeaseSession>,
     stop: CancellationToken,
     lost: CancellationToken,
     /// The function has ended, or is being dropped.
@@ -64,9 +64,14 @@ struct State {
 }
 
 impl Shard {
-    pub(crate) fn new(index: u32, name: Arc<str>, claim: Claimed, session: Arc<Session>) -> Self {
+    pub(crate) fn new(
+        index: u32,
+        name: Arc<str>,
+        claim: Claimed,
+        session: Arc<LeaseSession>,
+    ) -> Self {
         let lost = session.lost.child_token();
-        Self(Arc::new(State {
+        Self(Arc::new(JobState {
             index,
             name,
             claim,
@@ -112,7 +117,7 @@ impl Shard {
     /// kept, as soon as the function has ended. Return the error: the function is dropped anyway at its
     /// next `.await`.
     pub fn check(&self) -> Result<(), ShardLost> {
-        let State { lost, given_up, .. } = &*self.0;
+        let JobState { lost, given_up, .. } = &*self.0;
         if lost.is_cancelled() || given_up.is_cancelled() || !self.0.session.allows() {
             return Err(ShardLost {
                 shard: Arc::clone(&self.0.name),
@@ -163,7 +168,7 @@ impl Shard {
     }
 
     /// Runs the function to its end, or until the shard is lost.
-    pub(crate) async fn run(self, begin: impl FnOnce(Self) -> Running + Send) -> Outcome {
+    pub(crate) async fn run(self, begin: impl FnOnce(Self) -> JobFuture + Send) -> Outcome {
         let (session, lost) = (Arc::clone(&self.0.session), self.0.lost.clone());
         let fenced = Fenced {
             _given_up: self.0.given_up.clone().drop_guard(),
@@ -176,7 +181,7 @@ impl Shard {
         let failure = unwinding(fenced).await.err();
         let is_ours = !lost.is_cancelled() && session.allows();
         Outcome {
-            how: Ended::how(failure.as_ref().map(Failure::class), is_ours),
+            how: ShardExit::how(failure.as_ref().map(Failure::class), is_ours),
             failure,
         }
     }
@@ -194,7 +199,7 @@ impl fmt::Debug for Shard {
 
 /// How one incarnation of a shard ended.
 pub(crate) struct Outcome {
-    pub(crate) how: Ended,
+    pub(crate) how: ShardExit,
     /// What it ended with.
     pub(crate) failure: Option<Failure>,
 }
@@ -205,7 +210,7 @@ struct Fenced<'a, F> {
     /// Dropped first: whatever of the work goes on elsewhere, in blocking work or in a task, has no part in
     /// the shard from then on, and a drop that waits for it comes to an end.
     _given_up: DropGuard,
-    session: &'a Session,
+    session: &'a LeaseSession,
     lost: Pin<Box<WaitForCancellationFuture<'a>>>,
     /// When the lease ran out as it was last looked at. It was renewed since, most times.
     end: Pin<Box<Sleep>>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::claims::View;
 use super::job::Shard;
-use super::reconcile::Running;
+use super::reconcile::RunningShard;
 use crate::shell::sync::lock;
 
 /// A shard that runs.
@@ -18,8 +18,8 @@ pub(crate) struct Job {
 
 impl Job {
     /// As it is for what decides.
-    pub(crate) fn state(&self) -> Running {
-        Running {
+    pub(crate) fn state(&self) -> RunningShard {
+        RunningShard {
             claim: self.shard.claim(),
             begun: self.begun,
             stopping: self.shard.is_stopping(),
@@ -84,7 +84,7 @@ impl Jobs {
     }
 
     /// All that run now, as they are for what decides.
-    pub(crate) fn states(&self) -> BTreeMap<usize, Running> {
+    pub(crate) fn states(&self) -> BTreeMap<usize, RunningShard> {
         let running = lock(&self.running);
         let jobs = running.iter();
         jobs.map(|(&place, job)| (place, job.state())).collect()

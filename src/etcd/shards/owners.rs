@@ -15,10 +15,10 @@ use crate::etcd::host::clock::moment_of;
 ///
 /// Empty before the node first takes part; the last that was known while it is away.
 #[derive(Clone, Default)]
-pub struct Owners(Option<Seen>);
+pub struct Owners(Option<OwnersView>);
 
 #[derive(Clone)]
-struct Seen {
+struct OwnersView {
     work: Arc<Work>,
     view: Arc<View>,
     jobs: Jobs,
@@ -40,7 +40,7 @@ pub enum Owner<'a> {
 
 impl Owners {
     pub(crate) fn new(work: Arc<Work>, view: Arc<View>, jobs: Jobs) -> Self {
-        Self(Some(Seen { work, view, jobs }))
+        Self(Some(OwnersView { work, view, jobs }))
     }
 
     /// It holds every change up to this moment, and perhaps later ones: a quorum of etcd confirmed it to a

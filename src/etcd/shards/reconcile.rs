@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::claims::{Claim, REMEMBERED, View};
 use super::list::List;
-use crate::etcd::basics::{Cause, named};
+use crate::etcd::basics::{EtcdError, named};
 use crate::machine::FailureClass;
 
 /// Decides what one node does for one work under one lease.
@@ -64,7 +64,7 @@ struct Unseen {
 
 /// A shard that runs here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Running {
+pub(crate) struct RunningShard {
     /// The revision of the claim under which it does.
     pub(crate) claim: i64,
     pub(crate) begun: Duration,
@@ -78,14 +78,14 @@ pub(crate) type Release = (usize, Option<i64>);
 /// What is to be done, in this order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Actions {
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Vec<Action>,
     /// Each is done only if those before it were.
     pub(crate) writes: Vec<Write>,
 }
 
 /// What is done here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum Action {
     Stop {
         place: usize,
     },
@@ -110,14 +110,14 @@ pub(crate) enum Write {
 
 /// How a shard's function ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub(crate) enum ShardExit {
     /// The shard was lost, and the function dropped.
     Lost,
     Returned,
     Failed(FailureClass),
 }
 
-impl Ended {
+impl ShardExit {
     /// It ended, with a failure of this class or without, when its shard was this node's or was not any more.
     pub(crate) fn how(failed: Option<FailureClass>, is_ours: bool) -> Self {
         match failed {
@@ -194,7 +194,7 @@ impl Reconciler {
     pub(crate) fn reconcile(
         &mut self,
         view: &View,
-        running: &BTreeMap<usize, Running>,
+        running: &BTreeMap<usize, RunningShard>,
         registered: bool,
         now: Duration,
     ) -> Actions {
@@ -209,7 +209,7 @@ impl Reconciler {
                 (own, Some(job)) if own == Some(job.claim) && !planned => {
                     if may_move > 0 && !job.stopping {
                         may_move -= 1;
-                        steps.push(Step::Stop { place });
+                        steps.push(Action::Stop { place });
                     }
                 }
                 (_, Some(_)) => {}
@@ -225,7 +225,7 @@ impl Reconciler {
                 }
                 (Some(claim), None) => match self.backoffs.get(&place) {
                     Some(&Backoff { until, .. }) if now < until => self.look_again(until),
-                    _ => steps.push(Step::Begin { place, claim }),
+                    _ => steps.push(Action::Begin { place, claim }),
                 },
                 (None, _) if !registered => {}
                 (None, _) if !planned => match *claim {
@@ -293,7 +293,12 @@ impl Reconciler {
 
     /// How many more shards may be told to move. Those count that stop, and those that have stopped and are not
     /// claimed by others yet.
-    fn may_move(&self, view: &View, planned: &[bool], running: &BTreeMap<usize, Running>) -> usize {
+    fn may_move(
+        &self,
+        view: &View,
+        planned: &[bool],
+        running: &BTreeMap<usize, RunningShard>,
+    ) -> usize {
         if self.most_moving == usize::MAX {
             return usize::MAX;
         }
@@ -356,7 +361,7 @@ impl Reconciler {
     }
 
     /// It was not written, or nobody knows. What was to follow it is not to be tried now.
-    pub(crate) fn not_written(&mut self, cause: &Cause, now: Duration) -> Unwritten {
+    pub(crate) fn not_written(&mut self, cause: &EtcdError, now: Duration) -> Unwritten {
         let Some(pause) = cause.again_in() else {
             return Unwritten::Refused;
         };
@@ -370,8 +375,8 @@ impl Reconciler {
     pub(crate) fn ended(
         &mut self,
         place: usize,
-        job: Running,
-        how: Ended,
+        job: RunningShard,
+        how: ShardExit,
         now: Duration,
     ) -> Consequence {
         let nothing = Consequence {
@@ -379,11 +384,11 @@ impl Reconciler {
             report: false,
         };
         match how {
-            Ended::Lost => nothing,
+            ShardExit::Lost => nothing,
             _ if job.stopping => {
                 self.backoffs.remove(&place);
                 match how {
-                    Ended::Failed(class) => Consequence {
+                    ShardExit::Failed(class) => Consequence {
                         log: Some(Logged::FailedWhileItStopped),
                         report: class == FailureClass::Fatal,
                     },
@@ -402,7 +407,7 @@ impl Reconciler {
                 self.backoffs.insert(place, Backoff { pause, until });
                 Consequence {
                     log: Some(Logged::Failed { again_in: pause }),
-                    report: matches!(how, Ended::Failed(class) if class != FailureClass::Component),
+                    report: matches!(how, ShardExit::Failed(class) if class != FailureClass::Component),
                 }
             }
         }

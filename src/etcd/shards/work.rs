@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::job::{Running, Shard};
+use super::job::{JobFuture, Shard};
 use super::list::List;
 use crate::shell::failure::Failure;
 
@@ -14,7 +14,7 @@ pub(crate) struct Work {
 }
 
 /// How one incarnation of one shard is begun.
-type Job = dyn Fn(Shard) -> Running + Send + Sync;
+type Job = dyn Fn(Shard) -> JobFuture + Send + Sync;
 
 impl Work {
     pub(crate) fn new<F, Fut>(name: String, list: List, job: F) -> Self
@@ -22,7 +22,7 @@ impl Work {
         F: FnOnce(Shard) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Failure>> + Send + 'static,
     {
-        let job = move |shard| -> Running { Box::pin((job.clone())(shard)) };
+        let job = move |shard| -> JobFuture { Box::pin((job.clone())(shard)) };
         Self {
             name,
             list: Arc::new(list),
@@ -30,7 +30,7 @@ impl Work {
         }
     }
 
-    pub(crate) fn begin(&self, shard: Shard) -> Running {
+    pub(crate) fn begin(&self, shard: Shard) -> JobFuture {
         (self.job)(shard)
     }
 }

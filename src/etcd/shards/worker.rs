@@ -16,12 +16,12 @@ use super::handover::HandOver;
 use super::job::{Claimed, Outcome, Shard};
 use super::jobs::{Job, Jobs};
 use super::owners::Owners;
-use super::reconcile::{Consequence, Logged, Reconciler, Step, Unwritten, Write};
+use super::reconcile::{Action, Consequence, Logged, Reconciler, Unwritten, Write};
 use super::work::Work;
-use crate::etcd::basics::{Cause, TARGET};
+use crate::etcd::basics::{EtcdError, TARGET};
 use crate::etcd::host::{KEYS, Latest, clock};
-use crate::etcd::membership::{Membership, Node, Session, failure};
-use crate::etcd::records::{Mirror, News, warn_of};
+use crate::etcd::membership::{LeaseSession, Membership, Node, failure};
+use crate::etcd::records::{KeyChanges, Mirror, warn_of};
 use crate::shell::component::Context;
 use crate::shell::failure::Failure;
 use crate::shell::log::log;
@@ -30,7 +30,7 @@ pub(crate) struct Worker {
     node: Arc<Node>,
     work: Arc<Work>,
     store: ClaimStore,
-    session: Arc<Session>,
+    session: Arc<LeaseSession>,
     ctx: Context,
     jobs: Jobs,
     reconciler: Reconciler,
@@ -44,7 +44,7 @@ impl Worker {
     pub(crate) fn new(
         node: Arc<Node>,
         work: Arc<Work>,
-        session: Arc<Session>,
+        session: Arc<LeaseSession>,
         ctx: Context,
         most_moving: usize,
     ) -> Self {
@@ -168,7 +168,7 @@ impl Worker {
                 }
                 let removed = mirror.take_removed();
                 let (entries, revision) = (mirror.entries(), mirror.revision());
-                let (anew, now) = (news == News::Anew, clock::now());
+                let (anew, now) = (news == KeyChanges::Anew, clock::now());
                 let view = View {
                     as_of: mirror.as_of().map(clock::time_of),
                     ..follower.read(entries, revision, &removed, anew, now)
@@ -239,21 +239,21 @@ impl Worker {
     }
 
     /// Writes it, and says so to what decides.
-    async fn write(&mut self, write: &Write) -> Result<(), Cause> {
+    async fn write(&mut self, write: &Write) -> Result<(), EtcdError> {
         self.reconciler.sending(write, clock::now());
         let revision = self.store.write(write).await?;
         self.reconciler.written(write, revision);
         Ok(())
     }
 
-    fn take(&self, step: Step, now: Duration) {
+    fn take(&self, step: Action, now: Duration) {
         match step {
-            Step::Stop { place } => {
+            Action::Stop { place } => {
                 if let Some(shard) = self.jobs.shard(place) {
                     shard.stop();
                 }
             }
-            Step::Begin { place, claim } => self.begin(place, claim, now),
+            Action::Begin { place, claim } => self.begin(place, claim, now),
         }
     }
 

@@ -16,9 +16,9 @@ use super::reporter::Reporter;
 use crate::machine::Cause;
 use crate::policy::MAX_DURATION;
 use crate::shell::failure::{Failure, unwinding};
-use crate::shell::inbound::Lease;
+use crate::shell::inbound::RenewedLease;
 #[cfg(feature = "etcd")]
-use crate::shell::placement::Mode;
+use crate::shell::placement::Placement;
 
 /// A component's view of its incarnation. Cheap to clone; clones are the same context.
 ///
@@ -226,7 +226,7 @@ impl Context {
     ) -> impl Future<Output = F::Output> + use<F> {
         let shared = &self.0.stage().shared;
         // Boxed at once: it may be large, and would be kept several times.
-        let work = Mode::of(shared.is_apart()).scope(Box::pin(work));
+        let work = Placement::of(shared.is_apart()).scope(Box::pin(work));
         let log = shared.log().cloned();
         async move {
             match log {
@@ -242,7 +242,7 @@ impl Context {
     ///
     /// Only the [lease owner](crate::Builder::lease_owner) may call this; for other components it changes nothing.
     pub fn lease_renewed(&self, sent: Instant, ttl: Duration) {
-        let lease = Lease {
+        let lease = RenewedLease {
             epoch: self.0.stage().epoch,
             sent,
             // A lease of more than a day needs no fence before that day is over.

@@ -12,7 +12,7 @@ use super::stage::{Block, Stage};
 use crate::machine::Exit;
 use crate::policy::ComponentId;
 use crate::shell::failure::{Failure, ReportedFailure};
-use crate::shell::inbound::{Answer, IncarnationId, Source};
+use crate::shell::inbound::{ComponentAnswer, IncarnationId, ReportSource};
 use crate::shell::sync::lock;
 
 /// One run of one component: where it is among those of its stage. A handle; clones are the same one.
@@ -76,7 +76,7 @@ impl Incarnation {
     }
 
     /// Where its reports gather.
-    pub(crate) fn reports(&self) -> &Arc<Source> {
+    pub(crate) fn reports(&self) -> &Arc<ReportSource> {
         &self.extras().reports
     }
 
@@ -86,7 +86,7 @@ impl Incarnation {
             self.stage()
                 .shared
                 .mailbox
-                .answer(Answer::Up(self.who()), false);
+                .answer(ComponentAnswer::Up(self.who()), false);
         }
     }
 
@@ -205,7 +205,7 @@ impl Incarnation {
             // A stop that was asked for is no news before the whole stage is gone.
             let plain = self.run().plain_end();
             let urgent = self.stage().told().is_none() || plain.is_none();
-            let gone = Answer::Gone(self.who(), plain);
+            let gone = ComponentAnswer::Gone(self.who(), plain);
             self.stage().shared.mailbox.answer(gone, urgent);
         }
         was_last

@@ -14,7 +14,7 @@ use tracing::Instrument;
 use super::context::Context;
 use super::incarnation::Incarnation;
 use crate::shell::failure::{Failure, Unwinding};
-use crate::shell::inbound::Answer;
+use crate::shell::inbound::ComponentAnswer;
 
 /// What an incarnation runs a closure without the box that the trait needs.
 pub(crate) trait Body: Send + Sync + 'static {
@@ -163,7 +163,7 @@ impl Drop for MainTask {
         // itself: a hold may be taken at any moment. After Gone this is stale and harmless.
         let was_last = incarnation.let_go();
         if ended && !was_last && incarnation.stage().told().is_none() {
-            let exited = Answer::Exited(incarnation.who());
+            let exited = ComponentAnswer::Exited(incarnation.who());
             incarnation.stage().shared.mailbox.answer(exited, true);
         }
         // Only now, when the end is told: it is the user's code.

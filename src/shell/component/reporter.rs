@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::shell::failure::Failure;
-use crate::shell::inbound::Source;
+use crate::shell::inbound::ReportSource;
 use crate::shell::run_state::RunState;
 
 /// Reports failures. Cheap to clone; works from any thread and any runtime, and never waits for the
@@ -35,11 +35,11 @@ use crate::shell::run_state::RunState;
 #[derive(Clone)]
 pub struct Reporter {
     shared: Arc<RunState>,
-    source: Arc<Source>,
+    source: Arc<ReportSource>,
 }
 
 impl Reporter {
-    pub(crate) fn new(shared: Arc<RunState>, source: Arc<Source>) -> Self {
+    pub(crate) fn new(shared: Arc<RunState>, source: Arc<ReportSource>) -> Self {
         Self { shared, source }
     }
 

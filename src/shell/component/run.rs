@@ -9,7 +9,7 @@ use tokio::task::AbortHandle;
 use crate::machine::Exit;
 use crate::policy::ComponentId;
 use crate::shell::failure::ReportedFailure;
-use crate::shell::inbound::{Batch, Source};
+use crate::shell::inbound::{Batch, ReportSource};
 use crate::shell::log::discard;
 use crate::shell::sync::lock;
 
@@ -26,7 +26,7 @@ pub(crate) struct Run {
 /// What an incarnation has only if it reports, spawns, fails or is aborted.
 pub(crate) struct Extras {
     /// Where its reports gather.
-    pub(crate) reports: Arc<Source>,
+    pub(crate) reports: Arc<ReportSource>,
     pub(crate) sub_tasks: Mutex<SubTasks>,
     /// What its main task ended with.
     pub(crate) failure: Mutex<Option<Arc<ReportedFailure>>>,
@@ -110,7 +110,7 @@ impl Run {
     pub(crate) fn extras(&self, component: ComponentId, epoch: u64) -> &Extras {
         self.extras.get_or_init(|| {
             Box::new(Extras {
-                reports: Arc::new(Source::of(component, epoch)),
+                reports: Arc::new(ReportSource::of(component, epoch)),
                 sub_tasks: Mutex::default(),
                 failure: Mutex::new(None),
             })

@@ -187,7 +187,7 @@ mod tests {
     use crate::shell::component::adapt::Task;
     use crate::shell::component::context::Context;
     use crate::shell::component::stage_run::StageRun;
-    use crate::shell::inbound::{Answer, IncarnationId};
+    use crate::shell::inbound::{ComponentAnswer, IncarnationId};
     use crate::shell::run_state::RunState;
 
     #[tokio::test]
@@ -213,8 +213,8 @@ mod tests {
         stage.abort(ComponentId(1));
         let mut answers = Default::default();
         shared.mailbox.take_answers(&mut answers);
-        let gone = |answer: &Answer| match *answer {
-            Answer::Gone(IncarnationId { component, .. }, _) => Some(component),
+        let gone = |answer: &ComponentAnswer| match *answer {
+            ComponentAnswer::Gone(IncarnationId { component, .. }, _) => Some(component),
             _ => None,
         };
         let gone: Vec<_> = answers.iter().map(gone).collect();

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::message::{Answer, Lease};
-use super::reports::Source;
+use super::message::{ComponentAnswer, RenewedLease};
+use super::reports::ReportSource;
 use crate::driver::Command;
 use crate::shell::sync::lock;
 
@@ -45,13 +45,13 @@ pub(crate) struct Mailbox {
 /// an epoch, a source of reports is queued once however many it gathers, a lease is one slot.
 #[derive(Default)]
 struct Waiting {
-    answers: VecDeque<Answer>,
+    answers: VecDeque<ComponentAnswer>,
     /// At how many answers the supervisor is to be woken.
     wake_at: usize,
-    lease: Option<Lease>,
+    lease: Option<RenewedLease>,
     /// Epoch and begin of the latest renewal that was told of.
     renewed: Option<(u64, Instant)>,
-    reports: VecDeque<Arc<Source>>,
+    reports: VecDeque<Arc<ReportSource>>,
     commands: VecDeque<Command>,
     /// Nobody takes anything any more.
     closed: bool,
@@ -62,7 +62,7 @@ impl Mailbox {
 
     /// Adds an answer. The supervisor is woken for one that is urgent; else when there are as many
     /// as it [waits](Self::await_answers) for.
-    pub(crate) fn answer(&self, answer: Answer, urgent: bool) {
+    pub(crate) fn answer(&self, answer: ComponentAnswer, urgent: bool) {
         let mut waiting = lock(&self.waiting);
         if waiting.closed {
             return;
@@ -82,7 +82,7 @@ impl Mailbox {
 
     /// Takes note of a renewal, unless a later one is known: answers may overtake each other. Of two that were
     /// sent at one moment the one that is told later counts.
-    pub(crate) fn lease_renewed(&self, lease: Lease) {
+    pub(crate) fn lease_renewed(&self, lease: RenewedLease) {
         let mut waiting = lock(&self.waiting);
         let newest = (lease.epoch, lease.sent);
         if waiting.renewed.is_none_or(|renewed| renewed <= newest) {
@@ -94,7 +94,7 @@ impl Mailbox {
         }
     }
 
-    pub(crate) fn reported(&self, source: Arc<Source>, present: bool) {
+    pub(crate) fn reported(&self, source: Arc<ReportSource>, present: bool) {
         let mut waiting = lock(&self.waiting);
         if !waiting.closed {
             waiting.reports.push_back(source);
@@ -150,7 +150,7 @@ impl Mailbox {
     }
 
     /// All answers that wait, in exchange for an empty queue.
-    pub(crate) fn take_answers(&self, into: &mut VecDeque<Answer>) {
+    pub(crate) fn take_answers(&self, into: &mut VecDeque<ComponentAnswer>) {
         if self.is_inside(ANSWERS) {
             let mut waiting = lock(&self.waiting);
             mem::swap(&mut waiting.answers, into);
@@ -168,7 +168,7 @@ impl Mailbox {
         waiting.answers.len() < wake_at
     }
 
-    pub(crate) fn take_lease(&self) -> Option<Lease> {
+    pub(crate) fn take_lease(&self) -> Option<RenewedLease> {
         if !self.is_inside(LEASE) {
             return None;
         }
@@ -198,7 +198,7 @@ impl Mailbox {
     }
 
     /// All sources that have reports.
-    pub(crate) fn take_reports(&self) -> VecDeque<Arc<Source>> {
+    pub(crate) fn take_reports(&self) -> VecDeque<Arc<ReportSource>> {
         if !self.is_inside(REPORTS) {
             return VecDeque::new();
         }

@@ -7,7 +7,7 @@ use crate::policy::ComponentId;
 
 /// What a component answers.
 #[derive(Clone, Copy)]
-pub(crate) enum Answer {
+pub(crate) enum ComponentAnswer {
     Up(IncarnationId),
     /// Its main task ended unasked, and something of it is still held.
     Exited(IncarnationId),
@@ -24,7 +24,7 @@ pub(crate) struct IncarnationId {
 
 /// A lease that was renewed.
 #[derive(Clone, Copy)]
-pub(crate) struct Lease {
+pub(crate) struct RenewedLease {
     pub(crate) epoch: u64,
     /// When the renewal was sent.
     pub(crate) sent: Instant,

@@ -16,7 +16,7 @@ use crate::shell::sync::lock;
 const CLASSES: usize = FailureClass::Fatal as usize + 1;
 
 /// Where reports of one incarnation, or from outside of any, gather until the supervisor takes them.
-pub(crate) struct Source {
+pub(crate) struct ReportSource {
     pub(crate) of: Option<(ComponentId, u64)>,
     /// By class.
     batches: Mutex<[Option<Batch>; CLASSES]>,
@@ -36,7 +36,7 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// What the driver is told of it, and what is not the driver's to know.
-    pub(crate) fn split(self) -> (Reported, Said) {
+    pub(crate) fn split(self) -> (Reported, ReportTexts) {
         let reported = Reported {
             component: self.component,
             epoch: self.epoch,
@@ -44,7 +44,7 @@ impl Batch {
             count: self.count,
             stale: self.stale,
         };
-        let said = Said {
+        let said = ReportTexts {
             component: self.component,
             first: self.first,
             last: self.last.map(Last::Failure),
@@ -54,7 +54,7 @@ impl Batch {
 }
 
 /// Whose a batch of reports is, and its texts.
-pub(crate) struct Said {
+pub(crate) struct ReportTexts {
     pub(crate) component: Option<ComponentId>,
     pub(crate) first: Arc<ReportedFailure>,
     pub(crate) last: Option<Last>,
@@ -76,7 +76,7 @@ impl Last {
     }
 }
 
-impl Coalesce for Said {
+impl Coalesce for ReportTexts {
     fn coalesce(&mut self, later: Self) {
         let last = later.last.unwrap_or(Last::Reported(later.first));
         // What it replaces is the user's.
@@ -91,7 +91,7 @@ pub(crate) struct Added {
     pub(crate) told: Arc<ReportedFailure>,
 }
 
-impl Source {
+impl ReportSource {
     /// One incarnation's.
     pub(crate) fn of(component: ComponentId, epoch: u64) -> Self {
         Self {

@@ -48,7 +48,7 @@ pub(crate) struct Lost {
 pub(crate) type Write = Box<dyn FnOnce() + Send>;
 
 /// A step on its way to the hook.
-pub(crate) struct Step {
+pub(crate) struct QueuedStep {
     /// How many effects it has: what it takes of the room.
     pub(crate) effects: usize,
     /// How many steps before it had no room.
@@ -62,7 +62,7 @@ pub(crate) type Read = Box<dyn FnOnce(u64, &mut Hook) + Send>;
 pub(crate) enum Entry {
     Transition(Write),
     Event(Write),
-    Step(Step),
+    QueuedStep(QueuedStep),
     Discard(Box<dyn Any + Send>),
 }
 
@@ -101,7 +101,7 @@ impl Queue {
         match &entry {
             Entry::Transition(_) => self.transitions += 1,
             Entry::Event(_) => self.others += 1,
-            Entry::Step(step) => {
+            Entry::QueuedStep(step) => {
                 self.steps += 1;
                 self.effects += step.effects;
             }
@@ -115,7 +115,7 @@ impl Queue {
         match &entry {
             Entry::Transition(_) => self.transitions -= 1,
             Entry::Event(_) => self.others -= 1,
-            Entry::Step(step) => {
+            Entry::QueuedStep(step) => {
                 self.steps -= 1;
                 self.effects -= step.effects;
             }

@@ -22,7 +22,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::subscriber::NoSubscriber;
 use tracing::{Level, Span, dispatcher};
 
-use super::queue::{Entry, Queue, Step, Write};
+use super::queue::{Entry, Queue, QueuedStep, Write};
 use super::scope::Scope;
 use crate::shell::process;
 use crate::shell::step_record::Hook;
@@ -225,7 +225,7 @@ impl Log {
         }
         if queue.has_room_for_step(effects) {
             let missed = mem::take(&mut queue.missed_steps);
-            queue.push(Entry::Step(Step {
+            queue.push(Entry::QueuedStep(QueuedStep {
                 effects,
                 missed,
                 read: Box::new(read),
@@ -365,7 +365,7 @@ impl Log {
             };
             queue.writing = true;
             let hook = match entry {
-                Entry::Step(_) => queue.hook.take(),
+                Entry::QueuedStep(_) => queue.hook.take(),
                 _ => None,
             };
             drop(queue);
@@ -399,7 +399,7 @@ impl Log {
                 drop_safely(value);
                 None
             }
-            Entry::Step(Step { missed, read, .. }) => {
+            Entry::QueuedStep(QueuedStep { missed, read, .. }) => {
                 let mut hook = hook?;
                 match catch_unwind(AssertUnwindSafe(|| read(missed, &mut hook))) {
                     Ok(()) => Some(hook),

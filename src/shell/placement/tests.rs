@@ -39,8 +39,8 @@ async fn what_is_relocated_runs_and_is_dropped_there_and_so_do_its_timers() {
         sleep(Duration::from_millis(1)).await;
         let spawned = tokio::spawn(async { thread_name() }).await;
         assert_eq!(
-            Mode::current(),
-            Mode::Apart,
+            Placement::current(),
+            Placement::Apart,
             "though its runtime has one thread"
         );
         (thread_name(), spawned.expect("no panic"))
@@ -120,7 +120,7 @@ async fn its_thread_ends_though_blocking_work_goes_on() {
 
 #[tokio::test]
 async fn in_place_everything_stays_where_it_is() {
-    assert_eq!(Mode::current(), Mode::InPlace);
+    assert_eq!(Placement::current(), Placement::InPlace);
     let home = start();
     // What is not to be sent to another thread would not go there either.
     let here = thread::current().id();
@@ -128,7 +128,7 @@ async fn in_place_everything_stays_where_it_is() {
     assert_eq!(there.await, Ok(here));
     // It can be asked for, all the same.
     let there = relocate(Some(home.handle()), async { thread::current().id() });
-    assert_ne!(Mode::Apart.scope(there).await, Ok(here));
+    assert_ne!(Placement::Apart.scope(there).await, Ok(here));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -138,7 +138,7 @@ async fn in_place_can_be_asked_for_too_and_what_is_there_already_stays() {
     let here = tokio::spawn(async move {
         let moved = relocate(Some(&handle), async { thread_name() });
         assert_ne!(
-            Mode::InPlace.scope(moved).await.as_deref(),
+            Placement::InPlace.scope(moved).await.as_deref(),
             Ok("overwatch-test")
         );
         let inner = handle.clone();

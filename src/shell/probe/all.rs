@@ -48,14 +48,14 @@ pub struct All {
     probes: Vec<Arc<dyn Probe>>,
     /// What was under way when the last observation was told, and when that was; nothing if the call
     /// was dropped.
-    kept: Mutex<Option<(Instant, Vec<Part>)>>,
+    kept: Mutex<Option<(Instant, Vec<Child>)>>,
     /// One more observation is wanted, and what was seen before is not good enough: for each probe
     /// whether a call of it that is pending observes anew.
     hurried: Mutex<Option<Vec<bool>>>,
 }
 
 /// One of the probes, and the call of it that is under way.
-struct Part {
+struct Child {
     probe: Arc<dyn Probe>,
     pending: Option<Pending>,
     /// Whether it was seen alive in this round.
@@ -66,7 +66,7 @@ struct Part {
 
 type Pending = Pin<Box<dyn Future<Output = Observation> + Send>>;
 
-impl Part {
+impl Child {
     fn new(probe: &Arc<dyn Probe>) -> Self {
         Self {
             probe: Arc::clone(probe),
@@ -124,7 +124,7 @@ impl Probe for All {
         let kept = mem::take(&mut *lock(&self.kept));
         let mut parts = match kept {
             Some((at, parts)) if at.elapsed() < KEPT_FOR => parts,
-            _ => self.probes.iter().map(Part::new).collect(),
+            _ => self.probes.iter().map(Child::new).collect(),
         };
         for part in &mut parts {
             part.alive = false;

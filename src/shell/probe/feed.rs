@@ -23,7 +23,7 @@ const REMIND: Duration = Duration::from_secs(1);
 pub fn feed() -> (Feed, FeedProbe) {
     let shared = Arc::new(FeedState::default());
     (
-        Feed(Arc::new(Source(Arc::clone(&shared)))),
+        Feed(Arc::new(FeedHandle(Arc::clone(&shared)))),
         FeedProbe(shared),
     )
 }
@@ -33,7 +33,7 @@ pub fn feed() -> (Feed, FeedProbe) {
 /// Of what was not taken yet the last of each kind is kept, and a failure is never lost to a later
 /// sign of life. When all clones are dropped the dependency counts as failing.
 #[derive(Clone, Debug)]
-pub struct Feed(Arc<Source>);
+pub struct Feed(Arc<FeedHandle>);
 
 /// The probe's end of a [`feed`].
 #[derive(Debug)]
@@ -41,16 +41,16 @@ pub struct FeedProbe(Arc<FeedState>);
 
 /// All clones of one feed.
 #[derive(Debug)]
-struct Source(Arc<FeedState>);
+struct FeedHandle(Arc<FeedState>);
 
 #[derive(Debug, Default)]
 struct FeedState {
-    said: Mutex<Said>,
+    said: Mutex<FeedValue>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Said {
+struct FeedValue {
     failing: Option<Cow<'static, str>>,
     alive: Option<Cow<'static, str>>,
     gone: bool,
@@ -74,14 +74,14 @@ impl Feed {
     }
 }
 
-impl Drop for Source {
+impl Drop for FeedHandle {
     fn drop(&mut self) {
         self.0.say(|said| said.gone = true);
     }
 }
 
 impl FeedState {
-    fn say(&self, change: impl FnOnce(&mut Said)) {
+    fn say(&self, change: impl FnOnce(&mut FeedValue)) {
         change(&mut lock(&self.said));
         self.changed.notify_one();
     }

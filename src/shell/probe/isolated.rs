@@ -10,7 +10,7 @@ use tracing::Level;
 use super::traits::{Observation, Probe, ProbeMode};
 use crate::policy::{Policy, PolicyError};
 use crate::shell::log::log;
-use crate::shell::placement::{Logs, Mode, OwnRuntime, relocate};
+use crate::shell::placement::{Logs, OwnRuntime, Placement, relocate};
 
 /// Runs a probe on a separate thread and runtime, so that it does not wait behind the service's
 /// tasks, nor the service behind the probe.
@@ -60,9 +60,9 @@ pub struct Isolated<P> {
 #[async_trait::async_trait]
 impl<P: Probe> Probe for Isolated<P> {
     async fn observe(&self) -> Observation {
-        let home = match Mode::current() {
-            Mode::Apart => self.home(),
-            Mode::InPlace => None,
+        let home = match Placement::current() {
+            Placement::Apart => self.home(),
+            Placement::InPlace => None,
         };
         let turn = Arc::clone(&self.turn).lock_owned().await;
         let probe = Arc::clone(&self.probe);

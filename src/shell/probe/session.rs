@@ -14,7 +14,7 @@ use tracing::Level;
 use super::traits::{Observation, Probe, ProbeMode};
 use crate::shell::failure::{Failure, unwinding};
 use crate::shell::log::{Log, log};
-use crate::shell::placement::Mode;
+use crate::shell::placement::Placement;
 
 /// The shortest time between two calls of a probe, so that one that returns at once is no hot loop.
 const PACE: Duration = Duration::from_millis(10);
@@ -24,7 +24,7 @@ const ISOLATED: Duration = Duration::from_millis(100);
 const AFTER_PANIC: Duration = Duration::from_secs(1);
 
 /// One observation on its way to the supervisor.
-pub(crate) struct Seen {
+pub(crate) struct SessionObservation {
     pub(crate) session: u64,
     pub(crate) at: Instant,
     /// The last round that was asked for when it began.
@@ -42,7 +42,7 @@ pub(crate) struct Sessions {
     /// Whether the probe is called on another runtime than that of the components.
     is_isolated: bool,
     log: Log,
-    tell: mpsc::Sender<Seen>,
+    tell: mpsc::Sender<SessionObservation>,
     task: Option<JoinHandle<()>>,
     wishes: Arc<Wishes>,
     /// Held by the session that calls the probe.
@@ -77,7 +77,7 @@ impl Sessions {
         apart: bool,
         is_isolated: bool,
         log: Log,
-    ) -> (Self, mpsc::Receiver<Seen>) {
+    ) -> (Self, mpsc::Receiver<SessionObservation>) {
         // Room for one: a probe is never ahead of the supervisor by more than that.
         let (tell, seen) = mpsc::channel(1);
         let sessions = Self {
@@ -108,7 +108,7 @@ impl Sessions {
             let mut told = turn.lock().await;
             calls.observe(&mut told).await;
         };
-        let work = Mode::of(self.apart).scope(work);
+        let work = Placement::of(self.apart).scope(work);
         self.task = Some(self.runtime.spawn(self.log.clone().scope_task(work)));
     }
 
@@ -157,7 +157,7 @@ struct Calls {
     probe: Arc<dyn Probe>,
     wishes: Arc<Wishes>,
     session: u64,
-    tell: mpsc::Sender<Seen>,
+    tell: mpsc::Sender<SessionObservation>,
 }
 
 impl Calls {
@@ -173,7 +173,7 @@ impl Calls {
                     Some(panic),
                 ),
             };
-            let seen = Seen {
+            let seen = SessionObservation {
                 session: self.session,
                 at: Instant::now(),
                 round: told.round,

@@ -40,7 +40,7 @@ macro_rules! transition {
 }
 
 /// What went wrong with a component, or was observed: logged before the transition that follows from it.
-pub(crate) enum News {
+pub(crate) enum Incident {
     ComponentFailed {
         name: Arc<str>,
         told: Arc<ReportedFailure>,
@@ -115,13 +115,13 @@ pub(crate) fn ignored(log: &Log, input: Input, why: IgnoreReason) {
     });
 }
 
-pub(crate) fn news(log: &Log, news: News) {
+pub(crate) fn news(log: &Log, news: Incident) {
     let level = match &news {
-        News::Observed(sight) if sight.alive => Level::INFO,
+        Incident::Observed(sight) if sight.alive => Level::INFO,
         _ => Level::WARN,
     };
     log.event(level, move |at_ms| match news {
-        News::ComponentFailed {
+        Incident::ComponentFailed {
             name,
             told,
             stopping,
@@ -129,7 +129,7 @@ pub(crate) fn news(log: &Log, news: News) {
             let (name, failure) = (&*name, &**told.text());
             warn!(target: "overwatch::component", component = name, failure, stopping, at_ms, "{name:?} failed: {failure}");
         }
-        News::Reported {
+        Incident::Reported {
             name,
             class,
             count,
@@ -141,7 +141,7 @@ pub(crate) fn news(log: &Log, news: News) {
             let first = &**first.text();
             warn!(target: "overwatch::report", component = name, class, count, first, last, at_ms, "{count} reported: {first}");
         }
-        News::Observed(DependencyStatus { alive, class, what }) => {
+        Incident::Observed(DependencyStatus { alive, class, what }) => {
             if alive {
                 info!(target: "overwatch::probe", alive, at_ms, "the dependency is alive: {what}");
             } else {

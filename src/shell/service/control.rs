@@ -135,8 +135,8 @@ async fn apart(service: Service, until: Until, runtime: Handle) -> Result<(), Ru
             let mut left = control(parts, until, dropped);
             // Whoever dropped the run may go on: nothing of it is supervised any more.
             drop::<mpsc::Sender<()>>(running);
-            if let Ended::Run(ended) = left.ended {
-                left.ended = Ended::Run(leave_if_halted(ended, until, &log));
+            if let ThreadEnd::Run(ended) = left.ended {
+                left.ended = ThreadEnd::Run(leave_if_halted(ended, until, &log));
             }
             if tell.is_closed() {
                 // Nobody waits for its last lines, and what is left of it holds what is the user's.
@@ -146,8 +146,8 @@ async fn apart(service: Service, until: Until, runtime: Handle) -> Result<(), Ru
             }
             log.close(LOGGED_WITHIN);
             // At one of the last steps, which the hook reads after they are taken.
-            if let (Ended::Run(_), Some(panic)) = (&left.ended, log.take_hook_panic()) {
-                left.ended = Ended::Panicked(panic);
+            if let (ThreadEnd::Run(_), Some(panic)) = (&left.ended, log.take_hook_panic()) {
+                left.ended = ThreadEnd::Panicked(panic);
             }
             // Whoever awaits the run drops what is left of it, and if nobody does, its runtime.
             if let Err(left) = tell.send(left) {
@@ -167,9 +167,9 @@ async fn apart(service: Service, until: Until, runtime: Handle) -> Result<(), Ru
     };
     drop(supervisor);
     match ended {
-        Ended::Run(ended) => ended,
-        Ended::Panicked(panic) => resume_unwind(panic),
-        Ended::NotBegun(error) => Err(cannot_run("the run has no runtime of its own", error)),
+        ThreadEnd::Run(ended) => ended,
+        ThreadEnd::Panicked(panic) => resume_unwind(panic),
+        ThreadEnd::NotBegun(error) => Err(cannot_run("the run has no runtime of its own", error)),
     }
 }
 
@@ -189,7 +189,7 @@ fn leave_if_halted(ended: Result<(), RunError>, until: Until, log: &Log) -> Resu
 }
 
 /// How a run that had a thread of its own ended.
-enum Ended {
+enum ThreadEnd {
     Run(Result<(), RunError>),
     Panicked(Box<dyn Any + Send>),
     NotBegun(io::Error),
@@ -197,7 +197,7 @@ enum Ended {
 
 /// What is left of it: it holds what is the user's.
 struct Left {
-    ended: Ended,
+    ended: ThreadEnd,
     supervisor: Supervisor,
 }
 
@@ -224,7 +224,7 @@ fn control(parts: Parts, until: Until, dropped: oneshot::Receiver<()>) -> Left {
         Err(error) => {
             supervisor.abandon();
             return Left {
-                ended: Ended::NotBegun(error),
+                ended: ThreadEnd::NotBegun(error),
                 supervisor,
             };
         }
@@ -243,10 +243,10 @@ fn control(parts: Parts, until: Until, dropped: oneshot::Receiver<()>) -> Left {
     }
     runtime.shutdown_background();
     let ended = match ended {
-        Ok(Some(ended)) => Ended::Run(ended),
+        Ok(Some(ended)) => ThreadEnd::Run(ended),
         // Nobody is there to be told.
-        Ok(None) => Ended::Run(Ok(())),
-        Err(panic) => Ended::Panicked(panic),
+        Ok(None) => ThreadEnd::Run(Ok(())),
+        Err(panic) => ThreadEnd::Panicked(panic),
     };
     Left { ended, supervisor }
 }

@@ -150,8 +150,8 @@ impl Handle {
 
     /// What tells whether anything was published since it was asked before.
     #[cfg(feature = "http")]
-    pub(crate) fn news(&self) -> News {
-        News(self.0.published.subscribe())
+    pub(crate) fn news(&self) -> Summaries {
+        Summaries(self.0.published.subscribe())
     }
 
     /// The transitions from now on, none of them lost. Asked for before the run, it gives all.
@@ -257,10 +257,10 @@ impl Handle {
 
 /// See [`Handle::news`].
 #[cfg(feature = "http")]
-pub(crate) struct News(watch::Receiver<Summary>);
+pub(crate) struct Summaries(watch::Receiver<Summary>);
 
 #[cfg(feature = "http")]
-impl News {
+impl Summaries {
     pub(crate) fn any(&mut self) -> bool {
         // It has a sender as long as there is a handle.
         let any = self.0.has_changed().unwrap_or(true);

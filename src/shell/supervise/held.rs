@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use super::event::{Detail, Event, RETURNED};
+use super::step_text::{Detail, RETURNED, StepText};
 use crate::driver::{Source, Tell};
 use crate::machine::{Exit, FailureClass, Input, Timer};
 use crate::shell::component::Incarnation;
 use crate::shell::failure::ReportedFailure;
-use crate::shell::inbound::Said;
+use crate::shell::inbound::ReportTexts;
 use crate::shell::probe::Observation;
-use crate::shell::publish::trace::News;
+use crate::shell::publish::trace::Incident;
 use crate::shell::run_state::RunState;
 
 pub(crate) struct Held {
@@ -18,9 +18,9 @@ pub(crate) struct Held {
     /// How a component failed, and which one.
     pub(crate) failure: Option<(Arc<ReportedFailure>, Incarnation)>,
     /// By class.
-    pub(crate) last_words: [Option<Said>; 4],
+    pub(crate) last_words: [Option<ReportTexts>; 4],
     pub(crate) observation: Option<Observation>,
-    pub(crate) report: Option<Said>,
+    pub(crate) report: Option<ReportTexts>,
     /// Until when the lease is good that was brought last, on the watchdog's clock.
     pub(crate) lease: Option<std::time::Instant>,
 }
@@ -38,7 +38,7 @@ impl Held {
     }
 
     /// What there is to say of what the machine was told.
-    pub(crate) fn event(&mut self, tell: &Tell) -> Event {
+    pub(crate) fn event(&mut self, tell: &Tell) -> StepText {
         match tell.source {
             Source::Answer => self.answered(tell.input),
             Source::LastWords(class) => {
@@ -53,18 +53,18 @@ impl Held {
                 self.report = said;
                 event
             }
-            Source::Observation => Event {
+            Source::Observation => StepText {
                 detail: match self.observation.take() {
                     Some(observation) => Detail::Observed(observation),
                     None => Detail::Nothing,
                 },
-                ..Event::default()
+                ..StepText::default()
             },
-            Source::Timer if tell.input == Input::Fired(Timer::Silence) => Event {
+            Source::Timer if tell.input == Input::Fired(Timer::Silence) => StepText {
                 detail: Detail::Silence,
-                ..Event::default()
+                ..StepText::default()
             },
-            _ => Event::default(),
+            _ => StepText::default(),
         }
     }
 
@@ -77,12 +77,12 @@ impl Held {
         }
     }
 
-    fn answered(&mut self, input: Input) -> Event {
+    fn answered(&mut self, input: Input) -> StepText {
         let (component, how) = match input {
             Input::Exited { component, how, .. } | Input::Gone { component, how, .. } => {
                 (component, how)
             }
-            _ => return Event::default(),
+            _ => return StepText::default(),
         };
         let failure = self.failure.take();
         let detail = match (&failure, how) {
@@ -91,24 +91,24 @@ impl Held {
             (None, _) => Detail::Nothing,
         };
         let name = self.shared.name(component);
-        let news = failure
+        let incident = failure
             .as_ref()
-            .map(|(told, incarnation)| News::ComponentFailed {
+            .map(|(told, incarnation)| Incident::ComponentFailed {
                 name: Arc::clone(name),
                 told: Arc::clone(told),
                 stopping: incarnation.stage().told().is_some(),
             });
         let fatal = failure.filter(|(told, _)| told.class() == FailureClass::Fatal);
-        Event {
+        StepText {
             detail,
             fatal: fatal.map(|(told, _)| (Some(Arc::clone(name)), told)),
-            news,
+            incident,
         }
     }
 
     /// What there is to say of a report, and what is left to be said when all of them are told.
-    fn reported(&self, tell: &Tell, said: Option<Said>) -> (Event, Option<Said>) {
-        let mut event = Event::default();
+    fn reported(&self, tell: &Tell, said: Option<ReportTexts>) -> (StepText, Option<ReportTexts>) {
+        let mut event = StepText::default();
         let Some(said) = said else {
             return (event, None);
         };
@@ -123,7 +123,7 @@ impl Held {
         let name = said.component.map(|id| Arc::clone(self.shared.name(id)));
         event.fatal =
             (class == FailureClass::Fatal).then(|| (name.clone(), Arc::clone(&said.first)));
-        event.news = Some(News::Reported {
+        event.incident = Some(Incident::Reported {
             name,
             class,
             count,

@@ -16,17 +16,19 @@ use super::recorded::{Came, Words};
 use crate::driver::pace::{self, Reports, Wake};
 use crate::driver::{self, Arrival, Decider, Ended, LastWords, Observed, Renewed, Source};
 use crate::shell::component::{Ending, StageRun};
-use crate::shell::inbound::{Answer, Batch, IncarnationId, Lease, ROOM_KEPT, Said};
-use crate::shell::probe::{Observation, Seen};
+use crate::shell::inbound::{
+    Batch, ComponentAnswer, IncarnationId, ROOM_KEPT, RenewedLease, ReportTexts,
+};
+use crate::shell::probe::{Observation, SessionObservation};
 use crate::shell::run_state::RunState;
 
 pub(crate) struct Inbox {
     shared: Arc<RunState>,
-    seen: mpsc::Receiver<Seen>,
+    seen: mpsc::Receiver<SessionObservation>,
     /// Taken from the mailbox, and not brought yet.
-    answers: VecDeque<Answer>,
+    answers: VecDeque<ComponentAnswer>,
     crowd: pace::Answers,
-    reports: Reports<Said>,
+    reports: Reports<ReportTexts>,
     pub(crate) held: Held,
     /// Since when time counts.
     began: Instant,
@@ -35,7 +37,11 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    pub(crate) fn new(shared: Arc<RunState>, seen: mpsc::Receiver<Seen>, has_hook: bool) -> Self {
+    pub(crate) fn new(
+        shared: Arc<RunState>,
+        seen: mpsc::Receiver<SessionObservation>,
+        has_hook: bool,
+    ) -> Self {
         Self {
             held: Held::new(Arc::clone(&shared)),
             shared,
@@ -102,7 +108,7 @@ impl Inbox {
     }
 
     /// The next observation.
-    pub(crate) async fn observed(&mut self) -> Option<Seen> {
+    pub(crate) async fn observed(&mut self) -> Option<SessionObservation> {
         self.seen.recv().await
     }
 
@@ -152,7 +158,10 @@ impl Inbox {
             self.shared.mailbox.take_answers(&mut self.answers);
         }
         let next = self.answers.front();
-        matches!(next, Some(Answer::Up(_) | Answer::Gone(_, Some(_))))
+        matches!(
+            next,
+            Some(ComponentAnswer::Up(_) | ComponentAnswer::Gone(_, Some(_)))
+        )
     }
 
     /// Brings the next answer.
@@ -172,11 +181,11 @@ impl Inbox {
             return;
         };
         let (who, gone) = match answer {
-            Answer::Up(IncarnationId { component, epoch }) => {
+            ComponentAnswer::Up(IncarnationId { component, epoch }) => {
                 return self.bring(decider, Arrival::Up { component, epoch }, now, Vec::new);
             }
             // It has never reported.
-            Answer::Gone(IncarnationId { component, epoch }, Some(how)) => {
+            ComponentAnswer::Gone(IncarnationId { component, epoch }, Some(how)) => {
                 let ended = Ended {
                     component,
                     epoch,
@@ -186,8 +195,8 @@ impl Inbox {
                 };
                 return self.bring(decider, Arrival::Ended(ended), now, Vec::new);
             }
-            Answer::Exited(who) => (who, false),
-            Answer::Gone(who, _) => (who, true),
+            ComponentAnswer::Exited(who) => (who, false),
+            ComponentAnswer::Gone(who, _) => (who, true),
         };
         let IncarnationId { component, epoch } = who;
         let stage = self.shared.plan.layout().stage_of(component);
@@ -229,7 +238,7 @@ impl Inbox {
 
     /// Also where one waits: the later one is as good as both.
     fn bring_lease(&mut self, decider: &mut Decider, now: Duration) {
-        let Some(Lease { epoch, expires, .. }) = self.shared.mailbox.take_lease() else {
+        let Some(RenewedLease { epoch, expires, .. }) = self.shared.mailbox.take_lease() else {
             return;
         };
         // Read first: if the process stands still here, the lease does not last longer for that.
@@ -241,8 +250,13 @@ impl Inbox {
         self.bring(decider, renewed, now, Vec::new);
     }
 
-    pub(crate) fn bring_observation(&mut self, decider: &mut Decider, seen: Seen, now: Duration) {
-        let Seen {
+    pub(crate) fn bring_observation(
+        &mut self,
+        decider: &mut Decider,
+        seen: SessionObservation,
+        now: Duration,
+    ) {
+        let SessionObservation {
             session,
             at,
             round,

@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::event::{Detail, Fatal};
 use super::inbox::Inbox;
 use super::recorded::{Came, Recorded};
+use super::step_text::{Detail, Fatal};
 use crate::driver::{Decider, Decision};
 use crate::machine::{Cause, ComponentState, Effect, Phase, Record, Step, Timer, Transition};
 use crate::shell::failure::ReportedFailure;
 use crate::shell::log::Log;
 use crate::shell::probe::Observation;
-use crate::shell::publish::trace::{self, News};
+use crate::shell::publish::trace::{self, Incident};
 use crate::shell::publish::{DependencyStatus, Few, Outage, TransitionEvent, describe, overdue};
 use crate::shell::run_state::RunState;
 
@@ -172,7 +172,7 @@ impl Publisher {
     }
 
     /// Logs what was seen or said.
-    pub(crate) fn log(&self, news: Option<News>) {
+    pub(crate) fn log(&self, news: Option<Incident>) {
         if let Some(news) = news {
             trace::news(&self.log, news);
         }
@@ -348,7 +348,7 @@ impl Publisher {
         };
         let before = self.dependency.as_ref();
         if before.is_none_or(|was| (was.alive, was.class) != (sight.alive, sight.class)) {
-            trace::news(&self.log, News::Observed(sight.clone()));
+            trace::news(&self.log, Incident::Observed(sight.clone()));
         }
         self.dependency = Some(sight);
         self.is_published = false;

@@ -24,13 +24,13 @@ use crate::pulse::{Look, Metrics, Pulse};
 pub(crate) struct ServiceWatch {
     runtime: Handle,
     pulse: Pulse,
-    answer: Arc<Answer>,
+    answer: Arc<PollAnswer>,
     /// Whether the probe is polled by another runtime.
     probe_is_apart: bool,
 }
 
 /// When the last task that was spawned was polled, or dropped with its runtime.
-struct Answer {
+struct PollAnswer {
     /// The begin of the watch, since when all times count.
     began: Instant,
     /// In nanoseconds after that; 0 as long as it waits.
@@ -38,9 +38,9 @@ struct Answer {
 }
 
 /// Answers when it is dropped: when it was polled, or with a runtime that is gone.
-struct Question(Arc<Answer>);
+struct PollTask(Arc<PollAnswer>);
 
-impl Drop for Question {
+impl Drop for PollTask {
     fn drop(&mut self) {
         let after = self.0.began.elapsed().as_nanos();
         let after = u64::try_from(after).unwrap_or(u64::MAX).max(1);
@@ -48,7 +48,7 @@ impl Drop for Question {
     }
 }
 
-impl Answer {
+impl PollAnswer {
     fn get(&self) -> Option<Duration> {
         let after = self.at.load(Ordering::Acquire);
         (after != 0).then(|| Duration::from_nanos(after))
@@ -60,7 +60,7 @@ impl ServiceWatch {
         Self {
             pulse: Pulse::new(silence_limit, Duration::ZERO, metrics(&runtime)),
             runtime,
-            answer: Arc::new(Answer {
+            answer: Arc::new(PollAnswer {
                 began: Instant::now(),
                 at: AtomicU64::new(0),
             }),
@@ -100,7 +100,7 @@ impl ServiceWatch {
             .look(now, metrics(&self.runtime), self.answer.get());
         if look.asks {
             self.answer.at.store(0, Ordering::Release);
-            let question = Question(Arc::clone(&self.answer));
+            let question = PollTask(Arc::clone(&self.answer));
             self.runtime.spawn(async move { drop(question) });
         }
         look

@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::runtime;
 use tokio::time::{Instant, sleep_until};
 
-use super::event::{Detail, Event, Fatal, is_plain};
 use super::executor::Executor;
 use super::inbox::Inbox;
 use super::publisher::{OutageNews, Publisher};
 use super::service_guard::ServiceGuard;
 use super::service_watch::ServiceWatch;
+use super::step_text::{Detail, Fatal, StepText, is_plain};
 use super::watchdog::Watchdog;
 use crate::driver::{Arrival, Decided, Decider, Decision, Silence, Source, Tell};
 use crate::machine::{Cause, ComponentState, Effect, HaltReason, Input, RunOutcome, Step};
@@ -175,9 +175,9 @@ impl Supervisor {
                 .bring_all(&mut self.decider, self.executor.stages());
             let now = self.inbox.now();
             match self.ask(now) {
-                Asked::Step(decision) => return (now, decision),
-                Asked::Again => {}
-                Asked::Wait(until) => self.wait(until, text_due).await,
+                DeciderAnswer::Step(decision) => return (now, decision),
+                DeciderAnswer::Again => {}
+                DeciderAnswer::Wait(until) => self.wait(until, text_due).await,
             }
         }
     }
@@ -191,15 +191,15 @@ impl Supervisor {
         self.inbox
             .bring_answer(&mut self.decider, self.executor.stages(), now);
         match self.ask(now) {
-            Asked::Step(decision) => Some(decision),
-            Asked::Again | Asked::Wait(_) => None,
+            DeciderAnswer::Step(decision) => Some(decision),
+            DeciderAnswer::Again | DeciderAnswer::Wait(_) => None,
         }
     }
 
     /// Asks the decider what is next.
-    fn ask(&mut self, now: Duration) -> Asked {
+    fn ask(&mut self, now: Duration) -> DeciderAnswer {
         match self.decider.next(now, &mut self.effects) {
-            Decided::Step(decision) => return Asked::Step(decision),
+            Decided::Step(decision) => return DeciderAnswer::Step(decision),
             Decided::Drop(source) => {
                 self.inbox.held.forget(source);
                 self.record(now, None, &[]);
@@ -208,9 +208,9 @@ impl Supervisor {
                 let why = Arrival::Silent(self.why_silent(since));
                 self.inbox.bring(&mut self.decider, why, now, Vec::new);
             }
-            Decided::Wait(until) => return Asked::Wait(until),
+            Decided::Wait(until) => return DeciderAnswer::Wait(until),
         }
-        Asked::Again
+        DeciderAnswer::Again
     }
 
     /// Waits until something may have arrived, or is due.
@@ -233,7 +233,7 @@ impl Supervisor {
             () = wait_until(reports_due) => {}
             () = wait_until(text_due) => {}
             () = wait_until(self.guard.as_ref().map(ServiceGuard::look_at)) => {}
-            Some(news) = self.inbox.observed(), if room => seen = Some(news),
+            Some(incident) = self.inbox.observed(), if room => seen = Some(incident),
         }
         self.excuse(asleep_since);
         if let Some(seen) = seen {
@@ -323,10 +323,10 @@ impl Supervisor {
             .any(|hop| hop.cause == Cause::StartOverdue);
         let late = overdue.then(|| self.publisher.late());
         self.executor.note_moves(step.transitions());
-        let Event {
+        let StepText {
             detail,
             fatal,
-            news,
+            incident,
         } = self.inbox.held.event(&tell);
         let is_ignored = matches!(step, Step::Ignored(_));
         if matches!(input, Input::LeaseRenewed { .. }) && !is_ignored {
@@ -346,7 +346,7 @@ impl Supervisor {
         if let Step::Ignored(why) = step {
             trace::ignored(&self.log, input, why);
         }
-        self.publisher.log(news);
+        self.publisher.log(incident);
         let is_observation = matches!(input, Input::Alive { .. } | Input::Failing { .. });
         self.level = self.decider.machine().level();
         if is_observation || !effects.is_empty() || level_changed {
@@ -371,8 +371,10 @@ impl Supervisor {
         self.carry_out(effects, decision);
         self.record(at, Some(decision), effects);
         if let Some((tell, step)) = decision.told {
-            let Event { detail, news, .. } = self.inbox.held.event(&tell);
-            self.publisher.log(news);
+            let StepText {
+                detail, incident, ..
+            } = self.inbox.held.event(&tell);
+            self.publisher.log(incident);
             if step.transitions().next().is_some() {
                 let (decider, fatal) = (&self.decider, self.fatal.as_ref());
                 self.publisher
@@ -454,7 +456,7 @@ impl Drop for Supervisor {
 }
 
 /// What the decider answered.
-enum Asked {
+enum DeciderAnswer {
     Step(Decision),
     Again,
     /// Nothing is there before then.

@@ -17,17 +17,17 @@ use crate::shell::sync::lock;
 /// The clock is the system's monotonic one. On Linux it goes on while the process is stopped, so after a
 /// SIGSTOP that lasted beyond the deadline the first thing that is done is the abort: by then the lease is
 /// gone, and the work is alive.
-pub(crate) struct Watchdog(Arc<Watched>);
+pub(crate) struct Watchdog(Arc<WatchdogShared>);
 
-struct Watched {
+struct WatchdogShared {
     shared: Arc<RunState>,
     margin: Duration,
-    state: Mutex<State>,
+    state: Mutex<WatchdogState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct WatchdogState {
     deadline: Option<Instant>,
     /// The run is over: nothing will move the deadline any more.
     over: bool,
@@ -63,7 +63,7 @@ impl Watchdog {
     /// The operating system gave no thread.
     pub(crate) fn start(shared: Arc<RunState>) -> std::io::Result<Self> {
         let margin = shared.plan.policy().fence().map(Fence::margin);
-        let watched = Arc::new(Watched {
+        let watched = Arc::new(WatchdogShared {
             margin: margin.unwrap_or_default(),
             shared,
             state: Mutex::default(),
@@ -103,7 +103,7 @@ impl Drop for Watchdog {
     }
 }
 
-impl Watched {
+impl WatchdogShared {
     fn watch(&self) {
         let mut state = lock(&self.state);
         loop {
@@ -137,7 +137,7 @@ impl Watched {
     }
 }
 
-impl State {
+impl WatchdogState {
     fn next(&self, now: Instant, alive: bool) -> Now {
         match self.deadline {
             Some(deadline) if deadline <= now && alive => Now::Abort,
@@ -175,7 +175,7 @@ mod tests {
             (None, false, false, Now::Wait(None)),
             (None, true, true, Now::Return),
         ] {
-            let state = State { deadline, over };
+            let state = WatchdogState { deadline, over };
             assert_eq!(state.next(now, alive), next, "{deadline:?} {alive} {over}");
         }
     }

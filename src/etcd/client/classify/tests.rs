@@ -11,28 +11,32 @@ fn what_breaks_below_grpc_is_told_by_the_kind_of_the_io_error() {
         (
             Kind::ConnectionRefused,
             "os error 111",
-            Cause::sure(Fault::Unreachable, "connection refused"),
+            EtcdError::sure(Fault::Unreachable, "connection refused"),
         ),
-        (Kind::ConnectionReset, "os error 104", Cause::closed()),
-        (Kind::ConnectionAborted, "aborted", Cause::closed()),
-        (Kind::BrokenPipe, "stream closed", Cause::closed()),
-        (Kind::NotConnected, "not connected", Cause::closed()),
-        (Kind::UnexpectedEof, "tls handshake eof", Cause::closed()),
-        (Kind::TimedOut, "deadline has elapsed", Cause::silent()),
+        (Kind::ConnectionReset, "os error 104", EtcdError::closed()),
+        (Kind::ConnectionAborted, "aborted", EtcdError::closed()),
+        (Kind::BrokenPipe, "stream closed", EtcdError::closed()),
+        (Kind::NotConnected, "not connected", EtcdError::closed()),
+        (
+            Kind::UnexpectedEof,
+            "tls handshake eof",
+            EtcdError::closed(),
+        ),
+        (Kind::TimedOut, "deadline has elapsed", EtcdError::silent()),
         (
             Kind::InvalidData,
             "invalid peer certificate: UnknownIssuer",
-            Cause::sure(Fault::Tls, "TLS: invalid peer certificate: UnknownIssuer"),
+            EtcdError::sure(Fault::Tls, "TLS: invalid peer certificate: UnknownIssuer"),
         ),
         (
             Kind::HostUnreachable,
             "no route to host",
-            Cause::passing(Fault::Unreachable, "no route to host"),
+            EtcdError::passing(Fault::Unreachable, "no route to host"),
         ),
         (
             Kind::Other,
             "failed to lookup address information",
-            Cause::passing(Fault::Unreachable, "failed to lookup address information"),
+            EtcdError::passing(Fault::Unreachable, "failed to lookup address information"),
         ),
     ] {
         let error = io::Error::new(kind, text);
@@ -46,17 +50,20 @@ fn what_hyper_and_h2_say_is_told_by_their_words() {
         "connection closed",
         "stream closed because of a broken pipe",
     ] {
-        assert_eq!(below(Says(words)), Some(Cause::closed()), "{words}");
+        assert_eq!(below(Says(words)), Some(EtcdError::closed()), "{words}");
     }
     // A ping was not answered.
-    assert_eq!(below(Says("operation timed out")), Some(Cause::silent()));
+    assert_eq!(
+        below(Says("operation timed out")),
+        Some(EtcdError::silent())
+    );
     for words in [
         "connection error detected: frame with invalid size",
         "invalid HTTP version parsed",
         "connection error detected: unspecific protocol error detected",
     ] {
         let text = format!("not an etcd server: it does not speak gRPC ({words})");
-        let cause = Cause::sure(Fault::Misdirected, text);
+        let cause = EtcdError::sure(Fault::Misdirected, text);
         assert_eq!(below(Says(words)), Some(cause), "{words}");
     }
     assert_eq!(below(Says("something new")), None, "its status tells");
@@ -71,7 +78,7 @@ fn what_an_io_error_says_is_kept_short() {
 }
 
 /// The cause of a status that tonic made of an error which came from this one.
-fn below(error: impl StdError + 'static) -> Option<Cause> {
+fn below(error: impl StdError + 'static) -> Option<EtcdError> {
     of_transport(&Status(Transport(error)))
 }
 

@@ -19,8 +19,8 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-fn refused() -> Cause {
-    Cause::sure(Fault::Unreachable, "refused")
+fn refused() -> EtcdError {
+    EtcdError::sure(Fault::Unreachable, "refused")
 }
 
 /// A probe_loop, and the clusters that the endpoints have shown.
@@ -30,25 +30,25 @@ struct Case {
 }
 
 impl Case {
-    fn happens(&mut self, index: usize, event: Event, now: Duration) -> Vec<Order> {
+    fn happens(&mut self, index: usize, event: SubchannelEvent, now: Duration) -> Vec<Order> {
         self.probe_loop
             .happened(index, event, &mut self.clusters, now)
     }
 
-    fn says(&mut self, now: Duration) -> Option<Said> {
+    fn says(&mut self, now: Duration) -> Option<Conclusion> {
         self.probe_loop.next(&mut self.clusters, now)
     }
 
     /// The class of what fails, if anything does.
     fn fails(&mut self, now: Duration) -> Option<Fault> {
         match self.says(now) {
-            Some(Said::Failing { fault, .. }) => Some(fault),
+            Some(Conclusion::Failing { fault, .. }) => Some(fault),
             _ => None,
         }
     }
 
     fn is_alive(&mut self, now: Duration) -> bool {
-        matches!(self.says(now), Some(Said::Alive { .. }))
+        matches!(self.says(now), Some(Conclusion::Alive { .. }))
     }
 }
 
@@ -70,9 +70,9 @@ fn probe_loop(endpoints: usize) -> Case {
     let urls = ["http://a", "http://b", "http://c"];
     let urls = urls[..endpoints].iter().map(|&url| (url, false));
     let timing = Timing::DEFAULT;
-    let judge = Judge::new(urls, timing, Verdicts::default(), 1, T0);
+    let model = HealthModel::new(urls, timing, Verdicts::default(), 1, T0);
     Case {
-        probe_loop: ProbeLoop::new(judge, &timing, None),
+        probe_loop: ProbeLoop::new(model, &timing, None),
         clusters: ClusterMap::new(endpoints),
     }
 }
@@ -81,22 +81,22 @@ fn probe_loop(endpoints: usize) -> Case {
 fn working(endpoints: usize) -> Case {
     let mut probe_loop = probe_loop(endpoints);
     for index in 0..endpoints {
-        probe_loop.happens(index, Event::Opened(Some(1)), T0);
-        for kind in Kind::ALL {
+        probe_loop.happens(index, SubchannelEvent::Opened(Some(1)), T0);
+        for kind in CheckKind::ALL {
             answers(&mut probe_loop, index, kind, T0);
         }
     }
     probe_loop
 }
 
-fn answers(probe_loop: &mut Case, index: usize, kind: Kind, now: Duration) {
-    let asked = probe_loop.judge.question(index, kind, false, now);
+fn answers(probe_loop: &mut Case, index: usize, kind: CheckKind, now: Duration) {
+    let asked = probe_loop.model.question(index, kind, false, now);
     let answer = match kind {
-        Kind::Progress => Answer::Progress,
-        Kind::Read => Answer::Read(STORE),
-        Kind::Write => Answer::Write,
+        CheckKind::Progress => Answer::Progress,
+        CheckKind::Read => Answer::Read(STORE),
+        CheckKind::Write => Answer::Write,
     };
-    probe_loop.happens(index, Event::Answered(asked, answer), now);
+    probe_loop.happens(index, SubchannelEvent::Answered(asked, answer), now);
 }
 
 fn subchannel(load: Option<[usize; 3]>) -> SubchannelState {
@@ -131,29 +131,33 @@ fn a_read_stays_with_who_owes_least_and_a_proposal_goes_round() {
         probe_loop.pick(kind, &loads)
     };
     for (kind, loads, picked) in [
-        (Kind::Progress, [0, 0, 0], Some(1)),
-        (Kind::Read, [0, 0, 0], Some(2)),
-        (Kind::Write, [0, 0, 0], Some(2)),
-        (Kind::Read, [0, 0, 1], Some(0)),
-        (Kind::Read, [2, 1, 2], Some(1)),
-        (Kind::Read, [3, 3, 2], Some(2)),
-        (Kind::Read, [3, 3, 3], None),
-        (Kind::Write, [2, 3, 3], Some(0)),
-        (Kind::Write, [3, 3, 3], None),
+        (CheckKind::Progress, [0, 0, 0], Some(1)),
+        (CheckKind::Read, [0, 0, 0], Some(2)),
+        (CheckKind::Write, [0, 0, 0], Some(2)),
+        (CheckKind::Read, [0, 0, 1], Some(0)),
+        (CheckKind::Read, [2, 1, 2], Some(1)),
+        (CheckKind::Read, [3, 3, 2], Some(2)),
+        (CheckKind::Read, [3, 3, 3], None),
+        (CheckKind::Write, [2, 3, 3], Some(0)),
+        (CheckKind::Write, [3, 3, 3], None),
         // A watch tells its progress to one question at a time.
-        (Kind::Progress, [0, 1, 1], Some(0)),
-        (Kind::Progress, [1, 1, 1], None),
+        (CheckKind::Progress, [0, 1, 1], Some(0)),
+        (CheckKind::Progress, [1, 1, 1], None),
     ] {
         assert_eq!(pick(&probe_loop, kind, loads), picked, "{kind:?} {loads:?}");
     }
     // Without a connection nobody is asked.
     assert_eq!(
-        probe_loop.pick(Kind::Read, &[None, Some([0; 3]), None]),
+        probe_loop.pick(CheckKind::Read, &[None, Some([0; 3]), None]),
         Some(1)
     );
-    assert_eq!(probe_loop.pick(Kind::Read, &[None; 3]), None);
-    probe_loop.asked_last[Kind::Write as usize] = 2;
-    assert_eq!(pick(&probe_loop, Kind::Write, [0, 0, 0]), Some(0), "round");
+    assert_eq!(probe_loop.pick(CheckKind::Read, &[None; 3]), None);
+    probe_loop.asked_last[CheckKind::Write as usize] = 2;
+    assert_eq!(
+        pick(&probe_loop, CheckKind::Write, [0, 0, 0]),
+        Some(0),
+        "round"
+    );
 }
 
 #[test]
@@ -161,42 +165,44 @@ fn who_works_goes_before_who_does_not_and_who_may_before_who_surely_does_not() {
     let mut probe_loop = working(3);
     let all = [Some([0; 3]); 3];
     let fails = |probe_loop: &mut Case, index, cause| {
-        let asked = probe_loop.judge.question(index, Kind::Read, false, T0);
-        probe_loop.happens(index, Event::Failed(asked, cause), T0);
+        let asked = probe_loop.model.question(index, CheckKind::Read, false, T0);
+        probe_loop.happens(index, SubchannelEvent::Failed(asked, cause), T0);
     };
-    fails(&mut probe_loop, 0, Cause::silent());
-    assert_eq!(probe_loop.pick(Kind::Read, &all), Some(1));
-    fails(&mut probe_loop, 1, Cause::silent());
-    fails(&mut probe_loop, 2, Cause::silent());
-    assert_eq!(probe_loop.pick(Kind::Read, &all), Some(0));
-    let denied = Cause::sure(Fault::Permission, "denied");
+    fails(&mut probe_loop, 0, EtcdError::silent());
+    assert_eq!(probe_loop.pick(CheckKind::Read, &all), Some(1));
+    fails(&mut probe_loop, 1, EtcdError::silent());
+    fails(&mut probe_loop, 2, EtcdError::silent());
+    assert_eq!(probe_loop.pick(CheckKind::Read, &all), Some(0));
+    let denied = EtcdError::sure(Fault::Permission, "denied");
     fails(&mut probe_loop, 0, denied);
-    assert_eq!(probe_loop.pick(Kind::Read, &all), Some(1));
+    assert_eq!(probe_loop.pick(CheckKind::Read, &all), Some(1));
     // One that works, but owes an answer, comes after one that owes none.
-    answers(&mut probe_loop, 2, Kind::Read, T0);
-    assert_eq!(probe_loop.pick(Kind::Read, &all), Some(2));
+    answers(&mut probe_loop, 2, CheckKind::Read, T0);
+    assert_eq!(probe_loop.pick(CheckKind::Read, &all), Some(2));
     let owes = [Some([0; 3]), Some([0; 3]), Some([1; 3])];
-    assert_eq!(probe_loop.pick(Kind::Read, &owes), Some(1));
+    assert_eq!(probe_loop.pick(CheckKind::Read, &owes), Some(1));
 }
 
 #[test]
 fn who_refuses_proposals_is_asked_for_one_last() {
     let mut probe_loop = working(2);
     let refuses = |probe_loop: &mut Case, index| {
-        let asked = probe_loop.judge.question(index, Kind::Write, false, T0);
-        let cause = Cause::sure(Fault::Permission, "denied");
-        probe_loop.happens(index, Event::Failed(asked, cause), T0);
+        let asked = probe_loop
+            .model
+            .question(index, CheckKind::Write, false, T0);
+        let cause = EtcdError::sure(Fault::Permission, "denied");
+        probe_loop.happens(index, SubchannelEvent::Failed(asked, cause), T0);
     };
     refuses(&mut probe_loop, 1);
     let busy = [Some([2; 3]), Some([0; 3])];
-    assert_eq!(probe_loop.pick(Kind::Write, &busy), Some(0));
+    assert_eq!(probe_loop.pick(CheckKind::Write, &busy), Some(0));
     assert_eq!(
-        probe_loop.pick(Kind::Read, &busy),
+        probe_loop.pick(CheckKind::Read, &busy),
         Some(1),
         "reads are another matter"
     );
     let full = [Some([3; 3]), Some([0; 3])];
-    assert_eq!(probe_loop.pick(Kind::Write, &full), Some(1));
+    assert_eq!(probe_loop.pick(CheckKind::Write, &full), Some(1));
 }
 
 #[test]
@@ -223,7 +229,7 @@ fn what_nobody_can_be_asked_is_owed_from_then_on() {
     assert!(wake_at <= T0 + ms(500), "{wake_at:?}");
     assert!(matches!(
         probe_loop.says(T0 + ms(3_350)),
-        Some(Said::Failing { .. })
+        Some(Conclusion::Failing { .. })
     ));
 }
 
@@ -260,8 +266,8 @@ fn who_does_not_work_is_looked_at_now_and_then() {
         [] as [&str; 0],
         "both work"
     );
-    let asked = probe_loop.judge.question(1, Kind::Read, true, T0);
-    probe_loop.happens(1, Event::Failed(asked, Cause::silent()), T0);
+    let asked = probe_loop.model.question(1, CheckKind::Read, true, T0);
+    probe_loop.happens(1, SubchannelEvent::Failed(asked, EtcdError::silent()), T0);
     for (state, looked) in [
         (due(Some([0; 3])), true),
         (due(Some([2, 0, 2])), true),
@@ -284,50 +290,51 @@ fn who_does_not_work_is_looked_at_now_and_then() {
 fn who_comes_is_looked_at_and_where_one_is_lost_the_others_are_hurried() {
     let mut probe_loop = probe_loop(3);
     for index in [1, 2] {
-        let orders = probe_loop.happens(index, Event::Opened(Some(1)), T0);
+        let orders = probe_loop.happens(index, SubchannelEvent::Opened(Some(1)), T0);
         assert_eq!(told(&orders), [format!("look {index} Read")]);
     }
     // Nobody has worked yet.
-    let lost =
-        |probe_loop: &mut Case, index| told(&probe_loop.happens(index, Event::Lost(refused()), T0));
+    let lost = |probe_loop: &mut Case, index| {
+        told(&probe_loop.happens(index, SubchannelEvent::Lost(refused()), T0))
+    };
     assert_eq!(lost(&mut probe_loop, 2), [] as [&str; 0]);
-    probe_loop.happens(2, Event::Opened(Some(1)), T0);
-    answers(&mut probe_loop, 2, Kind::Read, T0);
+    probe_loop.happens(2, SubchannelEvent::Opened(Some(1)), T0);
+    answers(&mut probe_loop, 2, CheckKind::Read, T0);
     assert_eq!(lost(&mut probe_loop, 1), [] as [&str; 0]);
     assert_eq!(lost(&mut probe_loop, 2), ["hurry 0", "hurry 1"]);
     assert_eq!(lost(&mut probe_loop, 2), [] as [&str; 0], "once");
-    probe_loop.happens(0, Event::Opened(Some(1)), T0);
-    answers(&mut probe_loop, 0, Kind::Read, T0);
-    let asked = probe_loop.judge.question(0, Kind::Read, false, T0);
-    let orders = probe_loop.happens(0, Event::Failed(asked, Cause::silent()), T0);
+    probe_loop.happens(0, SubchannelEvent::Opened(Some(1)), T0);
+    answers(&mut probe_loop, 0, CheckKind::Read, T0);
+    let asked = probe_loop.model.question(0, CheckKind::Read, false, T0);
+    let orders = probe_loop.happens(0, SubchannelEvent::Failed(asked, EtcdError::silent()), T0);
     assert_eq!(told(&orders), ["hurry 1", "hurry 2"]);
 }
 
-/// Of two clusters nothing that is answered is evidence, whichever layer it is of.
+/// Of two clusters nothing that is answered is evidence, whichever check it is of.
 #[test]
 fn answers_while_the_endpoints_are_split_prove_nothing() {
     for split in [
         None,
-        Some(Kind::Progress),
-        Some(Kind::Read),
-        Some(Kind::Write),
+        Some(CheckKind::Progress),
+        Some(CheckKind::Read),
+        Some(CheckKind::Write),
     ] {
         let mut probe_loop = probe_loop(1);
-        probe_loop.happens(0, Event::Opened(Some(1)), T0);
-        for kind in Kind::ALL {
+        probe_loop.happens(0, SubchannelEvent::Opened(Some(1)), T0);
+        for kind in CheckKind::ALL {
             // Of a single member two proposals are wanted.
             for _ in 0..2 {
-                let asked = probe_loop.judge.question(0, kind, false, T0);
+                let asked = probe_loop.model.question(0, kind, false, T0);
                 let answer = match kind {
-                    Kind::Progress => Answer::Progress,
-                    Kind::Read => Answer::Read(STORE),
-                    Kind::Write => Answer::Write,
+                    CheckKind::Progress => Answer::Progress,
+                    CheckKind::Read => Answer::Read(STORE),
+                    CheckKind::Write => Answer::Write,
                 };
                 if split == Some(kind) {
                     // Another client is led elsewhere.
                     probe_loop.clusters.saw(0, 2, T0);
                 }
-                probe_loop.happens(0, Event::Answered(asked, answer), T0);
+                probe_loop.happens(0, SubchannelEvent::Answered(asked, answer), T0);
                 probe_loop.clusters.lost(0, 2);
             }
         }
@@ -347,12 +354,12 @@ fn read_of(cluster_id: u64) -> Answer {
 fn what_an_answer_shows_is_held_against_the_others_before_it_counts() {
     let mut probe_loop = working(2);
     assert!(probe_loop.is_alive(T0));
-    let asked = probe_loop.judge.question(1, Kind::Read, false, T0);
-    probe_loop.happens(1, Event::Answered(asked, read_of(2)), T0);
+    let asked = probe_loop.model.question(1, CheckKind::Read, false, T0);
+    probe_loop.happens(1, SubchannelEvent::Answered(asked, read_of(2)), T0);
     assert_eq!(probe_loop.fails(T0), Some(Fault::Misdirected));
     // So is what a connection leads to.
     let mut probe_loop = working(2);
-    probe_loop.happens(1, Event::Opened(Some(2)), T0);
+    probe_loop.happens(1, SubchannelEvent::Opened(Some(2)), T0);
     assert_eq!(probe_loop.fails(T0), Some(Fault::Misdirected));
 }
 
@@ -362,18 +369,18 @@ fn what_a_lost_connection_led_to_is_forgotten_and_what_fails_on_one_that_is_kept
     for (is_lost, told) in [(true, Fault::StoreReset), (false, Fault::Misdirected)] {
         let mut probe_loop = working(1);
         assert!(probe_loop.is_alive(T0));
-        let asked = probe_loop.judge.question(0, Kind::Read, false, T0);
+        let asked = probe_loop.model.question(0, CheckKind::Read, false, T0);
         probe_loop.happens(
             0,
             match is_lost {
-                true => Event::Lost(Cause::silent()),
-                false => Event::Failed(asked, Cause::silent()),
+                true => SubchannelEvent::Lost(EtcdError::silent()),
+                false => SubchannelEvent::Failed(asked, EtcdError::silent()),
             },
             T0,
         );
-        probe_loop.happens(0, Event::Opened(Some(2)), T0);
-        let asked = probe_loop.judge.question(0, Kind::Read, false, T0);
-        probe_loop.happens(0, Event::Answered(asked, read_of(2)), T0);
+        probe_loop.happens(0, SubchannelEvent::Opened(Some(2)), T0);
+        let asked = probe_loop.model.question(0, CheckKind::Read, false, T0);
+        probe_loop.happens(0, SubchannelEvent::Answered(asked, read_of(2)), T0);
         assert_eq!(probe_loop.fails(T0), Some(told));
     }
 }
@@ -381,13 +388,13 @@ fn what_a_lost_connection_led_to_is_forgotten_and_what_fails_on_one_that_is_kept
 #[test]
 fn an_answer_that_names_no_cluster_shows_none() {
     let mut probe_loop = probe_loop(1);
-    probe_loop.happens(0, Event::Opened(None), T0);
+    probe_loop.happens(0, SubchannelEvent::Opened(None), T0);
     for answer in [Answer::Progress, Answer::Write] {
-        let asked = probe_loop.judge.question(0, Kind::Write, false, T0);
-        probe_loop.happens(0, Event::Answered(asked, answer), T0);
+        let asked = probe_loop.model.question(0, CheckKind::Write, false, T0);
+        probe_loop.happens(0, SubchannelEvent::Answered(asked, answer), T0);
     }
     assert_eq!(probe_loop.clusters.only(), Only::Nothing);
-    probe_loop.happens(0, Event::Opened(Some(1)), T0);
+    probe_loop.happens(0, SubchannelEvent::Opened(Some(1)), T0);
     assert_eq!(probe_loop.clusters.only(), Only::One(1));
 }
 
@@ -395,9 +402,9 @@ fn an_answer_that_names_no_cluster_shows_none() {
 #[test]
 fn what_is_open_goes_on_showing_its_cluster_before_anything_is_told() {
     let mut probe_loop = working(2);
-    probe_loop.happens(1, Event::Lost(refused()), T0);
+    probe_loop.happens(1, SubchannelEvent::Lost(refused()), T0);
     let later = T0 + ms(60_000);
-    answers(&mut probe_loop, 0, Kind::Progress, later);
+    answers(&mut probe_loop, 0, CheckKind::Progress, later);
     // Another client reaches the other endpoint.
     probe_loop.clusters.saw(1, 2, later);
     assert_eq!(probe_loop.fails(later), Some(Fault::Misdirected));
@@ -409,7 +416,7 @@ fn what_others_have_seen_counts_for_a_while() {
     for (passed, told) in [(lately - ms(1), Some(Fault::Misdirected)), (lately, None)] {
         let mut probe_loop = probe_loop(2);
         probe_loop.clusters.saw(1, 2, T0);
-        probe_loop.happens(0, Event::Opened(Some(1)), T0 + passed);
+        probe_loop.happens(0, SubchannelEvent::Opened(Some(1)), T0 + passed);
         assert_eq!(probe_loop.fails(T0 + passed), told, "{passed:?}");
     }
 }
@@ -430,8 +437,11 @@ fn a_cluster_that_is_not_the_one_that_is_meant_is_told() {
 #[test]
 fn a_hurry_asks_everything_and_reaches_for_everybody() {
     let mut probe_loop = working(2);
-    assert!(matches!(probe_loop.says(T0), Some(Said::Alive { .. })));
-    answers(&mut probe_loop, 0, Kind::Read, T0 + ms(1_000));
+    assert!(matches!(
+        probe_loop.says(T0),
+        Some(Conclusion::Alive { .. })
+    ));
+    answers(&mut probe_loop, 0, CheckKind::Read, T0 + ms(1_000));
     let orders = probe_loop.hurried(T0 + ms(1_000));
     assert_eq!(told(&orders), ["hurry 0", "hurry 1"]);
     assert_eq!(probe_loop.says(T0 + ms(1_000)), None, "not good enough");
@@ -441,15 +451,15 @@ fn a_hurry_asks_everything_and_reaches_for_everybody() {
 #[test]
 fn it_wakes_when_the_first_of_the_lanes_or_the_judge_has_something_to_do() {
     let probe_loop = working(2);
-    let judge = probe_loop.judge.wake_at(T0);
-    assert!(judge > T0);
+    let model = probe_loop.model.wake_at(T0);
+    assert!(model > T0);
     let at = |wake_at| SubchannelState {
         wake_at,
         ..subchannel(None)
     };
     let wake_at = |subchannels: [Option<Duration>; 2]| probe_loop.wake_at(&subchannels.map(at), T0);
-    assert_eq!(wake_at([None, None]), judge);
-    assert_eq!(wake_at([Some(judge + ms(1)), None]), judge);
+    assert_eq!(wake_at([None, None]), model);
+    assert_eq!(wake_at([Some(model + ms(1)), None]), model);
     assert_eq!(wake_at([Some(T0 + ms(2)), Some(T0 + ms(1))]), T0 + ms(1));
     assert_eq!(wake_at([Some(T0 - ms(1)), None]), T0, "never in the past");
 }
@@ -458,14 +468,17 @@ fn it_wakes_when_the_first_of_the_lanes_or_the_judge_has_something_to_do() {
 fn waking_far_too_late_is_no_silence_of_etcds() {
     for (late, excused) in [(500, 0), (501, 501), (9_000, 9_000)] {
         let mut probe_loop = working(1);
-        assert!(matches!(probe_loop.says(T0), Some(Said::Alive { .. })));
-        probe_loop.judge.asked(Kind::Read, T0);
+        assert!(matches!(
+            probe_loop.says(T0),
+            Some(Conclusion::Alive { .. })
+        ));
+        probe_loop.model.asked(CheckKind::Read, T0);
         probe_loop.woken(T0 + ms(1_000), T0 + ms(1_000 + late));
         let told_at = T0 + ms(3_350 + excused);
         assert_eq!(probe_loop.says(told_at - ms(1)), None, "{late}");
         let said = probe_loop.says(told_at);
         assert!(
-            matches!(said, Some(Said::Failing { .. })),
+            matches!(said, Some(Conclusion::Failing { .. })),
             "{late}: {said:?}"
         );
     }
@@ -481,7 +494,7 @@ fn it_goes_on_after_a_short_gap_on_the_same_runtime_and_begins_anew_otherwise() 
         (ms(0), false, false),
     ] {
         let mut probe_loop = working(1);
-        probe_loop.judge.asked(Kind::Read, T0);
+        probe_loop.model.asked(CheckKind::Read, T0);
         probe_loop.returns(T0 + ms(1_000));
         let now = T0 + ms(1_000) + passed;
         assert_eq!(probe_loop.resume(same_runtime, now), goes_on, "{passed:?}");
@@ -495,7 +508,7 @@ fn it_goes_on_after_a_short_gap_on_the_same_runtime_and_begins_anew_otherwise() 
         }
         assert_eq!(probe_loop.says(told_at - ms(1)), None);
         let said = probe_loop.says(told_at);
-        assert!(matches!(said, Some(Said::Failing { .. })), "{said:?}");
+        assert!(matches!(said, Some(Conclusion::Failing { .. })), "{said:?}");
         // A call that is dropped does not return.
         assert!(!probe_loop.resume(true, now));
     }

@@ -236,14 +236,14 @@ fn the_next_renewal_counts_from_when_the_last_was_sent() {
 
 #[test]
 fn that_renewals_fail_is_said_once_until_one_is_confirmed() {
-    let silent = || Err(Cause::silent());
+    let silent = || Err(EtcdError::silent());
     let mut renewals = Renewals::new(&times(), T0);
     for _ in 0..2 {
         let first = renewals.came(silent(), T0, T0);
-        assert_eq!(first, Renewed::Failed(Cause::silent()));
+        assert_eq!(first, Renewed::Failed(EtcdError::silent()));
         assert_eq!(renewals.at(), T0 + RETRY_AFTER);
         let now = T0 + SECOND;
-        let other = Err(Cause::sure(Fault::Permission, "denied"));
+        let other = Err(EtcdError::sure(Fault::Permission, "denied"));
         assert_eq!(renewals.came(other, T0, now), Renewed::Again);
         assert_eq!(renewals.at(), now + RETRY_AFTER);
         // No news of how it is.

@@ -55,7 +55,7 @@ fn one_that_misses_a_renewal_is_waited_for_and_one_that_does_not_lives() {
     let second = Duration::from_secs(1);
     let at = Duration::from_secs(1_000);
     let wait = |newly, missed| Look::Wait { newly, missed };
-    let mut waiting = Waiting::default();
+    let mut waiting = PredecessorWait::default();
     assert_eq!(waiting.looks(1, left(13, 14), at), wait(true, false));
     assert_eq!(
         waiting.looks(1, left(12, 14), at + second),
@@ -96,7 +96,7 @@ fn one_that_misses_a_renewal_is_waited_for_and_one_that_does_not_lives() {
 /// What is rounded down may make it seem a second older than it is.
 #[test]
 fn a_renewal_counts_as_missed_only_beyond_doubt() {
-    let missed = |seconds| Waiting::default().looks(1, left(seconds, 15), Duration::ZERO);
+    let missed = |seconds| PredecessorWait::default().looks(1, left(seconds, 15), Duration::ZERO);
     for (seconds, expected) in [(11, false), (10, true)] {
         let missed = missed(seconds);
         assert_eq!(
@@ -112,7 +112,7 @@ fn a_renewal_counts_as_missed_only_beyond_doubt() {
 /// Whether it was seen before or not: the next one under the id is another one.
 #[test]
 fn one_that_is_gone_is_waited_for_no_longer() {
-    let mut waiting = Waiting::default();
+    let mut waiting = PredecessorWait::default();
     assert_eq!(waiting.looks(1, None, Duration::ZERO), Look::Gone);
     let second = Duration::from_secs(1);
     waiting.looks(1, left(0, 14), second);

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::etcd::health::{Mark, Store};
+use crate::etcd::health::{Baseline, Store};
 
 const T0: Duration = Duration::from_secs(1_000);
 const STORE: Store = Store {
@@ -15,22 +15,22 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-fn asked(kind: Kind, at: Duration) -> Asked {
-    Asked {
+fn asked(kind: CheckKind, at: Duration) -> CheckRequest {
+    CheckRequest {
         kind,
         at,
-        mark: Mark::default(),
+        baseline: Baseline::default(),
         excused: Duration::ZERO,
         look: false,
     }
 }
 
-fn refused() -> Cause {
-    Cause::sure(Fault::Unreachable, "refused")
+fn refused() -> EtcdError {
+    EtcdError::sure(Fault::Unreachable, "refused")
 }
 
-fn turned_away() -> Cause {
-    Cause::sure(Fault::Unauthenticated, "wrong password")
+fn turned_away() -> EtcdError {
+    EtcdError::sure(Fault::Unauthenticated, "wrong password")
 }
 
 /// One that is opened at this moment.
@@ -51,9 +51,9 @@ fn kept(reply: Reply) -> bool {
 /// What a failed question is said to be, and whether the connection is kept.
 fn fails(
     reconnect: &mut Reconnect,
-    kind: Kind,
+    kind: CheckKind,
     at: Duration,
-    cause: Cause,
+    cause: EtcdError,
     now: Duration,
 ) -> Reply {
     reconnect.replied(&asked(kind, at), false, Err(cause), now)
@@ -74,14 +74,14 @@ fn an_attempt_is_made_at_once_and_then_after_pauses_that_grow_to_a_bound() {
     assert_eq!(reconnect.next_at(), now);
     // One that is silent for longer than the pause is followed at once, and not before.
     reconnect.opening(now);
-    reconnect.not_opened(&Cause::silent(), false, now + ms(2_000));
+    reconnect.not_opened(&EtcdError::silent(), false, now + ms(2_000));
     assert_eq!(reconnect.next_at(), now + ms(2_000));
     // After a success the pauses begin anew.
     now += ms(2_000);
     reconnect.opening(now);
     reconnect.opened();
     now += ms(5_000);
-    reconnect.closed(Cause::closed(), now);
+    reconnect.closed(EtcdError::closed(), now);
     assert_eq!(reconnect.next_at(), now);
     reconnect.opening(now);
     reconnect.not_opened(&refused(), false, now);
@@ -92,10 +92,10 @@ fn an_attempt_is_made_at_once_and_then_after_pauses_that_grow_to_a_bound() {
 fn a_server_that_turns_us_away_is_left_alone_for_longer() {
     for (cause, longest) in [
         (refused(), 300),
-        (Cause::silent(), 300),
-        (Cause::passing(Fault::Unauthenticated, "old"), 300),
+        (EtcdError::silent(), 300),
+        (EtcdError::passing(Fault::Unauthenticated, "old"), 300),
         (turned_away(), 500),
-        (Cause::sure(Fault::Tls, "no"), 500),
+        (EtcdError::sure(Fault::Tls, "no"), 500),
     ] {
         let mut reconnect = Reconnect::new(&Timing::DEFAULT, T0);
         for _ in 0..9 {
@@ -149,7 +149,7 @@ fn what_breaks_soon_is_made_anew_at_once_the_first_time_only() {
     let mut reconnect = open(now);
     for pause in [0, 100, 200, 400, 500, 500] {
         now += FRESH - ms(1);
-        let cause = reconnect.closed(Cause::closed(), now);
+        let cause = reconnect.closed(EtcdError::closed(), now);
         assert!(!cause.sure, "it may be made again");
         assert_eq!(reconnect.next_at(), now + ms(pause));
         reconnect.hurry();
@@ -160,17 +160,17 @@ fn what_breaks_soon_is_made_anew_at_once_the_first_time_only() {
     }
     // One that lasted ends that.
     now += FRESH;
-    reconnect.closed(Cause::closed(), now);
+    reconnect.closed(EtcdError::closed(), now);
     assert_eq!(reconnect.next_at(), now);
     reconnect.hurry();
     assert_eq!(reconnect.next_at(), now);
     reconnect.opening(now);
     reconnect.opened();
-    reconnect.closed(Cause::closed(), now);
+    reconnect.closed(EtcdError::closed(), now);
     assert_eq!(reconnect.next_at(), now, "the first again");
     reconnect.opening(now);
     reconnect.opened();
-    reconnect.closed(Cause::closed(), now);
+    reconnect.closed(EtcdError::closed(), now);
     assert_eq!(reconnect.next_at(), now + ms(100));
 }
 
@@ -180,15 +180,21 @@ fn what_a_server_says_is_final_only_on_a_new_connection() {
     for (after, cause, sure) in [
         (FRESH - ms(1), turned_away(), true),
         (FRESH, turned_away(), false),
-        (FRESH - ms(1), Cause::closed(), false),
-        (FRESH, Cause::closed(), false),
+        (FRESH - ms(1), EtcdError::closed(), false),
+        (FRESH, EtcdError::closed(), false),
     ] {
         let told = open(T0).closed(cause.clone(), T0 + after);
         assert_eq!(told.sure, sure, "{cause:?} after {after:?}");
         let mut reconnect = open(T0);
-        let reply = fails(&mut reconnect, Kind::Read, T0, cause.clone(), T0 + after);
+        let reply = fails(
+            &mut reconnect,
+            CheckKind::Read,
+            T0,
+            cause.clone(),
+            T0 + after,
+        );
         let failed = Reply::Failed {
-            cause: Cause { sure, ..cause },
+            cause: EtcdError { sure, ..cause },
             kept: false,
         };
         assert_eq!(reply, failed);
@@ -198,24 +204,24 @@ fn what_a_server_says_is_final_only_on_a_new_connection() {
 
 #[test]
 fn a_connection_is_kept_where_another_one_would_not_help() {
-    let silent = Cause::silent;
-    let passing = |fault| Cause::passing(fault, "why");
+    let silent = EtcdError::silent;
+    let passing = |fault| EtcdError::passing(fault, "why");
     for (cause, read, write) in [
-        (Cause::closed(), false, false),
+        (EtcdError::closed(), false, false),
         (silent(), false, true),
         (passing(Fault::NoLeader), true, true),
         (passing(Fault::TooSlow), true, true),
-        (Cause::sure(Fault::NoSpace, "full"), true, true),
-        (Cause::sure(Fault::Permission, "denied"), true, true),
+        (EtcdError::sure(Fault::NoSpace, "full"), true, true),
+        (EtcdError::sure(Fault::Permission, "denied"), true, true),
         (turned_away(), false, false),
         (passing(Fault::Unauthenticated), false, false),
         (passing(Fault::Misdirected), false, false),
         (passing(Fault::Tls), false, false),
     ] {
         for (kind, expected) in [
-            (Kind::Read, read),
-            (Kind::Progress, read),
-            (Kind::Write, write),
+            (CheckKind::Read, read),
+            (CheckKind::Progress, read),
+            (CheckKind::Write, write),
         ] {
             let mut reconnect = open(T0);
             let at = T0 + ms(10);
@@ -235,21 +241,21 @@ fn one_that_is_silent_is_kept_if_it_was_heard_after_the_question() {
         reconnect.heard(heard_at);
         let reply = fails(
             &mut reconnect,
-            Kind::Progress,
+            CheckKind::Progress,
             at,
-            Cause::silent(),
+            EtcdError::silent(),
             at + ms(3_000),
         );
         assert_eq!(kept(reply), expected, "{heard_at:?}");
         // Any answer is a sign of life.
         let mut reconnect = open(T0);
         let answer = Ok(Answer::Status { leader: true });
-        reconnect.replied(&asked(Kind::Read, T0), true, answer, heard_at);
+        reconnect.replied(&asked(CheckKind::Read, T0), true, answer, heard_at);
         let reply = fails(
             &mut reconnect,
-            Kind::Read,
+            CheckKind::Read,
             at,
-            Cause::silent(),
+            EtcdError::silent(),
             at + ms(3_000),
         );
         assert_eq!(kept(reply), expected, "{heard_at:?}");
@@ -258,36 +264,39 @@ fn one_that_is_silent_is_kept_if_it_was_heard_after_the_question() {
 
 #[test]
 fn the_first_read_that_is_refused_is_looked_at_again() {
-    let denied = || Cause::sure(Fault::Permission, "denied");
+    let denied = || EtcdError::sure(Fault::Permission, "denied");
     let mut reconnect = open(T0);
     let refusal = |reconnect: &mut Reconnect, kind| match fails(reconnect, kind, T0, denied(), T0) {
         Reply::Failed { cause, kept: true } => cause.sure,
         other => panic!("{other:?}"),
     };
     assert!(
-        refusal(&mut reconnect, Kind::Write),
+        refusal(&mut reconnect, CheckKind::Write),
         "a proposal may be refused"
     );
-    assert!(!refusal(&mut reconnect, Kind::Read));
-    assert!(refusal(&mut reconnect, Kind::Read));
+    assert!(!refusal(&mut reconnect, CheckKind::Read));
+    assert!(refusal(&mut reconnect, CheckKind::Read));
     for answer in [Answer::Write, Answer::Status { leader: true }] {
-        reconnect.replied(&asked(Kind::Write, T0), false, Ok(answer), T0);
-        assert!(refusal(&mut reconnect, Kind::Read), "no read was answered");
+        reconnect.replied(&asked(CheckKind::Write, T0), false, Ok(answer), T0);
+        assert!(
+            refusal(&mut reconnect, CheckKind::Read),
+            "no read was answered"
+        );
     }
     let read = Answer::Read(STORE);
-    let reply = reconnect.replied(&asked(Kind::Read, T0), false, Ok(read), T0);
+    let reply = reconnect.replied(&asked(CheckKind::Read, T0), false, Ok(read), T0);
     assert_eq!(reply, Reply::Answered(read));
-    assert!(!refusal(&mut reconnect, Kind::Read), "the first again");
+    assert!(!refusal(&mut reconnect, CheckKind::Read), "the first again");
 }
 
 #[test]
 fn what_a_member_thinks_of_itself_breaks_nothing() {
-    let leaderless = Cause::passing(Fault::NoLeader, "no leader");
+    let leaderless = EtcdError::passing(Fault::NoLeader, "no leader");
     let mut reconnect = open(T0);
-    let mut status = |cause| reconnect.replied(&asked(Kind::Read, T0), true, Err(cause), T0);
+    let mut status = |cause| reconnect.replied(&asked(CheckKind::Read, T0), true, Err(cause), T0);
     let none = Reply::Answered(Answer::Status { leader: false });
     assert_eq!(status(leaderless), none);
-    for cause in [Cause::silent(), Cause::closed(), turned_away()] {
+    for cause in [EtcdError::silent(), EtcdError::closed(), turned_away()] {
         assert_eq!(status(cause), Reply::Nothing);
     }
     assert_eq!(reconnect.next_at(), T0, "it is open still");
@@ -305,16 +314,16 @@ fn an_answer_is_given_up_after_the_timeout_from_the_question() {
 #[test]
 fn a_look_is_taken_now_and_then() {
     let mut reconnect = open(T0);
-    let look = |kind, at| Asked {
+    let look = |kind, at| CheckRequest {
         look: true,
         ..asked(kind, at)
     };
     assert!(!reconnect.look_is_due(T0 + ms(4_999)));
     assert!(reconnect.look_is_due(T0 + ms(5_000)));
-    reconnect.asked(&look(Kind::Read, T0 + ms(100)));
+    reconnect.asked(&look(CheckKind::Read, T0 + ms(100)));
     // What is asked anyhow is no look, nor is one at something else.
-    reconnect.asked(&asked(Kind::Read, T0 + ms(4_000)));
-    reconnect.asked(&look(Kind::Write, T0 + ms(4_000)));
+    reconnect.asked(&asked(CheckKind::Read, T0 + ms(4_000)));
+    reconnect.asked(&look(CheckKind::Write, T0 + ms(4_000)));
     assert!(!reconnect.look_is_due(T0 + ms(5_099)));
     assert!(reconnect.look_is_due(T0 + ms(5_100)));
 }

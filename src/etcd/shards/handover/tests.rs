@@ -27,8 +27,8 @@ fn view(claims: Vec<Claim>) -> View {
     }
 }
 
-fn job(claim: i64) -> Running {
-    Running {
+fn job(claim: i64) -> RunningShard {
+    RunningShard {
         claim,
         begun: Duration::ZERO,
         stopping: true,

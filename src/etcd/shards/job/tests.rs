@@ -13,10 +13,10 @@ use crate::machine::FailureClass;
 const SECOND: Duration = Duration::from_secs(1);
 const LEASE: Lease = Lease { id: 7, cluster: 1 };
 
-fn shard(allowed: Duration) -> (Arc<Session>, Shard) {
+fn shard(allowed: Duration) -> (Arc<LeaseSession>, Shard) {
     let suspended = by_the_system();
     let now = moment(&suspended);
-    let session = Arc::new(Session::new(LEASE, now, suspended));
+    let session = Arc::new(LeaseSession::new(LEASE, now, suspended));
     session.allow(now, allowed);
     let claim = Claimed {
         revision: 1,
@@ -27,7 +27,7 @@ fn shard(allowed: Duration) -> (Arc<Session>, Shard) {
 }
 
 /// Counts what it gets done.
-fn working(done: &Arc<Mutex<u32>>) -> impl FnOnce(Shard) -> Running + Send + use<> {
+fn working(done: &Arc<Mutex<u32>>) -> impl FnOnce(Shard) -> JobFuture + Send + use<> {
     let done = Arc::clone(done);
     move |_| {
         Box::pin(async move {
@@ -49,7 +49,7 @@ async fn work_ends_when_the_lease_does_and_goes_on_when_it_is_renewed() {
         session.allow(moment(&by_the_system()), 3 * SECOND + SECOND / 2);
     };
     let (outcome, ()) = tokio::join!(shard.clone().run(working(&done)), renewing);
-    assert_eq!(outcome.how, Ended::Lost);
+    assert_eq!(outcome.how, ShardExit::Lost);
     assert_eq!(begun.elapsed(), 5 * SECOND + SECOND / 2);
     assert_eq!(*done.lock().expect("no panic"), 5);
     assert_eq!(
@@ -70,7 +70,7 @@ async fn who_was_frozen_goes_no_further_than_its_next_await() {
     let Poll::Ready(outcome) = running.as_mut().poll(&mut cx) else {
         panic!("it is still there");
     };
-    assert_eq!(outcome.how, Ended::Lost);
+    assert_eq!(outcome.how, ShardExit::Lost);
     assert_eq!(
         *done.lock().expect("no panic"),
         0,
@@ -115,7 +115,7 @@ async fn a_panic_while_it_is_dropped_is_no_other_shards_trouble() {
     });
     let losing = async { lose.lose() };
     let (outcome, ()) = tokio::join!(run, losing);
-    assert_eq!(outcome.how, Ended::Lost);
+    assert_eq!(outcome.how, ShardExit::Lost);
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,7 +127,7 @@ async fn what_nothing_can_mend_is_told_even_when_the_shard_is_lost() {
             Err(Failure::new("broken for good").fatal())
         })
     });
-    assert_eq!(outcome.await.how, Ended::Failed(FailureClass::Fatal));
+    assert_eq!(outcome.await.how, ShardExit::Failed(FailureClass::Fatal));
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,11 +136,11 @@ async fn who_has_kept_a_shard_whose_function_has_ended_has_none() {
         let (_session, shard) = shard(10 * SECOND);
         let kept = shard.clone();
         let during = shard.clone();
-        let begin = move |_| -> Running {
+        let begin = move |_| -> JobFuture {
             assert!(during.check().is_ok());
             Box::pin(async move { ended })
         };
-        assert_ne!(shard.run(begin).await.how, Ended::Lost);
+        assert_ne!(shard.run(begin).await.how, ShardExit::Lost);
         assert!(kept.check().is_err());
     }
     // Dropped, as with the task that ran it.
@@ -154,7 +154,7 @@ async fn who_has_kept_a_shard_whose_function_has_ended_has_none() {
     let kept = shard.clone();
     let seen = Arc::default();
     let dropped = Dropped(shard.clone(), Arc::clone(&seen));
-    let begin = move |_| -> Running {
+    let begin = move |_| -> JobFuture {
         Box::pin(async move {
             std::future::pending::<()>().await;
             drop(dropped);

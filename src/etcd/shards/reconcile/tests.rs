@@ -14,7 +14,7 @@ const MS: Duration = Duration::from_millis(1);
 /// A node with the id "a", what runs there, and what it is to do.
 struct Case {
     reconciler: Reconciler,
-    running: BTreeMap<usize, Running>,
+    running: BTreeMap<usize, RunningShard>,
     registered: bool,
 }
 
@@ -56,13 +56,13 @@ impl Case {
         };
         for step in actions.steps {
             match step {
-                Step::Stop { place } => {
+                Action::Stop { place } => {
                     todo.stop.push(place);
                     self.running.get_mut(&place).expect("it runs").stopping = true;
                 }
-                Step::Begin { place, claim } => {
+                Action::Begin { place, claim } => {
                     todo.begin.push((place, claim));
-                    let job = Running {
+                    let job = RunningShard {
                         claim,
                         begun: now,
                         stopping: false,
@@ -82,7 +82,7 @@ impl Case {
         todo
     }
 
-    fn ends(&mut self, place: usize, how: Ended, now: Duration) -> Consequence {
+    fn ends(&mut self, place: usize, how: ShardExit, now: Duration) -> Consequence {
         let job = self.running.remove(&place).expect("it runs");
         self.reconciler.ended(place, job, how, now)
     }
@@ -132,12 +132,13 @@ fn a_claim_that_was_given_up_is_never_worked_under_again() {
     // Nobody takes part any more, this node least of all: the shortest way to a plan without it.
     let taken = view(9, &[], vec![own(8)]);
     assert_eq!(case.look(&taken, T0).stop, [0]);
-    case.ends(0, Ended::Returned, T0);
+    case.ends(0, ShardExit::Returned, T0);
     let todo = case.look(&taken, T0);
     assert_eq!((&todo.release[..], todo.again), (&[(0, Some(8))][..], None));
     // It is sent, and nobody answers.
     case.sends(Write::Release(todo.release), T0 + MS);
-    case.reconciler.not_written(&Cause::silent(), T0 + 3 * MS);
+    case.reconciler
+        .not_written(&EtcdError::silent(), T0 + 3 * MS);
 
     let back = view(10, &["a"], vec![own(8)]);
     for at in [T0 + 3 * MS, T0 + REPEAT] {
@@ -174,12 +175,12 @@ fn who_has_lost_a_claim_does_not_begin_before_it_has_ended() {
     // Nor is it told to stop under a claim that it does not work under.
     let elsewhere = view(10, &[], vec![own(10)]);
     assert_eq!(case.look(&elsewhere, T0), Todo::default());
-    case.ends(0, Ended::Lost, T0);
+    case.ends(0, ShardExit::Lost, T0);
     assert_eq!(case.look(&anew, T0).begin, [(0, 10)]);
     // The same id, but another lease: an earlier life of this node.
     let earlier = view(11, &["a"], vec![held("a", 6, 11)]);
     assert_eq!(earlier.lost(LEASE, [(0, 10)]), [0]);
-    case.ends(0, Ended::Lost, T0);
+    case.ends(0, ShardExit::Lost, T0);
     assert_eq!(case.look(&earlier, T0), Todo::default());
 }
 
@@ -263,7 +264,7 @@ fn as_soon_as_one_has_moved_the_next_is_told() {
     let [first, _] = case.look(&two(&claims), T0).stop[..] else {
         panic!("two are told")
     };
-    case.ends(first, Ended::Returned, T0);
+    case.ends(first, ShardExit::Returned, T0);
     claims[first] = held("b", LEASE + 1, 12);
     assert_eq!(case.look(&two(&claims), T0).stop.len(), 1);
 }
@@ -279,7 +280,7 @@ fn what_was_released_and_nobody_has_claimed_is_still_on_its_way() {
     let [place] = case.look(&two(&claims), T0).stop[..] else {
         panic!("one is told")
     };
-    case.ends(place, Ended::Returned, T0);
+    case.ends(place, ShardExit::Returned, T0);
     let todo = case.look(&two(&claims), T0);
     assert_eq!(todo.release, [(place, Some(5 + place as i64))]);
     assert!(todo.stop.is_empty(), "it is not released yet");
@@ -406,18 +407,18 @@ fn a_write_that_fails_is_tried_again_after_a_pause_and_logged_once() {
     for (round, log) in [(1, true), (2, false), (3, false)] {
         let now = T0 + round * REPEAT;
         case.look(&view(8, &["a"], vec![own(8)]), now);
-        let unwritten = case.reconciler.not_written(&Cause::silent(), now);
+        let unwritten = case.reconciler.not_written(&EtcdError::silent(), now);
         assert_eq!(unwritten, Unwritten::Again { log }, "{round}");
         assert_eq!(case.reconciler.again, Some(now + RETRY_AFTER));
     }
     // One of several writes is no sign that all is well.
     case.reconciler.written(&Write::List, 9);
-    let unwritten = case.reconciler.not_written(&Cause::silent(), T0);
+    let unwritten = case.reconciler.not_written(&EtcdError::silent(), T0);
     assert_eq!(unwritten, Unwritten::Again { log: false });
     case.reconciler.all_written();
-    let unwritten = case.reconciler.not_written(&Cause::silent(), T0);
+    let unwritten = case.reconciler.not_written(&EtcdError::silent(), T0);
     assert_eq!(unwritten, Unwritten::Again { log: true });
-    let refused = Cause::sure(Fault::Permission, "denied");
+    let refused = EtcdError::sure(Fault::Permission, "denied");
     let unwritten = case.reconciler.not_written(&refused, T0);
     assert_eq!(unwritten, Unwritten::Refused);
 }

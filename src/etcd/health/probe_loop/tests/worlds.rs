@@ -42,7 +42,7 @@ fn happenings() -> impl Strategy<Value = Happening> {
     ]
 }
 
-/// Those that nobody is to notice in what is told of a healthy etcd.
+/// Those that nobody is to warning in what is told of a healthy etcd.
 fn harmless() -> impl Strategy<Value = Happening> {
     prop_oneof![
         3 => Just(Happening::Nothing),
@@ -64,8 +64,8 @@ struct Subchannel {
     state: State,
     reconnect: Reconnect,
     /// Each with when it is answered, or given up.
-    questions: Vec<(Asked, bool, Duration, bool)>,
-    lost: Option<Cause>,
+    questions: Vec<(CheckRequest, bool, Duration, bool)>,
+    lost: Option<EtcdError>,
     opened: Vec<Duration>,
 }
 
@@ -77,7 +77,7 @@ struct World {
     frozen: Duration,
     /// When it was last hurried.
     hurried: Duration,
-    /// Which layers were answered well since it was told failing, or hurried.
+    /// Which checks were answered well since it was told failing, or hurried.
     proved: [bool; 3],
     alive: Option<Duration>,
     failing: Option<Duration>,
@@ -114,7 +114,7 @@ impl World {
         let subchannel = &mut self.subchannels[index];
         if mode == Mode::Down && subchannel.state == State::Open {
             subchannel.close();
-            subchannel.lost = Some(subchannel.reconnect.closed(Cause::closed(), self.now));
+            subchannel.lost = Some(subchannel.reconnect.closed(EtcdError::closed(), self.now));
         }
         subchannel.mode = mode;
     }
@@ -151,13 +151,13 @@ impl World {
             steps += 1;
             assert!(steps < 100_000, "it spins");
             match self.probe_loop.says(self.now) {
-                Some(Said::Alive { .. }) => {
+                Some(Conclusion::Alive { .. }) => {
                     assert_eq!(self.proved, [true; 3], "alive without evidence");
                     assert!(!self.is_split(), "alive, of two clusters");
                     self.alive = Some(self.now);
                     continue;
                 }
-                Some(Said::Failing { reason, fault, .. }) => {
+                Some(Conclusion::Failing { reason, fault, .. }) => {
                     assert!(!reason.is_empty());
                     assert_ne!(fault, Fault::StoreReset, "it is the same store");
                     if self.is_split() {
@@ -190,10 +190,10 @@ impl World {
             }
             self.now = self.now.max(next);
             self.probe_loop.woken(wake_at, self.now);
-            let calm = self.probe_loop.judge.is_calm(self.now);
+            let calm = self.probe_loop.model.is_calm(self.now);
             for index in 0..self.subchannels.len() {
                 if let Some(event) = self.subchannels[index].happens(self.now, calm) {
-                    if let Event::Answered(asked, answer) = &event
+                    if let SubchannelEvent::Answered(asked, answer) = &event
                         && !matches!(answer, Answer::Status { .. })
                         && asked.at >= self.hurried
                     {
@@ -243,8 +243,8 @@ impl Subchannel {
         }
     }
 
-    fn ask(&mut self, asked: Asked, is_status: bool) {
-        let under_way = |(_, status, ..): &(Asked, bool, Duration, bool)| *status;
+    fn ask(&mut self, asked: CheckRequest, is_status: bool) {
+        let under_way = |(_, status, ..): &(CheckRequest, bool, Duration, bool)| *status;
         if self.state != State::Open || is_status && self.questions.iter().any(under_way) {
             return;
         }
@@ -261,13 +261,13 @@ impl Subchannel {
 
     fn state(&self, now: Duration) -> SubchannelState {
         let asked = |kind| {
-            let of = |(asked, status, ..): &&(Asked, bool, Duration, bool)| {
+            let of = |(asked, status, ..): &&(CheckRequest, bool, Duration, bool)| {
                 !status && asked.kind == kind
             };
             self.questions.iter().filter(of).count()
         };
         SubchannelState {
-            load: (self.state == State::Open).then(|| Kind::ALL.map(asked)),
+            load: (self.state == State::Open).then(|| CheckKind::ALL.map(asked)),
             look_is_due: self.reconnect.look_is_due(now),
             wake_at: (self.state == State::Closed).then(|| self.reconnect.next_at()),
         }
@@ -284,9 +284,9 @@ impl Subchannel {
         }
     }
 
-    fn happens(&mut self, now: Duration, calm: bool) -> Option<Event> {
+    fn happens(&mut self, now: Duration, calm: bool) -> Option<SubchannelEvent> {
         if let Some(cause) = self.lost.take() {
-            return Some(Event::Lost(cause));
+            return Some(SubchannelEvent::Lost(cause));
         }
         match self.state {
             State::Opening(at, mode) if at <= now => {
@@ -294,34 +294,34 @@ impl Subchannel {
                     Mode::Up => {
                         self.state = State::Open;
                         self.reconnect.opened();
-                        return Some(Event::Opened(Some(1)));
+                        return Some(SubchannelEvent::Opened(Some(1)));
                     }
                     Mode::Down => refused(),
-                    Mode::Silent => Cause::silent(),
+                    Mode::Silent => EtcdError::silent(),
                 };
                 self.state = State::Closed;
                 self.reconnect.not_opened(&cause, calm, now);
-                Some(Event::Lost(cause))
+                Some(SubchannelEvent::Lost(cause))
             }
             State::Open => {
                 let due = self.questions.iter().position(|(_, _, at, _)| *at <= now)?;
                 let (asked, is_status, _, up) = self.questions.remove(due);
                 let answer = match (is_status, asked.kind) {
-                    _ if !up => Err(Cause::silent()),
+                    _ if !up => Err(EtcdError::silent()),
                     (true, _) => Ok(Answer::Status { leader: true }),
-                    (_, Kind::Progress) => Ok(Answer::Progress),
-                    (_, Kind::Read) => Ok(Answer::Read(STORE)),
-                    (_, Kind::Write) => Ok(Answer::Write),
+                    (_, CheckKind::Progress) => Ok(Answer::Progress),
+                    (_, CheckKind::Read) => Ok(Answer::Read(STORE)),
+                    (_, CheckKind::Write) => Ok(Answer::Write),
                 };
                 match self.reconnect.replied(&asked, is_status, answer, now) {
-                    Reply::Answered(answer) => Some(Event::Answered(asked, answer)),
+                    Reply::Answered(answer) => Some(SubchannelEvent::Answered(asked, answer)),
                     Reply::Nothing => None,
                     Reply::Failed { cause, kept } => {
                         if !kept {
                             self.close();
                             self.lost = Some(cause.clone());
                         }
-                        Some(Event::Failed(asked, cause))
+                        Some(SubchannelEvent::Failed(asked, cause))
                     }
                 }
             }

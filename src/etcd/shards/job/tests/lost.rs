@@ -16,7 +16,7 @@ async fn work_whose_claim_is_gone_is_dropped_at_its_next_await() {
             shard.lose();
         };
         let (outcome, ()) = tokio::join!(shard.clone().run(working(&done)), losing);
-        assert_eq!(outcome.how, Ended::Lost);
+        assert_eq!(outcome.how, ShardExit::Lost);
         assert_eq!(begun.elapsed(), 2 * SECOND + SECOND / 2, "stops: {stops}");
         assert_eq!(*done.lock().expect("no panic"), 2);
     }

@@ -4,8 +4,8 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn failed(class: FailureClass) -> Ended {
-    Ended::Failed(class)
+fn failed(class: FailureClass) -> ShardExit {
+    ShardExit::Failed(class)
 }
 
 fn logged(log: Logged, report: bool) -> Consequence {
@@ -48,11 +48,11 @@ fn a_shard_that_fails_waits_longer_each_time_and_a_minute_at_most() {
     }
     // It ran for just less than that is good for nothing.
     now += LONGEST_BACKOFF - MS;
-    case.ends(0, Ended::Returned, now);
+    case.ends(0, ShardExit::Returned, now);
     assert_eq!(begin(&mut case, now), LONGEST_BACKOFF);
     now += LONGEST_BACKOFF;
     now += LONGEST_BACKOFF;
-    case.ends(0, Ended::Returned, now);
+    case.ends(0, ShardExit::Returned, now);
     assert_eq!(begin(&mut case, now), BACKOFF);
 }
 
@@ -61,7 +61,7 @@ fn one_that_returns_before_it_is_told_to_waits_as_one_that_fails() {
     let mut case = Case::new(1);
     begin(&mut case, T0);
     let again_in = BACKOFF;
-    let consequence = case.ends(0, Ended::Returned, T0);
+    let consequence = case.ends(0, ShardExit::Returned, T0);
     assert_eq!(consequence, logged(Logged::Failed { again_in }, false));
 }
 
@@ -93,13 +93,13 @@ fn failures_that_are_not_its_own_are_reported() {
 fn what_was_told_to_stop_or_was_lost_does_not_wait() {
     let mut case = Case::new(1);
     begin(&mut case, T0);
-    assert_eq!(case.ends(0, Ended::Lost, T0), NOTHING);
+    assert_eq!(case.ends(0, ShardExit::Lost, T0), NOTHING);
     assert_eq!(begin(&mut case, T0), Duration::ZERO);
     case.ends(0, failed(FailureClass::Component), T0);
     begin(&mut case, T0);
     // Its failures are forgotten.
     case.look(&view(9, &[], vec![own(8)]), T0);
-    assert_eq!(case.ends(0, Ended::Returned, T0 + BACKOFF), NOTHING);
+    assert_eq!(case.ends(0, ShardExit::Returned, T0 + BACKOFF), NOTHING);
     assert_eq!(begin(&mut case, T0 + BACKOFF), Duration::ZERO);
     case.ends(0, failed(FailureClass::Component), T0 + BACKOFF);
     let again = begin(&mut case, T0 + BACKOFF);
@@ -113,7 +113,7 @@ fn a_loss_forgives_no_failure() {
     begin(&mut case, T0);
     case.ends(0, failed(FailureClass::Component), T0);
     begin(&mut case, T0);
-    case.ends(0, Ended::Lost, T0 + BACKOFF);
+    case.ends(0, ShardExit::Lost, T0 + BACKOFF);
     begin(&mut case, T0 + BACKOFF);
     case.ends(0, failed(FailureClass::Component), T0 + BACKOFF);
     assert_eq!(begin(&mut case, T0 + BACKOFF), 2 * BACKOFF);
@@ -123,10 +123,14 @@ fn a_loss_forgives_no_failure() {
 fn how_a_shard_ended_depends_on_whose_it_was_unless_nothing_can_mend_it() {
     for class in FailureClass::ALL {
         let is_fatal = class == FailureClass::Fatal;
-        assert_eq!(Ended::how(Some(class), true), failed(class));
-        let not_ours = if is_fatal { failed(class) } else { Ended::Lost };
-        assert_eq!(Ended::how(Some(class), false), not_ours);
+        assert_eq!(ShardExit::how(Some(class), true), failed(class));
+        let not_ours = if is_fatal {
+            failed(class)
+        } else {
+            ShardExit::Lost
+        };
+        assert_eq!(ShardExit::how(Some(class), false), not_ours);
     }
-    assert_eq!(Ended::how(None, true), Ended::Returned);
-    assert_eq!(Ended::how(None, false), Ended::Lost);
+    assert_eq!(ShardExit::how(None, true), ShardExit::Returned);
+    assert_eq!(ShardExit::how(None, false), ShardExit::Lost);
 }

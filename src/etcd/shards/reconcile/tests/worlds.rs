@@ -96,7 +96,7 @@ struct Node {
     removed: Vec<(Vec<u8>, Entry)>,
     anew: bool,
     view: Option<View>,
-    running: BTreeMap<usize, Running>,
+    running: BTreeMap<usize, RunningShard>,
     /// When each claim was last released, by place and revision.
     released: BTreeMap<(usize, i64), Duration>,
     /// Its claims that somebody has removed, which it has not seen yet: until when it does.
@@ -173,8 +173,8 @@ impl World {
                 let running: Vec<usize> = self.nodes[node].running.keys().copied().collect();
                 if let Some(place) = dice.pick(&running) {
                     let how = match dice.roll(3) {
-                        0 => Ended::Failed(FailureClass::Component),
-                        _ => Ended::Returned,
+                        0 => ShardExit::Failed(FailureClass::Component),
+                        _ => ShardExit::Returned,
                     };
                     self.ends(node, place, how);
                 }
@@ -306,7 +306,7 @@ impl World {
         );
         *view = Some(newest);
         for place in lost {
-            self.ends(at, place, Ended::Lost);
+            self.ends(at, place, ShardExit::Lost);
         }
     }
 
@@ -324,17 +324,17 @@ impl World {
         }
         for step in &actions.steps {
             match *step {
-                Step::Stop { place } => {
+                Action::Stop { place } => {
                     assert!(!planned[place]);
                     let job = node.running.get_mut(&place).expect("it runs");
                     assert!(!job.stopping, "it is told already");
                     job.stopping = true;
                 }
-                Step::Begin { place, claim } => {
+                Action::Begin { place, claim } => {
                     assert!(planned[place]);
                     assert_eq!(view.claims[place].of(node.lease), Some(claim));
                     assert!(!node.released.contains_key(&(place, claim)));
-                    let job = Running {
+                    let job = RunningShard {
                         claim,
                         begun: now,
                         stopping: false,
@@ -364,7 +364,7 @@ impl World {
             if fate == Fate::Answered {
                 reconciler.written(write, revision);
             } else {
-                let unwritten = reconciler.not_written(&Cause::silent(), now);
+                let unwritten = reconciler.not_written(&EtcdError::silent(), now);
                 assert!(matches!(unwritten, Unwritten::Again { .. }));
                 assert!(reconciler.again.is_some(), "or it is never tried again");
                 break;
@@ -452,7 +452,7 @@ impl World {
         self.revision
     }
 
-    fn ends(&mut self, at: usize, place: usize, how: Ended) {
+    fn ends(&mut self, at: usize, place: usize, how: ShardExit) {
         let (node, now) = (&mut self.nodes[at], self.now);
         let job = node.running.remove(&place).expect("it runs");
         node.reconciler.ended(place, job, how, now);
@@ -465,7 +465,7 @@ impl World {
             .map(|(&place, _)| place)
             .collect();
         for place in stopping {
-            self.ends(at, place, Ended::Returned);
+            self.ends(at, place, ShardExit::Returned);
         }
     }
 

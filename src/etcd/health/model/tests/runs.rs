@@ -1,4 +1,4 @@
-//! The judge over hours, where the probe_loop asks and all answers take the same time: how much it asks, how soon it tells of
+//! The model over hours, where the probe_loop asks and all answers take the same time: how much it asks, how soon it tells of
 //! silence, and what it logs.
 
 use super::*;
@@ -29,12 +29,12 @@ fn a_healthy_etcd_is_asked_no_more_than_each_preset_promises() {
                 run.asked
             );
             assert!(f64::from(asked) <= 3_600.0 * per_second, "{name}: {asked}");
-            // Each layer as often as it is said, or the sum would be kept by leaving one out.
-            for (layer, asked) in [timing.progress, timing.read, timing.write]
+            // Each check as often as it is said, or the sum would be kept by leaving one out.
+            for (check, asked) in [timing.progress, timing.read, timing.write]
                 .iter()
                 .zip(run.asked)
             {
-                let least = 3_600.0 / layer.every.as_secs_f64();
+                let least = 3_600.0 / check.every.as_secs_f64();
                 assert!(f64::from(asked) >= least.floor(), "{name}: {:?}", run.asked);
             }
             // What comes within half a period of the last is not told, and the next a period later.
@@ -75,7 +75,7 @@ fn a_hang_is_told_within_what_each_preset_promises() {
 fn that_the_write_path_is_not_checked_is_logged_once() {
     let mut run = Run::new(config(["http://a", "http://b"]));
     let read_only = |_, kind| match kind {
-        Kind::Write => denied(),
+        CheckKind::Write => denied(),
         _ => well(kind),
     };
     assert_eq!(run.until(600_000, read_only), None);
@@ -103,7 +103,7 @@ fn where_one_member_refuses_proposals_and_another_takes_them_there_is_nothing_to
     for refuses in [0, 1] {
         let mut run = Run::new(config(["http://a", "http://b"]));
         let told = run.until(600_000, |index, kind| match kind {
-            Kind::Write if index == refuses => denied(),
+            CheckKind::Write if index == refuses => denied(),
             _ => well(kind),
         });
         assert_eq!(told, None);
@@ -124,7 +124,7 @@ fn a_write_path_that_is_checked_now_and_then_is_logged_once_all_the_same() {
             run.open_one(1);
         }
         let told = run.until(until, |index, kind| match (index, kind) {
-            (0, Kind::Write) => denied(),
+            (0, CheckKind::Write) => denied(),
             _ => well(kind),
         });
         assert_eq!(told, None, "round {round}");
@@ -142,8 +142,8 @@ struct Run {
     /// Which members are reached.
     open: Vec<bool>,
     /// Each with when it is answered.
-    under_way: Vec<(Duration, usize, Asked)>,
-    /// How often each layer was asked, looks included.
+    under_way: Vec<(Duration, usize, CheckRequest)>,
+    /// How often each check was asked, looks included.
     asked: [u32; 3],
     alive_at: Option<Duration>,
     longest_gap: Duration,
@@ -178,17 +178,17 @@ impl Run {
 
     fn open_one(&mut self, index: usize) {
         self.open[index] = true;
-        self.happens(index, Event::Opened(Some(1)));
+        self.happens(index, SubchannelEvent::Opened(Some(1)));
     }
 
     /// Nothing that is under way there will be answered.
     fn lose(&mut self, index: usize) {
         self.open[index] = false;
         self.under_way.retain(|&(_, at, _)| at != index);
-        self.happens(index, Event::Lost(refused()));
+        self.happens(index, SubchannelEvent::Lost(refused()));
     }
 
-    fn happens(&mut self, index: usize, event: Event) {
+    fn happens(&mut self, index: usize, event: SubchannelEvent) {
         let orders = self.case.event(index, event, self.now);
         self.carry_out(orders);
     }
@@ -206,12 +206,13 @@ impl Run {
     fn subchannels(&self) -> Vec<SubchannelState> {
         let subchannel = |(index, &open): (usize, &bool)| {
             let load = |kind| {
-                let of =
-                    |(_, at, asked): &&(Duration, usize, Asked)| *at == index && asked.kind == kind;
+                let of = |(_, at, asked): &&(Duration, usize, CheckRequest)| {
+                    *at == index && asked.kind == kind
+                };
                 self.under_way.iter().filter(of).count()
             };
             SubchannelState {
-                load: open.then(|| Kind::ALL.map(load)),
+                load: open.then(|| CheckKind::ALL.map(load)),
                 look_is_due: false,
                 wake_at: None,
             }
@@ -221,8 +222,8 @@ impl Run {
 
     /// What was to be logged since this was asked.
     fn log(&mut self) -> Vec<String> {
-        let notices = self.case.probe_loop.judge.take_notices().into_iter();
-        notices.map(|notice| notice.to_string()).collect()
+        let warnings = self.case.probe_loop.model.take_warnings().into_iter();
+        warnings.map(|warning| warning.to_string()).collect()
     }
 
     /// The time, in milliseconds since the beginning.
@@ -240,14 +241,14 @@ impl Run {
     fn until(
         &mut self,
         until: u64,
-        answer: impl Fn(usize, Kind) -> Option<Result<Answer, Cause>>,
+        answer: impl Fn(usize, CheckKind) -> Option<Result<Answer, EtcdError>>,
     ) -> Option<(String, u64)> {
         loop {
             match self.case.next_now(self.now) {
-                Some(Said::Failing { fault, reason, .. }) => {
+                Some(Conclusion::Failing { fault, reason, .. }) => {
                     return Some((format!("{}|{reason}", fault.as_str()), self.at()));
                 }
-                Some(Said::Alive { evidence }) => {
+                Some(Conclusion::Alive { evidence }) => {
                     let gap = self.now - self.alive_at.unwrap_or(self.now);
                     self.longest_gap = self.longest_gap.max(gap);
                     self.alive_at = Some(self.now);
@@ -266,13 +267,13 @@ impl Run {
                 return None;
             }
             self.now = next;
-            let arrived = |(at, ..): &(Duration, usize, Asked)| *at <= next;
+            let arrived = |(at, ..): &(Duration, usize, CheckRequest)| *at <= next;
             let (arrived, under_way): (Vec<_>, _) = self.under_way.drain(..).partition(arrived);
             self.under_way = under_way;
             for (_, index, asked) in arrived {
                 let event = match answer(index, asked.kind) {
-                    Some(Ok(answer)) => Event::Answered(asked, answer),
-                    Some(Err(cause)) => Event::Failed(asked, cause),
+                    Some(Ok(answer)) => SubchannelEvent::Answered(asked, answer),
+                    Some(Err(cause)) => SubchannelEvent::Failed(asked, cause),
                     None => {
                         self.under_way.push((NEVER, index, asked));
                         continue;
@@ -285,14 +286,14 @@ impl Run {
 }
 
 /// A good answer.
-fn well(kind: Kind) -> Option<Result<Answer, Cause>> {
+fn well(kind: CheckKind) -> Option<Result<Answer, EtcdError>> {
     Some(Ok(match kind {
-        Kind::Progress => Answer::Progress,
-        Kind::Read => Answer::Read(store(1, 7, 2)),
-        Kind::Write => Answer::Write,
+        CheckKind::Progress => Answer::Progress,
+        CheckKind::Read => Answer::Read(store(1, 7, 2)),
+        CheckKind::Write => Answer::Write,
     }))
 }
 
-fn denied() -> Option<Result<Answer, Cause>> {
-    Some(Err(Cause::sure(Fault::Permission, "permission denied")))
+fn denied() -> Option<Result<Answer, EtcdError>> {
+    Some(Err(EtcdError::sure(Fault::Permission, "permission denied")))
 }

@@ -2,24 +2,24 @@
 
 use core::time::Duration;
 
-use crate::etcd::basics::Cause;
-use crate::etcd::client::Layer as Rhythm;
+use crate::etcd::basics::EtcdError;
+use crate::etcd::client::CheckTiming;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Kind {
+pub(crate) enum CheckKind {
     Progress,
     Read,
     Write,
 }
 
-impl Kind {
+impl CheckKind {
     pub(crate) const ALL: [Self; 3] = [Self::Progress, Self::Read, Self::Write];
 }
 
-/// One layer: when it is to be asked, and since when it owes an answer.
-pub(crate) struct Layer {
-    pub(crate) timing: Rhythm,
+/// One check: when it is to be asked, and since when it owes an answer.
+pub(crate) struct Check {
+    pub(crate) timing: CheckTiming,
     /// When it is asked next.
     pub(crate) due_at: Duration,
     /// When it was first asked after its last answer; none while nothing is owed.
@@ -39,15 +39,15 @@ pub(crate) struct Layer {
     /// Questions in a row that failed or went unanswered for the budget.
     pub(crate) failures: u32,
     /// Why the last question failed, while an answer is owed.
-    pub(crate) cause: Option<Cause>,
+    pub(crate) cause: Option<EtcdError>,
     /// The latency of the last answer.
     pub(crate) latency: Option<Duration>,
     /// Which member gave it.
     pub(crate) by: Option<usize>,
 }
 
-impl Layer {
-    pub(crate) fn new(timing: Rhythm, now: Duration) -> Self {
+impl Check {
+    pub(crate) fn new(timing: CheckTiming, now: Duration) -> Self {
         Self {
             timing,
             due_at: now,
@@ -74,7 +74,7 @@ impl Layer {
         };
     }
 
-    /// It is asked, or would be if anybody could be reached. Asked again in a while if no answer
+    /// It is asked, or would be if anybody could be reached. CheckRequest again in a while if no answer
     /// comes.
     pub(crate) fn asked(&mut self, now: Duration, again_in: Duration) {
         self.owed_since.get_or_insert(now);
@@ -138,7 +138,7 @@ impl Layer {
         &mut self,
         asked_at: Duration,
         since: Duration,
-        cause: Cause,
+        cause: EtcdError,
         recheck: Duration,
         now: Duration,
     ) {
@@ -180,69 +180,69 @@ mod tests {
 
     #[test]
     fn a_good_answer_settles_everything_and_the_next_question_is_timed_from_the_last() {
-        let (mut layer, t0) = layer();
-        layer.asked(t0, ms(500));
-        assert_eq!((layer.owed_since, layer.due_at), (Some(t0), t0 + ms(500)));
-        assert_eq!(layer.fails_at(), Some(t0 + ms(3_000)));
-        // Asked again: owed since the first time.
-        layer.asked(t0 + ms(500), ms(500));
-        assert_eq!(layer.owed_since, Some(t0));
-        layer.answered(t0 + ms(500), ms(1_000), t0 + ms(600));
-        assert_eq!((layer.owed_since, layer.proved), (None, true));
-        assert_eq!(layer.due_at, t0 + ms(1_500));
-        assert_eq!(layer.latency, Some(ms(100)));
+        let (mut check, t0) = check();
+        check.asked(t0, ms(500));
+        assert_eq!((check.owed_since, check.due_at), (Some(t0), t0 + ms(500)));
+        assert_eq!(check.fails_at(), Some(t0 + ms(3_000)));
+        // CheckRequest again: owed since the first time.
+        check.asked(t0 + ms(500), ms(500));
+        assert_eq!(check.owed_since, Some(t0));
+        check.answered(t0 + ms(500), ms(1_000), t0 + ms(600));
+        assert_eq!((check.owed_since, check.proved), (None, true));
+        assert_eq!(check.due_at, t0 + ms(1_500));
+        assert_eq!(check.latency, Some(ms(100)));
         // One that took longer than the period is followed at once.
-        layer.answered(t0 + ms(1_500), ms(1_000), t0 + ms(2_600));
-        assert_eq!(layer.due_at, t0 + ms(2_600));
+        check.answered(t0 + ms(1_500), ms(1_000), t0 + ms(2_600));
+        assert_eq!(check.due_at, t0 + ms(2_600));
     }
 
     #[test]
     fn what_fails_is_asked_again_at_once_and_then_at_the_pace_of_doubt() {
-        let (mut layer, t0) = layer();
-        layer.asked(t0, ms(1_000));
+        let (mut check, t0) = check();
+        check.asked(t0, ms(1_000));
         for (at, due_at) in [(100, 100), (200, 700), (300, 700), (900, 1_400)] {
             let now = t0 + ms(at);
-            if now >= layer.due_at {
-                layer.asked(now, ms(1_000));
+            if now >= check.due_at {
+                check.asked(now, ms(1_000));
             }
-            layer.failed(t0, t0, silent(), ms(500), now);
-            assert_eq!(layer.due_at, t0 + ms(due_at), "failed at {at}");
+            check.failed(t0, t0, silent(), ms(500), now);
+            assert_eq!(check.due_at, t0 + ms(due_at), "failed at {at}");
         }
-        assert_eq!(layer.fails_at(), Some(t0 + ms(3_000)));
-        assert_eq!(layer.cause, Some(silent()));
-        layer.answered(t0 + ms(900), ms(1_000), t0 + ms(950));
-        assert_eq!(layer.cause, None);
+        assert_eq!(check.fails_at(), Some(t0 + ms(3_000)));
+        assert_eq!(check.cause, Some(silent()));
+        check.answered(t0 + ms(900), ms(1_000), t0 + ms(950));
+        assert_eq!(check.cause, None);
         let later = t0 + ms(5_000);
-        layer.failed(later, later, silent(), ms(500), later);
-        assert_eq!(layer.due_at, later, "the first failure again");
+        check.failed(later, later, silent(), ms(500), later);
+        assert_eq!(check.due_at, later, "the first failure again");
     }
 
     #[test]
     fn a_late_answer_settles_what_is_owed_but_no_failure() {
-        let (mut layer, t0) = layer();
-        layer.asked(t0, ms(500));
-        layer.answered_late(t0, ms(1_000), t0 + ms(2_000));
-        assert!(!layer.proved);
-        assert_eq!(layer.fails_at(), Some(t0 + ms(3_000)));
-        assert_eq!(layer.due_at, t0 + ms(2_000), "the next may be good");
-        layer.answered(t0 + ms(2_000), ms(1_000), t0 + ms(2_100));
-        layer.asked(t0 + ms(3_000), ms(500));
-        layer.failed(
+        let (mut check, t0) = check();
+        check.asked(t0, ms(500));
+        check.answered_late(t0, ms(1_000), t0 + ms(2_000));
+        assert!(!check.proved);
+        assert_eq!(check.fails_at(), Some(t0 + ms(3_000)));
+        assert_eq!(check.due_at, t0 + ms(2_000), "the next may be good");
+        check.answered(t0 + ms(2_000), ms(1_000), t0 + ms(2_100));
+        check.asked(t0 + ms(3_000), ms(500));
+        check.failed(
             t0 + ms(3_000),
             t0 + ms(3_000),
             silent(),
             ms(500),
             t0 + ms(3_500),
         );
-        layer.answered_late(t0 + ms(3_000), ms(5_000), t0 + ms(5_000));
-        assert_eq!((layer.owed_since, layer.cause.as_ref()), (None, None));
-        assert_eq!(layer.due_at, t0 + ms(3_500), "no later than it was");
-        assert_eq!(layer.slow, 1);
+        check.answered_late(t0 + ms(3_000), ms(5_000), t0 + ms(5_000));
+        assert_eq!((check.owed_since, check.cause.as_ref()), (None, None));
+        assert_eq!(check.due_at, t0 + ms(3_500), "no later than it was");
+        assert_eq!(check.slow, 1);
     }
 
     #[test]
     fn late_answers_count_once_for_each_pause() {
-        let (mut layer, t0) = layer();
+        let (mut check, t0) = check();
         for (asked_at, at, slow) in [
             (0, 2_000, 1),
             (500, 2_000, 1),
@@ -250,49 +250,49 @@ mod tests {
             (2_000, 4_000, 2),
             (4_000, 6_000, 3),
         ] {
-            layer.answered_late(t0 + ms(asked_at), ms(1_000), t0 + ms(at));
-            assert_eq!(layer.slow, slow, "asked at {asked_at}");
+            check.answered_late(t0 + ms(asked_at), ms(1_000), t0 + ms(at));
+            assert_eq!(check.slow, slow, "asked at {asked_at}");
         }
-        layer.answered(t0 + ms(6_000), ms(1_000), t0 + ms(6_100));
-        assert_eq!(layer.slow, 0);
+        check.answered(t0 + ms(6_000), ms(1_000), t0 + ms(6_100));
+        assert_eq!(check.slow, 0);
     }
 
     #[test]
     fn what_somebody_else_has_answered_since_is_settled() {
-        let (mut layer, t0) = layer();
-        layer.asked(t0, ms(500));
-        layer.answered(t0 + ms(500), ms(1_000), t0 + ms(600));
-        layer.failed(t0, t0, silent(), ms(500), t0 + ms(700));
-        layer.answered_late(t0 + ms(499), ms(1_000), t0 + ms(2_000));
-        assert_eq!((layer.owed_since, layer.slow), (None, 0));
-        assert_eq!(layer.cause, None);
+        let (mut check, t0) = check();
+        check.asked(t0, ms(500));
+        check.answered(t0 + ms(500), ms(1_000), t0 + ms(600));
+        check.failed(t0, t0, silent(), ms(500), t0 + ms(700));
+        check.answered_late(t0 + ms(499), ms(1_000), t0 + ms(2_000));
+        assert_eq!((check.owed_since, check.slow), (None, 0));
+        assert_eq!(check.cause, None);
         // An earlier question that is answered late does not unsettle it either.
-        layer.answered(t0 + ms(400), ms(1_000), t0 + ms(800));
-        layer.failed(t0 + ms(499), t0 + ms(499), silent(), ms(500), t0 + ms(900));
-        assert_eq!(layer.cause, None);
-        layer.failed(t0 + ms(501), t0 + ms(501), silent(), ms(500), t0 + ms(900));
-        assert_eq!(layer.cause, Some(silent()));
-        assert_eq!(layer.owed_since, Some(t0 + ms(501)));
+        check.answered(t0 + ms(400), ms(1_000), t0 + ms(800));
+        check.failed(t0 + ms(499), t0 + ms(499), silent(), ms(500), t0 + ms(900));
+        assert_eq!(check.cause, None);
+        check.failed(t0 + ms(501), t0 + ms(501), silent(), ms(500), t0 + ms(900));
+        assert_eq!(check.cause, Some(silent()));
+        assert_eq!(check.owed_since, Some(t0 + ms(501)));
     }
 
     #[test]
     fn a_freeze_is_left_out_of_account_but_never_the_time_to_come() {
-        let (mut layer, t0) = layer();
-        layer.excuse(ms(1_000), t0);
-        assert_eq!(layer.fails_at(), None);
-        layer.asked(t0, ms(500));
-        layer.excuse(ms(10_000), t0 + ms(10_500));
-        assert_eq!(layer.owed_since, Some(t0 + ms(10_000)));
-        layer.excuse(ms(60_000), t0 + ms(11_000));
-        assert_eq!(layer.owed_since, Some(t0 + ms(11_000)));
+        let (mut check, t0) = check();
+        check.excuse(ms(1_000), t0);
+        assert_eq!(check.fails_at(), None);
+        check.asked(t0, ms(500));
+        check.excuse(ms(10_000), t0 + ms(10_500));
+        assert_eq!(check.owed_since, Some(t0 + ms(10_000)));
+        check.excuse(ms(60_000), t0 + ms(11_000));
+        assert_eq!(check.owed_since, Some(t0 + ms(11_000)));
     }
 
     #[test]
     fn what_is_demanded_is_asked_now_and_nothing_heard_before_counts() {
-        let (mut layer, t0) = layer();
-        layer.answered(t0, ms(1_000), t0 + ms(100));
-        layer.answered_late(t0 + ms(100), ms(1_000), t0 + ms(3_000));
-        layer.failed(
+        let (mut check, t0) = check();
+        check.answered(t0, ms(1_000), t0 + ms(100));
+        check.answered_late(t0 + ms(100), ms(1_000), t0 + ms(3_000));
+        check.failed(
             t0 + ms(200),
             t0 + ms(200),
             silent(),
@@ -300,23 +300,23 @@ mod tests {
             t0 + ms(3_000),
         );
         let now = t0 + ms(3_100);
-        layer.demand(now);
-        assert_eq!((layer.proved, layer.slow, layer.due_at), (false, 0, now));
-        assert_eq!((layer.owed_since, layer.cause.as_ref()), (None, None));
-        assert_eq!(layer.latency, Some(ms(2_900)), "for the evidence");
+        check.demand(now);
+        assert_eq!((check.proved, check.slow, check.due_at), (false, 0, now));
+        assert_eq!((check.owed_since, check.cause.as_ref()), (None, None));
+        assert_eq!(check.latency, Some(ms(2_900)), "for the evidence");
     }
 
-    fn layer() -> (Layer, Duration) {
+    fn check() -> (Check, Duration) {
         let t0 = Duration::from_secs(1_000);
-        let timing = Rhythm {
+        let timing = CheckTiming {
             every: ms(1_000),
             patience: ms(3_000),
         };
-        (Layer::new(timing, t0), t0)
+        (Check::new(timing, t0), t0)
     }
 
-    fn silent() -> Cause {
-        Cause::passing(Fault::Unreachable, "no answer")
+    fn silent() -> EtcdError {
+        EtcdError::passing(Fault::Unreachable, "no answer")
     }
 
     fn ms(ms: u64) -> Duration {

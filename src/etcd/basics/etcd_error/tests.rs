@@ -50,7 +50,7 @@ fn each_answer_of_etcd_has_its_class() {
     ];
     for (code, words, fault) in passing {
         let cause = of_status(code, &format!("etcdserver: {words}"));
-        assert_eq!(cause, Cause::passing(fault, words));
+        assert_eq!(cause, EtcdError::passing(fault, words));
         assert!(!cause.sure && !cause.closed);
     }
     let sure = [
@@ -93,7 +93,7 @@ fn each_answer_of_etcd_has_its_class() {
     ];
     for (code, words, fault, text) in sure {
         let cause = of_status(code, &format!("etcdserver: {words}"));
-        assert_eq!(cause, Cause::sure(fault, text));
+        assert_eq!(cause, EtcdError::sure(fault, text));
         assert_eq!(
             cause.of_cluster(),
             matches!(fault, Fault::NoSpace | Fault::Corrupt)
@@ -102,35 +102,36 @@ fn each_answer_of_etcd_has_its_class() {
     }
     assert_eq!(
         of_status(UNIMPLEMENTED, "unknown service etcdserverpb.Watch"),
-        Cause::sure(
+        EtcdError::sure(
             Fault::Misdirected,
             "not an etcd server: unknown service etcdserverpb.Watch"
         )
     );
     assert_eq!(
         of_status(DEADLINE_EXCEEDED, "context deadline exceeded"),
-        Cause::silent()
+        EtcdError::silent()
     );
 }
 
 /// etcd puts a status, as Go prints it, or its own words into the message that ends a watch.
 #[test]
 fn a_watch_that_the_server_ends_has_the_class_of_its_reason() {
-    let canceled = |status: &str| Cause::of_canceled_watch(&format!("rpc error: code = {status}"));
+    let canceled =
+        |status: &str| EtcdError::of_canceled_watch(&format!("rpc error: code = {status}"));
     assert_eq!(
         canceled("PermissionDenied desc = etcdserver: permission denied"),
-        Cause::sure(Fault::Permission, "permission denied")
+        EtcdError::sure(Fault::Permission, "permission denied")
     );
     assert_eq!(
         canceled("Unauthenticated desc = etcdserver: invalid auth token"),
-        Cause::sure(
+        EtcdError::sure(
             Fault::Unauthenticated,
             "authentication failed: invalid auth token"
         )
     );
     assert_eq!(
         canceled("InvalidArgument desc = etcdserver: revision of auth store is old"),
-        Cause::passing(Fault::Unauthenticated, "revision of auth store is old")
+        EtcdError::passing(Fault::Unauthenticated, "revision of auth store is old")
     );
     for other in [
         "etcdserver: mvcc: required revision has been compacted",
@@ -139,8 +140,8 @@ fn a_watch_that_the_server_ends_has_the_class_of_its_reason() {
         "",
     ] {
         assert_eq!(
-            Cause::of_canceled_watch(other),
-            Cause::passing(
+            EtcdError::of_canceled_watch(other),
+            EtcdError::passing(
                 Fault::Unreachable,
                 format!("the watch was canceled: {other}")
             )
@@ -157,7 +158,7 @@ fn what_a_server_says_is_kept_on_one_line_and_short() {
     assert_eq!(shorten(&"é".repeat(200)), "é".repeat(200));
     assert_eq!(shorten(&"é".repeat(201)), "é".repeat(200));
     let long = format!("etcdserver: permission\ndenied {}", "x".repeat(10_000));
-    let bounded = |cause: Cause, most: usize| {
+    let bounded = |cause: EtcdError, most: usize| {
         let length = cause.text.chars().count();
         assert!(length <= most, "{length}");
         assert!(!cause.text.contains(char::is_control), "{}", cause.text);
@@ -166,18 +167,18 @@ fn what_a_server_says_is_kept_on_one_line_and_short() {
     // With what is put in front of it.
     bounded(of_status(UNAUTHENTICATED, &long), LONGEST + 23);
     bounded(of_status(UNIMPLEMENTED, &long), LONGEST + 20);
-    bounded(Cause::of_canceled_watch(&long), LONGEST);
-    bounded(Cause::alarm(Fault::NoSpace, &[u64::MAX; 100]), LONGEST);
+    bounded(EtcdError::of_canceled_watch(&long), LONGEST);
+    bounded(EtcdError::alarm(Fault::NoSpace, &[u64::MAX; 100]), LONGEST);
     bounded(tls(&long), LONGEST);
 }
 
 #[test]
 fn what_failed_is_tried_again_unless_etcd_refuses_it_for_good() {
     for fault in Fault::ALL {
-        let again = Cause::passing(fault, "why").again_in();
+        let again = EtcdError::passing(fault, "why").again_in();
         assert_eq!(again, Some(RETRY_AFTER), "{fault}");
         let passes = [Fault::Unreachable, Fault::Unauthenticated].contains(&fault);
-        let again = Cause::sure(fault, "why").again_in();
+        let again = EtcdError::sure(fault, "why").again_in();
         assert_eq!(again, passes.then_some(RETRY_AFTER), "{fault}");
     }
 }

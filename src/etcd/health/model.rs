@@ -4,20 +4,20 @@ use core::time::Duration;
 use std::fmt;
 
 use super::answer::{Answer, Store};
-use super::layer::{Kind, Layer};
-use super::memory::{Finding, Mark, Memory};
-use super::seat::Seat;
-use crate::etcd::basics::{Cause, Fault, Verdict, Verdicts};
+use super::check::{Check, CheckKind};
+use super::endpoint_state::EndpointState;
+use super::store_identity::{Baseline, Comparison, StoreIdentity};
+use crate::etcd::basics::{EtcdError, Fault, Verdict, Verdicts};
 use crate::etcd::client::Timing;
 use crate::policy::{Policy, Tuning};
 
 /// Judges what the answers of all members amount to.
-pub(crate) struct Judge {
+pub(crate) struct HealthModel {
     pub(super) timing: Timing,
     pub(super) verdicts: Verdicts,
-    pub(super) seats: Vec<Seat>,
-    pub(super) layers: [Layer; 3],
-    pub(super) memory: Memory,
+    pub(super) endpoints: Vec<EndpointState>,
+    pub(super) checks: [Check; 3],
+    pub(super) store_identity: StoreIdentity,
     /// Whether proposals cannot be made by this user, so that the write path is not checked.
     pub(super) unchecked: bool,
     /// Whether that was logged.
@@ -26,7 +26,7 @@ pub(crate) struct Judge {
     pub(super) writes: u64,
     pub(super) jitter: Tuning,
     pub(super) told: Told,
-    /// Whether a start depends on what is told: then no layer may fail even for a moment.
+    /// Whether a start depends on what is told: then no check may fail even for a moment.
     pub(super) proving: bool,
     /// Whether it was told alive since it was last told failing: a clean run.
     pub(super) clean: bool,
@@ -34,9 +34,9 @@ pub(crate) struct Judge {
     pub(super) news: bool,
     /// How long this process did not run in all.
     pub(super) excused: Duration,
-    pub(super) pending: Option<Said>,
+    pub(super) pending: Option<Conclusion>,
     /// What is to be logged.
-    pub(super) notices: Vec<Notice>,
+    pub(super) warnings: Vec<HealthWarning>,
     /// Since when the endpoints are of more than one cluster, and until when they were.
     pub(super) split_since: Option<Duration>,
     pub(super) split_until: Option<Duration>,
@@ -50,7 +50,7 @@ pub(crate) struct Judge {
 
 /// What is to be told of etcd.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Said {
+pub(crate) enum Conclusion {
     Alive {
         evidence: String,
     },
@@ -64,7 +64,7 @@ pub(crate) enum Said {
 
 /// What is to be logged: a warning each.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Notice {
+pub(crate) enum HealthWarning {
     /// Another cluster is taken for the one that is meant.
     Accepted { cluster: u64, before: u64 },
     /// The store was reset, which is tolerated: why that is known.
@@ -74,7 +74,7 @@ pub(crate) enum Notice {
 }
 
 /// For an operator.
-impl fmt::Display for Notice {
+impl fmt::Display for HealthWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Accepted { .. } => f.write_str(
@@ -101,10 +101,10 @@ pub(super) enum Told {
 
 /// What was asked, when, and what was known of the store then.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked {
-    pub(crate) kind: Kind,
+pub(crate) struct CheckRequest {
+    pub(crate) kind: CheckKind,
     pub(crate) at: Duration,
-    pub(crate) mark: Mark,
+    pub(crate) baseline: Baseline,
     /// How long this process had not run in all by then.
     pub(crate) excused: Duration,
     /// Only to look at that member.
@@ -115,7 +115,7 @@ pub(crate) struct Asked {
 /// (etcd#14370): only the second proposal waits for the first.
 const PROPOSALS: u32 = 2;
 
-impl Judge {
+impl HealthModel {
     /// Of the endpoints of these URLs, each with or without TLS.
     pub(crate) fn new<'a>(
         endpoints: impl IntoIterator<Item = (&'a str, bool)>,
@@ -134,9 +134,11 @@ impl Judge {
         Self {
             timing,
             verdicts,
-            seats: endpoints.map(|(url, tls)| Seat::new(url, tls)).collect(),
-            layers: [progress, read, write].map(|timing| Layer::new(timing, now)),
-            memory: Memory::default(),
+            endpoints: endpoints
+                .map(|(url, tls)| EndpointState::new(url, tls))
+                .collect(),
+            checks: [progress, read, write].map(|timing| Check::new(timing, now)),
+            store_identity: StoreIdentity::default(),
             unchecked: false,
             unchecked_said: false,
             writes: 0,
@@ -149,7 +151,7 @@ impl Judge {
             news: false,
             excused: Duration::ZERO,
             pending: None,
-            notices: Vec::new(),
+            warnings: Vec::new(),
             split_since: None,
             split_until: None,
             window: Policy::default().window(),
@@ -165,21 +167,21 @@ impl Judge {
         self.clean = false;
         self.pending = None;
         self.demand(now);
-        for seat in &mut self.seats {
-            seat.begin();
+        for endpoint in &mut self.endpoints {
+            endpoint.begin();
         }
     }
 
-    /// Asks all layers now; it is alive only when each has answered.
+    /// Asks all checks now; it is alive only when each has answered.
     pub(crate) fn demand(&mut self, now: Duration) {
         if let Told::Alive(_) = self.told {
             self.told = Told::Nothing;
         }
-        for layer in &mut self.layers {
-            layer.demand(now);
+        for check in &mut self.checks {
+            check.demand(now);
         }
-        if self.seats.len() == 1 {
-            self.layer_mut(Kind::Write).wanted = PROPOSALS;
+        if self.endpoints.len() == 1 {
+            self.layer_mut(CheckKind::Write).wanted = PROPOSALS;
         }
         self.news = false;
     }
@@ -187,8 +189,8 @@ impl Judge {
     /// Leaves a time out of account in which this process did not run, so that nobody listened.
     pub(crate) fn excuse(&mut self, time: Duration, now: Duration) {
         self.excused += time;
-        for layer in &mut self.layers {
-            layer.excuse(time, now);
+        for check in &mut self.checks {
+            check.excuse(time, now);
         }
         if let Told::Alive(at) = &mut self.told {
             *at = now.min(*at + time);
@@ -204,7 +206,7 @@ impl Judge {
     pub(crate) fn prove(&mut self, proving: bool) {
         if proving && !self.proving {
             // What was forgiven before stays so.
-            self.layers.iter_mut().for_each(Layer::forgive);
+            self.checks.iter_mut().for_each(Check::forgive);
         }
         if self.proving && !proving {
             self.accept();
@@ -214,17 +216,18 @@ impl Judge {
 
     /// A start was proved: the cluster that it was proved of is the one that is meant.
     pub(super) fn accept(&mut self) {
-        let Some(cluster) = self.memory.cluster_id() else {
+        let Some(cluster) = self.store_identity.cluster_id() else {
             return;
         };
         if let Some(before) = self.accepted.replace(cluster).filter(|&it| it != cluster) {
-            self.notices.push(Notice::Accepted { cluster, before });
+            self.warnings
+                .push(HealthWarning::Accepted { cluster, before });
         }
     }
 
     /// What is to be logged by now.
-    pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
-        core::mem::take(&mut self.notices)
+    pub(crate) fn take_warnings(&mut self) -> Vec<HealthWarning> {
+        core::mem::take(&mut self.warnings)
     }
 
     /// On a clean run that a start depends on nothing is forgiven.
@@ -232,92 +235,102 @@ impl Judge {
         self.proving && self.clean
     }
 
-    /// How many questions it takes until every layer had a fair try: where there are several members,
+    /// How many questions it takes until every check had a fair try: where there are several members,
     /// a second one has its turn, or one that is slow would be an outage for all.
     pub(super) fn turns(&self) -> u32 {
-        if self.seats.len() > 1 { 2 } else { 1 }
+        if self.endpoints.len() > 1 { 2 } else { 1 }
     }
 
-    /// When a layer has owed an answer for so long that a clean run is void.
-    pub(super) fn overdue_at(&self, kind: Kind) -> Option<Duration> {
+    /// When a check has owed an answer for so long that a clean run is void.
+    pub(super) fn overdue_at(&self, kind: CheckKind) -> Option<Duration> {
         let budget = self.timing.latency_budget * self.turns();
-        let since = self.layer(kind).owed_since;
+        let since = self.check(kind).owed_since;
         since
             .map(|since| since + budget)
             .filter(|_| self.is_strict())
     }
 
     /// What is known of the store as the member at `index` is asked.
-    pub(super) fn mark(&self, index: usize) -> Mark {
-        let seat = &self.seats[index];
-        self.memory.mark(seat.member_id(), seat.term())
+    pub(super) fn baseline(&self, index: usize) -> Baseline {
+        let endpoint = &self.endpoints[index];
+        self.store_identity
+            .baseline(endpoint.member_id(), endpoint.term())
     }
 
     /// What the member at `index` is asked now.
-    pub(crate) fn question(&self, index: usize, kind: Kind, look: bool, now: Duration) -> Asked {
-        Asked {
+    pub(crate) fn question(
+        &self,
+        index: usize,
+        kind: CheckKind,
+        look: bool,
+        now: Duration,
+    ) -> CheckRequest {
+        CheckRequest {
             kind,
             at: now,
-            mark: self.mark(index),
+            baseline: self.baseline(index),
             excused: self.excused,
             look,
         }
     }
 
-    pub(crate) fn seats(&self) -> &[Seat] {
-        &self.seats
+    pub(crate) fn endpoints(&self) -> &[EndpointState] {
+        &self.endpoints
     }
 
-    /// The layers that are to be asked.
-    pub(crate) fn due(&self, now: Duration) -> impl Iterator<Item = Kind> + use<> {
-        let due = Kind::ALL.map(|kind| {
-            now >= self.layer(kind).due_at || kind == Kind::Read && self.wants_to_know_more(now)
+    /// The checks that are to be asked.
+    pub(crate) fn due(&self, now: Duration) -> impl Iterator<Item = CheckKind> + use<> {
+        let due = CheckKind::ALL.map(|kind| {
+            now >= self.check(kind).due_at
+                || kind == CheckKind::Read && self.wants_to_know_more(now)
         });
-        Kind::ALL
+        CheckKind::ALL
             .into_iter()
             .filter(move |&kind| due[kind as usize])
     }
 
-    /// Another layer owes an answer for long, and no read was asked for since, which tells more of why.
+    /// Another check owes an answer for long, and no read was asked for since, which tells more of why.
     pub(super) fn wants_to_know_more(&self, now: Duration) -> bool {
-        let in_doubt = [Kind::Progress, Kind::Write]
+        let in_doubt = [CheckKind::Progress, CheckKind::Write]
             .into_iter()
             .filter(|&kind| self.in_doubt(kind, now));
         let since = in_doubt
-            .filter_map(|kind| self.layer(kind).owed_since)
+            .filter_map(|kind| self.check(kind).owed_since)
             .max();
-        let read = self.layer(Kind::Read);
+        let read = self.check(CheckKind::Read);
         since.is_some_and(|since| read.owed_since.is_none() && !read.is_settled(since))
     }
 
-    /// A layer is asked, or would be if anybody could be reached.
-    pub(crate) fn asked(&mut self, kind: Kind, now: Duration) {
+    /// A check is asked, or would be if anybody could be reached.
+    pub(crate) fn asked(&mut self, kind: CheckKind, now: Duration) {
         let Timing {
             latency_budget,
             recheck,
             ..
         } = self.timing;
-        if self.layer(kind).owed_since.is_none() && kind == Kind::Read {
-            self.seats.iter_mut().for_each(Seat::forget_leader);
+        if self.check(kind).owed_since.is_none() && kind == CheckKind::Read {
+            self.endpoints
+                .iter_mut()
+                .for_each(EndpointState::forget_leader);
         }
-        let layer = self.layer(kind);
+        let check = self.check(kind);
         // A good answer is given its time; doubt is looked into more often.
-        let in_doubt = !layer.proved || layer.owed_since.is_some();
+        let in_doubt = !check.proved || check.owed_since.is_some();
         let again_in = if in_doubt { recheck } else { latency_budget };
         self.layer_mut(kind).asked(now, again_in);
     }
 
-    /// Whether a layer has owed an answer for so long that the member is asked what it thinks.
-    pub(crate) fn in_doubt(&self, kind: Kind, now: Duration) -> bool {
+    /// Whether a check has owed an answer for so long that the member is asked what it thinks.
+    pub(crate) fn in_doubt(&self, kind: CheckKind, now: Duration) -> bool {
         let budget = self.timing.latency_budget;
-        self.layer(kind)
+        self.check(kind)
             .owed_since
             .is_some_and(|since| now >= since + budget)
     }
 
     /// A member of this cluster was reached.
     pub(crate) fn opened(&mut self, index: usize, cluster_id: Option<u64>, now: Duration) {
-        self.seats[index].opened(cluster_id);
+        self.endpoints[index].opened(cluster_id);
         self.ask_debtors(now);
     }
 
@@ -328,45 +341,45 @@ impl Judge {
             return Vec::new();
         }
         self.shown_at = now;
-        let seats = self.seats.iter().enumerate();
-        seats
-            .filter_map(|(index, seat)| Some((index, seat.cluster_id()?)))
+        let endpoints = self.endpoints.iter().enumerate();
+        endpoints
+            .filter_map(|(index, endpoint)| Some((index, endpoint.cluster_id()?)))
             .collect()
     }
 
     /// A member is lost.
-    pub(crate) fn lost(&mut self, index: usize, cause: Cause, now: Duration) {
+    pub(crate) fn lost(&mut self, index: usize, cause: EtcdError, now: Duration) {
         self.doubt_others(index);
-        self.seats[index].lost(cause);
+        self.endpoints[index].lost(cause);
         self.ask_debtors(now);
     }
 
     /// A member that worked fails. Those that were lost before may be back by now: what is known of
     /// them is to be looked at again before all count as lost.
     pub(super) fn doubt_others(&mut self, index: usize) {
-        if self.seats[index].usable() {
-            self.seats.iter_mut().for_each(Seat::doubt);
+        if self.endpoints[index].usable() {
+            self.endpoints.iter_mut().for_each(EndpointState::doubt);
         }
     }
 
     /// A member is looked at by a read: that is asked for, if it is owed.
     pub(crate) fn looked(&mut self, now: Duration) {
-        if self.layer(Kind::Read).owed_since.is_some() {
-            self.asked(Kind::Read, now);
+        if self.check(CheckKind::Read).owed_since.is_some() {
+            self.asked(CheckKind::Read, now);
         }
     }
 
     /// Etcd is alive: whoever is not reached can wait.
     pub(crate) fn is_calm(&self, now: Duration) -> bool {
         let alive = matches!(self.told, Told::Alive(_));
-        alive && !self.owes(now) && self.seats.iter().any(Seat::usable)
+        alive && !self.owes(now) && self.endpoints.iter().any(EndpointState::usable)
     }
 
     /// What is owed may be had now, or must be had from somebody else.
     pub(super) fn ask_debtors(&mut self, now: Duration) {
-        for layer in &mut self.layers {
-            if layer.owed_since.is_some() {
-                layer.due_at = now;
+        for check in &mut self.checks {
+            if check.owed_since.is_some() {
+                check.due_at = now;
             }
         }
     }
@@ -375,48 +388,48 @@ impl Judge {
     pub(crate) fn answered(
         &mut self,
         index: usize,
-        asked: Asked,
+        asked: CheckRequest,
         answer: Answer,
         split: bool,
         now: Duration,
     ) {
-        let (mark, asked_at) = (asked.mark, asked.at);
+        let (baseline, asked_at) = (asked.baseline, asked.at);
         let kind = match answer {
-            Answer::Status { leader } => return self.seats[index].told(leader),
+            Answer::Status { leader } => return self.endpoints[index].told(leader),
             Answer::Read(store) => {
-                if !self.remember(index, mark, store, split, now) {
+                if !self.remember(index, baseline, store, split, now) {
                     return;
                 }
-                Kind::Read
+                CheckKind::Read
             }
             // Of two clusters nobody knows which one this is evidence of.
             _ if split => return,
-            Answer::Progress => Kind::Progress,
+            Answer::Progress => CheckKind::Progress,
             Answer::Write => {
                 self.writes += 1;
-                if self.seats.len() == 1 {
+                if self.endpoints.len() == 1 {
                     // See PROPOSALS: with no second proposal soon, a read tells whether it hangs now.
-                    self.layer_mut(Kind::Read).due_at = now;
+                    self.layer_mut(CheckKind::Read).due_at = now;
                 }
                 self.unchecked = false;
-                self.seats[index].proposed(false);
-                Kind::Write
+                self.endpoints[index].proposed(false);
+                CheckKind::Write
             }
         };
         let (every, was_in_doubt) = (self.every(kind), self.in_doubt(kind, now));
         let excused = self.excused.saturating_sub(asked.excused);
         let took = now.saturating_sub(asked_at).saturating_sub(excused);
         let late = took > self.timing.latency_budget;
-        if late && asked.look && self.layer(kind).owed_since.is_none() {
+        if late && asked.look && self.check(kind).owed_since.is_none() {
             // Nobody depends on that member.
             return;
         }
-        let layer = self.layer_mut(kind);
-        layer.by = Some(index);
+        let check = self.layer_mut(kind);
+        check.by = Some(index);
         if late {
-            layer.answered_late(asked_at, every, now);
+            check.answered_late(asked_at, every, now);
         } else {
-            layer.answered(asked_at, every, now);
+            check.answered(asked_at, every, now);
         }
         if was_in_doubt {
             // What held this one up may have held up the others, and is over.
@@ -428,22 +441,28 @@ impl Judge {
 
     /// A question to the member at `index` failed. One that only looked at that member casts no doubt
     /// on the cluster.
-    pub(crate) fn failed(&mut self, index: usize, asked: Asked, cause: Cause, now: Duration) {
-        let Asked {
+    pub(crate) fn failed(
+        &mut self,
+        index: usize,
+        asked: CheckRequest,
+        cause: EtcdError,
+        now: Duration,
+    ) {
+        let CheckRequest {
             kind,
             at: asked_at,
             look,
             ..
         } = asked;
         let recheck = self.timing.recheck;
-        if kind == Kind::Write && self.seats[index].usable() && is_refusal(&cause) {
+        if kind == CheckKind::Write && self.endpoints[index].usable() && is_refusal(&cause) {
             return self.refused(index, asked_at, &cause, now);
         }
-        if kind != Kind::Write {
+        if kind != CheckKind::Write {
             self.doubt_others(index);
-            self.seats[index].failed(&cause);
+            self.endpoints[index].failed(&cause);
         }
-        if look && self.layer(kind).owed_since.is_none() {
+        if look && self.check(kind).owed_since.is_none() {
             return;
         }
         // Nobody could listen for a part of that time.
@@ -453,7 +472,7 @@ impl Judge {
             .failed(asked_at, since, cause, recheck, now);
     }
 
-    /// When the next layer is due, or [`next`](Self::next) may have something to say though nothing
+    /// When the next check is due, or [`next`](Self::next) may have something to say though nothing
     /// is answered. At least once in the shortest period, so that lateness tells how long the process
     /// did not run.
     pub(crate) fn wake_at(&self, now: Duration) -> Duration {
@@ -464,48 +483,53 @@ impl Judge {
             Told::Alive(at) => Some(at + self.timing.longest_gap()),
             Told::Nothing => None,
         };
-        let layers = self.layers.iter().flat_map(|layer| {
-            let in_doubt_at = layer.owed_since.map(|since| since + latency_budget);
-            [Some(layer.due_at), layer.fails_at(), in_doubt_at]
+        let checks = self.checks.iter().flat_map(|check| {
+            let in_doubt_at = check.owed_since.map(|since| since + latency_budget);
+            [Some(check.due_at), check.fails_at(), in_doubt_at]
         });
-        let layers = layers.chain(Kind::ALL.map(|kind| self.overdue_at(kind)));
-        let wakes = layers.chain([told]).flatten().filter(|&at| at > now);
+        let checks = checks.chain(CheckKind::ALL.map(|kind| self.overdue_at(kind)));
+        let wakes = checks.chain([told]).flatten().filter(|&at| at > now);
         wakes.min().unwrap_or(now + every).min(now + every)
     }
 
-    /// Some layer owes a good answer for longer than one may take.
+    /// Some check owes a good answer for longer than one may take.
     pub(super) fn owes(&self, now: Duration) -> bool {
-        Kind::ALL.iter().any(|&kind| self.in_doubt(kind, now))
+        CheckKind::ALL.iter().any(|&kind| self.in_doubt(kind, now))
     }
 
     /// Holds a read against what is remembered. `false` if it is no evidence.
     pub(super) fn remember(
         &mut self,
         index: usize,
-        mark: Mark,
+        baseline: Baseline,
         store: Store,
         split: bool,
         now: Duration,
     ) -> bool {
         if split {
-            self.seats[index].read(store, None);
+            self.endpoints[index].read(store, None);
             return false;
         }
-        match self.memory.read(mark, store) {
-            Finding::Same => {
-                let term = self.memory.is_current(mark).then_some(store.term);
-                self.seats[index].read(store, term);
+        match self.store_identity.read(baseline, store) {
+            Comparison::Same => {
+                let term = self
+                    .store_identity
+                    .is_current(baseline)
+                    .then_some(store.term);
+                self.endpoints[index].read(store, term);
                 true
             }
-            Finding::Reset(why) => {
-                self.seats.iter_mut().for_each(Seat::forget_term);
-                self.seats[index].read(store, Some(store.term));
-                let why = format!("{}: {why}", self.seats[index].url());
+            Comparison::Reset(why) => {
+                self.endpoints
+                    .iter_mut()
+                    .for_each(EndpointState::forget_term);
+                self.endpoints[index].read(store, Some(store.term));
+                let why = format!("{}: {why}", self.endpoints[index].url());
                 if self.verdicts.of(Fault::StoreReset) == Verdict::Transient {
-                    self.notices.push(Notice::Reset(why));
+                    self.warnings.push(HealthWarning::Reset(why));
                     return true;
                 }
-                // Said once, and then every layer must prove itself anew.
+                // Conclusion once, and then every check must prove itself anew.
                 self.told = Told::Nothing;
                 self.clean = false;
                 self.demand(now);
@@ -521,49 +545,49 @@ impl Judge {
         &mut self,
         index: usize,
         asked_at: Duration,
-        cause: &Cause,
+        cause: &EtcdError,
         now: Duration,
     ) {
-        self.seats[index].proposed(true);
+        self.endpoints[index].proposed(true);
         if self
-            .seats
+            .endpoints
             .iter()
-            .any(|seat| seat.usable() && !seat.refuses())
+            .any(|endpoint| endpoint.usable() && !endpoint.refuses())
         {
-            self.layer_mut(Kind::Write).due_at = now;
+            self.layer_mut(CheckKind::Write).due_at = now;
             return;
         }
         if !self.unchecked_said {
-            let (url, why) = (self.seats[index].url().to_owned(), cause.text.clone());
-            self.notices.push(Notice::Unchecked { url, why });
+            let (url, why) = (self.endpoints[index].url().to_owned(), cause.text.clone());
+            self.warnings.push(HealthWarning::Unchecked { url, why });
         }
         self.unchecked = true;
         self.unchecked_said = true;
-        let every = self.every(Kind::Write).max(self.timing.refused);
-        let layer = self.layer_mut(Kind::Write);
-        layer.by = None;
-        layer.answered(asked_at, every, now);
+        let every = self.every(CheckKind::Write).max(self.timing.refused);
+        let check = self.layer_mut(CheckKind::Write);
+        check.by = None;
+        check.answered(asked_at, every, now);
     }
 
-    pub(super) fn every(&self, kind: Kind) -> Duration {
-        let every = self.layer(kind).timing.every;
+    pub(super) fn every(&self, kind: CheckKind) -> Duration {
+        let every = self.check(kind).timing.every;
         match kind {
-            Kind::Progress | Kind::Read => every,
-            Kind::Write => every - self.jitter.jitter_of(self.writes),
+            CheckKind::Progress | CheckKind::Read => every,
+            CheckKind::Write => every - self.jitter.jitter_of(self.writes),
         }
     }
 
-    pub(super) fn layer(&self, kind: Kind) -> &Layer {
-        &self.layers[kind as usize]
+    pub(super) fn check(&self, kind: CheckKind) -> &Check {
+        &self.checks[kind as usize]
     }
 
-    pub(super) fn layer_mut(&mut self, kind: Kind) -> &mut Layer {
-        &mut self.layers[kind as usize]
+    pub(super) fn layer_mut(&mut self, kind: CheckKind) -> &mut Check {
+        &mut self.checks[kind as usize]
     }
 }
 
 /// The server knows what was asked for, and does not let this user have it.
-fn is_refusal(cause: &Cause) -> bool {
+fn is_refusal(cause: &EtcdError) -> bool {
     cause.fault == Fault::Permission && cause.sure
 }
 

@@ -12,7 +12,7 @@ use crate::etcd::basics::Moment;
 use crate::etcd::host::{Latest, Suspended, moment};
 
 /// One lease, from its grant to its end. Work under it asks it, and never etcd.
-pub(crate) struct Session {
+pub(crate) struct LeaseSession {
     pub(crate) lease: Lease,
     /// Nanoseconds from `begun` until when work is allowed, by the clock that goes on while the machine is
     /// suspended.
@@ -31,7 +31,7 @@ pub(crate) struct Session {
     over: AtomicBool,
 }
 
-impl Session {
+impl LeaseSession {
     pub(crate) fn new(lease: Lease, begun: Moment, suspended: Suspended) -> Self {
         Self {
             lease,
@@ -126,15 +126,15 @@ impl Session {
 }
 
 /// Ends the session when its owner is gone, however that comes.
-pub(crate) struct Running {
-    pub(crate) session: Arc<Session>,
-    pub(crate) published: Arc<Latest<Option<Arc<Session>>>>,
+pub(crate) struct LeaseSessionGuard {
+    pub(crate) session: Arc<LeaseSession>,
+    pub(crate) published: Arc<Latest<Option<Arc<LeaseSession>>>>,
 }
 
-impl Running {
+impl LeaseSessionGuard {
     pub(crate) fn publish(
-        session: Arc<Session>,
-        published: &Arc<Latest<Option<Arc<Session>>>>,
+        session: Arc<LeaseSession>,
+        published: &Arc<Latest<Option<Arc<LeaseSession>>>>,
     ) -> Self {
         published.set(Some(Arc::clone(&session)));
         Self {
@@ -144,7 +144,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for LeaseSessionGuard {
     fn drop(&mut self) {
         self.published.set(None);
         self.session.end();
@@ -162,7 +162,7 @@ mod tests {
 
     /// A session of a machine that was suspended for as many seconds as is said.
     struct Case {
-        session: Session,
+        session: LeaseSession,
         suspended: Suspended,
         seconds: Arc<AtomicU64>,
     }
@@ -176,7 +176,7 @@ mod tests {
             let lease = Lease { id: 7, cluster: 1 };
             let begun = moment(&suspended);
             Self {
-                session: Session::new(lease, begun, suspended.clone()),
+                session: LeaseSession::new(lease, begun, suspended.clone()),
                 suspended,
                 seconds,
             }

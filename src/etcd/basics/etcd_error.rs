@@ -7,7 +7,7 @@ use super::fault::Fault;
 
 /// Why a connection, or a question on one, failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Cause {
+pub(crate) struct EtcdError {
     pub(crate) fault: Fault,
     /// Whether a second look would only confirm it.
     pub(crate) sure: bool,
@@ -16,7 +16,7 @@ pub(crate) struct Cause {
     pub(crate) closed: bool,
 }
 
-impl Cause {
+impl EtcdError {
     /// No answer in time.
     pub(crate) fn silent() -> Self {
         Self::passing(Fault::Unreachable, "no answer")
@@ -108,39 +108,41 @@ impl Cause {
 }
 
 /// What a server says. Its words are those of etcd's `api/v3rpc/rpctypes/error.go`.
-pub(crate) fn of_status(code: i32, message: &str) -> Cause {
+pub(crate) fn of_status(code: i32, message: &str) -> EtcdError {
     let text = shorten(message.strip_prefix("etcdserver: ").unwrap_or(message));
     let says = |words: &str| text.contains(words);
     match code {
         INVALID_ARGUMENT if says("revision of auth store is old") => {
-            Cause::passing(Fault::Unauthenticated, text)
+            EtcdError::passing(Fault::Unauthenticated, text)
         }
         INVALID_ARGUMENT if says("too large") || says("too many operations") => {
-            Cause::sure(Fault::WritePath, text)
+            EtcdError::sure(Fault::WritePath, text)
         }
         UNAUTHENTICATED | INVALID_ARGUMENT => {
             let text = text
                 .strip_prefix("authentication failed, ")
                 .unwrap_or(&text);
-            Cause::sure(
+            EtcdError::sure(
                 Fault::Unauthenticated,
                 format!("authentication failed: {text}"),
             )
         }
-        PERMISSION_DENIED => Cause::sure(Fault::Permission, text),
-        UNIMPLEMENTED => Cause::sure(Fault::Misdirected, format!("not an etcd server: {text}")),
-        DEADLINE_EXCEEDED => Cause::silent(),
-        _ if says("database space exceeded") => Cause::sure(Fault::NoSpace, text),
-        _ if says("corrupt") => Cause::sure(Fault::Corrupt, text),
-        _ if says("too many requests") => Cause::passing(Fault::TooSlow, text),
+        PERMISSION_DENIED => EtcdError::sure(Fault::Permission, text),
+        UNIMPLEMENTED => EtcdError::sure(Fault::Misdirected, format!("not an etcd server: {text}")),
+        DEADLINE_EXCEEDED => EtcdError::silent(),
+        _ if says("database space exceeded") => EtcdError::sure(Fault::NoSpace, text),
+        _ if says("corrupt") => EtcdError::sure(Fault::Corrupt, text),
+        _ if says("too many requests") => EtcdError::passing(Fault::TooSlow, text),
         // An election, a lost quorum, or a leader that does not get on: the server gave up first.
-        _ if says("leader") || says("request timed out") => Cause::passing(Fault::NoLeader, text),
-        _ => Cause::passing(Fault::Unreachable, text),
+        _ if says("leader") || says("request timed out") => {
+            EtcdError::passing(Fault::NoLeader, text)
+        }
+        _ => EtcdError::passing(Fault::Unreachable, text),
     }
 }
 
-pub(crate) fn tls(text: &str) -> Cause {
-    Cause::sure(Fault::Tls, shorten(&format!("TLS: {text}")))
+pub(crate) fn tls(text: &str) -> EtcdError {
+    EtcdError::sure(Fault::Tls, shorten(&format!("TLS: {text}")))
 }
 
 /// What a server says goes into logs and health pages, so it is bounded and on one line.

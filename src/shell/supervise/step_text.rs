@@ -7,16 +7,16 @@ use crate::driver::Tell;
 use crate::machine::{Exit, Input};
 use crate::shell::failure::{Failure, ReportedFailure};
 use crate::shell::probe::Observation;
-use crate::shell::publish::trace::News;
+use crate::shell::publish::trace::Incident;
 
 /// What there is to say of what the machine was told.
 #[derive(Default)]
-pub(crate) struct Event {
+pub(crate) struct StepText {
     pub(crate) detail: Detail,
     /// A fatal failure that came with it.
     pub(crate) fatal: Option<Fatal>,
     /// What is to be logged of it.
-    pub(crate) news: Option<News>,
+    pub(crate) incident: Option<Incident>,
 }
 
 /// Which component failed fatally, if one did, and how.

@@ -1,8 +1,8 @@
-//! What the judge makes of answers and failures, in all layers. The time is made up.
+//! What the model makes of answers and failures, in all checks. The time is made up.
 
 use super::*;
 use crate::etcd::client::ClusterMap;
-use crate::etcd::health::probe_loop::{Event, Order, ProbeLoop};
+use crate::etcd::health::probe_loop::{Order, ProbeLoop, SubchannelEvent};
 
 mod proving;
 mod runs;
@@ -12,7 +12,7 @@ fn certain_failures_of_all_endpoints_are_told_at_once() {
     let mut case = Case::new(config(["http://a", "http://b"]));
     case.lost(0, refused(), case.t0);
     assert_eq!(case.next(0), None);
-    case.lost(1, Cause::closed(), case.t0);
+    case.lost(1, EtcdError::closed(), case.t0);
     let (class, text) = case.fails(0);
     assert_eq!(class, "unreachable");
     assert!(
@@ -29,7 +29,7 @@ fn other_failures_are_told_after_the_patience_and_then_once_an_interval() {
     case.lost(0, refused(), case.t0);
     case.opened(1, Some(1), case.t0);
     case.ask(0);
-    case.fail(1, Kind::Read, no_leader(), 0, 0);
+    case.fail(1, CheckKind::Read, no_leader(), 0, 0);
     assert_eq!(case.next(3_349), None);
     let (class, text) = case.fails(3_350);
     assert_eq!(class, "no_leader");
@@ -84,7 +84,7 @@ fn evidence_of_several_layers_and_endpoints_is_one_observation_an_interval() {
 fn time_in_which_the_process_did_not_run_is_no_silence() {
     let mut case = Case::new(config(["http://a"]));
     case.ask(0);
-    case.probe_loop.judge.excuse(ms(10_000), case.at(10_500));
+    case.probe_loop.model.excuse(ms(10_000), case.at(10_500));
     assert_eq!(case.next(13_349), None);
     let (class, text) = case.fails(13_350);
     assert_eq!(class, "unreachable");
@@ -95,18 +95,18 @@ fn time_in_which_the_process_did_not_run_is_no_silence() {
 fn a_freeze_buys_no_time_for_what_comes_after_it() {
     let mut case = Case::alive(config(["http://a"]));
     case.ask(59_900);
-    case.probe_loop.judge.excuse(ms(59_000), case.at(60_000));
+    case.probe_loop.model.excuse(ms(59_000), case.at(60_000));
     assert_eq!(case.next(63_349), None);
     case.fails(63_350);
 
     let mut case = Case::alive(config(["http://a"]));
-    case.probe_loop.judge.excuse(ms(59_000), case.at(59_000));
+    case.probe_loop.model.excuse(ms(59_000), case.at(59_000));
     case.ask(60_000);
     assert_eq!(case.next(63_349), None);
     case.fails(63_350);
 }
 
-/// Another one of the same layer was answered before the freeze, so that nothing was owed when it was over.
+/// Another one of the same check was answered before the freeze, so that nothing was owed when it was over.
 #[test]
 fn what_fails_after_a_freeze_is_owed_for_as_long_as_somebody_could_listen() {
     for (excused, failed_at, told_at) in [
@@ -116,13 +116,17 @@ fn what_fails_after_a_freeze_is_owed_for_as_long_as_somebody_could_listen() {
         (9_000, 4_410, 7_760),
     ] {
         let mut case = Case::alive(config(["http://a"]));
-        let asked = case.asked(Kind::Read, 1_400);
-        case.probe_loop.judge.asked(Kind::Read, case.at(1_400));
+        let asked = case.asked(CheckKind::Read, 1_400);
+        case.probe_loop.model.asked(CheckKind::Read, case.at(1_400));
         case.read(0, 7, 1_399);
         case.lives(1_401);
         let failed = case.at(failed_at);
-        case.probe_loop.judge.excuse(ms(excused), failed);
-        case.event(0, Event::Failed(asked, Cause::silent()), failed);
+        case.probe_loop.model.excuse(ms(excused), failed);
+        case.event(
+            0,
+            SubchannelEvent::Failed(asked, EtcdError::silent()),
+            failed,
+        );
         assert_eq!(case.next(told_at - 1), None, "{excused}");
         assert_eq!(case.fails(told_at).0, "unreachable", "{excused}");
     }
@@ -133,7 +137,7 @@ fn a_revision_that_goes_back_is_told_once() {
     let mut case = Case::alive(config(["http://a", "http://b"]));
     case.read(1, 7, 1_000);
     case.lives(1_000);
-    let before = case.asked(Kind::Read, 1_900);
+    let before = case.asked(CheckKind::Read, 1_900);
     case.answer(0, before, store(1, 3, 2), 2_000);
     let (class, text) = case.fails(2_000);
     assert_eq!(class, "store_reset");
@@ -145,7 +149,7 @@ fn a_revision_that_goes_back_is_told_once() {
     );
     // The other endpoint was asked before, and is not held to the store of then.
     case.answer(1, before, store(1, 3, 2), 2_010);
-    assert_eq!(case.next(2_010), None, "the other layers say nothing yet");
+    assert_eq!(case.next(2_010), None, "the other checks say nothing yet");
     case.progress(1, 2_020);
     case.write(1, 2_020);
     assert_eq!(case.next(2_020), None, "nor does what was asked before");
@@ -158,7 +162,7 @@ fn a_revision_that_goes_back_is_told_once() {
 #[test]
 fn a_term_that_goes_back_is_a_reset_too() {
     let mut case = Case::alive(config(["http://a"]));
-    let asked = case.asked(Kind::Read, 1_000);
+    let asked = case.asked(CheckKind::Read, 1_000);
     case.answer(0, asked, store(1, 9, 1), 1_000);
     let (class, text) = case.fails(1_000);
     assert_eq!(class, "store_reset");
@@ -168,15 +172,15 @@ fn a_term_that_goes_back_is_a_reset_too() {
 #[test]
 fn answers_that_overtake_each_other_are_no_reset() {
     let mut case = Case::alive(config(["http://a", "http://b"]));
-    let asked = case.asked(Kind::Read, 1_000);
+    let asked = case.asked(CheckKind::Read, 1_000);
     case.answer(1, asked, store(1, 9, 3), 1_010);
     case.answer(0, asked, store(1, 8, 2), 1_020);
     case.lives(1_020);
     // What is asked from now on is held to the furthest of them.
-    let asked = case.asked(Kind::Read, 2_500);
+    let asked = case.asked(CheckKind::Read, 2_500);
     case.answer(0, asked, store(1, 9, 3), 2_500);
     case.lives(2_500);
-    let asked = case.asked(Kind::Read, 4_000);
+    let asked = case.asked(CheckKind::Read, 4_000);
     case.answer(0, asked, store(1, 8, 3), 4_000);
     assert_eq!(case.fails(4_000).0, "store_reset");
 }
@@ -184,7 +188,7 @@ fn answers_that_overtake_each_other_are_no_reset() {
 #[test]
 fn a_store_is_remembered_across_a_pause() {
     let mut case = Case::alive(config(["http://a"]));
-    case.probe_loop.judge.restart(case.at(60_000));
+    case.probe_loop.model.restart(case.at(60_000));
     assert_eq!(case.next(60_000), None);
     case.read(0, 6, 60_000);
     assert_eq!(case.fails(60_000).0, "store_reset");
@@ -199,7 +203,7 @@ fn another_cluster_in_the_place_of_the_known_one_is_a_reset() {
     case.lost(0, refused(), case.at(10));
     // Whichever endpoint shows it first: nobody answers for the known one any more.
     case.opened(1, Some(2), case.at(20));
-    let asked = case.asked(Kind::Read, 20);
+    let asked = case.asked(CheckKind::Read, 20);
     case.answer(1, asked, store(2, 9, 2), 20);
     let (class, text) = case.fails(20);
     assert_eq!(class, "store_reset");
@@ -207,7 +211,7 @@ fn another_cluster_in_the_place_of_the_known_one_is_a_reset() {
         text.contains("http://b:2379: the cluster is another one (2, and was 1)"),
         "{text}"
     );
-    let asked = case.asked(Kind::Read, 40);
+    let asked = case.asked(CheckKind::Read, 40);
     case.answer(1, asked, store(2, 9, 2), 40);
     case.progress(1, 40);
     case.write(1, 40);
@@ -248,7 +252,7 @@ fn each_class_is_told_as_its_verdict_says() {
             let mut at = since;
             let told = loop {
                 match case.next(at) {
-                    Some(Said::Failing {
+                    Some(Conclusion::Failing {
                         fault: told,
                         fatal,
                         reason,
@@ -296,8 +300,8 @@ fn an_alarm_is_told_by_whichever_member_says_it_and_until_it_is_disarmed() {
     case.progress(0, 8_000);
     case.fail(
         1,
-        Kind::Write,
-        Cause::alarm(Fault::NoSpace, &[26]),
+        CheckKind::Write,
+        EtcdError::alarm(Fault::NoSpace, &[26]),
         8_000,
         8_010,
     );
@@ -305,7 +309,7 @@ fn an_alarm_is_told_by_whichever_member_says_it_and_until_it_is_disarmed() {
     assert_eq!(class, "no_space");
     assert!(text.contains("alarm raised by member 1a"), "{text}");
     assert!(
-        case.probe_loop.judge.seats()[1].usable(),
+        case.probe_loop.model.endpoints()[1].usable(),
         "the member serves reads"
     );
     assert_eq!(case.next(9_409), None);
@@ -358,8 +362,10 @@ fn a_good_answer_in_between_begins_the_count_anew() {
 fn answers_that_waited_through_one_pause_together_are_late_once() {
     let mut case = Case::alive(config(["http://a"]));
     for asked_at in [1_400, 2_400, 2_900] {
-        let asked = case.asked(Kind::Read, asked_at);
-        case.probe_loop.judge.asked(Kind::Read, case.at(asked_at));
+        let asked = case.asked(CheckKind::Read, asked_at);
+        case.probe_loop
+            .model
+            .asked(CheckKind::Read, case.at(asked_at));
         case.answer(0, asked, store(1, 7, 2), 4_000);
     }
     case.lives(4_000);
@@ -372,8 +378,10 @@ fn answers_that_waited_through_one_pause_together_are_late_once() {
 #[test]
 fn each_layer_counts_its_own_slow_answers() {
     let mut case = Case::alive(config(["http://a"]).with_slow_answers(1));
-    let asked = case.asked(Kind::Write, 8_000);
-    case.probe_loop.judge.asked(Kind::Write, case.at(8_000));
+    let asked = case.asked(CheckKind::Write, 8_000);
+    case.probe_loop
+        .model
+        .asked(CheckKind::Write, case.at(8_000));
     case.read(0, 7, 8_500);
     case.answered(0, asked, Answer::Write, case.at(9_001));
     let (class, text) = case.fails(9_001);
@@ -393,12 +401,12 @@ fn all_layers_must_answer_before_it_is_alive() {
         },
     ];
     for last in 0..3 {
-        let others = || (0..3).filter(move |&layer| layer != last);
+        let others = || (0..3).filter(move |&check| check != last);
         // The first time.
         let mut case = Case::new(config(["http://a"]));
         case.opened(0, Some(1), case.t0);
         case.ask(0);
-        others().for_each(|layer| answers[layer](&mut case, 10));
+        others().for_each(|check| answers[check](&mut case, 10));
         assert_eq!(case.next(10), None);
         answers[last](&mut case, 20);
         case.lives(20);
@@ -406,21 +414,21 @@ fn all_layers_must_answer_before_it_is_alive() {
         case.lost(0, refused(), case.at(1_000));
         case.fails(1_000);
         case.opened(0, Some(1), case.at(1_100));
-        others().for_each(|layer| answers[layer](&mut case, 1_200));
+        others().for_each(|check| answers[check](&mut case, 1_200));
         assert_eq!(case.next(1_200), None);
         answers[last](&mut case, 1_300);
         case.lives(1_300);
         // And when it is asked for.
-        case.probe_loop.judge.demand(case.at(2_000));
+        case.probe_loop.model.demand(case.at(2_000));
         assert_eq!(
             case.probe_loop
-                .judge
+                .model
                 .due(case.at(2_000))
                 .collect::<Vec<_>>(),
-            Kind::ALL,
+            CheckKind::ALL,
             "each is asked now"
         );
-        others().for_each(|layer| answers[layer](&mut case, 2_010));
+        others().for_each(|check| answers[check](&mut case, 2_010));
         assert_eq!(case.next(2_010), None);
         answers[last](&mut case, 2_020);
         case.lives(2_020);
@@ -434,14 +442,14 @@ fn a_user_that_may_only_read_leaves_the_write_path_unchecked() {
     case.ask(0);
     case.read(0, 7, 0);
     case.progress(0, 0);
-    let denied = || Cause::sure(Fault::Permission, "denied");
-    case.fail(0, Kind::Write, denied(), 0, 10);
+    let denied = || EtcdError::sure(Fault::Permission, "denied");
+    case.fail(0, CheckKind::Write, denied(), 0, 10);
     let evidence = case.lives(10);
     assert!(evidence.ends_with("write path not checked"), "{evidence}");
-    assert!(case.probe_loop.judge.seats()[0].usable());
+    assert!(case.probe_loop.model.endpoints()[0].usable());
     // It is asked again, but seldom.
-    assert!(!case.due(59_999).contains(&Kind::Write));
-    assert!(case.due(60_000).contains(&Kind::Write));
+    assert!(!case.due(59_999).contains(&CheckKind::Write));
+    assert!(case.due(60_000).contains(&CheckKind::Write));
     case.read(0, 7, 59_000);
     case.progress(0, 59_000);
     case.lives(59_000);
@@ -457,11 +465,16 @@ fn where_one_member_refuses_proposals_another_is_asked() {
     case.read(1, 7, 1_400);
     case.read(0, 7, 1_400);
     case.lives(1_400);
-    let denied = Cause::sure(Fault::Permission, "denied");
-    case.probe_loop.judge.asked(Kind::Write, case.at(8_000));
-    case.fail(0, Kind::Write, denied, 8_000, 8_000);
-    assert!(case.probe_loop.judge.seats()[0].refuses());
-    assert!(case.due(8_000).contains(&Kind::Write), "of the other one");
+    let denied = EtcdError::sure(Fault::Permission, "denied");
+    case.probe_loop
+        .model
+        .asked(CheckKind::Write, case.at(8_000));
+    case.fail(0, CheckKind::Write, denied, 8_000, 8_000);
+    assert!(case.probe_loop.model.endpoints()[0].refuses());
+    assert!(
+        case.due(8_000).contains(&CheckKind::Write),
+        "of the other one"
+    );
     case.write(1, 8_010);
     case.read(0, 7, 8_010);
     let evidence = case.lives(8_010);
@@ -474,20 +487,20 @@ fn a_user_that_may_not_even_read_is_refused_and_not_left_unchecked() {
     case.opened(0, Some(1), case.t0);
     case.ask(0);
     case.progress(0, 0);
-    let denied = || Cause::sure(Fault::Permission, "denied");
-    case.fail(0, Kind::Write, denied(), 0, 0);
+    let denied = || EtcdError::sure(Fault::Permission, "denied");
+    case.fail(0, CheckKind::Write, denied(), 0, 0);
     assert_eq!(case.next(0), None);
-    case.fail(0, Kind::Read, denied(), 0, 0);
+    case.fail(0, CheckKind::Read, denied(), 0, 0);
     assert_eq!(case.fails(0).0, "permission");
 }
 
 #[test]
 fn it_is_not_alive_while_a_layer_owes_an_answer_beyond_the_budget() {
-    for kind in Kind::ALL {
+    for kind in CheckKind::ALL {
         let mut case = Case::alive(config(["http://a"]));
-        case.probe_loop.judge.asked(kind, case.at(20_000));
+        case.probe_loop.model.asked(kind, case.at(20_000));
         let answer_others = |case: &mut Case, at| {
-            for other in Kind::ALL.into_iter().filter(|&other| other != kind) {
+            for other in CheckKind::ALL.into_iter().filter(|&other| other != kind) {
                 case.good(0, other, at);
             }
         };
@@ -520,7 +533,7 @@ fn it_is_woken_in_the_future_and_within_the_shortest_period() {
             let now = case.at(at);
             let _ = case.next(at);
             case.ask(at);
-            let wake_at = case.probe_loop.judge.wake_at(now);
+            let wake_at = case.probe_loop.model.wake_at(now);
             assert!(wake_at > now, "step {step}: in the past");
             assert!(wake_at <= now + every, "step {step}: too far ahead");
             at += match dice % 7 {
@@ -532,7 +545,7 @@ fn it_is_woken_in_the_future_and_within_the_shortest_period() {
     }
 }
 
-/// What the judge is made of, as a configuration says it.
+/// What the model is made of, as a configuration says it.
 #[derive(Clone)]
 struct Config {
     urls: Vec<String>,
@@ -584,7 +597,7 @@ impl Config {
     }
 }
 
-/// A judge in its probe_loop, the clusters that the endpoints have shown, and a clock in milliseconds.
+/// A model in its probe_loop, the clusters that the endpoints have shown, and a clock in milliseconds.
 struct Case {
     probe_loop: ProbeLoop,
     config: Config,
@@ -597,10 +610,10 @@ impl Case {
         config.timing.check().expect("valid numbers");
         let t0 = Duration::from_secs(1_000);
         let endpoints = config.urls.iter().map(|url| (&**url, false));
-        let judge = Judge::new(endpoints, config.timing, config.verdicts.clone(), 1, t0);
+        let model = HealthModel::new(endpoints, config.timing, config.verdicts.clone(), 1, t0);
         let clusters = ClusterMap::new(config.urls.len());
         Self {
-            probe_loop: ProbeLoop::new(judge, &config.timing, config.expected),
+            probe_loop: ProbeLoop::new(model, &config.timing, config.expected),
             config,
             clusters,
             t0,
@@ -608,21 +621,21 @@ impl Case {
     }
 
     /// Something happened on the subchannel at `index`.
-    fn event(&mut self, index: usize, event: Event, now: Duration) -> Vec<Order> {
+    fn event(&mut self, index: usize, event: SubchannelEvent, now: Duration) -> Vec<Order> {
         self.probe_loop
             .happened(index, event, &mut self.clusters, now)
     }
 
     fn opened(&mut self, index: usize, cluster: Option<u64>, now: Duration) {
-        self.event(index, Event::Opened(cluster), now);
+        self.event(index, SubchannelEvent::Opened(cluster), now);
     }
 
-    fn lost(&mut self, index: usize, cause: Cause, now: Duration) {
-        self.event(index, Event::Lost(cause), now);
+    fn lost(&mut self, index: usize, cause: EtcdError, now: Duration) {
+        self.event(index, SubchannelEvent::Lost(cause), now);
     }
 
-    fn answered(&mut self, index: usize, asked: Asked, answer: Answer, now: Duration) {
-        self.event(index, Event::Answered(asked, answer), now);
+    fn answered(&mut self, index: usize, asked: CheckRequest, answer: Answer, now: Duration) {
+        self.event(index, SubchannelEvent::Answered(asked, answer), now);
     }
 
     /// All endpoints are open and answer, and that was told.
@@ -640,61 +653,63 @@ impl Case {
         self.t0 + ms(at)
     }
 
-    fn asked(&self, kind: Kind, at: u64) -> Asked {
-        self.probe_loop.judge.question(0, kind, false, self.at(at))
+    fn asked(&self, kind: CheckKind, at: u64) -> CheckRequest {
+        self.probe_loop.model.question(0, kind, false, self.at(at))
     }
 
-    fn due(&self, at: u64) -> Vec<Kind> {
-        self.probe_loop.judge.due(self.at(at)).collect()
+    fn due(&self, at: u64) -> Vec<CheckKind> {
+        self.probe_loop.model.due(self.at(at)).collect()
     }
 
     /// Asks what is due.
     fn ask(&mut self, at: u64) {
         for kind in self.due(at) {
-            self.probe_loop.judge.asked(kind, self.at(at));
+            self.probe_loop.model.asked(kind, self.at(at));
         }
     }
 
-    fn answer(&mut self, index: usize, asked: Asked, store: Store, at: u64) {
+    fn answer(&mut self, index: usize, asked: CheckRequest, store: Store, at: u64) {
         let at = self.at(at);
         self.answered(index, asked, Answer::Read(store), at);
     }
 
     /// A read that is answered at once.
     fn read(&mut self, index: usize, revision: i64, at: u64) {
-        let asked = self.asked(Kind::Read, at);
+        let asked = self.asked(CheckKind::Read, at);
         self.answer(index, asked, store(1, revision, 2), at);
     }
 
     /// A read that is answered beyond the budget.
     fn slow_read(&mut self, asked_at: u64, at: u64) {
-        let asked = self.asked(Kind::Read, asked_at);
-        self.probe_loop.judge.asked(Kind::Read, self.at(asked_at));
+        let asked = self.asked(CheckKind::Read, asked_at);
+        self.probe_loop
+            .model
+            .asked(CheckKind::Read, self.at(asked_at));
         self.answer(0, asked, store(1, 7, 2), at);
     }
 
     fn progress(&mut self, index: usize, at: u64) {
-        let asked = self.asked(Kind::Progress, at);
+        let asked = self.asked(CheckKind::Progress, at);
         let at = self.at(at);
         self.answered(index, asked, Answer::Progress, at);
     }
 
     fn write(&mut self, index: usize, at: u64) {
-        let asked = self.asked(Kind::Write, at);
+        let asked = self.asked(CheckKind::Write, at);
         let at = self.at(at);
         self.answered(index, asked, Answer::Write, at);
     }
 
-    fn good(&mut self, index: usize, kind: Kind, at: u64) {
+    fn good(&mut self, index: usize, kind: CheckKind, at: u64) {
         match kind {
-            Kind::Progress => self.progress(index, at),
-            Kind::Read => self.read(index, 7, at),
-            Kind::Write => self.write(index, at),
+            CheckKind::Progress => self.progress(index, at),
+            CheckKind::Read => self.read(index, 7, at),
+            CheckKind::Write => self.write(index, at),
         }
     }
 
     fn all_from(&mut self, index: usize, at: u64) {
-        for kind in Kind::ALL {
+        for kind in CheckKind::ALL {
             self.good(index, kind, at);
         }
     }
@@ -705,24 +720,24 @@ impl Case {
         self.write(0, at);
     }
 
-    fn fail(&mut self, index: usize, kind: Kind, cause: Cause, asked_at: u64, at: u64) {
+    fn fail(&mut self, index: usize, kind: CheckKind, cause: EtcdError, asked_at: u64, at: u64) {
         let asked = self.asked(kind, asked_at);
         let at = self.at(at);
-        self.event(index, Event::Failed(asked, cause), at);
+        self.event(index, SubchannelEvent::Failed(asked, cause), at);
     }
 
-    fn next(&mut self, at: u64) -> Option<Said> {
+    fn next(&mut self, at: u64) -> Option<Conclusion> {
         self.next_now(self.at(at))
     }
 
-    fn next_now(&mut self, now: Duration) -> Option<Said> {
+    fn next_now(&mut self, now: Duration) -> Option<Conclusion> {
         self.probe_loop.next(&mut self.clusters, now)
     }
 
     /// It is alive, and the evidence.
     fn lives(&mut self, at: u64) -> String {
         match self.next(at) {
-            Some(Said::Alive { evidence }) => evidence,
+            Some(Conclusion::Alive { evidence }) => evidence,
             other => panic!("not alive at {at}: {other:?}"),
         }
     }
@@ -730,7 +745,7 @@ impl Case {
     /// It is failing: the class, and the reason.
     fn fails(&mut self, at: u64) -> (&'static str, String) {
         match self.next(at) {
-            Some(Said::Failing { fault, reason, .. }) => (fault.as_str(), reason),
+            Some(Conclusion::Failing { fault, reason, .. }) => (fault.as_str(), reason),
             other => panic!("not failing at {at}: {other:?}"),
         }
     }
@@ -742,26 +757,26 @@ impl Case {
         self.all_from(0, since);
         self.all_from(1, since);
         self.lives(since);
-        for kind in Kind::ALL {
-            self.probe_loop.judge.asked(kind, self.at(since));
+        for kind in CheckKind::ALL {
+            self.probe_loop.model.asked(kind, self.at(since));
         }
         match fault {
             Fault::Unreachable | Fault::Unauthenticated | Fault::Tls | Fault::Misdirected => {
                 for index in [0, 1, 0] {
-                    let cause = Cause::sure(fault, "beyond doubt");
+                    let cause = EtcdError::sure(fault, "beyond doubt");
                     self.lost(index, cause, self.at(since));
                 }
             }
             Fault::Permission => {
                 // The first is looked at again, since the second worked until then.
                 for index in [0, 1, 0] {
-                    let cause = Cause::sure(fault, "permission denied");
-                    self.fail(index, Kind::Read, cause, since, since);
+                    let cause = EtcdError::sure(fault, "permission denied");
+                    self.fail(index, CheckKind::Read, cause, since, since);
                 }
             }
             Fault::NoLeader => {
                 for index in [0, 1] {
-                    self.fail(index, Kind::Read, no_leader(), since, since);
+                    self.fail(index, CheckKind::Read, no_leader(), since, since);
                 }
             }
             Fault::WritePath => {
@@ -771,7 +786,13 @@ impl Case {
             Fault::NoSpace | Fault::Corrupt => {
                 self.read(0, 7, since);
                 self.progress(0, since);
-                self.fail(0, Kind::Write, Cause::alarm(fault, &[1]), since, since);
+                self.fail(
+                    0,
+                    CheckKind::Write,
+                    EtcdError::alarm(fault, &[1]),
+                    since,
+                    since,
+                );
             }
             Fault::StoreReset => {
                 self.all_of_the_new_store(since);
@@ -792,33 +813,33 @@ impl Case {
     /// One of the things that can happen.
     fn happens(&mut self, dice: u64, at: u64) {
         let (what, index) = (dice / 7 % 16, (dice / 112 % 2) as usize);
-        let kind = Kind::ALL[(dice / 224 % 3) as usize];
+        let kind = CheckKind::ALL[(dice / 224 % 3) as usize];
         let now = self.at(at);
         let asked_at = at.saturating_sub(dice / 672 % 3_000);
         let asked = self.asked(kind, asked_at);
         match what {
             0 => self.opened(index, Some(1), now),
             1 => self.lost(index, refused(), now),
-            2 => self.lost(index, Cause::silent(), now),
+            2 => self.lost(index, EtcdError::silent(), now),
             3 => self.fail(index, kind, no_leader(), asked_at, at),
-            4 => self.fail(index, kind, Cause::silent(), asked_at, at),
+            4 => self.fail(index, kind, EtcdError::silent(), asked_at, at),
             5 => {
-                let denied = Cause::sure(Fault::Permission, "denied");
-                self.fail(index, Kind::Write, denied, asked_at, at);
+                let denied = EtcdError::sure(Fault::Permission, "denied");
+                self.fail(index, CheckKind::Write, denied, asked_at, at);
             }
             6 => {
-                let alarm = Cause::alarm(Fault::NoSpace, &[1]);
-                self.fail(index, Kind::Write, alarm, asked_at, at);
+                let alarm = EtcdError::alarm(Fault::NoSpace, &[1]);
+                self.fail(index, CheckKind::Write, alarm, asked_at, at);
             }
-            7 => self.probe_loop.judge.demand(now),
-            8 => self.probe_loop.judge.excuse(ms(asked_at % 5_000), now),
-            9 => self.probe_loop.judge.restart(now),
+            7 => self.probe_loop.model.demand(now),
+            8 => self.probe_loop.model.excuse(ms(asked_at % 5_000), now),
+            9 => self.probe_loop.model.restart(now),
             10 => self.answer(index, asked, store(1, 1, 2), at),
             11 => {
                 let answer = match kind {
-                    Kind::Progress => Answer::Progress,
-                    Kind::Read => Answer::Read(store(1, 7, 2)),
-                    Kind::Write => Answer::Write,
+                    CheckKind::Progress => Answer::Progress,
+                    CheckKind::Read => Answer::Read(store(1, 7, 2)),
+                    CheckKind::Write => Answer::Write,
                 };
                 self.answered(index, asked, answer, now);
             }
@@ -826,7 +847,7 @@ impl Case {
                 let leader = dice.is_multiple_of(2);
                 self.answered(index, asked, Answer::Status { leader }, now);
             }
-            13 => self.probe_loop.judge.looked(now),
+            13 => self.probe_loop.model.looked(now),
             _ => self.good(index, kind, at),
         }
     }
@@ -845,16 +866,16 @@ fn store(cluster_id: u64, revision: i64, term: u64) -> Store {
     }
 }
 
-fn refused() -> Cause {
-    Cause::sure(Fault::Unreachable, "refused")
+fn refused() -> EtcdError {
+    EtcdError::sure(Fault::Unreachable, "refused")
 }
 
-fn wrong() -> Cause {
-    Cause::sure(Fault::Misdirected, "no etcd")
+fn wrong() -> EtcdError {
+    EtcdError::sure(Fault::Misdirected, "no etcd")
 }
 
-fn no_leader() -> Cause {
-    Cause::passing(Fault::NoLeader, "no leader")
+fn no_leader() -> EtcdError {
+    EtcdError::passing(Fault::NoLeader, "no leader")
 }
 
 fn ms(ms: u64) -> Duration {

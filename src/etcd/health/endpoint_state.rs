@@ -1,10 +1,10 @@
 //! What is known of one endpoint. Pure.
 
 use super::answer::Store;
-use crate::etcd::basics::{Cause, Fault};
+use crate::etcd::basics::{EtcdError, Fault};
 
-/// One endpoint, as the judge knows it.
-pub(crate) struct Seat {
+/// One endpoint, as the model knows it.
+pub(crate) struct EndpointState {
     url: String,
     tls: bool,
     /// Whether a connection is open.
@@ -12,7 +12,7 @@ pub(crate) struct Seat {
     /// Whether a read was answered on the present connection, and nothing failed since.
     works: bool,
     /// Why it does not work.
-    cause: Option<Cause>,
+    cause: Option<EtcdError>,
     /// What the member says of its leader; none if it did not say.
     leader: Option<bool>,
     member_id: Option<u64>,
@@ -26,7 +26,7 @@ pub(crate) struct Seat {
     term: u64,
 }
 
-impl Seat {
+impl EndpointState {
     /// Of this URL, with or without TLS.
     pub(crate) fn new(url: &str, tls: bool) -> Self {
         Self {
@@ -66,10 +66,10 @@ impl Seat {
 
     /// A second look is taken at a member that does not work.
     pub(crate) fn doubt(&mut self) {
-        self.cause = self.cause.take().map(Cause::unsure);
+        self.cause = self.cause.take().map(EtcdError::unsure);
     }
 
-    pub(crate) fn lost(&mut self, cause: Cause) {
+    pub(crate) fn lost(&mut self, cause: EtcdError) {
         self.open = false;
         self.works = false;
         self.leader = None;
@@ -112,7 +112,7 @@ impl Seat {
     }
 
     /// A question failed on it. (Not a proposal: that may fail though the member is as it should be.)
-    pub(crate) fn failed(&mut self, cause: &Cause) {
+    pub(crate) fn failed(&mut self, cause: &EtcdError) {
         self.works = false;
         self.cause = Some(cause.clone());
     }
@@ -172,7 +172,7 @@ impl Seat {
     }
 
     /// Why it is not usable, if something is known.
-    pub(crate) fn problem(&self) -> Option<&Cause> {
+    pub(crate) fn problem(&self) -> Option<&EtcdError> {
         self.cause.as_ref()
     }
 
@@ -191,7 +191,7 @@ impl Seat {
 
     /// Both sides of TLS are silent about what they miss. It is a likely guess only while nothing has
     /// worked yet; afterwards it may still be so, if a certificate has expired.
-    fn guess(&self, mut cause: Cause) -> Cause {
+    fn guess(&self, mut cause: EtcdError) -> EtcdError {
         if !cause.closed {
             return cause;
         }
@@ -209,13 +209,13 @@ impl Seat {
 }
 
 /// Which of several endpoints cannot be used, and why; none if all can.
-pub(crate) fn usable(seats: &[Seat]) -> Option<String> {
-    let unusable = seats.iter().filter(|seat| !seat.usable());
-    let says: Vec<String> = unusable.filter_map(Seat::complaint).collect();
+pub(crate) fn usable(endpoints: &[EndpointState]) -> Option<String> {
+    let unusable = endpoints.iter().filter(|endpoint| !endpoint.usable());
+    let says: Vec<String> = unusable.filter_map(EndpointState::complaint).collect();
     if says.is_empty() {
         return None;
     }
-    let (of, all) = (seats.len() - says.len(), seats.len());
+    let (of, all) = (endpoints.len() - says.len(), endpoints.len());
     Some(format!(
         "{of} of {all} endpoints usable, not {}",
         says.join(", not ")
