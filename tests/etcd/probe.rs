@@ -319,7 +319,7 @@ async fn the_next_call_after_a_dropped_one_begins_anew() {
     seen("resumed", alive - resumed, Duration::from_secs(1));
 }
 
-/// All layers several times, and the store is as it was.
+/// All checks several times, and the store is as it was.
 #[tokio::test]
 async fn observing_writes_nothing() {
     for version in [Version::V34, Version::V35] {
@@ -354,7 +354,7 @@ async fn store(etcd: &Etcd) -> String {
     format!("revision {revision}, {keys} keys, {leases} leases")
 }
 
-/// How many messages the server has received so far, of each of the three layers.
+/// How many messages the server has received so far, of each of the three checks.
 async fn questions(etcd: &Etcd) -> [u64; 3] {
     let mut stream = TcpStream::connect(etcd.address())
         .await

@@ -193,7 +193,7 @@ fn most(episode: Episode) -> (usize, usize) {
         // Reads every 500 ms, and the member itself.
         Episode::Denied => (1, 52),
         // After 3 s the member ends the watch and takes no other: the longest pause is one of 300 ms. All
-        // layers every 500 ms, and the member itself.
+        // checks every 500 ms, and the member itself.
         Episode::NoLeader => (36, 76),
         Episode::Stalled | Episode::Slow => (1, 52),
         // An alarm takes three questions.

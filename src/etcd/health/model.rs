@@ -181,7 +181,7 @@ impl HealthModel {
             check.demand(now);
         }
         if self.endpoints.len() == 1 {
-            self.layer_mut(CheckKind::Write).wanted = PROPOSALS;
+            self.check_mut(CheckKind::Write).wanted = PROPOSALS;
         }
         self.news = false;
     }
@@ -317,7 +317,7 @@ impl HealthModel {
         // A good answer is given its time; doubt is looked into more often.
         let in_doubt = !check.proved || check.owed_since.is_some();
         let again_in = if in_doubt { recheck } else { latency_budget };
-        self.layer_mut(kind).asked(now, again_in);
+        self.check_mut(kind).asked(now, again_in);
     }
 
     /// Whether a check has owed an answer for so long that the member is asked what it thinks.
@@ -409,7 +409,7 @@ impl HealthModel {
                 self.writes += 1;
                 if self.endpoints.len() == 1 {
                     // See PROPOSALS: with no second proposal soon, a read tells whether it hangs now.
-                    self.layer_mut(CheckKind::Read).due_at = now;
+                    self.check_mut(CheckKind::Read).due_at = now;
                 }
                 self.unchecked = false;
                 self.endpoints[index].proposed(false);
@@ -424,7 +424,7 @@ impl HealthModel {
             // Nobody depends on that member.
             return;
         }
-        let check = self.layer_mut(kind);
+        let check = self.check_mut(kind);
         check.by = Some(index);
         if late {
             check.answered_late(asked_at, every, now);
@@ -468,7 +468,7 @@ impl HealthModel {
         // Nobody could listen for a part of that time.
         let excused = self.excused.saturating_sub(asked.excused);
         let since = now.min(asked_at + excused);
-        self.layer_mut(kind)
+        self.check_mut(kind)
             .failed(asked_at, since, cause, recheck, now);
     }
 
@@ -554,7 +554,7 @@ impl HealthModel {
             .iter()
             .any(|endpoint| endpoint.usable() && !endpoint.refuses())
         {
-            self.layer_mut(CheckKind::Write).due_at = now;
+            self.check_mut(CheckKind::Write).due_at = now;
             return;
         }
         if !self.unchecked_said {
@@ -564,7 +564,7 @@ impl HealthModel {
         self.unchecked = true;
         self.unchecked_said = true;
         let every = self.every(CheckKind::Write).max(self.timing.refused);
-        let check = self.layer_mut(CheckKind::Write);
+        let check = self.check_mut(CheckKind::Write);
         check.by = None;
         check.answered(asked_at, every, now);
     }
@@ -581,7 +581,7 @@ impl HealthModel {
         &self.checks[kind as usize]
     }
 
-    pub(super) fn layer_mut(&mut self, kind: CheckKind) -> &mut Check {
+    pub(super) fn check_mut(&mut self, kind: CheckKind) -> &mut Check {
         &mut self.checks[kind as usize]
     }
 }

@@ -8,7 +8,7 @@ use overwatch_test_support::observe::*;
 use tokio::time::Instant;
 
 #[tokio::test]
-async fn evidence_names_member_layers_latencies_and_revision() {
+async fn evidence_names_member_checks_latencies_and_revision() {
     let etcd = Etcd::start().await;
     let mut client = etcd.client().await;
     let probe = probe([etcd.url()]);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn while_a_start_depends_on_it_no_layer_may_fail_even_once() {
+fn while_a_start_depends_on_it_no_check_may_fail_even_once() {
     for kind in CheckKind::ALL {
         let election = |case: &mut Case| {
             case.probe_loop.model.asked(kind, case.at(20_000));
@@ -102,7 +102,7 @@ fn what_this_process_slept_through_is_no_latency() {
 }
 
 #[test]
-fn while_a_start_depends_on_it_no_layer_may_be_slow_or_silent() {
+fn while_a_start_depends_on_it_no_check_may_be_slow_or_silent() {
     let mut case = Case::alive(config(["http://a"]));
     case.probe_loop.model.prove(true);
     case.slow_read(20_000, 21_001);
@@ -306,7 +306,7 @@ fn a_broken_connection_is_made_anew_before_anything_is_told() {
 }
 
 #[test]
-fn each_layer_is_credited_to_who_answered_it() {
+fn each_check_is_credited_to_who_answered_it() {
     let mut case = Case::alive(config(["http://a", "http://b"]));
     case.read(0, 7, 9_000);
     case.progress(0, 9_000);
