@@ -14,7 +14,7 @@ const BYTES_LIMIT: f64 = 1.5;
 /// The peers are to be beaten.
 const PEERS_LIMIT: Limit = Limit::Below(1.0);
 /// How many components, and how many rounds with as many.
-const SIZES: [(usize, usize); 3] = [(1_000, 101), (10_000, 101), (100_000, 15)];
+const SIZES: [(usize, usize); 3] = [(1_000, 301), (10_000, 101), (100_000, 15)];
 const WARM_UP: usize = 2;
 /// How many rounds of bytes, which hardly differ.
 const BYTES_ROUNDS: usize = 5;

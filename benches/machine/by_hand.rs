@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::machine::{
-    AfterStop, Cause, ComponentState, Effect, Exit, FailureClass, HaltReason, Input, Record,
-    RunOutcome, State, StopStep, Timer,
+    AfterStop, Cause, Command, ComponentState, Effect, Exit, FailureClass, HaltReason, Input,
+    Record, RunOutcome, State, StopStep, Timer,
 };
 use overwatch::policy::{Blame, ComponentId, Plan, Policy};
 
@@ -144,7 +144,7 @@ impl ByHand {
             Input::Shutdown => self.want(AfterStop::Stop, Cause::Shutdown, out),
             Input::Drain => match self.state {
                 State::Drained => {}
-                _ => self.want(AfterStop::Drain, Cause::Drain, out),
+                _ => self.want(AfterStop::Drain, Cause::Command(Command::Drain), out),
             },
             Input::Resume => match &mut self.state {
                 State::Drained => self.rest(AfterStop::Monitor, out),
@@ -155,7 +155,7 @@ impl ByHand {
             },
             Input::Trip => match self.state {
                 State::Running { .. } | State::Restarting { .. } => {
-                    self.fail(true, Cause::Trip, out)
+                    self.fail(true, Cause::Command(Command::Trip), out)
                 }
                 _ => self.trouble(true, out),
             },

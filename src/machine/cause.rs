@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{ComponentId, FailureClass};
+use super::{Command, ComponentId, FailureClass};
 
 /// Why the machine moved from one state to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,12 +41,8 @@ pub enum Cause {
     Fence,
     /// The runtime that components run on polled nothing any more.
     Frozen,
-    /// An operator tripped it.
-    Trip,
-    /// An operator drained it.
-    Drain,
-    /// An operator resumed it.
-    Resume,
+    /// An operator asked for it.
+    Command(Command),
     /// A shutdown was asked for.
     Shutdown,
     /// The dependency proved itself for the whole hold-off.
@@ -76,9 +72,7 @@ impl Cause {
             Self::Silence => "silence",
             Self::Fence => "fence",
             Self::Frozen => "frozen",
-            Self::Trip => "trip",
-            Self::Drain => "drain",
-            Self::Resume => "resume",
+            Self::Command(command) => command.as_str(),
             Self::Shutdown => "shutdown",
             Self::Recovered => "recovered",
             Self::AllUp => "all_up",

@@ -2,14 +2,14 @@
 
 use super::{AfterStop, Cause, Input};
 
-/// Writes down the commands, each with what it asks for, its name, the cause that a transition by it has, and what
-/// is to follow when everything is stopped. None: it moves nothing; it stops nothing, or what it stops is started
-/// again.
+/// Writes down the commands, each with what it asks for, its name, the words for a transition by it, and what is to
+/// follow when everything is stopped. None: it brings about no transition; it stops nothing, or what it stops is
+/// started again.
 ///
 /// A command needs an [`Input`] of the same name. A new one goes to the end: what is generated in tests from bytes and
 /// numbers relies on the order.
 macro_rules! commands {
-    ($($(#[$doc:meta])* $name:ident, $text:literal, $cause:expr, $wish:expr;)*) => {
+    ($($(#[$doc:meta])* $name:ident, $text:literal, $words:expr, $wish:expr;)*) => {
         /// What an operator asks for.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Command {
@@ -34,10 +34,10 @@ macro_rules! commands {
                 }
             }
 
-            /// The cause of a transition that it brings about; none if it brings about none.
-            pub fn cause(self) -> Option<Cause> {
+            /// Why there was a transition, in words; none if it brings about none.
+            pub fn words(self) -> Option<&'static str> {
                 match self {
-                    $(Self::$name => $cause,)*
+                    $(Self::$name => $words,)*
                 }
             }
 
@@ -69,16 +69,23 @@ macro_rules! commands {
 
 commands! {
     /// Stop everything, and wait for [`Resume`](Command::Resume).
-    Drain, "drain", Some(Cause::Drain), Some(AfterStop::Drain);
+    Drain, "drain", Some("an operator drained it"), Some(AfterStop::Drain);
     /// Take back a drain.
-    Resume, "resume", Some(Cause::Resume), None;
+    Resume, "resume", Some("an operator resumed it"), None;
     /// Stop everything as if the dependency had failed.
-    Trip, "trip", Some(Cause::Trip), None;
+    Trip, "trip", Some("an operator tripped it"), None;
     /// Forget suspicion, and in Running the level.
     Reset, "reset", None, None;
 }
 
 pub(crate) use any_command;
+
+impl Command {
+    /// The cause of a transition that it brings about; none if it brings about none.
+    pub fn cause(self) -> Option<Cause> {
+        self.words().map(|_| Cause::Command(self))
+    }
+}
 
 impl Input {
     /// What is to follow when everything is stopped, if somebody asks for a stop.
@@ -93,7 +100,10 @@ impl Input {
 impl Cause {
     /// Whether somebody asked for the stop that it is the cause of.
     pub fn is_wanted(self) -> bool {
-        let wanted = |command: &Command| command.wish().and(command.cause()) == Some(self);
-        self == Self::Shutdown || Command::ALL.iter().any(wanted)
+        match self {
+            Self::Shutdown => true,
+            Self::Command(command) => command.wish().is_some(),
+            _ => false,
+        }
     }
 }

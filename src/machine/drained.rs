@@ -3,7 +3,7 @@
 use statig::Outcome;
 
 use super::core::{Core, Cx};
-use super::{AfterStop, Cause, Input, State};
+use super::{AfterStop, Cause, Command, Input, State};
 
 pub(super) fn enter(core: &mut Core, cx: &mut Cx<'_>) {
     core.close_session(cx);
@@ -13,7 +13,9 @@ pub(super) fn enter(core: &mut Core, cx: &mut Cx<'_>) {
 #[inline]
 pub(super) fn handle(core: &mut Core, input: &Input, cx: &mut Cx<'_>) -> Outcome<State> {
     match input {
-        Input::Resume => Outcome::Transition(core.rest(AfterStop::Monitor, Cause::Resume, cx)),
+        Input::Resume => {
+            Outcome::Transition(core.rest(AfterStop::Monitor, Cause::Command(Command::Resume), cx))
+        }
         // It is drained already.
         _ if input.wish() == Some(AfterStop::Drain) => Outcome::Handled,
         _ => Outcome::Super,

@@ -187,8 +187,8 @@ pub(super) fn cause_of(input: &Input, cx: &Cx<'_>) -> Cause {
         Input::Up { .. } => Cause::AllUp,
         Input::Shutdown => Cause::Shutdown,
         any_command!() => {
-            let cause = input.command().and_then(Command::cause);
-            cause.unwrap_or(Cause::Trip)
+            let command = input.command();
+            Cause::Command(command.unwrap_or(Command::Trip))
         }
         Input::Frozen => Cause::Frozen,
     }

@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use overwatch::machine::{
-    AfterStop, Cause, ComponentState, Effect, Exit, FailureClass, HaltReason, IgnoreReason, Input,
-    Record, RunOutcome, Snapshot, State, Step, StopStep, Timer, Transition,
+    AfterStop, Cause, Command, ComponentState, Effect, Exit, FailureClass, HaltReason,
+    IgnoreReason, Input, Record, RunOutcome, Snapshot, State, Step, StopStep, Timer, Transition,
 };
 use overwatch::policy::{Blame, ComponentId, Plan};
 
@@ -303,7 +303,7 @@ impl Reference {
                     self.void_clean_run();
                 }
                 Input::Reset => self.lower_level_to_one(),
-                Input::Drain => self.drain(Cause::Drain),
+                Input::Drain => self.drain(Cause::Command(Command::Drain)),
                 Input::Shutdown => self.end(RunOutcome::Stopped, Cause::Shutdown),
                 _ => return false,
             },
@@ -354,10 +354,10 @@ impl Reference {
                 Input::Fired(Timer::Silence) => self.unwind(Cause::Silence),
                 Input::Fired(Timer::Stage) => self.unwind(Cause::StartOverdue),
                 Input::Fired(Timer::Fence) => self.unwind(Cause::Fence),
-                Input::Trip => self.unwind(Cause::Trip),
+                Input::Trip => self.unwind(Cause::Command(Command::Trip)),
                 Input::Frozen => self.unwind(Cause::Frozen),
                 Input::Reset => self.lower_level_to_one(),
-                Input::Drain => self.wind_down(Cause::Drain, AfterStop::Drain),
+                Input::Drain => self.wind_down(Cause::Command(Command::Drain), AfterStop::Drain),
                 Input::Shutdown => self.wind_down(Cause::Shutdown, AfterStop::Stop),
                 _ => return false,
             },
@@ -414,7 +414,7 @@ impl Reference {
                 }
                 Input::Fired(Timer::Silence) => self.trip(Cause::Silence),
                 Input::Fired(Timer::Fence) => self.trip(Cause::Fence),
-                Input::Trip => self.trip(Cause::Trip),
+                Input::Trip => self.trip(Cause::Command(Command::Trip)),
                 Input::Frozen => self.trip(Cause::Frozen),
                 Input::Fired(Timer::Decay) => {
                     let suspicion = suspicion.saturating_sub(1);
@@ -438,7 +438,9 @@ impl Reference {
                     self.disarm(Timer::Decay);
                     self.disarm(Timer::Stable);
                 }
-                Input::Drain => self.leave_running(Cause::Drain, AfterStop::Drain),
+                Input::Drain => {
+                    self.leave_running(Cause::Command(Command::Drain), AfterStop::Drain)
+                }
                 Input::Shutdown => self.leave_running(Cause::Shutdown, AfterStop::Stop),
                 _ => return false,
             },
@@ -530,7 +532,7 @@ impl Reference {
 
             State::Drained => match input {
                 Input::Drain => {}
-                Input::Resume => self.monitor(Cause::Resume),
+                Input::Resume => self.monitor(Cause::Command(Command::Resume)),
                 Input::Shutdown => self.end(RunOutcome::Stopped, Cause::Shutdown),
                 Input::Report {
                     component,
@@ -966,7 +968,7 @@ impl Reference {
 /// Whether this is the dependency's doing. An operator who trips, and a lease that runs out, mean it.
 fn blames_dependency(cause: Cause) -> bool {
     match cause {
-        Cause::Failing | Cause::Silence | Cause::Fence | Cause::Trip => true,
+        Cause::Failing | Cause::Silence | Cause::Fence | Cause::Command(Command::Trip) => true,
         Cause::Report { class, .. }
         | Cause::Exited { class, .. }
         | Cause::StartFailed { class, .. } => class.blames_dependency(),

@@ -21,7 +21,6 @@ const CONTRIBUTING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/CONTRIBUTING.md
 
 /// The pages that show it, in the package and in a checkout alike.
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/guide/concepts.md");
 const STATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/states.md");
 
 #[test]
@@ -31,10 +30,8 @@ fn the_documentation_shows_what_the_machine_does() {
         explored.visit(plan);
     }
     let diagram = render::fenced("mermaid", &render::mermaid(&explored));
-    let list = render::fenced("text", &render::list(&explored));
     let shown = [
         (README, with_block(&read(README), &diagram)),
-        (GUIDE, with_block(&read(GUIDE), &list)),
         (STATES, render::page(&explored)),
     ];
     let mut stale = String::new();

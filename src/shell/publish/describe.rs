@@ -40,9 +40,7 @@ pub(crate) fn describe(
             "the service's runtime is frozen: no task of it was polled for {:?}",
             policy.silence_limit()
         ),
-        Cause::Trip => "an operator tripped it".into(),
-        Cause::Drain => "an operator drained it".into(),
-        Cause::Resume => "an operator resumed it".into(),
+        Cause::Command(command) => command.words().unwrap_or_else(|| command.as_str()).into(),
         Cause::Shutdown => "a shutdown was asked for".into(),
         Cause::Recovered => format!("the dependency has proved itself{because}"),
         Cause::AllUp => "every component is up".into(),

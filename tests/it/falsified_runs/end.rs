@@ -1,5 +1,7 @@
 //! What is counted, and what is left at the end.
 
+use overwatch::machine::Command;
+
 use super::*;
 
 #[test]
@@ -55,7 +57,7 @@ fn l9_nothing_is_lost() {
     });
     // A second outage in the midst of the first.
     life.breaks(Law::NothingIsLost, |tape| {
-        let (outage, cause) = (1, Cause::Trip);
+        let (outage, cause) = (1, Cause::Command(Command::Trip));
         tape.0[0]
             .effects
             .push(Effect::OutageOpened { outage, cause });

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use overwatch::law::Law::*;
 use overwatch::machine::{
-    Cause, ComponentState, Effect, Exit, FailureClass, IgnoreReason, Input, Machine, Phase, Record,
-    State, Step, Timer,
+    Cause, Command, ComponentState, Effect, Exit, FailureClass, IgnoreReason, Input, Machine,
+    Phase, Record, State, Step, Timer,
 };
 
 use super::{Exhibit, arms, patient, surgery};
@@ -137,7 +137,7 @@ fn wrong_cause(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -
     let step = machine.handle(input, effects);
     for effect in effects {
         if let Effect::OutageOpened { cause, .. } = effect {
-            *cause = Cause::Trip;
+            *cause = Cause::Command(Command::Trip);
         }
     }
     step

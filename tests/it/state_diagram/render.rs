@@ -97,7 +97,7 @@ fn in_groups(causes: &Causes) -> Vec<String> {
 
 /// The page of the documentation that has it all.
 pub(super) fn page(explored: &Explored) -> String {
-    let mut page = format!("{HEAD}\n{}{TABLE}", fenced("mermaid", &mermaid(explored)));
+    let mut page = format!("{HEAD}\n{}{TABLE}", fenced("text", &list(explored)));
     for phase in Phase::ALL {
         let _ = write!(page, "\n## {phase}\n\n{}", table(explored, phase));
     }
@@ -107,23 +107,23 @@ pub(super) fn page(explored: &Explored) -> String {
 const HEAD: &str = "\
 <!-- Written from the machine by a test, not by hand. -->
 
-# The diagram
+# The transitions
 
-At each arrow stand the causes that the trace shows with the transition.
+Arrows are labelled with the cause that is logged for the transition. The README has the same as a diagram.
 ";
 
 const TABLE: &str = r#"
 # The table
 
-What becomes of each input in each state. An input is *ignored*, or it is *absorbed* without a
-transition, or it moves the machine (→), twice where a state is passed through because there is
-nothing to wait for in it. Then stand the effects, in the order in which they come; those in
-parentheses do not always come. An input with several outcomes has a row for each.
+What each input does in each state. An input is *ignored*, or *absorbed* without a transition, or it causes a
+transition (→). It causes two transitions where there is nothing to wait for in the state between them. The last
+column lists the effects in their order; effects in parentheses do not always occur. An input with several
+outcomes has a row for each.
 
-*Stale* is what speaks of another epoch or session, of a component that is not alive or was not
-asked, of a timer that is not armed, or of a lease that nobody holds. It has no effect, but reports
-are counted. What is not listed in a state can only be stale there. A fatal report from outside of
-any component is never stale. "exited" and "gone" stand for all ways to end but a fatal failure.
+An input is *stale* if it is about another epoch or session, a component that is not alive or was not asked to
+stop, a timer that is not armed, or a lease that nobody holds. A stale input has no effect; reports are counted
+nevertheless. An input that is not listed in a state can only be stale there. A fatal report from outside of any
+component is never stale. "exited" and "gone" stand for all ways to end except a fatal failure.
 
 How the level, the blame and the other details change is in `tests/it/state_table.txt`.
 "#;
