@@ -175,7 +175,7 @@ impl fmt::Display for Event {
             Self::Component { epoch, did, .. } => write!(f, "epoch {epoch}: {did}"),
             Self::Answered(answer) => {
                 write!(f, "GET /status/check -> {}", answer.code)?;
-                match (answer.field("state"), answer.field("awaited")) {
+                match (answer.field("phase"), answer.field("awaited")) {
                     (Some(state), Some(awaited)) => write!(f, " {state}, awaits {awaited}"),
                     (Some(state), None) => write!(f, " {state}"),
                     (None, _) => write!(f, " {}", answer.body),

@@ -46,7 +46,7 @@
 //! ```json
 //! {
 //!   "ready": false,
-//!   "state": "Monitoring",
+//!   "phase": "Monitoring",
 //!   "since": "2026-01-02T03:04:05.678Z",
 //!   "epoch": 3,
 //!   "reason": "every component is gone",

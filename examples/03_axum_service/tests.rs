@@ -60,7 +60,7 @@ async fn the_pool_survives_an_outage_and_what_is_per_epoch_does_not() {
     in_phase(&handle, Phase::Monitoring).await;
     let answer = check().await;
     assert_eq!(answer.code, 503);
-    assert_eq!(answer.field("state").as_deref(), Some("Monitoring"));
+    assert_eq!(answer.field("phase").as_deref(), Some("Monitoring"));
     assert!(get("/orders/7").await.is_err(), "the API is stopped");
 
     database.recover();

@@ -114,7 +114,7 @@ impl Summary {
         let mut answers = BTreeMap::<_, BTreeMap<_, _>>::new();
         for entry in &self.entries {
             if let Event::Answered(answer) = &entry.event {
-                let state = answer.field("state").unwrap_or_default();
+                let state = answer.field("phase").unwrap_or_default();
                 let codes = answers.entry(state).or_default();
                 *codes.entry(answer.code).or_default() += 1;
             }

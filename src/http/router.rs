@@ -36,7 +36,7 @@ pub struct HealthBody {
     pub ready: bool,
     /// The state's name: `Running`, `ShuttingDown`, `Monitoring`, `Restarting`, `Drained`,
     /// `Stopped` or `Halted`.
-    pub state: &'static str,
+    pub phase: &'static str,
     /// Since when it has been in this state: RFC 3339, UTC, in milliseconds.
     pub since: String,
     /// The number of the current incarnation, or of the last one; 0 before the first start.
@@ -114,7 +114,7 @@ pub fn health(handle: &Handle) -> (StatusCode, HealthBody) {
     let (notes, more_notes) = handle.notes(MOST_NOTES);
     let body = HealthBody {
         ready: status.ready,
-        state: status.phase.as_str(),
+        phase: status.phase.as_str(),
         since: humantime::format_rfc3339_millis(since(&status)).to_string(),
         epoch: status.epoch,
         reason: status.reason.to_string(),

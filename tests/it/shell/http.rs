@@ -56,7 +56,7 @@ async fn status_check_is_200_when_ready_and_503_otherwise_and_livez_stays() {
     let (code, body) = check(&app).await;
     assert_eq!(code, StatusCode::OK);
     let expected = json!({
-        "ready": true, "state": "Running", "since": null, "epoch": 1,
+        "ready": true, "phase": "Running", "since": null, "epoch": 1,
         "reason": "every component is up", "awaited": null, "outage": 0,
         "dependency": {"alive": true, "class": null, "what": "it is up"},
     });
@@ -71,7 +71,7 @@ async fn status_check_is_200_when_ready_and_503_otherwise_and_livez_stays() {
         "the dependency is failing: connection refused"
     );
     assert_eq!(
-        (&body["state"], &body["epoch"], &body["outage"]),
+        (&body["phase"], &body["epoch"], &body["outage"]),
         (&json!("Monitoring"), &json!(1), &json!(1))
     );
     assert!(
@@ -91,7 +91,7 @@ async fn status_check_is_200_when_ready_and_503_otherwise_and_livez_stays() {
     running.shut_down().await;
     let (code, body) = check(&app).await;
     assert_eq!(
-        (code, &body["state"]),
+        (code, &body["phase"]),
         (StatusCode::SERVICE_UNAVAILABLE, &json!("Stopped"))
     );
     assert_eq!(get(&app, "/livez").await.0, StatusCode::SERVICE_UNAVAILABLE);

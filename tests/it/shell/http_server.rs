@@ -170,7 +170,7 @@ fn it_answers_while_the_runtime_is_blocked_and_after_the_end() {
     until(&server, "/readyz", 503);
     assert_eq!(code(&server, "/livez"), 200);
     let (_, answer) = get(&server, "/status/check");
-    assert!(answer.contains(r#""state":"ShuttingDown""#), "{answer}");
+    assert!(answer.contains(r#""phase":"ShuttingDown""#), "{answer}");
     assert!(
         answer.contains("to be gone within") && answer.contains("blocks"),
         "{answer}"
