@@ -101,8 +101,10 @@ impl Summary {
     }
 
     fn awaited(&self, roster: &Roster) -> Option<String> {
+        // In seconds also when nothing is left: a `Duration` of nothing would say nanoseconds.
         let left = |due: Option<Instant>| {
-            due.map_or(Duration::ZERO, |due| due.duration_since(Instant::now()))
+            let left = due.map_or(Duration::ZERO, |due| due.duration_since(Instant::now()));
+            format!("{:.1}s", left.as_secs_f64())
         };
         match self.phase {
             Phase::Running | Phase::Stopped | Phase::Halted => None,
@@ -110,7 +112,7 @@ impl Summary {
             Phase::Monitoring => Some(match (&self.dependency, self.hold_off_due) {
                 (_, Some(_)) => {
                     format!(
-                        "the dependency to stay alive for another {:.1?}",
+                        "the dependency to stay alive for another {}",
                         left(self.hold_off_due)
                     )
                 }
@@ -121,12 +123,12 @@ impl Summary {
                 (_, None) => "the dependency to be seen alive".into(),
             }),
             Phase::Restarting => Some(format!(
-                "to be up within {:.1?}: {}",
+                "to be up within {}: {}",
                 left(self.stage_due),
                 roster.listed(&[ComponentState::Starting])
             )),
             Phase::ShuttingDown => Some(format!(
-                "to be gone within {:.1?}: {}",
+                "to be gone within {}: {}",
                 left(self.stage_due),
                 roster.listed(&[ComponentState::Stopping, ComponentState::Aborting])
             )),

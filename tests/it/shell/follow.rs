@@ -143,6 +143,13 @@ async fn status_says_why_and_what_is_awaited() {
         status.awaited.unwrap(),
         "the dependency to stay alive for another 30.0s"
     );
+    // A moment before the end it is seconds as well.
+    tokio::time::sleep(Duration::from_millis(29_960)).await;
+    let awaited = running.handle.status().awaited;
+    assert_eq!(
+        awaited.unwrap(),
+        "the dependency to stay alive for another 0.0s"
+    );
     running.until_ready(2).await;
     let outages = running.handle.outages();
     assert_eq!(
