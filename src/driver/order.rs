@@ -15,7 +15,7 @@ pub struct Driver {
     silence_limit: Duration,
     timers: Timers,
     froze: bool,
-    answer: Option<ComponentAnswer>,
+    answer: Option<PendingAnswer>,
     shutdown: bool,
     lease: Option<Renewed>,
     command: Option<Command>,
@@ -31,7 +31,7 @@ pub struct Driver {
 
 /// What a component answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum ComponentAnswer {
+enum PendingAnswer {
     Up {
         component: ComponentId,
         epoch: u64,
@@ -152,9 +152,9 @@ impl Driver {
             _ if !has_room => {}
             Arrival::Froze => self.froze = true,
             Arrival::Up { component, epoch } => {
-                self.answer = Some(ComponentAnswer::Up { component, epoch })
+                self.answer = Some(PendingAnswer::Up { component, epoch })
             }
-            Arrival::Ended(ended) => self.answer = Some(ComponentAnswer::Ended(ended)),
+            Arrival::Ended(ended) => self.answer = Some(PendingAnswer::Ended(ended)),
             Arrival::Shutdown => self.shutdown = true,
             Arrival::Command(command) => self.command = Some(command),
             Arrival::Observed(observed) => self.observation = Some(observed),
@@ -210,8 +210,8 @@ impl Driver {
     /// The component whose end waits to be told, and its epoch.
     pub fn ending(&self) -> Option<(ComponentId, u64)> {
         match self.answer? {
-            ComponentAnswer::Ended(ended) => Some((ended.component, ended.epoch)),
-            ComponentAnswer::Up { .. } | ComponentAnswer::Exited(_) => None,
+            PendingAnswer::Ended(ended) => Some((ended.component, ended.epoch)),
+            PendingAnswer::Up { .. } | PendingAnswer::Exited(_) => None,
         }
     }
 
@@ -245,10 +245,10 @@ impl Driver {
 
     fn tell_answer(&mut self, view: &View) -> Option<Tell> {
         match self.answer.take()? {
-            ComponentAnswer::Up { component, epoch } => {
+            PendingAnswer::Up { component, epoch } => {
                 Some(whole(Input::Up { component, epoch }, Source::Answer))
             }
-            ComponentAnswer::Ended(mut ended) => {
+            PendingAnswer::Ended(mut ended) => {
                 let report = self.report_of(&ended).map(|said| said.class);
                 let gravest = report.max(ended.last_words.gravest());
                 let end_first = !view.asked && gravest.is_some_and(|it| it < ended.how.class());
@@ -260,7 +260,7 @@ impl Driver {
                     });
                 }
                 if let Some(said) = self.tell_last_word(&mut ended) {
-                    self.answer = Some(ComponentAnswer::Ended(ended));
+                    self.answer = Some(PendingAnswer::Ended(ended));
                     return Some(said);
                 }
                 Some(match ended.gone {
@@ -268,7 +268,7 @@ impl Driver {
                     false => exited(&ended),
                 })
             }
-            ComponentAnswer::Exited(mut ended) => {
+            PendingAnswer::Exited(mut ended) => {
                 let said = match ended.gone {
                     true => self.tell_last_word(&mut ended),
                     // There is no end left that the report which waits would have to go before.
@@ -430,9 +430,9 @@ impl Reported {
 }
 
 /// What is left to be told of a component when it was told that its main task has ended.
-fn left_after_exit(ended: Ended) -> Option<ComponentAnswer> {
+fn left_after_exit(ended: Ended) -> Option<PendingAnswer> {
     let any = ended.gone || !ended.last_words.is_empty();
-    any.then_some(ComponentAnswer::Exited(ended))
+    any.then_some(PendingAnswer::Exited(ended))
 }
 
 /// Tells of the gravest of a component's last reports, if it has left any.
