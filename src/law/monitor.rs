@@ -258,8 +258,8 @@ impl Monitor {
 
     /// Whether an input is stale.
     ///
-    /// Stale are inputs from another epoch or session, inputs about a component that is not alive, answers that the
-    /// machine does not wait for, timers that are not armed, and all inputs after the end.
+    /// An input is stale if it belongs to another epoch or session, is about a component that is not alive, is an
+    /// answer that the machine does not wait for, is a timer that is not armed, or comes after the end.
     pub fn is_stale(&self, input: &Input) -> bool {
         let model = &self.model;
         if model.mode == Activity::Ended {
