@@ -19,7 +19,7 @@
 //!
 //! | source | goes before | because |
 //! | --- | --- | --- |
-//! | the runtime froze | all else | nothing that runs on it could have been in time |
+//! | the runtime froze | everything else | nothing that runs on it could have been in time |
 //! | an answer of a component: up, ended, gone | timers, and all below | an answer that has arrived must not lose against its own deadline |
 //! | the last reports of a component | its end | after the end they would be stale |
 //! | the end of a component that was not asked to stop | the rest of its last reports, if each of them is milder than the end | if a report trips first, the end becomes an answer to the stop, and its class is ignored |

@@ -21,7 +21,7 @@
 //!
 //! In every state, each of these events may come next, any number of times:
 //!
-//! - an answer or the end of a component, in every way in which it can end, whether it was asked to or not;
+//! - an answer or the end of any component, in every way in which it can end, whether it was asked to stop or not;
 //! - a report of any class, from any component or from outside of any component, one or billions at once;
 //! - an alive observation that began before or after the last request for one, or a failing one, fatal or not;
 //! - a renewal of the lease for a whole TTL, at the last moment, or too late;

@@ -6,8 +6,8 @@ use core::time::Duration;
 
 use crate::driver::Silence;
 
-/// How many looks there are per silence limit: few, so that a thread which an observation wakes every second need not
-/// be woken for a look; but many if the limit is too short for that.
+/// How many looks there are per silence limit. They are few, so that a thread which an observation wakes every second
+/// need not be woken for a look; but they are many if the limit is too short for that.
 const FEW_LOOKS: u32 = 4;
 const MANY_LOOKS: u32 = 8;
 const SELDOM: Duration = Duration::from_millis(1_100);

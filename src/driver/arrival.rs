@@ -43,7 +43,7 @@ pub enum Arrival {
     },
 }
 
-/// The slot that an arrival goes to. By it, the caller of the driver finds the data that belongs to the arrival.
+/// The slot that an arrival goes to. The caller of the driver uses it to find the data that belongs to the arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Source {
     /// Observations of the runtime of the components.

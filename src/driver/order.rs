@@ -345,7 +345,7 @@ impl Driver {
         let passed = (0..FAIR.len()).find(|&place| waits[place] && self.passed_over[place]);
         let place = passed.or_else(|| waits.iter().position(|&waits| waits))?;
         self.passed_over[place] = false;
-        // Only sources that come later in the order: otherwise the first two would take turns forever.
+        // Mark only sources that come later in the order: otherwise the first two would take turns forever.
         for (later, waits) in waits.into_iter().enumerate().skip(place + 1) {
             self.passed_over[later] |= waits;
         }
@@ -413,8 +413,9 @@ impl Arrival {
 }
 
 impl Reported {
-    /// Takes as many reports as fit into one input, the stale ones first: they get the epoch before, so that they are
-    /// counted as stale. Also returns whether these were all.
+    /// Takes as many reports as fit into one input, the stale ones first. Also returns whether these were all.
+    ///
+    /// Stale reports get the epoch before, so that they are counted as stale.
     fn take_some(&mut self) -> (Input, bool) {
         let (epoch, waiting) = match self.stale {
             0 => (self.epoch, &mut self.count),

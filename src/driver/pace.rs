@@ -37,7 +37,7 @@ impl Answers {
     }
 }
 
-/// For how many of this many answers to reserve room before they come: for all if they are many, else for none.
+/// How many of this many answers need reserved room before they come: all if they are many, otherwise none.
 pub fn room_for(answers: usize) -> usize {
     if answers > A_FEW { answers } else { 0 }
 }

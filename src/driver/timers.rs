@@ -32,9 +32,10 @@ impl Timers {
         }
     }
 
-    /// Postpones the timers that measure how long something was observed, or was not: during `late` nothing could be
-    /// observed. Components did not run either, so they get a moment more for their deadline. The fence is not
-    /// postponed, because the lease went on.
+    /// Postpones the timers that measure how long something was observed, or was not.
+    ///
+    /// During `late`, nothing could be observed. Components did not run either, so they get a moment more for their
+    /// deadline. The fence is not postponed, because the time of the lease went on.
     pub(super) fn excuse(&mut self, late: Duration, now: Duration) {
         for timer in [Timer::Silence, Timer::HoldOff] {
             self.postpone(timer, late);

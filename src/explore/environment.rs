@@ -223,8 +223,9 @@ fn moves(plan: &Plan, tick: Option<Duration>) -> Vec<Action> {
     tick.map(Action::Tick).into_iter().chain(inputs).collect()
 }
 
-/// How long a lease can be valid when its renewal gets to the machine: a whole TTL, the least that leaves time for
-/// work, and the most that leaves none.
+/// How long a lease can be valid when its renewal gets to the machine.
+///
+/// This is a whole TTL, the least that leaves time for work, or the most that leaves none.
 fn renewals(plan: &Plan) -> Vec<Duration> {
     let Some(fence) = plan.policy().fence() else {
         return vec![Duration::ZERO];

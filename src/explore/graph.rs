@@ -148,8 +148,9 @@ impl<'a> Graph<'a> {
         })
     }
 
-    /// Calls `each` for every wanted move in the state that `scratch` is at, with what the move does and the number of
-    /// the state that it leads to.
+    /// Calls `each` for every wanted move in the state that `scratch` is at.
+    ///
+    /// `each` gets what the move does, and the number of the state that it leads to.
     ///
     /// # Errors
     ///

@@ -173,7 +173,7 @@ impl Monitor {
         ensure(RecoveryIsInevitable, !blind, || {
             "at rest, and the dependency is not observed".into()
         })?;
-        // A probe may hang forever: only a new session calls it anew.
+        // The call of a probe may hang forever. Only a new session makes a new call.
         let silent = matches!(input, Some(Input::Fired(Timer::Silence)));
         let fresh = model.session.is_none() || step.session_opened;
         ensure(RecoveryIsInevitable, !silent || fresh, || {

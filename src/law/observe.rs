@@ -218,7 +218,7 @@ fn how_class(input: &Input) -> Option<FailureClass> {
     }
 }
 
-/// Whether an operator asks for a stop that waits for a resume. Does not use the machine's table, to be independent.
+/// Whether an operator asks for a stop that waits for a resume. Independent of the machine's table of commands.
 fn drains(input: &Input) -> bool {
     input.command().is_some_and(|command| match command {
         Command::Drain => true,

@@ -92,7 +92,7 @@ impl Cause {
         }
     }
 
-    /// The class of the failure, if it was reported or a component ended with it.
+    /// The class of the failure, if one was reported or a component ended.
     pub fn class(self) -> Option<FailureClass> {
         match self {
             Self::Report { class, .. }

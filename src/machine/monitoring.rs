@@ -42,7 +42,7 @@ pub(super) fn handle(
             core.arm_silence(cx);
         }
         Input::Fired(Timer::Silence) => {
-            // The probe may hang forever: a new session calls it anew.
+            // The call of the probe may hang forever. A new session makes a new call.
             core.blame_if_dependency(input);
             void(evidence, done, core, cx);
             core.close_session(cx);
