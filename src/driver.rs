@@ -1,44 +1,43 @@
-//! What stands between the world and the [machine](crate::machine): in which order it is told what,
-//! and when.
+//! Decides in which order, and when, events reach the [machine](crate::machine).
 //!
-//! Things happen at the same time, and the machine takes one input after the other. Which one is next
-//! decides over trips and restarts, so a pure [`Driver`] decides it: it does no I/O, and is told the
-//! time. It has one slot for each source and holds plain data only; texts and errors stay with its
-//! caller, who finds them by the [`Source`] that the driver names.
+//! Events can happen at the same time, but the machine takes one input after the other. Trips and restarts depend on
+//! the order, so a pure [`Driver`] decides it. The driver does no I/O and gets the time from its caller. It has one
+//! slot for each source and holds plain data only. Texts and errors stay with the caller, which finds them by the
+//! [`Source`] that the driver names.
 //!
-//! A [`Decider`] is a driver with its machine, or [in a dry run](Decider::dry_run) with two of them.
-//! Its caller does this, over and over:
+//! A [`Decider`] is a driver with its machine, or [in a dry run](Decider::dry_run) two such pairs. Its caller repeats
+//! these steps:
 //!
-//! 1. for each source that [has room](Decider::has_room), bring what has [arrived](Decider::arrive);
-//! 2. ask what is [next](Decider::next), and do what that says;
-//! 3. where that is to wait, wait until then, or until something arrives.
+//! 1. for each source that [has room](Decider::has_room), pass on what has [arrived](Decider::arrive);
+//! 2. ask what is [next](Decider::next), and do it;
+//! 3. if there is nothing to do, wait until the returned time, or until something arrives.
 //!
-//! All times are since the begin of the run. The same arrivals at the same times give the same steps:
-//! what was recorded can be replayed.
+//! All times are counted from the start of the run. The same arrivals at the same times give the same steps, so a
+//! recorded run can be replayed.
 //!
 //! # What goes first
 //!
 //! | source | goes before | because |
 //! | --- | --- | --- |
-//! | the runtime froze | all else | nothing that runs on it could have been in time |
-//! | an answer of a component: up, ended, gone | timers, and all below | an answer that is there must not lose against its own deadline |
-//! | the last reports of a component | its end | they would be stale afterwards |
-//! | the end of a component, unasked | those of its last reports that are left, if each of them is milder | a report that trips makes of the end an answer to a stop, whose class nobody asks for |
-//! | an observation of the present session | the silence that is due, if it is younger than the silence limit and, in Monitoring, was made before that was due | what was seen is no silence; but a clean run has no gap |
+//! | the runtime froze | everything else | nothing that runs on it could have been in time |
+//! | an answer of a component: up, ended, gone | timers, and all below | an answer that has arrived must not lose against its own deadline |
+//! | the last reports of a component | its end | after the end they would be stale |
+//! | the end of a component that was not asked to stop | the rest of its last reports, if each of them is milder than the end | if a report trips first, the end becomes an answer to the stop, and its class is ignored |
+//! | an observation of the present session | the silence that is due, if the observation is younger than the silence limit and, in Monitoring, was made before the silence was due | with an observation there is no silence; but a clean run must not have a gap |
 //! | a renewal of the lease | the fence that is due | a lease that was renewed in time is no reason to stop |
 //! | a timer that is due | shutdown, and all below | a deadline is a promise |
-//! | shutdown | all below | nothing that is asked for matters any more |
-//! | a renewal, a command, an observation, a report | each other, in this order | one that was passed over goes first the next time, so that none waits for ever |
+//! | shutdown | all below | other requests no longer matter |
+//! | a renewal, a command, an observation, a report | each other, in this order | a source that was passed over goes first the next time, so that none waits forever |
 //!
-//! An alive observation that is as old as the silence limit is dropped: it is no sign of life any more.
+//! An alive observation that is as old as the silence limit is dropped: it is no longer a sign of life.
 //!
-//! Nothing waits for ever as long as components answer only as often as they can: three times in an
-//! epoch. That what is told in this order keeps the laws needs no proof of its own, since the machine
-//! keeps them [in any order](crate::explore).
+//! Nothing waits forever, as long as each component answers at most three times in an epoch; it cannot answer more
+//! often. This order needs no proof of its own that it keeps the laws, because the machine keeps them
+//! [in any order](crate::explore).
 //!
 //! # What waits outside
 //!
-//! Storms are coalesced before they get here: see [`pace`].
+//! Many reports or answers at once are coalesced before they reach the driver: see [`pace`].
 //!
 //! ```
 //! use std::time::Duration;

@@ -1,9 +1,9 @@
-//! Every situation that a plan can get into, visited one by one.
+//! Visits every situation that a plan can get into, one by one.
 //!
-//! [`Explorer`] drives the real [`Machine`] through everything that a hostile world can do to it, in
-//! every state it can get to, and lets the [laws](crate::law) judge each step. Then it asks of the
-//! whole graph what no single step can show: that recovery, the end after a shutdown, and rest when
-//! nothing ever answers are inevitable, and that there is no hot loop.
+//! [`Explorer`] drives the real [`Machine`] through everything that a hostile world can do to it, in every state that
+//! the machine can reach. The [laws](crate::law) judge each step. Then the explorer proves on the whole graph what no
+//! single step can show: recovery, the end after a shutdown, and rest if nothing ever answers are inevitable, and there
+//! is no hot loop.
 //!
 //! ```
 //! use overwatch::explore::Explorer;
@@ -19,39 +19,38 @@
 //!
 //! # The world
 //!
-//! In every state, every one of these may come next, as often as it likes:
+//! In every state, each of these events may come next, any number of times:
 //!
-//! - an answer or an end of every component, in every way it can end, whether it was asked or not;
-//! - a report of every class from every component and from outside of any, one or billions at once;
-//! - an alive observation, begun before or after the last one was asked for, or a failing one, fatal or
-//!   not;
+//! - an answer or the end of any component, in every way in which it can end, whether it was asked to stop or not;
+//! - a report of any class, from any component or from outside of any component, one or billions at once;
+//! - an alive observation that began before or after the last request for one, or a failing one, fatal or not;
 //! - a renewal of the lease for a whole TTL, at the last moment, or too late;
-//! - every command of an operator;
-//! - that the runtime is frozen;
-//! - any of that once more, or from an epoch, session or round that is over or has not begun (reports one at
-//!   a time), or from a component that does not exist;
-//! - the firing of any timer, armed or not. On a [clock](Explorer::on_a_clock) an armed timer fires
-//!   when it is due and time stands still until it has, but anything else may come first.
+//! - a shutdown, and every command of an operator;
+//! - a freeze of the runtime;
+//! - any of these once more, or from an epoch, session or round that is over or has not begun (then one report at a
+//!   time), or from a component that does not exist;
+//! - the firing of any timer, armed or not. On a [clock](Explorer::on_a_clock), an armed timer fires when it is due,
+//!   and time stands still until it has fired; but anything else may come first.
 //!
-//! What only grows (epoch, session, round, outage, counts) is kept
-//! [relative](crate::law::Checked::normalize), so that the graph is finite. Jitter, which only
-//! lengthens a hold-off, is left out.
+//! Numbers that only grow (epoch, session, round, outage, counts) are kept
+//! [relative](crate::law::Checked::normalize), so that the graph is finite. Jitter, which only lengthens a hold-off, is
+//! left out.
 //!
 //! # What is inevitable
 //!
-//! A path can go on for ever only within one strongly connected part of the graph. So each of these
-//! is decided by finding all such parts, and by asking whether what is bound to happen leads out of
-//! each of them; that is sound on cycles, and no bound on the length of paths is needed.
+//! A path can go on forever only within one strongly connected part of the graph. So the explorer finds all such parts,
+//! and checks that the events which are bound to happen lead out of each of them. This is sound on cycles, and needs no
+//! bound on the length of paths.
 //!
-//! | law | from every state in which | if only | and these are bound to happen | the end is |
+//! | law | from every state in which | if only these things happen | and these are bound to happen | the end is |
 //! | --- | --- | --- | --- | --- |
-//! | L6 | nothing is wedged and nobody wants it stopped | components do what they were told, the dependency is seen alive, the lease is renewed, the runtime does not freeze | each of these; the hold-off and the unready delay pass | Running |
-//! | L7 | a shutdown is wanted | anything at all happens | the deadlines pass | Ended |
-//! | L12 | anything is alive | nothing happens any more | armed timers fire | everything stopped |
+//! | L6 | nothing is wedged and no stop is requested | components do what they were asked to do, the dependency is seen alive, the lease is renewed, the runtime does not freeze | each of these; the hold-off and the unready delay pass | Running |
+//! | L7 | a shutdown is requested | anything at all | the deadlines pass | Ended |
+//! | L12 | anything is alive | nothing but timers | armed timers fire | everything stopped |
 //!
-//! "Bound to happen" is weak fairness: what could happen at any time from now on happens at last. On
-//! a clock it is time that passes, and the longest it can take is measured too. L13 asks that no
-//! cycle in which components are started takes no time, unless an operator drains and resumes.
+//! "Bound to happen" is weak fairness: an event that is possible at every moment from some point on happens in the end.
+//! On a clock, time passes too, and the longest time to the end is measured. L13 demands that every cycle in which
+//! components are started takes time, unless an operator drains and resumes.
 
 mod counterexample;
 mod environment;
@@ -74,7 +73,7 @@ use graph::Graph;
 pub use counterexample::{Counterexample, TraceStep};
 pub use environment::Action;
 
-/// A function to explore in the place of [`Machine::handle`]. See [`Explorer::by`].
+/// A function to explore instead of [`Machine::handle`]. See [`Explorer::by`].
 pub type HandleFn = fn(&mut Machine, Input, &mut Vec<Effect>) -> Step;
 
 /// Visits every situation that a plan can get into. See the [module](self) for what the world may do.
@@ -108,56 +107,57 @@ pub struct Explorer {
     at_most: usize,
 }
 
-/// One step of the machine, in one of the states it can be in.
+/// One step of the machine, in one of the states that it can reach.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Edge<'a> {
-    /// The machine before.
+    /// The machine before the step.
     pub from: &'a Machine,
-    /// The input; the present epoch, session and round have the number 1.
+    /// The input. The present epoch, session and round have the number 1.
     pub input: Input,
-    /// How the machine took the input.
+    /// The result of the input.
     pub step: Step,
-    /// The effects.
+    /// The effects of the step.
     pub effects: &'a [Effect],
-    /// The machine after.
+    /// The machine after the step.
     pub to: &'a Machine,
 }
 
-/// How much was visited. No law is broken in any of it.
+/// How much was visited, without finding a broken law.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StateSpace {
-    /// Situations: a state of the machine, with all that the laws must remember to judge it.
+    /// The number of situations: a state of the machine, with all that the laws must remember to judge it.
     pub states: usize,
-    /// Steps that were judged.
+    /// The number of steps that were judged.
     pub edges: u64,
-    /// How many of these changed anything; the others were found to be inert.
+    /// How many of these steps changed anything; the others had no effect.
     pub moves: u64,
-    /// Memory used for the states, their index and the shortest paths to them.
+    /// The memory used for the states, their index and the shortest paths to them.
     pub bytes: usize,
 }
 
-/// What was found: every state was visited, no law is broken in any of them, and what must happen at
-/// last does.
+/// The result of a complete exploration.
+///
+/// Every state was visited, no law is broken in any of them, and what must happen in the end does happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Proof {
     /// How much was visited.
     pub visited: StateSpace,
-    /// On a clock: the longest that each can take.
+    /// On a clock: the longest times. `None` without a clock.
     pub longest: Option<WorstCase>,
 }
 
-/// How long something can take at the longest, from the worst state there is.
+/// The longest times that something can take, from the worst state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WorstCase {
-    /// Recovery, once the world is well.
+    /// Recovery, once nothing goes wrong any more.
     pub recovery: Duration,
     /// A shutdown, whatever happens.
     pub shutdown: Duration,
-    /// Until everything is stopped, when nothing happens any more.
+    /// Until everything is stopped, if nothing but timers happens any more.
     pub rest: Duration,
 }
 
@@ -198,18 +198,18 @@ impl fmt::Display for Proof {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ExploreError {
-    /// A law is broken, and this is how.
+    /// A law is broken; this shows how.
     Counterexample(Box<Counterexample>),
     /// There are more states than were allowed.
     TooManyStates {
-        /// How many were.
+        /// How many were allowed.
         at_most: usize,
     },
-    /// The plan has numbers that are too large to be told apart one by one.
+    /// The plan has a number that is too large to enumerate.
     TooFine {
-        /// Which.
+        /// The setting with this number.
         knob: &'static str,
-        /// How many steps it takes, and how many it may.
+        /// How large the number is, and how large it may be.
         bound: String,
     },
 }
@@ -238,16 +238,16 @@ impl From<Counterexample> for ExploreError {
 }
 
 impl Explorer {
-    /// The most states that are visited unless it is [set](Explorer::at_most).
+    /// The limit for the number of states, unless it is [set](Explorer::at_most).
     pub const AT_MOST: usize = 10_000_000;
 
-    /// An explorer of this plan, in which any armed timer may fire at any moment.
+    /// Creates an explorer of this plan, in which any armed timer may fire at any moment.
     ///
     /// # Errors
     ///
-    /// [`ExploreError::TooFine`] for a plan with more components, or larger counts, than can be
-    /// enumerated, or with durations that are too far apart: the longest may be at most 65,534
-    /// times what all of them are a multiple of.
+    /// Returns [`ExploreError::TooFine`] if the plan has more components or larger counts than can be enumerated, or
+    /// durations that are too far apart. The longest duration may be at most 65,534 times the greatest common divisor
+    /// of all durations.
     pub fn new(plan: impl Into<Arc<Plan>>) -> Result<Self, ExploreError> {
         let plan = Arc::new(plan.into().without_jitter());
         environment::check(&plan)?;
@@ -259,9 +259,11 @@ impl Explorer {
         })
     }
 
-    /// Timers fire when they are due, the laws are judged with times, and the [proof](Proof::longest) has the longest
-    /// that recovery and shutdown can take. One step of the clock is the greatest common divisor of all durations of
-    /// the plan, so small numbers make a small graph.
+    /// Lets timers fire only when they are due.
+    ///
+    /// The laws are then judged with times, and the [proof](Proof::longest) has the longest times that recovery and
+    /// shutdown can take. One tick of the clock is the greatest common divisor of all durations of the plan, so small
+    /// numbers make a small graph.
     ///
     /// ```
     /// # use core::time::Duration;
@@ -285,16 +287,18 @@ impl Explorer {
         self
     }
 
-    /// The most states to visit. One takes some 70 to 150 bytes, and half as much again while what
-    /// is inevitable is proved.
+    /// Sets the limit for the number of states.
+    ///
+    /// One state takes some 70 to 150 bytes, and half as much again during the proof of what must happen in the end.
     #[must_use]
     pub fn at_most(mut self, states: usize) -> Self {
         self.at_most = states.min(u32::MAX as usize - 1);
         self
     }
 
-    /// Explores this function in the place of [`Machine::handle`], to see which law catches a machine
-    /// with a certain defect.
+    /// Explores this function instead of [`Machine::handle`].
+    ///
+    /// This shows which law catches a machine with a certain defect.
     ///
     /// ```
     /// use overwatch::explore::{ExploreError, Explorer};
@@ -322,12 +326,13 @@ impl Explorer {
         self
     }
 
-    /// Visits every state, lets the laws judge every step, and proves what must happen at last.
+    /// Visits every state, judges every step by the laws, and proves what must happen in the end.
     ///
     /// # Errors
     ///
-    /// The first law found broken, with a shortest path to where it breaks or to a state from which
-    /// what must happen need not; or more states than [allowed](Explorer::at_most).
+    /// Returns the first law that is found broken, with a shortest path to the step that breaks it, or to a state from
+    /// which what must happen may never happen. Also fails if there are more states than
+    /// [allowed](Explorer::at_most).
     pub fn run(&self) -> Result<Proof, ExploreError> {
         let world = self.world();
         let mut graph = Graph::new(&world, self.at_most)?;
@@ -339,8 +344,9 @@ impl Explorer {
         })
     }
 
-    /// Visits every state, and lets the laws judge every step. `see` is called with each step, also with those that
-    /// were inert. What must happen at last is not proved.
+    /// Visits every state, and judges every step by the laws.
+    ///
+    /// Calls `see` with each step, including those without any effect. Does not prove what must happen in the end.
     ///
     /// ```
     /// use overwatch::explore::Explorer;
@@ -359,7 +365,7 @@ impl Explorer {
     ///
     /// # Errors
     ///
-    /// As [`run`](Explorer::run).
+    /// The same as those of [`run`](Explorer::run).
     pub fn visit(&self, see: impl FnMut(Edge<'_>)) -> Result<StateSpace, ExploreError> {
         let world = self.world();
         Graph::new(&world, self.at_most)?.visit_all(see)

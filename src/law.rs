@@ -1,12 +1,12 @@
-//! The laws that the machine obeys, as a monitor that judges any run. [`Law`] states each of them.
+//! The laws that the machine obeys, and a monitor that checks any run against them. [`Law`] lists the laws.
 //!
-//! [`Monitor`] reads inputs and effects in order, with the time between them, and never the
-//! machine's insides. So the same monitor judges property tests, exhaustive exploration, fuzzing,
-//! simulation, the real shell under test, and a log that was recorded in production. [`Checked`] is
-//! a machine that is judged at every step; it also checks the laws that need the machine itself: that
-//! stale input leaves it equal ([`Law::StaleIsInert`]), that it is deterministic
-//! ([`Law::Determinism`]), and that what it tells of its transitions is what happened
-//! ([`Law::HonestTrace`]).
+//! [`Monitor`] reads inputs and effects in order, with the time between them. It does not read the internals of the
+//! machine. So the same monitor checks property tests, exhaustive exploration, fuzzing, simulation, the real shell
+//! under test, and a log that was recorded in production.
+//!
+//! [`Checked`] is a machine that is checked at every step. It also checks the laws that need the machine itself: stale
+//! input leaves the machine equal ([`Law::StaleIsInert`]), the machine is deterministic ([`Law::Determinism`]), and it
+//! reports exactly the transitions that happened ([`Law::HonestTrace`]).
 
 mod accessors;
 mod checked;
@@ -31,7 +31,7 @@ pub(crate) use monitor::{Activity, ComponentActivity};
 
 macro_rules! laws {
     ($($code:ident $law:ident $name:literal $statement:literal)*) => {
-        /// A law, with its statement. Its number is its [`code`](Law::code), which stays.
+        /// A law, with its statement. The number of a law is in its [`code`](Law::code), which never changes.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
         pub enum Law {
@@ -42,24 +42,24 @@ macro_rules! laws {
         }
 
         impl Law {
-            /// All laws, by their numbers.
+            /// All laws, in the order of their numbers.
             pub const ALL: &[Self] = &[$(Self::$law),*];
 
-            /// The stable code, for example `L17`.
+            /// The stable code, e.g. `L17`.
             pub fn code(self) -> &'static str {
                 match self {
                     $(Self::$law => stringify!($code),)*
                 }
             }
 
-            /// What it is called, in a few words.
+            /// The name of the law: a few words.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$law => $name,)*
                 }
             }
 
-            /// What it states.
+            /// The statement of the law.
             pub fn statement(self) -> &'static str {
                 match self {
                     $(Self::$law => $statement,)*
@@ -154,11 +154,11 @@ impl fmt::Display for Law {
     }
 }
 
-/// A law that was broken, and by what.
+/// A law that was broken, and what broke it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Violation {
-    /// Which law.
+    /// The law.
     pub law: Law,
     /// What broke it.
     pub what: String,
@@ -172,7 +172,7 @@ impl fmt::Display for Violation {
 
 impl core::error::Error for Violation {}
 
-/// Breaks `law` unless `holds`.
+/// Returns a violation of `law` unless `holds`.
 fn ensure(law: Law, holds: bool, what: impl FnOnce() -> String) -> Result<(), Violation> {
     #[cfg(test)]
     let holds = holds || tests::is_waived(law);

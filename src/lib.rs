@@ -1,5 +1,5 @@
-//! Stops a service cleanly when the dependency it cannot live without goes away, and starts it
-//! afresh once that dependency has proved itself.
+//! Stops a service cleanly when the one dependency that it cannot work without goes away.
+//! Starts the service again, from scratch, when that dependency has proved itself.
 //!
 #![cfg_attr(feature = "shell", doc = "```no_run")]
 #![cfg_attr(not(feature = "shell"), doc = "```text")]
@@ -33,20 +33,20 @@
 //! 2. stops all its [components](Component), stage by stage and within deadlines;
 //! 3. watches the dependency through a [`Probe`] until it was provably fine for a whole window, 30 s
 //!    by default: positive evidence, no error and no silence;
-//! 4. starts everything as on a fresh start, in a new *epoch*;
+//! 4. starts everything again from scratch, in a new *epoch*;
 //! 5. logs each transition with its reason.
 //!
 //! # Where to look
 //!
 //! | to | see |
 //! | --- | --- |
-//! | put a service together, and run it | [`Overwatch`], [`Builder`], [`Policy`] |
+//! | build a service and run it | [`Overwatch`], [`Builder`], [`Policy`] |
 //! | write a component | [`Component`], [`StartStop`], [`Context`], [`Failure`] |
 //! | observe a dependency | [`Probe`], [`polled`], [`feed`], [`all`], [`isolated`], `etcd::EtcdProbe` |
-//! | follow and steer a run | [`Handle`], [`Status`], [`Transitions`], `http` |
+//! | watch and control a run | [`Handle`], [`Status`], [`Transitions`], `http` |
 //! | share work among nodes | `etcd::Membership`, `etcd::Shards` |
-//! | test it | `test_util`, [`law`], [`explore`] |
-//! | read the machine that decides | [`machine`], [`driver`], [`states`] |
+//! | test a service | `test_util`, [`law`], [`explore`] |
+//! | understand the decisions | [`machine`], [`driver`], [`states`] |
 //!
 //! # The guide
 //!
@@ -61,16 +61,16 @@
 //!
 //! | feature | adds |
 //! | --- | --- |
-//! | `shell` (default) | components, probes, status, the loop. Without it only [`machine`], [`policy`], [`law`], [`driver`] and [`explore`] remain |
+//! | `shell` (default) | components, probes, status, the loop. Without this feature, only [`machine`], [`policy`], [`law`], [`driver`] and [`explore`] remain |
 //! | `http` | `/status/check`, `/readyz` and `/livez` as an axum router |
 //! | `http-server` | the same, served from a separate thread |
 //! | `etcd` | a probe for etcd, membership and shards. Needs `protoc` at build time |
-//! | `test-util` | a dependency that tests switch, and a context without a supervisor |
+//! | `test-util` | a dependency that tests switch on and off, and a context without a supervisor |
 #![forbid(unsafe_code)]
-// What may grow without breaking anybody is marked as such, and what may not says why.
+// Public types that may grow are marked as `non_exhaustive`. The others state why they may not grow.
 #![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// With few features there is less to link to.
+// Some links lead to items of features that may be off.
 #![cfg_attr(not(feature = "shell"), allow(rustdoc::broken_intra_doc_links))]
 
 pub mod driver;
@@ -84,8 +84,8 @@ mod pulse;
 
 /// The states, and all that can happen in them: a diagram and a table.
 ///
-/// They are written from the machine: a test [explores](explore) plans that between them switch on
-/// everything, and fails if this page shows anything else.
+/// This page is generated from the machine. A test [explores](explore) plans that together use every feature of the
+/// machine, and fails if this page differs from the result.
 #[cfg(doc)]
 #[doc = include_str!("states.md")]
 pub mod states {}
@@ -102,24 +102,24 @@ pub mod test_util;
 #[cfg(feature = "http")]
 pub mod http;
 
-// What it decides is tested without its client.
+// Also compiled for tests without the feature: the decisions are tested without the etcd client.
 #[cfg(any(feature = "etcd", test))]
 pub mod etcd;
 
-// The numbers that a service runs by.
+// The settings of a service.
 pub use policy::{Fence, Policy, PolicyError, Tuning};
 
-// A service: how it is put together, how it runs and how that ends.
+// Building a service, running it, and how a run ends.
 #[cfg(feature = "shell")]
 pub use shell::{BuildError, Builder, Overwatch, RunError};
 
-// Components, and what they get and report.
+// Components, what they receive, and what they report.
 #[cfg(feature = "shell")]
 pub use shell::{
     Classify, Component, Context, Failure, Hold, Reporter, StartStop, SubTask, component_fn,
 };
 
-/// For implementations of [`Component`], [`StartStop`] and [`Probe`]: the macro that these traits are made with.
+/// The macro for implementations of the async traits [`Component`], [`StartStop`] and [`Probe`].
 #[cfg(feature = "shell")]
 pub use async_trait::async_trait;
 
@@ -130,18 +130,18 @@ pub use shell::{
     polled,
 };
 
-// A run, seen and steered from outside.
+// Watching and controlling a run from outside.
 #[cfg(feature = "shell")]
 pub use shell::{
     CommandError, ComponentStatus, DependencyStatus, Handle, Lagged, Outage, RunEnded, Status,
     TransitionEvent, Transitions,
 };
 
-// For recorders, and tests that judge a run.
+// For recorders, and for tests that check a run.
 #[cfg(feature = "shell")]
 pub use shell::{Arrived, StepRecord};
 
-// The README's code compiles and runs, too.
+// Doc tests also compile and run the code of the README.
 #[cfg(all(
     doctest,
     feature = "etcd",

@@ -1,10 +1,10 @@
-//! The machine that takes every decision. It never does anything itself: it is told [`Input`]s and
-//! asks for [`Effect`]s.
+//! The state machine that takes every decision.
 //!
-//! It does no I/O, reads no clock, draws no random number and knows nothing of async, so that what
-//! it decides can be enumerated, fuzzed, simulated and replayed. The boundary is this module: the
-//! shell, or a simulator of yours, feeds it one input at a time and carries out all effects, in
-//! order, before the next one.
+//! It takes [`Input`]s and requests [`Effect`]s; it carries out nothing itself. It does no I/O, reads no clock, draws
+//! no random number and uses no async code. So its decisions can be enumerated, fuzzed, simulated and replayed.
+//!
+//! This module is the boundary. The shell, or your own simulator, passes one input at a time to the machine and
+//! carries out all effects, in order, before the next input.
 //!
 //! ```
 //! use overwatch::machine::{Effect, Input, Machine, Phase};
@@ -71,9 +71,9 @@ pub use self::step::{Hops, IgnoreReason, Step, Transition};
 
 /// The state machine. See the [module](self) for how to drive it.
 ///
-/// It is plain data: it can be cloned, compared and hashed. Two machines that are equal behave alike
-/// from then on, but for the counts in their records and for the jitter of hold-offs, which are left
-/// out of the comparison because they only grow.
+/// A machine is plain data that can be cloned, compared and hashed. Two equal machines behave alike from then on,
+/// except for the counts in their records and for the jitter of hold-offs. The comparison leaves out the numbers
+/// behind these because they only grow.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Machine {
     state: State,
@@ -95,7 +95,7 @@ impl Clone for Machine {
 }
 
 impl Machine {
-    /// A machine at boot: in Monitoring, at level 0, with outage 0 open. Appends the first effects.
+    /// Creates a machine at boot: in Monitoring, at level 0, with outage 0 open. Appends the first effects.
     pub fn new(plan: impl Into<Arc<Plan>>, effects: &mut Vec<Effect>) -> Self {
         let mut state = State::Monitoring {
             evidence: 0,
@@ -113,12 +113,10 @@ impl Machine {
         Self { state, core }
     }
 
-    /// Takes in one input and appends the effects that it asks for, in the order in which they are
-    /// to be carried out.
+    /// Handles one input and appends the effects, in the order in which they must be carried out.
     ///
-    /// Allocates nothing as long as `effects` has room: at most nine effects, and besides, where a
-    /// stage did not stop within its deadline, one [`Effect::Abort`] for each component of it that is
-    /// late.
+    /// Allocates nothing as long as `effects` has room. One input has at most nine effects. If a stage did not stop
+    /// within its deadline, there is also one [`Effect::Abort`] for each component of the stage that is late.
     #[inline]
     pub fn handle(&mut self, input: Input, effects: &mut Vec<Effect>) -> Step {
         match self.state {
@@ -151,37 +149,37 @@ impl Machine {
         self.core.normalize();
     }
 
-    /// Where it is, with details.
+    /// The current state, with its details.
     pub fn state(&self) -> &State {
         &self.state
     }
 
-    /// Where it is.
+    /// The name of the current state.
     pub fn phase(&self) -> Phase {
         self.state.phase()
     }
 
-    /// What health endpoints should tell.
+    /// Whether the service is ready, for health endpoints.
     pub fn is_ready(&self) -> bool {
         self.phase() == Phase::Running
     }
 
-    /// Whether a start depends on what is observed: while everything is stopped, or being stopped.
+    /// Whether the next start depends on observations: everything is stopped, or being stopped.
     pub fn is_proving(&self) -> bool {
         !matches!(self.phase(), Phase::Restarting | Phase::Running)
     }
 
-    /// The number of the current incarnation, or of the last one. 0 before the first start.
+    /// The number of the current epoch, or of the last one. 0 before the first start.
     pub fn epoch(&self) -> u64 {
         self.core.epoch
     }
 
-    /// The session whose observations count, if one is open.
+    /// The open session, if there is one. Only its observations count.
     pub fn session(&self) -> Option<u64> {
         self.core.session_open.then_some(self.core.session)
     }
 
-    /// The last round of observations that was asked for; 0 if none was.
+    /// The last round of observations that was requested; 0 if none was.
     pub fn round(&self) -> u64 {
         self.core.round
     }
@@ -191,22 +189,22 @@ impl Machine {
         self.core.outage
     }
 
-    /// Whether that outage is still open.
+    /// Whether the last outage is still open.
     pub fn outage_is_open(&self) -> bool {
         self.core.outage_open
     }
 
-    /// How often it relapsed lately.
+    /// The level: how often the service relapsed lately.
     pub fn level(&self) -> u32 {
         self.core.level
     }
 
-    /// Who is to blame for the present outage.
+    /// What is at fault for the present outage.
     pub fn blame(&self) -> crate::policy::Blame {
         self.core.blame
     }
 
-    /// What was counted since the last record was closed.
+    /// The counts since the last record was closed.
     pub fn record(&self) -> Record {
         Record {
             outage: self.core.outage,
@@ -214,13 +212,13 @@ impl Machine {
         }
     }
 
-    /// What a component is doing, as far as the machine was told.
+    /// The state of a component, as far as the machine knows.
     pub fn slot(&self, component: ComponentId) -> ComponentState {
         self.core.slot(component)
     }
 
-    /// How many components of the present stage have not yet answered that they are up, or gone. 0
-    /// where they were asked for nothing.
+    /// How many components of the present stage have not yet reported that they are up, or gone.
+    /// 0 if nothing was requested from them.
     pub fn awaited(&self) -> u32 {
         match self.state {
             State::Restarting { waiting, .. } => waiting,
@@ -238,15 +236,15 @@ impl Machine {
         self.core.is_armed(timer)
     }
 
-    /// The plan it was built from.
+    /// The plan that the machine was built from.
     pub fn plan(&self) -> &Arc<Plan> {
         &self.core.plan
     }
 }
 
-/// Asks the state's handler and then, as long as nobody handles the input, that of each superstate.
-// As `StateExt::handle` does, which calls itself for each level and so can't be inlined; without what
-// that calls before and after, which the machine has none of.
+/// Calls the handler of the state, then that of each superstate, until one of them handles the input.
+// `StateExt::handle` does the same, but it is recursive and so cannot be inlined. It also calls hooks before and after
+// each handler, which this machine does not have.
 #[inline]
 fn dispatch(state: &mut State, core: &mut Core, input: &Input, cx: &mut Cx<'_>) -> Outcome<State> {
     let outcome = state.call_handler(core, input, cx);

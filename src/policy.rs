@@ -1,8 +1,8 @@
-//! What an operator may set, and which settings cannot work.
+//! The settings of a service, and the checks that refuse settings which cannot work.
 //!
-//! [`Policy`] holds the numbers, [`Layout`] the components and their stages, and [`Plan`] is a pair
-//! of both that was checked together. A number that cannot work is refused when the policy or the
-//! plan is built, with an error that names the knob, its value and the bound.
+//! [`Policy`] holds the numbers, and [`Layout`] holds the components and their stages. A [`Plan`] is a pair of both
+//! that was checked together. A number that cannot work is refused when the policy or the plan is built. The error
+//! names the knob, its value and the bound.
 
 mod error;
 mod fence;
@@ -18,11 +18,11 @@ pub use tuning::Tuning;
 
 use error::{in_range, in_range_count};
 
-/// The shortest duration a knob takes, unless its documentation says that zero switches it off.
+/// The shortest duration that a knob accepts, unless its documentation says that zero switches it off.
 pub const MIN_DURATION: Duration = Duration::from_millis(1);
-/// The longest duration a knob takes.
+/// The longest duration that a knob accepts.
 pub const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
-/// The largest count a knob takes.
+/// The largest count that a knob accepts.
 pub const MAX_COUNT: u32 = 1_000_000;
 
 /// What is at fault for an outage. It decides how long the dependency must prove itself.
@@ -34,12 +34,13 @@ pub const MAX_COUNT: u32 = 1_000_000;
 pub enum Blame {
     /// Only components failed, or their runtime froze; the probe saw nothing wrong.
     Component,
-    /// The dependency had a part in it: a failing observation, a silence, or a report that says so.
+    /// The dependency was involved: a failing observation, a silence, or a report that says so.
     Dependency,
 }
 
-/// The numbers that drive every decision, checked when they are built. [`Tuning`] has the ones that are seldom changed, and
-/// [the guide](crate::guide::tuning) explains how to choose them.
+/// The numbers that drive every decision, checked when the policy is built.
+///
+/// [`Tuning`] has the numbers that are seldom changed. [The guide](crate::guide::tuning) explains how to choose them.
 ///
 /// ```
 /// use std::time::Duration;
@@ -62,10 +63,10 @@ pub enum Blame {
 /// | --- | --- | --- |
 /// | [`window`](PolicyBuilder::window) | 30 s | how long the dependency must prove itself after an outage that it caused |
 /// | [`silence_limit`](PolicyBuilder::silence_limit) | 5 s | how long without a positive observation before the dependency counts as failed |
-/// | [`trip_threshold`](PolicyBuilder::trip_threshold) | 1 | how much suspicion trips |
+/// | [`trip_threshold`](PolicyBuilder::trip_threshold) | 1 | how much suspicion causes a trip |
 /// | [`start_deadline`](PolicyBuilder::start_deadline) | 30 s | how long a stage may take to be up |
 /// | [`stop_deadline`](PolicyBuilder::stop_deadline) | 10 s | how long a stage may take to stop before it is aborted |
-/// | [`abort_deadline`](PolicyBuilder::abort_deadline) | 2 s | how long an aborted component may take before it counts as wedged |
+/// | [`abort_deadline`](PolicyBuilder::abort_deadline) | 2 s | how long an aborted component may take to be gone before it counts as wedged |
 /// | [`fence`](PolicyBuilder::fence) | none | the lease that work depends on |
 /// | [`give_up_after`](PolicyBuilder::give_up_after) | never | how many failed starts in a row end the run |
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -98,7 +99,7 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// A builder that starts from the defaults.
+    /// Creates a builder that starts with the defaults.
     pub fn builder() -> PolicyBuilder {
         PolicyBuilder(Self::default())
     }
@@ -108,12 +109,12 @@ impl Policy {
         self.window
     }
 
-    /// How long without a positive observation before the dependency counts as failed.
+    /// How long the service may be without a positive observation before the dependency counts as failed.
     pub fn silence_limit(&self) -> Duration {
         self.silence_limit
     }
 
-    /// How much suspicion trips.
+    /// How much suspicion causes a trip.
     pub fn trip_threshold(&self) -> u32 {
         self.trip_threshold
     }
@@ -143,7 +144,7 @@ impl Policy {
         self.give_up_after
     }
 
-    /// The knobs that few need.
+    /// The knobs that are seldom changed.
     pub fn tuning(&self) -> &Tuning {
         &self.tuning
     }
@@ -153,11 +154,11 @@ impl Policy {
         self
     }
 
-    /// The hold-off at a level, before jitter: how long a clean run must last before components are
-    /// started. Zero at level 0, where one positive observation is enough.
+    /// The hold-off at a level, before jitter: how long a clean run must last before components are started.
     ///
-    /// From level 1 it is the window or the backoff, by who is to [blame](Blame), multiplied by the
-    /// growth for each further level, and never above [`Tuning::with_max_hold_off`].
+    /// It is zero at level 0, where one positive observation is enough. At level 1 it is the window or the backoff,
+    /// depending on the [blame](Blame). Each further level multiplies it by the growth. It is never above
+    /// [`Tuning::with_max_hold_off`].
     pub fn hold_off(&self, level: u32, blame: Blame) -> Duration {
         if level == 0 {
             return Duration::ZERO;
@@ -183,19 +184,19 @@ impl Policy {
         }
     }
 
-    /// The most that [`needed_evidence`](Policy::needed_evidence) can ask for.
+    /// The largest value that [`needed_evidence`](Policy::needed_evidence) can return.
     pub(crate) fn most_evidence(&self) -> u32 {
         self.tuning.min_evidence.max(1)
     }
 
-    /// The longest that stopping this many stages can take: each its stop and its abort deadline.
+    /// The longest time that it can take to stop this many stages: for each, its stop and its abort deadline.
     pub fn stop_budget(&self, stages: usize) -> Duration {
         let stages = u32::try_from(stages).unwrap_or(u32::MAX);
         (self.stop_deadline + self.abort_deadline).saturating_mul(stages)
     }
 }
 
-/// Builds a [`Policy`]: set the numbers in any order, then [`build`](PolicyBuilder::build) checks all of them.
+/// Builds a [`Policy`]: set the numbers in any order; [`build`](PolicyBuilder::build) then checks all of them.
 ///
 /// ```
 /// use overwatch::{Policy, Tuning};
@@ -216,22 +217,25 @@ impl Policy {
 pub struct PolicyBuilder(Policy);
 
 impl PolicyBuilder {
-    /// How long the dependency must prove itself after an outage that it caused: positive evidence,
-    /// no error and no silence for the whole window. Default 30 s.
+    /// How long the dependency must prove itself after an outage that it caused. Default 30 s.
+    ///
+    /// It proves itself by positive evidence, no error and no silence for the whole window.
     pub fn window(mut self, window: Duration) -> Self {
         self.0.window = window;
         self
     }
 
-    /// How long the service may go without a positive observation before the dependency counts as
-    /// failed. It bounds how long readiness can outlive a dependency that hangs. Default 5 s.
+    /// How long the service may be without a positive observation before the dependency counts as failed. Default 5 s.
+    ///
+    /// This also limits how long the service can stay ready while the dependency hangs.
     pub fn silence_limit(mut self, limit: Duration) -> Self {
         self.0.silence_limit = limit;
         self
     }
 
-    /// How much suspicion trips: a report or a failing observation adds one, a quiet
-    /// [`Tuning::with_decay`] takes one away. Default 1: the first one trips.
+    /// How much suspicion causes a trip. Default 1: the first report or failing observation trips.
+    ///
+    /// A report or a failing observation adds one. Each [`Tuning::with_decay`] that passes takes one away.
     pub fn trip_threshold(mut self, threshold: u32) -> Self {
         self.0.trip_threshold = threshold;
         self
@@ -249,8 +253,9 @@ impl PolicyBuilder {
         self
     }
 
-    /// How long aborted components may take to be gone before they count as wedged, after which the
-    /// process must be left. Default 2 s.
+    /// How long aborted components may take to be gone before they count as wedged. Default 2 s.
+    ///
+    /// If a component is wedged, the process must exit.
     pub fn abort_deadline(mut self, deadline: Duration) -> Self {
         self.0.abort_deadline = deadline;
         self
@@ -262,14 +267,16 @@ impl PolicyBuilder {
         self
     }
 
-    /// After how many failed starts in a row the run ends, so that an orchestrator takes over. Starts
-    /// that the dependency or an operator undid do not count. Default never: it tries for ever, at the longest hold-off.
+    /// How many failed starts in a row end the run, so that an orchestrator takes over. Default never.
+    ///
+    /// Starts that the dependency or an operator undid do not count. With the default, the service tries forever, at
+    /// the longest hold-off.
     pub fn give_up_after(mut self, failed_starts: u32) -> Self {
         self.0.give_up_after = Some(failed_starts);
         self
     }
 
-    /// The knobs that few need.
+    /// The knobs that are seldom changed.
     pub fn tuning(mut self, tuning: Tuning) -> Self {
         self.0.tuning = tuning;
         self
@@ -279,9 +286,8 @@ impl PolicyBuilder {
     ///
     /// # Errors
     ///
-    /// The first knob that is out of bounds, or that another one contradicts. What a
-    /// [`fence`](PolicyBuilder::fence) needs depends on the stages too and is checked by
-    /// [`Plan::new`].
+    /// Returns the first knob that is out of bounds, or that another knob contradicts. What a
+    /// [`fence`](PolicyBuilder::fence) needs also depends on the stages, so [`Plan::new`] checks it.
     pub fn build(self) -> Result<Policy, PolicyError> {
         let policy = self.0;
         in_range("window", policy.window)?;

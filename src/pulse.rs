@@ -1,67 +1,66 @@
-//! Whether a runtime polls the tasks that it is given: what is asked when, and what it means.
+//! Decides whether a runtime still polls its tasks: when to spawn a test task, and what its answer means.
 //!
-//! All times are since the begin of the watch.
+//! All times are counted from the start of the watch.
 
 use core::time::Duration;
 
 use crate::driver::Silence;
 
-/// How often it is looked within the silence limit: seldom enough that whoever is woken by an observation a
-/// second need not be woken for it; but where the limit is too short for that, often.
+/// How many looks there are per silence limit. They are few, so that a thread which an observation wakes every second
+/// need not be woken for a look; but they are many if the limit is too short for that.
 const FEW_LOOKS: u32 = 4;
 const MANY_LOOKS: u32 = 8;
 const SELDOM: Duration = Duration::from_millis(1_100);
-/// How long at most between two looks.
+/// The longest time between two looks.
 const LONGEST: Duration = Duration::from_secs(2);
-/// A control thread that is this late did not run: its process or its machine was stopped, or far too busy
-/// to give it a core.
+/// A control thread that is this late did not run: its process or its computer was stopped, or was far too busy to
+/// give it a core.
 const LATE: Duration = Duration::from_millis(250);
-/// A probe's silence is explained by this part of the limit in which nothing was polled.
+/// If nothing was polled for the silence limit divided by this, that explains the silence of a probe.
 const EXPLAINS: u32 = 4;
-/// A task that waited for less than this says nothing.
+/// A task that waited for less than this does not mean that the runtime is busy.
 const LEAST_BUSY: Duration = Duration::from_millis(100);
 
-/// What the workers of a runtime say of themselves, added up. tokio publishes it when a worker parks,
-/// and every 61 polls.
+/// The metrics of all workers of a runtime, added up. tokio publishes them when a worker parks, and every 61 polls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Metrics {
     pub(crate) parks: u64,
     pub(crate) busy: Duration,
 }
 
-/// What follows from a look.
+/// The result of a look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Look {
-    /// A task is to be spawned.
+    /// Whether to spawn a task.
     pub(crate) asks: bool,
-    /// How long the last one waited, or waits.
+    /// How long the last task waited, or has been waiting.
     pub(crate) delay: Option<Duration>,
     pub(crate) is_frozen: bool,
-    /// It is frozen, and that is to be told: when it is seen, and once in each silence limit after that.
+    /// Whether to report now that the runtime is frozen: at first, and then once in each silence limit.
     pub(crate) froze: bool,
-    /// It polls again.
+    /// Whether the runtime polls again after a freeze.
     pub(crate) has_thawed: bool,
-    /// It is busy since now: how long the task waits or waited.
+    /// If the runtime has just become busy: how long the task waited, or has been waiting.
     pub(crate) busy_since_now: Option<Duration>,
 }
 
-/// Decides what is asked when, and what it means.
+/// Decides when to spawn a task, and what its answer means.
 pub(crate) struct Pulse {
     limit: Duration,
     every: Duration,
     looked_at: Duration,
     pub(crate) look_at: Duration,
     seen: Metrics,
-    /// When the metrics last moved.
+    /// When the metrics last changed.
     moved_at: Duration,
-    /// Since when a task waits.
+    /// Since when a task has been waiting.
     asked_at: Option<Duration>,
-    /// When it was last told that it is frozen, as long as it is.
+    /// When the freeze was last reported, as long as the runtime is frozen.
     told_at: Option<Duration>,
-    /// When a task was answered that had waited for so long that a probe's silence is no wonder, and for
-    /// how long it had.
+    /// When a task ran that had waited so long that this explains the silence of a probe, and how long nothing was
+    /// polled.
     thawed: Option<(Duration, Duration)>,
-    /// The last of these answers that a probe was given time for.
+    /// When the last such task ran for which a probe got more time.
     made_good: Option<Duration>,
     is_busy: bool,
 }
@@ -93,7 +92,7 @@ impl Pulse {
         }
     }
 
-    /// A thread that is awake anyway looks a little sooner, so that it need not be woken for it.
+    /// Whether a thread that is awake anyway should look now, so that it need not be woken for it later.
     pub(crate) fn is_due(&self, now: Duration) -> bool {
         now >= self.looked_at + self.every / 2
     }
@@ -103,7 +102,7 @@ impl Pulse {
         asleep_since: Duration,
         now: Duration,
     ) -> Option<Duration> {
-        // What it did before it went to sleep may have taken long.
+        // The thread may have worked for long before it went to sleep.
         let late = now.saturating_sub(self.look_at.max(asleep_since));
         if late < LATE {
             return None;
@@ -123,7 +122,7 @@ impl Pulse {
         Some(late)
     }
 
-    /// For how long a task has been waiting while no worker did anything.
+    /// How long a task has been waiting while no worker did anything.
     fn stuck_for(
         &mut self,
         now: Duration,
@@ -195,8 +194,10 @@ impl Pulse {
         look
     }
 
-    /// Why a probe is silent that was last heard then. That it is polled again after it was not is told
-    /// once: the dependency has as much time to give a sign of life as it would have had.
+    /// Why a probe is silent that was last heard at `heard_at`.
+    ///
+    /// Returns `Thawed` only once for each freeze. The dependency then gets the time back in which the probe was not
+    /// polled.
     pub(crate) fn why_silent(
         &mut self,
         heard_at: Duration,

@@ -1,88 +1,91 @@
-//! What arrives at the driver: plain data, without texts.
+//! What arrives at the driver: plain data without texts.
 
 use core::time::Duration;
 
 use crate::machine::{Command, Exit, FailureClass};
 use crate::policy::ComponentId;
 
-/// One thing that arrives. A recorded run is a list of these, each with its time.
+/// One event that arrives at the driver. A recorded run is a list of arrivals, each with its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Arrival {
-    /// The runtime that components run on polls nothing any more.
+    /// The runtime of the components stopped polling tasks.
     Froze,
     /// A component is up.
     Up {
-        /// Which.
+        /// The component.
         component: ComponentId,
         /// Its epoch.
         epoch: u64,
     },
-    /// A component has ended, or nothing of it is left.
+    /// A component has ended, or it is gone.
     Ended(Ended),
     /// The owner of the lease renewed it.
     Renewed(Renewed),
-    /// A shutdown was asked for.
+    /// A shutdown was requested.
     Shutdown,
-    /// An operator asks for something.
+    /// An operator gave a command.
     Command(Command),
-    /// The probe saw something.
+    /// The probe made an observation.
     Observed(Observed),
     /// Failures were reported.
     Reported(Reported),
-    /// Why nothing is seen of the dependency: the answer to
-    /// [`Next::WhySilent`](super::Next::WhySilent), brought once, and only when that was asked.
+    /// Why there is no observation of the dependency.
+    ///
+    /// This is the answer to [`Next::WhySilent`](super::Next::WhySilent). Pass it once for each such question, and only
+    /// then.
     Silent(Silence),
-    /// The thread that drives was not running for so long: nobody could see a sign of life meanwhile.
+    /// The thread of the driver did not run for some time, so it could not see any sign of life.
     Late {
-        /// When it went on.
+        /// When the thread continued.
         at: Duration,
-        /// How long it was not running.
+        /// How long it did not run.
         by: Duration,
     },
 }
 
-/// The slot that something arrives in, and by which the driver's caller finds what belongs to it.
+/// The slot that an arrival goes to. The caller of the driver uses it to find the data that belongs to the arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Source {
-    /// What is seen of the runtime that components run on.
+    /// Observations of the runtime of the components.
     Runtime,
-    /// What components answer.
+    /// Answers of components.
     Answer,
-    /// The reports of this class that a component left when it ended.
+    /// The reports of this class that were still pending when their component ended.
     LastWords(FailureClass),
-    /// The machine's timers.
+    /// The timers of the machine.
     Timer,
-    /// Who asks for the end.
+    /// Requests for shutdown.
     Shutdown,
-    /// The owner of the lease.
+    /// Renewals of the lease.
     Lease,
-    /// Operators.
+    /// Commands of operators.
     Command,
-    /// The probe.
+    /// Observations of the probe.
     Observation,
-    /// Whoever reports.
+    /// Reports of failures.
     Report,
-    /// In a dry run: what all components and the dependency are taken to answer.
+    /// In a dry run: the assumed answers of all components and of the dependency.
     Assumed,
 }
 
 /// How a component ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ended {
-    /// Which.
+    /// The component.
     pub component: ComponentId,
     /// Its epoch.
     pub epoch: u64,
     /// How its main task ended.
     pub how: Exit,
-    /// Whether nothing of it is left. Else its main task has ended, and something of it is still held.
+    /// Whether nothing of it is left. If `false`, its main task has ended, but something still holds it.
     pub gone: bool,
-    /// What it had reported by then and nobody was told of yet.
+    /// Its reports that had not reached the machine by then.
     pub last_words: LastWords,
 }
 
-/// What a component had reported when it ended and nobody was told of yet: how many reports of each
-/// class. It is collected from [reports](Reported) of that component and epoch.
+/// The reports that had not reached the machine when their component ended: how many of each class.
+///
+/// It is collected from [reports](Reported) of that component and epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct LastWords([Tally; 4]);
 
@@ -92,36 +95,36 @@ struct Tally {
     stale: u64,
 }
 
-/// The lease, as it was renewed.
+/// A renewal of the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Renewed {
-    /// The owner's epoch.
+    /// The epoch of the owner.
     pub epoch: u64,
-    /// When it runs out, since the begin of the run.
+    /// When the lease expires, counted from the start of the run.
     pub expires: Duration,
 }
 
 /// One observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Observed {
-    /// The session that made it.
+    /// The session that made the observation.
     pub session: u64,
-    /// The last round that was asked for when it began.
+    /// The last round that was requested when the observation began.
     pub round: u64,
-    /// When it was made, since the begin of the run.
+    /// When the observation was made, counted from the start of the run.
     pub at: Duration,
-    /// What was seen.
+    /// What the probe saw.
     pub seen: Seen,
 }
 
 /// What the probe saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Seen {
-    /// The dependency does its work.
+    /// The dependency works.
     Alive,
-    /// It does not.
+    /// The dependency fails.
     Failing {
-        /// Whether no restart could mend it.
+        /// Whether a restart cannot fix it.
         fatal: bool,
     },
 }
@@ -129,28 +132,28 @@ pub enum Seen {
 /// Reports of one class from one sender: at least one, stale or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Reported {
-    /// Who reports; `None` from outside of any component.
+    /// The component that reports; `None` for code outside of any component.
     pub component: Option<ComponentId>,
-    /// The epoch in which they were sent.
+    /// The epoch in which the reports were sent.
     pub epoch: u64,
-    /// Whose trouble it is.
+    /// What is at fault.
     pub class: FailureClass,
-    /// How many.
+    /// How many reports are not stale.
     pub count: u64,
-    /// How many more waited so long that their epoch was over. They are told first.
+    /// How many further reports waited so long that their epoch was over. They go to the machine first.
     pub stale: u64,
 }
 
 impl LastWords {
-    /// None.
+    /// No reports.
     pub const NONE: Self = Self([Tally { count: 0, stale: 0 }; 4]);
 
-    /// Whether there are none.
+    /// Whether there are no reports.
     pub fn is_empty(&self) -> bool {
         *self == Self::NONE
     }
 
-    /// The class of the gravest.
+    /// The class of the gravest report.
     pub fn gravest(&self) -> Option<FailureClass> {
         FailureClass::ALL
             .into_iter()
@@ -166,7 +169,7 @@ impl LastWords {
 }
 
 impl FromIterator<Reported> for LastWords {
-    /// Of each class the last one counts.
+    /// If there are several items of one class, only the last one counts.
     fn from_iter<I: IntoIterator<Item = Reported>>(said: I) -> Self {
         let mut words = Self::NONE;
         for said in said {
@@ -177,7 +180,7 @@ impl FromIterator<Reported> for LastWords {
 }
 
 impl Ended {
-    /// What it had reported of this class by then and nobody was told of yet.
+    /// Its reports of this class that had not reached the machine by then, if there are any.
     pub fn last_word(&self, class: FailureClass) -> Option<Reported> {
         let Tally { count, stale } = self.last_words.0[class as usize];
         let said = Reported {
@@ -190,19 +193,19 @@ impl Ended {
         (count > 0 || stale > 0).then_some(said)
     }
 
-    /// What is left of a class, when some of it is told.
+    /// Stores what is left of a class after a part of it went to the machine.
     pub(super) fn keep_word(&mut self, left: Reported) {
         self.last_words.keep(left);
     }
 }
 
-/// Why nothing was seen of the dependency for the silence limit.
+/// Why there was no positive observation for the silence limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Silence {
-    /// The probe was polled: there was nothing to be seen.
+    /// The probe was polled, but there was nothing to see.
     Polled,
-    /// Nobody polls the probe, since the runtime is frozen.
+    /// The probe is not polled, because the runtime is frozen.
     Frozen,
-    /// It is polled again, and was not for so long.
+    /// The probe is polled again, after it was not polled for this long.
     Thawed(Duration),
 }

@@ -1,4 +1,4 @@
-//! What decides for a service: a driver and its machine in one, live or as a dry run.
+//! Takes the decisions for a service: a driver together with its machine, live or as a dry run.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -10,28 +10,30 @@ use super::live::Live;
 use crate::machine::{Effect, Machine, Phase, Timer};
 use crate::policy::Plan;
 
-/// Decides for a service: takes in what arrives, and says what is to be done.
+/// Takes the decisions for a service: it takes arrivals, and returns what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Decider {
-    /// What is decided is done.
+    /// All decisions are carried out.
     Live(Box<Live>),
-    /// The service runs as if nothing watched it, beside a machine that shows what would be done.
+    /// The service runs without supervision, next to a machine that shows what would be done.
     DryRun(Box<DryRun>),
 }
 
 impl Decider {
-    /// At boot: what is decided is done.
+    /// Creates a decider at boot. All its decisions are carried out.
     pub fn live(plan: impl Into<Arc<Plan>>) -> Self {
         Self::Live(Box::new(Live::new(plan.into())))
     }
 
-    /// At boot: nothing is done but what the service does by itself or is told by an operator, and what
-    /// would be done is shown.
+    /// Creates a decider at boot for a dry run.
+    ///
+    /// Only what the service does by itself, and what an operator commands, is carried out. Anything else that would be
+    /// done is only shown.
     pub fn dry_run(plan: impl Into<Arc<Plan>>) -> Self {
         Self::DryRun(Box::new(DryRun::new(plan.into())))
     }
 
-    /// Whether a source has room for one more.
+    /// Whether a source has room for one more arrival.
     pub fn has_room(&self, source: Source) -> bool {
         match self {
             Self::Live(live) => live.driver.has_room(source),
@@ -39,7 +41,7 @@ impl Decider {
         }
     }
 
-    /// Takes in what has arrived. `false` if its source has no room. See [`Driver::arrive`](super::Driver::arrive).
+    /// Takes an arrival. Returns `false` if its source has no room. See [`Driver::arrive`](super::Driver::arrive).
     #[must_use = "what finds no room is lost"]
     pub fn arrive(&mut self, arrival: Arrival) -> bool {
         match self {
@@ -48,8 +50,9 @@ impl Decider {
         }
     }
 
-    /// What is to be done next. `effects` holds just the effects of the step afterwards, and nothing if
-    /// there was none.
+    /// Returns what to do next.
+    ///
+    /// Afterwards `effects` holds exactly the effects of the step, or nothing if there was no step.
     pub fn next(&mut self, now: Duration, effects: &mut Vec<Effect>) -> Decided {
         effects.clear();
         match self {
@@ -66,7 +69,7 @@ impl Decider {
         }
     }
 
-    /// The machine that the sessions with the dependency are of.
+    /// The machine that the sessions with the dependency belong to.
     pub fn observer(&self) -> &Machine {
         match self {
             Self::Live(live) => &live.machine,
@@ -74,7 +77,7 @@ impl Decider {
         }
     }
 
-    /// Whether a report brings a trip nearer: then it waits for nobody.
+    /// Whether a report would bring a trip nearer, so that it must not wait.
     pub fn reports_are_urgent(&self) -> bool {
         let trips =
             |machine: &Machine| matches!(machine.phase(), Phase::Running | Phase::Restarting);

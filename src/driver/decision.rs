@@ -1,4 +1,4 @@
-//! What was decided, and which of its effects are to be carried out.
+//! The decisions, and which of their effects must be carried out.
 
 use core::time::Duration;
 
@@ -6,44 +6,44 @@ use super::arrival::Source;
 use super::order::Tell;
 use crate::machine::{Effect, Input, Step};
 
-/// What is to be done next.
+/// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decided {
-    /// A step was taken: carry out its effects, in order.
+    /// The machine made a step: carry out its effects, in order.
     Step(Decision),
     /// See [`Next::Drop`](super::Next::Drop).
     Drop(Source),
     /// See [`Next::WhySilent`](super::Next::WhySilent).
     WhySilent {
-        /// When something was last seen, or the wait for it began.
+        /// When there was last an observation, or when the wait for one began.
         since: Duration,
     },
     /// See [`Next::Wait`](super::Next::Wait).
     Wait(Option<Duration>),
 }
 
-/// One step.
+/// One step of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// What the machine was told, and what became of it; `None` for the first step, the boot.
+    /// The input of the machine, and its result; `None` for the first step, the boot.
     pub told: Option<(Tell, Step)>,
-    /// Which of the effects are to be carried out. All are to be logged.
+    /// Which of the effects must be carried out. All of them must be logged.
     pub carried: Carried,
 }
 
 /// Which effects of a step are carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Carried {
-    /// All.
+    /// All effects.
     All,
-    /// All but those on the dependency's sessions: of the service in a dry run.
+    /// All effects except those on the sessions with the dependency: for the service in a dry run.
     Service,
-    /// Only those on the dependency's sessions: of what is only shown in a dry run.
+    /// Only the effects on the sessions with the dependency: for the machine that is only shown in a dry run.
     Sessions,
 }
 
 impl Carried {
-    /// Whether this effect is to be carried out.
+    /// Whether this effect must be carried out.
     pub fn includes(self, effect: &Effect) -> bool {
         let of_session = matches!(
             effect,
@@ -63,12 +63,12 @@ impl Carried {
 }
 
 impl Decision {
-    /// What the machine was told; `None` at boot.
+    /// The input of the machine; `None` at boot.
     pub fn input(&self) -> Option<Input> {
         self.told.map(|(tell, _)| tell.input)
     }
 
-    /// What became of it; `None` at boot.
+    /// The result of the input; `None` at boot.
     pub fn step(&self) -> Option<Step> {
         self.told.map(|(_, step)| step)
     }

@@ -1,8 +1,8 @@
-//! What would be done, without doing it.
+//! A dry run: shows what would be done, without doing it.
 //!
-//! It is no mode of the machine. The machine of the service is told of a dependency that is always
-//! alive and of no reports but fatal ones. Beside it, another one is told what is really seen and
-//! reported; its components answer at once, and what it asks for is only shown.
+//! This is not a mode of the machine. The machine of the service gets observations of a dependency that is always
+//! alive, and only fatal reports. Next to it, a second machine gets the real observations and all other reports. Its
+//! components answer at once, and its effects, except those on the sessions, are only shown.
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -22,9 +22,9 @@ use crate::policy::{ComponentId, Plan};
 pub struct DryRun {
     service: Live,
     shown: Live,
-    /// What is still to be told of the last thing that was next, in order.
+    /// The inputs that still follow from the last event, in order.
     pending: VecDeque<(Side, Tell)>,
-    /// Whose turn it is to be asked first what is next.
+    /// The side that is asked first for its next event.
     turn: Side,
 }
 
@@ -68,7 +68,7 @@ impl DryRun {
     pub(super) fn arrive(&mut self, arrival: Arrival) -> bool {
         let (service, shown) = (&mut self.service.driver, &mut self.shown.driver);
         match arrival {
-            // Nothing that the probe says ends the run.
+            // No observation ends a dry run.
             Arrival::Observed(Observed {
                 seen: Seen::Failing { .. },
                 ..
@@ -76,7 +76,7 @@ impl DryRun {
             Arrival::Observed(_) | Arrival::Silent(_) | Arrival::Renewed(_) | Arrival::Froze => {
                 shown.arrive(arrival)
             }
-            // Which finds room with both.
+            // Both drivers always have room for this.
             Arrival::Late { .. } => {
                 let _ = service.arrive(arrival);
                 shown.arrive(arrival)
@@ -120,8 +120,8 @@ impl DryRun {
             match next {
                 (Side::Service, Next::Tell(tell)) => self.route(tell),
                 (Side::Shown, Next::Tell(tell)) => self.pending.push_back((Side::Shown, tell)),
-                // The service hears nothing of the dependency: its silence means nothing, and is answered
-                // below.
+                // The service gets no real observations, so its silence means nothing. When the timer fires, `route`
+                // answers it.
                 (Side::Service, Next::WhySilent { .. }) => {
                     let _ = self.service.driver.arrive(Arrival::Silent(Silence::Polled));
                 }
@@ -132,8 +132,8 @@ impl DryRun {
                 }
                 (_, Next::Wait(_)) => {}
             }
-            // Only what is seen outside changes whose turn it is. How often it was asked is not, nor that
-            // the fence of the service was due, which nobody is told.
+            // The turn changes only if something visible happened. How often `next` was called is not visible, and
+            // neither is a due fence of the service, which goes to no machine.
             if !self.pending.is_empty() {
                 self.turn = side.other();
             }
@@ -153,7 +153,7 @@ impl DryRun {
         }
     }
 
-    /// Who is told what would otherwise go to the machine of the service.
+    /// Decides which machine gets an input that would otherwise go to the machine of the service.
     fn route(&mut self, tell: Tell) {
         let (shown, service) = match tell.input {
             Input::Report {
@@ -171,14 +171,14 @@ impl DryRun {
             .extend(service.map(|tell| (Side::Service, tell)));
     }
 
-    /// An observation that the service's machine is told of a dependency which is always alive.
+    /// The observation that the machine of the service gets: its dependency is always alive.
     fn alive(&self) -> Option<Input> {
         let machine = &self.service.machine;
         let (session, round) = (machine.session()?, machine.round());
         Some(Input::Alive { session, round })
     }
 
-    /// The service's machine is told that all is well whenever it waits for that.
+    /// The observation for the machine of the service if it waits for one.
     fn reassurance(&self) -> Option<Input> {
         let machine = &self.service.machine;
         let waits = machine.phase() == Phase::Monitoring && !machine.is_armed(Timer::HoldOff);
@@ -208,7 +208,7 @@ impl DryRun {
         })
     }
 
-    /// What components answer that do everything at once.
+    /// Adds the answers of components that do everything at once.
     fn answer(&mut self, effect: &Effect) {
         let machine = &self.shown.machine;
         let layout = machine.plan().layout();
@@ -251,7 +251,7 @@ impl Side {
     }
 }
 
-/// A failing observation that ends nothing.
+/// Makes a failing observation one that is not fatal.
 fn without_end(arrival: Arrival) -> Arrival {
     match arrival {
         Arrival::Observed(observed) => Arrival::Observed(Observed {
@@ -262,15 +262,16 @@ fn without_end(arrival: Arrival) -> Arrival {
     }
 }
 
-/// Reports and renewals of the service's present epoch are taken for the present one of the machine that is
-/// shown, which counts apart from the service; and those that are stale stay so.
+/// Translates the epoch of a report or a renewal from the service to the machine that is shown.
+///
+/// The two machines count their epochs separately. What is stale for the service stays stale.
 fn for_epoch(input: Input, service: u64, shown: u64) -> Input {
     let shown = |epoch| match epoch == service {
         true => shown,
         false => shown.wrapping_sub(1),
     };
     match input {
-        // A component that is down there may well be up in the service.
+        // A component that is up in the service may be down in the machine that is shown.
         Input::Report {
             epoch,
             class,

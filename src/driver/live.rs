@@ -13,7 +13,7 @@ use crate::policy::Plan;
 pub struct Live {
     pub(super) driver: Driver,
     pub(super) machine: Machine,
-    /// The first effects, until they are asked for.
+    /// The first effects, until `boots` returns them.
     pub(super) boot: Option<Vec<Effect>>,
 }
 
@@ -51,7 +51,7 @@ impl Live {
         }
     }
 
-    /// The first effects, once.
+    /// Appends the first effects, once. Returns whether it did.
     pub(super) fn boots(&mut self, now: Duration, effects: &mut Vec<Effect>) -> bool {
         let Some(boot) = self.boot.take() else {
             return false;
@@ -61,7 +61,7 @@ impl Live {
         true
     }
 
-    /// Tells the machine, and keeps the timers that it asks for.
+    /// Passes an input to the machine, and arms and disarms the timers that it requests.
     pub(super) fn step(&mut self, input: Input, now: Duration, effects: &mut Vec<Effect>) -> Step {
         let before = effects.len();
         let step = self.machine.handle(input, effects);

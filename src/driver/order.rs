@@ -1,4 +1,4 @@
-//! Which of the things that have arrived the machine is told next.
+//! Decides which arrival goes to the machine next.
 
 use core::time::Duration;
 
@@ -7,9 +7,9 @@ use super::timers::Timers;
 use crate::machine::{Command, Effect, Input, Phase, Timer};
 use crate::policy::ComponentId;
 
-/// Decides what the machine is told next. See the [module](super) for the order.
+/// Decides which input the machine gets next. See the [module](super) for the order.
 ///
-/// It is small plain data, so that it can be explored: one slot for each source.
+/// It is small plain data, with one slot for each source, so that it can be explored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Driver {
     silence_limit: Duration,
@@ -21,15 +21,15 @@ pub struct Driver {
     command: Option<Command>,
     observation: Option<Observed>,
     report: Option<Reported>,
-    /// Which of [`FAIR`] was passed over while it waited.
+    /// Which sources of [`FAIR`] were passed over while they waited.
     passed_over: [bool; 4],
-    /// It was found out that the silence which is due is the dependency's.
+    /// Whether the silence that is due is known to be the dependency's.
     polled: bool,
-    /// The probe was not polled for a while, and is again.
+    /// Whether the probe is polled again after it was not polled for a while.
     thawed: bool,
 }
 
-/// What a component answers.
+/// An answer of a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum PendingAnswer {
     Up {
@@ -37,65 +37,67 @@ enum PendingAnswer {
         epoch: u64,
     },
     Ended(Ended),
-    /// It was told that the main task has ended. Its last words are left to be told and, if it is gone,
-    /// that.
+    /// The end of the main task has gone to the machine. Left are the last words and, if the component is gone, that.
     Exited(Ended),
 }
 
-/// What the driver sees of the machine.
+/// What the driver needs to know about the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct View {
-    /// Where the machine is.
+    /// The phase of the machine.
     pub phase: Phase,
-    /// The session whose observations count, if one is open.
+    /// The open session, if there is one. Only its observations count.
     pub session: Option<u64>,
     /// Whether the component whose end [waits](Driver::ending) was asked to stop before.
     pub asked: bool,
 }
 
-/// What is to be done next.
+/// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Next {
-    /// Tell the machine this.
+    /// Pass this input to the machine.
     Tell(Tell),
-    /// What this source holds is too old to say anything.
+    /// What this source held was too old to mean anything, and was dropped.
     Drop(Source),
-    /// The dependency was silent for the silence limit: find out why, and bring the answer as an
-    /// [`Arrival::Silent`].
+    /// The dependency was silent for the silence limit: find out why.
+    ///
+    /// Pass the answer as an [`Arrival::Silent`].
     WhySilent {
-        /// When something was last seen, or the wait for it began.
+        /// When there was last an observation, or when the wait for one began.
         since: Duration,
     },
-    /// Nothing is there. The next timer is due then, if one is armed.
+    /// There is nothing to do until this time, when the next timer is due; `None` if no timer is armed.
     Wait(Option<Duration>),
 }
 
-/// What the machine is to be told.
+/// An input for the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tell {
-    /// What.
+    /// The input.
     pub input: Input,
-    /// Where it comes from.
+    /// The source that it comes from.
     pub source: Source,
-    /// Whether that was all of it: of billions of reports a part is told at a time, and of a component
-    /// that has ended maybe first that it did, and later that nothing of it is left.
+    /// Whether this was the last input of its arrival.
+    ///
+    /// Billions of reports take several inputs. A component that has ended may take one input for its end, and a later
+    /// one when nothing of it is left.
     pub is_all: bool,
 }
 
-/// The sources of which none may wait for ever while others are told.
+/// The sources of which none may wait forever while others go first.
 const FAIR: [Source; 4] = [
     Source::Lease,
     Source::Command,
     Source::Observation,
     Source::Report,
 ];
-// Their places in there.
+// Positions in `FAIR`.
 const LEASE: usize = 0;
 const OBSERVATION: usize = 2;
 const REPORT: usize = 3;
 
 impl Driver {
-    /// With nothing in it. An alive observation that is as old as the silence limit says nothing.
+    /// Creates an empty driver. An alive observation that is as old as the silence limit will not count.
     pub fn new(silence_limit: Duration) -> Self {
         Self {
             silence_limit,
@@ -113,7 +115,7 @@ impl Driver {
         }
     }
 
-    /// Whether a source has room for one more.
+    /// Whether a source has room for one more arrival.
     pub fn has_room(&self, source: Source) -> bool {
         match source {
             Source::Runtime => !self.froze,
@@ -127,8 +129,9 @@ impl Driver {
         }
     }
 
-    /// Takes in what has arrived. `false` if its source has no room: what is there must be told first.
-    /// Only a renewal replaces the one that waits.
+    /// Takes an arrival. Returns `false` if its source has no room.
+    ///
+    /// Then the arrival that waits must go to the machine first. Only a renewal replaces the one that waits.
     #[must_use = "what finds no room is lost"]
     pub fn arrive(&mut self, arrival: Arrival) -> bool {
         match arrival {
@@ -164,7 +167,7 @@ impl Driver {
         has_room
     }
 
-    /// Keeps the timers that the machine asks for.
+    /// Arms and disarms the timers that the machine requests.
     pub fn carry_out(&mut self, effects: &[Effect], now: Duration) {
         for effect in effects {
             match *effect {
@@ -181,13 +184,13 @@ impl Driver {
         }
     }
 
-    /// What was found out belongs to the silence that was due.
+    /// Forgets why there is silence, because that was about the silence that was due before.
     fn forget_why(&mut self, timer: Timer) {
         self.polled &= timer != Timer::Silence;
     }
 
-    /// Why nothing is seen. What is no silence of the dependency is put off at once, since nobody can be
-    /// asked twice.
+    /// Takes the reason why there is no observation. A silence that is not the dependency's is postponed at once,
+    /// because the question is asked only once.
     fn silent(&mut self, why: Silence) {
         match why {
             Silence::Polled => self.polled = true,
@@ -207,7 +210,7 @@ impl Driver {
         self.timers.get(timer)
     }
 
-    /// The component whose end waits to be told, and its epoch.
+    /// The component whose end waits to go to the machine, and its epoch.
     pub fn ending(&self) -> Option<(ComponentId, u64)> {
         match self.answer? {
             PendingAnswer::Ended(ended) => Some((ended.component, ended.epoch)),
@@ -215,9 +218,9 @@ impl Driver {
         }
     }
 
-    /// What is to be done next.
+    /// Returns what to do next.
     pub fn next(&mut self, view: &View, now: Duration) -> Next {
-        // A clean run has no gap, whatever it comes from.
+        // A clean run must not have a gap, whatever caused it.
         let has_gap = core::mem::take(&mut self.thawed) && view.phase == Phase::Monitoring;
         if core::mem::take(&mut self.froze) || has_gap {
             return tell(Input::Frozen, Source::Runtime);
@@ -271,7 +274,7 @@ impl Driver {
             PendingAnswer::Exited(mut ended) => {
                 let said = match ended.gone {
                     true => self.tell_last_word(&mut ended),
-                    // There is no end left that the report which waits would have to go before.
+                    // The end has gone to the machine, so a report that waits need not go before it any more.
                     false => tell_gravest(&mut ended),
                 };
                 Some(match said {
@@ -285,17 +288,17 @@ impl Driver {
         }
     }
 
-    /// The report that waits, if it is of the component that has ended.
+    /// The report that waits, if it is from the component that has ended.
     fn report_of(&self, ended: &Ended) -> Option<Reported> {
         let of_it =
             |said: &Reported| said.component == Some(ended.component) && said.epoch == ended.epoch;
         self.report.filter(of_it)
     }
 
-    /// The gravest of a component's reports that are not told yet.
+    /// The gravest report of a component that has not gone to the machine yet.
     fn tell_last_word(&mut self, ended: &mut Ended) -> Option<Tell> {
         match self.report_of(ended) {
-            // It came before the others of its class.
+            // The report that waits came before the last words of its class.
             Some(said) if ended.last_words.gravest() <= Some(said.class) => self.tell_report(),
             _ => tell_gravest(ended),
         }
@@ -322,7 +325,7 @@ impl Driver {
         Some(tell(Input::Fired(timer), Source::Timer))
     }
 
-    /// Whether an observation waits that goes before a silence which is due.
+    /// Whether an observation waits that goes before the silence that is due.
     fn was_heard(&self, due: Duration, view: &View, now: Duration) -> bool {
         self.observation.is_some_and(|seen| {
             let in_time = view.phase != Phase::Monitoring || seen.at <= due;
@@ -336,13 +339,13 @@ impl Driver {
 
     // The others.
 
-    /// Whose turn it is among those of which none may wait for ever.
+    /// The source whose turn it is, among those of which none may wait forever.
     fn fair(&mut self) -> Option<Source> {
         let waits = FAIR.map(|source| !self.has_room(source));
         let passed = (0..FAIR.len()).find(|&place| waits[place] && self.passed_over[place]);
         let place = passed.or_else(|| waits.iter().position(|&waits| waits))?;
         self.passed_over[place] = false;
-        // Only what comes later in the order: else the first two would take turns for ever.
+        // Mark only sources that come later in the order: otherwise the first two would take turns forever.
         for (later, waits) in waits.into_iter().enumerate().skip(place + 1) {
             self.passed_over[later] |= waits;
         }
@@ -395,7 +398,7 @@ impl Driver {
 }
 
 impl Arrival {
-    /// Where it comes from.
+    /// The source of this arrival.
     pub fn source(&self) -> Source {
         match self {
             Self::Froze | Self::Late { .. } => Source::Runtime,
@@ -410,8 +413,9 @@ impl Arrival {
 }
 
 impl Reported {
-    /// Takes as many as one input can tell of, the stale ones first: those are told with the epoch
-    /// before, to be counted as stale. Whether that was all.
+    /// Takes as many reports as fit into one input, the stale ones first. Also returns whether these were all.
+    ///
+    /// Stale reports get the epoch before, so that they are counted as stale.
     fn take_some(&mut self) -> (Input, bool) {
         let (epoch, waiting) = match self.stale {
             0 => (self.epoch, &mut self.count),
@@ -429,13 +433,13 @@ impl Reported {
     }
 }
 
-/// What is left to be told of a component when it was told that its main task has ended.
+/// What is left of a component's answer after the end of its main task has gone to the machine.
 fn left_after_exit(ended: Ended) -> Option<PendingAnswer> {
     let any = ended.gone || !ended.last_words.is_empty();
     any.then_some(PendingAnswer::Exited(ended))
 }
 
-/// Tells of the gravest of a component's last reports, if it has left any.
+/// Takes the gravest of a component's last reports, if there are any.
 fn tell_gravest(ended: &mut Ended) -> Option<Tell> {
     let mut said = ended.last_word(ended.last_words.gravest()?)?;
     let (input, is_all) = said.take_some();

@@ -1,9 +1,8 @@
-//! What may wait before it gets to the driver, and for how long: storms of reports and crowds of
-//! answers are coalesced, so that they cost little.
+//! Coalesces many reports and many answers before they reach the driver, so that they cost little.
 //!
-//! Neither decides anything. Each only delays, by [`WITHIN`] at most; nothing is lost, the gravest goes
-//! first, and what is there when a deadline passes is not held back beyond it: answers are looked for
-//! whenever a timer is due, and reports that bring a trip nearer do not wait at all.
+//! This decides nothing. It only delays reports and answers, by [`WITHIN`] at most. Nothing is lost, and the gravest
+//! report goes first. Nothing is held back beyond a deadline: answers are collected whenever a timer is due, and
+//! reports that bring a trip nearer do not wait at all.
 
 use core::cmp::Reverse;
 use core::time::Duration;
@@ -12,24 +11,24 @@ use super::arrival::Reported;
 use crate::machine::FailureClass;
 use crate::policy::ComponentId;
 
-/// How long anything is held back at most.
+/// The longest time for which anything is held back.
 pub const WITHIN: Duration = Duration::from_millis(10);
 
-/// Of a stage of up to so many each answer is taken when it comes.
+/// While at most this many answers are awaited, each answer is taken when it comes.
 const A_FEW: usize = 64;
 
-/// For how many answers it is worth waking up.
+/// Decides how many answers are worth a wake-up.
 ///
-/// Of a crowd that is awaited, one more that is up or gone decides nothing: half of them are waited for,
-/// then half of the rest, down to the last one.
+/// While many answers are awaited, one more component that is up or gone decides nothing. So this waits for half of
+/// the answers, then for half of the rest, down to the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Answers {
-    /// More than a few were awaited, and some still are.
+    /// Whether more than [`A_FEW`] answers were awaited, and some still are.
     crowd: bool,
 }
 
 impl Answers {
-    /// What is worth waking up for while so many are awaited.
+    /// What is worth a wake-up while this many answers are awaited.
     pub fn wake(&mut self, awaited: usize) -> Wake {
         self.crowd = awaited > A_FEW || (self.crowd && awaited > 0);
         let answers = if self.crowd { awaited.div_ceil(2) } else { 1 };
@@ -38,36 +37,35 @@ impl Answers {
     }
 }
 
-/// For how many of so many answers it is worth to make room before they come: for those of a crowd.
+/// How many of this many answers need reserved room before they come: all if they are many, otherwise none.
 pub fn room_for(answers: usize) -> usize {
     if answers > A_FEW { answers } else { 0 }
 }
 
-/// What is worth waking up for.
+/// What is worth a wake-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Wake {
-    /// How many answers are to be there before they are taken: at least 1.
+    /// How many answers must be there before they are taken, at least 1.
     pub answers: usize,
-    /// If that is more than one: what is there after this is taken in any case, so that status pages are
-    /// true.
+    /// After this time, the answers that are there are taken in any case, so that status pages stay true.
+    ///
+    /// `None` if one answer is enough.
     pub within: Option<Duration>,
 }
 
-/// What belongs to reports and is not the driver's to know: their texts.
+/// The part of reports that the driver does not need: their texts.
 pub trait Coalesce {
-    /// Takes in what belongs to later reports of the same class from the same sender.
+    /// Adds this part of later reports of the same class from the same sender.
     fn coalesce(&mut self, later: Self);
 }
 
-/// Reports on their way to the driver, the gravest first, and of each class in the order in which they
-/// came.
+/// Reports on their way to the driver: the gravest first, and those of one class in the order of arrival.
 ///
-/// Those of one class, sender and epoch are one entry: there are no more than that, however many are
-/// reported. For a few there is room from the begin, so that what the first one asks for waits for no
-/// memory.
+/// Reports of one class, sender and epoch share one entry, so the number of entries does not grow with the number of
+/// reports. Room for a few entries is allocated at the start, so that the first reports do not wait for memory.
 #[derive(Clone, Debug)]
 pub struct Reports<P> {
-    /// The gravest, and of these the oldest, is the last.
+    /// The last entry is the gravest and, among these, the oldest.
     waiting: Vec<Waiting<P>>,
     /// The number of the next entry.
     next: u64,
@@ -82,7 +80,7 @@ struct Waiting<P> {
     number: u64,
 }
 
-/// For how many reports there is room from the begin.
+/// For how many entries there is room at the start.
 const A_FEW_REPORTS: usize = 8;
 
 impl<P> Default for Reports<P> {
@@ -96,21 +94,21 @@ impl<P> Default for Reports<P> {
 }
 
 impl<P: Coalesce> Reports<P> {
-    /// Whether reports may be taken from their senders: not too soon after the last ones, nor while
-    /// some wait; but `urgent` ones, which bring a trip nearer, at once.
+    /// Whether reports may be taken from their senders now.
     ///
-    /// There are no more of these than the trip threshold, and a timer would be late where components
-    /// keep the workers busy.
+    /// They may not be taken too soon after the last ones, nor while some wait. `urgent` reports, which bring a trip
+    /// nearer, are taken at once: there are no more of them than the trip threshold, and a timer would be late if
+    /// components keep the workers busy.
     pub fn may_gather(&self, urgent: bool, now: Duration) -> bool {
         urgent || (self.waiting.is_empty() && self.again_at <= now)
     }
 
-    /// When they may be taken again, if nothing is urgent.
+    /// When reports may be taken from their senders again, if none is urgent.
     pub fn again_at(&self) -> Duration {
         self.again_at
     }
 
-    /// Takes in what was taken from the senders now: one of each class and epoch from each sender.
+    /// Adds the reports that were just taken from the senders: one of each class and epoch from each sender.
     pub fn gather(&mut self, reports: impl IntoIterator<Item = (Reported, P)>, now: Duration) {
         let before = self.waiting.len();
         for (said, with) in reports {
@@ -129,7 +127,7 @@ impl<P: Coalesce> Reports<P> {
             .sort_unstable_by_key(|it| (it.said.class, Reverse(it.number)));
     }
 
-    /// The gravest that waits.
+    /// Removes and returns the gravest report that waits.
     pub fn take(&mut self) -> Option<(Reported, P)> {
         let Waiting { said, with, .. } = self.waiting.pop()?;
         Some((said, with))
@@ -150,8 +148,9 @@ impl<P: Coalesce> Reports<P> {
         Some((said, with))
     }
 
-    /// What one component reported and nobody was told of yet, by class: what waits here, and what was
-    /// taken from it just now.
+    /// Removes and returns, by class, the reports of one component that have not gone to the driver yet.
+    ///
+    /// These are the reports that wait here, together with the `newly` taken ones.
     pub fn last_words(
         &mut self,
         component: ComponentId,

@@ -1,13 +1,13 @@
-//! When the machine's timers are due.
+//! When the timers of the machine are due.
 
 use core::time::Duration;
 
 use crate::machine::Timer;
 
-/// What components need to have their turn, after none had one.
+/// How long components need to get to run, after a time in which none could run.
 const MOMENT: Duration = Duration::from_millis(250);
 
-/// One slot for each timer, in time since the begin of the run.
+/// When each timer is due, counted from the start of the run; `None` if it is not armed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub(super) struct Timers([Option<Duration>; 6]);
 
@@ -25,16 +25,17 @@ impl Timers {
         self.0[timer.index()]
     }
 
-    /// Puts off one timer, if it is armed.
+    /// Postpones one timer, if it is armed.
     pub(super) fn postpone(&mut self, timer: Timer, by: Duration) {
         if let Some(due) = &mut self.0[timer.index()] {
             *due = due.saturating_add(by);
         }
     }
 
-    /// Puts off what measures for how long something was seen, or was not: nobody looked for so long.
-    /// Components, which did not run either, have a moment more for their deadline. The fence goes on,
-    /// since the world outside went on.
+    /// Postpones the timers that measure how long something was observed, or was not.
+    ///
+    /// During `late`, nothing could be observed. Components did not run either, so they get a moment more for their
+    /// deadline. The fence is not postponed, because the time of the lease went on.
     pub(super) fn excuse(&mut self, late: Duration, now: Duration) {
         for timer in [Timer::Silence, Timer::HoldOff] {
             self.postpone(timer, late);
@@ -44,8 +45,7 @@ impl Timers {
         }
     }
 
-    /// The timer that is due first, and when; of several at one moment the first in
-    /// [`Timer::ALL`].
+    /// The timer that is due first, and when. If several are due at the same time, it is the first in [`Timer::ALL`].
     pub(super) fn first(&self) -> Option<(Duration, Timer)> {
         let armed = Timer::ALL
             .into_iter()

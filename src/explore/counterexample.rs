@@ -1,4 +1,4 @@
-//! How a law is broken, as a trace to read.
+//! A broken law, as a readable trace.
 
 use core::fmt;
 
@@ -6,30 +6,31 @@ use super::Action;
 use crate::law::Violation;
 use crate::machine::{Effect, State, Step};
 
-/// One move, and what it did.
+/// One action of the world, and what it did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TraceStep {
-    /// What the world did.
+    /// The action.
     pub made: Action,
-    /// What became of an input. `None` for time, and for the step that broke a law.
+    /// The result of an input. `None` if time passed, and for the step that broke a law.
     pub step: Option<Step>,
-    /// What the machine asked for.
+    /// The effects that the machine requested.
     pub effects: Vec<Effect>,
-    /// Where it was then.
+    /// The state of the machine afterwards.
     pub then: State,
 }
 
-/// A law that is broken, and the shortest way to see it.
+/// A law that is broken, and a shortest trace that shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counterexample {
-    /// Which law, and what breaks it.
+    /// The law, and what breaks it.
     pub violation: Violation,
-    /// From boot to where it breaks.
+    /// The steps from boot to where the law breaks.
     pub path: Vec<TraceStep>,
-    /// If it takes the whole graph to see it: a way round among the states from which what must
-    /// happen need not. Empty if a single step breaks the law, or if it just stays there.
+    /// For a law about the whole graph: a cycle of states from which what must happen may never happen.
+    ///
+    /// Empty if a single step breaks the law, or if the machine just stays in the last state.
     pub cycle: Vec<TraceStep>,
 }
 

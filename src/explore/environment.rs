@@ -10,16 +10,16 @@ use crate::machine::{Command, Effect, Exit, FailureClass, Input, Step, Timer};
 use crate::pack::MAX_TICKS;
 use crate::policy::{ComponentId, Fence, Plan};
 
-/// One thing that the world does.
+/// One action of the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(
     clippy::exhaustive_enums,
     reason = "who explores has to know all that may happen"
 )]
 pub enum Action {
-    /// The machine is told something. The present epoch, session and round have the number 1.
+    /// The machine gets an input. The present epoch, session and round have the number 1.
     Tell(Input),
-    /// As much time passes as all durations are a multiple of.
+    /// Time passes: the greatest common divisor of all durations.
     Tick(Duration),
 }
 
@@ -32,7 +32,7 @@ impl fmt::Display for Action {
     }
 }
 
-/// The present epoch, session and round, one that is over, and one that has not begun.
+/// The numbers of the present epoch, session and round, of one that is over, and of one that has not begun.
 const NOW: u64 = 1;
 const OTHERS: [u64; 2] = [NOW - 1, NOW + 1];
 
@@ -65,7 +65,7 @@ impl Environment {
         self.on_a_clock
     }
 
-    /// All that can ever happen.
+    /// All actions that can ever happen.
     pub(super) fn moves(&self) -> &[Action] {
         &self.moves
     }
@@ -75,8 +75,8 @@ impl Environment {
         Checked::new(Arc::clone(&self.plan), timed, effects)
     }
 
-    /// Whether this can happen now. Only a clock forbids anything: what is due comes before time
-    /// passes, and nothing comes before it is due.
+    /// Whether this action can happen now. Only a clock forbids anything: a timer that is due fires before time passes,
+    /// and no timer fires before it is due.
     pub(super) fn can(&self, at: &Checked, next: Action) -> bool {
         if !self.on_a_clock {
             return true;
@@ -91,7 +91,7 @@ impl Environment {
         }
     }
 
-    /// Lets it happen, and the laws judge it.
+    /// Lets an action happen, and judges it by the laws.
     pub(super) fn make(
         &self,
         at: &mut Checked,
@@ -109,7 +109,7 @@ impl Environment {
         }
     }
 
-    /// Lets happen again what was found lawful before.
+    /// Repeats an action that was found lawful before.
     pub(super) fn repeat(
         &self,
         at: &mut Checked,
@@ -122,7 +122,7 @@ impl Environment {
         }
     }
 
-    /// Whether this is a renewal as a healthy owner makes it: for a whole TTL.
+    /// Whether this is the renewal of a healthy owner: for a whole TTL.
     pub(super) fn is_healthy_renewal(&self, input: &Input) -> bool {
         let ttl = self.plan.policy().fence().map(Fence::ttl);
         matches!(*input, Input::LeaseRenewed { epoch: NOW, remaining } if Some(remaining) == ttl)
@@ -140,7 +140,7 @@ impl Environment {
         after.machine().epoch() > NOW
     }
 
-    /// The component that this input is the plain answer of: up, or gone by itself.
+    /// The component that gives this plain answer, and whether it is up (`true`) or gone by itself (`false`).
     pub(super) fn answers(input: &Input) -> Option<(ComponentId, bool)> {
         match *input {
             Input::Up {
@@ -157,9 +157,9 @@ impl Environment {
     }
 }
 
-/// Every kind of input: sensible, unasked for, stale in each way, about nobody known.
+/// Every kind of input: sensible, unasked for, stale in each way, about a component that does not exist.
 fn moves(plan: &Plan, tick: Option<Duration>) -> Vec<Action> {
-    // One more than there are.
+    // One component more than there are.
     let someone = || (0..=plan.layout().components() as u32).map(ComponentId);
     let hows = [Exit::Returned, Exit::Aborted]
         .into_iter()
@@ -168,8 +168,8 @@ fn moves(plan: &Plan, tick: Option<Duration>) -> Vec<Action> {
     for epoch in [NOW, OTHERS[0], OTHERS[1]] {
         for component in someone().map(Some).chain([None]) {
             for class in FailureClass::ALL {
-                // Many at once are one input; that a stale one is no more than counted does not
-                // depend on how many it stands for.
+                // Many reports at once are one input. Stale reports are only counted, so one count is enough for
+                // them.
                 let counts = [1, u32::MAX]
                     .into_iter()
                     .take(if epoch == NOW { 2 } else { 1 });
@@ -223,8 +223,9 @@ fn moves(plan: &Plan, tick: Option<Duration>) -> Vec<Action> {
     tick.map(Action::Tick).into_iter().chain(inputs).collect()
 }
 
-/// How long a lease can be good for when its renewal is told: a whole TTL, the least that leaves
-/// time for work, and the most that leaves none.
+/// How long a lease can be valid when its renewal gets to the machine.
+///
+/// This is a whole TTL, the least that leaves time for work, or the most that leaves none.
 fn renewals(plan: &Plan) -> Vec<Duration> {
     let Some(fence) = plan.policy().fence() else {
         return vec![Duration::ZERO];
@@ -233,7 +234,7 @@ fn renewals(plan: &Plan) -> Vec<Duration> {
     vec![fence.ttl(), none_left + tick_of(plan), none_left]
 }
 
-/// What all durations of a plan are a multiple of.
+/// The greatest common divisor of all durations of a plan.
 fn tick_of(plan: &Plan) -> Duration {
     let nanos = durations(plan)
         .map(|(_, duration)| duration.as_nanos())
@@ -269,7 +270,7 @@ fn durations(plan: &Plan) -> impl Iterator<Item = (&'static str, Duration)> {
     .into_iter()
 }
 
-/// Whether a plan's numbers can be told apart in as many bytes as a state has for them.
+/// Checks that the numbers of a plan fit into the bytes that a state has for them.
 pub(super) fn check(plan: &Plan) -> Result<(), ExploreError> {
     let policy = plan.policy();
     let tuning = policy.tuning();

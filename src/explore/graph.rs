@@ -1,4 +1,4 @@
-//! The states that were visited, each as a few bytes, and the way to each.
+//! The visited states, each as a few bytes, and the path to each.
 
 use super::counterexample::{Counterexample, TraceStep};
 use super::environment::Environment;
@@ -13,10 +13,10 @@ const NONE: u32 = u32::MAX;
 pub(super) struct Graph<'a> {
     world: &'a Environment,
     at_most: usize,
-    /// All states, each as many bytes as the first.
+    /// All states. Each takes as many bytes as the first.
     bytes: Vec<u8>,
     stride: usize,
-    /// From which state, and by which move, each was reached first: that is a shortest path.
+    /// The state from which, and the move by which, each state was reached first. This gives a shortest path.
     came: Vec<(u32, u16)>,
     /// Open addressing: the upper half of a state's hash, and its number.
     index: Vec<(u32, u32)>,
@@ -26,14 +26,14 @@ pub(super) struct Graph<'a> {
 /// What one move does in one state.
 pub(super) struct Made<'a> {
     pub(super) made: Action,
-    /// `None` for time.
+    /// `None` if time passed.
     pub(super) step: Option<Step>,
     pub(super) effects: &'a [Effect],
-    /// `None` if it was found that nothing changed.
+    /// `None` if nothing changed.
     pub(super) after: Option<&'a mut Checked>,
 }
 
-/// What is used again and again in visiting states.
+/// Buffers that are reused for every visited state.
 pub(super) struct Scratch {
     pub(super) at: Checked,
     after: Checked,
@@ -70,7 +70,7 @@ impl<'a> Graph<'a> {
         self.came.len()
     }
 
-    /// The memory that all states take.
+    /// The memory that all states take, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes.capacity()
             + self.came.capacity() * size_of::<(u32, u16)>()
@@ -86,7 +86,7 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// Visits every state there is, the nearest first, and shows every step.
+    /// Visits every state, the nearest first, and calls `see` with every step.
     pub(super) fn visit_all(
         &mut self,
         mut see: impl FnMut(Edge<'_>),
@@ -148,8 +148,9 @@ impl<'a> Graph<'a> {
         })
     }
 
-    /// Calls `each` for what every wanted move does in the state that `scratch` is at, with the
-    /// number of the state that it leads to.
+    /// Calls `each` for every wanted move in the state that `scratch` is at.
+    ///
+    /// `each` gets what the move does, and the number of the state that it leads to.
     ///
     /// # Errors
     ///
@@ -193,7 +194,7 @@ impl<'a> Graph<'a> {
         })
     }
 
-    /// Puts a state into its packed form. Only the relative part of it is kept.
+    /// Packs a state. Only its relative part is kept.
     fn pack(&self, state: &Checked, packed: &mut Vec<u8>) -> Result<(), ExploreError> {
         packed.clear();
         let mut packer = Packer {
@@ -205,14 +206,14 @@ impl<'a> Graph<'a> {
         if packer.fits {
             return Ok(());
         }
-        // The plan's own numbers were found to fit; what decides in the machine's place has others.
+        // `check` found that the numbers of the plan fit, so this is a function that replaces `Machine::handle`.
         Err(ExploreError::TooFine {
             knob: "a number of the state",
             bound: "what is counted may be 255 at most, and what is timed a number of ticks".into(),
         })
     }
 
-    /// A state is no more than its bytes, or states would be taken for one that are not.
+    /// Asserts that the bytes hold the whole state. Otherwise two different states could be taken for one.
     fn demand_all_is_kept(&self, state: &Checked, packed: &[u8]) {
         if cfg!(debug_assertions) {
             let mut kept = self.boot.clone();
@@ -231,7 +232,7 @@ impl<'a> Graph<'a> {
         });
     }
 
-    /// Puts `state` into the state of this number.
+    /// Sets `state` to the state with this number.
     pub(super) fn read(&self, number: u32, state: &mut Checked) {
         let start = number as usize * self.stride;
         self.unpack(&self.bytes[start..start + self.stride], state);
@@ -242,7 +243,7 @@ impl<'a> Graph<'a> {
         &self.bytes[start..start + self.stride]
     }
 
-    /// The number of a state, or the place in the index where it would be.
+    /// The number of a state, or the place in the index where it belongs.
     fn look_up(&self, packed: &[u8], hash: u64) -> Result<u32, usize> {
         let mask = self.index.len() - 1;
         let tag = (hash >> 32) as u32;
@@ -262,7 +263,7 @@ impl<'a> Graph<'a> {
         self.look_up(packed, hash(packed)).ok()
     }
 
-    /// Adds a state, and says whether it is new.
+    /// Adds a state. Returns whether it is new.
     fn insert(&mut self, packed: &[u8], came: (u32, u16)) -> Result<bool, ExploreError> {
         let hash = hash(packed);
         let Err(place) = self.look_up(packed, hash) else {
@@ -275,7 +276,7 @@ impl<'a> Graph<'a> {
         self.index[place] = ((hash >> 32) as u32, self.len() as u32);
         self.bytes.extend_from_slice(packed);
         self.came.push(came);
-        // Three quarters full is where probing begins to take long.
+        // Probing takes long if the index is more than three quarters full.
         if self.len() * 4 > self.index.len() * 3 {
             self.grow();
         }
@@ -296,7 +297,7 @@ impl<'a> Graph<'a> {
         self.index = index;
     }
 
-    /// The shortest way from boot to a state.
+    /// A shortest path from boot to a state.
     pub(super) fn path(&self, to: u32) -> Vec<TraceStep> {
         let mut moves = Vec::new();
         let mut here = to;
@@ -309,7 +310,7 @@ impl<'a> Graph<'a> {
         self.walk(0, &moves)
     }
 
-    /// What happens on a way that was found lawful, or up to where it was not.
+    /// What happens on a path that was found lawful, or lawful up to its last move.
     pub(super) fn walk(&self, from: u32, moves: &[Action]) -> Vec<TraceStep> {
         let mut at = self.boot.clone();
         self.read(from, &mut at);
@@ -329,20 +330,20 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// Why the moves of a state were not all made.
+/// Why not all moves of a state were made.
 enum Stopped<E> {
     By(E),
     Violation(Violation, Box<TraceStep>),
 }
 
-/// Whether the laws judge a step, or have judged it before.
+/// Whether the laws judge a step now, or judged it before.
 #[derive(Clone, Copy)]
 enum Judged {
     Now,
     Before,
 }
 
-/// Makes every wanted move that can be made, and calls `each` with what it does.
+/// Makes every wanted move that is possible, and calls `each` with what the move does.
 fn expand<E>(
     world: &Environment,
     judged: Judged,
@@ -379,7 +380,7 @@ fn expand<E>(
                 return Err(Stopped::Violation(violation, Box::new(last)));
             }
         };
-        // L5 has seen to it that nothing changed, neither here nor for any law; but reports were
+        // L5 guarantees that an ignored input changes neither the machine nor the monitor. Only ignored reports are
         // counted.
         let counted = matches!(made, Action::Tell(Input::Report { .. }));
         let inert = matches!(step, Some(Step::Ignored(_))) && !counted;

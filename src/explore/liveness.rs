@@ -1,4 +1,4 @@
-//! What must happen at last: the questions that the laws ask of the whole graph.
+//! What must happen in the end: the questions that the laws ask about the whole graph.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use crate::law::{Activity, Checked, ComponentActivity, Law, Violation};
 use crate::machine::{AfterStop, Command, Input, Timer};
 use crate::policy::ComponentId;
 
-/// Proves what the laws say of the whole graph, and measures how long it takes at the longest.
+/// Proves what the laws demand of the whole graph, and measures the longest times.
 pub(super) fn prove(graph: &Graph<'_>) -> Result<WorstCase, Counterexample> {
     let ask = |question: &dyn Question| {
         let ticks = judge_all_parts(&mut Asked::new(graph, question))?;
@@ -28,19 +28,19 @@ pub(super) fn prove(graph: &Graph<'_>) -> Result<WorstCase, Counterexample> {
     Ok(longest)
 }
 
-/// Whether a move is made in the world that a question is about.
+/// Whether a move is made in the world of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Will {
-    /// It is not.
+    /// It is not made.
     Not,
-    /// It may be.
+    /// It may be made.
     May,
-    /// What could be made at every moment from some point on is made at last. Moves of one number
-    /// are one in this: any of them will do.
+    /// If it is possible at every moment from some point on, it is made in the end. Moves with the same number count as
+    /// one: any of them will do.
     Must(u8),
 }
 
-/// What must happen at last, from where, and in which world.
+/// What must happen in the end, from which states, and in which world.
 trait Question {
     fn law(&self) -> Law;
 
@@ -49,26 +49,26 @@ trait Question {
 
     fn will(&self, world: &Environment, at: &Checked, next: Action) -> Will;
 
-    /// What is wrong with getting to a state in which the question is no longer open.
+    /// What is wrong with a state in which the question is no longer open, if anything.
     fn wrong_end(&self, _after: &Checked) -> Option<&'static str> {
         None
     }
 
-    /// Whether a step that leads there is one that must not be made again and again.
+    /// Whether a step to this state must not be made again and again.
     fn is_marked(&self, _after: &Checked) -> bool {
         false
     }
 
-    /// Whether it may stay within a part for ever, though it must not.
+    /// Whether a path may stay within this part forever, although it must not.
     fn may_stay(&self, part: &Inside) -> bool {
         part.can_hold()
     }
 
-    /// What is wrong with that.
+    /// What is wrong if a path may stay.
     fn wrong_stay(&self) -> &'static str;
 }
 
-/// L6: the dependency stays alive, components do what they are told, and the lease is renewed.
+/// L6: the dependency stays alive, components do what they are asked to do, and the lease is renewed.
 struct Recovery;
 
 impl Question for Recovery {
@@ -117,7 +117,7 @@ impl Question for Recovery {
             Input::Fired(Timer::HoldOff) if monitor.left(Timer::HoldOff).is_some() => {
                 Will::Must(HOLD_OFF)
             }
-            // Its deadline is the end of the delay, and not one that somebody missed.
+            // During the delay, this deadline is the regular end of the delay. No component has missed it.
             Input::Fired(Timer::Stage) if monitor.mode() == Activity::Delaying => Will::Must(DELAY),
             _ if world.is_healthy_renewal(&input) && monitor.left(Timer::Fence).is_some() => {
                 Will::Must(RENEWAL)
@@ -151,8 +151,8 @@ impl Question for Shutdown {
     fn will(&self, world: &Environment, at: &Checked, next: Action) -> Will {
         match next {
             Action::Tick(_) => Will::Must(0),
-            // Without a clock it is enough that the deadlines pass; on one, what is due comes before
-            // time goes on.
+            // Without a clock it is enough that the deadlines pass. On a clock, a timer that is due fires before time
+            // goes on.
             Action::Tell(Input::Fired(timer))
                 if at.monitor().left(timer).is_some()
                     && (timer == Timer::Stage || world.on_a_clock()) =>
@@ -168,7 +168,7 @@ impl Question for Shutdown {
     }
 }
 
-/// L12: nothing ever happens any more but that armed timers fire.
+/// L12: nothing happens any more except that armed timers fire.
 struct Rest;
 
 impl Question for Rest {
@@ -195,7 +195,7 @@ impl Question for Rest {
     }
 }
 
-/// L13: starts again and again without any time between them.
+/// L13: there are no starts again and again without any time between them.
 struct HotLoop;
 
 impl Question for HotLoop {
@@ -208,13 +208,13 @@ impl Question for HotLoop {
     }
 
     fn will(&self, world: &Environment, at: &Checked, next: Action) -> Will {
-        // Where no clock says what takes time, a hold-off does.
+        // Without a clock, it is the hold-off that takes time.
         let takes_time = match next {
             Action::Tick(_) => true,
             Action::Tell(Input::Fired(timer)) => {
                 !world.on_a_clock() && timer == Timer::HoldOff && at.monitor().left(timer).is_some()
             }
-            // An operator may drain and resume as fast as he likes.
+            // An operator may drain and resume at any speed.
             Action::Tell(input) => {
                 input.command().and_then(Command::wish) == Some(AfterStop::Drain)
             }
@@ -240,7 +240,7 @@ fn components(at: &Checked) -> impl Iterator<Item = ComponentId> + use<> {
     (0..count as u32).map(ComponentId)
 }
 
-/// The graph, as far as a question is about it.
+/// The part of the graph that a question is about.
 struct Asked<'a> {
     graph: &'a Graph<'a>,
     question: &'a dyn Question,
@@ -256,8 +256,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// Calls `each` for every edge of a state, with the move that makes it. Returns what is wrong
-    /// with one of them.
+    /// Calls `each` for every edge of a state, with the move that makes the edge. Returns a wrong move, and why.
     fn expand(
         &mut self,
         state: u32,
@@ -304,13 +303,13 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// The shortest way to a part in which it may stay for ever, and a cycle in it.
+    /// A shortest path to a part in which a path may stay forever, and a cycle in that part.
     fn refute(&mut self, part: &[u32]) -> Counterexample {
         let part: BTreeSet<u32> = part.iter().copied().collect();
-        // States are numbered in the order of their distance.
+        // States are numbered in the order of their distance from boot.
         let nearest = part.first().copied().unwrap_or_default();
         let mut refuted = self.refuted(nearest, self.question.wrong_stay());
-        // The edge within it that tells most to whoever reads a cycle through it.
+        // The most informative edge within the part: the cycle leads through it.
         let mut telling: Option<(u32, u32, u32, Action)> = None;
         for &from in &part {
             self.expand(from, |made, edge| {
@@ -331,7 +330,7 @@ impl<'a> Asked<'a> {
         refuted
     }
 
-    /// The shortest way from one state of a part to another.
+    /// A shortest path from one state of a part to another.
     fn way(&mut self, part: &BTreeSet<u32>, from: u32, to: u32) -> Vec<Action> {
         let mut ways = BTreeMap::from([(from, Vec::new())]);
         let mut next = VecDeque::from([from]);

@@ -1,36 +1,35 @@
-//! Whether every fair path comes to its end, on any graph.
+//! Checks whether every fair path comes to its end, on any graph.
 //!
-//! A path that never ends stays, from some point on, within one strongly connected part. It is fair
-//! there if whatever could happen at every moment does happen. So a part can hold it for ever just
-//! if each kind of edge that is bound to be taken either stays within the part or is missing in some
-//! state of it. If no part can, every fair path ends.
+//! A path that never ends stays, from some point on, within one strongly connected part. It is fair there if every
+//! kind of edge that is possible at every moment is taken at some time. So a part can hold a fair path forever if and
+//! only if each kind of edge that is bound to be taken either stays within the part or is missing in some state of the
+//! part. If no part can hold one, every fair path ends.
 
-/// An edge, as far as the search needs to know it.
+/// What the search needs to know about an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Out {
-    /// The state that it leads to; `None` if that is the end.
+    /// The state that the edge leads to; `None` if the path ends there.
     pub(super) to: Option<u32>,
-    /// One bit for the kind of edge that is bound to be taken when it could be at every moment, or
-    /// no bit.
+    /// One bit for the kind of edge that is bound to be taken if it is possible at every moment, or no bit.
     pub(super) bound: u64,
-    /// How much time it takes.
+    /// How much time the edge takes.
     pub(super) ticks: u32,
-    /// Whether it is of the kind that must not be taken again and again without time passing.
+    /// Whether the edge must not be taken again and again without time passing.
     pub(super) marked: bool,
 }
 
-/// What is known of a strongly connected part, or of one state within it.
+/// What is known about a strongly connected part, or about one state within it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Inside {
-    /// Which kinds of edges that are bound to be taken are there in all of its states.
+    /// The kinds of edges that are bound to be taken and exist in all of its states.
     pub(super) possible: u64,
-    /// Which of them lead to another state of it.
+    /// The kinds of edges that are bound to be taken and lead to a state within the part.
     pub(super) taken: u64,
-    /// Whether time can pass within it: then it can go on for as long as one likes.
+    /// Whether time can pass within the part. Then a path can stay there for any length of time.
     pub(super) takes_time: bool,
     /// Whether a marked edge leads from one of its states to another.
     pub(super) marked: bool,
-    /// How long it can take from there to the end.
+    /// The longest time from there to the end.
     ticks: u32,
 }
 
@@ -53,31 +52,30 @@ impl Inside {
         }
     }
 
-    /// Whether a fair path may stay there for ever, or for as long as it likes.
+    /// Whether a fair path may stay there forever, or for any length of time.
     pub(super) fn can_hold(&self) -> bool {
         self.takes_time || self.possible & !self.taken == 0
     }
 }
 
-/// A graph whose edges are worked out when they are asked for.
+/// A graph whose edges are computed on demand.
 pub(super) trait Edges {
     type Error;
 
     /// States are numbered from 0.
     fn len(&self) -> usize;
 
-    /// Whether a path through this state has not come to its end there.
+    /// Whether a path that gets to this state has not reached its end.
     fn is_open(&mut self, state: u32) -> bool;
 
     /// Appends the edges of an open state.
     fn edges(&mut self, state: u32, edges: &mut Vec<Out>) -> Result<(), Self::Error>;
 
-    /// Whether a part is one that must not be, and what to say of it.
+    /// Judges a part. Returns an error if there must not be such a part.
     fn judge(&mut self, part: &[u32], inside: &Inside) -> Result<(), Self::Error>;
 }
 
-/// Judges every strongly connected part of the open states, and returns the longest time from any
-/// of them to the end.
+/// Judges every strongly connected part of the open states. Returns the longest time from any of them to the end.
 pub(super) fn judge_all_parts<E: Edges>(graph: &mut E) -> Result<u32, E::Error> {
     let mut search = Search {
         order: vec![UNSEEN; graph.len()],
@@ -99,16 +97,16 @@ pub(super) fn judge_all_parts<E: Edges>(graph: &mut E) -> Result<u32, E::Error> 
 
 const UNSEEN: u32 = u32::MAX;
 
-/// Tarjan's search, without recursion.
+/// Tarjan's algorithm, without recursion.
 struct Search {
-    /// In which order states were visited.
+    /// The order in which states were visited.
     order: Vec<u32>,
     lowest: Vec<u32>,
-    /// Once a state's part is complete: the longest from there to the end.
+    /// The longest time from a state to the end, once its part is complete.
     ticks: Vec<u32>,
     is_open: Vec<bool>,
     visited: u32,
-    /// States of parts that are not complete, and what is known of each.
+    /// The states of parts that are not complete, and what is known about each state.
     open: Vec<(u32, Inside)>,
     frames: Vec<Frame>,
     /// The edges of all frames.
@@ -117,7 +115,7 @@ struct Search {
 
 struct Frame {
     state: u32,
-    /// Its place among the open ones.
+    /// The place of the state among the open ones.
     place: usize,
     /// Where its edges begin, and the next one to follow.
     first: usize,
@@ -160,7 +158,7 @@ impl Search {
         graph.edges(state, &mut self.edges)
     }
 
-    /// All edges of a state were followed: if it was the first of its part, that is complete.
+    /// Leaves a state after all its edges were followed. If it was the first state of its part, the part is complete.
     fn leave<E: Edges>(&mut self, graph: &mut E) -> Result<(), E::Error> {
         let Some(frame) = self.frames.pop() else {
             return Ok(());
@@ -187,8 +185,8 @@ impl Search {
         Ok(())
     }
 
-    /// What the edges of a state tell, once all were followed. An edge stays within the part just if
-    /// the state that it leads to is still open.
+    /// Sums up the edges of a state after all of them were followed. An edge stays within the part if and only if the
+    /// state that it leads to is still open.
     fn sum_up(&self, edges: &[Out]) -> Inside {
         let mut sum = Inside {
             possible: 0,

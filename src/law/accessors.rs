@@ -1,7 +1,6 @@
-//! Whether the machine says of itself what its effects told.
+//! Checks that the accessors of the machine agree with its effects.
 //!
-//! A shell answers health checks and orders answers by what the machine says, so that must not drift
-//! from what it asked for.
+//! A shell uses the accessors to answer health checks and to order answers, so they must not drift from the effects.
 
 use super::Law::*;
 use super::monitor::{Activity, ComponentActivity, Monitor};
@@ -10,7 +9,7 @@ use crate::machine::{ComponentState, Machine, Record, Timer};
 use crate::policy::ComponentId;
 
 impl Monitor {
-    /// Compares what the machine says of itself with what its effects told.
+    /// Compares the accessors of the machine with what its effects have shown.
     pub(super) fn agree(&self, machine: &Machine) -> Result<(), Violation> {
         let model = &self.model;
         ensure(

@@ -1,4 +1,4 @@
-//! A machine that is judged at every step.
+//! A machine that is checked at every step.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -7,16 +7,16 @@ use super::{Law, Monitor, Violation, ensure, trace};
 use crate::machine::{Effect, Input, Machine, Step};
 use crate::policy::Plan;
 
-/// A machine and the monitor that judges it, in one.
+/// A machine, together with the monitor that checks it.
 ///
-/// Besides what the effects show, it checks what the machine says of itself: that stale input leaves
-/// it equal, that the same input has the same effects again, that it tells of its transitions what
-/// happened, and that its accessors tell what its effects told.
+/// Besides the effects, this checks the machine itself: stale input leaves the machine equal, the same input has the
+/// same effects again, the machine reports exactly the transitions that happened, and its accessors agree with its
+/// effects.
 #[derive(Debug)]
 pub struct Checked {
     pub(super) machine: Machine,
-    /// A second machine that is told the same: during a step it still is what the first one was
-    /// before, and after it the two must be equal.
+    /// A second machine that gets the same inputs. During a step it still equals the first machine before the step;
+    /// after the step the two must be equal.
     pub(super) twin: Machine,
     pub(super) monitor: Monitor,
     again: Vec<Effect>,
@@ -55,12 +55,13 @@ impl core::hash::Hash for Checked {
 }
 
 impl Checked {
-    /// A machine at boot; `effects` holds just its first effects afterwards. `timed` is passed to
-    /// [`Monitor::new`].
+    /// Creates a machine at boot.
+    ///
+    /// Afterwards `effects` holds exactly its first effects. `timed` is passed to [`Monitor::new`].
     ///
     /// # Errors
     ///
-    /// The law that its first effects break.
+    /// Returns the law that the first effects break.
     pub fn new(
         plan: impl Into<Arc<Plan>>,
         timed: Option<Duration>,
@@ -80,12 +81,13 @@ impl Checked {
         })
     }
 
-    /// Hands the machine one input, `elapsed` after the one before. `effects` holds just the effects
-    /// of this step afterwards.
+    /// Passes one input to the machine, `elapsed` after the previous one.
+    ///
+    /// Afterwards `effects` holds exactly the effects of this step.
     ///
     /// # Errors
     ///
-    /// The first law that the step breaks. After that neither machine nor monitor is of any use.
+    /// Returns the first law that the step breaks. After an error, do not use the machine and the monitor any more.
     pub fn handle(
         &mut self,
         elapsed: Duration,
@@ -95,12 +97,13 @@ impl Checked {
         self.handle_by(Machine::handle, elapsed, input, effects)
     }
 
-    /// Like [`handle`](Checked::handle), but `handle` decides in the place of [`Machine::handle`]:
-    /// to see which law catches a machine with a certain defect.
+    /// Like [`handle`](Checked::handle), but calls `handle` instead of [`Machine::handle`].
+    ///
+    /// This shows which law catches a machine with a certain defect.
     ///
     /// # Errors
     ///
-    /// The first law that the step breaks.
+    /// Returns the first law that the step breaks.
     pub fn handle_by(
         &mut self,
         handle: impl Fn(&mut Machine, Input, &mut Vec<Effect>) -> Step,
@@ -112,7 +115,7 @@ impl Checked {
         let stale = self.monitor.is_stale(&input);
         effects.clear();
         let step = handle(&mut self.machine, input, effects);
-        // The twin has not been told yet: it is what the machine was.
+        // The twin has not got the input yet: it equals the machine before the step.
         let ignored = matches!(step, Step::Ignored(_));
         if stale || ignored {
             ensure(Law::StaleIsInert, self.machine == self.twin, || {
@@ -122,7 +125,7 @@ impl Checked {
                 format!("{input:?} is stale or ignored: {step:?}, {effects:?}")
             })?;
         }
-        // What is ignored must not matter to any law either.
+        // An ignored input must not change the monitor either.
         let unmoved = (ignored && !stale).then(|| self.monitor.clone());
         self.monitor.step(Duration::ZERO, &input, effects)?;
         ensure(
@@ -142,7 +145,7 @@ impl Checked {
         Ok(step)
     }
 
-    /// Makes a step again that was found lawful before: only the machine and the monitor go on.
+    /// Repeats a step that was found lawful before. Only the machine and the monitor are updated, not the twin.
     pub(crate) fn repeat_by(
         &mut self,
         handle: impl Fn(&mut Machine, Input, &mut Vec<Effect>) -> Step,
@@ -155,7 +158,7 @@ impl Checked {
         Ok(step)
     }
 
-    /// Like [`Clone::clone_from`], for what [`repeat_by`](Checked::repeat_by) needs.
+    /// Like [`Clone::clone_from`], but copies only what [`repeat_by`](Checked::repeat_by) needs.
     pub(crate) fn repeat_from(&mut self, source: &Self) {
         self.machine.clone_from(&source.machine);
         self.monitor.clone_from(&source.monitor);
@@ -165,19 +168,20 @@ impl Checked {
     ///
     /// # Errors
     ///
-    /// The law that time breaks: something should have happened by then.
+    /// Returns the law that is broken because something should have happened by then.
     pub fn wait(&mut self, elapsed: Duration) -> Result<(), Violation> {
         self.monitor.wait(elapsed)
     }
 
-    /// Makes relative what only grows: the present epoch, session and outage become 1, and what was
-    /// counted for a record becomes 1 or nothing. Two runs that behave alike from here on, given
-    /// inputs with numbers that stand in the same relation to the present ones, are equal then; they
-    /// are equal, too, in what [`Eq`] leaves out.
+    /// Replaces numbers that only grow by relative ones.
     ///
-    /// Nothing is lost by that: such numbers are only ever compared for equality with the present
-    /// one, and of the counts it only matters whether there is anything to tell. The jitter is the
-    /// one exception; it depends on how many hold-offs there were.
+    /// The present epoch, session, round and outage become 1, and the counts of a record become 1 or 0. Two runs are
+    /// then equal if they behave alike from here on, given inputs whose numbers have the same relation to the present
+    /// ones. They are also equal in what [`Eq`] leaves out.
+    ///
+    /// This loses nothing: such a number is only compared for equality with the present one, and for the counts it only
+    /// matters whether there is anything to record. The one exception is the jitter, which depends on the number of
+    /// hold-offs so far.
     pub fn normalize(&mut self) {
         self.machine.normalize();
         self.twin.clone_from(&self.machine);

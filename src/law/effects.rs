@@ -1,4 +1,4 @@
-//! How the monitor judges each effect: which group of laws is asked.
+//! Passes each effect to the group of laws that judges it.
 
 use super::Law::*;
 use super::monitor::{Activity, Judged, Monitor};
@@ -6,7 +6,7 @@ use super::{Violation, ensure};
 use crate::machine::Effect;
 
 impl Monitor {
-    /// Judges the effect at this place in its step, and learns from it.
+    /// Judges the effect at this position in its step, and updates the model.
     pub(super) fn judge_effect(
         &mut self,
         step: &mut Judged,

@@ -1,4 +1,4 @@
-//! The end of an outage, and that of a run.
+//! The end of an outage, and the end of a run.
 
 use super::Law::*;
 use super::monitor::{Activity, ComponentActivity, Monitor};
@@ -19,7 +19,7 @@ impl Monitor {
 
     pub(super) fn judge_record(&mut self, record: Record) -> Result<(), Violation> {
         let model = &mut self.model;
-        // After the last outage a record is made only if it has something to say.
+        // After the last outage, a record is closed only if it is not empty.
         let due = model.outage.is_some() || self.record != Record::default();
         let outage = model.outage.take().or(model.last_outage);
         let expected = Record {

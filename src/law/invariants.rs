@@ -1,4 +1,4 @@
-//! How the monitor judges what a step left behind.
+//! How the monitor judges the situation after a step.
 
 use super::Law::*;
 use super::monitor::{Activity, ComponentActivity, Judged, Monitor};
@@ -7,7 +7,7 @@ use crate::machine::{AfterStop, Input, Timer};
 use crate::policy::ComponentId;
 
 impl Monitor {
-    /// Judges what a step left behind, after all its effects.
+    /// Judges the situation after all effects of a step.
     pub(super) fn judge_rest(&mut self, step: &Judged) -> Result<(), Violation> {
         let live = self.any_live();
         if !live {
@@ -96,8 +96,7 @@ impl Monitor {
                 format!("just renewed, and the fence is due in {due:?}, not {latest:?}")
             })?;
         }
-        // One that runs from anything but the last observation would trip, or void a clean run,
-        // without a cause.
+        // A silence that is not counted from the last observation would trip, or void a clean run, without a cause.
         if matches!(input, Some(Input::Alive { .. })) && model.session.is_some() {
             let limit = self.plan.policy().silence_limit();
             let due = model.timers[Timer::Silence.index()];
@@ -174,7 +173,7 @@ impl Monitor {
         ensure(RecoveryIsInevitable, !blind, || {
             "at rest, and the dependency is not observed".into()
         })?;
-        // A probe may hang for good: only a fresh session gets a fresh call.
+        // The call of a probe may hang forever. Only a new session makes a new call.
         let silent = matches!(input, Some(Input::Fired(Timer::Silence)));
         let fresh = model.session.is_none() || step.session_opened;
         ensure(RecoveryIsInevitable, !silent || fresh, || {

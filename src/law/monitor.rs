@@ -1,4 +1,4 @@
-//! What the monitor knows, and how it judges a step.
+//! The monitor: its data, and how it judges a step.
 
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
@@ -9,19 +9,17 @@ use super::{Violation, ensure};
 use crate::machine::{AfterStop, Effect, FailureClass, Input, Record, Timer, any_command};
 use crate::policy::{Blame, ComponentId, Plan};
 
-/// A small automaton that reads what a machine is told and what it asks for, and says which law
-/// broke and why. See the [module](super).
+/// Reads the inputs and effects of a machine, and reports which law is broken and why. See the [module](super).
 ///
-/// All its times are relative to the last step, and bounded, so that it can be part of an explored
-/// state. Equality and hash leave out what it counted for the next record, as those of the machine
-/// do.
+/// All times in a monitor are bounded, and relative to the last step, so that it can be part of an explored state.
+/// Equality and hash leave out the counts for the next record, as those of the machine do.
 #[derive(Debug)]
 pub struct Monitor {
     pub(super) plan: Arc<Plan>,
-    /// How late a timer may fire; `None` if times mean nothing in this run.
+    /// How late a timer may fire; `None` if times have no meaning in this run.
     pub(super) timed: Option<Duration>,
     pub(super) model: Model,
-    /// What the next record must say.
+    /// What the next record must contain.
     pub(super) record: Record,
 }
 
@@ -53,7 +51,7 @@ impl Clone for Model {
         }
     }
 
-    /// Takes no memory when there is room: whoever explores does this for every edge.
+    /// Allocates nothing when there is room: the explorer calls this for every edge.
     fn clone_from(&mut self, source: &Self) {
         self.parts.clone_from(&source.parts);
         *self = Self {
@@ -78,7 +76,7 @@ impl Hash for Monitor {
     }
 }
 
-/// All that behaviour told so far.
+/// Everything that the inputs and effects have shown so far.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Model {
     pub(super) mode: Activity,
@@ -87,12 +85,12 @@ pub(super) struct Model {
     pub(super) epoch: u64,
     pub(super) session: Option<u64>,
     pub(super) last_session: u64,
-    /// The last round of observations that was asked for.
+    /// The last round of observations that was requested.
     pub(super) round: u64,
     pub(super) outage: Option<u64>,
     pub(super) last_outage: Option<u64>,
     pub(super) parts: Vec<ComponentActivity>,
-    /// For each timer how long until it is due, if it is armed.
+    /// For each timer, how long until it is due, if it is armed.
     pub(super) timers: [Option<Duration>; 6],
     pub(super) suspicion: u32,
     pub(super) level: u32,
@@ -105,21 +103,20 @@ pub(super) struct Model {
     pub(super) clean: CleanRun,
     /// How long since the last alive observation; `None` if that is longer than the silence limit.
     pub(super) unseen: Option<Duration>,
-    /// How long the lease is good for, while something depends on it.
+    /// How long the lease is still valid, while something depends on it.
     pub(super) lease: Option<Duration>,
-    /// How much of the time that a shutdown may take is left: by the clock, and by the deadlines
-    /// that may still be armed.
+    /// How much of the longest time of a shutdown is left: by the clock, and by the deadlines that may still be armed.
     pub(super) shutdown: Option<(Duration, Duration)>,
 }
 
-/// What the service is doing, as far as behaviour tells.
+/// What the service is doing, as far as inputs and effects show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Activity {
     /// Nothing is alive.
     Idle,
     Starting,
     Ready,
-    /// Not ready, and nothing is stopped yet: the delay of a wanted stop.
+    /// Not ready, and nothing is stopped yet: the unready delay of a requested stop.
     Delaying,
     Stopping,
     Ended,
@@ -136,25 +133,25 @@ pub(crate) enum ComponentActivity {
     Wedged,
 }
 
-/// The present run of positive evidence.
+/// The present clean run: a run of positive evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub(super) struct CleanRun {
-    /// Alive observations since it began, up to as many as a start can need.
+    /// Alive observations since the clean run began, up to the most that a start can need.
     pub(super) alive: u32,
-    /// The hold-off that was armed within it.
+    /// The hold-off that was armed within the clean run.
     pub(super) hold_off: Option<Duration>,
-    /// How much of that has passed by the clock.
+    /// How much of the hold-off has passed by the clock.
     pub(super) held: Duration,
-    /// Whether that hold-off has passed.
+    /// Whether the timer of the hold-off has fired.
     pub(super) passed: bool,
 }
 
 impl Monitor {
-    /// A monitor for a run that begins now.
+    /// Creates a monitor for a run that begins now.
     ///
-    /// `timed` says how late timers may fire in this run: zero in a simulation, some milliseconds on
-    /// a real clock. With `None` times mean nothing (any armed timer may fire at any moment), and
-    /// the laws are judged by which timers are armed and for how long.
+    /// `timed` is how late timers may fire in this run: zero in a simulation, some milliseconds on a real clock. With
+    /// `None`, times have no meaning: any armed timer may fire at any moment, and the laws are judged by which timers
+    /// are armed and for how long.
     pub fn new(plan: impl Into<Arc<Plan>>, timed: Option<Duration>) -> Self {
         let plan = plan.into();
         let model = Model {
@@ -204,7 +201,7 @@ impl Monitor {
     ///
     /// # Errors
     ///
-    /// The first law that they break.
+    /// Returns the first law that they break.
     pub fn boot(&mut self, effects: &[Effect]) -> Result<(), Violation> {
         let mut step = Judged {
             phase_began: false,
@@ -220,11 +217,11 @@ impl Monitor {
         self.judge_rest(&step)
     }
 
-    /// Judges one step: an input, `elapsed` after the one before, and the effects it had.
+    /// Judges one step: an input, `elapsed` after the previous one, and its effects.
     ///
     /// # Errors
     ///
-    /// The first law that it breaks. The monitor is of no use after that.
+    /// Returns the first law that the step breaks. After an error, do not use the monitor any more.
     pub fn step(
         &mut self,
         elapsed: Duration,
@@ -233,7 +230,7 @@ impl Monitor {
     ) -> Result<(), Violation> {
         self.wait(elapsed)?;
         if self.is_stale(input) {
-            // After the end there is no record any more that could tell of it.
+            // After the end there is no further record that could count it.
             if let Input::Report { count, .. } = *input
                 && self.model.mode != Activity::Ended
             {
@@ -259,8 +256,10 @@ impl Monitor {
         self.judge_rest(&step)
     }
 
-    /// Whether an input is stale: of another epoch or session, of a component that is not alive, an
-    /// answer that nobody waits for, a timer that is not armed, or anything at all after the end.
+    /// Whether an input is stale.
+    ///
+    /// An input is stale if it belongs to another epoch or session, is about a component that is not alive, is an
+    /// answer that the machine does not wait for, is a timer that is not armed, or comes after the end.
     pub fn is_stale(&self, input: &Input) -> bool {
         let model = &self.model;
         if model.mode == Activity::Ended {
@@ -347,7 +346,7 @@ impl ComponentActivity {
     }
 }
 
-/// What the effects of one step are judged by.
+/// What is known about a step when its effects are judged.
 pub(super) struct Judged {
     /// `None` at boot.
     pub(super) input: Option<Input>,
@@ -358,11 +357,11 @@ pub(super) struct Judged {
     pub(super) outage_closed: bool,
     /// Whether a session was opened in this step.
     pub(super) session_opened: bool,
-    /// Whether one more observation was asked for in this step.
+    /// Whether one more observation was requested in this step.
     pub(super) asked: bool,
 }
 
-/// Why the world must stop in this step.
+/// Why everything must stop in this step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leave {
     Failed,

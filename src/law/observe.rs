@@ -1,4 +1,4 @@
-//! What the monitor learns from the passing of time and from inputs, and what must follow from them.
+//! What the monitor learns from inputs, and what must follow from them.
 
 use core::time::Duration;
 
@@ -7,13 +7,13 @@ use crate::machine::{AfterStop, Command, Exit, FailureClass, HaltReason, Input, 
 use crate::policy::Blame;
 
 impl Monitor {
-    /// Learns what an input that is not stale says.
+    /// Updates the model with an input that is not stale.
     pub(super) fn take_in(&mut self, input: &Input) {
         let running = self.model.mode == Activity::Ready;
         let up = matches!(self.model.mode, Activity::Ready | Activity::Starting);
         let cap = self.plan.policy().tuning().max_level();
         let asked = self.was_asked_to_stop(input);
-        // A renewal that comes too late is a lease that runs out, which is the dependency's trouble.
+        // If a renewal comes too late, the lease runs out: the dependency is at fault.
         let too_late = up
             && matches!(*input, Input::LeaseRenewed { remaining, .. } if self.plan.fence_after(remaining).is_none());
         let model = &mut self.model;
@@ -30,12 +30,12 @@ impl Monitor {
             }
             Input::Failing { .. } if running => model.suspicion = model.suspicion.saturating_add(1),
             Input::Alive { .. } => {
-                // A silence that no timer told of ends a clean run too.
+                // A silence that no timer reported ends a clean run too.
                 if model.unseen.is_none() {
                     model.clean = CleanRun::default();
                 }
                 model.unseen = Some(Duration::ZERO);
-                // What was seen while anything was up is no evidence for a start.
+                // An observation made while anything is alive is no evidence for a start.
                 if model.mode == Activity::Idle {
                     let most = self.plan.policy().most_evidence();
                     model.clean.alive = model.clean.alive.saturating_add(1).min(most);
@@ -56,7 +56,7 @@ impl Monitor {
                         }
                     }
                     Timer::Stable => model.level = model.level.saturating_sub(1),
-                    // What an abort did not end within its deadline is wedged.
+                    // A component that is not gone within the abort deadline is wedged.
                     Timer::Stage => {
                         for part in &mut model.parts {
                             if *part == ComponentActivity::Aborting {
@@ -68,14 +68,14 @@ impl Monitor {
                 }
             }
             Input::LeaseRenewed { remaining, .. } => {
-                // A renewal that comes too late to stop in time is answered by stopping at once;
-                // nobody can promise more.
+                // If a renewal comes too late to stop in time, everything is stopped at once. Nothing better is
+                // possible.
                 model.lease = self.plan.fence_after(remaining).map(|_| remaining);
             }
             Input::Shutdown => {
                 model.goal = model.goal.max(AfterStop::Stop);
                 let total = self.plan.stop_budget() + self.plan.policy().tuning().unready_delay();
-                // Each deadline on the way may be noticed late: the delay's, and two of each stage.
+                // Each deadline may be noticed late: that of the delay, and two for each stage.
                 let deadlines = 2 * self.plan.layout().stages() as u32 + 1;
                 let late = self.timed.unwrap_or_default().saturating_mul(deadlines);
                 let by_clock = total.saturating_add(late);
@@ -111,7 +111,7 @@ impl Monitor {
         }
     }
 
-    /// Whether this tells the end of a component that was asked to stop before.
+    /// Whether this input is the end of a component that was asked to stop before.
     fn was_asked_to_stop(&self, input: &Input) -> bool {
         match *input {
             Input::Exited { component, .. } | Input::Gone { component, .. } => {
@@ -127,7 +127,7 @@ impl Monitor {
         }
     }
 
-    /// Why readiness must go off, or a start be unwound, or a delay be cut short, in this very step.
+    /// Why, in this step, readiness must go off, a start must be unwound, or a delay must be cut short.
     pub(super) fn must_leave(&self, input: &Input) -> Option<Leave> {
         let model = &self.model;
         let broken = is_fatal(input)
@@ -170,7 +170,7 @@ impl Monitor {
         }
     }
 
-    /// Books what a stop that must begin now means for the level and for giving up.
+    /// Updates the level and the failed starts for a stop that must begin now.
     pub(super) fn book_leave(&mut self, step: &Judged) {
         let was = self.model.mode;
         if step.leave.is_some() && matches!(was, Activity::Starting | Activity::Delaying) {
@@ -189,7 +189,7 @@ impl Monitor {
         self.model.level = (self.model.level + 1).min(policy.tuning().max_level());
         self.model.tripped = true;
         if was == Activity::Starting {
-            // A dependency that flaps, or an operator, is no reason to give up.
+            // A start that the dependency or an operator undid is no reason to give up.
             let own = step.input.as_ref().is_some_and(|input| {
                 !blames_dependency(input) && !matches!(input, Input::LeaseRenewed { .. })
             });
@@ -218,7 +218,7 @@ fn how_class(input: &Input) -> Option<FailureClass> {
     }
 }
 
-/// Whether an operator asks for a stop that waits for a resume. Written apart from the machine's table.
+/// Whether an operator asks for a stop that waits for a resume. Independent of the machine's table of commands.
 fn drains(input: &Input) -> bool {
     input.command().is_some_and(|command| match command {
         Command::Drain => true,

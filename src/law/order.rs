@@ -116,7 +116,7 @@ impl Monitor {
             let parts = components.clone().map(|id| self.part(ComponentId(id)));
             parts.filter(|part| part.is_live())
         };
-        // Each is told once.
+        // Each component is asked to stop only once.
         let running =
             live().all(|part| matches!(part, ComponentActivity::Starting | ComponentActivity::Up));
         let any = live().next().is_some();
@@ -156,7 +156,7 @@ impl Monitor {
         Ok(())
     }
 
-    /// The components of a stage, if there is such a one.
+    /// The components of a stage, if the stage exists.
     fn components_of(&self, stage: u16) -> Option<core::ops::Range<u32>> {
         let layout = self.plan.layout();
         let stage = usize::from(stage);

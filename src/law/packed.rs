@@ -1,4 +1,4 @@
-//! A monitor as a few bytes, for whoever keeps millions of them.
+//! Packs a monitor into a few bytes, because the explorer keeps millions of monitors.
 
 use core::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::pack::{Packer, Unpacker};
 use crate::policy::Blame;
 
 impl Checked {
-    /// Writes down all that tells relative ones of one plan apart.
+    /// Writes everything in which two normalized values of one plan can differ.
     pub(crate) fn pack(&self, to: &mut Packer<'_>) {
         self.machine().pack(to);
         self.monitor().pack(to);
     }
 
-    /// Becomes what was packed. The plan must be the same.
+    /// Restores a packed value. The plan must be the same.
     pub(crate) fn unpack(&mut self, from: &mut Unpacker<'_>) {
         self.machine.unpack(from);
         self.twin.clone_from(&self.machine);

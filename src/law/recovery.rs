@@ -1,4 +1,4 @@
-//! Recovery: what has to be proved before a start.
+//! Recovery: what must be proved before a start.
 
 use super::Law::*;
 use super::monitor::{Activity, CleanRun, Judged, Monitor};
@@ -6,7 +6,7 @@ use super::{Violation, ensure};
 use crate::machine::{AfterStop, Input, Timer};
 
 impl Monitor {
-    /// A new epoch begins: with the first start, or with readiness where there is nothing to start.
+    /// Judges the begin of an epoch: the first start, or readiness if there is nothing to start.
     pub(super) fn judge_epoch(&mut self, step: &mut Judged) -> Result<(), Violation> {
         let policy = self.plan.policy();
         let model = &mut self.model;
@@ -44,7 +44,7 @@ impl Monitor {
         }
         model.tripped = false;
         model.waits = false;
-        // The next start needs evidence of its own, also if the session is kept until then.
+        // The next start needs new evidence, even if the session is kept until then.
         model.clean = CleanRun::default();
         model.epoch += 1;
         model.mode = Activity::Starting;

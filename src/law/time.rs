@@ -1,4 +1,4 @@
-//! Time: timers, deadlines, and what has to happen by when.
+//! Time: timers, deadlines, and what must happen by when.
 
 use core::time::Duration;
 
@@ -12,7 +12,7 @@ impl Monitor {
     ///
     /// # Errors
     ///
-    /// The law that time breaks: something should have happened by then.
+    /// Returns the law that is broken because something should have happened by then.
     pub fn wait(&mut self, elapsed: Duration) -> Result<(), Violation> {
         let model = &mut self.model;
         for timer in &mut model.timers {
@@ -22,7 +22,7 @@ impl Monitor {
             return Ok(());
         };
         if let Some(hold_off) = model.clean.hold_off {
-            // Longer than that is no different.
+            // Time beyond the hold-off makes no difference.
             model.clean.held = model.clean.held.saturating_add(elapsed).min(hold_off);
         }
         let tolerated = self.plan.policy().silence_limit().saturating_add(late);
@@ -101,8 +101,8 @@ impl Monitor {
                 ensure(FreshEvidence, after <= limit, || {
                     format!("silence is noticed after {after:?}, not {limit:?}")
                 })?;
-                // In Monitoring it may be armed anew without evidence: the clean run is void then. Not
-                // by a freeze, though, which is news of the runtime and not of the dependency.
+                // In Monitoring the silence may be armed anew without evidence, because the clean run is void then.
+                // A freeze must not do this: it is about the runtime, not about the dependency.
                 let at_rest = model.mode != Activity::Ready && !anything_live;
                 ensure(RecoveryIsInevitable, !at_rest || after == limit, || {
                     format!("at rest silence is noticed after {after:?}, before {limit:?} are over")

@@ -1,4 +1,4 @@
-//! Whether what a step tells of its transitions is what happened, and names the right cause.
+//! Checks that a step reports the transitions that happened, with the right causes.
 
 use super::Law::HonestTrace;
 use super::{Violation, ensure};
@@ -7,7 +7,7 @@ use crate::machine::{
     Step, Timer, Transition, any_command,
 };
 
-/// Judges what a step tells.
+/// Judges the transitions that a step reports.
 pub(super) fn judge(
     before: &Machine,
     input: Input,
@@ -53,7 +53,7 @@ pub(super) fn judge(
     Ok(())
 }
 
-/// Whether this is why the input moves the machine.
+/// Whether a transition names the cause that its input has.
 fn names(hop: Transition, input: Input, before: &Machine) -> bool {
     let expected = match input {
         Input::Report {
@@ -81,12 +81,12 @@ fn names(hop: Transition, input: Input, before: &Machine) -> bool {
     hop.cause == expected
 }
 
-/// What can be the last that a stop waited for.
+/// Whether this input can be the last one that a stop waited for.
 fn may_finish(input: Input) -> bool {
     matches!(input, Input::Gone { .. } | Input::Fired(Timer::Stage))
 }
 
-/// Whether this is how a stop comes to its end.
+/// Whether this transition is the end of a stop.
 fn is_finished(hop: Transition, after: &Machine) -> bool {
     let halted = |why| *after.state() == State::Ended(RunOutcome::Halted(why));
     match hop.cause {

@@ -1,49 +1,49 @@
-//! Why the machine moved.
+//! Why a transition happened.
 
 use core::fmt;
 
 use super::{Command, ComponentId, FailureClass};
 
-/// Why the machine moved from one state to another.
+/// Why a transition happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
     /// The run began.
     Boot,
-    /// A failure was reported by a component, or from outside of any.
+    /// A component reported a failure, or code outside of any component did.
     Report {
-        /// Who reported.
+        /// The component that reported; `None` for code outside of any component.
         component: Option<ComponentId>,
         /// The class of the report.
         class: FailureClass,
     },
-    /// A component ended without being asked.
+    /// A component ended without being asked to stop.
     Exited {
-        /// Which.
+        /// The component.
         component: ComponentId,
-        /// Whose trouble it was.
+        /// What was at fault.
         class: FailureClass,
     },
     /// A component ended before it was up.
     StartFailed {
-        /// Which.
+        /// The component.
         component: ComponentId,
-        /// Whose trouble it was.
+        /// What was at fault.
         class: FailureClass,
     },
     /// A stage was not up within the start deadline.
     StartOverdue,
     /// The probe saw the dependency fail.
     Failing,
-    /// The dependency gave no sign of life for the silence limit.
+    /// There was no positive observation for the silence limit.
     Silence,
-    /// The lease would run out before everything could be stopped.
+    /// The lease would have expired before everything could be stopped.
     Fence,
-    /// The runtime that components run on polled nothing any more.
+    /// The runtime of the components stopped polling tasks.
     Frozen,
-    /// An operator asked for it.
+    /// An operator gave a command.
     Command(Command),
-    /// A shutdown was asked for.
+    /// A shutdown was requested.
     Shutdown,
     /// The dependency proved itself for the whole hold-off.
     Recovered,
@@ -51,11 +51,11 @@ pub enum Cause {
     AllUp,
     /// Every component is gone.
     AllGone,
-    /// Components survived their abort.
+    /// A component was not gone within the abort deadline.
     Wedged,
     /// Too many starts failed in a row.
     GaveUp,
-    /// Everything is gone after a failure that no restart could mend.
+    /// Everything is gone after a failure that a restart cannot fix.
     Fatal,
 }
 
@@ -83,7 +83,7 @@ impl Cause {
         }
     }
 
-    /// The component it was about, if it was about one.
+    /// The component that this cause is about, if it is about one.
     pub fn component(self) -> Option<ComponentId> {
         match self {
             Self::Report { component, .. } => component,
@@ -92,7 +92,7 @@ impl Cause {
         }
     }
 
-    /// The class of the failure, if it was a component's.
+    /// The class of the failure, if one was reported or a component ended.
     pub fn class(self) -> Option<FailureClass> {
         match self {
             Self::Report { class, .. }

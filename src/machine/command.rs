@@ -1,23 +1,25 @@
-//! What operators ask for. One table has all that is known of a command apart from what the states do with it.
+//! The commands of an operator: one table with everything about them except how the states handle them.
 
 use super::{AfterStop, Cause, Input};
 
-/// Writes down the commands, each with what it asks for, its name, the words for a transition by it, and what is to
-/// follow when everything is stopped. None: it brings about no transition; it stops nothing, or what it stops is
-/// started again.
+/// Defines the commands.
 ///
-/// A command needs an [`Input`] of the same name. A new one goes to the end: what is generated in tests from bytes and
-/// numbers relies on the order.
+/// Each row has the documentation of a command, its variant, its stable name, the words for its transition (`None` if
+/// it causes no transition), and what follows the stop that it asks for (`None` if it stops nothing, or if everything
+/// is started again after the stop).
+///
+/// A command needs an [`Input`] of the same name. Add a new command at the end: tests generate commands from bytes and
+/// numbers and rely on the order.
 macro_rules! commands {
     ($($(#[$doc:meta])* $name:ident, $text:literal, $words:expr, $wish:expr;)*) => {
-        /// What an operator asks for.
+        /// A command of an operator.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Command {
             $($(#[$doc])* $name,)*
         }
 
         impl Command {
-            /// All commands. Further ones come after those that are there.
+            /// All commands. New ones are added at the end.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
             /// The stable name.
@@ -27,21 +29,23 @@ macro_rules! commands {
                 }
             }
 
-            /// The input that it is for the machine.
+            /// The input of the machine for this command.
             pub fn input(self) -> Input {
                 match self {
                     $(Self::$name => Input::$name,)*
                 }
             }
 
-            /// Why there was a transition, in words; none if it brings about none.
+            /// The reason for a transition by this command, in words; `None` if it causes no transition.
             pub fn words(self) -> Option<&'static str> {
                 match self {
                     $(Self::$name => $words,)*
                 }
             }
 
-            /// What is to follow when everything is stopped, if it asks for a stop.
+            /// What follows the stop that this command asks for.
+            ///
+            /// `None` if it stops nothing, or if everything is started again after the stop.
             pub fn wish(self) -> Option<AfterStop> {
                 match self {
                     $(Self::$name => $wish,)*
@@ -50,7 +54,7 @@ macro_rules! commands {
         }
 
         impl Input {
-            /// The command that it is, if it is one.
+            /// The command of this input, if it is a command.
             pub fn command(&self) -> Option<Command> {
                 match self {
                     $(Self::$name => Some(Command::$name),)*
@@ -59,8 +63,8 @@ macro_rules! commands {
             }
         }
 
-        /// The pattern of the inputs that are commands. A `match` that has it in the place of a wildcard does not
-        /// compile with an input that is neither in it nor in this table.
+        /// The pattern of the inputs that are commands. A `match` with this pattern needs no wildcard, so it does not
+        /// compile if a new input is neither in the `match` nor in this table.
         macro_rules! any_command {
             () => { $($crate::machine::Input::$name)|* };
         }
@@ -68,27 +72,27 @@ macro_rules! commands {
 }
 
 commands! {
-    /// Stop everything, and wait for [`Resume`](Command::Resume).
+    /// Stop everything and wait for [`Resume`](Command::Resume).
     Drain, "drain", Some("an operator drained it"), Some(AfterStop::Drain);
-    /// Take back a drain.
+    /// Undo a drain.
     Resume, "resume", Some("an operator resumed it"), None;
     /// Stop everything as if the dependency had failed.
     Trip, "trip", Some("an operator tripped it"), None;
-    /// Forget suspicion, and in Running the level.
+    /// Clear suspicion and level in Running; lower the level to at most 1 in other states.
     Reset, "reset", None, None;
 }
 
 pub(crate) use any_command;
 
 impl Command {
-    /// The cause of a transition that it brings about; none if it brings about none.
+    /// The cause of a transition by this command; `None` if it causes no transition.
     pub fn cause(self) -> Option<Cause> {
         self.words().map(|_| Cause::Command(self))
     }
 }
 
 impl Input {
-    /// What is to follow when everything is stopped, if somebody asks for a stop.
+    /// What follows when everything is stopped, if this input asks for a stop.
     pub(super) fn wish(&self) -> Option<AfterStop> {
         match self {
             Self::Shutdown => Some(AfterStop::Stop),
@@ -98,7 +102,7 @@ impl Input {
 }
 
 impl Cause {
-    /// Whether somebody asked for the stop that it is the cause of.
+    /// Whether this is the cause of a requested stop: a shutdown or a drain.
     pub fn is_wanted(self) -> bool {
         match self {
             Self::Shutdown => true,

@@ -1,4 +1,4 @@
-//! What all states share: the components, the session, the timers, the level.
+//! The data that all states share: components, session, timers and level.
 
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
@@ -10,25 +10,25 @@ use super::{
 };
 use crate::policy::{Blame, Plan, Policy};
 
-/// What a component is doing, as far as the machine has been told.
+/// The state of a component, as far as the machine knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ComponentState {
     /// Not started, or confirmed gone.
     Down,
-    /// Told to start.
+    /// Asked to start.
     Starting,
-    /// Said that it is up.
+    /// Reported that it is up.
     Up,
-    /// Told to stop.
+    /// Asked to stop.
     Stopping,
     /// Aborted.
     Aborting,
-    /// Survived its abort.
+    /// Not gone within the abort deadline.
     Wedged,
 }
 
 impl ComponentState {
-    /// All of them, from down to wedged.
+    /// All states, from `Down` to `Wedged`.
     pub const ALL: [Self; 6] = [
         Self::Down,
         Self::Starting,
@@ -39,17 +39,17 @@ impl ComponentState {
     ];
 }
 
-/// The storage that all states share.
+/// The data that all states share.
 ///
-/// Equality and hash leave out the ledger (counts that only grow and the number of the next jitter)
-/// and, in the hash, the plan, which never changes.
+/// Equality and hash leave out the ledger: counts that only grow, and the number of the next jitter. The hash also
+/// leaves out the plan, which never changes.
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) plan: Arc<Plan>,
     pub(super) epoch: u64,
     pub(super) session: u64,
     pub(super) session_open: bool,
-    /// How often one more observation was asked for.
+    /// How often one more observation was requested.
     pub(super) round: u64,
     pub(super) outage: u64,
     pub(super) outage_open: bool,
@@ -60,15 +60,14 @@ pub(super) struct Core {
     /// One bit per timer.
     pub(super) armed: u8,
     pub(super) slots: Vec<ComponentState>,
-    /// Per stage: how many components are neither down nor wedged. Follows from `slots`.
+    /// Per stage: how many components are neither down nor wedged. Derived from `slots`.
     pub(super) live: Vec<u32>,
-    /// How many components are wedged. Follows from `slots`.
+    /// How many components are wedged. Derived from `slots`.
     pub(super) wedged: u32,
     pub(super) ledger: Ledger,
 }
 
-/// What only grows. No decision depends on it but the jitter, which is a pure function of seed and
-/// number.
+/// Counters that only grow. No decision depends on them except the jitter, a pure function of seed and number.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Ledger {
     pub(super) record: Record,
@@ -85,7 +84,7 @@ impl Clone for Core {
         }
     }
 
-    /// Takes no memory when there is room: whoever explores does this for every edge.
+    /// Allocates nothing when there is room: the explorer calls this for every edge.
     fn clone_from(&mut self, source: &Self) {
         if !Arc::ptr_eq(&self.plan, &source.plan) {
             self.plan = Arc::clone(&source.plan);
@@ -124,12 +123,12 @@ impl Hash for Core {
     }
 }
 
-/// What one input brings about: where the effects go, and the hops made so far.
+/// The results of one input: its effects, and the hops so far.
 pub(super) struct Cx<'a> {
     effects: &'a mut Vec<Effect>,
     from: State,
     hops: Hops,
-    /// What a component that ended was doing.
+    /// The state of a component that ended, before it did.
     pub(super) was: ComponentState,
 }
 
@@ -147,7 +146,7 @@ impl<'a> Cx<'a> {
         self.effects.push(effect);
     }
 
-    /// Notes a hop, also through a state in which nothing is left to wait for.
+    /// Records a hop, including one through a state that has nothing to wait for.
     pub(super) fn hop(&mut self, to: Phase, cause: Cause, epoch: u64) {
         self.hops.push(Transition {
             from: self.phase(),
@@ -157,7 +156,7 @@ impl<'a> Cx<'a> {
         });
     }
 
-    /// Where the machine is, hops included.
+    /// The phase of the machine after the hops so far.
     pub(super) fn phase(&self) -> Phase {
         self.hops
             .last()
@@ -201,7 +200,7 @@ impl Core {
         self.ledger.record = self.ledger.record.relative(self.outage_open);
     }
 
-    /// Derives the counts from the slots, after these were set from outside.
+    /// Derives the counts from the slots, after the slots were set from outside.
     pub(super) fn recount(&mut self) {
         self.live.fill(0);
         self.wedged = 0;
@@ -235,9 +234,10 @@ impl Core {
         self.live[usize::from(stage)]
     }
 
-    /// Refuses what is stale, and says why: it must not reach a handler. Of all else it notes what
-    /// that says about a component, a timer or the record, before any handler decides on it, and
-    /// returns what a component that ended was doing.
+    /// Refuses a stale input, with the reason: no handler may see it.
+    ///
+    /// For any other input this updates the component, the timer or the record that the input is about, before a
+    /// handler sees it. Returns the state that a component was in before it ended.
     #[inline]
     pub(super) fn admit(&mut self, input: &Input) -> Result<ComponentState, IgnoreReason> {
         match *input {
@@ -281,7 +281,7 @@ impl Core {
                 let count = u64::from(count.max(1));
                 let admitted = match component {
                     Some(component) => self.alive(component, epoch).map(|_| ()),
-                    // What no restart could mend is true in every epoch.
+                    // A failure that a restart cannot fix counts in every epoch.
                     None if class == FailureClass::Fatal => Ok(()),
                     None => self.current(epoch),
                 };
@@ -306,7 +306,7 @@ impl Core {
         Ok(ComponentState::Down)
     }
 
-    /// What a component is doing that is alive in this epoch; refuses any other.
+    /// The state of a component that is alive in this epoch; an error for any other component.
     #[inline]
     fn alive(&self, component: ComponentId, epoch: u64) -> Result<ComponentState, IgnoreReason> {
         self.current(epoch)?;
@@ -355,7 +355,7 @@ impl Core {
         self.arm(Timer::Silence, self.policy().silence_limit(), cx);
     }
 
-    /// Arms the fence for a lease that is good for `remaining`. `false` if it is due at once.
+    /// Arms the fence for a lease that is valid for `remaining`. Returns `false` if stopping must begin at once.
     pub(super) fn arm_fence(&mut self, remaining: Duration, cx: &mut Cx<'_>) -> bool {
         match self.plan.fence_after(remaining) {
             Some(after) => {
@@ -387,7 +387,7 @@ impl Core {
         }
     }
 
-    /// Asks for an observation that begins from now on.
+    /// Requests an observation that begins from now on.
     pub(super) fn ask(&mut self, cx: &mut Cx<'_>) {
         self.round += 1;
         cx.emit(Effect::Ask { round: self.round });

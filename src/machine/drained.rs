@@ -1,4 +1,4 @@
-//! Drained: everything is stopped because an operator asked.
+//! Drained: everything is stopped because an operator asked for it.
 
 use statig::Outcome;
 
@@ -16,7 +16,7 @@ pub(super) fn handle(core: &mut Core, input: &Input, cx: &mut Cx<'_>) -> Outcome
         Input::Resume => {
             Outcome::Transition(core.rest(AfterStop::Monitor, Cause::Command(Command::Resume), cx))
         }
-        // It is drained already.
+        // Drained already.
         _ if input.wish() == Some(AfterStop::Drain) => Outcome::Handled,
         _ => Outcome::Super,
     }

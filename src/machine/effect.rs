@@ -1,11 +1,11 @@
-//! What the machine asks for.
+//! The effects that the machine requests.
 
 use core::fmt;
 use core::time::Duration;
 
 use super::{Cause, ComponentId, RunOutcome};
 
-/// The machine's timers: one slot each. Arming an armed one replaces its deadline.
+/// The timers of the machine. Arming an armed timer replaces its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Timer {
     /// The deadline of the phase: start, stop or abort of a stage, or the unready delay.
@@ -16,9 +16,9 @@ pub enum Timer {
     Silence,
     /// When one unit of suspicion is forgotten.
     Decay,
-    /// When the level sinks.
+    /// When the level sinks by one.
     Stable,
-    /// When stopping must begin so that it ends before the lease does.
+    /// When stopping must begin, so that everything is stopped before the lease expires.
     Fence,
 }
 
@@ -33,7 +33,7 @@ impl Timer {
         Self::Fence,
     ];
 
-    /// Its place in [`ALL`](Timer::ALL).
+    /// The position of this timer in [`ALL`](Timer::ALL).
     pub fn index(self) -> usize {
         self as usize
     }
@@ -57,31 +57,32 @@ impl fmt::Display for Timer {
     }
 }
 
-/// What happened in one outage: from its trip to the next Running, or to the end.
+/// The counts of one outage, from its trip to the next Running, or to the end.
 ///
-/// Reports that came since the last record was closed are in the next one, so the sum over all
-/// records is the number of all reports ever sent.
+/// Reports that came after a record was closed are counted in the next one. So the sum over all records is the number
+/// of all reports ever sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Record {
     /// The number of the outage. Boot is outage 0.
     pub outage: u64,
     /// Reports that counted.
     pub reports: u64,
-    /// Reports that came too late or too early to count: of another epoch, or of a component that
-    /// was not alive.
+    /// Reports that came too late or too early to count.
+    ///
+    /// They were from another epoch, or from a component that was not alive.
     pub stale_reports: u64,
     /// Starts that failed.
     pub failed_starts: u64,
 }
 
 impl Record {
-    /// Whether there is anything to tell.
+    /// Whether all counts are zero.
     pub fn is_empty(&self) -> bool {
         self.reports == 0 && self.stale_reports == 0 && self.failed_starts == 0
     }
 
-    /// The least record that has the same bearing on what comes next: while an outage is open its
-    /// record will be closed whatever it says, and else if it says anything.
+    /// The smallest record that has the same influence on later steps. The record of an open outage is closed in any
+    /// case. Otherwise it only matters whether the record is empty.
     pub(crate) fn relative(&self, open: bool) -> Self {
         Self {
             reports: u64::from(!open && !self.is_empty()),
@@ -90,65 +91,66 @@ impl Record {
     }
 }
 
-/// One thing that the machine asks the shell to do, in this order.
+/// One action that the machine requests from the shell. The order of the effects matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Turn readiness on or off.
     Ready(bool),
     /// Start all components of a stage.
     StartStage {
-        /// Which.
+        /// The stage.
         stage: u16,
-        /// The epoch they belong to.
+        /// The epoch of the components.
         epoch: u64,
     },
-    /// Ask those components of a stage to stop that are not gone.
+    /// Ask all components of a stage to stop, except those that are gone.
     StopStage {
-        /// Which.
+        /// The stage.
         stage: u16,
-        /// The epoch they belong to.
+        /// The epoch of the components.
         epoch: u64,
     },
     /// Abort a component that did not stop in time.
     Abort {
-        /// Which.
+        /// The component.
         component: ComponentId,
-        /// The epoch it belongs to.
+        /// Its epoch.
         epoch: u64,
     },
-    /// Begin to observe the dependency.
+    /// Start to observe the dependency.
     OpenSession {
-        /// The number that the observations must carry.
+        /// The number of the session, which its observations must carry.
         session: u64,
     },
     /// Stop observing the dependency.
     CloseSession {
-        /// The session.
+        /// The number of the session.
         session: u64,
     },
-    /// Make one more observation now: the hold-off has passed, and what began to be observed before
-    /// this does not open the gate.
+    /// Make one more observation now, because the hold-off has passed.
+    ///
+    /// An observation that began before this effect does not allow a start.
     Ask {
-        /// The number that observations carry which begin from now on.
+        /// The number that observations must carry if they begin from now on.
         round: u64,
     },
-    /// Arm a timer, replacing its deadline if it is armed.
+    /// Arm a timer. If it is armed already, this replaces its deadline.
     Arm {
-        /// Which.
+        /// The timer.
         timer: Timer,
-        /// When it is due, from now.
+        /// The time from now until it is due.
         after: Duration,
     },
     /// Disarm a timer.
     Disarm {
-        /// Which.
+        /// The timer.
         timer: Timer,
     },
     /// An outage begins.
     OutageOpened {
-        /// Its number.
+        /// The number of the outage.
         outage: u64,
-        /// What tripped.
+        /// Why it begins.
         cause: Cause,
     },
     /// An outage is over.

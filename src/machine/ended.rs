@@ -1,4 +1,4 @@
-//! Ended: nothing is armed, nothing is open, and no input has any effect any more.
+//! Ended: no timer is armed, no session or outage is open, and inputs no longer have any effect.
 
 use super::core::{Core, Cx};
 use super::{Effect, RunOutcome};

@@ -1,25 +1,25 @@
-//! What the machine is told.
+//! The inputs of the machine.
 
 use core::fmt;
 use core::time::Duration;
 
 use super::{ComponentId, Timer};
 
-/// Whose trouble a failure is, and how certain. Ordered from the mildest to the gravest.
+/// What is at fault for a failure, and how certain that is. Ordered from the mildest to the gravest class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FailureClass {
-    /// The component's own trouble. Adds suspicion.
+    /// The component itself is at fault. Adds suspicion.
     Component,
-    /// The dependency's trouble. Adds suspicion and lays the blame on the dependency.
+    /// The dependency is at fault. Adds suspicion and blames the dependency.
     Dependency,
-    /// The dependency's trouble and certain, such as a lost lease. Trips at once.
+    /// The dependency is at fault for certain, e.g. a lease was lost. Trips at once.
     Critical,
-    /// Nothing that a restart could mend. Ends the run after an ordered stop.
+    /// A restart cannot fix this failure. Ends the run after an ordered stop.
     Fatal,
 }
 
 impl FailureClass {
-    /// All classes, the mildest first.
+    /// All classes, from the mildest to the gravest.
     pub const ALL: [Self; 4] = [
         Self::Component,
         Self::Dependency,
@@ -27,7 +27,7 @@ impl FailureClass {
         Self::Fatal,
     ];
 
-    /// Whether the dependency is to blame.
+    /// Whether the dependency is at fault.
     pub fn blames_dependency(self) -> bool {
         matches!(self, Self::Dependency | Self::Critical)
     }
@@ -49,10 +49,10 @@ impl fmt::Display for FailureClass {
     }
 }
 
-/// How a component came to be gone.
+/// How a component ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Exit {
-    /// It returned without an error. Unasked, that is a failure as well.
+    /// It returned without an error. Without a request to stop, this is a failure too.
     Returned,
     /// It returned an error or panicked.
     Failed(FailureClass),
@@ -61,7 +61,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The class of the failure. Returning unasked and being aborted are the component's own.
+    /// The class of the failure. A return without an error and an abort are the component's own fault.
     pub fn class(self) -> FailureClass {
         match self {
             Self::Failed(class) => class,
@@ -70,55 +70,57 @@ impl Exit {
     }
 }
 
-/// One thing that the machine is told. Plain data: a recorded run is a list of these.
+/// One input of the machine. It is plain data: a recorded run is a list of inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Input {
-    /// Failures were reported: by a component, or from outside of any (`None`).
+    /// A component reported failures, or code outside of any component did.
     Report {
-        /// Who reports.
+        /// The component that reports; `None` for code outside of any component.
         component: Option<ComponentId>,
         /// The epoch in which the report was sent.
         epoch: u64,
-        /// Whose trouble it is.
+        /// What is at fault.
         class: FailureClass,
-        /// How many reports of this kind; a storm arrives as one input. At least 1.
+        /// How many reports of this kind, at least 1. Any number of reports arrives as one input.
         count: u32,
     },
-    /// The probe saw the dependency do its work.
+    /// The probe saw the dependency work.
     Alive {
-        /// The session that saw it.
+        /// The session of the observation.
         session: u64,
-        /// The last round that was [asked for](super::Effect::Ask) when the observation began; 0 if
-        /// none was. It opens the gate only if none was asked for since.
+        /// The last round that was [requested](super::Effect::Ask) when the observation began; 0 if none was.
+        ///
+        /// The observation allows a start only if no further round was requested since.
         round: u64,
     },
-    /// The probe saw the dependency fail. That counts in whichever round it began.
+    /// The probe saw the dependency fail. The round in which the observation began does not matter.
     Failing {
-        /// The session that saw it.
+        /// The session of the observation.
         session: u64,
-        /// Whether no restart could mend it.
+        /// Whether a restart cannot fix it.
         fatal: bool,
     },
     /// A component is up.
     Up {
-        /// Which.
+        /// The component.
         component: ComponentId,
         /// Its epoch.
         epoch: u64,
     },
-    /// A component ended without being asked, but something of it is still held: it counts as gone
-    /// only with [`Gone`](Input::Gone).
+    /// A component ended without being asked to stop, but something still holds it.
+    ///
+    /// It counts as gone only with [`Gone`](Input::Gone).
     Exited {
-        /// Which.
+        /// The component.
         component: ComponentId,
         /// Its epoch.
         epoch: u64,
         /// How it ended.
         how: Exit,
     },
-    /// A component is gone: nothing of this incarnation is left.
+    /// A component is gone: nothing of its run in this epoch is left.
     Gone {
-        /// Which.
+        /// The component.
         component: ComponentId,
         /// Its epoch.
         epoch: u64,
@@ -131,23 +133,23 @@ pub enum Input {
     LeaseRenewed {
         /// The owner's epoch.
         epoch: u64,
-        /// How long the lease is still good for, counted from when the renewal was *sent*.
+        /// How long the lease is still valid, counted from the time when the renewal was *sent*.
         remaining: Duration,
     },
-    /// Stop everything and end.
+    /// Stop everything and end the run.
     Shutdown,
     /// Stop everything and wait for [`Resume`](Input::Resume).
     Drain,
-    /// Take back a drain.
+    /// Undo a drain.
     Resume,
-    /// An operator's trip.
+    /// An operator's trip: stop everything as if the dependency had failed.
     Trip,
-    /// An operator's pardon: forget suspicion and, in Running, the level.
+    /// An operator's reset: clear suspicion and level in Running; lower the level to at most 1 in other states.
     Reset,
-    /// The runtime that components run on polls nothing any more: whatever runs on it stands still.
+    /// The runtime of the components stopped polling tasks: nothing that runs on it makes progress.
     ///
-    /// It stops the world, but says nothing of the dependency: the blame stays where it was, the session
-    /// stays open, and the backoff is enough. A freeze is no sign of life, either, so nothing is started
-    /// on the strength of what was seen before it. A start that it cuts short has failed.
+    /// A freeze stops everything, but it is no evidence against the dependency: it does not change the blame. Unless
+    /// the dependency is blamed already, the session stays open and the backoff is enough. A freeze is no evidence for
+    /// the dependency either: observations from before it do not allow a start. A start that it interrupts has failed.
     Frozen,
 }

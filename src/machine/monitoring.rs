@@ -1,8 +1,8 @@
 //! Monitoring: everything is stopped, and the dependency must prove itself.
 //!
-//! The hold-off runs only on positive evidence. When it has passed it decides nothing itself: one
-//! more observation is asked for, and the first alive one that began after that opens the gate. So
-//! silence can never open it, and nothing can that was seen before.
+//! The hold-off runs only on positive evidence. When it has passed, nothing is started yet: the machine requests one
+//! more observation, and the first alive one that began after the request allows the start. So neither silence nor an
+//! earlier observation can cause a start.
 
 use statig::Outcome;
 
@@ -42,7 +42,7 @@ pub(super) fn handle(
             core.arm_silence(cx);
         }
         Input::Fired(Timer::Silence) => {
-            // The probe may hang for good: a fresh session gets a fresh call.
+            // The call of the probe may hang forever. A new session makes a new call.
             core.blame_if_dependency(input);
             void(evidence, done, core, cx);
             core.close_session(cx);
@@ -60,8 +60,8 @@ pub(super) fn handle(
             core.arm_silence(cx);
         }
         Input::Frozen => {
-            // Nothing must be started on a runtime that stands still. A freeze is no sign of life, so
-            // the silence goes on counting.
+            // Nothing must be started on a frozen runtime. A freeze is no sign of life, so the silence timer keeps
+            // running.
             core.level_at_least_one();
             void(evidence, done, core, cx);
         }
@@ -69,8 +69,8 @@ pub(super) fn handle(
             let before = (core.level, core.blame);
             core.blame_if_dependency(input);
             core.level_at_least_one();
-            // A report is no observation: only a longer hold-off begins anew, so that a program
-            // which goes on reporting does not keep its service down.
+            // A report is no observation: it voids the clean run only if it lengthens the hold-off. Otherwise a
+            // program that keeps reporting would keep its service down.
             if (core.level, core.blame) != before {
                 void(evidence, done, core, cx);
             }
@@ -92,14 +92,14 @@ fn begin_clean_run(done: &mut bool, core: &mut Core, cx: &mut Cx<'_>) {
     core.arm(Timer::HoldOff, hold_off, cx);
 }
 
-/// What was seen so far proves nothing any more.
+/// Voids the clean run: earlier observations no longer count.
 fn void(evidence: &mut u32, done: &mut bool, core: &mut Core, cx: &mut Cx<'_>) {
     *evidence = 0;
     *done = false;
     core.disarm(Timer::HoldOff, cx);
 }
 
-/// Begins a new epoch, or passes right through it if there is nothing to start.
+/// Begins a new epoch. Goes on to Running at once if there is nothing to start.
 fn restart(core: &mut Core, cx: &mut Cx<'_>) -> State {
     core.epoch += 1;
     cx.hop(Phase::Restarting, Cause::Recovered, core.epoch);

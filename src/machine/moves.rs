@@ -1,5 +1,4 @@
-//! The moves that more than one handler makes: trip, wind down, rest; and how a stage is started,
-//! stopped, aborted and given up.
+//! The moves that several handlers share: trip, wind down, rest; and start, stop, abort and give up a stage.
 
 use std::sync::Arc;
 
@@ -11,14 +10,14 @@ use super::{
 use crate::policy::Blame;
 
 impl Core {
-    /// Stops the world because something failed: from Running a trip, from Restarting an unwinding.
+    /// Stops everything because something failed: a trip in Running, an unwinding in Restarting.
     pub(super) fn trip(&mut self, input: &Input, cx: &mut Cx<'_>) -> State {
         self.blame_if_dependency(input);
         self.raise_level();
         let mut then = AfterStop::Monitor;
         if cx.phase() == Phase::Restarting {
             self.ledger.record.failed_starts += 1;
-            // A dependency that flaps, or an operator, is no reason to give up.
+            // A start that the dependency or an operator undid is no reason to give up.
             if let Some(limit) = self.policy().give_up_after()
                 && !input.blames_dependency()
             {
@@ -31,7 +30,7 @@ impl Core {
         self.wind_down(then, cause_of(input, cx), cx)
     }
 
-    /// Leaves for ShuttingDown, or right through it if nothing is alive. Readiness goes off first.
+    /// Goes to ShuttingDown, or through it at once if nothing is alive. Readiness goes off first.
     pub(super) fn wind_down(&mut self, then: AfterStop, cause: Cause, cx: &mut Cx<'_>) -> State {
         let was_running = cx.phase() == Phase::Running;
         if was_running {
@@ -45,7 +44,7 @@ impl Core {
                 cause,
             });
         }
-        // What a component brought on leaves the evidence for the dependency standing.
+        // If only a component failed, earlier evidence for the dependency stays valid, so the session is kept.
         if then != AfterStop::Monitor || self.blame == Blame::Dependency {
             self.close_session(cx);
         }
@@ -63,7 +62,7 @@ impl Core {
         State::ShuttingDown { stage, step, then }
     }
 
-    /// Where to rest when nothing is left to stop.
+    /// The state to go to when nothing is left to stop.
     pub(super) fn rest(&mut self, then: AfterStop, cause: Cause, cx: &mut Cx<'_>) -> State {
         use super::RunOutcome::{Halted, Stopped};
         let (state, cause) = match then {
@@ -80,7 +79,8 @@ impl Core {
             AfterStop::Halt(HaltReason::GaveUp) => {
                 (State::Ended(Halted(HaltReason::GaveUp)), Cause::GaveUp)
             }
-            // That everything is gone is not why it ends; a report while nothing was alive is.
+            // `AllGone` does not explain why the run ends, so the cause is `Fatal`. A report while nothing was alive
+            // does explain it.
             AfterStop::Halt(why) if cause == Cause::AllGone => {
                 (State::Ended(Halted(why)), Cause::Fatal)
             }
@@ -97,7 +97,7 @@ impl Core {
             .map(|stage| stage as u16)
     }
 
-    /// Starts every component of a stage and returns how many these are.
+    /// Starts every component of a stage and returns how many there are.
     pub(super) fn start_stage(&mut self, stage: u16, cx: &mut Cx<'_>) -> u32 {
         let plan = Arc::clone(&self.plan);
         let ids = plan.layout().stage(usize::from(stage));
@@ -113,8 +113,8 @@ impl Core {
         if let (Some(fence), Some(owner)) = (plan.policy().fence(), owner)
             && ids.contains(&owner.0)
         {
-            // The lease cannot have been granted before now, so it is good for a whole TTL. The
-            // plan was refused if that left no time.
+            // The lease cannot have been granted before now, so it is valid for a whole TTL. `Plan::new` refuses a
+            // plan in which that leaves no time.
             self.arm_fence(fence.ttl(), cx);
         }
         count
@@ -135,7 +135,7 @@ impl Core {
         self.arm(Timer::Stage, self.policy().stop_deadline(), cx);
     }
 
-    /// Aborts what a stage has left.
+    /// Aborts the components of a stage that did not stop.
     pub(super) fn abort_stage(&mut self, stage: u16, cx: &mut Cx<'_>) {
         for id in self.plan.layout().stage(usize::from(stage)) {
             let slot = &mut self.slots[id as usize];
@@ -150,7 +150,7 @@ impl Core {
         self.arm(Timer::Stage, self.policy().abort_deadline(), cx);
     }
 
-    /// Gives up on what survived its abort, so that the stages below are stopped all the same.
+    /// Gives up the components that survived their abort, so that the stages below can be stopped.
     pub(super) fn wedge_stage(&mut self, stage: u16) {
         for id in self.plan.layout().stage(usize::from(stage)) {
             let slot = &mut self.slots[id as usize];
@@ -163,7 +163,7 @@ impl Core {
     }
 }
 
-/// The cause that an input amounts to when it moves the machine.
+/// The cause of a transition by this input.
 pub(super) fn cause_of(input: &Input, cx: &Cx<'_>) -> Cause {
     match *input {
         Input::Report {

@@ -1,4 +1,4 @@
-//! A machine as a few bytes, for whoever keeps millions of them.
+//! Packs a machine into a few bytes, because the explorer keeps millions of machines.
 
 use super::core::Ledger;
 use super::{AfterStop, ComponentState, HaltReason, Machine, Record, RunOutcome, State, StopStep};
@@ -6,7 +6,7 @@ use crate::pack::{Packer, Unpacker};
 use crate::policy::Blame;
 
 impl Machine {
-    /// Writes down all that tells relative machines of one plan apart, but for the slots.
+    /// Writes everything in which two normalized machines of one plan can differ.
     pub(crate) fn pack(&self, to: &mut Packer<'_>) {
         let core = &self.core;
         let (kind, first, second) = match self.state {
@@ -37,7 +37,7 @@ impl Machine {
         }
     }
 
-    /// Becomes what was packed. The plan must be the same.
+    /// Restores a packed machine. The plan must be the same.
     pub(crate) fn unpack(&mut self, from: &mut Unpacker<'_>) {
         let (kind, first, second) = (from.count(), from.count(), from.count());
         self.state = match kind {
@@ -89,7 +89,7 @@ impl Machine {
     }
 }
 
-/// A wish as a number below 8.
+/// What follows a stop, as a number below 8.
 pub(crate) fn code(then: AfterStop) -> u32 {
     match then {
         AfterStop::Monitor => 0,

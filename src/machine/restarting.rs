@@ -1,4 +1,4 @@
-//! Restarting: components are started stage by stage, ascending. Any failure unwinds.
+//! Restarting: components are started stage by stage, in ascending order. Any failure unwinds the start.
 
 use statig::Outcome;
 

@@ -27,7 +27,7 @@ pub(super) fn handle(
     cx: &mut Cx<'_>,
 ) -> Outcome<State> {
     match *input {
-        // First, since it is nearly all that ever comes.
+        // First, because almost every input is an alive observation.
         Input::Alive { .. } => {
             core.arm_silence(cx);
             Outcome::Handled
@@ -79,7 +79,7 @@ pub(super) fn handle(
     }
 }
 
-/// More suspicion: trips at the threshold, else decays with time.
+/// Adds suspicion. At the threshold it trips; below the threshold it decays with time.
 fn suspect(
     suspicion: &mut u32,
     more: u32,

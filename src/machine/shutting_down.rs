@@ -1,7 +1,7 @@
-//! ShuttingDown: components are stopped stage by stage, descending.
+//! ShuttingDown: components are stopped stage by stage, in descending order.
 //!
-//! Each stage is asked to stop, aborted when it overruns, and given up as wedged when it survives
-//! even that. No command and no observation lengthens a deadline.
+//! Each stage is asked to stop. It is aborted if it misses its deadline, and given up as wedged if it survives the
+//! abort. No command and no observation lengthens a deadline.
 
 use statig::Outcome;
 
@@ -40,18 +40,18 @@ pub(super) fn handle(
         | Input::Report { .. }
         | Input::Trip
         | Input::Frozen => {
-            // An error after a stop was asked for is logged, and counts as stopped.
+            // An error after the request to stop is logged, and the component counts as stopped.
             let asked = matches!(
                 cx.was,
                 ComponentState::Stopping | ComponentState::Aborting | ComponentState::Wedged
             );
             if !asked {
                 core.blame_if_dependency(input);
-                // Also what ended unasked while the rest was being stopped: a drain that is taken
-                // back must not start it again in no time.
+                // This also holds for a component that ended unasked while others were being stopped. Otherwise it
+                // could be started again without a hold-off when a drain is undone.
                 core.level_at_least_one();
             }
-            // Components are still up in the delay: what would have tripped ends it.
+            // Components are still up during the delay: an input that would have tripped ends the delay.
             let cut_short = *step == StopStep::Delaying;
             if cut_short || (matches!(input, Input::Gone { .. }) && core.live_in(*stage) == 0) {
                 return next_stage(stage, step, *then, core, cx);
@@ -68,14 +68,14 @@ pub(super) fn handle(
                 return next_stage(stage, step, *then, core, cx);
             }
         },
-        // Only a kept session gets here: what it sees keeps or voids the clean run.
+        // Observations come only from a session that was kept: they keep or void its evidence.
         Input::Alive { .. } => core.arm_silence(cx),
         Input::Failing { .. } => core.blame_if_dependency(input),
         Input::Fired(Timer::Silence) => {
             core.blame_if_dependency(input);
             core.close_session(cx);
         }
-        // The stop that runs ends before the lease does; there is nothing to add.
+        // The running stop ends before the lease expires, so nothing else is needed.
         Input::LeaseRenewed { .. } => {}
         _ => match input.wish() {
             Some(wish) => *then = (*then).max(wish),

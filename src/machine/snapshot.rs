@@ -1,4 +1,4 @@
-//! A machine as plain data, and back.
+//! Turns a machine into plain data, and back.
 
 use core::fmt;
 use std::sync::Arc;
@@ -9,15 +9,16 @@ use super::{
 };
 use crate::policy::{Blame, Plan};
 
-/// All that a machine knows, as plain data: to write down, to make up for a test, and to
-/// [resume](Machine::resume) from.
+/// Everything that a machine knows, as plain data.
+///
+/// It can be stored, made up for a test, and [resumed](Machine::resume).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[allow(
     clippy::exhaustive_structs,
     reason = "made to be written by hand, field by field"
 )]
 pub struct Snapshot {
-    /// Where it is.
+    /// The state of the machine.
     pub state: State,
     /// The current or last epoch.
     pub epoch: u64,
@@ -25,32 +26,32 @@ pub struct Snapshot {
     pub session: u64,
     /// Whether that session is open.
     pub session_open: bool,
-    /// The last round of observations that was asked for; 0 if none was.
+    /// The last round of observations that was requested; 0 if none was.
     pub round: u64,
-    /// The last outage.
+    /// The number of the last outage.
     pub outage: u64,
-    /// Whether that outage is open.
+    /// Whether the last outage is still open.
     pub outage_open: bool,
-    /// How often it relapsed lately.
+    /// The level: how often the service relapsed lately.
     pub level: u32,
-    /// Who is to blame.
+    /// What is at fault.
     pub blame: Blame,
     /// Failed starts in a row; 0 unless the policy gives up after some number of them.
     pub failed_starts: u32,
-    /// The armed timers, in the order of [`Timer::ALL`]. When they are due is the shell's to know.
+    /// The armed timers, in the order of [`Timer::ALL`]. Only the shell knows when they are due.
     pub armed: Vec<Timer>,
-    /// What each component is doing.
+    /// The state of each component.
     pub slots: Vec<ComponentState>,
-    /// What was counted since the last record was closed.
+    /// The counts since the last record was closed.
     pub record: Record,
-    /// The number of hold-offs begun: it decides the next jitter.
+    /// How many hold-offs have begun. This number determines the next jitter.
     pub hold_offs: u64,
 }
 
-/// The largest number that a snapshot may give for what only grows, so that no run overflows it.
+/// The largest value that a snapshot may have for a number that only grows, so that no run overflows it.
 const LARGEST_COUNT: u64 = u64::MAX / 2;
 
-/// Why a snapshot is not one that a machine of this plan could be in.
+/// Why no machine of this plan can be in the state that a snapshot describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SnapshotError(&'static str);
 
@@ -63,7 +64,7 @@ impl fmt::Display for SnapshotError {
 impl core::error::Error for SnapshotError {}
 
 impl Machine {
-    /// All that it knows, as plain data.
+    /// Returns everything that this machine knows, as plain data.
     pub fn snapshot(&self) -> Snapshot {
         let core = &self.core;
         Snapshot {
@@ -87,12 +88,14 @@ impl Machine {
         }
     }
 
-    /// A machine that goes on from a snapshot. It asks for no effects: whoever resumes it re-arms
-    /// the timers, reopens the session that the snapshot names and asks for its round.
+    /// Creates a machine that continues from a snapshot.
+    ///
+    /// It requests no effects. The caller must re-arm the timers, reopen the session that the snapshot names, and
+    /// request its round.
     ///
     /// # Errors
     ///
-    /// A snapshot that contradicts itself or the plan.
+    /// If the snapshot contradicts itself or the plan.
     pub fn resume(plan: impl Into<Arc<Plan>>, snapshot: Snapshot) -> Result<Self, SnapshotError> {
         let mut core = Core::new(plan.into());
         if snapshot.slots.len() != core.slots.len() {
@@ -129,7 +132,7 @@ impl Machine {
         }
     }
 
-    /// What about this machine cannot be, if anything.
+    /// Why this machine is impossible, if it is.
     fn contradiction(&self) -> Option<&'static str> {
         let core = &self.core;
         let policy = core.policy();
@@ -190,7 +193,7 @@ impl Machine {
         )
     }
 
-    /// Whether the state wants a session to be open; `None` where both can be.
+    /// Whether a session must be open in this state; `None` if both are possible.
     fn wants_session(&self) -> Option<bool> {
         match self.state {
             State::Running { .. } | State::Monitoring { .. } | State::Restarting { .. } => {
@@ -228,7 +231,7 @@ impl Machine {
                     .stage(stage)
                     .filter(|&id| core.slots[id as usize] == ComponentState::Starting)
                     .count();
-                // In a stage that does not exist none is starting.
+                // In a stage that does not exist, no component is starting.
                 waiting > 0
                     && starting == waiting as usize
                     && all(0..stage, &[ComponentState::Up])
@@ -286,7 +289,7 @@ impl Machine {
                 evidence <= policy.needed_evidence(self.core.level, self.core.blame)
                     && (!done || evidence > 0)
             }
-            // Wedged is what a stop turns out to be, and nothing that it is meant for.
+            // A stop can end as wedged, but it never has that as its goal.
             State::ShuttingDown { then, .. } => then != AfterStop::Halt(HaltReason::Wedged),
             _ => true,
         }

@@ -1,4 +1,4 @@
-//! The states, their hierarchy, and where each one's handler is.
+//! The states, their hierarchy, and the calls to their handlers.
 //!
 //! ```text
 //! Supervising                              handles Shutdown, Drain and what is fatal
@@ -20,41 +20,41 @@ use statig::blocking::{self, IntoStateMachine};
 use super::core::{Core, Cx};
 use super::{Input, drained, ended, monitoring, restarting, running, shutting_down, supervising};
 
-/// Where the machine is. [`Phase`] is the same without the details.
-// With a tag of a byte it fits into one register, and what a handler returns is shifted into it and
-// out of it again at each level of the hierarchy: a seventh of all that an input costs.
+/// The state of the machine. [`Phase`] is the same without the details.
+// `u32`, because with a tag of one byte the state fits into one register. Then the result of a handler is shifted into
+// the register and out again at each level of the hierarchy, which is a seventh of the cost of an input.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// All components are up and the service is ready.
     Running {
-        /// Reports and failing observations that have not decayed yet, below the trip threshold.
+        /// The number of reports and failing observations that have not decayed yet, below the trip threshold.
         suspicion: u32,
     },
-    /// Components are being stopped, stage by stage, descending.
+    /// Components are being stopped, stage by stage, in descending order.
     ShuttingDown {
-        /// The stage that is being stopped. During the delay: the highest live one.
+        /// The stage that is being stopped. During the delay this is the highest live stage.
         stage: u16,
-        /// How far it is.
+        /// How far the stop of this stage is.
         step: StopStep,
         /// What follows when everything is gone.
         then: AfterStop,
     },
     /// Everything is stopped; the dependency must prove itself.
     Monitoring {
-        /// Alive observations of the present clean run, up to as many as are needed.
+        /// The number of alive observations in this clean run, up to the number that is needed.
         evidence: u32,
         /// Whether the hold-off has passed in this clean run.
         done: bool,
     },
-    /// Components are being started, stage by stage, ascending.
+    /// Components are being started, stage by stage, in ascending order.
     Restarting {
         /// The stage that is being started.
         stage: u16,
         /// How many of its components are not up yet.
         waiting: u32,
     },
-    /// Everything is stopped because an operator asked.
+    /// Everything is stopped because an operator asked for it.
     Drained,
     /// The run is over.
     Ended(RunOutcome),
@@ -63,33 +63,33 @@ pub enum State {
 /// How far the stop of a stage is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StopStep {
-    /// Not ready, but nothing is stopped yet: the delay of a wanted stop.
+    /// Not ready, but nothing is stopped yet: the unready delay of a requested stop.
     Delaying,
     /// The stage was asked to stop.
     Stopping,
-    /// What did not stop in time was aborted.
+    /// The components that did not stop in time were aborted.
     Aborting,
 }
 
-/// What follows a stop, from the weakest wish to the strongest.
+/// What follows a stop, from the weakest request to the strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AfterStop {
-    /// Monitor, and restart when the dependency has proved itself.
+    /// Monitor the dependency, and restart when it has proved itself.
     Monitor,
     /// Wait for an operator's resume.
     Drain,
-    /// End, because a shutdown was asked for.
+    /// End, because a shutdown was requested.
     Stop,
-    /// End, because it cannot go on.
+    /// End, because the run cannot go on.
     Halt(HaltReason),
 }
 
 /// How the run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RunOutcome {
-    /// A shutdown was asked for, and everything is stopped.
+    /// A shutdown was requested, and everything is stopped.
     Stopped,
-    /// It cannot go on safely: the process must exit.
+    /// The run cannot go on safely: the process must exit.
     Halted(HaltReason),
 }
 
@@ -97,12 +97,13 @@ pub enum RunOutcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum HaltReason {
-    /// After [as many failed starts in a row](crate::policy::PolicyBuilder::give_up_after) as the
-    /// policy allows.
+    /// Too many starts failed in a row.
+    ///
+    /// The policy [sets the limit](crate::policy::PolicyBuilder::give_up_after).
     GaveUp,
-    /// A component reported something that no restart could mend.
+    /// There was a failure that a restart cannot fix.
     Fatal,
-    /// Components survived their abort: only the end of the process ends them.
+    /// A component was not gone within the abort deadline: only the end of the process ends it.
     Wedged,
 }
 
@@ -117,7 +118,7 @@ impl HaltReason {
     }
 }
 
-/// A state's name, without its details.
+/// The name of a state, without its details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Phase {
     /// All components are up and the service is ready.
@@ -128,11 +129,11 @@ pub enum Phase {
     Monitoring,
     /// Components are being started.
     Restarting,
-    /// Everything is stopped because an operator asked.
+    /// Everything is stopped because an operator asked for it.
     Drained,
-    /// The run is over, as was asked for.
+    /// The run is over, as requested.
     Stopped,
-    /// The run is over because it cannot go on safely.
+    /// The run is over because it could not go on safely.
     Halted,
 }
 
@@ -174,7 +175,7 @@ impl fmt::Display for Phase {
 }
 
 impl State {
-    /// The state's name, without its details.
+    /// The name of the state, without its details.
     pub fn phase(&self) -> Phase {
         match self {
             Self::Running { .. } => Phase::Running,
@@ -188,7 +189,7 @@ impl State {
     }
 }
 
-/// The superstates. They carry nothing: what they need is in [`Core`].
+/// The superstates. They have no data: what they need is in [`Core`].
 pub(super) enum Superstate {
     Supervising,
     Serving,

@@ -1,23 +1,23 @@
-//! What the machine says of one input.
+//! The result of one input.
 
 use core::fmt;
 
 use super::{Cause, Phase};
 
-/// What became of one input. Nothing vanishes: it was ignored, absorbed, or it moved the machine.
+/// The result of one input: it was ignored, it was absorbed, or it caused a transition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use = "it says whether the input was ignored"]
 pub enum Step {
-    /// It had no effect, and why.
+    /// The input had no effect, for this reason.
     Ignored(IgnoreReason),
-    /// It was taken in without a transition.
+    /// The input was handled without a transition.
     Absorbed,
-    /// It moved the machine.
+    /// The input caused these transitions.
     Moved(Hops),
 }
 
 impl Step {
-    /// The transitions that it caused, in order. None for most inputs.
+    /// The transitions that the input caused, in order. Most inputs cause none.
     pub fn transitions(&self) -> impl Iterator<Item = Transition> + use<> {
         let hops = match self {
             Self::Moved(hops) => *hops,
@@ -35,14 +35,15 @@ pub enum IgnoreReason {
     OtherEpoch,
     /// It belongs to another session.
     OtherSession,
-    /// It speaks of a component that is not alive.
+    /// It is about a component that is not alive.
     NotAlive,
-    /// It is an answer that nobody waits for: a second Up, an Up after the stop, or an observation of
-    /// a round that was not asked for.
+    /// It is an answer that the machine does not wait for.
+    ///
+    /// It is a second Up, an Up after the stop, or an observation of a round that was not requested.
     NotAwaited,
     /// The timer is not armed.
     NotArmed,
-    /// It means nothing in this state.
+    /// It has no meaning in this state.
     NotHandled,
 }
 
@@ -69,18 +70,19 @@ impl fmt::Display for IgnoreReason {
 /// One transition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Transition {
-    /// The state that was left.
+    /// The state before.
     pub from: Phase,
-    /// The state that was entered.
+    /// The state after.
     pub to: Phase,
-    /// Why.
+    /// Why the transition happened.
     pub cause: Cause,
-    /// The epoch, after the transition.
+    /// The epoch after the transition.
     pub epoch: u64,
 }
 
-/// The transitions of one step, in order: one, or two where a state was passed through because it
-/// had nothing to wait for.
+/// The transitions of one step, in order.
+///
+/// There is one, or there are two if the machine passed through a state that had nothing to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Hops([Option<Transition>; 2]);
 

@@ -1,4 +1,4 @@
-//! The superstates' handlers: what is the same in many states.
+//! The handlers of the superstates: behaviour that several states share.
 
 use statig::Outcome;
 
@@ -6,7 +6,7 @@ use super::core::{Core, Cx};
 use super::moves::cause_of;
 use super::{AfterStop, HaltReason, Input, Phase, State, Timer};
 
-/// Supervising: every state but Ended. A stop that is wanted, and a failure that no restart mends.
+/// Supervising: every state but Ended. Handles requests to stop, and failures that a restart cannot fix.
 pub(super) fn supervising(core: &mut Core, input: &Input, cx: &mut Cx<'_>) -> Outcome<State> {
     let then = match input.wish() {
         Some(wish) => wish,
@@ -14,7 +14,7 @@ pub(super) fn supervising(core: &mut Core, input: &Input, cx: &mut Cx<'_>) -> Ou
         None => return Outcome::Super,
     };
     if cx.phase() == Phase::Restarting && input.is_fatal() {
-        // It is a failed start all the same, though no other will follow.
+        // This still counts as a failed start, although no other start follows.
         core.ledger.record.failed_starts += 1;
     }
     let cause = cause_of(input, cx);
@@ -39,7 +39,7 @@ pub(super) fn suspended(core: &mut Core, input: &Input) -> Outcome<State> {
 }
 
 impl Input {
-    /// Whether no restart could mend what this tells of.
+    /// Whether this input reports a failure that a restart cannot fix.
     pub(super) fn is_fatal(&self) -> bool {
         use super::FailureClass::Fatal;
         match *self {
@@ -50,9 +50,10 @@ impl Input {
         }
     }
 
-    /// Whether what this tells of is the dependency's trouble, so that it must prove itself for the
-    /// whole window: what was observed, what a component says, a lease that is running out, and an
-    /// operator's trip.
+    /// Whether this input puts the dependency at fault, so that it must prove itself for the whole window.
+    ///
+    /// This is so for failing observations and silence, for a lease that is running out, for an operator's trip, and
+    /// for failures of components whose class blames the dependency.
     pub(super) fn blames_dependency(&self) -> bool {
         match *self {
             Self::Failing { fatal: false, .. }

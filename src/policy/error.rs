@@ -14,7 +14,9 @@ pub struct PolicyError {
 }
 
 impl PolicyError {
-    /// A refusal by code of yours, e.g. by [`Probe::check`](crate::Probe::check). It reads "`knob` is value, but bound".
+    /// Creates an error for your own code, e.g. in [`Probe::check`](crate::Probe::check).
+    ///
+    /// Its text is "`knob` is value, but bound".
     pub fn new(knob: &'static str, value: impl Into<String>, bound: impl Into<String>) -> Self {
         Self {
             knob,
@@ -23,7 +25,7 @@ impl PolicyError {
         }
     }
 
-    /// The name of the knob to turn.
+    /// The name of the knob whose value was refused.
     pub fn knob(&self) -> &'static str {
         self.knob
     }

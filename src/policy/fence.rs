@@ -6,18 +6,18 @@ use super::error::{PolicyError, in_range};
 
 /// A lease that some work depends on: when it runs out, other nodes may do that work.
 ///
-/// One component owns the lease ([`Layout::with_lease_owner`](super::Layout::with_lease_owner)) and
-/// reports each renewal. Everything is stopped so early that all components are confirmed gone, or
-/// the machine has halted, a `margin` before the lease can expire on the server. Deadlines that leave no room for
-/// that are refused: see [`Plan::new`](super::Plan::new).
+/// One component owns the lease ([`Layout::with_lease_owner`](super::Layout::with_lease_owner)) and reports each
+/// renewal. Everything is stopped so early that all components are confirmed gone, or the machine has halted, a
+/// `margin` before the lease can expire on the server. Deadlines that leave no room for that are refused: see
+/// [`Plan::new`](super::Plan::new).
 ///
-/// This holds for a process that runs. One that was frozen (stopped, swapped out, a suspended
-/// virtual machine) for longer than the margin wakes up too late. The shell's watchdog then
-/// aborts it at once, if the clock went on meanwhile. What the process does in that instant can only be stopped by a
-/// fencing token that the written-to store checks. (The membership of the feature `etcd` counts a lease by a clock
-/// that goes on while a machine is suspended, where there is one.)
+/// This holds while the process runs. A process that was frozen (stopped, swapped out, or in a suspended virtual
+/// machine) for longer than the margin wakes up too late. The shell's watchdog then aborts the process at once, if the
+/// clock continued during the freeze. Only a fencing token that the store checks on each write can stop what the
+/// process does until then. (With the feature `etcd`, the membership measures a lease by a clock that continues while a
+/// computer is suspended, if the system has such a clock.)
 ///
-/// With a lease of your own:
+/// An example with a lease of your own:
 ///
 /// ```
 /// # #[cfg(feature = "shell")]
@@ -78,8 +78,9 @@ pub struct Fence {
 }
 
 impl Fence {
-    /// A lease with this time to live, renewed at this interval. The margin is a tenth of
-    /// the time to live, for clocks that drift and a process that was slow.
+    /// Creates a fence for a lease with this time to live, renewed at this interval.
+    ///
+    /// The margin is a tenth of the time to live, for clocks that drift and a process that was slow.
     pub fn new(ttl: Duration, renewal_interval: Duration) -> Self {
         Self {
             ttl,
@@ -116,8 +117,8 @@ impl Fence {
         in_range("fence.renewal_interval", self.renewal_interval)
     }
 
-    /// What is left of `remaining` for work: less the margin and the time that stopping may take.
-    /// `None` if stopping must begin at once.
+    /// How much of `remaining` is left for work: without the margin and the time that stopping may take. `None` if
+    /// stopping must begin at once.
     pub(super) fn slack(&self, remaining: Duration, stop_budget: Duration) -> Option<Duration> {
         remaining
             .checked_sub(self.margin)?

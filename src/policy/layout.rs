@@ -6,8 +6,9 @@ use core::time::Duration;
 
 use super::{Policy, PolicyError};
 
-/// A component, by its place in the [`Layout`]: components are numbered from 0 in the order of their
-/// stages.
+/// The number of a component in its [`Layout`].
+///
+/// Components are numbered from 0 in the order of their stages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(clippy::exhaustive_structs, reason = "it is a number")]
 pub struct ComponentId(pub u32);
@@ -39,24 +40,25 @@ impl fmt::Display for ComponentId {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Layout {
-    /// Where each stage ends; it begins where the one before ends.
+    /// Where each stage ends. A stage begins where the one before ends.
     ends: Vec<u32>,
     stage_of: Vec<u16>,
     lease_owner: Option<ComponentId>,
 }
 
 impl Layout {
-    /// The most components a layout takes.
+    /// The most components that a layout can have.
     pub const MAX_COMPONENTS: usize = 16_000_000;
-    /// The most stages a layout takes.
+    /// The most stages that a layout can have.
     pub const MAX_STAGES: usize = 1_000;
 
-    /// A layout with this many components in each stage. No stages at all is a layout too: the
-    /// machine then has nothing to start and nothing to stop.
+    /// Creates a layout with this many components in each stage.
+    ///
+    /// A layout may have no stages at all. The machine then has nothing to start and nothing to stop.
     ///
     /// # Errors
     ///
-    /// A stage without components (a gap), or more components or stages than the limits.
+    /// If a stage has no components (a gap), or if there are more components or stages than the limits.
     pub fn new(stages: &[usize]) -> Result<Self, PolicyError> {
         if stages.len() > Self::MAX_STAGES {
             return Err(PolicyError::new(
@@ -127,8 +129,9 @@ impl Layout {
     }
 }
 
-/// A policy and a layout that were checked together. A machine, and the monitor that judges it,
-/// are built from it.
+/// A policy and a layout that were checked together.
+///
+/// A machine is built from a plan, and so is the monitor that judges the machine.
 ///
 /// ```
 /// use overwatch::policy::{Layout, Plan, Policy};
@@ -150,11 +153,10 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// - A fence without a lease owner, a lease owner without a fence, or an owner that is not a
-    ///   component.
-    /// - A fence that leaves no room: TTL − margin − Σ(stop + abort deadlines of all stages) must be
-    ///   above both the start deadline (the owner may need all of it to acquire the lease) and the
-    ///   renewal interval (else a lease renewed on time would trip). The error shows the arithmetic.
+    /// - There is a fence without a lease owner, a lease owner without a fence, or an owner that is not a component.
+    /// - The fence leaves no room: TTL − margin − Σ(stop + abort deadlines of all stages) must be above both the start
+    ///   deadline (the owner may need all of it to acquire the lease) and the renewal interval (otherwise a lease that
+    ///   is renewed on time would trip). The error shows the arithmetic.
     pub fn new(policy: Policy, layout: Layout) -> Result<Self, PolicyError> {
         let stop_budget = policy.stop_budget(layout.stages());
         match (policy.fence(), layout.lease_owner()) {
@@ -214,7 +216,7 @@ impl Plan {
         })
     }
 
-    /// The same plan without jitter, which only ever lengthens a hold-off.
+    /// The same plan without jitter, which only lengthens a hold-off.
     pub(crate) fn without_jitter(&self) -> Self {
         let mut plan = self.clone();
         plan.policy = plan.policy.without_jitter();
@@ -231,13 +233,15 @@ impl Plan {
         &self.layout
     }
 
-    /// The longest that stopping everything can take.
+    /// The longest time that it can take to stop everything.
     pub fn stop_budget(&self) -> Duration {
         self.stop_budget
     }
 
-    /// How long work may go on when the lease has this long to live: less the margin and the stop
-    /// budget. `None` if stopping must begin at once, or if there is no fence.
+    /// How long work may continue if the lease is still valid for `remaining`.
+    ///
+    /// This is `remaining` minus the margin and the stop budget. `None` if stopping must begin at once, or if there is
+    /// no fence.
     pub fn fence_after(&self, remaining: Duration) -> Option<Duration> {
         self.policy.fence()?.slack(remaining, self.stop_budget)
     }

@@ -1,4 +1,4 @@
-//! The knobs that few need.
+//! The knobs that are seldom changed.
 
 use core::time::Duration;
 
@@ -21,7 +21,7 @@ use super::{MAX_COUNT, MAX_DURATION};
 pub struct Tuning {
     pub(super) backoff: Duration,
     pub(super) growth: u32,
-    /// As set; what is not set follows the window and the backoff.
+    /// The value as set. Without it, the longest hold-off depends on the window and the backoff.
     max_hold_off: Option<Duration>,
     pub(super) max_level: u32,
     pub(super) min_evidence: u32,
@@ -62,8 +62,9 @@ impl Tuning {
         self
     }
 
-    /// The longest hold-off before jitter. At least the window and the backoff. Default 5 min, or the
-    /// longer of those two if that is more.
+    /// The longest hold-off before jitter. It must be at least the window and the backoff.
+    ///
+    /// Default 5 min, or the longer of window and backoff if that is more.
     pub fn with_max_hold_off(mut self, max: Duration) -> Self {
         self.max_hold_off = Some(max);
         self
@@ -75,8 +76,9 @@ impl Tuning {
         self
     }
 
-    /// How many alive observations a clean run needs, besides its length, when the dependency was
-    /// to blame. Default 3.
+    /// How many alive observations a clean run needs after an outage that the dependency caused. Default 3.
+    ///
+    /// The clean run must have its full length as well.
     pub fn with_min_evidence(mut self, observations: u32) -> Self {
         self.min_evidence = observations;
         self
@@ -88,34 +90,38 @@ impl Tuning {
         self
     }
 
-    /// How long the service must have run until its level sinks by one. Default 60 s.
+    /// How long the service must run until its level sinks by one. Default 60 s.
     pub fn with_stable_after(mut self, stable_after: Duration) -> Self {
         self.stable_after = stable_after;
         self
     }
 
-    /// On a wanted shutdown or drain: how long to stay up, already not ready, so that load balancers
-    /// see it before connections are refused. Zero, the default, is no delay. There is none either
-    /// when a [`Fence`](super::Fence) is set: its time is not to be spent on waiting.
+    /// How long everything stays up, already not ready, after a shutdown or a drain is requested. Default 0: no delay.
+    ///
+    /// Load balancers can then see that the service is not ready before it refuses connections. With a
+    /// [`Fence`](super::Fence) there is never a delay, because the time of the lease must not be spent on waiting.
     pub fn with_unready_delay(mut self, delay: Duration) -> Self {
         self.unready_delay = delay;
         self
     }
 
-    /// The most that jitter adds to a hold-off, so that a fleet does not come back in one instant.
-    /// Zero switches it off. Default 250 ms.
+    /// The most that jitter adds to a hold-off. Zero switches jitter off. Default 250 ms.
+    ///
+    /// Jitter keeps the nodes of a fleet from all starting at the same time.
     pub fn with_jitter(mut self, jitter: Duration) -> Self {
         self.jitter = jitter;
         self
     }
 
-    /// The seed of this node's jitter, so that nodes differ. Default 0.
+    /// The seed of the jitter, which should be different on each node. Default 0.
     pub fn with_jitter_seed(mut self, seed: u64) -> Self {
         self.jitter_seed = seed;
         self
     }
 
-    /// A seed from the node's name (FNV-1a of its bytes: the same on every platform and version).
+    /// Sets the seed from the name of the node: the FNV-1a hash of its bytes.
+    ///
+    /// The seed is the same on every platform and in every version.
     pub fn with_jitter_seed_from(self, name: &str) -> Self {
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -128,7 +134,7 @@ impl Tuning {
         self.max_level
     }
 
-    /// The longest hold-off before jitter, under a policy of this window.
+    /// The longest hold-off before jitter, in a policy with this window.
     pub(super) fn longest_hold_off(&self, window: Duration) -> Duration {
         let default = Duration::from_secs(5 * 60);
         self.max_hold_off
@@ -140,12 +146,12 @@ impl Tuning {
         self.decay
     }
 
-    /// How long the service must have run until its level sinks by one.
+    /// How long the service must run until its level sinks by one.
     pub fn stable_after(&self) -> Duration {
         self.stable_after
     }
 
-    /// How long a wanted stop waits after readiness went off.
+    /// How long a requested stop waits after readiness went off.
     pub fn unready_delay(&self) -> Duration {
         self.unready_delay
     }
@@ -155,8 +161,9 @@ impl Tuning {
         self.jitter
     }
 
-    /// What jitter adds to the hold-off of this number: a pure function of seed and number, evenly
-    /// spread from zero up to [`jitter`](Tuning::jitter), exclusive.
+    /// The time that jitter adds to the hold-off with this number.
+    ///
+    /// It is a pure function of seed and number, evenly spread from zero up to [`jitter`](Tuning::jitter), exclusive.
     pub fn jitter_of(&self, number: u64) -> Duration {
         // SplitMix64's finalizer: neighbouring numbers give unrelated values.
         let mut mixed = self
@@ -165,7 +172,7 @@ impl Tuning {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^= mixed >> 31;
-        // Nobody may have checked yet that the jitter is at most a day.
+        // It may not have been checked yet that the jitter is at most a day.
         let most = self.jitter.min(MAX_DURATION);
         let nanos = (most.as_nanos() * u128::from(mixed)) >> 64;
         // Smaller than a day: it fits.
