@@ -23,7 +23,7 @@ impl Member {
 
     /// The number of this incarnation of the member: etcd's revision when the member joined.
     ///
-    /// It changes each time the member joins, and is higher than all incarnations before as long as the store is the same.
+    /// It changes each time the member joins. As long as the store is the same, it is higher than all before.
     pub fn incarnation(&self) -> i64 {
         self.incarnation
     }

@@ -214,8 +214,8 @@ impl Incarnation {
 
 /// Keeps an incarnation from counting as gone. From [`Context::hold`](crate::Context::hold).
 ///
-/// For what must be gone before the component's next incarnation may start, and is no
-/// sub-task: a thread, a foreign callback, a child process. Drop this when that is gone.
+/// This is for what must be gone before the next incarnation of the component may start, and is not a sub-task, e.g. a
+/// thread, a foreign callback or a child process. Drop the hold when that is gone.
 ///
 /// ```
 /// # fn example(ctx: overwatch::Context) {

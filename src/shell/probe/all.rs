@@ -1,4 +1,4 @@
-//! Several dependencies as one.
+//! Several probes as one.
 
 use std::future::poll_fn;
 use std::mem;
@@ -20,11 +20,10 @@ const PACE: Duration = Duration::from_millis(10);
 /// between, and what it was about to see is of no use any more.
 const KEPT_FOR: Duration = Duration::from_secs(1);
 
-/// Several dependencies as one: alive when each of them was seen alive since the last time, failing
-/// as soon as one of them is.
+/// Combines several probes: alive when each was alive since the last time, failing as soon as one is failing.
 ///
-/// It returns that all are alive as often as the slowest of them does. One that hangs is noticed within
-/// the silence limit and that interval.
+/// It reports that all are alive as often as its slowest probe does. A probe that hangs is noticed within the silence
+/// limit plus that interval.
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,7 +42,7 @@ pub fn all(probes: impl IntoIterator<Item = Box<dyn Probe>>) -> All {
     }
 }
 
-/// See [`all`].
+/// The probe that [`all`] makes.
 pub struct All {
     probes: Vec<Arc<dyn Probe>>,
     /// What was under way when the last observation was told, and when that was; nothing if the call
