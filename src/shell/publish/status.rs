@@ -37,7 +37,7 @@ pub struct Status {
     pub outage: u64,
     /// Whether that outage is still open.
     pub outage_open: bool,
-    /// How often the service has tripped again lately; the hold-off grows with this level.
+    /// How often the service relapsed lately; the hold-off grows with this level.
     pub level: u32,
     /// The last observation of the dependency.
     pub dependency: Option<DependencyStatus>,
