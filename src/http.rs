@@ -1,18 +1,18 @@
 //! Health endpoints: served from a separate thread, or as an axum router to merge into yours.
 //! Feature `http`; [`serve`] needs the feature `http-server`.
 //!
-//! | path | answers |
+//! | path | answer |
 //! | --- | --- |
-//! | `/status/check`, `/readyz` | 200 when the service is ready, else 503 |
-//! | `/livez` | 200 while the supervisor itself answers and the service's runtime is not frozen, also through an outage; else 503 |
+//! | `/status/check`, `/readyz` | 200 when the service is ready, otherwise 503 |
+//! | `/livez` | 200 while the supervisor itself answers and the service's runtime is not frozen, also during an outage; otherwise 503 |
 //!
-//! Let an orchestrator restart the process on `/livez` only: an outage of the dependency is not
-//! mended by a restart, and a whole fleet that restarts at once makes it worse.
+//! Let an orchestrator restart the process only because of `/livez`: a restart does not end an outage of the
+//! dependency, and a whole fleet that restarts at once makes the outage worse.
 //!
 //! # `serve` or `router`
 //!
-//! [`serve`] answers from its own thread and runtime, so it goes on answering while every thread
-//! of the service's runtime is blocked. It bounds connections, requests and time.
+//! [`serve`] answers from a separate thread and runtime, so it still answers while every thread
+//! of the service's runtime is blocked. It limits connections, requests and time.
 //!
 //! ```no_run
 //! # #[cfg(feature = "http-server")]
@@ -23,9 +23,9 @@
 //! # }
 //! ```
 //!
-//! [`router`] is for a server that you have already. It answers where that server runs: on a runtime
-//! whose threads are blocked it does not answer. Serve it beside the run, not as one of its components:
-//! a component is stopped in an outage, which is just when the endpoints are asked.
+//! [`router`] is for a server that you already have. It answers on the runtime of that server: if all threads of that
+//! runtime are blocked, it does not answer. Serve it beside the run, not in one of its components: components are
+//! stopped during an outage, which is when the endpoints are needed.
 //!
 //! ```no_run
 //! # async fn example(service: overwatch::Overwatch, app: axum::Router) -> Result<(), Box<dyn std::error::Error>> {
@@ -40,8 +40,8 @@
 //!
 //! # The body of `/status/check` and `/readyz`
 //!
-//! It is a [`HealthBody`] as JSON. While nothing new is published its texts, not its readiness, may be
-//! a tenth of a second old.
+//! The body is a [`HealthBody`] as JSON. While nothing new is published, its texts may be a tenth of a second old. Its
+//! readiness is always current.
 //!
 //! ```json
 //! {
@@ -62,13 +62,13 @@
 //!
 //! # What a flood of requests costs the supervisor
 //!
-//! | request | what it takes from the supervisor |
+//! | request | cost for the supervisor |
 //! | --- | --- |
 //! | `/status/check`, `/readyz` | a read lock of the published status, for the time of a copy that allocates nothing. The texts are made after that, without a lock that the supervisor takes, and at most ten times a second while nothing new is published |
-//! | `/livez` | one question at a time, and none for 100 ms after an answer |
+//! | `/livez` | one ping at a time, and none for 100 ms after an answer |
 //!
-//! At most 64 requests for `/livez` wait at a time, each for 2 s at most. Further ones are answered at
-//! once: 200 if the supervisor has answered within the last 2 s, else 503.
+//! At most 64 requests for `/livez` wait at a time, each for 2 s at most. Further requests are answered at
+//! once: with 200 if the supervisor has answered within the last 2 s, otherwise with 503.
 
 // Without the server there is less to link to.
 #![cfg_attr(not(feature = "http-server"), allow(rustdoc::broken_intra_doc_links))]

@@ -1,7 +1,7 @@
-//! The async shell: one loop brings to the [driver](crate::driver) what arrives, asks it what is next, and
+//! The async shell: one loop passes arrivals to the [driver](crate::driver), asks it for the next step, and
 //! carries out the effects.
 //!
-//! It uses tokio's clock only, so it runs unchanged under `tokio::time::pause`.
+//! It only uses tokio's clock, so it runs unchanged under `tokio::time::pause`.
 
 pub(crate) mod component;
 pub(crate) mod failure;

@@ -1,8 +1,7 @@
-//! For your own tests: a dependency that a test switches up and down, and a context without a
-//! supervisor. Feature `test-util`.
+//! Utilities for your tests: a fake dependency, and a context without a supervisor. Feature `test-util`.
 //!
-//! On tokio's paused clock a whole outage takes no time. Waiting advances the clock to the next
-//! timer, so nothing needs to be slept for:
+//! With tokio's paused clock a whole outage takes no real time. Waiting advances the clock to the next
+//! timer, so a test needs no sleeps:
 //!
 //! ```
 //! use overwatch::test_util::FakeDependency;
@@ -33,7 +32,7 @@
 //! }
 //! ```
 //!
-//! Pause the clock only where nothing does real I/O: while a socket is waited for, it runs ahead.
+//! Pause the clock only if nothing does real I/O: the clock jumps ahead while the test waits for a socket.
 
 mod dependency;
 mod detached;

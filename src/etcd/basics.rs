@@ -1,4 +1,4 @@
-//! What everything else speaks of: what goes wrong, and how long to wait. Pure.
+//! Types that all other modules use: errors, classes of failures, pauses, moments. Pure.
 
 mod backoff;
 mod config_error;

@@ -1,4 +1,4 @@
-//! Clients of etcd: where the members are, how to get in, whom to ask, and of which cluster an answer is.
+//! Clients of etcd: endpoints, access, the choice of a member, and the cluster of each answer.
 
 #[cfg(feature = "etcd")]
 mod classify;

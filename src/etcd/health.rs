@@ -1,4 +1,4 @@
-//! What the answers of etcd's members amount to. Pure: it is told the time, and does no I/O.
+//! Derives the health of etcd from the answers of its members. Pure: the time is a parameter, and there is no I/O.
 
 pub(crate) mod alarms;
 mod answer;

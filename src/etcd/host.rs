@@ -1,4 +1,4 @@
-//! What is this machine's: clocks, threads, names, and values that are set aside.
+//! What depends on the machine: clocks, threads and name look-ups; and small containers for shared values.
 
 pub(crate) mod clock;
 mod home;

@@ -1,4 +1,4 @@
-//! A node among nodes.
+//! The membership of this node: its lease, its registration, and the list of members.
 
 #[cfg(feature = "etcd")]
 mod builder;

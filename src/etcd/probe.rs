@@ -1,4 +1,4 @@
-//! The probe: it asks the members, on a connection to each.
+//! The probe, with one connection to each member.
 
 #[cfg(feature = "etcd")]
 mod connection;

@@ -1,4 +1,4 @@
-//! What nodes write to etcd and follow there: keys, and copies of what is below one.
+//! The keys that nodes write to etcd, and copies of the keys below a prefix.
 
 mod copy_check;
 mod entry;

@@ -1,4 +1,4 @@
-//! Work that is spread over the members, each part of it at one member at a time.
+//! Work that is spread over the members, each shard at one member at a time.
 
 mod announcer;
 #[cfg(feature = "etcd")]

@@ -1,4 +1,4 @@
-//! `/livez`: whether the supervisor answers, asked so that a flood of requests costs it next to nothing.
+//! `/livez`: pings the supervisor, at a cost that a flood of requests hardly raises.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -12,19 +12,19 @@ use crate::shell::sync::lock;
 /// How long the supervisor may take to answer.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// For so long after an answer the supervisor is not asked again.
+/// How long after an answer the supervisor is not pinged again.
 pub(super) const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// The most requests that wait for the supervisor at a time.
 pub(super) const MAX_WAITING: usize = 64;
 
-/// What the requests for `/livez` share.
+/// The state that the requests for `/livez` share.
 pub(super) struct Live {
     /// One permit for each request that may wait.
     places: Semaphore,
-    /// Held by the one request that asks; those behind it find its answer.
+    /// Held by the one request that pings; the requests behind it use its answer.
     asking: tokio::sync::Mutex<()>,
-    /// When the supervisor answered last.
+    /// When the supervisor last answered.
     answered: Mutex<Option<Instant>>,
 }
 
@@ -39,11 +39,11 @@ impl Default for Live {
 }
 
 impl Live {
-    /// Whether the service is alive, or the text that says why not.
+    /// Checks that the service is alive. The error is the text of the response.
     pub(super) async fn check(&self, handle: &Handle) -> Result<(), &'static str> {
         can_be_alive(handle)?;
         let answers = self.answers(handle).await;
-        // Both may have changed while the supervisor was asked.
+        // This may have changed while the supervisor was pinged.
         can_be_alive(handle)?;
         answers
             .then_some(())
@@ -76,7 +76,7 @@ impl Live {
     }
 }
 
-/// An error if the service is not alive whatever the supervisor answers.
+/// Returns an error if the service is not alive, whatever the supervisor answers.
 fn can_be_alive(handle: &Handle) -> Result<(), &'static str> {
     if handle.is_over() {
         Err("the run is over\n")

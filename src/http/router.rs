@@ -18,14 +18,15 @@ use crate::shell::publish::Status;
 use crate::shell::service::{Handle, Summaries};
 use crate::shell::sync::lock;
 
-/// A health answer is about now: nobody may keep it.
+/// A health answer is valid only now, so it must not be cached.
 const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
 
-/// How long the texts of an answer are told again while nothing new is published: what is counted
-/// down in them is told to a tenth of a second, and to name who is awaited all components are looked at.
+/// How long the texts of an answer are reused while nothing new is published.
+///
+/// Countdowns in them have a resolution of a tenth of a second, and to list awaited components all components are read.
 const A_MOMENT: Duration = Duration::from_millis(100);
 
-/// How many notes an answer has, which is made anew that often.
+/// The most notes in an answer: an answer is made up to ten times a second.
 const MOST_NOTES: usize = 100;
 
 /// The body of `/status/check` and `/readyz`.
@@ -34,25 +35,24 @@ const MOST_NOTES: usize = 100;
 pub struct HealthBody {
     /// Whether the service is ready.
     pub ready: bool,
-    /// The state's name: `Running`, `ShuttingDown`, `Monitoring`, `Restarting`, `Drained`,
-    /// `Stopped` or `Halted`.
+    /// The name of the state: `Running`, `ShuttingDown`, `Monitoring`, `Restarting`, `Drained`, `Stopped` or `Halted`.
     pub phase: &'static str,
-    /// Since when it has been in this state: RFC 3339, UTC, in milliseconds.
+    /// When this state was entered: RFC 3339, UTC, with milliseconds.
     pub since: String,
-    /// The number of the current incarnation, or of the last one; 0 before the first start.
+    /// The number of the current epoch, or of the last one; 0 before the first start.
     pub epoch: u64,
-    /// Why it is in this state, in words.
+    /// Why the service is in this state, in words.
     pub reason: String,
-    /// What must happen for it to be ready again; `null` while it is.
+    /// What must happen before the service is ready again; `null` while it is ready.
     pub awaited: Option<String>,
-    /// The number of the present outage, or of the last one. Boot is outage 0.
+    /// The number of the current outage, or of the last one. Boot is outage 0.
     pub outage: u64,
-    /// What was last seen of the dependency; `null` before the first observation.
+    /// The last observation of the dependency; `null` before the first one.
     pub dependency: Option<DependencyBody>,
-    /// The [notes](crate::Context::note) of components, by their names: 100 at most. Left out if there is none.
+    /// The [notes](crate::Context::note) of at most 100 components, by their names. Omitted if there are none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub notes: BTreeMap<String, String>,
-    /// How many more components have a note; left out if all are listed.
+    /// How many more components have a note. Omitted if all are listed.
     #[serde(skip_serializing_if = "is_none_left")]
     pub more_notes: usize,
 }
@@ -61,22 +61,22 @@ fn is_none_left(count: &usize) -> bool {
     *count == 0
 }
 
-/// The dependency in a [`HealthBody`].
+/// The last observation of the dependency, in a [`HealthBody`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DependencyBody {
-    /// Whether it was alive.
+    /// Whether the dependency was alive.
     pub alive: bool,
-    /// The kind of failure, if it fails and the probe returned one.
+    /// The class of the failure, if it fails and the probe returned one.
     pub class: Option<&'static str>,
-    /// The evidence, or why it fails and what to do.
+    /// The evidence, or the reason of the failure and what to do.
     pub what: String,
 }
 
-/// `/status/check`, `/readyz` and `/livez`, to merge into a router with any state.
+/// A router with `/status/check`, `/readyz` and `/livez`, to merge into a router with any state.
 ///
-/// Serve it beside the run, not as one of its components: a component is stopped in an outage, which is when the
-/// endpoints are asked. [`serve`](super::serve) does that from a separate thread.
+/// Serve it beside the run, not in one of its components: components are stopped during an outage, which is when the
+/// endpoints are needed. [`serve`](super::serve) does this from a separate thread.
 ///
 /// ```no_run
 /// # async fn example(service: overwatch::Overwatch) -> Result<(), Box<dyn std::error::Error>> {
@@ -98,7 +98,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(handle: Handle) -> Router<S> {
         .with_state(Arc::new(Health::new(handle)))
 }
 
-/// What `/status/check` answers now, for a handler of yours.
+/// The current answer of `/status/check`, for your own handlers.
 ///
 /// ```
 /// use axum::http::StatusCode;
@@ -131,26 +131,26 @@ pub fn health(handle: &Handle) -> (StatusCode, HealthBody) {
     (code(body.ready), body)
 }
 
-/// When the present state was entered, by the clock of the system.
+/// When the current state was entered, by the clock of the system.
 fn since(status: &Status) -> SystemTime {
     let since = SystemTime::now().checked_sub(status.time_in_phase);
-    // A clock that was never set may be nearer to its epoch than that.
+    // A clock that was never set may be closer to its epoch than that.
     since.map_or(SystemTime::UNIX_EPOCH, |since| {
         since.max(SystemTime::UNIX_EPOCH)
     })
 }
 
-/// What the endpoints share.
+/// The state that the endpoints share.
 struct Health {
     handle: Handle,
     said: Mutex<CachedAnswer>,
     live: Live,
 }
 
-/// The last answer, which is good for a moment unless something new is published.
+/// The last answer. It is reused for a moment, unless something new is published.
 struct CachedAnswer {
     news: Summaries,
-    /// The flag that it went by.
+    /// The readiness that the answer was made with.
     flag: bool,
     code: StatusCode,
     body: Bytes,
@@ -174,7 +174,7 @@ impl Health {
         }
     }
 
-    /// What to answer now. Readiness itself is never that of a moment ago.
+    /// The answer for now. Its readiness is always current.
     fn says(&self) -> (StatusCode, Bytes) {
         let mut said = lock(&self.said);
         let flag = self.handle.is_ready();
@@ -182,7 +182,7 @@ impl Health {
         if said.news.any() || said.flag != flag || !good {
             let (code, body) = health(&self.handle);
             (said.flag, said.code) = (flag, code);
-            // Strings and numbers always fit into JSON.
+            // Strings and numbers can always be serialized.
             said.body = serde_json::to_vec(&body).unwrap_or_default().into();
             said.until = Some(Instant::now() + A_MOMENT);
         }

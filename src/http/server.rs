@@ -1,6 +1,6 @@
-//! A server for the endpoints on a thread of its own.
+//! A server for the endpoints on a separate thread.
 //!
-//! Nothing is logged here: a subscriber whose writer blocks would keep the answers back.
+//! Nothing is logged here: a subscriber whose writer blocks would delay the answers.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -24,47 +24,49 @@ use tokio::time::{sleep, timeout};
 use super::router;
 use crate::shell::service::Handle;
 
-/// The most connections that are open at a time. More than requests of `/livez` may wait, so that one
-/// that waits for its client can always be closed in favour of the next.
+/// The most connections that are open at a time.
+///
+/// This is more than the number of requests of `/livez` that may wait, so one connection that waits for its client can
+/// always be closed to make room for the next one.
 const MAX_CONNECTIONS: usize = 128;
 
-/// The most connections that wait in the kernel until they are accepted. With the 128 that are usual a
-/// burst would fill it, and who comes then tries again only after a second.
+/// The most connections that wait in the kernel until they are accepted.
+///
+/// A burst would fill the usual 128, and further clients would try again only after a second.
 const BACKLOG: u32 = 1024;
 
 /// How long a client may take to send the head of its request.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long a connection may last. What is asked is answered within 2 s.
+/// How long a connection may last. Every request is answered within 2 s.
 const CONNECTION_WITHIN: Duration = Duration::from_secs(10);
 
-/// The most bytes of a request's head, and the least that hyper allows.
+/// The most bytes of a request's head. It is the smallest value that hyper allows.
 const MAX_HEAD: usize = 8192;
 
-/// How long nothing is accepted after an error, such as that no file descriptor is left.
+/// How long nothing is accepted after an error, e.g. if no file descriptor is left.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// How long the drop of a server waits for its thread.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Serves `/status/check`, `/readyz` and `/livez` from a separate thread, "overwatch-http", until the
-/// [`Server`] is dropped. Call this before the run, and keep the server until after it.
+/// Serves `/status/check`, `/readyz` and `/livez` from a separate thread until the [`Server`] is dropped.
 ///
-/// The thread has its own runtime, so it goes on answering while every thread of the service's
-/// runtime is blocked, and after the end of the run, then with 503. The function can be called anywhere: in
-/// plain `main`, in async code, before the run and during it. It returns once the address is bound and
-/// the thread is ready to answer.
+/// Call this before the run, and keep the server until after the run. The thread is named `overwatch-http`. It has its
+/// own runtime, so it still answers while every thread of the service's runtime is blocked. After the end of the run it
+/// answers with 503. The function can be called anywhere: in plain `main`, in async code, before the run and during
+/// the run. It returns when the address is bound and the thread is ready to answer.
 ///
-/// The address is anything that is a [`SocketAddr`] without looking a name up, since a resolver may
+/// The address is anything that converts to a [`SocketAddr`] without a name look-up, because a resolver may
 /// block: `([0, 0, 0, 0], 8081)`, or `"127.0.0.1:8081".parse::<SocketAddr>()?`. With port 0 the
-/// operating system chooses; see [`Server::local_addr`].
+/// operating system chooses the port; see [`Server::local_addr`].
 ///
 /// A connection is for one request (`Connection: close`). There is no TLS.
 ///
-/// | bound | |
+/// | limit of | |
 /// | --- | --- |
 /// | connections | 128 open at a time. For one more, the connection that has waited longest for its client is closed: a client that sends nothing, or slowly, does not keep others from being answered |
-/// | backlog | 1,024 connections wait in the kernel to be accepted, or fewer where the system allows fewer |
+/// | backlog | 1,024 connections wait in the kernel to be accepted, or fewer if the system allows fewer |
 /// | head of a request | 8 KiB, and 5 s to send it |
 /// | a connection | 10 s |
 /// | `/livez` | 64 requests wait at a time, for 2 s each; see [the module](super#what-a-flood-of-requests-costs-the-supervisor) |
@@ -72,7 +74,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 ///
-/// If the address cannot be bound, or the operating system gives no thread or no event queue.
+/// If the address cannot be bound, or the operating system provides no thread or no event queue.
 ///
 /// ```no_run
 /// use overwatch::{Overwatch, polled};
@@ -119,9 +121,9 @@ pub fn serve(addr: impl Into<SocketAddr>, handle: Handle) -> io::Result<Server> 
     })
 }
 
-/// The running server of [`serve`]. Keep it as long as the endpoints are to be served.
+/// The running server of [`serve`]. Keep it as long as the endpoints should be served.
 ///
-/// The drop closes the port and all connections, also one that is being answered, and ends the thread.
+/// The drop closes the port and all connections, even if an answer is being sent, and ends the thread.
 /// It waits for that, a tenth of a second at most.
 #[must_use = "the endpoints are served only as long as this is kept"]
 pub struct Server {
@@ -133,12 +135,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// The address that is served, with the port that was chosen if port 0 was asked for.
+    /// The address that is served. If port 0 was requested, it contains the port that was chosen.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// Ends it. `false` if the thread still runs after that time.
+    /// Ends the server. Returns `false` if the thread still runs after that time.
     fn end(&mut self, within: Duration) -> bool {
         drop(self.stop.take());
         let gone = self.gone.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -170,8 +172,8 @@ fn bind(addr: SocketAddr) -> io::Result<(Runtime, TcpListener, SocketAddr)> {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    // A restarted process need not wait for the connections of the one before. On Windows it would mean
-    // that two can have the same port.
+    // A restarted process need not wait for the connections of the process before. On Windows this option would
+    // let two processes share the port.
     #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;
     socket.bind(addr)?;
@@ -183,7 +185,7 @@ fn bind(addr: SocketAddr) -> io::Result<(Runtime, TcpListener, SocketAddr)> {
     Ok((runtime, listener, local_addr))
 }
 
-/// Works until it is stopped.
+/// Runs `work` until the server is stopped.
 async fn until(stopped: oneshot::Receiver<()>, work: impl Future<Output = ()>) {
     tokio::select! {
         biased;
@@ -192,20 +194,22 @@ async fn until(stopped: oneshot::Receiver<()>, work: impl Future<Output = ()>) {
     }
 }
 
-/// The listener is the first of these to be dropped: the last handle may drop values of the user.
+/// Accepts connections and serves them.
+///
+/// The listener is dropped first, because the drop of the last handle may drop values of the user.
 async fn accept(router: Router, listener: TcpListener) {
     let mut connections = Connections::default();
     loop {
         let stream = next(async || listener.accept().await).await.0;
         connections.make_room().await;
         connections.add(stream, router.clone());
-        // Connections have their turn before the next one, also in a flood: who has sent its request
-        // is answered before others can take its place.
+        // Open connections are polled before the next one is accepted, also in a flood: a client that has sent its
+        // request is answered before another one takes its place.
         yield_now().await;
     }
 }
 
-/// The next connection. An error is no reason to end, nor to try again at once.
+/// The next connection. After an error this waits, and tries again.
 async fn next<T>(mut accept: impl AsyncFnMut() -> io::Result<T>) -> T {
     loop {
         match accept().await {
@@ -215,22 +219,22 @@ async fn next<T>(mut accept: impl AsyncFnMut() -> io::Result<T>) -> T {
     }
 }
 
-/// The connections that are open.
+/// The open connections.
 #[derive(Default)]
 struct Connections {
     tasks: JoinSet<()>,
-    /// The oldest first. Those that have ended are taken out with the next one.
+    /// The oldest first. Ended connections are removed when the next one is added.
     open: VecDeque<Open>,
 }
 
 struct Open {
     task: AbortHandle,
-    /// It is our turn, and not its client's.
+    /// Whether the server is making the answer, and does not wait for the client.
     answering: Arc<AtomicBool>,
 }
 
 impl Connections {
-    /// Waits until one more may be opened, and sees to it.
+    /// Makes room for one more connection; closes the oldest idle one if necessary.
     async fn make_room(&mut self) {
         while self.tasks.len() >= MAX_CONNECTIONS {
             while self.tasks.try_join_next().is_some() {}
@@ -249,7 +253,7 @@ impl Connections {
     }
 
     fn add(&mut self, stream: TcpStream, router: Router) {
-        // Whatever is kept of a connection that has ended keeps its memory.
+        // Frees the memory of connections that have ended.
         while self.tasks.try_join_next().is_some() {}
         self.open.retain(|open| !open.task.is_finished());
         let answering = Arc::default();
@@ -279,7 +283,7 @@ async fn answer(stream: TcpStream, router: Router, answering: Arc<AtomicBool>) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)
         .serve_connection(TokioIo::new(stream), service);
-    // A client that breaks off, is too slow or speaks no HTTP is nobody's concern.
+    // Errors of the client are ignored: it closed the connection, is too slow or does not speak HTTP.
     let _ = timeout(CONNECTION_WITHIN, connection).await;
 }
 

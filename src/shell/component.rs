@@ -1,28 +1,28 @@
-//! Components: what the service gives, and what the supervisor makes of it.
+//! Components: the traits that users implement, and how the supervisor runs them.
 //!
-//! From the bottom up: a `Run` is what one incarnation has of its own; a `Stage` holds the runs of all its components in
-//! blocks; an `Incarnation` is a handle of one of them, a `Context` what the component sees of it; a `MainTask` runs it;
-//! a `Starter` begins the main tasks of a stage; and a `StageRun` is what the supervisor has of all that.
+//! From the bottom up: a `Run` is the state of one incarnation; a `Stage` has the runs of all its components in
+//! blocks; an `Incarnation` is a handle of one run, and a `Context` is the component's view of it; a `MainTask` runs
+//! the component; a `Starter` begins the main tasks of a stage; and a `StageRun` is the supervisor's view of a stage.
 //!
-//! # Why some of it is not written in the plainest way
+//! # Optimizations
 //!
-//! A service may have a hundred thousand components. What is special here is there for a row of the benches (group
-//! `shell`, in BENCHMARKING.md) and explained where it stands. Whoever takes one out runs that row before and after.
+//! A service may have a hundred thousand components. Each optimization here improves a row of the benchmarks (group
+//! `shell`, in BENCHMARKING.md), and is explained in its place. Run that row before and after you remove one.
 //!
-//! | what | where | the row that pays for it |
+//! | what | where | the row that it improves |
 //! | --- | --- | --- |
-//! | what an incarnation needs only if it reports, spawns or fails is made when it is needed | `run.rs`, `Extras` | bytes of each |
-//! | 32 incarnations share one piece of memory with one count of owners | `stage.rs`, `Block` | bytes of each; start and stop of 10,000 and more: one count for all is fought for, one for each is so many more pieces of memory |
-//! | the main task is an enum and not an `async fn`, which keeps what it is given twice | `main_task.rs`, `Main` | bytes of each |
+//! | state that an incarnation needs only if it reports, spawns or fails is made on demand | `run.rs`, `Extras` | bytes of each |
+//! | 32 incarnations share one allocation with one reference count | `stage.rs`, `Block` | bytes of each; start and stop of 10,000 and more: one count for all would be contended, one for each would be many more allocations |
+//! | the main task is an enum and not an `async fn`, which stores its arguments twice | `main_task.rs`, `Main` | bytes of each |
 //! | a closure runs without the box that the trait needs, up to 4 KiB | `main_task.rs`, `Body`; `service/builder.rs` | bytes of each; start |
-//! | spans are boxed, for those who want them | `main_task.rs`, `WorksWithin` | bytes of each |
-//! | what waits for the stop is written without `async fn` | `stage.rs`, `Block::stopping` | bytes of each |
-//! | a component that is told to stop wakes one more block | `stage.rs`, `Stage::pass_on` | from a report until the last of 10,000 sees the stop |
-//! | the closure is let go of before the work begins | `adapt.rs`, `Body for Task` | stop of 10,000 and more |
-//! | a large stage is begun by a worker, and in turns | `starter.rs`, `Starter` | start of 10,000 and more, spawned |
-//! | only the supervisor gives back the memory of tasks | `starter.rs`, `Tasks` | stop of 10,000 and more |
-//! | an answer without a story is taken without a look at the clock | `supervise/supervisor.rs`, `next_plain` | start and stop of 10,000 and more |
-//! | what many cores write to has cache lines of its own | `sync.rs`, `CachePadded` | start and stop of 10,000 and more; one report |
+//! | spans are boxed, so only those who enable them pay | `main_task.rs`, `WorksWithin` | bytes of each |
+//! | the future that waits for the stop is written without `async fn` | `stage.rs`, `Block::stopping` | bytes of each |
+//! | a component that is asked to stop wakes one more block | `stage.rs`, `Stage::pass_on` | from a report until the last of 10,000 sees the stop |
+//! | the closure is dropped before the work begins | `adapt.rs`, `Body for Task` | stop of 10,000 and more |
+//! | a worker begins a large stage, and yields in between | `starter.rs`, `Starter` | start of 10,000 and more, spawned |
+//! | only the supervisor frees the memory of tasks | `starter.rs`, `Tasks` | stop of 10,000 and more |
+//! | a plain answer is taken without reading the clock | `supervise/supervisor.rs`, `next_plain` | start and stop of 10,000 and more |
+//! | data that many cores write to has separate cache lines | `sync.rs`, `CachePadded` | start and stop of 10,000 and more; one report |
 
 mod adapt;
 mod context;

@@ -1,4 +1,4 @@
-//! What goes wrong: the failure of a component, that of a run, and panics as failures.
+//! Failures of components, errors of runs, and panics as failures.
 
 mod error;
 mod reported;

@@ -1,4 +1,4 @@
-//! What comes to the supervisor: messages, reports, and the mailbox in which they wait.
+//! Input of the supervisor: messages, reports, and the mailbox in which they wait.
 
 mod mailbox;
 mod message;

@@ -1,4 +1,4 @@
-//! What is logged, and by whom: never by the thread that decides.
+//! The log of a run. The thread that decides never writes it itself.
 
 mod queue;
 mod run_log;

@@ -1,9 +1,8 @@
-//! Where code runs: *in place*, on the runtime that awaits it, or *apart*, on a thread of the crate's
-//! own.
+//! Where code runs: *in place*, on the runtime that awaits it, or *apart*, on a thread of this crate.
 //!
 //! On a current-thread runtime everything is in place: its clock may be paused, its network simulated,
 //! and its tasks expect no other thread. On a multi-thread runtime the service's tasks may keep all
-//! workers busy, or block them; what must go on regardless is apart.
+//! workers busy, or block them; work that must continue in this case is apart.
 
 use std::future::Future;
 use std::io;
@@ -24,42 +23,42 @@ use crate::shell::log::{Log, current};
 
 /// A thread with a current-thread runtime, whose tasks share no thread with any other runtime.
 ///
-/// The runtime is made and dropped on that thread. The thread ends when this is dropped; nobody waits
-/// for it, nor for blocking work that goes on there, a name look-up for example.
+/// The runtime is made and dropped on that thread. The thread ends when this is dropped. Nothing waits for its end,
+/// nor for blocking work on it, e.g. a name look-up.
 #[derive(Debug)]
 pub(crate) struct OwnRuntime {
     handle: Handle,
-    /// Whether the thread has a subscriber of its own.
+    /// Whether the thread has its own subscriber.
     subscribes: AtomicBool,
     /// The thread ends when this is dropped.
     _alive: oneshot::Sender<()>,
 }
 
-/// What a thread of ours logs directly.
+/// What a thread of this crate logs directly.
 #[cfg_attr(
     not(feature = "etcd"),
     allow(dead_code, reason = "the clients of adapters log nothing")
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Logs {
-    /// Everything, to where the thread that starts it logs.
+    /// Everything, to the subscriber of the thread that starts it.
     Everything,
-    /// Nothing, once there is a subscriber: that is the user's code and may block. What is to be logged is
-    /// passed to [`log::log`]; the events of libraries are lost.
+    /// Nothing, once there is a subscriber, because a subscriber is user code and may block. The thread's own
+    /// events are passed to [`log::log`]; the events of libraries are lost.
     Nothing,
 }
 
-/// The subscriber of the present thread, if it has one.
+/// The subscriber of the current thread, if it has one.
 fn subscriber_here() -> Option<Dispatch> {
     Some(dispatcher::get_default(Dispatch::clone))
         .filter(|subscriber| !subscriber.is::<NoSubscriber>())
 }
 
-/// Listens to nothing.
+/// A subscriber that ignores everything.
 ///
-/// Not tracing's own subscriber for that: tracing may ask the one of the present thread whether anybody in
-/// the process listens to an event, and remembers the answer for all threads. It asks all subscribers
-/// where it knows of several, and it knows of this one.
+/// tracing's own `NoSubscriber` does not work here: tracing may ask only the subscriber of the current thread whether
+/// an event is enabled anywhere in the process, and caches the answer for all threads. It asks all subscribers if it
+/// knows several, and it knows this one.
 struct Quiet;
 
 impl Subscriber for Quiet {
@@ -95,13 +94,13 @@ impl OwnRuntime {
     ///
     /// # Errors
     ///
-    /// The operating system gave no thread, or nothing to wait for I/O with.
+    /// If the operating system provides no thread or no event queue.
     pub(crate) fn start(name: &str, logs: Logs) -> io::Result<Self> {
         let (made, is_made) = sync_channel(1);
         let (alive, over) = oneshot::channel();
         let blocking = format!("{name}-b");
         let subscriber = match logs {
-            // That is seen to below.
+            // Set by `hush` below.
             Logs::Nothing => None,
             Logs::Everything => subscriber_here(),
         };
@@ -121,7 +120,7 @@ impl OwnRuntime {
             let _ = runtime.block_on(over);
             runtime.shutdown_background();
         };
-        // What is the user's, and is let go of there, is dropped elsewhere.
+        // Values of the user that are released on this thread are dropped on another one.
         let run = move || match logs {
             Logs::Nothing => Log::of_the_process().guard_thread(serve),
             Logs::Everything => serve(),
@@ -137,10 +136,10 @@ impl OwnRuntime {
         Ok(own)
     }
 
-    /// If there is a subscriber here by now, the thread no longer has the same one.
+    /// Gives the thread a subscriber that ignores everything, if there is a subscriber here.
     ///
-    /// Not before: as long as there is none in the whole process, tracing may pass on what it is told to the
-    /// crate `log`, and does not once any thread has one.
+    /// It must not be set before: as long as the process has no subscriber, tracing may pass its events to the crate
+    /// `log`, which it stops doing once any thread has one.
     pub(crate) fn hush(&self) {
         if self.subscribes.load(Ordering::Relaxed)
             || subscriber_here().is_none()
@@ -148,10 +147,10 @@ impl OwnRuntime {
         {
             return;
         }
-        // Made here: tracing asks all subscribers about all events then.
+        // Made here, because tracing then asks all subscribers about all events.
         let quiet = Dispatch::new(Quiet);
         self.handle.spawn(async move {
-            // For as long as the thread lives, on which all tasks of this runtime are polled.
+            // For the life of the thread, which polls all tasks of this runtime.
             std::mem::forget(dispatcher::set_default(&quiet));
         });
     }
@@ -161,7 +160,7 @@ impl OwnRuntime {
     }
 }
 
-/// Whether a run may use threads of its own.
+/// Whether a run may use separate threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placement {
     Apart,
@@ -173,7 +172,7 @@ impl Placement {
         if apart { Self::Apart } else { Self::InPlace }
     }
 
-    /// That of the present task, or what follows from the present runtime.
+    /// The placement of the current task, or else the one that follows from the current runtime.
     pub(crate) fn current() -> Self {
         if let Ok(mode) = PLACEMENT.try_with(|mode| *mode) {
             return mode;
@@ -184,7 +183,7 @@ impl Placement {
         }
     }
 
-    /// Runs this in the mode, whatever runtime it is polled on.
+    /// Runs a future with this placement, whatever runtime polls it.
     pub(crate) async fn scope<F: Future>(self, future: F) -> F::Output {
         PLACEMENT.scope(self, future).await
     }
@@ -194,15 +193,17 @@ tokio::task_local! {
     static PLACEMENT: Placement;
 }
 
-/// The runtime on which something was to run has ended.
+/// The other runtime has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gone;
 
-/// Awaits a future on another runtime: its timers, its I/O and the tasks that it spawns are that
-/// runtime's. It is aborted when this is dropped, and a panic in it goes on here. What it
-/// [logs](log::log) goes to the log of the present task, and so not through a subscriber that may block.
+/// Awaits a future on another runtime.
 ///
-/// Without another runtime, in place, and where this is that runtime already, it is awaited here.
+/// The future's timers, its I/O and the tasks that it spawns belong to that runtime. It is aborted when this is
+/// dropped, and a panic in it is resumed here. Its [events](log::log) go to the log of the current task, and so not
+/// through a subscriber that may block.
+///
+/// Without another runtime, in place, and if this is already that runtime, the future is awaited here.
 ///
 /// # Errors
 ///
@@ -239,7 +240,7 @@ impl<T> Drop for Aborted<T> {
     }
 }
 
-/// For name look-ups mostly, each of which may hang.
+/// Mostly for name look-ups, each of which may hang.
 const BLOCKING_THREADS: usize = 8;
 
 #[cfg(test)]

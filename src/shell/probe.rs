@@ -1,4 +1,4 @@
-//! What observes the dependency, and the task that asks it.
+//! Probes, and the task that calls them.
 
 mod all;
 mod feed;

@@ -1,8 +1,8 @@
-//! How the process is left: within bounded time, whatever is blocked.
+//! Exits the process within bounded time, whatever is blocked.
 //!
-//! The last words, exit handlers and the flush of stdout may all block for ever, on a full pipe or on a
-//! lock that a blocked thread holds. So they run on threads that nothing waits for longer than said
-//! here, and then the process ends regardless.
+//! The last message, exit handlers and the flush of stdout may all block for ever, on a full pipe or on a
+//! lock that a blocked thread holds. So they run on separate threads, for which this waits only for a limited time.
+//! Then the process ends in any case.
 
 use std::fmt;
 use std::io::Write;
@@ -10,25 +10,26 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// How long the last words are waited for.
+/// How long to wait for the last message.
 pub(crate) const WORDS_WITHIN: Duration = Duration::from_millis(100);
-/// How long exit handlers and the flush of stdout are waited for.
+/// How long to wait for exit handlers and the flush of stdout.
 const HANDLERS_WITHIN: Duration = Duration::from_millis(500);
 
 /// The exit code of a process whose run was halted.
 const HALTED: i32 = 1;
 
-/// Leaves the process because a run was halted: with the error as the last words, and exit code 1.
+/// Exits the process because a run was halted: with the error as the last message, and exit code 1.
 ///
-/// Call it before anything of the run is dropped: a drop may run user code, which may block.
+/// Call it before anything of the run is dropped, because a drop may run user code, which may block.
 pub(crate) fn halted(error: impl fmt::Display + Send + 'static) -> ! {
     exit(HALTED, error)
 }
 
-/// Leaves the process with an exit code. Words are said to stderr, for 100 ms at most. Then exit handlers
-/// run and stdout is flushed, for 500 ms at most; what takes longer is cut off.
+/// Exits the process with an exit code.
 ///
-/// The words are user code: they are put into text on the thread that says them.
+/// The message is written to stderr, for 100 ms at most. Then exit handlers
+/// run and stdout is flushed, for 500 ms at most. The `Display` of the message is user code, so it is called on the
+/// thread that writes the message.
 pub(crate) fn exit(code: i32, words: impl fmt::Display + Send + 'static) -> ! {
     attempt("overwatch-words", WORDS_WITHIN, move || say(words));
     attempt("overwatch-exit", HANDLERS_WITHIN, move || {
@@ -37,7 +38,7 @@ pub(crate) fn exit(code: i32, words: impl fmt::Display + Send + 'static) -> ! {
     end(code)
 }
 
-/// Aborts the process. Words are said to stderr, for so long at most, and for 100 ms at most.
+/// Aborts the process. The message is written to stderr, for `within` and 100 ms at most.
 pub(crate) fn abort(words: &'static str, within: Duration) -> ! {
     attempt("overwatch-words", within.min(WORDS_WITHIN), move || {
         say(words)
@@ -45,25 +46,24 @@ pub(crate) fn abort(words: &'static str, within: Duration) -> ! {
     std::process::abort()
 }
 
-/// Ends the process without exit handlers, which were given their chance.
+/// Ends the process without exit handlers, which had their chance before.
 #[cfg(unix)]
 fn end(code: i32) -> ! {
     signal_hook::low_level::exit(code)
 }
 
-/// Elsewhere nothing keeps both the exit code and the promise.
+/// On other systems nothing ends the process at once with an exit code.
 #[cfg(not(unix))]
 fn end(_: i32) -> ! {
     std::process::abort()
 }
 
-/// Written without the log, which may be what is blocked. A reader that has left is no reason to stay.
+/// Writes without the log, which may be blocked. A closed stderr is ignored.
 fn say(words: impl fmt::Display) {
     let _ = std::io::stderr().write_all(format!("{words}\n").as_bytes());
 }
 
-/// Does something on another thread, and goes on when it is done or the time is up. Where there is no
-/// thread it is left out.
+/// Runs work on another thread, and returns when it is done or the time is up. Without a thread it does nothing.
 pub(crate) fn attempt<T>(name: &str, within: Duration, work: impl FnOnce() -> T + Send + 'static) {
     let (done, is_done) = mpsc::channel::<()>();
     let thread = thread::Builder::new().name(name.into()).spawn(move || {

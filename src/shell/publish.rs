@@ -1,4 +1,4 @@
-//! What is published: who is there, what it does and why, and the log of it.
+//! The published state of a run: components, status, transitions, outages, and their log events.
 
 mod describe;
 mod journal;

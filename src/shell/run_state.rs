@@ -1,4 +1,4 @@
-//! What the supervisor shares with components, reporters and handles: one for each run.
+//! The state that the supervisor shares with components, reporters and handles: one for each run.
 
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, OnceLock};
@@ -14,22 +14,22 @@ use crate::policy::{ComponentId, Plan};
 
 pub(crate) struct RunState {
     pub(crate) plan: Arc<Plan>,
-    /// What goes out.
+    /// The output: everything that is published.
     pub(crate) published: Published,
-    /// What comes in.
+    /// The input: everything that waits for the supervisor.
     pub(crate) mailbox: CachePadded<Mailbox>,
     /// Reports from outside of any component.
     pub(crate) outside: Arc<ReportSource>,
-    /// A text is waited for, and whoever makes one is to say so.
+    /// Whether the supervisor waits for a text, so that it must be woken when one was made.
     awaits_text: AtomicBool,
     service: OnceLock<Service>,
     /// Nothing supervises any more.
     abandoned: AtomicBool,
 }
 
-/// Where the service runs: known once its run has begun.
+/// Where the service runs. It is known once its run has begun.
 struct Service {
-    /// That of the components.
+    /// The runtime of the components.
     runtime: runtime::Handle,
     log: Log,
 }
@@ -51,7 +51,7 @@ impl RunState {
         self.published.roster.name(component)
     }
 
-    /// The run begins: its components run on this runtime, and this is its log.
+    /// Notes that the run begins, with the runtime of its components and its log.
     pub(crate) fn enter(&self, runtime: runtime::Handle, log: Log) {
         // A run begins once, so nothing was set before.
         let _ = self.service.set(Service { runtime, log });
@@ -62,34 +62,34 @@ impl RunState {
         self.service.get().map(|service| &service.runtime)
     }
 
-    /// Where the run logs, once it has begun.
+    /// The log of the run, once it has begun.
     pub(crate) fn log(&self) -> Option<&Log> {
         self.service.get().map(|service| &service.log)
     }
 
-    /// Whether the run has a thread of its own.
+    /// Whether the run has a separate thread.
     #[cfg(feature = "etcd")]
     pub(crate) fn is_apart(&self) -> bool {
         self.log().is_some_and(Log::is_queued)
     }
 
-    /// Makes the text of a failure that the supervisor was told of, and says so if that waits for it.
+    /// Makes the text of a reported failure, and wakes the supervisor if it waits for a text.
     pub(crate) fn make_text(&self, told: &ReportedFailure) {
         told.text();
-        // Either the text is seen by who begins to wait for it, or the wait is seen here.
+        // Either the supervisor sees the text before it waits, or this sees that it waits.
         fence(Ordering::SeqCst);
         if self.awaits_text.swap(false, Ordering::AcqRel) {
             self.mailbox.nudge();
         }
     }
 
-    /// From now on whoever makes a text says so.
+    /// Requests to be woken when a text was made.
     pub(crate) fn await_text(&self) {
         self.awaits_text.store(true, Ordering::Release);
         fence(Ordering::SeqCst);
     }
 
-    /// Takes note of a renewal, if it is the owner of the lease who tells of it.
+    /// Notes a renewal, if the component is the lease owner.
     pub(crate) fn lease_renewed(&self, component: ComponentId, lease: RenewedLease) {
         if self.plan.layout().lease_owner() == Some(component) {
             self.mailbox.lease_renewed(lease);
@@ -109,7 +109,7 @@ impl RunState {
         self.mailbox.close();
     }
 
-    /// Whether the run was dropped. On a thread of its own it may be amid a step then.
+    /// Whether the run was dropped. A run on a separate thread may be in the middle of a step then.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.abandoned.load(Ordering::Acquire)
     }

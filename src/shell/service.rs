@@ -1,4 +1,4 @@
-//! A service: how it is put together, run, followed and steered.
+//! A service: its builder, its run methods, and its handle.
 
 mod build_error;
 mod builder;

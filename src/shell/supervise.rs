@@ -1,4 +1,4 @@
-//! The supervisor: the one loop over what arrives, the decider, and what carries out its decisions.
+//! The supervisor: the loop that collects arrivals, asks the decider, and carries out its decisions.
 
 mod executor;
 mod held;

@@ -1,15 +1,17 @@
-//! Locks, and what keeps cores out of each other's way.
+//! Locks and cache-line padding.
 
 use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks, also after a panic elsewhere: what is behind our locks is valid after every statement.
+/// Locks a mutex, even if it is poisoned: the data behind the locks of this crate is valid after every statement.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What many cores write to, in cache lines of its own: else each write would take from the others
-/// what lies beside it and is only read. Two lines, since processors fetch them in pairs.
+/// Data that many cores write to, in separate cache lines.
+///
+/// Otherwise each write would evict data beside it that is only read. It takes two lines, because processors fetch
+/// them in pairs.
 #[derive(Default)]
 #[repr(align(128))]
 pub(crate) struct CachePadded<T>(T);

@@ -12,7 +12,7 @@ use crate::shell::sync::lock;
 
 /// A dependency that a test switches up and down. It is up at first.
 ///
-/// Give [`probe`](Self::probe) to the service and keep this. Each switch is observed at once.
+/// Give [`probe`](Self::probe) to the service, and keep this. Each change is observed at once.
 ///
 /// ```
 /// use overwatch::Overwatch;
@@ -63,12 +63,12 @@ impl Default for FakeDependency {
 }
 
 impl FakeDependency {
-    /// A dependency that is up, and whose probes observe it once a second and at each switch.
+    /// A dependency that is up. Its probes observe it once a second and at each change.
     pub fn new() -> Self {
         Self::observed_every(Duration::from_secs(1))
     }
 
-    /// The same with another interval.
+    /// As [`new`](Self::new), with another interval.
     pub fn observed_every(every: Duration) -> Self {
         Self {
             mode: Arc::new(watch::Sender::new(Mode::Up)),
@@ -76,7 +76,7 @@ impl FakeDependency {
         }
     }
 
-    /// A probe that observes it, for [`Overwatch::builder`](crate::Overwatch::builder).
+    /// A probe that observes this dependency, for [`Overwatch::builder`](crate::Overwatch::builder).
     pub fn probe(&self) -> impl Probe + use<> {
         DependencyProbe {
             hurry: Notify::new(),
@@ -87,22 +87,22 @@ impl FakeDependency {
         }
     }
 
-    /// From now on it is seen to fail, for this reason.
+    /// From now on the dependency fails, with this reason.
     pub fn fail(&self, reason: impl Into<Cow<'static, str>>) {
         self.mode.send_replace(Mode::Failing(reason.into()));
     }
 
-    /// From now on it gives no answer at all.
+    /// From now on the dependency gives no answer at all.
     pub fn hang(&self) {
         self.mode.send_replace(Mode::Hanging);
     }
 
-    /// From now on it is up.
+    /// From now on the dependency is up.
     pub fn recover(&self) {
         self.mode.send_replace(Mode::Up);
     }
 
-    /// Whether it is up.
+    /// Whether the dependency is up.
     pub fn is_up(&self) -> bool {
         matches!(*self.mode.borrow(), Mode::Up)
     }
@@ -110,11 +110,11 @@ impl FakeDependency {
 
 struct DependencyProbe {
     hurry: Notify,
-    /// Keeps it from hanging when the test has dropped its own.
+    /// Keeps the channel open after the test has dropped its own handle.
     _dependency: Arc<watch::Sender<Mode>>,
     mode: watch::Receiver<Mode>,
     every: Duration,
-    /// When something was told, and of which switch: what this receiver has seen.
+    /// When the last observation was returned, and a receiver that has seen the change it was made from.
     told: Mutex<Option<(Instant, watch::Receiver<Mode>)>>,
 }
 
@@ -149,7 +149,7 @@ impl Probe for DependencyProbe {
 
     fn refresh(&self) -> bool {
         self.hurry.notify_waiters();
-        // What it returns is what the switch says at that moment.
+        // The pending call returns the mode of the moment when it completes.
         true
     }
 }

@@ -9,7 +9,7 @@ use crate::shell::inbound::Batch;
 use crate::shell::log::Log;
 use crate::shell::run_state::RunState;
 
-/// A context without a supervisor, to test one component by itself: the test takes the supervisor's place.
+/// A context without a supervisor, to test one component alone. The test does what the supervisor would do.
 ///
 /// ```
 /// use overwatch::test_util::TestContext;
@@ -51,7 +51,7 @@ impl std::fmt::Debug for Inner {
 }
 
 impl TestContext {
-    /// A context of this name, in epoch 1.
+    /// A context with this name, in epoch 1.
     ///
     /// # Panics
     ///
@@ -72,7 +72,7 @@ impl TestContext {
         }
     }
 
-    /// The context to hand to the component.
+    /// The context to pass to the component.
     pub fn context(&self) -> Context {
         self.context.clone()
     }
@@ -91,11 +91,11 @@ impl TestContext {
         while !self.inner.incarnation.is_up() {
             self.inner.shared.mailbox.woken().await;
         }
-        // Whoever waits beside us is to see it too.
+        // Wakes other tasks that wait for the same.
         self.inner.shared.mailbox.nudge();
     }
 
-    /// What the component, and its sub-tasks, have reported since the last call.
+    /// The reports of the component and its sub-tasks since the last call.
     pub fn reports(&self) -> Vec<Reported> {
         self.inner
             .incarnation
@@ -106,17 +106,17 @@ impl TestContext {
     }
 }
 
-/// Reports of one class, as they wait for a supervisor: a storm is one of these.
+/// The pending reports of one class: a storm of reports is combined into one value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reported {
-    /// The class.
+    /// The class of the reports.
     pub class: FailureClass,
-    /// How many.
+    /// The number of reports.
     pub count: u64,
-    /// The reason of the first.
+    /// The reason of the first report.
     pub first: String,
-    /// The reason of the last, if there was more than one.
+    /// The reason of the last report, if there was more than one.
     pub last: Option<String>,
 }
 

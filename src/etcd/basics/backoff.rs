@@ -1,4 +1,4 @@
-//! How long to wait before something is tried again. Pure.
+//! Pauses before another attempt. Pure.
 
 use core::time::Duration;
 
@@ -9,7 +9,7 @@ pub(crate) fn pause(failures: u32, longest: Duration) -> Duration {
     FIRST.saturating_mul(1 << doublings).min(longest)
 }
 
-/// Before etcd is asked again after it failed to answer.
+/// The pause before the next request after etcd failed to answer.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 const FIRST: Duration = Duration::from_millis(100);

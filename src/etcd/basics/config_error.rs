@@ -1,24 +1,25 @@
-//! What can be wrong with a configuration.
+//! Errors in a configuration.
 
 use core::error::Error;
 use core::time::Duration;
 use std::fmt;
 
-/// Why an [`EtcdConfig`](crate::etcd::EtcdConfig) was refused. The text names the value and says
-/// what to do.
+/// Why an [`EtcdConfig`](crate::etcd::EtcdConfig) or a membership was refused.
+///
+/// The text contains the value and says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EtcdConfigError {
     /// No endpoint was given.
     NoEndpoints,
-    /// More endpoints than a cluster of etcd has members.
+    /// More endpoints were given than an etcd cluster has members.
     TooManyEndpoints {
-        /// The most it takes.
+        /// The largest number that is accepted.
         max: usize,
     },
-    /// An endpoint is no URL that the probe can use.
+    /// An endpoint is not a URL that can be used.
     BadEndpoint {
-        /// The endpoint as it was given, without any credentials in it.
+        /// The endpoint as it was given, without the credentials in it.
         endpoint: String,
         /// What is wrong, and what to write instead.
         problem: String,
@@ -28,14 +29,14 @@ pub enum EtcdConfigError {
         /// The endpoint, in its normal form.
         endpoint: String,
     },
-    /// A setting that is no time does not fit: user, TLS, sentinel key, number of slow answers.
+    /// A setting other than a time is not valid, e.g. the user, TLS, the sentinel key or the number of slow answers.
     BadSetting {
         /// The method of the configuration that sets it.
         knob: &'static str,
         /// What is wrong, and what to do.
         problem: String,
     },
-    /// A number is out of its bounds.
+    /// A time is out of its bounds.
     OutOfBounds {
         /// The method of the configuration that sets it.
         knob: &'static str,

@@ -1,18 +1,18 @@
-//! Why an attempt gave no evidence, in words an operator understands. Pure: what etcd says is given as text.
+//! Errors of requests to etcd, in words for operators. Pure: the answers of etcd are passed as text.
 
 use core::time::Duration;
 
 use super::backoff::RETRY_AFTER;
 use super::fault::Fault;
 
-/// Why a connection, or a question on one, failed.
+/// Why a connection, or a request on one, failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EtcdError {
     pub(crate) fault: Fault,
-    /// Whether a second look would only confirm it.
+    /// Whether the error is certain: a second attempt would only confirm it.
     pub(crate) sure: bool,
     pub(crate) text: String,
-    /// The other side closed the connection and said nothing.
+    /// Whether the other side closed the connection without an error message.
     pub(crate) closed: bool,
 }
 
@@ -22,7 +22,7 @@ impl EtcdError {
         Self::passing(Fault::Unreachable, "no answer")
     }
 
-    /// A fault that may pass by itself, an election for one.
+    /// A fault that may pass by itself, e.g. an election.
     pub(crate) fn passing(fault: Fault, text: impl Into<String>) -> Self {
         Self {
             fault,
@@ -32,7 +32,7 @@ impl EtcdError {
         }
     }
 
-    /// A server answered, or nobody listens: a second look would only confirm it.
+    /// A certain fault: a server answered, or nothing listens there.
     pub(crate) fn sure(fault: Fault, text: impl Into<String>) -> Self {
         Self {
             sure: true,
@@ -40,7 +40,7 @@ impl EtcdError {
         }
     }
 
-    /// The connection was closed, by a proxy without a backend for one.
+    /// The connection was closed, e.g. by a proxy without a backend.
     pub(crate) fn closed() -> Self {
         Self {
             closed: true,
@@ -55,41 +55,42 @@ impl EtcdError {
         )
     }
 
-    /// An answer for another cluster than the one that is meant. The next member may be of that one.
+    /// An answer from another cluster than the expected one. The next member may belong to the expected one.
     pub(crate) fn of_another_cluster(url: &str, cluster: u64, meant: u64) -> Self {
         let text =
             format!("{url} is of cluster {cluster:x}, and the lease is of cluster {meant:x}");
         Self::passing(Fault::Misdirected, text)
     }
 
-    /// An alarm that these members raise.
+    /// An alarm that these members raised.
     pub(crate) fn alarm(fault: Fault, members: &[u64]) -> Self {
         let members: Vec<String> = members.iter().map(|id| format!("{id:x}")).collect();
         let members = members.join(", ");
         Self::sure(fault, shorten(&format!("alarm raised by member {members}")))
     }
 
-    /// After which pause what failed is tried again. None if etcd goes on saying so, whoever is asked: silence passes, or
-    /// the probe tells of it, and a token that has expired is replaced at the next try.
+    /// The pause before the next attempt; `None` if every member would give the same answer again.
+    ///
+    /// Silence passes, or the probe reports it. A token that has expired is replaced at the next attempt.
     pub(crate) fn again_in(&self) -> Option<Duration> {
         (!self.sure || self.fault.passes()).then_some(RETRY_AFTER)
     }
 
-    /// Whether it is about the whole cluster, whichever member said it.
+    /// Whether the failure concerns the whole cluster, whichever member reported it.
     pub(crate) fn of_cluster(&self) -> bool {
         self.sure && self.fault.of_cluster()
     }
 
-    /// The same, if a connection said so that has worked before. That is never final: the member may
-    /// have restarted, a token may have run out.
+    /// The same error from a connection that has worked before. It is never final: the member may have restarted, or a
+    /// token may have expired.
     pub(crate) fn unsure(mut self) -> Self {
         self.sure = false;
         self
     }
 
-    /// A watch that the server ended, which it tells in a message and not by an error.
+    /// The error of a watch that the server ended with a message rather than an error.
     pub(crate) fn of_canceled_watch(reason: &str) -> Self {
-        // A status, as Go prints it.
+        // A gRPC status, as Go prints it.
         let codes = [
             ("InvalidArgument", INVALID_ARGUMENT),
             ("PermissionDenied", PERMISSION_DENIED),
@@ -107,7 +108,7 @@ impl EtcdError {
     }
 }
 
-/// What a server says. Its words are those of etcd's `api/v3rpc/rpctypes/error.go`.
+/// The error of a gRPC status. The messages are those of etcd's `api/v3rpc/rpctypes/error.go`.
 pub(crate) fn of_status(code: i32, message: &str) -> EtcdError {
     let text = shorten(message.strip_prefix("etcdserver: ").unwrap_or(message));
     let says = |words: &str| text.contains(words);
@@ -133,7 +134,7 @@ pub(crate) fn of_status(code: i32, message: &str) -> EtcdError {
         _ if says("database space exceeded") => EtcdError::sure(Fault::NoSpace, text),
         _ if says("corrupt") => EtcdError::sure(Fault::Corrupt, text),
         _ if says("too many requests") => EtcdError::passing(Fault::TooSlow, text),
-        // An election, a lost quorum, or a leader that does not get on: the server gave up first.
+        // An election, a lost quorum, or a leader without progress: the server gave up first.
         _ if says("leader") || says("request timed out") => {
             EtcdError::passing(Fault::NoLeader, text)
         }
@@ -145,7 +146,7 @@ pub(crate) fn tls(text: &str) -> EtcdError {
     EtcdError::sure(Fault::Tls, shorten(&format!("TLS: {text}")))
 }
 
-/// What a server says goes into logs and health pages, so it is bounded and on one line.
+/// Bounds a server's message to one line of limited length, because it goes into logs and health pages.
 pub(crate) fn shorten(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })

@@ -1,23 +1,23 @@
-//! The ways in which etcd fails, and what follows from each.
+//! The ways in which etcd fails, and how each of them is treated.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The class of a failure. [`as_str`](Self::as_str) is what status and trace show.
+/// The class of a failure. Status and trace show [`as_str`](Self::as_str).
 ///
 /// | class | seen as | default verdict | what to do |
 /// | --- | --- | --- | --- |
-/// | `unreachable` | no member answers: refused, closed, or silent for the patience | certain | see that etcd runs, and that nothing is in between |
-/// | `no_leader` | a member answers, and there is no leader or no quorum for the patience | transient | bring back a majority of the members |
-/// | `write_path` | reads are answered, and nothing is committed for the patience; or the leader does not get on | transient | look at the leader's disk |
+/// | `unreachable` | no member answers: refused, closed, or silent for the grace period | certain | check that etcd runs, and that nothing blocks the connection |
+/// | `no_leader` | a member answers, but there is no leader or no quorum for the grace period | transient | bring back a majority of the members |
+/// | `write_path` | reads are answered, but nothing is committed for the grace period; or the leader makes no progress | transient | look at the leader's disk |
 /// | `no_space` | the NOSPACE alarm is raised | certain | compact, defragment, disarm the alarm |
 /// | `corrupt` | the CORRUPT alarm is raised | certain | replace the corrupt member |
-/// | `store_reset` | the store's revision or term goes back, or its cluster changes; told once, so it wants a trip threshold of 1 | certain | find out who wiped or restored it: leases and data are not those of before |
-/// | `unauthenticated` | no member takes the name and password | certain | mend the user or its password |
-/// | `permission` | the sentinel key may not be read | certain | let the user read it, or name another |
-/// | `too_slow` | so many answers in a row took longer than the latency budget | transient | look at network, disk and load |
-/// | `tls` | no TLS: an authority that is not trusted, a certificate that has expired, none of one's own | certain | mend the certificates |
-/// | `misdirected` | something else than etcd answers; or the endpoints are of more than one cluster, or not of the expected one | certain | mend the endpoints, or name the cluster with [`EtcdConfig::with_expected_cluster`](crate::etcd::EtcdConfig::with_expected_cluster) |
+/// | `store_reset` | the store's revision or term goes back, or its cluster changes; reported once, so it needs a trip threshold of 1 | certain | find out who wiped or restored it: leases and data are not those of before |
+/// | `unauthenticated` | no member accepts the name and password | certain | correct the user or its password |
+/// | `permission` | the user may not read the sentinel key | certain | let the user read it, or set another key |
+/// | `too_slow` | several answers in a row took longer than the latency budget | transient | look at network, disk and load |
+/// | `tls` | no TLS connection: an untrusted authority, an expired certificate, or a missing client certificate | certain | correct the certificates |
+/// | `misdirected` | something other than etcd answers; or the endpoints belong to more than one cluster, or not to the expected one | certain | correct the endpoints, or set the cluster with [`EtcdConfig::with_expected_cluster`](crate::etcd::EtcdConfig::with_expected_cluster) |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Fault {
@@ -33,30 +33,34 @@ pub enum Fault {
     Corrupt,
     /// The store was wiped, or restored from a backup.
     StoreReset,
-    /// Name or password is not taken.
+    /// The name or the password is refused.
     Unauthenticated,
     /// The user may not read the sentinel key.
     Permission,
     /// Answers come, but too late.
     TooSlow,
-    /// No TLS connection.
+    /// A TLS connection is not possible.
     Tls,
-    /// It is not the etcd that was meant.
+    /// An endpoint does not lead to the intended etcd cluster.
     Misdirected,
 }
 
-/// How a class of failure is taken. The default of each class stands at [`Fault`].
+/// How a class of failure is treated. [`Fault`] lists the default of each class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// It may pass by itself: failing only once it has lasted for the patience. A store reset, which
-    /// is over when it is seen, is logged and never counts.
+    /// The failure may pass by itself. It is reported only after it has lasted for the grace period.
+    ///
+    /// A store reset, which is over when it is seen, is only logged.
     Transient,
-    /// Failing as soon as it is beyond doubt. For `no_leader`, `write_path` and `too_slow` that is when
-    /// the patience is over, so that this and [`Transient`](Self::Transient) are the same.
+    /// The failure is reported as soon as it is beyond doubt.
+    ///
+    /// For `no_leader`, `write_path` and `too_slow` this is when the grace period is over, so it is the same as
+    /// [`Transient`](Self::Transient).
     Certain,
-    /// As certain, and no restart could mend it: the run ends after an ordered stop, so that an
-    /// orchestrator or an operator takes over.
+    /// As [`Certain`](Self::Certain), and no restart can repair it.
+    ///
+    /// The run ends after an ordered stop, so that an orchestrator or an operator can take over.
     Fatal,
 }
 
@@ -76,7 +80,7 @@ impl Fault {
         Self::Misdirected,
     ];
 
-    /// All that is known of a class. A new one needs a line here, in [`ALL`](Self::ALL), and a row in the table above.
+    /// The facts about a class. A new class needs an entry here and in [`ALL`](Self::ALL), and a row in the table.
     fn facts(self) -> Facts {
         match self {
             Self::Unreachable => Facts {
@@ -210,13 +214,12 @@ impl Fault {
         self.facts().name
     }
 
-    /// What an operator can do about it.
+    /// What an operator can do about the failure.
     pub fn advice(self) -> &'static str {
         self.facts().advice
     }
 
-    /// How the class is taken, unless [`EtcdConfig::with_verdict`](crate::etcd::EtcdConfig::with_verdict) says
-    /// otherwise.
+    /// The verdict, unless [`EtcdConfig::with_verdict`](crate::etcd::EtcdConfig::with_verdict) sets another one.
     pub fn default_verdict(self) -> Verdict {
         self.facts().verdict
     }
@@ -226,17 +229,17 @@ impl Fault {
         self.facts().gravity
     }
 
-    /// Whether it is about the whole cluster, whichever member said it.
+    /// Whether the failure concerns the whole cluster, whichever member reported it.
     pub(crate) fn of_cluster(self) -> bool {
         self.facts().of_cluster
     }
 
-    /// Whether every member would say the same.
+    /// Whether every member would report the same failure.
     pub(crate) fn of_every_member(self) -> bool {
         self.facts().of_every_member
     }
 
-    /// Whether a later try may succeed, though etcd was sure of it.
+    /// Whether a later attempt may succeed even if the failure was certain.
     pub(crate) fn passes(self) -> bool {
         self.facts().passes
     }
@@ -247,14 +250,14 @@ impl Fault {
     }
 }
 
-/// What is known of a class.
+/// The facts about a class.
 struct Facts {
     name: &'static str,
     /// In words, for an operator.
     words: &'static str,
     advice: &'static str,
     verdict: Verdict,
-    /// What a server said is graver than silence. The order of the variants means nothing.
+    /// A failure that a server reported is graver than silence. The order of the variants means nothing.
     gravity: u8,
     of_cluster: bool,
     of_every_member: bool,
@@ -262,7 +265,7 @@ struct Facts {
     ends_connection: bool,
 }
 
-/// How each class of failure is taken: what was decided otherwise than by default.
+/// The verdicts that differ from the defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Verdicts(pub(crate) BTreeMap<Fault, Verdict>);
 

@@ -1,7 +1,8 @@
-//! Numbers from names: the same on every platform and in every version, because nodes must agree.
+//! Hashes of names. They are the same on every platform and in every version, because nodes must agree.
 
-/// FNV-1a of both names, mixed, since by itself it gives similar names similar numbers. No text contains
-/// the byte between them.
+/// FNV-1a of both names, mixed, because FNV-1a alone gives similar names similar numbers.
+///
+/// No UTF-8 text contains the separator byte.
 pub(crate) fn named(one: &str, other: &str) -> u64 {
     let bytes = one.bytes().chain([0xff]).chain(other.bytes());
     mix(bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {

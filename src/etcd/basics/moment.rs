@@ -1,32 +1,33 @@
-//! A moment, by a clock that stands still while the machine is suspended and by one that runs on. Pure.
+//! A moment, by a clock that stops while the machine is suspended and by one that continues. Pure.
 
 use core::time::Duration;
 
 /// A moment, by both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment {
-    /// By the clock that stands still, which all timers go by.
+    /// By the clock that stops during a suspension. All timers use this clock.
     pub(crate) at: Duration,
-    /// How long the machine had been suspended by then.
+    /// How long the machine had been suspended in total until then.
     pub(crate) suspended: Duration,
 }
 
 impl Moment {
-    /// How long after an earlier moment this is, by the clock that ran on.
+    /// The time since an earlier moment, by the clock that continues during a suspension.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         let suspended = self.suspended_since(earlier).unwrap_or_default();
         self.at.saturating_sub(earlier.at) + suspended
     }
 
-    /// For how long the machine was suspended since an earlier moment, if it was. What is too short to be a
-    /// suspension is noise: two clocks are read one after the other.
+    /// How long the machine was suspended since an earlier moment, if it was.
+    ///
+    /// Shorter differences are noise, because the two clocks are read one after the other.
     pub(crate) fn suspended_since(self, earlier: Self) -> Option<Duration> {
         let time = self.suspended.saturating_sub(earlier.suspended);
         (time >= NOTICED).then_some(time)
     }
 }
 
-/// More than two clocks differ if they are read one after the other; less than a suspension takes.
+/// More than the noise between two clocks that are read one after the other, and less than any suspension.
 const NOTICED: Duration = Duration::from_millis(10);
 
 #[cfg(test)]

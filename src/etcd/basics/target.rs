@@ -1,3 +1,3 @@
-//! Where membership and shards are logged.
+//! The log target of membership and shards.
 
 pub(crate) const TARGET: &str = "overwatch::etcd";

@@ -1,4 +1,4 @@
-//! What the errors of the client library amount to.
+//! Converts the errors of the client library.
 
 use std::error::Error as StdError;
 use std::io;
@@ -12,8 +12,8 @@ impl From<Error> for EtcdError {
     fn from(error: Error) -> Self {
         match error {
             Error::GRpcStatus(status) => {
-                // tonic's code as its number in the gRPC specification: the type itself is not ours
-                // to name.
+                // tonic's code as its number in the gRPC specification: tonic is not a direct dependency, so its
+                // type cannot be named here.
                 let code = i32::from(status.code());
                 of_transport(&status).unwrap_or_else(|| of_status(code, status.message()))
             }
@@ -30,7 +30,7 @@ impl From<Gone> for EtcdError {
     }
 }
 
-/// Whether the server refuses credentials because it does not ask for any.
+/// Whether the server refuses credentials because authentication is not enabled.
 pub(crate) fn is_auth_disabled(error: &Error) -> bool {
     matches!(error, Error::GRpcStatus(status)
         if status.message().contains("authentication is not enabled"))
@@ -45,8 +45,10 @@ pub(crate) fn is_lease_gone(error: &Error) -> bool {
     }
 }
 
-/// Faults below gRPC. They are told from one another by the errors underneath the status, since all
-/// come as `Unavailable` or `Unknown`. A status that the server sent has none.
+/// Converts a fault below gRPC.
+///
+/// Such faults are distinguished by the source errors of the status, because all of them come as `Unavailable` or
+/// `Unknown`. A status that the server sent has no source.
 fn of_transport(status: &(dyn StdError + 'static)) -> Option<EtcdError> {
     let source = status.source()?;
     let text = deepest(source);
@@ -65,7 +67,7 @@ fn of_transport(status: &(dyn StdError + 'static)) -> Option<EtcdError> {
             _ => EtcdError::passing(Fault::Unreachable, shorten(&text)),
         });
     }
-    // hyper and h2 do not export what would tell these apart, only their words. The first is of a ping
+    // hyper and h2 do not export types that distinguish these errors, only their texts. The first one is of a ping
     // that was not answered.
     if text == "operation timed out" {
         return Some(EtcdError::silent());
@@ -89,7 +91,7 @@ fn io_kind(error: &(dyn StdError + 'static)) -> Option<io::ErrorKind> {
         .next()
 }
 
-/// The words of the innermost error: the outer ones say "transport error" and the like.
+/// The text of the innermost error: the outer errors only say e.g. "transport error".
 fn deepest(error: &(dyn StdError + 'static)) -> String {
     chain(error).last().unwrap_or(error).to_string()
 }

@@ -1,9 +1,9 @@
-//! Which cluster each endpoint has shown: all of them must be of one. Pure.
+//! The cluster that each endpoint has shown: all endpoints must belong to one cluster. Pure.
 
 use core::time::Duration;
 use std::fmt::Write;
 
-/// What each endpoint has shown.
+/// The clusters that each endpoint has shown.
 pub(crate) struct ClusterMap {
     endpoints: Vec<Shown>,
     only: Only,
@@ -11,7 +11,7 @@ pub(crate) struct ClusterMap {
     changes: u64,
 }
 
-/// All that is in there, whenever it was shown.
+/// A summary of all clusters in the map, whenever they were shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Only {
     Nothing,
@@ -21,8 +21,9 @@ pub(crate) enum Only {
 }
 
 impl Only {
-    /// Whether the endpoints are of one cluster as far as this tells, which is the one that is meant if any is. `false`
-    /// if it takes a look at when each was shown.
+    /// Whether this summary alone shows that all endpoints belong to one cluster, and to the expected one, if any.
+    ///
+    /// `false` if the times at which the clusters were shown must be checked.
     pub(crate) fn is_one(self, mut meant: impl Iterator<Item = u64>) -> bool {
         match self {
             Self::Nothing => true,
@@ -32,13 +33,13 @@ impl Only {
     }
 }
 
-/// What one endpoint has shown.
+/// The clusters that one endpoint has shown.
 #[derive(Clone, Copy, Debug, Default)]
 struct Shown {
     last: Option<Sight>,
-    /// Another cluster, which it showed at the same time.
+    /// Another cluster that it showed at the same time.
     other: Option<Sight>,
-    /// Nobody answers there any more. Whatever comes next is in the place of it, and not beside it.
+    /// Whether nothing answers there any more. The next cluster then replaces the last one, and is not beside it.
     gone: bool,
 }
 
@@ -65,7 +66,7 @@ impl Shown {
 }
 
 impl ClusterMap {
-    /// Of so many endpoints.
+    /// An empty map for this number of endpoints.
     pub(crate) fn new(count: usize) -> Self {
         Self {
             endpoints: vec![Shown::default(); count],
@@ -83,7 +84,7 @@ impl ClusterMap {
         self.only
     }
 
-    /// An endpoint has answered for this cluster. (A server that names none answers with 0.)
+    /// Notes that an endpoint has answered with this cluster. (An answer without a cluster has the id 0.)
     pub(crate) fn saw(&mut self, index: usize, cluster: u64, now: Duration) {
         if cluster == NONE {
             return;
@@ -119,7 +120,7 @@ impl ClusterMap {
         }
     }
 
-    /// A connection with this cluster is lost, and no other one leads there yet.
+    /// Notes that a connection to this cluster is lost, and that no new one is open yet.
     pub(crate) fn lost(&mut self, index: usize, cluster: u64) {
         let Some(shown) = self.endpoints.get_mut(index) else {
             return;
@@ -133,7 +134,7 @@ impl ClusterMap {
         }
     }
 
-    /// The endpoints that have not answered lately, but for one that is asked anyhow.
+    /// The endpoints that have not answered lately, except one that is asked anyway.
     pub(crate) fn unheard(&self, except: usize, within: Duration, now: Duration) -> Vec<usize> {
         let unheard = |(_, shown): &(usize, &Shown)| shown.recent(within, now).next().is_none();
         let all = self.endpoints.iter().enumerate().filter(unheard);
@@ -141,8 +142,8 @@ impl ClusterMap {
         indexes.filter(|&index| index != except).collect()
     }
 
-    /// In words, if the endpoints that have answered lately are not of one cluster, or not of those that are
-    /// meant.
+    /// A description of the problem if the endpoints that have answered lately belong to several clusters, or not to
+    /// the expected ones.
     pub(crate) fn split<'a>(
         &self,
         urls: impl Iterator<Item = &'a str>,
@@ -179,8 +180,9 @@ impl ClusterMap {
     }
 }
 
-/// Which clusters the endpoints are held against, where what answers is of this one and another may be expected: or
-/// why it cannot be. It is 0 if what stands between names none.
+/// The clusters that the endpoints must belong to, if an answer is of `cluster`; an error if that cannot be checked.
+///
+/// `cluster` is 0 if a proxy does not pass on the id.
 pub(crate) fn meant(cluster: u64, expected: Option<u64>) -> Result<Vec<u64>, String> {
     match (cluster, expected) {
         (NONE, None) => Ok(Vec::new()),
@@ -191,9 +193,9 @@ pub(crate) fn meant(cluster: u64, expected: Option<u64>) -> Result<Vec<u64>, Str
     }
 }
 
-/// No cluster has this id: it is what an answer without one has.
+/// The id in an answer without a cluster. No cluster has this id.
 const NONE: u64 = 0;
-/// What an endpoint has shown beside something else counts for nothing after that, whoever asks.
+/// After this time a second cluster of an endpoint no longer counts.
 const FORGOTTEN: Duration = Duration::from_secs(3_600);
 
 #[cfg(test)]

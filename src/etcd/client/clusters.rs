@@ -1,8 +1,8 @@
-//! Which cluster each endpoint is of, as all clients of a node see it together.
+//! The clusters of the endpoints, shared by all clients of a node.
 //!
-//! Every answer of etcd names its cluster. The clients of a node pick their servers each by itself, and one
-//! URL may lead to several, so only together do they see that there are two clusters. Whoever is built from
-//! clones of one configuration shares this.
+//! Every answer of etcd contains the id of its cluster. Each client of a node picks its server by itself, and one URL
+//! may lead to several servers, so only together the clients see that there are two clusters. Everything that is built
+//! from clones of one configuration shares this.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -13,22 +13,22 @@ use super::endpoint::Endpoint;
 use crate::etcd::host::Latest;
 use crate::shell::sync::lock;
 
-/// What each endpoint has shown.
+/// The clusters that each endpoint has shown.
 pub(crate) struct Clusters {
     map: Mutex<ClusterMap>,
-    /// The only cluster that is in there; [`NOTHING`] or [`SEVERAL`]. Mostly this is all that is looked at.
+    /// The only cluster in the map, or [`NOTHING`] or [`SEVERAL`]. Mostly this can be checked without the lock.
     only: AtomicU64,
-    /// An endpoint has shown another cluster than before.
+    /// Changes when an endpoint shows another cluster than before.
     changed: Latest<()>,
 }
 
 /// No cluster has this id.
 const NOTHING: u64 = 0;
-/// Nor this one: an id is a hash, and one in 2^64 is this.
+/// An id is a hash, so a cluster has this id with a probability of one in 2^64.
 const SEVERAL: u64 = u64::MAX;
 
 impl Clusters {
-    /// Of so many endpoints.
+    /// Empty, for this number of endpoints.
     pub(crate) fn new(count: usize) -> Self {
         Self {
             map: Mutex::new(ClusterMap::new(count)),
@@ -37,12 +37,12 @@ impl Clusters {
         }
     }
 
-    /// An endpoint has answered for this cluster.
+    /// Notes that an endpoint has answered with this cluster.
     pub(crate) fn saw(&self, index: usize, cluster: u64, now: Duration) {
         self.with(|map| map.saw(index, cluster, now));
     }
 
-    /// Does something with the map, and lets others know what is new in it. Others wait for the map meanwhile.
+    /// Calls a function with the locked map, and wakes waiters if the map has changed.
     pub(crate) fn with<T>(&self, what: impl FnOnce(&mut ClusterMap) -> T) -> T {
         let (done, is_news) = {
             let mut map = self.lock();
@@ -67,18 +67,18 @@ impl Clusters {
         self.changed.version()
     }
 
-    /// Waits until that was more often.
+    /// Waits until that number is greater than `since`.
     pub(crate) async fn changed(&self, since: u64) {
         self.changed.changed(since).await;
     }
 
-    /// The endpoints that have not answered lately, but for one that is asked anyhow.
+    /// The endpoints that have not answered lately, except one that is asked anyway.
     pub(crate) fn unheard(&self, except: usize, within: Duration, now: Duration) -> Vec<usize> {
         self.lock().unheard(except, within, now)
     }
 
-    /// In words, if the endpoints that have answered lately are not of one cluster, or not of those that are
-    /// meant.
+    /// A description of the problem if the endpoints that have answered lately belong to several clusters, or not to
+    /// the expected ones.
     pub(crate) fn split(
         &self,
         endpoints: &[Endpoint],

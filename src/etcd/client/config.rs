@@ -1,4 +1,4 @@
-//! What the probe is told.
+//! The configuration of the probe.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,47 +18,46 @@ use crate::etcd::basics::{EtcdConfigError, Fault, Verdict, Verdicts};
 use crate::etcd::host::{Suspended, Uncompared, by_the_system};
 use crate::policy::{Policy, PolicyError};
 
-/// Where etcd is, how to get in, and how patient to be.
+/// The configuration for etcd: endpoints, access and timing.
 ///
 /// 1. [`new`](Self::new) with the endpoints of one cluster;
 /// 2. access: [`with_user`](Self::with_user), [`with_tls`](Self::with_tls), [`with_expected_cluster`](Self::with_expected_cluster);
 /// 3. a preset, [`fast`](Self::fast) or [`gentle`](Self::gentle), which sets all numbers, and after it single numbers.
 ///
-/// Give clones of one configuration to the probe and to the membership: they share what they have seen of the
+/// Give clones of one configuration to the probe and to the membership: clones share what was seen of the
 /// endpoints.
 ///
 /// | knob | default | [`fast`](Self::fast) | [`gentle`](Self::gentle) | bounds |
 /// | --- | --- | --- | --- | --- |
 /// | [`progress_interval`](Self::with_progress_interval) | 20 s | 250 ms | 60 s | 100 ms to 10 min |
-/// | [`progress_grace_period`](Self::with_progress_grace_period) | 3.35 s | 1 s | 6 s | twice the latency budget at least |
+/// | [`progress_grace_period`](Self::with_progress_grace_period) | 3.35 s | 1 s | 6 s | at least twice the latency budget |
 /// | [`read_interval`](Self::with_read_interval) | 1.4 s | 1 s | 10 s | 100 ms to 10 min |
-/// | [`read_grace_period`](Self::with_read_grace_period) | 3.35 s | 3.35 s | 6 s | three election timeouts, the request timeout and the connect timeout at least |
+/// | [`read_grace_period`](Self::with_read_grace_period) | 3.35 s | 3.35 s | 6 s | at least three election timeouts, the request timeout and the connect timeout |
 /// | [`write_interval`](Self::with_write_interval) | 8 s | 3 s | 30 s | 1 s to 10 min |
 /// | [`write_grace_period`](Self::with_write_grace_period) | 3.35 s | 3.35 s | 6 s | as `read_grace_period` |
-/// | [`recheck_interval`](Self::with_recheck_interval) | 500 ms | 250 ms | 2 s | 100 ms at least, half of each patience at most |
-/// | [`latency_budget`](Self::with_latency_budget) | 1 s | 500 ms | 1 s | 50 ms at least, half the request timeout at most |
+/// | [`recheck_interval`](Self::with_recheck_interval) | 500 ms | 250 ms | 2 s | at least 100 ms, at most half of each grace period |
+/// | [`latency_budget`](Self::with_latency_budget) | 1 s | 500 ms | 1 s | at least 50 ms, at most half the request timeout |
 /// | [`slow_answers`](Self::with_slow_answers) | 3 | 3 | 3 | 1 to 100 |
 /// | [`request_timeout`](Self::with_request_timeout) | 3 s | 2 s | 3 s | 100 ms to 30 s |
 /// | [`connect_timeout`](Self::with_connect_timeout) | 2 s | 1 s | 3 s | 100 ms to 30 s |
 /// | [`election_timeout`](Self::with_election_timeout) | 1 s | 1 s | 1 s | 50 ms to 50 s, as etcd's own |
 /// | [`reconnect_interval`](Self::with_reconnect_interval) | 300 ms | 250 ms | 300 ms | 100 ms to 30 s |
-/// | [`spare_reconnect_interval`](Self::with_spare_reconnect_interval) | 5 s | 5 s | 5 s | `reconnect_interval` at least, 10 min at most |
+/// | [`spare_reconnect_interval`](Self::with_spare_reconnect_interval) | 5 s | 5 s | 5 s | at least `reconnect_interval`, at most 10 min |
 /// | [`refused_interval`](Self::with_refused_interval) | 60 s | 60 s | 60 s | 1 s to 10 min |
 /// | [`keepalive_interval`](Self::with_keepalive_interval) | 10 s | 10 s | 10 s | 5 s to 10 min |
 /// | [`keepalive_timeout`](Self::with_keepalive_timeout) | 5 s | 5 s | 5 s | 100 ms to 30 s |
 ///
-/// A patience is at most 10 minutes. It counts from the first question that is not answered, so it may
-/// be shorter than the `every`. What follows from the numbers, for each check: silence is told at the
-/// latest after its `every` and its patience, and an election, or a member that dies while others
-/// live, is not told if it is over within the patience. So with the default a hang is seen within
-/// 4.75 s, with `fast` within 1.25 s, with `gentle` within 16 s. What is certain, such as a refused
-/// connection or an alarm, is told as soon as it is seen.
+/// A grace period is at most 10 minutes. It counts from the first unanswered request, so it may be shorter than the
+/// interval. Each check reports silence after its interval plus its grace period at the latest. An election, or a
+/// member that dies while others live, is not reported if it is over within the grace period. So a hang is seen
+/// within 4.75 s with the default, within 1.25 s with `fast`, and within 16 s with `gentle`. A failure that is
+/// certain, e.g. a refused connection or an alarm, is reported as soon as it is seen.
 ///
-/// The policy's silence limit must be longer than the shortest `every` and the longest patience
+/// The policy's silence limit must be longer than the shortest interval and the longest grace period
 /// together: 4.75 s with the default, 3.6 s with `fast`, 16 s with `gentle`.
 ///
-/// Endpoints are checked when they are given, everything else when the probe is built. `Debug`
-/// shows neither password nor keys.
+/// [`new`](Self::new) checks the endpoints. All other values are checked when the probe is built. `Debug` shows
+/// neither the password nor keys.
 ///
 /// ```no_run
 /// use overwatch::etcd::{EtcdConfig, EtcdProbe};
@@ -79,24 +78,25 @@ pub struct EtcdConfig {
     pub(crate) timing: Timing,
     pub(crate) jitter_seed: Option<u64>,
     way: Way,
-    /// The cluster that is meant, if that was said.
+    /// The id of the expected cluster, if it was set.
     expected: Option<u64>,
-    /// How long the machine was suspended.
+    /// Returns how long the machine was suspended in total.
     pub(crate) suspended: Suspended,
-    /// What was seen of the endpoints by whoever is built from this or a clone of it.
+    /// What was seen of the endpoints by everything that is built from this or a clone of it.
     pub(crate) clusters: Uncompared<Arc<Clusters>>,
-    /// What was decided otherwise than by default.
+    /// The verdicts that differ from the defaults.
     pub(crate) verdicts: Verdicts,
 }
 
 impl EtcdConfig {
-    /// The client URLs of the members of *one* cluster, like `http://127.0.0.1:2379`. A URL without
-    /// a port means 2379, etcd's own default.
+    /// A configuration with the client URLs of the members of *one* cluster, e.g. `http://127.0.0.1:2379`.
+    ///
+    /// If a URL has no port, port 2379 is used, etcd's own default.
     ///
     /// # Errors
     ///
-    /// When there is no endpoint, or more than 32; when one is no URL, has another scheme than
-    /// `http` or `https`, or carries a user, a path or a query; when one is given twice.
+    /// If there is no endpoint, or more than 32; if one is not a URL, has another scheme than `http` or `https`, or
+    /// contains a user, a path or a query; if one is given twice.
     pub fn new<I>(endpoints: I) -> Result<Self, EtcdConfigError>
     where
         I: IntoIterator,
@@ -134,209 +134,227 @@ impl EtcdConfig {
         })
     }
 
-    /// The id of the cluster that is meant. Whatever answers for another one is
-    /// [`misdirected`](Fault::Misdirected), also if all endpoints agree on it.
+    /// Sets the id of the expected cluster.
     ///
-    /// The id is the same as long as the cluster is: it is made of what the cluster was started with, so one
-    /// that is built anew, or restored from a backup, may have another. In hexadecimal it is in each
-    /// member's log, and in what [`EtcdProbe`](crate::etcd::EtcdProbe) tells of clusters that do not agree; as a
-    /// number it is what `etcdctl endpoint status -w json` calls `cluster_id`.
+    /// An answer from another cluster is [`misdirected`](Fault::Misdirected), even if all endpoints agree on that
+    /// cluster.
     ///
-    /// Two clusters that were started with the same `--initial-cluster` and `--initial-cluster-token`, as with all
-    /// defaults, have the same id, and nothing tells them apart. Give each a token of its own.
+    /// The id does not change during the life of a cluster. It is made from the parameters with which the cluster was
+    /// started, so a cluster that is built anew, or restored from a backup, may have another id. Each member's log, and
+    /// the failures that [`EtcdProbe`](crate::etcd::EtcdProbe) reports when clusters do not agree, show the id in
+    /// hexadecimal; `etcdctl endpoint status -w json` shows it as the number `cluster_id`.
     ///
-    /// Without it the cluster is whichever the endpoints are of, if they agree. See the
-    /// [module](crate::etcd) for what that leaves open.
+    /// Two clusters that were started with the same `--initial-cluster` and `--initial-cluster-token`, e.g. with all
+    /// defaults, have the same id, and nothing distinguishes them. Give each cluster its own token.
+    ///
+    /// If no id is set, any cluster is accepted on which the endpoints agree. The [module](crate::etcd) describes which
+    /// problems then remain possible.
     #[must_use]
     pub fn with_expected_cluster(mut self, id: u64) -> Self {
         self.expected = Some(id);
         self
     }
 
-    /// Authenticates with a name and a password. On a cluster whose authentication is not enabled
-    /// they are not used, as in etcd's own Go client.
+    /// Authenticates with a name and a password.
+    ///
+    /// If authentication is not enabled on the cluster, they are not used, as in etcd's own Go client.
     #[must_use]
     pub fn with_user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
         self.user = Some((name.into(), password.into()));
         self
     }
 
-    /// Certificates; needed for endpoints with `https://` and for no others.
+    /// Sets the certificates. They are required for endpoints with `https://`, and refused for others.
     #[must_use]
     pub fn with_tls(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);
         self
     }
 
-    /// The key that the probe watches and reads; `overwatch/probe/never-written` by default. Nothing
-    /// may ever write it, and the user must be allowed to read it.
+    /// Sets the key that the probe watches and reads; `overwatch/probe/never-written` by default.
+    ///
+    /// Nothing may ever write this key, and the user must be allowed to read it.
     #[must_use]
     pub fn with_sentinel_key(mut self, key: impl Into<String>) -> Self {
         self.sentinel_key = key.into();
         self
     }
 
-    /// All numbers such that a hang is seen within 1.5 s, for some 5 requests a second. Elections are
-    /// tolerated as by default; a pause of etcd or of the network for longer than a second is not.
+    /// Sets all numbers so that a hang is seen within 1.5 s, with about 5 requests per second.
+    ///
+    /// Elections are tolerated as with the default. A pause of etcd or of the network for longer than a second is not
+    /// tolerated.
     #[must_use]
     pub fn fast(mut self) -> Self {
         self.timing = Timing::FAST;
         self
     }
 
-    /// All numbers such that etcd is asked less than 0.2 times a second. The policy's silence limit
-    /// must be set as well: 20 s is enough.
+    /// Sets all numbers so that etcd gets fewer than 0.2 requests per second.
+    ///
+    /// The policy's silence limit must then be set as well: 20 s is enough.
     #[must_use]
     pub fn gentle(mut self) -> Self {
         self.timing = Timing::GENTLE;
         self
     }
 
-    /// How often one watch is asked for its progress.
+    /// Sets how often the probe requests the progress of one watch.
     #[must_use]
     pub fn with_progress_interval(mut self, time: Duration) -> Self {
         self.timing.progress.every = time;
         self
     }
 
-    /// How long the watch may owe its progress before etcd counts as unreachable.
+    /// Sets how long a progress request may stay unanswered before etcd counts as unreachable.
     #[must_use]
     pub fn with_progress_grace_period(mut self, time: Duration) -> Self {
         self.timing.progress.patience = time;
         self
     }
 
-    /// How often one member is asked for a linearizable read.
+    /// Sets how often the probe asks one member for a linearizable read.
     #[must_use]
     pub fn with_read_interval(mut self, time: Duration) -> Self {
         self.timing.read.every = time;
         self
     }
 
-    /// How long reads may go unanswered before etcd counts as failing. Longer than an election, which
-    /// takes one to three election timeouts, or each election is an outage.
+    /// Sets how long reads may stay unanswered before etcd counts as failing.
+    ///
+    /// This must be longer than an election, which takes one to three election timeouts. Otherwise each election is an
+    /// outage.
     #[must_use]
     pub fn with_read_grace_period(mut self, time: Duration) -> Self {
         self.timing.read.patience = time;
         self
     }
 
-    /// How often a proposal is made, by the members in turn. Up to an eighth of it is taken off at
-    /// random, so that many nodes do not ask together. Each costs a sync of etcd's disks.
+    /// Sets how often the probe makes a proposal, at the members in turn.
+    ///
+    /// Each interval is shortened at random by up to an eighth, so that many nodes do not ask at the same time. Each
+    /// proposal costs a sync of etcd's disks.
     #[must_use]
     pub fn with_write_interval(mut self, time: Duration) -> Self {
         self.timing.write.every = time;
         self
     }
 
-    /// How long nothing may be committed before etcd counts as failing.
+    /// Sets how long proposals may stay uncommitted before etcd counts as failing.
     #[must_use]
     pub fn with_write_grace_period(mut self, time: Duration) -> Self {
         self.timing.write.patience = time;
         self
     }
 
-    /// How often what was not answered is asked again, of another member if there is one: in doubt,
-    /// and while etcd fails. A recovery is seen so soon. A client whose password is refused
-    /// tries again as often, and that costs the server some 50 ms of CPU each time.
+    /// Sets how often an unanswered request is repeated, at another member if there is one.
+    ///
+    /// This applies while the state of etcd is in doubt, and while etcd fails. So it is also how soon a recovery is
+    /// seen. A client whose password is refused tries again at the same interval, which costs the server about 50 ms of
+    /// CPU each time.
     #[must_use]
     pub fn with_recheck_interval(mut self, time: Duration) -> Self {
         self.timing.recheck = time;
         self
     }
 
-    /// How long a good answer takes at most. A slower one proves that etcd lives, but
-    /// [`slow_answers`](Self::with_slow_answers) of them in a row are a failure, and none of them ends one.
+    /// Sets the longest time that a good answer may take.
+    ///
+    /// A slower answer proves that etcd lives. But [`slow_answers`](Self::with_slow_answers) slow answers in a row are
+    /// a failure, and a slow answer does not end a failure.
     #[must_use]
     pub fn with_latency_budget(mut self, time: Duration) -> Self {
         self.timing.latency_budget = time;
         self
     }
 
-    /// So many slow answers in a row of one check are a failure.
+    /// Sets how many slow answers of one check in a row are a failure.
     #[must_use]
     pub fn with_slow_answers(mut self, value: u32) -> Self {
         self.timing.slow_answers = value;
         self
     }
 
-    /// How long an answer is waited for. Then the connection is given up, unless the member was heard
-    /// on it meanwhile.
+    /// Sets how long the probe waits for an answer.
+    ///
+    /// After that it gives up the connection, unless the member has sent something on the connection in the meantime.
     #[must_use]
     pub fn with_request_timeout(mut self, time: Duration) -> Self {
         self.timing.request_timeout = time;
         self
     }
 
-    /// How long opening a connection may take in all: TCP, TLS, authentication and the watch.
+    /// Sets how long opening a connection may take in total: TCP, TLS, authentication and the watch.
     #[must_use]
     pub fn with_connect_timeout(mut self, time: Duration) -> Self {
         self.timing.connect_timeout = time;
         self
     }
 
-    /// What etcd's `--election-timeout` is set to. The probe does not use it, but holds the other
-    /// numbers against it.
+    /// Sets the value of etcd's `--election-timeout`. It is only used to check the other numbers.
     #[must_use]
     pub fn with_election_timeout(mut self, time: Duration) -> Self {
         self.timing.election_timeout = time;
         self
     }
 
-    /// The longest pause before a connection is tried again while etcd is not alive. The first pauses
-    /// are shorter.
+    /// Sets the longest pause before a new connection attempt while etcd is not alive.
+    ///
+    /// The first pauses are shorter.
     #[must_use]
     pub fn with_reconnect_interval(mut self, time: Duration) -> Self {
         self.timing.reconnect = time;
         self
     }
 
-    /// The same for a member that is lost while others answer.
+    /// Sets the longest pause before a new connection attempt to one member while other members answer.
     #[must_use]
     pub fn with_spare_reconnect_interval(mut self, time: Duration) -> Self {
         self.timing.spare_reconnect = time;
         self
     }
 
-    /// How often a proposal is tried again that no member lets this user make: rights change seldom.
+    /// Sets how often a proposal is tried again if every member refuses it to this user: rights change seldom.
     #[must_use]
     pub fn with_refused_interval(mut self, time: Duration) -> Self {
         self.timing.refused = time;
         self
     }
 
-    /// How often an idle connection is pinged (HTTP/2). etcd closes connections on which that happens
-    /// more often than its `--grpc-keepalive-min-time` allows, every 5 s by default.
+    /// Sets how often an idle connection is pinged (HTTP/2).
+    ///
+    /// etcd closes a connection that is pinged more often than its `--grpc-keepalive-min-time` allows, which is every
+    /// 5 s by default.
     #[must_use]
     pub fn with_keepalive_interval(mut self, time: Duration) -> Self {
         self.timing.keepalive = time;
         self
     }
 
-    /// How long a ping may go unanswered before the connection is closed.
+    /// Sets how long a ping may stay unanswered before the connection is closed.
     #[must_use]
     pub fn with_keepalive_timeout(mut self, time: Duration) -> Self {
         self.timing.keepalive_timeout = time;
         self
     }
 
-    /// Takes a class of failure otherwise than by default: see [`Fault`] for the table.
+    /// Sets how a class of failure is treated. [`Fault`] lists the default of each class.
     #[must_use]
     pub fn with_verdict(mut self, fault: Fault, verdict: Verdict) -> Self {
         self.verdicts.set(fault, verdict);
         self
     }
 
-    /// Makes the times at which proposals are made those of this seed; by default each probe has a
-    /// seed of its own. For simulations.
+    /// Sets the seed of the random times at which proposals are made, for simulations.
+    ///
+    /// By default each probe has its own seed.
     #[must_use]
     pub fn with_jitter_seed(mut self, seed: u64) -> Self {
         self.jitter_seed = Some(seed);
         self
     }
 
-    /// Makes everything that is built from this connect in this way, and not over the network of the
-    /// operating system. For tests on a simulated network.
+    /// Replaces the network of the operating system, for tests on a simulated network.
     #[cfg(feature = "test-util")]
     #[doc(hidden)]
     #[must_use]
@@ -345,8 +363,7 @@ impl EtcdConfig {
         self
     }
 
-    /// Makes memberships that are built from this take the machine to have been suspended for as long as this
-    /// tells, in all. For tests: a machine that runs them is not to be suspended.
+    /// Replaces the clock that measures how long the machine was suspended in total, for tests.
     #[cfg(feature = "test-util")]
     #[doc(hidden)]
     #[must_use]
@@ -355,7 +372,7 @@ impl EtcdConfig {
         self
     }
 
-    /// A client for the member at this URL. The caller limits the time of it.
+    /// Makes a client for the member at this URL. The caller must bound the time that this takes.
     pub(crate) async fn dial(&self, url: &str) -> Result<Client, Error> {
         let access = Access {
             user: self.user.as_ref(),
@@ -365,19 +382,19 @@ impl EtcdConfig {
         self.way.dial(url, access).await
     }
 
-    /// The cluster that is meant, if it is known.
+    /// The id of the expected cluster, if it was set.
     pub(crate) fn expected(&self) -> Option<u64> {
         self.expected
     }
 
-    /// In words, if what answers at the endpoints is not one cluster, or not the one that is meant.
+    /// A description of the problem if the endpoints show several clusters, or not the expected one.
     pub(crate) fn split(&self, now: Duration) -> Option<String> {
         let lately = self.lately();
         self.clusters
             .split(&self.endpoints, self.expected, lately, now)
     }
 
-    /// The same, if this cluster is meant.
+    /// As [`split`](Self::split), if this cluster is the expected one.
     pub(crate) fn split_from(&self, cluster: u64, now: Duration) -> Option<String> {
         match meant(cluster, self.expected) {
             Ok(meant) if meant.is_empty() => self.split(now),
@@ -388,17 +405,17 @@ impl EtcdConfig {
         }
     }
 
-    /// For how long what an endpoint has shown is held against the others.
+    /// For how long the cluster that an endpoint has shown is compared with those of the others.
     pub(crate) fn lately(&self) -> Duration {
         self.timing.lately()
     }
 
-    /// Whether a probe of this fits to a policy.
+    /// Whether a probe with this configuration can work under the policy.
     pub(crate) fn fits(&self, policy: &Policy) -> Result<(), PolicyError> {
         self.timing.fits(policy, &self.verdicts)
     }
 
-    /// All checks that need the whole.
+    /// Checks what can be checked only when the configuration is complete.
     pub(crate) fn check(&self) -> Result<(), EtcdConfigError> {
         self.check_access()?;
         self.timing.check()
@@ -458,5 +475,5 @@ impl fmt::Debug for EtcdConfig {
 }
 
 const SENTINEL_KEY: &str = "overwatch/probe/never-written";
-/// Members beyond that are no quorum of etcd's any more, but a list gone wrong.
+/// A list with more endpoints than this is a mistake: no etcd cluster has so many members.
 const MAX_ENDPOINTS: usize = 32;

@@ -10,22 +10,22 @@ use super::tls::Tls;
 use crate::etcd::host::{NAMES, Uncompared, name_of};
 use crate::shell::placement::Placement;
 
-/// Opens clients. Tests on a simulated network have one of their own.
+/// Opens clients. Tests on a simulated network have their own implementation.
 #[async_trait::async_trait]
 #[cfg_attr(
     not(feature = "test-util"),
     allow(unreachable_pub, reason = "only tests reach it from outside")
 )]
 pub trait Dial: Send + Sync + 'static {
-    /// A client for the member at this URL. The caller limits the time of it.
+    /// Makes a client for the member at this URL. The caller must bound the time that this takes.
     ///
     /// # Errors
     ///
-    /// What the client library says.
+    /// The error of the client library.
     async fn dial(&self, url: &str, access: Access<'_>) -> Result<Client, Error>;
 }
 
-/// How to get in, and how long that may take.
+/// User, TLS and timeouts of a connection.
 #[cfg_attr(
     not(feature = "test-util"),
     allow(unreachable_pub, reason = "only tests reach it from outside")
@@ -50,7 +50,7 @@ struct Tcp;
 #[async_trait::async_trait]
 impl Dial for Tcp {
     async fn dial(&self, url: &str, access: Access<'_>) -> Result<Client, Error> {
-        // In place there is no other thread.
+        // Supervised in place, everything stays on this runtime.
         if Placement::current() == Placement::Apart
             && let Some(name) = name_of(url)
         {

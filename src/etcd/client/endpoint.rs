@@ -1,4 +1,4 @@
-//! One member's address.
+//! The address of one member.
 
 use std::fmt;
 
@@ -76,7 +76,7 @@ fn check(given: &str) -> Result<Endpoint, String> {
             "has a path or a query, which etcd does not know: end it after the port".into(),
         );
     }
-    // The host of an IPv6 address keeps its brackets, so only its end can be the port.
+    // The host of an IPv6 address includes its brackets, so only the rest can be the port.
     let port = match authority.as_str().get(host.len()..) {
         None | Some("") => DEFAULT_PORT,
         Some(port) => match port.strip_prefix(':').map(str::parse::<u16>) {
@@ -90,12 +90,12 @@ fn check(given: &str) -> Result<Endpoint, String> {
     })
 }
 
-/// Errors are logged, and a URL may carry a password.
+/// Removes credentials, because errors are logged and a URL may contain a password.
 fn without_credentials(given: &str) -> String {
     let Some((before, after)) = given.rsplit_once('@') else {
         return given.to_owned();
     };
-    // A password may hold a `://` too.
+    // A password may contain `://` too.
     let of_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
     let scheme = match before.split_once("://") {
         Some((scheme, _)) if scheme.chars().all(of_scheme) => &before[..scheme.len() + 3],
@@ -104,5 +104,5 @@ fn without_credentials(given: &str) -> String {
     format!("{scheme}<hidden>@{after}")
 }
 
-/// The port that etcd is assigned and listens on for clients.
+/// The port that is assigned to etcd clients, and the default of etcd.
 const DEFAULT_PORT: u16 = 2379;

@@ -1,17 +1,18 @@
-//! Which answers are believed: those of the cluster that is meant. Pure.
+//! Which answers are accepted: those of the expected cluster. Pure.
 
-/// Whose answers are believed.
+/// From which cluster answers are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExpectedCluster {
-    /// Those of any cluster.
+    /// From any cluster.
     Any,
-    /// Those of the cluster with this id.
+    /// From the cluster with this id.
     Cluster(u64),
 }
 
 impl ExpectedCluster {
-    /// Whether an answer of this cluster is one of that which is meant. (What stands between may name none, and
-    /// answers with 0.)
+    /// Checks that an answer of this cluster is accepted; the error is the expected cluster.
+    ///
+    /// An id of 0 is always accepted: a proxy may not pass on the id, and answer with 0.
     pub(crate) fn believes(self, cluster: u64) -> Result<(), u64> {
         match self {
             Self::Cluster(meant) if meant != cluster && meant != 0 && cluster != 0 => Err(meant),

@@ -1,4 +1,4 @@
-//! One client at a time, of the member that answered last; for what is written, not for evidence.
+//! One client at a time, for the member that last answered. Used by membership and shards, not by the probe.
 
 use std::future::Future;
 use std::io::ErrorKind;
@@ -16,13 +16,13 @@ use crate::etcd::basics::EtcdError;
 use crate::etcd::host::{Latest, clock};
 use crate::shell::sync::lock;
 
-/// Asks one member as long as it answers, and then the next one. Whoever shares it moves on together.
+/// Asks one member as long as it answers, then the next one. All users of it move on together.
 pub(crate) struct Failover {
     config: Arc<EtcdConfig>,
-    /// How long one question may take, on one member.
+    /// How long one request to one member may take.
     patience: Duration,
     at: Mutex<At>,
-    /// The turn, for who waits for another one.
+    /// The current turn, for tasks that wait for another one.
     moved: Latest<Turn>,
 }
 
@@ -47,21 +47,21 @@ impl Failover {
         self.turn().member()
     }
 
-    /// It is another one each time that another member is asked than before.
+    /// The current turn. It changes each time another member is asked than before.
     pub(crate) fn turn(&self) -> Turn {
         self.moved.get()
     }
 
-    /// Waits until another member is asked than in this turn.
+    /// Waits until the turn is another one than this.
     pub(crate) async fn moved(&self, turn: Turn) {
         self.moved
             .wait_for(|&now| (now != turn).then_some(()))
             .await;
     }
 
-    /// One question, within the patience. After a failure the next one goes to the next member.
+    /// Sends one request, with a timeout. After a failure the next request goes to the next member.
     ///
-    /// An answer for another cluster is a failure, too: what it says is not about what was asked for.
+    /// An answer of another cluster is a failure too.
     pub(crate) async fn ask<T, F, Fut>(
         &self,
         of: ExpectedCluster,
@@ -86,7 +86,7 @@ impl Failover {
         Err(self.explained(cause))
     }
 
-    /// Whether an answer is of the cluster that is meant.
+    /// Checks that an answer is from the expected cluster.
     fn believed(
         &self,
         of: ExpectedCluster,
@@ -103,7 +103,7 @@ impl Failover {
         })
     }
 
-    /// Begins afresh: an old client's connection may be dead, or its token expired.
+    /// Drops the client: its connection may be dead, or its token expired.
     pub(crate) fn reopen(&self) {
         self.at().client = None;
     }
@@ -117,7 +117,7 @@ impl Failover {
             at.turn
         };
         let endpoint = &self.config.endpoints[turn.member()];
-        // It does I/O only to authenticate; the connection itself is made by the first question.
+        // This does I/O only to authenticate; the first request makes the connection.
         let dialed = timeout(self.patience, self.config.dial(endpoint.url())).await;
         let dialed =
             dialed.unwrap_or_else(|_| Err(std::io::Error::from(ErrorKind::TimedOut).into()));

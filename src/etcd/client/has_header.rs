@@ -1,4 +1,4 @@
-//! What the answers of the client library say of the cluster that they are of.
+//! Access to the cluster id in the answers of the client library.
 
 use etcd_client::{
     DeleteResponse, GetResponse, LeaseGrantResponse, LeaseKeepAliveResponse, LeaseRevokeResponse,
@@ -10,7 +10,7 @@ use super::expected_cluster::ExpectedCluster;
 use crate::etcd::basics::EtcdError;
 
 impl ExpectedCluster {
-    /// A message of a watch, if it is of the cluster that is meant.
+    /// The message of a watch, if it is from the expected cluster.
     pub(crate) fn believe(self, message: WatchResponse) -> Result<WatchResponse, EtcdError> {
         let cluster = message.header().map_or(0, ResponseHeader::cluster_id);
         match self.believes(cluster) {
@@ -20,7 +20,7 @@ impl ExpectedCluster {
     }
 }
 
-/// What etcd answers: it always names its cluster.
+/// An answer of etcd. Its header contains the id of the cluster.
 pub(crate) trait HasHeader {
     fn headed(&self) -> Option<&ResponseHeader>;
 }
@@ -48,7 +48,7 @@ headed!(
     WatchResponse,
 );
 
-/// With what came along.
+/// An answer together with another value.
 impl<T, H: HasHeader> HasHeader for (T, H) {
     fn headed(&self) -> Option<&ResponseHeader> {
         self.1.headed()

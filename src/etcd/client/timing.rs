@@ -1,11 +1,11 @@
-//! The numbers, and which of them cannot work together.
+//! The times of the probe, and the checks that they can work together.
 
 use core::time::Duration;
 
 use crate::etcd::basics::{EtcdConfigError, Fault, Verdict, Verdicts};
 use crate::policy::{Policy, PolicyError};
 
-/// How often each check is asked, and how long an answer is waited for.
+/// The intervals, grace periods and timeouts of the probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Timing {
     pub(crate) progress: CheckTiming,
@@ -40,8 +40,8 @@ impl CheckTiming {
 }
 
 impl Timing {
-    /// One request a second in all, and a hang or a lost quorum told within 5 s: the read's two
-    /// numbers leave a quarter of a second of that to spare.
+    /// One request a second in total, and a hang or a lost quorum is reported within 5 s: the two numbers of the read
+    /// leave a quarter of a second to spare.
     pub(crate) const DEFAULT: Self = Self {
         progress: CheckTiming::new(20_000, 3_350),
         read: CheckTiming::new(1_400, 3_350),
@@ -59,7 +59,7 @@ impl Timing {
         keepalive_timeout: Duration::from_secs(5),
     };
 
-    /// The cheapest check, which no election disturbs, is the one that sees a hang.
+    /// The cheapest check detects a hang. An election does not disturb it.
     pub(crate) const FAST: Self = Self {
         progress: CheckTiming::new(250, 1_000),
         read: CheckTiming::new(1_000, 3_350),
@@ -81,7 +81,7 @@ impl Timing {
         ..Self::DEFAULT
     };
 
-    /// How often it is told, at most, that etcd is alive or still fails.
+    /// The shortest time between two observations that etcd is alive or still fails.
     pub(crate) fn shortest_every(&self) -> Duration {
         self.checks()
             .map(|(_, _, check)| check.every)
@@ -96,15 +96,16 @@ impl Timing {
         self.shortest_every() + patience.into_iter().max().unwrap_or_default()
     }
 
-    /// For how long what an endpoint has shown of its cluster is held against the others. A probe shows again what
-    /// it knows more often than that.
+    /// For how long the cluster that an endpoint has shown is compared with those of the others.
+    ///
+    /// A probe shows again what it knows more often than that.
     pub(crate) fn lately(&self) -> Duration {
         LATELY + 2 * self.shortest_every()
     }
 
     pub(crate) fn check(&self) -> Result<(), EtcdConfigError> {
         for (every_knob, patience_knob, CheckTiming { every, patience }) in self.checks() {
-            // A proposal is dear.
+            // A proposal is expensive.
             let most_often = if every_knob == "write_interval" {
                 DEAR
             } else {
@@ -167,8 +168,9 @@ impl Timing {
         self.check_patience()
     }
 
-    /// Whether a supervisor with this policy takes in time what a probe of this timing tells, and no tolerance for an
-    /// outage.
+    /// Checks that the policy works with a probe of this timing.
+    ///
+    /// A store reset, which is reported once, must trip, and a tolerated silence of the probe must not be an outage.
     pub(crate) fn fits(&self, policy: &Policy, verdicts: &Verdicts) -> Result<(), PolicyError> {
         let threshold = policy.trip_threshold();
         if threshold > 1 && verdicts.of(Fault::StoreReset) == Verdict::Certain {
@@ -194,7 +196,7 @@ impl Timing {
         ))
     }
 
-    /// Each patience against what it has to outlast.
+    /// Checks each grace period against the times that it must be longer than.
     fn check_patience(&self) -> Result<(), EtcdConfigError> {
         at_least("recheck_interval", self.recheck, SHORTEST, "")?;
         for (every_knob, patience_knob, CheckTiming { every, patience }) in self.checks() {
@@ -243,7 +245,7 @@ impl Timing {
         Ok(())
     }
 
-    /// With the names of the knobs.
+    /// The checks, with the names of their settings.
     fn checks(&self) -> [(&'static str, &'static str, CheckTiming); 3] {
         [
             ("progress_interval", "progress_grace_period", self.progress),
@@ -285,14 +287,14 @@ fn at_most(
     })
 }
 
-/// More often than that only burdens the servers.
+/// Shorter intervals only add load to the servers.
 const SHORTEST: Duration = Duration::from_millis(100);
 const DEAR: Duration = Duration::from_secs(1);
 /// etcd closes connections that ping more often (its `--grpc-keepalive-min-time`).
 const KEEPALIVE_SHORTEST: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(600);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// Longer than a connection takes to be made again.
+/// Longer than it takes to make a new connection.
 const LATELY: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How to reach etcd over TLS.
+//! Certificates and keys for TLS connections to etcd.
 
 use std::fmt;
 
@@ -12,8 +12,8 @@ use crate::etcd::basics::{EtcdConfigError, EtcdError};
 
 /// Certificates for endpoints with `https://`.
 ///
-/// The authority that signed the servers' certificates must be named: the system's own list is not
-/// consulted, because etcd clusters have an authority of their own as a rule.
+/// The authority that signed the servers' certificates must be given. The list of the operating system is not used,
+/// because an etcd cluster usually has its own authority.
 ///
 /// `Debug` shows neither certificates nor keys.
 ///
@@ -48,7 +48,7 @@ impl Pair {
         let Ok(cert) = EndEntityCert::try_from(&der) else {
             return false;
         };
-        // Without an authority it is never valid, but its time is looked at first.
+        // Without an authority the certificate is never valid, but its expiry is checked first.
         let (now, usage) = (UnixTime::now(), KeyUsage::client_auth());
         let verified = cert.verify_for_usage(&[], &[], &[], now, usage, None, None);
         matches!(verified, Err(webpki::Error::CertExpired { .. }))
@@ -56,8 +56,9 @@ impl Pair {
 }
 
 impl Tls {
-    /// Trusts servers whose certificate was signed by this authority: one or more certificates in
-    /// PEM. They are looked at when the probe is built.
+    /// Trusts servers whose certificate was signed by this authority: one or more certificates in PEM.
+    ///
+    /// They are checked when the probe is built.
     pub fn new(ca_pem: impl Into<Vec<u8>>) -> Self {
         Self {
             ca_pem: ca_pem.into(),
@@ -66,8 +67,9 @@ impl Tls {
         }
     }
 
-    /// The certificate, and its private key, by which this client proves who it is: both in PEM.
-    /// Needed when etcd runs with `--client-cert-auth`.
+    /// Sets the certificate and the private key with which this client authenticates: both in PEM.
+    ///
+    /// They are required if etcd runs with `--client-cert-auth`.
     #[must_use]
     pub fn with_identity(
         mut self,
@@ -81,15 +83,14 @@ impl Tls {
         self
     }
 
-    /// The name that the servers' certificates must carry, if it is not the host of the endpoint.
+    /// Sets the name that the servers' certificates must contain, if it is not the host of the endpoint.
     #[must_use]
     pub fn with_domain_name(mut self, name: impl Into<String>) -> Self {
         self.domain_name = Some(name.into());
         self
     }
 
-    /// Whether each part is PEM of the right kind, so that two swapped files are told apart before
-    /// the first connection.
+    /// Checks that each part is PEM of the right kind, so that swapped files are noticed before the first connection.
     pub(crate) fn check(&self) -> Result<(), EtcdConfigError> {
         let bad = |problem: &str| {
             Err(EtcdConfigError::BadSetting {
@@ -114,7 +115,7 @@ impl Tls {
         Ok(())
     }
 
-    /// Servers say little of why they turn a client away, and that little may get lost.
+    /// Adds a likely cause to the error: servers hardly explain why they refuse a client, and their alert may get lost.
     pub(crate) fn explain(&self, mut cause: EtcdError) -> EtcdError {
         if cause.closed || cause.text.contains("received fatal alert") {
             cause.text += match &self.identity {
@@ -147,7 +148,7 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// Whether `pem` has a section whose label ends so (keys are labelled `EC PRIVATE KEY` and the like).
+/// Whether `pem` has a section whose label ends with `label` (the label of a key is e.g. `EC PRIVATE KEY`).
 fn has_label(pem: &[u8], label: &str) -> bool {
     String::from_utf8_lossy(pem).lines().any(|line| {
         line.trim()

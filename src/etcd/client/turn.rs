@@ -1,8 +1,8 @@
-//! Whose turn it is to be asked, where one member is asked as long as it answers. Pure.
+//! Which member is asked: one member as long as it answers, then the next one. Pure.
 
 use crate::etcd::basics::EtcdError;
 
-/// Counts how often another member is asked than before, so that a failure of an earlier turn ends no later one.
+/// Counts the changes of the member, so that a failure of an earlier turn does not end a later one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Turn {
     number: usize,
@@ -10,29 +10,29 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// The first one, of so many members.
+    /// The first turn, with this number of members.
     pub(crate) fn new(members: usize) -> Self {
         Self { number: 0, members }
     }
 
-    /// Whose turn it is.
+    /// The member that is asked in this turn.
     pub(crate) fn member(self) -> usize {
         self.number % self.members
     }
 
-    /// A question of the turn `asked` failed, while it is this one's turn: what comes next, if it is another one.
+    /// The next turn, if the failure of a request of the turn `asked` ends this turn.
     pub(crate) fn failed(self, asked: Self, cause: &EtcdError) -> Option<Self> {
-        // Another member would say the same.
+        // Another member would report the same.
         let is_final = cause.fault.of_every_member();
         self.after(asked).filter(|_| !is_final)
     }
 
-    /// There is no client of the turn `asked`. Whatever the cause, another member may be reached.
+    /// The next turn, if no client could be made in the turn `asked`. Another member may be reachable.
     pub(crate) fn not_reached(self, asked: Self) -> Option<Self> {
         self.after(asked)
     }
 
-    /// Whether a client that was made in the turn `dialed` is that of this one.
+    /// Whether a client that was made in the turn `dialed` belongs to this turn.
     pub(crate) fn keeps(self, dialed: Self) -> bool {
         self == dialed
     }

@@ -1,10 +1,10 @@
-//! Watches, as long as they go on.
+//! Messages of watches.
 
 use etcd_client::{WatchResponse, WatchStream};
 
 use crate::etcd::basics::{EtcdError, Fault};
 
-/// The next message of a watch that goes on. A watch ends by a message as well as by an error.
+/// The next message of a watch. A watch can end with a message as well as with an error.
 pub(crate) async fn next(watch: &mut WatchStream) -> Result<WatchResponse, EtcdError> {
     match watch.message().await {
         Ok(Some(message)) if message.canceled() => {

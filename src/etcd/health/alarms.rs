@@ -1,9 +1,9 @@
-//! What etcd's alarms say of a proposal that was committed. Pure: each list is asked for by a call.
+//! The result of the write check, from the lists of alarms. Pure: the caller requests each list.
 
 use super::answer::Answer;
 use crate::etcd::basics::{EtcdError, Fault};
 
-/// Which alarms are asked for.
+/// The kind of alarms that is requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CheckKind {
     Any,
@@ -11,23 +11,23 @@ pub(crate) enum CheckKind {
     NoSpace,
 }
 
-/// What follows from a list of alarms.
+/// The next step after a list of alarms.
 #[derive(Clone, Debug)]
 pub(crate) enum Next {
-    /// These are asked for next.
+    /// Request the next list.
     Ask(Alarms),
-    /// It is known what the alarms amount to.
+    /// The result is known.
     Known(Result<Answer, EtcdError>),
 }
 
-/// Asks for the alarms, list by list.
+/// Requests the alarms, list by list.
 ///
-/// The kind of an alarm is asked for rather than read from the list of all: the client library holds what the
-/// server sent for a kind that it knows, without a look at it.
+/// Each kind is requested separately rather than read from the list of all alarms: the client library converts the
+/// kind that the server sent without checking that it knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Alarms(usize);
 
-/// In the end it is asked once more whether any is raised: one may have been disarmed meanwhile.
+/// The last request asks again whether any alarm is raised: one may have been disarmed in the meantime.
 const ASKED: [CheckKind; 4] = [
     CheckKind::Any,
     CheckKind::Corrupt,
@@ -38,12 +38,12 @@ const ASKED: [CheckKind; 4] = [
 impl Alarms {
     pub(crate) const FIRST: Self = Self(0);
 
-    /// Which alarms are asked for now.
+    /// The kind of alarms to request now.
     pub(crate) fn kind(self) -> CheckKind {
         ASKED[self.0]
     }
 
-    /// These members raise an alarm of the kind that was asked for.
+    /// Takes the members that have raised an alarm of the requested kind.
     pub(crate) fn raised(self, members: &[u64]) -> Next {
         let known = match (self.kind(), members.is_empty()) {
             (CheckKind::Any, true) => Some(Ok(Answer::Write)),

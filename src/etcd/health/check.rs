@@ -1,11 +1,11 @@
-//! One of the three questions that are asked again and again. Pure: it is told the time.
+//! One of the three periodic checks. Pure: the time is a parameter.
 
 use core::time::Duration;
 
 use crate::etcd::basics::EtcdError;
 use crate::etcd::client::CheckTiming;
 
-/// What is asked.
+/// The kind of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum CheckKind {
     Progress,
@@ -17,32 +17,32 @@ impl CheckKind {
     pub(crate) const ALL: [Self; 3] = [Self::Progress, Self::Read, Self::Write];
 }
 
-/// One check: when it is to be asked, and since when it owes an answer.
+/// One check: when it is due, and since when an answer is missing.
 pub(crate) struct Check {
     pub(crate) timing: CheckTiming,
-    /// When it is asked next.
+    /// When the next request is due.
     pub(crate) due_at: Duration,
-    /// When it was first asked after its last answer; none while nothing is owed.
+    /// When the first request after the last answer was sent; `None` while no answer is missing.
     pub(crate) owed_since: Option<Duration>,
     /// Whether a good answer came since judging began, or since it last failed.
     pub(crate) proved: bool,
-    /// How many good answers it takes for that.
+    /// How many more good answers that takes.
     pub(crate) wanted: u32,
-    /// Answers beyond the latency budget in a row, each asked for after the one before had come: what
-    /// waits through one pause together is late together.
+    /// Answers beyond the latency budget in a row, each to a request that was sent after the answer before: requests
+    /// that wait through the same pause count once.
     pub(crate) slow: u32,
     pub(crate) late_at: Option<Duration>,
-    /// When that was asked which was answered well: what was asked before is settled by it.
+    /// When the request of the last good answer was sent. It settles all requests before.
     settled_at: Option<Duration>,
-    /// What was asked before proves nothing.
+    /// Requests that were sent before this prove nothing.
     since: Duration,
-    /// Questions in a row that failed or went unanswered for the budget.
+    /// Requests in a row that failed or were not answered within the budget.
     pub(crate) failures: u32,
-    /// Why the last question failed, while an answer is owed.
+    /// Why the last request failed, while an answer is missing.
     pub(crate) cause: Option<EtcdError>,
     /// The latency of the last answer.
     pub(crate) latency: Option<Duration>,
-    /// Which member gave it.
+    /// The member that gave it.
     pub(crate) by: Option<usize>,
 }
 
@@ -65,7 +65,7 @@ impl Check {
         }
     }
 
-    /// Nothing that was heard before counts any more, and it is asked now.
+    /// Makes the check due now. Answers from before no longer count.
     pub(crate) fn demand(&mut self, now: Duration) {
         *self = Self {
             latency: self.latency,
@@ -74,14 +74,13 @@ impl Check {
         };
     }
 
-    /// It is asked, or would be if anybody could be reached. CheckRequest again in a while if no answer
-    /// comes.
+    /// Notes that the request is sent, or would be if a member could be reached. It is due again after `again_in`.
     pub(crate) fn asked(&mut self, now: Duration, again_in: Duration) {
         self.owed_since.get_or_insert(now);
         self.due_at = now + again_in;
     }
 
-    /// What went wrong and is over counts no more.
+    /// Clears past failures, unless an answer is missing now.
     pub(crate) fn forgive(&mut self) {
         if self.owed_since.is_none() {
             self.slow = 0;
@@ -89,7 +88,7 @@ impl Check {
         }
     }
 
-    /// A good answer to what was asked at `asked_at`.
+    /// Takes a good answer to the request of `asked_at`.
     pub(crate) fn answered(&mut self, asked_at: Duration, every: Duration, now: Duration) {
         if asked_at < self.since {
             return;
@@ -110,7 +109,7 @@ impl Check {
         };
     }
 
-    /// An answer beyond the latency budget. It settles what is owed, but not a failure.
+    /// Takes an answer beyond the latency budget. It is the missing answer, but does not end a failure.
     pub(crate) fn answered_late(&mut self, asked_at: Duration, every: Duration, now: Duration) {
         if self.is_settled(asked_at) {
             return;
@@ -126,14 +125,16 @@ impl Check {
             self.cause = None;
             self.due_at = self.due_at.min((asked_at + every).max(now));
         } else {
-            // Things move again: the next answer may be a good one.
+            // The member answers again: the next answer may be a good one.
             self.due_at = now;
         }
     }
 
-    /// A question failed. The first time it is asked again at once: of another member, or on another
-    /// connection. If nothing is owed, an answer is from `since` on, which is later than it was asked for if nobody could
-    /// listen for a while.
+    /// Takes the failure of a request. The first time it is repeated at once, at another member or on another
+    /// connection.
+    ///
+    /// If no answer was missing, one is missing since `since`. This is later than the request if the process did not
+    /// run for a while.
     pub(crate) fn failed(
         &mut self,
         asked_at: Duration,
@@ -155,17 +156,17 @@ impl Check {
         self.cause = Some(cause);
     }
 
-    /// What was asked later than this has been answered well.
+    /// Whether a later request than this was answered well.
     pub(crate) fn is_settled(&self, asked_at: Duration) -> bool {
         self.settled_at > Some(asked_at)
     }
 
-    /// When its patience ends.
+    /// When its grace period ends.
     pub(crate) fn fails_at(&self) -> Option<Duration> {
         self.owed_since.map(|since| since + self.timing.patience)
     }
 
-    /// Leaves a time out of account in which nobody could listen.
+    /// Excludes a time in which the process did not run.
     pub(crate) fn excuse(&mut self, time: Duration, now: Duration) {
         if let Some(since) = &mut self.owed_since {
             *since = now.min(*since + time);

@@ -1,33 +1,33 @@
-//! What is known of one endpoint. Pure.
+//! The known state of one endpoint. Pure.
 
 use super::answer::Store;
 use crate::etcd::basics::{EtcdError, Fault};
 
-/// One endpoint, as the model knows it.
+/// The state of one endpoint in the health model.
 pub(crate) struct EndpointState {
     url: String,
     tls: bool,
     /// Whether a connection is open.
     open: bool,
-    /// Whether a read was answered on the present connection, and nothing failed since.
+    /// Whether a read was answered on the current connection, and nothing has failed since.
     works: bool,
     /// Why it does not work.
     cause: Option<EtcdError>,
-    /// What the member says of its leader; none if it did not say.
+    /// Whether the member says that it has a leader; `None` if it was not asked or did not answer.
     leader: Option<bool>,
     member_id: Option<u64>,
-    /// The cluster that the present connection leads to.
+    /// The cluster of the current connection.
     cluster_id: Option<u64>,
     /// Whether it ever answered a read.
     has_worked: bool,
-    /// Whether it refuses to make proposals for this user, though it answers reads.
+    /// Whether it refuses proposals of this user, though it answers reads.
     refuses: bool,
-    /// The highest term that it has shown of the present store.
+    /// The highest term of the current store that it has shown.
     term: u64,
 }
 
 impl EndpointState {
-    /// Of this URL, with or without TLS.
+    /// An endpoint with this URL, with or without TLS.
     pub(crate) fn new(url: &str, tls: bool) -> Self {
         Self {
             url: url.to_owned(),
@@ -44,7 +44,7 @@ impl EndpointState {
         }
     }
 
-    /// All connections are opened anew. Who it was is not forgotten.
+    /// Resets the state, because all connections are opened anew. The identity of the member is kept.
     pub(crate) fn begin(&mut self) {
         *self = Self {
             member_id: self.member_id,
@@ -54,17 +54,17 @@ impl EndpointState {
         };
     }
 
-    /// A connection is open, with a member of this cluster.
+    /// Notes an open connection to a member of this cluster.
     pub(crate) fn opened(&mut self, cluster_id: Option<u64>) {
         self.open = true;
         self.cluster_id = cluster_id;
-        // What a server said stands until it says otherwise.
+        // An error that a server reported stays until the server answers otherwise.
         if self.fault() == Some(Fault::Unreachable) {
             self.cause = None;
         }
     }
 
-    /// A second look is taken at a member that does not work.
+    /// Makes the failure uncertain, so that the member is checked again.
     pub(crate) fn doubt(&mut self) {
         self.cause = self.cause.take().map(EtcdError::unsure);
     }
@@ -77,7 +77,7 @@ impl EndpointState {
         self.cause = Some(self.guess(cause));
     }
 
-    /// It answered a read, and showed this term of the present store.
+    /// Notes an answer to a read, which showed this term of the current store.
     pub(crate) fn read(&mut self, store: Store, term: Option<u64>) {
         self.works = true;
         self.cause = None;
@@ -91,27 +91,27 @@ impl EndpointState {
         self.cluster_id = Some(store.cluster_id);
     }
 
-    /// The store is another one, so its terms are others.
+    /// Forgets the term, because there is another store with other terms.
     pub(crate) fn forget_term(&mut self) {
         self.term = 0;
     }
 
-    /// A proposal was answered, or refused.
+    /// Notes whether a proposal was answered or refused.
     pub(crate) fn proposed(&mut self, refused: bool) {
         self.refuses = refused;
     }
 
-    /// What it said of its leader was about another time.
+    /// Forgets what the member said about its leader.
     pub(crate) fn forget_leader(&mut self) {
         self.leader = None;
     }
 
-    /// The member answered for itself.
+    /// Notes the status that the member reported.
     pub(crate) fn told(&mut self, leader: bool) {
         self.leader = Some(leader);
     }
 
-    /// A question failed on it. (Not a proposal: that may fail though the member is as it should be.)
+    /// Notes a failed request, but not a failed proposal, which can fail at a healthy member.
     pub(crate) fn failed(&mut self, cause: &EtcdError) {
         self.works = false;
         self.cause = Some(cause.clone());
@@ -121,7 +121,7 @@ impl EndpointState {
         self.open && self.works
     }
 
-    /// The server said so, or the connection is lost, and a second look would only confirm it.
+    /// Whether the failure is certain: the server reported it, or the connection is lost.
     pub(crate) fn surely_lost(&self) -> bool {
         self.cause.as_ref().is_some_and(|cause| {
             let lost = !self.open || cause.fault != Fault::Unreachable;
@@ -137,12 +137,12 @@ impl EndpointState {
         self.term
     }
 
-    /// The member lives, and knows no leader.
+    /// Whether the member is alive, and knows no leader.
     pub(crate) fn leaderless(&self) -> bool {
         self.leader == Some(false) || self.fault() == Some(Fault::NoLeader)
     }
 
-    /// The member lives, and knows a leader.
+    /// Whether the member is alive, and knows a leader.
     pub(crate) fn responsive(&self) -> bool {
         self.leader == Some(true)
     }
@@ -155,7 +155,7 @@ impl EndpointState {
         &self.url
     }
 
-    /// The cluster that is reached there now.
+    /// The cluster of the open connection.
     pub(crate) fn cluster_id(&self) -> Option<u64> {
         self.cluster_id.filter(|_| self.open)
     }
@@ -171,7 +171,7 @@ impl EndpointState {
         }
     }
 
-    /// Why it is not usable, if something is known.
+    /// Why it is not usable, if that is known.
     pub(crate) fn problem(&self) -> Option<&EtcdError> {
         self.cause.as_ref()
     }
@@ -189,8 +189,10 @@ impl EndpointState {
         }
     }
 
-    /// Both sides of TLS are silent about what they miss. It is a likely guess only while nothing has
-    /// worked yet; afterwards it may still be so, if a certificate has expired.
+    /// Guesses a TLS problem from a closed connection, because both sides close it without an error message.
+    ///
+    /// The guess is likely only before the endpoint has ever worked. Later it is still possible, e.g. if a certificate
+    /// has expired.
     fn guess(&self, mut cause: EtcdError) -> EtcdError {
         if !cause.closed {
             return cause;
@@ -208,7 +210,7 @@ impl EndpointState {
     }
 }
 
-/// Which of several endpoints cannot be used, and why; none if all can.
+/// Describes the endpoints that cannot be used, and why; `None` if all can be used.
 pub(crate) fn usable(endpoints: &[EndpointState]) -> Option<String> {
     let unusable = endpoints.iter().filter(|endpoint| !endpoint.usable());
     let says: Vec<String> = unusable.filter_map(EndpointState::complaint).collect();

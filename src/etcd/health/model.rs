@@ -1,4 +1,4 @@
-//! What the answers amount to. Pure: it is told the time and does no I/O.
+//! The health model. Pure: the time is a parameter, and there is no I/O.
 
 use core::time::Duration;
 use std::fmt;
@@ -11,14 +11,14 @@ use crate::etcd::basics::{EtcdError, Fault, Verdict, Verdicts};
 use crate::etcd::client::Timing;
 use crate::policy::{Policy, Tuning};
 
-/// Judges what the answers of all members amount to.
+/// Derives the health of etcd from the answers of all members.
 pub(crate) struct HealthModel {
     pub(super) timing: Timing,
     pub(super) verdicts: Verdicts,
     pub(super) endpoints: Vec<EndpointState>,
     pub(super) checks: [Check; 3],
     pub(super) store_identity: StoreIdentity,
-    /// Whether proposals cannot be made by this user, so that the write path is not checked.
+    /// Whether all members refuse proposals of this user, so the write path is not checked.
     pub(super) unchecked: bool,
     /// Whether that was logged.
     pub(super) unchecked_said: bool,
@@ -26,29 +26,29 @@ pub(crate) struct HealthModel {
     pub(super) writes: u64,
     pub(super) jitter: Tuning,
     pub(super) told: Told,
-    /// Whether a start depends on what is told: then no check may fail even for a moment.
+    /// Whether a start depends on the observations: then no check may fail even for a moment.
     pub(super) proving: bool,
-    /// Whether it was told alive since it was last told failing: a clean run.
+    /// Whether etcd was reported alive since it was last reported failing: a clean run.
     pub(super) clean: bool,
     /// Whether a good answer came since the last observation.
     pub(super) news: bool,
-    /// How long this process did not run in all.
+    /// How long this process did not run, in total.
     pub(super) excused: Duration,
     pub(super) pending: Option<Conclusion>,
-    /// What is to be logged.
+    /// The warnings to log.
     pub(super) warnings: Vec<HealthWarning>,
-    /// Since when the endpoints are of more than one cluster, and until when they were.
+    /// Since when the endpoints belong to more than one cluster, and until when they did.
     pub(super) split_since: Option<Duration>,
     pub(super) split_until: Option<Duration>,
-    /// For how long etcd must prove itself after an outage, which it is the supervisor's business to see to.
+    /// The window for which etcd must stay alive after an outage. The supervisor enforces it.
     pub(super) window: Duration,
-    /// When all that is open was last shown.
+    /// When the clusters of all open connections were last shown.
     pub(super) shown_at: Duration,
-    /// The cluster under which a start was proved last.
+    /// The cluster that was accepted at the last start.
     pub(super) accepted: Option<u64>,
 }
 
-/// What is to be told of etcd.
+/// A conclusion about etcd, which becomes an observation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Conclusion {
     Alive {
@@ -56,20 +56,20 @@ pub(crate) enum Conclusion {
     },
     Failing {
         fault: Fault,
-        /// Whether no restart could mend it.
+        /// Whether no restart can repair it.
         fatal: bool,
         reason: String,
     },
 }
 
-/// What is to be logged: a warning each.
+/// A warning to log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum HealthWarning {
-    /// Another cluster is taken for the one that is meant.
+    /// Another cluster than before is accepted.
     Accepted { cluster: u64, before: u64 },
-    /// The store was reset, which is tolerated: why that is known.
+    /// The store was reset, which is tolerated; how this was seen.
     Reset(String),
-    /// Proposals cannot be made by this user.
+    /// All members refuse proposals of this user.
     Unchecked { url: String, why: String },
 }
 
@@ -91,7 +91,7 @@ impl fmt::Display for HealthWarning {
     }
 }
 
-/// What was told last.
+/// The last conclusion, and when it was returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Told {
     Nothing,
@@ -99,24 +99,24 @@ pub(super) enum Told {
     Failing(Duration),
 }
 
-/// What was asked, when, and what was known of the store then.
+/// One request of a check, with the knowledge about the store when it was sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CheckRequest {
     pub(crate) kind: CheckKind,
     pub(crate) at: Duration,
     pub(crate) baseline: Baseline,
-    /// How long this process had not run in all by then.
+    /// How long this process had not run by then, in total.
     pub(crate) excused: Duration,
-    /// Only to look at that member.
+    /// Whether it only checks that member, and not the cluster.
     pub(crate) look: bool,
 }
 
-/// A single member answers a proposal before its disk has it, in versions before 3.4.21 and 3.5.5
+/// A single member answers a proposal before it is on its disk, in versions before 3.4.21 and 3.5.5
 /// (etcd#14370): only the second proposal waits for the first.
 const PROPOSALS: u32 = 2;
 
 impl HealthModel {
-    /// Of the endpoints of these URLs, each with or without TLS.
+    /// A model of the endpoints with these URLs, each with or without TLS.
     pub(crate) fn new<'a>(
         endpoints: impl IntoIterator<Item = (&'a str, bool)>,
         timing: Timing,
@@ -160,8 +160,9 @@ impl HealthModel {
         }
     }
 
-    /// Judges anew, as nothing was observed for a while. The store is not forgotten, or one that is
-    /// wiped in between would go unnoticed.
+    /// Starts anew, because nothing was observed for a while.
+    ///
+    /// The store is not forgotten. Otherwise a store that is wiped in between would go unnoticed.
     pub(crate) fn restart(&mut self, now: Duration) {
         self.told = Told::Nothing;
         self.clean = false;
@@ -172,7 +173,7 @@ impl HealthModel {
         }
     }
 
-    /// Asks all checks now; it is alive only when each has answered.
+    /// Makes all checks due now. etcd is alive only when each of them was answered.
     pub(crate) fn demand(&mut self, now: Duration) {
         if let Told::Alive(_) = self.told {
             self.told = Told::Nothing;
@@ -186,7 +187,7 @@ impl HealthModel {
         self.news = false;
     }
 
-    /// Leaves a time out of account in which this process did not run, so that nobody listened.
+    /// Excludes a time in which this process did not run.
     pub(crate) fn excuse(&mut self, time: Duration, now: Duration) {
         self.excused += time;
         for check in &mut self.checks {
@@ -197,15 +198,15 @@ impl HealthModel {
         }
     }
 
-    /// For how long etcd must prove itself after an outage.
+    /// Sets for how long etcd must stay alive after an outage.
     pub(crate) fn set_window(&mut self, window: Duration) {
         self.window = window;
     }
 
-    /// From now on a start depends on what is told, or does not.
+    /// Sets whether a start depends on the observations from now on.
     pub(crate) fn prove(&mut self, proving: bool) {
         if proving && !self.proving {
-            // What was forgiven before stays so.
+            // Past failures stay forgiven.
             self.checks.iter_mut().for_each(Check::forgive);
         }
         if self.proving && !proving {
@@ -214,7 +215,7 @@ impl HealthModel {
         self.proving = proving;
     }
 
-    /// A start was proved: the cluster that it was proved of is the one that is meant.
+    /// Accepts the cluster for which the start was proved.
     pub(super) fn accept(&mut self) {
         let Some(cluster) = self.store_identity.cluster_id() else {
             return;
@@ -225,23 +226,25 @@ impl HealthModel {
         }
     }
 
-    /// What is to be logged by now.
+    /// Takes the warnings to log.
     pub(crate) fn take_warnings(&mut self) -> Vec<HealthWarning> {
         core::mem::take(&mut self.warnings)
     }
 
-    /// On a clean run that a start depends on nothing is forgiven.
+    /// Whether no failure is tolerated: a start depends on this clean run.
     pub(super) fn is_strict(&self) -> bool {
         self.proving && self.clean
     }
 
-    /// How many questions it takes until every check had a fair try: where there are several members,
-    /// a second one has its turn, or one that is slow would be an outage for all.
+    /// How many failed requests of a check end a clean run.
+    ///
+    /// If there are several members, a second one is asked before. Otherwise one slow member would be an outage for
+    /// all.
     pub(super) fn turns(&self) -> u32 {
         if self.endpoints.len() > 1 { 2 } else { 1 }
     }
 
-    /// When a check has owed an answer for so long that a clean run is void.
+    /// When a missing answer of a check ends a clean run.
     pub(super) fn overdue_at(&self, kind: CheckKind) -> Option<Duration> {
         let budget = self.timing.latency_budget * self.turns();
         let since = self.check(kind).owed_since;
@@ -250,14 +253,14 @@ impl HealthModel {
             .filter(|_| self.is_strict())
     }
 
-    /// What is known of the store as the member at `index` is asked.
+    /// What is known of the store when a request is sent to the member at `index`.
     pub(super) fn baseline(&self, index: usize) -> Baseline {
         let endpoint = &self.endpoints[index];
         self.store_identity
             .baseline(endpoint.member_id(), endpoint.term())
     }
 
-    /// What the member at `index` is asked now.
+    /// A request to the member at `index` now.
     pub(crate) fn question(
         &self,
         index: usize,
@@ -278,7 +281,7 @@ impl HealthModel {
         &self.endpoints
     }
 
-    /// The checks that are to be asked.
+    /// The checks that are due.
     pub(crate) fn due(&self, now: Duration) -> impl Iterator<Item = CheckKind> + use<> {
         let due = CheckKind::ALL.map(|kind| {
             now >= self.check(kind).due_at
@@ -289,7 +292,7 @@ impl HealthModel {
             .filter(move |&kind| due[kind as usize])
     }
 
-    /// Another check owes an answer for long, and no read was asked for since, which tells more of why.
+    /// Whether another check misses an answer for long, and no read, which shows more of the cause, was sent since.
     pub(super) fn wants_to_know_more(&self, now: Duration) -> bool {
         let in_doubt = [CheckKind::Progress, CheckKind::Write]
             .into_iter()
@@ -301,7 +304,7 @@ impl HealthModel {
         since.is_some_and(|since| read.owed_since.is_none() && !read.is_settled(since))
     }
 
-    /// A check is asked, or would be if anybody could be reached.
+    /// Notes that the request of a check is sent, or would be if a member could be reached.
     pub(crate) fn asked(&mut self, kind: CheckKind, now: Duration) {
         let Timing {
             latency_budget,
@@ -314,13 +317,13 @@ impl HealthModel {
                 .for_each(EndpointState::forget_leader);
         }
         let check = self.check(kind);
-        // A good answer is given its time; doubt is looked into more often.
+        // A good answer may take the latency budget; in doubt the request is repeated sooner.
         let in_doubt = !check.proved || check.owed_since.is_some();
         let again_in = if in_doubt { recheck } else { latency_budget };
         self.check_mut(kind).asked(now, again_in);
     }
 
-    /// Whether a check has owed an answer for so long that the member is asked what it thinks.
+    /// Whether the answer of a check is missing for so long that the members are asked for their status.
     pub(crate) fn in_doubt(&self, kind: CheckKind, now: Duration) -> bool {
         let budget = self.timing.latency_budget;
         self.check(kind)
@@ -328,14 +331,13 @@ impl HealthModel {
             .is_some_and(|since| now >= since + budget)
     }
 
-    /// A member of this cluster was reached.
+    /// Notes a new connection to a member of this cluster.
     pub(crate) fn opened(&mut self, index: usize, cluster_id: Option<u64>, now: Duration) {
         self.endpoints[index].opened(cluster_id);
         self.ask_debtors(now);
     }
 
-    /// What is open goes on leading to a cluster: each endpoint that is to be held against what all others show, now and
-    /// then.
+    /// The clusters of all open connections, at intervals, so that they stay comparable with those of others.
     pub(crate) fn shows(&mut self, now: Duration) -> Vec<(usize, u64)> {
         if self.pending.is_some() || now < self.shown_at + self.timing.lately() / 4 {
             return Vec::new();
@@ -347,35 +349,36 @@ impl HealthModel {
             .collect()
     }
 
-    /// A member is lost.
+    /// Notes that the connection to a member is lost.
     pub(crate) fn lost(&mut self, index: usize, cause: EtcdError, now: Duration) {
         self.doubt_others(index);
         self.endpoints[index].lost(cause);
         self.ask_debtors(now);
     }
 
-    /// A member that worked fails. Those that were lost before may be back by now: what is known of
-    /// them is to be looked at again before all count as lost.
+    /// If a member that worked fails, makes the failures of the others uncertain.
+    ///
+    /// Members that were lost before may be back by now, so they are checked again before all count as lost.
     pub(super) fn doubt_others(&mut self, index: usize) {
         if self.endpoints[index].usable() {
             self.endpoints.iter_mut().for_each(EndpointState::doubt);
         }
     }
 
-    /// A member is looked at by a read: that is asked for, if it is owed.
+    /// Notes a read that checks a member. If a read was missing, it counts as sent.
     pub(crate) fn looked(&mut self, now: Duration) {
         if self.check(CheckKind::Read).owed_since.is_some() {
             self.asked(CheckKind::Read, now);
         }
     }
 
-    /// Etcd is alive: whoever is not reached can wait.
+    /// Whether etcd is alive, so that members that are not reached can wait.
     pub(crate) fn is_calm(&self, now: Duration) -> bool {
         let alive = matches!(self.told, Told::Alive(_));
         alive && !self.owes(now) && self.endpoints.iter().any(EndpointState::usable)
     }
 
-    /// What is owed may be had now, or must be had from somebody else.
+    /// Makes all checks with a missing answer due now: a member may have come back, or another one must be asked.
     pub(super) fn ask_debtors(&mut self, now: Duration) {
         for check in &mut self.checks {
             if check.owed_since.is_some() {
@@ -384,7 +387,7 @@ impl HealthModel {
         }
     }
 
-    /// Takes an answer of the member at `index`. `split` if the endpoints are not of one cluster by now.
+    /// Takes an answer of the member at `index`. `split` if the endpoints no longer belong to one cluster.
     pub(crate) fn answered(
         &mut self,
         index: usize,
@@ -402,13 +405,13 @@ impl HealthModel {
                 }
                 CheckKind::Read
             }
-            // Of two clusters nobody knows which one this is evidence of.
+            // With two clusters it is unknown for which one this is evidence.
             _ if split => return,
             Answer::Progress => CheckKind::Progress,
             Answer::Write => {
                 self.writes += 1;
                 if self.endpoints.len() == 1 {
-                    // See PROPOSALS: with no second proposal soon, a read tells whether it hangs now.
+                    // See PROPOSALS: without a second proposal soon, a read shows whether the member hangs now.
                     self.check_mut(CheckKind::Read).due_at = now;
                 }
                 self.unchecked = false;
@@ -421,7 +424,7 @@ impl HealthModel {
         let took = now.saturating_sub(asked_at).saturating_sub(excused);
         let late = took > self.timing.latency_budget;
         if late && asked.look && self.check(kind).owed_since.is_none() {
-            // Nobody depends on that member.
+            // No check depends on that member.
             return;
         }
         let check = self.check_mut(kind);
@@ -432,15 +435,16 @@ impl HealthModel {
             check.answered(asked_at, every, now);
         }
         if was_in_doubt {
-            // What held this one up may have held up the others, and is over.
+            // The cause of the delay may have delayed the other checks too, and is over.
             self.ask_debtors(now);
         }
-        // A late answer is a sign of life, too, where a good one was given before.
+        // A late answer is also a sign of life if a good one came before.
         self.news = true;
     }
 
-    /// A question to the member at `index` failed. One that only looked at that member casts no doubt
-    /// on the cluster.
+    /// Takes the failure of a request to the member at `index`.
+    ///
+    /// A request that only checked that member says nothing about the cluster.
     pub(crate) fn failed(
         &mut self,
         index: usize,
@@ -465,16 +469,16 @@ impl HealthModel {
         if look && self.check(kind).owed_since.is_none() {
             return;
         }
-        // Nobody could listen for a part of that time.
+        // The process did not run for a part of that time.
         let excused = self.excused.saturating_sub(asked.excused);
         let since = now.min(asked_at + excused);
         self.check_mut(kind)
             .failed(asked_at, since, cause, recheck, now);
     }
 
-    /// When the next check is due, or [`next`](Self::next) may have something to say though nothing
-    /// is answered. At least once in the shortest period, so that lateness tells how long the process
-    /// did not run.
+    /// When the next check is due, or [`next`](Self::next) may return a conclusion without a new answer.
+    ///
+    /// At least once per shortest interval, so that a late wake-up shows how long the process did not run.
     pub(crate) fn wake_at(&self, now: Duration) -> Duration {
         let Timing { latency_budget, .. } = self.timing;
         let every = self.timing.shortest_every();
@@ -492,12 +496,12 @@ impl HealthModel {
         wakes.min().unwrap_or(now + every).min(now + every)
     }
 
-    /// Some check owes a good answer for longer than one may take.
+    /// Whether the answer of some check is missing for longer than the latency budget.
     pub(super) fn owes(&self, now: Duration) -> bool {
         CheckKind::ALL.iter().any(|&kind| self.in_doubt(kind, now))
     }
 
-    /// Holds a read against what is remembered. `false` if it is no evidence.
+    /// Compares a read with the known store. Returns `false` if the read is no evidence.
     pub(super) fn remember(
         &mut self,
         index: usize,
@@ -529,7 +533,7 @@ impl HealthModel {
                     self.warnings.push(HealthWarning::Reset(why));
                     return true;
                 }
-                // Conclusion once, and then every check must prove itself anew.
+                // Reported once. After that every check needs a new answer.
                 self.told = Told::Nothing;
                 self.clean = false;
                 self.demand(now);
@@ -539,8 +543,9 @@ impl HealthModel {
         }
     }
 
-    /// The user may not make proposals there, though it may read: another member is asked. If none
-    /// lets it, the write path is left unchecked, and that is said once.
+    /// Handles a member that refuses proposals of this user: another member is asked.
+    ///
+    /// If all members refuse, the write path is not checked, and this is logged once.
     pub(super) fn refused(
         &mut self,
         index: usize,
@@ -586,7 +591,7 @@ impl HealthModel {
     }
 }
 
-/// The server knows what was asked for, and does not let this user have it.
+/// Whether the server refuses the request because this user lacks the right.
 fn is_refusal(cause: &EtcdError) -> bool {
     cause.fault == Fault::Permission && cause.sure
 }

@@ -1,5 +1,6 @@
-//! Whom the probe asks, for what, when it wakes, and what it holds against what others have seen. Pure: subchannels carry it
-//! out, and say what came of it.
+//! Decides which member the probe asks for what, when it wakes, and how endpoints are compared.
+//!
+//! Pure: subchannels carry out the orders and report the events.
 
 use core::time::Duration;
 
@@ -10,10 +11,10 @@ use super::model::{CheckRequest, Conclusion, HealthModel};
 use crate::etcd::basics::EtcdError;
 use crate::etcd::client::{ClusterMap, Timing};
 
-/// What happens on the subchannel of an endpoint.
+/// An event on the subchannel of an endpoint.
 #[derive(Debug)]
 pub(crate) enum SubchannelEvent {
-    /// A connection was opened, with a member of this cluster.
+    /// A connection to a member of this cluster was opened.
     Opened(Option<u64>),
     /// There is no connection: it broke, or could not be opened.
     Lost(EtcdError),
@@ -21,46 +22,47 @@ pub(crate) enum SubchannelEvent {
     Failed(CheckRequest, EtcdError),
 }
 
-/// A subchannel, as far as it matters here.
+/// The state of a subchannel, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SubchannelState {
-    /// How many questions of each check are under way; none while there is no connection.
+    /// How many requests of each check are pending; `None` while there is no connection.
     pub(crate) load: Option<[usize; 3]>,
-    /// Whether its member is to be looked at again, if it does not work and owes no read.
+    /// Whether its member should be checked again, if it does not work and no read is pending.
     pub(crate) look_is_due: bool,
-    /// When something happens there though nothing arrives.
+    /// When its next timer is due.
     pub(crate) wake_at: Option<Duration>,
 }
 
-/// What a subchannel is to do.
+/// An order to a subchannel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Order {
-    /// To open a connection as soon as it may be tried again, if there is none.
+    /// If there is no connection, open one as soon as the next attempt is allowed.
     Hurry(usize),
-    /// To ask the member what it thinks, unless that is under way.
+    /// Ask for the status of the member, unless such a request is pending.
     AskStatus(usize, CheckRequest),
     Ask(usize, CheckRequest),
 }
 
-/// Whether an observation may be told that a call came to, when another one was asked for before it was handed over:
-/// then it may be of before that. Whoever is failing is so either way.
+/// Whether a finished observation may be returned. `overtaken` if a refresh was requested before it was returned.
+///
+/// Then the observation may be older than the refresh. A failure may be returned in any case.
 pub(crate) fn may_be_told(is_failing: bool, overtaken: bool) -> bool {
     is_failing || !overtaken
 }
 
 pub(crate) struct ProbeLoop {
     pub(crate) model: HealthModel,
-    /// After which gap between calls nothing is known any more.
+    /// The gap between calls after which earlier answers no longer count.
     longest_gap: Duration,
-    /// Being woken later than that is no matter of scheduling.
+    /// A wake-up that is later than this is not normal scheduling.
     late: Duration,
-    /// For how long what an endpoint has shown of its cluster is held against the others.
+    /// For how long the cluster that an endpoint has shown is compared with those of the others.
     lately: Duration,
-    /// The cluster that is meant, if it is known.
+    /// The id of the expected cluster, if it was set.
     expected: Option<u64>,
-    /// The subchannel that each check was last asked on.
+    /// The subchannel of the last request of each check.
     asked_last: [usize; 3],
-    /// When the last call returned; none if it was dropped.
+    /// When the last call returned; `None` if it was dropped.
     returned: Option<Duration>,
 }
 
@@ -77,15 +79,16 @@ impl ProbeLoop {
         }
     }
 
-    /// Goes on from the last call, or begins anew if that is too long ago: what was heard then says
-    /// nothing about the time between. So it does on another runtime than that of the connections, which
-    /// may have ended. `true` if it goes on, with the subchannels that there are.
+    /// Continues from the last call, and returns `true` if the subchannels can be kept.
+    ///
+    /// Otherwise it starts anew. This happens if the last call was too long ago, because its answers say nothing about
+    /// the time in between, and on another runtime, because that of the connections may have ended.
     pub(crate) fn resume(&mut self, same_runtime: bool, now: Duration) -> bool {
         if let Some(at) = self.returned.take()
             && now < at + self.longest_gap
             && same_runtime
         {
-            // Nobody listened in between.
+            // Nothing was polled in between.
             self.model.excuse(now.saturating_sub(at), now);
             return true;
         }
@@ -93,20 +96,22 @@ impl ProbeLoop {
         false
     }
 
-    /// A call returns with something to tell.
+    /// Notes that a call returns an observation.
     pub(crate) fn returns(&mut self, now: Duration) {
         self.returned = Some(now);
     }
 
-    /// One more observation is wanted now, of which every check is part: what was heard before is not good enough.
+    /// Handles a refresh: every check needs a new answer, and earlier answers do not count.
     pub(crate) fn hurried(&mut self, now: Duration) -> Vec<Order> {
         self.model.demand(now);
         let all = 0..self.model.endpoints().len();
         all.map(Order::Hurry).collect()
     }
 
-    /// What is asked now: what is due; where an answer is owed for long, each member what it thinks; and a look at who
-    /// does not work.
+    /// The orders for now.
+    ///
+    /// These are the requests that are due; if an answer is missing for long, a status request to each member; and
+    /// reads that check members that do not work.
     pub(crate) fn asks(&mut self, subchannels: &[SubchannelState], now: Duration) -> Vec<Order> {
         let mut orders = Vec::new();
         let mut loads: Vec<Option<[usize; 3]>> = subchannels
@@ -133,7 +138,7 @@ impl ProbeLoop {
         }
         for (index, subchannel) in subchannels.iter().enumerate() {
             let owes_no_read = loads[index].is_some_and(|load| load[CheckKind::Read as usize] == 0);
-            // Those that work are preferred, so nobody else would ask it again.
+            // Members that work are preferred, so nothing else would ask this one again.
             if owes_no_read && subchannel.look_is_due && !self.model.endpoints()[index].usable() {
                 orders.push(self.look(index, now));
             }
@@ -141,7 +146,7 @@ impl ProbeLoop {
         orders
     }
 
-    /// A read, only to look at the member.
+    /// A read that only checks the member.
     fn look(&self, index: usize, now: Duration) -> Order {
         Order::Ask(
             index,
@@ -149,7 +154,7 @@ impl ProbeLoop {
         )
     }
 
-    /// Whom to ask. Proposals go round; the others stay with a member as long as it owes nothing.
+    /// The member to ask. Proposals go to all members in turn; the others stay with one member as long as it answers.
     fn pick(&self, kind: CheckKind, loads: &[Option<[usize; 3]>]) -> Option<usize> {
         let count = loads.len();
         let (first, most) = match kind {
@@ -158,9 +163,8 @@ impl ProbeLoop {
             CheckKind::Write => (self.asked_last[kind as usize] + 1, 3),
         };
         let all = (0..count).map(|step| (first + step) % count);
-        // The first of the least: one that owes nothing before one that does, one that works before
-        // one that does not, and one of which that is not certain before one of which it is. What
-        // refuses proposals is asked for one only if all do.
+        // The order of preference: members without pending requests, members that work, members whose failure is
+        // uncertain. A member that refuses proposals is asked for one only if all members refuse.
         all.filter_map(|index| {
             let load = loads[index].map(|load| load[kind as usize]);
             let load = load.filter(|&load| load < most)?;
@@ -173,7 +177,7 @@ impl ProbeLoop {
         .map(|(.., index)| index)
     }
 
-    /// When to wake though nothing happens.
+    /// When to wake up at the latest.
     pub(crate) fn wake_at(&self, subchannels: &[SubchannelState], now: Duration) -> Duration {
         let subchannels = subchannels
             .iter()
@@ -183,8 +187,10 @@ impl ProbeLoop {
             .max(now)
     }
 
-    /// It is awake, and was to be at `wake_at` at the latest. Far too late: the process was frozen or starved, and an
-    /// answer that nobody could take is not missing. (What that means for the service is the supervisor's business.)
+    /// Handles a wake-up that was due at `wake_at` at the latest.
+    ///
+    /// If it is far too late, the process was frozen or starved, and answers from that time do not count as missing.
+    /// (The supervisor decides what this means for the service.)
     pub(crate) fn woken(&mut self, wake_at: Duration, now: Duration) {
         let late = now.saturating_sub(wake_at);
         if late > self.late {
@@ -192,8 +198,7 @@ impl ProbeLoop {
         }
     }
 
-    /// What is due to be told, if anything. What is open goes on showing its cluster, so that is said before it is looked
-    /// whether all are of one.
+    /// The conclusion that is due, if any. First updates the map with the clusters of all open connections.
     pub(crate) fn next(&mut self, clusters: &mut ClusterMap, now: Duration) -> Option<Conclusion> {
         for (index, cluster) in self.model.shows(now) {
             clusters.saw(index, cluster, now);
@@ -202,14 +207,15 @@ impl ProbeLoop {
         self.model.next(split.as_deref(), now)
     }
 
-    /// In words, if the endpoints are not of one cluster, or not of the one that is meant.
+    /// A description of the problem if the endpoints belong to several clusters, or not to the expected one.
     fn split(&self, clusters: &ClusterMap, now: Duration) -> Option<String> {
         let urls = self.model.endpoints().iter().map(EndpointState::url);
         clusters.split(urls, self.expected.into_iter(), self.lately, now)
     }
 
-    /// Something happened on the subchannel at `index`. What that shows of its cluster is held against the others before it
-    /// counts as evidence.
+    /// Handles an event of the subchannel at `index`.
+    ///
+    /// The cluster that it shows is compared with those of the others before it counts as evidence.
     pub(crate) fn happened(
         &mut self,
         index: usize,
@@ -234,7 +240,7 @@ impl ProbeLoop {
         match event {
             SubchannelEvent::Opened(cluster_id) => {
                 self.model.opened(index, cluster_id, now);
-                // A member that is asked nothing must still be known to work.
+                // It must be known that a member works even if it gets no other request.
                 self.model.looked(now);
                 vec![self.look(index, now)]
             }
@@ -256,7 +262,7 @@ impl ProbeLoop {
         }
     }
 
-    /// A member that worked fails: who was lost before is tried again.
+    /// If a member that worked fails, members that were lost before are tried again.
     fn hurry_others_if_worked(&self, index: usize) -> Vec<Order> {
         let endpoints = self.model.endpoints();
         if !endpoints[index].usable() {

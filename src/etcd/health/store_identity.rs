@@ -1,4 +1,4 @@
-//! What is remembered of the store, and how a reset shows. Pure.
+//! The last known state of the store, from which a reset is detected. Pure.
 
 use super::answer::Store;
 
@@ -6,7 +6,7 @@ use super::answer::Store;
 #[derive(Default)]
 pub(crate) struct StoreIdentity {
     known: Option<KnownStore>,
-    /// Counts the stores, so that an answer about an earlier one is not held against this one.
+    /// Counts the stores, so that an answer about an earlier one is not compared with this one.
     generation: u64,
 }
 
@@ -16,28 +16,28 @@ struct KnownStore {
     revision: i64,
 }
 
-/// What was known when a read began.
+/// What was known of the store when a read was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Baseline {
     generation: u64,
     revision: i64,
-    /// The member that is asked, and the highest term that it has shown. Another member may lag
-    /// behind with its term: it tells that of what it has applied.
+    /// The member that is asked, and the highest term that it has shown. The term of another member may lag behind,
+    /// because each member shows the term of what it has applied.
     member_id: Option<u64>,
     term: u64,
 }
 
-/// What a read amounts to.
+/// The result of the comparison of a read with the known store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Comparison {
-    /// The same store, gone on.
+    /// The same store, at this or a later state.
     Same,
-    /// Another store in the place of the known one.
+    /// Another store in place of the known one.
     Reset(String),
 }
 
 impl StoreIdentity {
-    /// For a question to this member, which has shown this term.
+    /// The baseline of a request to this member, which has shown this term.
     pub(crate) fn baseline(&self, member_id: Option<u64>, term: u64) -> Baseline {
         Baseline {
             generation: self.generation,
@@ -47,7 +47,7 @@ impl StoreIdentity {
         }
     }
 
-    /// Whether an answer to a question with this baseline is about the present store.
+    /// Whether the answer to a request with this baseline is about the current store.
     pub(crate) fn is_current(&self, baseline: Baseline) -> bool {
         baseline.generation == self.generation
     }
@@ -57,12 +57,12 @@ impl StoreIdentity {
         self.known.map_or(0, |known| known.revision)
     }
 
-    /// The id of the cluster; none before anything was read.
+    /// The id of the cluster; `None` before the first read.
     pub(crate) fn cluster_id(&self) -> Option<u64> {
         self.known.map(|known| known.cluster_id)
     }
 
-    /// Takes a read that began at `baseline`, at a time when all endpoints that answer are of one cluster.
+    /// Takes a read that was sent at `baseline`, while all endpoints that answer belong to one cluster.
     pub(crate) fn read(&mut self, baseline: Baseline, store: Store) -> Comparison {
         let generation = self.generation;
         let Some(known) = &mut self.known else {

@@ -1,4 +1,4 @@
-//! What is told: alive or failing, of which class, and why.
+//! The conclusions of the health model: alive or failing, the class and the reason.
 
 use core::time::Duration;
 
@@ -8,7 +8,7 @@ use super::model::{Conclusion, HealthModel, Told};
 use crate::etcd::basics::{Fault, Verdict};
 
 impl HealthModel {
-    /// What is due to be told, if anything. `split` says in words that the endpoints are not of one cluster, if so.
+    /// The conclusion that is due, if any. `split` describes the problem if the endpoints belong to several clusters.
     pub(crate) fn next(&mut self, split: Option<&str>, now: Duration) -> Option<Conclusion> {
         if let Some(said) = self.pending.take() {
             return Some(said);
@@ -18,7 +18,7 @@ impl HealthModel {
         if split.is_some() {
             self.split_since.get_or_insert(now);
             self.split_until = Some(now);
-            // Whatever was heard is evidence of nobody knows which of them.
+            // It is unknown for which cluster earlier answers are evidence.
             for check in self.checks.iter_mut().filter(|check| check.proved) {
                 check.proved = false;
                 check.due_at = check.due_at.min(now);
@@ -37,7 +37,7 @@ impl HealthModel {
         if let Some((fault, why)) = failing {
             return Some(self.fail(fault, &why, now));
         }
-        // Each check, and each of several members, gives evidence; so many observations are enough.
+        // Each check of each member gives evidence. This limits the rate of observations.
         let recent = matches!(self.told, Told::Alive(at) if now < at + every.mul_f32(0.5));
         let alive = self.news && self.proved() && !self.owes(now) && split.is_none();
         (alive && !recent).then(|| {
@@ -51,7 +51,7 @@ impl HealthModel {
         })
     }
 
-    /// The endpoints are of more than one cluster.
+    /// The failure if the endpoints belong to more than one cluster.
     fn misdirected(&self, split: Option<&str>, now: Duration) -> Option<(Fault, String)> {
         let patience = match self.verdicts.of(Fault::Misdirected) {
             Verdict::Transient => self.timing.read.patience,
@@ -64,8 +64,10 @@ impl HealthModel {
         told.map(|why| (Fault::Misdirected, why.to_owned()))
     }
 
-    /// They were, and that some of them do not answer any more tells nobody which one is meant. At boot the
-    /// supervisor lets the first good observation do; after an outage it sees to the window itself.
+    /// The failure at boot if the endpoints belonged to more than one cluster within the last window.
+    ///
+    /// If some endpoints no longer answer, it is still unknown which cluster is the intended one. At boot the first
+    /// good observation is enough for the supervisor; after an outage the supervisor itself enforces the window.
     fn was_misdirected(&self, now: Duration) -> Option<(Fault, String)> {
         let until = self.split_until? + self.window;
         let is_boot = self.accepted.is_none();
@@ -78,12 +80,12 @@ impl HealthModel {
         })
     }
 
-    /// Every check has given a good answer since judging began or since it failed.
+    /// Whether every check was answered well since the start or since the last failure.
     fn proved(&self) -> bool {
         CheckKind::ALL.iter().all(|&kind| self.check(kind).proved)
     }
 
-    /// What fails, and why.
+    /// The failure and its reason, if etcd is failing.
     fn failing(&self, now: Duration) -> Option<(Fault, String)> {
         let verdict = |fault| self.verdicts.of(fault);
         let strict = self.is_strict();
@@ -125,7 +127,7 @@ impl HealthModel {
         if let Some(slow) = CheckKind::ALL.into_iter().find(slow) {
             return Some((Fault::TooSlow, self.slowness(slow)));
         }
-        // Debts that overlap, each within its patience: no more may be silent than is promised.
+        // Missing answers that overlap, each within its grace period: there must be no longer silence than promised.
         let gap = self.timing.longest_gap();
         let silent = matches!(self.told, Told::Alive(at) if now >= at + gap);
         let in_doubt = CheckKind::ALL
@@ -137,7 +139,7 @@ impl HealthModel {
             .map(|kind| self.overdue(kind, now))
     }
 
-    /// The class of a check that was not answered in time.
+    /// The class and the reason of a check that was not answered in time.
     fn overdue(&self, kind: CheckKind, now: Duration) -> (Fault, String) {
         let check = self.check(kind);
         let patience = check.timing.patience;
@@ -145,12 +147,12 @@ impl HealthModel {
             .owed_since
             .map_or(patience, |since| now.saturating_sub(since));
         let late_of_late = check.late_at.is_some_and(|at| now < at + patience);
-        // Whoever confirms no read commits nothing either: then the read tells what is wrong.
+        // A cluster that confirms no read commits nothing either: then the read shows the cause.
         let reads_late = self.in_doubt(CheckKind::Read, now);
         let telling = if reads_late { CheckKind::Read } else { kind };
         let fault = match &check.cause {
             Some(cause) if cause.fault != Fault::Unreachable => cause.fault,
-            // Answers come, but each so late that it was given up.
+            // Answers came, but each after its request was given up.
             _ if late_of_late => return (Fault::TooSlow, self.slowness(kind)),
             _ => match telling {
                 CheckKind::Read if self.endpoints.iter().any(EndpointState::leaderless) => {
@@ -198,8 +200,7 @@ impl HealthModel {
         format!("{what} took {latency:.1?}, and {budget:?} is the budget")
     }
 
-    /// What is wrong with most members; of two that are as frequent, the one that a server told goes
-    /// before silence.
+    /// The most frequent fault among the members. Of two equally frequent ones, the graver one.
     fn worst_endpoint(&self) -> Fault {
         let faults: Vec<Fault> = self
             .endpoints

@@ -1,7 +1,7 @@
-//! The clock of the asynchronous half, as what decides is told the time.
+//! Converts between tokio's clock and the times that the pure modules use.
 //!
-//! What decides is pure. It knows no clock, and takes a moment for the time that has passed since an origin. The origin
-//! is one for the process, so that moments of all its parts can be compared.
+//! Pure modules have no clock: a time is a duration since an origin. The whole process has one origin, so the times of
+//! all its parts can be compared.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub(crate) fn now() -> Duration {
 /// The time of a moment.
 pub(crate) fn time_of(at: Instant) -> Duration {
     let origin = origin();
-    // A runtime on a paused clock may live before the origin.
+    // A runtime with a paused clock may be before the origin.
     match at.checked_duration_since(origin) {
         Some(after) => ORIGIN + after,
         None => ORIGIN.saturating_sub(origin.duration_since(at)),
@@ -36,7 +36,7 @@ fn origin() -> Instant {
     *AT.get_or_init(Instant::now)
 }
 
-/// The time of the origin: far from zero, so that there is room before it.
+/// The time of the origin: far from zero, so that there can be times before it.
 const ORIGIN: Duration = Duration::from_secs(1 << 32);
 
 #[cfg(test)]

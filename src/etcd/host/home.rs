@@ -1,7 +1,7 @@
 //! The threads of etcd's clients: one set for the process, started when first needed.
 //!
-//! They serve nobody else, so a lease is renewed, and etcd observed, while the service's tasks keep all
-//! of its workers busy, or block them. In place (see [`crate::shell::place`]) there are none.
+//! They are used for nothing else, so leases are renewed and etcd is observed while the service's tasks keep all
+//! of its workers busy, or block them. In place (see [`crate::shell::placement`]) there are none.
 
 use std::future::Future;
 use std::sync::{Mutex, OnceLock};
@@ -14,13 +14,13 @@ use crate::shell::log::log;
 use crate::shell::placement::{Gone, Logs, OwnRuntime, Placement, relocate};
 use crate::shell::sync::lock;
 
-/// For renewals and for the probe. Nothing that takes long may be done here: what depends on the number
-/// of keys belongs to [`KEYS`].
+/// For renewals and for the probe. Long work must not run here: work that depends on the number of keys belongs
+/// to [`KEYS`].
 pub(crate) static CLIENTS: Home = Home::new("overwatch-etcd");
 /// For copies of etcd's keys, and for claims.
 pub(crate) static KEYS: Home = Home::new("overwatch-keys");
 
-/// A thread with a runtime, or none yet.
+/// A thread with a runtime, which is started when first needed.
 pub(crate) struct Home {
     name: &'static str,
     runtime: OnceLock<OwnRuntime>,
@@ -37,10 +37,10 @@ impl Home {
         }
     }
 
-    /// The runtime. None if the operating system gives no thread: then all is done on the service's.
+    /// The runtime; `None` if the operating system provides no thread: then the service's runtime is used.
     pub(crate) fn handle(&self) -> Option<Handle> {
         if let Some(runtime) = self.runtime.get() {
-            // There may be a subscriber by now.
+            // There may be a subscriber now.
             runtime.hush();
             return Some(runtime.handle().clone());
         }
@@ -65,13 +65,13 @@ impl Home {
         }
     }
 
-    /// Awaits a future there, or here if this is in place.
+    /// Awaits a future on that runtime, or here if the run is supervised in place.
     pub(crate) fn run<F>(&self, future: F) -> impl Future<Output = Result<F::Output, Gone>> + Send
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        // Boxed at once: it is large, and would be moved about on the stack, and kept several times.
+        // Boxed at once: it is large, and would be moved on the stack and stored several times.
         let future = Box::pin(future);
         async move {
             let home = match Placement::current() {

@@ -1,4 +1,4 @@
-//! The latest value of something, for whoever waits for it to change.
+//! A shared value, with waiting for its changes.
 
 use std::pin::pin;
 use std::sync::Mutex;
@@ -7,8 +7,9 @@ use tokio::sync::Notify;
 
 use crate::shell::sync::lock;
 
-/// Like tokio's watch channel, but who waits is woken in the order of waiting, and not in one that is drawn: a run
-/// in place is the same each time.
+/// Like tokio's watch channel, but waiters are woken in the order of waiting rather than in a random one.
+///
+/// So a run in place is reproducible.
 pub(crate) struct Latest<T> {
     state: Mutex<Versioned<T>>,
     changed: Notify,
@@ -41,18 +42,18 @@ impl<T: Clone> Latest<T> {
         lock(&self.state).value.clone()
     }
 
-    /// How often it was changed.
+    /// The number of changes.
     pub(crate) fn version(&self) -> u64 {
         lock(&self.state).version
     }
 
-    /// Waits until it was changed more often than that, and tells how often it was.
+    /// Waits until the number of changes is greater than `since`, and returns that number.
     pub(crate) async fn changed(&self, since: u64) -> u64 {
         self.wait(|state| (state.version > since).then_some(state.version))
             .await
     }
 
-    /// Waits until there is something in it.
+    /// Waits until `found` returns a value, and returns that.
     pub(crate) async fn wait_for<U>(&self, found: impl Fn(&T) -> Option<U>) -> U {
         self.wait(|state| found(&state.value)).await
     }
@@ -60,7 +61,7 @@ impl<T: Clone> Latest<T> {
     async fn wait<U>(&self, found: impl Fn(&Versioned<T>) -> Option<U>) -> U {
         loop {
             let mut changed = pin!(self.changed.notified());
-            // Before it is looked at, so that no change is missed.
+            // Before the value is read, so that no change is missed.
             changed.as_mut().enable();
             let found = found(&lock(&self.state));
             match found {

@@ -1,10 +1,10 @@
-//! Looks names up before a client does, so that a resolver which never answers has a bounded number of
-//! threads waiting for it, and holds up neither the end of a runtime nor that of the process.
+//! Looks up names before a client does, so that a resolver that never answers does little harm.
 //!
-//! The client library looks a name up on a blocking thread of its runtime. It cannot be told to give
-//! up: what waits for a thread stays in a queue, and a runtime waits at its end for the threads. So a
-//! client is only made for a name that the resolver has just answered for. (When a client connects again,
-//! the library looks the name up itself, on the few blocking threads of our own runtimes.)
+//! Only a bounded number of threads waits for the resolver, and it delays neither the end of a runtime nor that of the
+//! process. The client library looks up a name on a blocking thread of its runtime, without a timeout: a look-up that
+//! waits for a thread stays in a queue, and a runtime waits for its blocking threads at its end. So a
+//! client is only made for a name that the resolver has just resolved. (When a client connects again,
+//! the library looks up the name itself, on the few blocking threads of our own runtimes.)
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::shell::sync::lock;
 
-/// The name that must be looked up for this URL; none if it has an address.
+/// The name that must be looked up for this URL; `None` if its host is an address.
 pub(crate) fn name_of(url: &str) -> Option<String> {
     let uri: http::Uri = url.parse().ok()?;
     let host = uri.host()?;
@@ -27,16 +27,16 @@ pub(crate) fn name_of(url: &str) -> Option<String> {
     }
 }
 
-/// Those of the process.
+/// The look-ups of the process.
 pub(crate) static NAMES: Names = Names::new(resolve);
 
-/// The look-ups that are under way: one for each name, and a bounded number of names.
+/// The pending look-ups: at most one for each name, and a bounded number of names.
 pub(crate) struct Names {
     resolve: fn(&str) -> io::Result<()>,
     under_way: Mutex<BTreeMap<String, watch::Receiver<Option<Resolved>>>>,
 }
 
-/// An error is not to be cloned: its kind and its words.
+/// The result. An `io::Error` cannot be cloned, so this has its kind and its text.
 type Resolved = Result<(), (ErrorKind, String)>;
 
 impl Names {
@@ -47,12 +47,14 @@ impl Names {
         }
     }
 
-    /// Waits until the resolver has answered for this name. Who asks while that is under way waits for
-    /// the same answer. Dropping the call leaves a thread behind until the resolver gives up.
+    /// Waits until the resolver has answered for this name.
+    ///
+    /// Calls for the same name share one look-up. If the call is dropped, its thread remains until the resolver gives
+    /// up.
     ///
     /// # Errors
     ///
-    /// What the resolver says; also when too many names are being looked up, or there is no thread.
+    /// The error of the resolver. Also if too many names are being looked up, or there is no thread.
     pub(crate) async fn look_up(&'static self, name: &str) -> io::Result<()> {
         let mut answer = self.begin(name)?;
         let answer = match answer.wait_for(Option::is_some).await {
@@ -84,15 +86,15 @@ impl Names {
             name: name.to_owned(),
             tell,
         };
-        // No blocking thread of a runtime: that would wait for it at its end. Where there is no thread,
-        // the look-up is dropped.
+        // Not a blocking thread of a runtime, because the runtime would wait for it at its end. If there is no
+        // thread, the look-up is dropped.
         let thread = thread::Builder::new().name("overwatch-name".into());
         thread.spawn(move || look_up.run())?;
         Ok(answer)
     }
 }
 
-/// One that is under way, until it is dropped.
+/// A pending look-up, until it is dropped.
 struct LookUp {
     names: &'static Names,
     name: String,
@@ -123,7 +125,7 @@ fn resolve(name: &str) -> io::Result<()> {
     }
 }
 
-/// A configuration has 32 endpoints at most.
+/// A configuration has at most 32 endpoints.
 const MOST: usize = 32;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! How long the machine was suspended: time in which leases ran on and the clocks of this process did not.
+//! How long the machine was suspended: in this time leases continue, but the timers of this process do not.
 //!
-//! On Linux `CLOCK_BOOTTIME` goes on while the machine is suspended, and `CLOCK_MONOTONIC`, which all timers
-//! go by, does not (clock_gettime(2)). What they are apart is how long it was suspended since it was booted.
-//! Elsewhere nothing tells it.
+//! On Linux `CLOCK_BOOTTIME` continues while the machine is suspended, and `CLOCK_MONOTONIC`, which all timers
+//! use, does not (clock_gettime(2)). Their difference is how long the machine was suspended since it was booted.
+//! On other systems this cannot be measured.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use super::clock;
 use super::uncompared::Uncompared;
 use crate::etcd::basics::Moment;
 
-/// Tells how long the machine was suspended in all, up to a constant.
+/// Returns how long the machine was suspended in total, up to a constant.
 pub(crate) type Suspended = Uncompared<Arc<dyn Fn() -> Duration + Send + Sync>>;
 
-/// As the operating system tells it.
+/// The clock of the operating system.
 pub(crate) fn by_the_system() -> Suspended {
     Uncompared(Arc::new(system))
 }
@@ -32,14 +32,14 @@ fn system() -> Duration {
         let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
         Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
     };
-    // In this order: what passes in between is not taken for a suspension.
+    // In this order, so that the time between the two calls does not look like a suspension.
     let with = clock(ClockId::Boottime);
-    // In a time namespace either of them may have been set, so the difference alone tells nothing, and may be
-    // negative; but it grows by each suspension.
+    // In a time namespace each clock may have an offset, so the difference alone means nothing, and may be
+    // negative. But it grows with each suspension.
     (with + FAR).saturating_sub(clock(ClockId::Monotonic))
 }
 
-/// Longer than any clock is set back: 272 years.
+/// Longer than any offset of a clock: 272 years.
 #[cfg(target_os = "linux")]
 const FAR: Duration = Duration::from_secs(1 << 33);
 
@@ -56,9 +56,9 @@ pub(crate) fn moment(suspended: &Suspended) -> Moment {
     }
 }
 
-/// Waits until the machine was suspended since this moment, and tells for how long.
+/// Waits until the machine was suspended since this moment, and returns for how long.
 ///
-/// No timer can tell it. It is looked at whenever the task is polled, for whatever reason, and this often.
+/// No timer can detect this. It is checked whenever the task is polled, for any reason, and at this interval.
 pub(crate) async fn suspended_since(
     before: Moment,
     suspended: &Suspended,

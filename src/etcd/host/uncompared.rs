@@ -1,10 +1,10 @@
-//! What a configuration holds beside what it says.
+//! A part of a configuration that is ignored in comparisons.
 
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
-/// Something that clones of a configuration share, and that is no part of what it says: any two are equal.
+/// A value that clones of a configuration share and that is not one of its settings: any two are equal.
 #[derive(Clone)]
 pub(crate) struct Uncompared<T>(pub(crate) T);
 
@@ -16,7 +16,7 @@ impl<T> Deref for Uncompared<T> {
     }
 }
 
-// A configuration is plain data to its users, whatever is in here.
+// For its users a configuration is plain data, whatever is in here.
 impl<T> UnwindSafe for Uncompared<T> {}
 
 impl<T> RefUnwindSafe for Uncompared<T> {}

@@ -1,4 +1,4 @@
-//! What a membership is told, and what cannot work.
+//! The configuration of a membership, and its checks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::etcd::basics::EtcdConfigError;
 use crate::etcd::client::EtcdConfig;
 use crate::etcd::records::{Generation, Prefix, check_name};
 
-/// Puts a [`Membership`] together. From [`Membership::builder`].
+/// Builds a [`Membership`]. From [`Membership::builder`].
 ///
 /// ```
 /// use overwatch::etcd::{EtcdConfig, EtcdConfigError, Membership};
@@ -31,7 +31,7 @@ use crate::etcd::records::{Generation, Prefix, check_name};
 /// | knob | default | bounds |
 /// | --- | --- | --- |
 /// | prefix | | 1 to 512 bytes without white space and control characters; a slash is added at the end |
-/// | id | | 1 to 128 bytes, likewise and without a slash |
+/// | id | | 1 to 128 bytes without white space, control characters and slashes |
 /// | [`ttl`](Self::ttl) | 15 s | 4 s to a day, whole seconds; the lease in etcd is a second shorter |
 /// | [`margin`](Self::margin) | a tenth of the lease | 100 ms to half of the lease |
 /// | [`metadata`](Self::metadata) | empty | up to 64 KiB |
@@ -51,8 +51,9 @@ pub struct MembershipBuilder {
 }
 
 impl Membership {
-    /// A node of the cluster that keeps its records below this prefix. The id names the node, and is
-    /// the same each time it comes back, e.g. a host name.
+    /// Begins to build a membership in the cluster that keeps its records below this prefix.
+    ///
+    /// The id names the node. It must be the same each time the node comes back, e.g. a host name.
     pub fn builder(
         etcd: EtcdConfig,
         prefix: impl Into<String>,
@@ -76,56 +77,60 @@ impl MembershipBuilder {
         }
     }
 
-    /// How long the node may be silent before other nodes may do its work. They take over a second after that at the
-    /// latest.
+    /// Sets how long the node may be silent before other nodes may do its work.
+    ///
+    /// They take over at most a second after that.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
     }
 
-    /// How long before the lease runs out all work must be gone: for clocks that do not run equally
-    /// fast, and for a process that was slow.
+    /// Sets how long before the end of the lease all work must have stopped.
+    ///
+    /// The margin covers clocks that do not run equally fast, and a process that was slow.
     pub fn margin(mut self, margin: Duration) -> Self {
         self.margin = Some(margin);
         self
     }
 
-    /// What other nodes read about this one in [`Membership::members`]: an address, or anything else.
+    /// Sets what other nodes read about this node in [`Membership::members`], e.g. an address.
     pub fn metadata(mut self, metadata: impl Into<Vec<u8>>) -> Self {
         self.metadata = metadata.into();
         self
     }
 
-    /// The most by which a node puts off joining again after an outage. How much of it is the node's
-    /// own, by its id and epoch. Zero switches it off.
+    /// Sets the longest delay before the node joins again after an outage.
+    ///
+    /// The delay of each node depends on its id and epoch. Zero switches it off.
     pub fn rejoin_jitter(mut self, most: Duration) -> Self {
         self.rejoin_jitter = most;
         self
     }
 
-    /// What the [tokens](crate::etcd::Shard::token) of this node's shards begin with: those of a higher generation
-    /// are higher than all of a lower one.
+    /// Sets the generation of the fencing [tokens](crate::etcd::Shard::token) of this node's shards.
+    ///
+    /// Every token of a higher generation is higher than all tokens of a lower one.
     ///
     /// **After etcd was restored from a backup, or built anew, raise it by one on all nodes.** A token is made
-    /// of etcd's revision, and that is then a lower one than before. A store that remembers the highest token
-    /// would refuse every owner, until the revision has grown beyond the one of before. So keep the number
-    /// where the configuration of the service is, and not in etcd. (There is no need if revisions do
+    /// from etcd's revision, which is then lower than before. A store that remembers the highest token
+    /// would refuse every owner until the revision has grown beyond its former value. So keep the generation
+    /// in the configuration of the service, and not in etcd. (It need not be raised if revisions do
     /// not go back: from 3.4.27 and 3.5.10 on, `snapshot restore --bump-revision 1000000000 --mark-compacted`
-    /// lets them go on beyond those of before; see [etcd#16029](https://github.com/etcd-io/etcd/pull/16029).)
+    /// continues beyond the former revisions; see [etcd#16029](https://github.com/etcd-io/etcd/pull/16029).)
     ///
-    /// While some nodes have the new number and others the old one, nothing is harmed, but the store refuses the
-    /// shards of those with the old one as soon as somebody with the new one has written there. Never lower it: the
-    /// store would refuse everybody.
+    /// While some nodes have the new generation and others the old one, no data is harmed. But as soon as a node with
+    /// the new generation has written to the store, the store refuses the shards of nodes with the old one. Never lower
+    /// the generation: the store would refuse all nodes.
     pub fn token_generation(mut self, generation: u16) -> Self {
         self.token_generation = generation;
         self
     }
 
-    /// Checks everything. Nothing is asked of etcd before the membership is run.
+    /// Checks everything. etcd gets no request before the membership is run.
     ///
     /// # Errors
     ///
-    /// When a value is out of its bounds, or the configuration of etcd cannot work.
+    /// If a value is out of its bounds, or the configuration of etcd cannot work.
     pub fn build(self) -> Result<Membership, EtcdConfigError> {
         self.etcd.check()?;
         let prefix = Prefix::parse(&self.prefix)?;

@@ -1,4 +1,4 @@
-//! Before a lease is asked for: of which cluster each endpoint is.
+//! Finds out, before a lease is taken, to which cluster each endpoint belongs.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -13,9 +13,11 @@ use crate::etcd::client::HasHeader;
 use crate::etcd::host::clock;
 
 impl Node {
-    /// Asks each endpoint that has not answered lately. A probe that is built from a clone of the same
-    /// configuration hears of all of them, or knows that nobody answers there, so that mostly nobody is left; nor is
-    /// the one that is to grant the lease, which tells it anyhow.
+    /// Asks each endpoint that has not answered lately.
+    ///
+    /// If there is a probe with a clone of the same configuration, it gets answers from all endpoints, or knows that
+    /// they do not answer, so mostly no endpoint is left to ask. The endpoint that will grant the lease is not asked,
+    /// because the grant shows its cluster.
     pub(crate) async fn ask_around(&self) {
         let config = &self.config;
         let granting = self.lease_failover.index();
@@ -31,7 +33,7 @@ impl Node {
             let mut client = self.config.dial(url).await?;
             client.status().await
         });
-        // Who does not answer cannot grant a lease either.
+        // An endpoint that does not answer cannot grant a lease either.
         let told: Option<Result<StatusResponse, Error>> = asked.await.ok();
         if let Some(Ok(status)) = told
             && let Some(header) = status.headed()
@@ -42,7 +44,7 @@ impl Node {
     }
 }
 
-/// Awaits all of them together.
+/// Awaits all futures concurrently.
 async fn all(futures: Vec<impl Future<Output = ()>>) {
     let mut left: Vec<Pin<Box<_>>> = futures.into_iter().map(Box::pin).collect();
     poll_fn(|cx| {
@@ -55,5 +57,5 @@ async fn all(futures: Vec<impl Future<Output = ()>>) {
     .await;
 }
 
-/// At most. It counts against the start deadline.
+/// The longest time for this. It counts against the start deadline.
 const WITHIN: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! The component that users make, and its life in each epoch.
+//! The membership as a component, and what it does in each epoch.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,16 +17,15 @@ use crate::shell::component::{Component, Context};
 use crate::shell::failure::Failure;
 use crate::shell::placement::Placement;
 
-/// Makes the node a member of its cluster: a [`Component`], and a handle to ask. Clones are the same
-/// membership.
+/// Makes the node a member of its cluster: a [`Component`] and a handle. Clones are the same membership.
 ///
-/// 1. [`builder`](Self::builder), with a clone of the probe's configuration;
-/// 2. make the [`Shards`](crate::etcd::Shards) of it, and keep a clone for [`members`](Self::members);
+/// 1. Build it with [`builder`](Self::builder) and a clone of the probe's configuration;
+/// 2. make the [`Shards`](crate::etcd::Shards) with it, and keep a clone for [`members`](Self::members);
 /// 3. set [`fence`](Self::fence) in the policy;
 /// 4. add it in a stage before all work that depends on it, and name it as
 ///    [lease owner](crate::Builder::lease_owner).
 ///
-/// [The guide](crate::guide::cluster) has the arithmetic of the deadlines, and leader election.
+/// [The guide](crate::guide::cluster) explains how to choose the deadlines, and leader election.
 ///
 /// ```no_run
 /// # use std::time::Duration;
@@ -66,79 +65,81 @@ use crate::shell::placement::Placement;
 ///
 /// # What it does
 ///
-/// In each epoch it takes a lease, registers `{prefix}members/{id}` under it if nobody else has, and
-/// renews the lease five times in its life. When it is stopped, after all work of later stages is
-/// gone, it revokes the lease, and everything of the node is gone from etcd at once. Where etcd cannot
-/// be reached the lease runs out.
+/// In each epoch the membership takes a lease, registers `{prefix}members/{id}` under it if no other node has, and
+/// renews the lease five times in its lifetime. When the membership is stopped, after all work of later stages is
+/// gone, it revokes the lease, and all keys of the node disappear from etcd at once. If etcd cannot be reached, the
+/// lease runs out.
 ///
 /// A lost lease is a [critical](Failure::critical) failure: the service trips at once.
 ///
-/// **Renewals** count from when they were sent, and only when a quorum has confirmed, in the same term,
-/// a read that was asked after them: a leader whose disk stalls goes on renewing leases while another
-/// one lets them run out ([etcd#15247](https://github.com/etcd-io/etcd/issues/15247)). (The order matters where
-/// etcd is told to keep checkpoints of leases: then a new leader does not begin them anew.) If that read is of an
-/// earlier revision than one before, the store was wiped or restored from a backup, and the lease counts as lost.
+/// **Renewals** count from the moment they were sent. A renewal counts only if a quorum has confirmed, in the same
+/// term, a read that was sent after it: a leader whose disk stalls continues to renew leases while another leader
+/// lets them run out ([etcd#15247](https://github.com/etcd-io/etcd/issues/15247)). (The order matters if etcd is
+/// configured to keep checkpoints of leases: a new leader then does not restart them.) If the read returns an
+/// earlier revision than a read before, the store was wiped or restored from a backup, and the lease counts as lost.
 ///
-/// **The cluster** belongs to the lease: only what the cluster says that granted it is believed, and none is taken
-/// while the endpoints are of more than one. See the [module](crate::etcd).
+/// **Cluster.** The lease is bound to the cluster that granted it: answers of another cluster are not accepted. No
+/// lease is taken while the endpoints belong to more than one cluster. See the [module](crate::etcd).
 ///
-/// **The time to live** is a promise to the other nodes: one second after it at the latest they have
-/// taken over the work of a node that died. (A new leader of etcd's begins all leases anew.) The lease in
-/// etcd is [a second](Self::GRACE) shorter; that second is for a node whose lease was revoked behind its
-/// back to notice. A server that grants a longer lease than was asked for, because its election timeout is long,
-/// could not keep that promise: the start fails, with the time to live that it takes.
+/// **The time to live** is a promise to the other nodes: at most one second after it, they have taken over the work
+/// of a node that died. (A new leader of etcd restarts all leases.) The lease in etcd is
+/// [a second](Self::GRACE) shorter. In that second a node whose lease was revoked by others can notice it. A server
+/// with a long election timeout grants a longer lease than requested, and so could not keep that promise: the start
+/// fails, and the error says which time to live is needed.
 ///
-/// **A lease that is revoked**, by hand or by etcd itself, is gone for all nodes at one moment: that of one entry in
-/// etcd's log. (A leader that was stopped for little longer than a lease may revoke leases, when it goes on, that were
-/// renewed at its successor. It did so in 11 of 36 such resumes, with 3.4.23 and with 3.5.1, for two of three nodes
-/// each time.) Each member tells it to those who watch it when it has applied that entry. The next owner claims a shard
-/// [a second](Self::GRACE) after it has heard of it, and works one transaction later. So the former owner is late only
-/// if its member applies that entry more than a second later than another one, while its watch stays open; and then its
-/// next renewal, after a fifth of the lease, finds out, since a member that lags behind answers no linearizable read
-/// before it has caught up. Measured was: the last sign of work 22 ms after the registration had vanished, and the next
-/// owner's first a second later. If a watch is late by more than the second, two nodes may work for that much, and only
-/// a [fencing token](crate::etcd::Shard::token) helps.
+/// **A revoked lease**, whether revoked by hand or by etcd itself, ends for all nodes at one moment: that of one
+/// entry in etcd's log. (A leader that was stopped for slightly longer than a lease may, when it resumes, revoke
+/// leases that were renewed at its successor. This happened in 11 of 36 such resumes, with 3.4.23 and with 3.5.1,
+/// for two of three nodes each time.) Each etcd member informs its watchers when it has applied that entry. The next
+/// owner claims a shard [a second](Self::GRACE) after it was informed, and works one transaction later. So the former
+/// owner stops too late only if its etcd member applies the entry more than a second later than another member, while
+/// its watch stays open. Then its next renewal, after a fifth of the lease, detects the loss, because a member that
+/// lags behind answers no linearizable read before it has caught up. In a measurement the last sign of work came
+/// 22 ms after the registration had disappeared, and the first one of the next owner a second later. If a watch is
+/// late by more than that second, two nodes may work for the time above it, and only a
+/// [fencing token](crate::etcd::Shard::token) helps.
 ///
-/// **A second node under the same id** is refused, in words: the first one is seen to renew its lease.
-/// A registration that nobody renews, of a process that died, is waited for. As soon as a renewal of it
-/// was missed, which takes a fifth of the time to live and a second, the node is up; its work is kept for
-/// it, and it does none until then. The start deadline should be longer than that.
+/// **A second node with the same id** is refused with an error, because the first node is seen to renew its lease.
+/// If a process died and nobody renews its registration, the new node waits for that registration to expire. As soon
+/// as one renewal was missed, which takes a fifth of the time to live plus a second, the node counts as up. Its work
+/// is reserved for it, but it does none until the old registration has expired. The start deadline should be longer
+/// than that time.
 ///
-/// **Clocks.** Only spans of time are measured, each by one clock: nodes and servers need not agree on
+/// **Clocks.** Only time spans are measured, each by one clock: nodes and servers need not agree on
 /// the time of day. Their clocks must run equally fast, to within the margin (a tenth of the time to
-/// live by default). A process' clock is `CLOCK_MONOTONIC` on Linux, which goes on while the process is
-/// stopped (SIGSTOP, a cgroup freezer) but not while the whole machine is suspended. So the lease is counted by
-/// `CLOCK_BOOTTIME`, too, which does: after a suspension no shard's function is polled beyond the lease, and
-/// [`Shard::check`](crate::etcd::Shard::check) says so at once. All other components go on until the membership has
-/// noticed it, a twentieth of the lease later and a second at most: then the fence is told what is left, the lease is
-/// renewed, or the service trips. A hypervisor may stop a guest and all of its clocks; then, and on other systems,
-/// nothing but a [fencing token](crate::etcd::Shard::token) helps.
+/// live by default). The clock of a process is `CLOCK_MONOTONIC` on Linux. It continues while the process is
+/// stopped (SIGSTOP, a cgroup freezer), but not while the whole machine is suspended. So the lease is also counted by
+/// `CLOCK_BOOTTIME`, which continues then: after a suspension no shard's function is polled beyond the lease, and
+/// [`Shard::check`](crate::etcd::Shard::check) returns an error at once. All other components continue until the
+/// membership has noticed the suspension, after a twentieth of the lease and a second at most. Then the fence is
+/// adjusted to the time that is left and the lease is renewed, or the service trips. A hypervisor may stop a guest
+/// and all of its clocks. In this case, and on other systems, only a [fencing token](crate::etcd::Shard::token) helps.
 ///
-/// **A job that blocks its thread for good** ends only with the process. Run the service by
-/// [`run_or_exit`](crate::Overwatch::run_or_exit), which leaves the process when the job has survived its
-/// abort, and the membership has waited for it in vain, for another stop deadline. And leave the
-/// [fence watchdog](crate::Builder::fence_watchdog) on, which aborts the process before the lease can
-/// expire; also one that was stopped (SIGSTOP) for longer than that, as soon as it goes on. Let an
-/// orchestrator start it again.
+/// **A job that blocks its thread for good** ends only with the process. Run the service with
+/// [`run_or_exit`](crate::Overwatch::run_or_exit): it exits the process when the job has survived its abort, and the
+/// membership has waited for the job in vain for another stop deadline. Also leave the
+/// [fence watchdog](crate::Builder::fence_watchdog) on. It aborts the process before the lease can expire; it aborts
+/// a process that was stopped (SIGSTOP) for longer than that as soon as it resumes. Let an orchestrator start the
+/// process again.
 #[derive(Clone)]
 pub struct Membership(pub(crate) Arc<Node>);
 
 impl Membership {
-    /// The last second of the time to live: how long the next owner of a shard waits when its claim has
-    /// vanished rather than been released.
+    /// How long the next owner of a shard waits if the claim has disappeared without a release.
+    ///
+    /// It is the last second of the time to live.
     pub const GRACE: Duration = GRACE;
 
-    /// The node's own id.
+    /// The id of this node.
     pub fn id(&self) -> &str {
         &self.0.id
     }
 
-    /// The fence that goes with this membership, for
-    /// [`PolicyBuilder::fence`](crate::policy::PolicyBuilder::fence).
+    /// The fence of this membership, for [`PolicyBuilder::fence`](crate::policy::PolicyBuilder::fence).
     ///
-    /// Whether the deadlines of the policy fit into it is checked when the service is built: what the
-    /// lease leaves after the margin, and the stop and abort deadlines of all stages, must be more than
-    /// the start deadline and the time between two renewals.
+    /// When the service is built, the deadlines of the policy are checked against the fence: the lease, less the margin
+    /// and the stop and abort deadlines of all stages, must be longer than the start deadline and than the time between
+    /// two renewals.
     pub fn fence(&self) -> Fence {
         let Times {
             lease,
@@ -149,8 +150,10 @@ impl Membership {
         Fence::new(lease, renew_every).with_margin(margin)
     }
 
-    /// The members, as they change. Empty, with no [`as_of`](Members::as_of), before the node first
-    /// joins; the last state known while it is away.
+    /// The members, as they change.
+    ///
+    /// The list is empty, without an [`as_of`](Members::as_of), before the node first joins. While the node is not a
+    /// member, it shows the last known state.
     ///
     /// ```
     /// # fn example(membership: overwatch::etcd::Membership) {
@@ -172,7 +175,7 @@ impl Membership {
 #[async_trait::async_trait]
 impl Component for Membership {
     async fn run(&self, ctx: Context) -> Result<(), Failure> {
-        // Where the client's thread has the lease in hand still, this incarnation is not gone.
+        // While the clients' thread still handles the lease, this incarnation is not gone.
         let hold = ctx.hold();
         let node = Arc::clone(&self.0);
         let part = ctx.clone();
@@ -191,7 +194,7 @@ impl Component for Membership {
 }
 
 impl Node {
-    /// One incarnation of the membership. Its renewals are to wait for no task of the service's.
+    /// One incarnation of the membership. Its renewals must not wait for any task of the service.
     async fn live(self: Arc<Self>, ctx: &Context) -> Result<(), Failure> {
         let node = &*self;
         let Some(_only) = Only::within(SOON_GONE, &node.running).await else {
@@ -212,7 +215,7 @@ impl Node {
         let running = LeaseSessionGuard::publish(Arc::clone(&session), &node.session);
         let life = async {
             node.register(&session, ctx).await?;
-            // Whatever happens from here on, the others tell.
+            // From here on the other branches decide.
             std::future::pending().await
         };
         let following = KEYS.run({
@@ -231,15 +234,15 @@ impl Node {
         };
         match &ended {
             Ok(()) => {
-                // Nothing more is begun under it; what goes on is allowed while it stops.
+                // No new work begins under the lease; running work may continue while it stops.
                 node.session.set(None);
                 node.leave(ctx).await;
             }
-            // Whatever works under it is ended before anything else is done. What may be left in etcd
-            // is removed at the next start.
+            // All work under the lease ends before anything else is done. What is left in etcd is removed at the
+            // next start.
             Err(failure) => {
                 session.end();
-                // The component's task, which is to return it, may be far from its turn.
+                // The component's task returns the failure too, but may be polled much later.
                 if failure.class() == FailureClass::Critical
                     && Placement::current() == Placement::Apart
                 {

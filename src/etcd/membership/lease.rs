@@ -1,4 +1,4 @@
-//! A lease: taken, renewed, given back.
+//! Grants, renewals and revocations of leases.
 
 use std::sync::Arc;
 
@@ -24,9 +24,9 @@ use crate::shell::failure::Failure;
 use crate::shell::log::log;
 
 impl Node {
-    /// A new lease, and with it a session. Tried until etcd answers, or says that it will not.
+    /// Takes a new lease, with its session. Tries until etcd grants it or refuses for good.
     pub(crate) async fn grant(&self, ctx: &Context) -> Result<Arc<LeaseSession>, Failure> {
-        // Once: who did not answer may not do so for long.
+        // Only once: an endpoint that does not answer may stay silent for long.
         self.ask_around().await;
         loop {
             self.is_one_cluster(None)?;
@@ -34,14 +34,14 @@ impl Node {
             let cause = match self.try_to_grant().await {
                 Ok(granted) => {
                     let lease = granted.lease;
-                    // From now on it is given back, however this ends.
+                    // From now on the lease is revoked in any case.
                     self.remember(lease);
                     let promised = self.is_one_cluster(Some(lease));
                     if let Err(refused) = promised.and_then(|()| {
                         let checked = self.times.check_granted(granted.ttl, GRACE);
                         checked.map_err(Failure::new)
                     }) {
-                        // As if it had never been there. If that fails, it is tried again at the next start.
+                        // If the revocation fails, the next start tries it again.
                         if self.revoke(lease).await.is_ok() {
                             self.forget(lease);
                         }
@@ -80,7 +80,7 @@ impl Node {
         })
     }
 
-    /// Whether the endpoints are of one cluster, and this lease is of that one, too.
+    /// Checks that all endpoints belong to one cluster, and this lease too.
     fn is_one_cluster(&self, lease: Option<Lease>) -> Result<(), Failure> {
         let now = clock::now();
         let split = match lease {
@@ -96,13 +96,13 @@ impl Node {
         }
     }
 
-    /// Renews the lease until it is lost, and tells why.
+    /// Renews the lease until it is lost, and returns the reason.
     pub(crate) async fn renew(&self, session: &LeaseSession, ctx: &Context) -> Failure {
         let mut renewals = Renewals::new(&self.times, clock::now());
         loop {
             tokio::select! {
                 biased;
-                // What is left of the lease is less than it seemed.
+                // After a suspension less of the lease is left than the timer assumes.
                 () = self.hurry.notified() => {}
                 () = sleep_until(clock::moment_of(renewals.at())) => {}
             }
@@ -132,8 +132,8 @@ impl Node {
             return Ok(Renewal::Gone(UNKNOWN.to_owned()));
         };
         let term = kept.header().map_or(0, ResponseHeader::raft_term);
-        // A leader that was replaced and does not know it yet renews what runs out elsewhere. So a
-        // quorum has to confirm its term, to a question that is asked after the renewal.
+        // A leader that was replaced without knowing it renews leases that run out at its successor. So a
+        // quorum must confirm its term, in answer to a read that is sent after the renewal.
         let key = self.prefix.member(&self.id);
         let seen = session.seen();
         let ask = |mut client: Client| async move { client.get(key, None).await };
@@ -150,7 +150,7 @@ impl Node {
         }))
     }
 
-    /// Nothing is allowed under the lease from here on, whoever is to be told of it later.
+    /// Ends all work under the lease at once, and makes the failure that is reported later.
     pub(crate) fn lost(&self, session: &LeaseSession, why: &str) -> Failure {
         session.end();
         let (id, lease) = (&self.id, session.lease.id);
@@ -159,18 +159,18 @@ impl Node {
         Failure::new(text).critical()
     }
 
-    /// Both work and fence count from when it was sent.
+    /// Notes a confirmed renewal. Work and fence count from when it was sent.
     fn renewed(&self, session: &LeaseSession, sent: Moment, ctx: &Context) {
         session.allow(sent, self.times.allowed());
-        // The fence goes by the clock that stood still meanwhile, if the machine was suspended.
+        // The fence uses the clock that stopped if the machine was suspended in between.
         let stood_still = moment(&self.config.suspended).suspended_since(sent);
         ctx.lease_renewed(clock::moment_of(sent.at), self.times.fence(stood_still));
     }
 
-    /// Takes into account that the machine may be suspended, until that has cost the lease.
+    /// Watches for suspensions of the machine, until one of them has cost the lease.
     ///
-    /// Work under the lease goes by the clock that runs on, and no further. The fence does not, so it is told
-    /// what is left.
+    /// Work under the lease uses the clock that continues during a suspension. The fence does not, so it is set to the
+    /// time that is left.
     pub(crate) async fn outlive_suspensions(
         &self,
         session: &LeaseSession,
@@ -211,7 +211,7 @@ impl Node {
         }
     }
 
-    /// Ends a lease, and everything under it. Fine if it is gone already.
+    /// Revokes a lease, and with it all its keys. It is no error if the lease is gone already.
     pub(crate) async fn revoke(&self, lease: Lease) -> Result<(), EtcdError> {
         let id = lease.id;
         let ask = |mut client: Client| async move {
@@ -224,7 +224,7 @@ impl Node {
         Ok(())
     }
 
-    /// How much longer a lease lives; `None` if it is gone.
+    /// How long a lease still lives; `None` if it is gone.
     pub(crate) async fn time_to_live(&self, lease: Lease) -> Result<Option<Left>, EtcdError> {
         let id = lease.id;
         let ask = |mut client: Client| async move { client.lease_time_to_live(id, None).await };
@@ -233,13 +233,13 @@ impl Node {
     }
 }
 
-/// A lease, and for how many seconds it was granted.
+/// A lease, and the number of seconds it was granted for.
 struct Granted {
     lease: Lease,
     ttl: i64,
 }
 
-/// What came of keeping a lease alive.
+/// The answer to a keep-alive request.
 enum Kept {
     Alive(LeaseKeepAliveResponse),
     Gone(LeaseTimeToLiveResponse),
@@ -254,7 +254,7 @@ impl HasHeader for Kept {
     }
 }
 
-/// What came of ending a lease.
+/// The answer to a revocation.
 enum Revoked {
     Now(LeaseRevokeResponse),
     Before(LeaseTimeToLiveResponse),
@@ -269,11 +269,11 @@ impl HasHeader for Revoked {
     }
 }
 
-/// Keeps a lease alive once.
+/// Keeps a lease alive once, on a separate stream.
 ///
-/// On a stream of its own: on a shared one, a late answer would be taken for one to a later question.
+/// On a shared stream a late answer would be taken for the answer to a later request.
 async fn keep_alive(mut client: Client, lease: i64) -> Result<Kept, Error> {
-    // The library holds back the first answer, so it is asked twice.
+    // The library consumes the first answer, so the request is sent twice.
     let (mut keeper, mut answers) = match client.lease_keep_alive(lease).await {
         Ok(opened) => opened,
         Err(error) => return not_there(client, lease, error).await.map(Kept::Gone),
@@ -290,7 +290,7 @@ async fn keep_alive(mut client: Client, lease: i64) -> Result<Kept, Error> {
     }
 }
 
-/// Asks whether a lease is gone, as this error says: which cluster it comes from the error does not say.
+/// Asks whether a lease is gone, as this error says, because the error does not show its cluster.
 async fn not_there(
     mut client: Client,
     lease: i64,

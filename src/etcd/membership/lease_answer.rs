@@ -1,21 +1,21 @@
-//! What etcd's answers about leases amount to. Pure: they are given as the numbers in them.
+//! The meaning of etcd's answers about leases. Pure: the numbers of the answers are parameters.
 
 use core::time::Duration;
 
 use crate::etcd::basics::EtcdError;
 
-/// What came of asking to keep a lease alive.
+/// The result of a keep-alive request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeptAlive {
     Renewed,
-    /// That it is not there, which is to be confirmed.
+    /// The lease does not exist. This must be confirmed.
     NotThere,
-    /// Nothing: the server ended the stream.
+    /// The server ended the stream without an answer.
     Unanswered,
 }
 
 impl KeptAlive {
-    /// By how many seconds the lease lives on, if that was answered. etcd answers 0 for a lease that it does not know.
+    /// The result of an answer with these seconds to live. etcd answers 0 for a lease that it does not know.
     pub(crate) fn by(seconds: Option<i64>) -> Self {
         match seconds {
             Some(1..) => Self::Renewed,
@@ -25,36 +25,37 @@ impl KeptAlive {
     }
 }
 
-/// A lease that is there.
+/// The times of an existing lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Left {
-    /// For how long it lives on.
+    /// How long it still lives.
     pub(crate) seconds: i64,
-    /// For how long it was granted.
+    /// How long it was granted for.
     pub(crate) granted: i64,
 }
 
 impl Left {
-    /// By what etcd says of a lease, if that is there: of one that is not it says that -1 is left. In its last second 0
-    /// is.
+    /// The times of a lease from etcd's answer; `None` if the lease does not exist.
+    ///
+    /// For a lease that does not exist etcd answers -1. In the last second of a lease it answers 0.
     pub(crate) fn told(seconds: i64, granted: i64) -> Option<Self> {
         (seconds >= 0).then_some(Self { seconds, granted })
     }
 }
 
-/// What came of giving several leases back.
+/// The result of the revocation of several leases.
 #[derive(Debug, Default)]
 pub(crate) enum GivenBack {
     #[default]
     All,
-    /// Some were refused for good, and none is to be tried again. They run out.
+    /// Some were refused for good, and none needs another attempt. They run out.
     Refused(EtcdError),
-    /// Some are to be tried again, after this pause.
+    /// Some must be tried again, after this pause.
     Again(Duration, EtcdError),
 }
 
 impl GivenBack {
-    /// With one more that was not given back.
+    /// The result with one more lease that was not revoked.
     pub(crate) fn but_for(self, cause: EtcdError) -> Self {
         match (cause.again_in(), self) {
             (Some(pause), _) => Self::Again(pause, cause),

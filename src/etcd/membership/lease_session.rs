@@ -1,4 +1,4 @@
-//! What one lease allows, and until when.
+//! One lease of this node, and how long it allows work.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -11,20 +11,18 @@ use super::lease_state::{Allowance, Lease};
 use crate::etcd::basics::Moment;
 use crate::etcd::host::{Latest, Suspended, moment};
 
-/// One lease, from its grant to its end. Work under it asks it, and never etcd.
+/// One lease, from its grant to its end. Work under the lease checks this session, and never asks etcd.
 pub(crate) struct LeaseSession {
     pub(crate) lease: Lease,
-    /// Nanoseconds from `begun` until when work is allowed, by the clock that goes on while the machine is
-    /// suspended.
+    /// How long after `begun` work is allowed, in nanoseconds, by the clock that continues during a suspension.
     until: AtomicU64,
     begun: Moment,
-    /// Nanoseconds for which the machine had been suspended when the newest renewal was sent.
+    /// How long the machine had been suspended when the newest renewal was sent, in nanoseconds.
     suspended_before: AtomicU64,
     suspended: Suspended,
     /// Cancelled when the lease is known to be gone.
     pub(crate) lost: CancellationToken,
-    /// The revision at which the node was registered under this lease; 0 before that, when it may
-    /// claim nothing.
+    /// The revision at which the node was registered under this lease; 0 before that, while it may claim nothing.
     registered: Latest<i64>,
     /// The highest revision that a renewal has read.
     seen: AtomicI64,
@@ -46,11 +44,11 @@ impl LeaseSession {
         }
     }
 
-    /// Work is allowed for this long after `sent`; never shorter than it was.
+    /// Allows work for this long after `sent`. It never shortens what was allowed before.
     pub(crate) fn allow(&self, sent: Moment, time: Duration) {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let known = Allowance::after(self.begun, sent, time);
-        // Each half for itself, since nobody who asks may wait for a lock.
+        // Each half is merged separately, because a check must not wait for a lock.
         let merge = |half: &AtomicU64, and: fn(Allowance, Duration) -> Duration| {
             let merged = |before| Some(nanos(and(known, Duration::from_nanos(before))));
             let _ = half.fetch_update(Ordering::AcqRel, Ordering::Acquire, merged);
@@ -70,12 +68,12 @@ impl LeaseSession {
         }
     }
 
-    /// For how long work is allowed yet, as far as is known.
+    /// How long work is still allowed, as far as this process knows.
     pub(crate) fn left(&self) -> Duration {
         self.allowance().left(self.begun, moment(&self.suspended))
     }
 
-    /// Until when work is allowed, as far as is known, if the machine is not suspended before.
+    /// Until when work is allowed, as far as this process knows, if the machine is not suspended before.
     pub(crate) fn until(&self) -> Instant {
         Instant::now() + self.left()
     }
@@ -87,14 +85,14 @@ impl LeaseSession {
             .allows(over, self.begun, moment(&self.suspended))
     }
 
-    /// Why all work ends at this moment, if it does.
+    /// Why all work must end now, if it must.
     pub(crate) fn ends_work(&self) -> Option<String> {
         let over = self.over.load(Ordering::Acquire);
         self.allowance()
             .ends(over, self.begun, moment(&self.suspended))
     }
 
-    /// The lease is gone, or is not to be relied on any more.
+    /// Notes that the lease is gone, or no longer reliable.
     pub(crate) fn end(&self) {
         self.over.store(true, Ordering::Release);
         self.lost.cancel();
@@ -113,19 +111,18 @@ impl LeaseSession {
         self.registered.set(revision);
     }
 
-    /// Waits until the node is registered since this was told last: 0 at first.
+    /// Waits for a registration that is newer than `told`, which is 0 at first.
     pub(crate) async fn registered(&self, told: &mut u64) {
         *told = self.registered.changed(*told).await;
     }
 
-    /// The revision from which on every state of the store shows the registration; none before there
-    /// is one.
+    /// The revision of the registration, which every later state of the store shows; `None` before the registration.
     pub(crate) fn registered_at(&self) -> Option<i64> {
         Some(self.registered.get()).filter(|&revision| revision > 0)
     }
 }
 
-/// Ends the session when its owner is gone, however that comes.
+/// Ends the session when its owner is dropped, for whatever reason.
 pub(crate) struct LeaseSessionGuard {
     pub(crate) session: Arc<LeaseSession>,
     pub(crate) published: Arc<Latest<Option<Arc<LeaseSession>>>>,

@@ -1,7 +1,7 @@
-//! What a lease allows, until when, and what an answer about it amounts to. Pure.
+//! How long a lease allows work, and the meaning of answers about it. Pure.
 //!
-//! A lease counts from when it was asked for, since etcd may have begun it then; work under it ends a margin before it
-//! can run out. It counts by a clock that runs on while the machine is suspended.
+//! A lease counts from when it was requested, because etcd may have begun it then. Work under it ends a margin before
+//! it can run out. It counts by a clock that continues while the machine is suspended.
 
 use core::time::Duration;
 
@@ -9,11 +9,11 @@ use super::times::Times;
 use crate::etcd::basics::{EtcdError, Moment, RETRY_AFTER};
 use crate::etcd::client::ExpectedCluster;
 
-/// A lease, and who granted it.
+/// A lease, and the cluster that granted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lease {
     pub(crate) id: i64,
-    /// The id of the cluster: no other is believed in what is done under the lease.
+    /// The id of the cluster. Under the lease, answers of other clusters are not accepted.
     pub(crate) cluster: u64,
 }
 
@@ -22,8 +22,9 @@ impl Lease {
         ExpectedCluster::Cluster(self.cluster)
     }
 
-    /// Whether a node that was registered under this lease is not any more, in a state of the store that shows all up
-    /// to `revision`: there the registration is of `owner`.
+    /// Whether a node that was registered under this lease no longer is.
+    ///
+    /// In the state of the store at `revision`, the registration is bound to the lease `owner`.
     pub(crate) fn is_unregistered(
         self,
         registered_at: Option<i64>,
@@ -33,7 +34,7 @@ impl Lease {
         registered_at.is_some_and(|registered| registered <= revision) && owner != Some(self.id)
     }
 
-    /// Of the registration that a renewal read.
+    /// The result of a renewal, from the read that followed it.
     pub(crate) fn renewal(self, answer: &Confirmation) -> Renewal {
         let &Confirmation {
             seen,
@@ -44,7 +45,7 @@ impl Lease {
             confirmed_in,
         } = answer;
         if revision < seen {
-            // The lease may be in the backup, but what was done since is not.
+            // The lease may be in the backup, but later changes are not.
             return Renewal::Gone(format!(
                 "etcd's revision went back from {seen} to {revision}, so it was wiped, or restored from a backup"
             ));
@@ -59,13 +60,13 @@ impl Lease {
     }
 }
 
-/// The leases of this process that were not given back yet: the present one, and those of earlier epochs.
+/// The leases of this process that were not revoked yet: the current one, and those of earlier epochs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Leases(Vec<Lease>);
 
 impl Leases {
     pub(crate) fn remember(&mut self, lease: Lease) {
-        // Those that are dropped run out by themselves, at last.
+        // Forgotten leases run out by themselves.
         if self.0.len() == MOST_LEASES {
             self.0.remove(0);
         }
@@ -76,8 +77,9 @@ impl Leases {
         self.0.retain(|&other| other != lease);
     }
 
-    /// The oldest other than the present one that is to be given back. Those of other clusters that are older are
-    /// forgotten: they run out where they were taken, and nothing here is bound to them.
+    /// The oldest lease before the current one that must be revoked.
+    ///
+    /// Older leases of other clusters are forgotten: they run out in their cluster, and no key here is bound to them.
     pub(crate) fn earlier(&mut self, present: Lease) -> Option<Lease> {
         loop {
             let oldest = self.0.iter().copied().find(|&lease| lease != present)?;
@@ -93,17 +95,17 @@ impl Leases {
     }
 }
 
-/// Until when work is allowed under one lease, as far as is known.
+/// How long work is allowed under one lease, as far as this process knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Allowance {
-    /// Since the lease was asked for, by the clock that runs on.
+    /// The time since the lease was requested, by the clock that continues during a suspension.
     pub(crate) until: Duration,
     /// How long the machine had been suspended when the newest renewal was sent.
     pub(crate) suspended: Duration,
 }
 
 impl Allowance {
-    /// Under a lease that was asked for when it `begun`, work is allowed for this long after `sent`.
+    /// Allows work for this long after `sent`, under a lease that was requested at `begun`.
     pub(crate) fn after(begun: Moment, sent: Moment, time: Duration) -> Self {
         Self {
             until: sent.since(begun) + time,
@@ -111,7 +113,7 @@ impl Allowance {
         }
     }
 
-    /// With what is known besides: never shorter than it was.
+    /// Combines two allowances: the longer one counts.
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
             until: self.until.max(other.until),
@@ -119,17 +121,17 @@ impl Allowance {
         }
     }
 
-    /// For how long work is allowed yet.
+    /// How long work is still allowed.
     pub(crate) fn left(self, begun: Moment, now: Moment) -> Duration {
         self.until.saturating_sub(now.since(begun))
     }
 
-    /// Whether work is allowed at this moment, under a lease that is over or not.
+    /// Whether work is allowed now. `over` if the lease is over.
     pub(crate) fn allows(self, over: bool, begun: Moment, now: Moment) -> bool {
         !over && !self.left(begun, now).is_zero()
     }
 
-    /// Why all work under a lease ends at this moment, if it does. The lease is over or not.
+    /// Why all work under the lease must end now, if it must. `over` if the lease is over.
     pub(crate) fn ends(self, over: bool, begun: Moment, now: Moment) -> Option<String> {
         if self.allows(over, begun, now) {
             return None;
@@ -142,7 +144,7 @@ impl Allowance {
         Some(why)
     }
 
-    /// For how long the machine was suspended since the lease was renewed, if it was.
+    /// How long the machine was suspended since the lease was renewed, if it was.
     fn suspended_for(self, now: Moment) -> Option<Duration> {
         let renewed = Moment {
             suspended: self.suspended,
@@ -152,32 +154,32 @@ impl Allowance {
     }
 }
 
-/// What is known when a renewal was answered, and a quorum was asked to confirm it after that.
+/// What is known after a renewal and the linearizable read that confirms it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Confirmation {
-    /// The highest revision that was seen before the question.
+    /// The highest revision that was seen before the request.
     pub(crate) seen: i64,
     pub(crate) revision: i64,
-    /// From when on the node was registered, if it was.
+    /// The revision of the registration, if there was one.
     pub(crate) registered_at: Option<i64>,
-    /// Whose lease the registration is bound to, if there is one.
+    /// The lease that the registration is bound to, if there is a registration.
     pub(crate) owner: Option<i64>,
-    /// The term of who renewed the lease, and that of who confirmed it.
+    /// The term of the answer to the renewal, and that of the read.
     pub(crate) renewed_in: u64,
     pub(crate) confirmed_in: u64,
 }
 
-/// What came of one renewal.
+/// The result of one renewal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Renewal {
     Confirmed,
-    /// In words: how it is known.
+    /// The lease is gone, for this reason.
     Gone(String),
-    /// Another leader meanwhile: who knows which of them renewed it.
+    /// The leader changed in between, so it is unknown which one renewed the lease.
     Unsure,
 }
 
-/// When a lease is renewed next, and what is to be said of it.
+/// When a lease is renewed next, and whether a failure was logged.
 pub(crate) struct Renewals {
     every: Duration,
     at: Duration,
@@ -185,15 +187,15 @@ pub(crate) struct Renewals {
     failing: bool,
 }
 
-/// What follows from a renewal.
+/// The consequence of a renewal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Renewed {
-    /// The lease counts anew, from when the renewal was sent.
+    /// The lease counts from when the renewal was sent.
     Confirmed,
     Lost(String),
-    /// It is tried again.
+    /// The renewal is tried again.
     Again,
-    /// The same, and that it failed is news.
+    /// The same, and the failure must be logged.
     Failed(EtcdError),
 }
 
@@ -206,12 +208,12 @@ impl Renewals {
         }
     }
 
-    /// When it is renewed next.
+    /// When the lease is renewed next.
     pub(crate) fn at(&self) -> Duration {
         self.at
     }
 
-    /// One that was sent at `sent` is over now.
+    /// Handles the result of a renewal that was sent at `sent`.
     pub(crate) fn came(
         &mut self,
         renewal: Result<Renewal, EtcdError>,
@@ -240,33 +242,33 @@ impl Renewals {
     }
 }
 
-/// What suspensions of the machine cost a lease.
+/// Handles suspensions of the machine.
 ///
-/// What waits for the end of the lease does so by the clock that stood still. So after a suspension it is ended by this,
-/// in time.
+/// All timers use the clock that stops during a suspension. So after a suspension they would end the lease too late,
+/// and this ends it in time.
 #[derive(Debug, Default)]
 pub(crate) struct Suspensions {
-    /// Whether the lease was not renewed since the last one, as far as is known.
+    /// Whether the lease was not renewed since the last suspension, as far as this process knows.
     open: bool,
 }
 
-/// What follows from a suspension.
+/// The consequence of a suspension.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AfterSuspension {
     Lost(String),
-    /// The lease is to be renewed at once. The fence is told that it runs out so long after now.
+    /// The lease must be renewed at once. The fence must be set to this time from now.
     Renew {
         runs_out_in: Duration,
     },
 }
 
 impl Suspensions {
-    /// Whether the end of the lease is to be waited for.
+    /// Whether to wait for the end of the lease.
     pub(crate) fn end_counts(&self) -> bool {
         self.open
     }
 
-    /// The machine was suspended for so long, and so much is left of what the lease allows.
+    /// Handles a suspension of this length, after which work is allowed for the time `left`.
     pub(crate) fn suspended(
         &mut self,
         time: Duration,
@@ -282,12 +284,12 @@ impl Suspensions {
         }
     }
 
-    /// The time has come at which the lease would have run out, and so much is left now. Why it is lost, if it is.
+    /// Handles the expected end of the lease. Returns why the lease is lost, if nothing is left.
     pub(crate) fn end_came(&mut self, left: Duration) -> Option<&'static str> {
         if left.is_zero() {
             return Some("it was not renewed in time after the machine was suspended");
         }
-        // It was renewed meanwhile.
+        // The lease was renewed in the meantime.
         self.open = false;
         None
     }

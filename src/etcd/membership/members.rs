@@ -1,4 +1,4 @@
-//! Who is there.
+//! The list of members.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map;
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::registration::registered;
 use crate::etcd::records::{Entry, ForeignKeys, Mirror, Prefix, warn_of};
 
-/// A member as the others see it.
+/// A member as the other members see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     metadata: Vec<u8>,
@@ -16,13 +16,14 @@ pub struct Member {
 }
 
 impl Member {
-    /// The metadata that the node has set.
+    /// The metadata that the member has set.
     pub fn metadata(&self) -> &[u8] {
         &self.metadata
     }
 
-    /// Another one each time that the node joins, and higher than all that were there before, as long as
-    /// the store is the same: etcd's revision at that moment.
+    /// The number of this incarnation of the member: etcd's revision when the member joined.
+    ///
+    /// It changes each time the member joins. As long as the store is the same, it is higher than all before.
     pub fn incarnation(&self) -> i64 {
         self.incarnation
     }
@@ -52,10 +53,10 @@ impl Members {
         }
     }
 
-    /// The list holds every change up to this moment, and perhaps later ones: a quorum of etcd
-    /// confirmed it to a question of that time. None before the node first joined.
+    /// The moment up to which the list contains every change, and perhaps later ones.
     ///
-    /// It is renewed as often as the lease, and every 2 s at least. When it gets older, etcd does not
+    /// A quorum of etcd confirmed the list in answer to a request of that moment. It is `None` before the node first
+    /// joins. It is refreshed as often as the lease is renewed, and at least every 2 s. If it gets older, etcd does not
     /// answer.
     pub fn as_of(&self) -> Option<Instant> {
         self.as_of
@@ -71,12 +72,12 @@ impl Members {
         self.members.iter()
     }
 
-    /// How many there are.
+    /// The number of members.
     pub fn len(&self) -> usize {
         self.members.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no members.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }

@@ -1,4 +1,4 @@
-//! What this node is in etcd, and what it leaves to its next epoch.
+//! The state of this node that survives epochs.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -25,30 +25,30 @@ use crate::shell::failure::Failure;
 use crate::shell::log::log;
 use crate::shell::sync::lock;
 
-/// One node. Everything in it outlives the epochs.
+/// This node. Everything in it survives the epochs.
 pub(crate) struct Node {
     pub(crate) config: Arc<EtcdConfig>,
     pub(crate) failover: Arc<Failover>,
-    /// For the lease alone: nothing that is large or slow may keep a renewal waiting.
+    /// Only for the lease: large or slow requests must not delay a renewal.
     pub(crate) lease_failover: Failover,
     pub(crate) prefix: Prefix,
     pub(crate) id: String,
     pub(crate) metadata: Vec<u8>,
     pub(crate) times: Times,
-    /// The lease is to be renewed now.
+    /// Requests a renewal of the lease now.
     pub(crate) hurry: Notify,
-    /// What the tokens of its shards begin with.
+    /// The generation of the tokens of its shards.
     pub(crate) generation: Generation,
     pub(crate) session: Arc<Latest<Option<Arc<LeaseSession>>>>,
     pub(crate) members: watch::Sender<Members>,
-    /// The newest that is not published yet.
+    /// The newest list that is not published yet.
     seen: Mutex<Option<Members>>,
     newly_seen: Notify,
-    /// Whoever works under the lease holds a receiver.
+    /// All work under the lease holds a receiver.
     work: watch::Sender<()>,
     leases: Mutex<Leases>,
     pub(crate) running: AtomicBool,
-    /// The names of the works that run.
+    /// The names of the running works.
     works: Mutex<BTreeSet<String>>,
 }
 
@@ -83,12 +83,12 @@ impl Node {
         }
     }
 
-    /// The session once there is one.
+    /// Waits for the session, and returns it.
     pub(crate) async fn session(&self) -> Arc<LeaseSession> {
         self.session.wait_for(Clone::clone).await
     }
 
-    /// One question on the line, asked on the thread for keys.
+    /// Sends one request, from the thread for keys.
     pub(crate) async fn ask<T, F, Fut>(
         self: &Arc<Self>,
         of: ExpectedCluster,
@@ -104,12 +104,12 @@ impl Node {
         asked.await.unwrap_or_else(|gone| Err(gone.into()))
     }
 
-    /// Keeps the lease from being revoked while it is held.
+    /// Returns a guard: the lease is not revoked while it is held.
     pub(crate) fn at_work(&self) -> watch::Receiver<()> {
         self.work.subscribe()
     }
 
-    /// Runs a work of this name, unless one runs already.
+    /// Notes that the work with this name runs. Fails if it already runs.
     pub(crate) fn begin_work(self: &Arc<Self>, name: &str) -> Result<WorkRuns, Failure> {
         if lock(&self.works).insert(name.to_owned()) {
             return Ok(WorkRuns(Arc::clone(self), name.to_owned()));
@@ -120,7 +120,7 @@ impl Node {
         Err(Failure::new(text).fatal())
     }
 
-    /// One that is to be given back, other than the present one.
+    /// An earlier lease that must be revoked, other than the current one.
     pub(crate) fn earlier_lease(&self, present: Lease) -> Option<Lease> {
         lock(&self.leases).earlier(present)
     }
@@ -133,15 +133,15 @@ impl Node {
         lock(&self.leases).forget(lease);
     }
 
-    /// How often what is mirrored is checked.
+    /// How often the mirrored keys are checked.
     pub(crate) fn check_every(&self) -> Duration {
         self.times.renew_every
     }
 
-    /// Publishes what is seen of the members while they are followed.
+    /// Publishes each new list of members.
     ///
-    /// To be awaited on the service's runtime: who looks at what is published may do so for long, and
-    /// until then nothing else can be published.
+    /// This must be awaited on the service's runtime, because a reader may hold the published value for long, which
+    /// blocks the publisher.
     pub(crate) async fn publish_members(&self) -> Infallible {
         loop {
             self.newly_seen.notified().await;
@@ -156,7 +156,7 @@ impl Node {
         }
     }
 
-    /// Follows the members until this node is no longer among them.
+    /// Follows the members until this node is no longer one of them.
     pub(crate) async fn follow(&self, session: &LeaseSession) -> Failure {
         let every = self.times.renew_every;
         let own = self.prefix.member(&self.id).into_bytes();
@@ -182,9 +182,9 @@ impl Node {
         }
     }
 
-    /// Takes everything of this node out of etcd, once no work goes on under the lease.
+    /// Removes everything of this node from etcd, once no work runs under the lease.
     pub(crate) async fn leave(&self, ctx: &Context) {
-        // A little before the abort, so that there is time to say that it did not work.
+        // A little before the abort, so that there is time to log a failure.
         let deadline = ctx.stop_deadline().unwrap_or_else(Instant::now) - RETRY_AFTER;
         let left = timeout_at(deadline, async {
             self.work.closed().await;
@@ -215,8 +215,9 @@ impl Node {
 }
 
 impl Node {
-    /// Gives all leases back, the newest first. One that cannot be, of a cluster that is gone for one, is in the way
-    /// of no other.
+    /// Revokes all leases, the newest first.
+    ///
+    /// One that cannot be revoked, e.g. because its cluster is gone, does not keep the others from being revoked.
     async fn revoke_all(&self) -> GivenBack {
         let leases = lock(&self.leases).newest_first();
         let mut given_back = GivenBack::default();
@@ -230,12 +231,14 @@ impl Node {
     }
 }
 
-/// At most one at a time.
+/// A guard of which at most one exists at a time.
 pub(crate) struct Only<'a>(&'a AtomicBool);
 
 impl<'a> Only<'a> {
-    /// The only one, once another that is about to be gone is gone: it may have been dropped just now
-    /// where this is awaited, and still be aborted on the clients' thread.
+    /// Waits until no other guard exists, and takes it.
+    ///
+    /// The other one may have just been dropped by the awaiting task, while its abort on the clients' thread is
+    /// pending.
     pub(crate) async fn within(time: Duration, running: &'a AtomicBool) -> Option<Self> {
         let gone = async {
             while running.swap(true, Ordering::AcqRel) {
@@ -243,7 +246,7 @@ impl<'a> Only<'a> {
             }
         };
         let in_time = timeout(time, gone).await.is_ok();
-        // Once more at the end, which may have come in a pause.
+        // One more try at the end, because the time may have passed during a sleep.
         (in_time || !running.swap(true, Ordering::AcqRel)).then_some(Self(running))
     }
 }
@@ -254,7 +257,7 @@ impl Drop for Only<'_> {
     }
 }
 
-/// A work that runs.
+/// Marks a work as running until this is dropped.
 pub(crate) struct WorkRuns(Arc<Node>, String);
 
 impl Drop for WorkRuns {
@@ -263,10 +266,10 @@ impl Drop for WorkRuns {
     }
 }
 
-/// What etcd answered, or did not, as a failure of a component.
+/// An error of etcd as a failure of a component.
 pub(crate) fn failure(what: &str, cause: &EtcdError) -> Failure {
     Failure::new(format!("{what}: {}: {}", cause.fault, cause.text)).dependency()
 }
 
-/// How long the abort of one that was dropped may take.
+/// How long the abort of a dropped incarnation may take.
 pub(crate) const SOON_GONE: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! One node under one id.
+//! The registration of this node under its id.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ use crate::shell::failure::Failure;
 use crate::shell::log::log;
 
 impl Node {
-    /// Registers the node, and says that it is up. Ends when it is registered.
+    /// Registers the node, and marks the component as up. Returns when the node is registered.
     ///
     /// # Errors
     ///
-    /// When another node lives under the id, or something that is no node; and when etcd refuses it for good.
+    /// If another node is alive under the id; if the key was not written by a node; if etcd refuses for good.
     pub(crate) async fn register(
         &self,
         session: &LeaseSession,
@@ -29,7 +29,7 @@ impl Node {
     ) -> Result<(), Failure> {
         let registered = self.until_registered(session.lease, ctx).await;
         if registered.is_err() {
-            // As if it had never been there. If that fails, the lease runs out.
+            // If the revocation fails, the lease runs out.
             let _ = self.revoke(session.lease).await;
         }
         session.register(registered?);
@@ -37,9 +37,9 @@ impl Node {
         Ok(())
     }
 
-    /// The revision at which it is.
+    /// Tries until the node is registered, and returns the revision of the registration.
     async fn until_registered(&self, lease: Lease, ctx: &Context) -> Result<i64, Failure> {
-        // Those of earlier epochs of this process, whose work is gone.
+        // Leases of earlier epochs of this process, whose work is gone.
         while let Some(earlier) = self.earlier_lease(lease) {
             match self.revoke(earlier).await {
                 Ok(()) => self.forget(earlier),
@@ -79,7 +79,7 @@ impl Node {
         Ok(Registered::instead_of(lease, found))
     }
 
-    /// Looks at another's registration once, and pauses.
+    /// Checks the registration of another node once, and pauses.
     async fn wait_for(
         &self,
         theirs: Lease,
@@ -127,7 +127,7 @@ impl Node {
         ))
     }
 
-    /// Pauses, unless etcd refuses it for good.
+    /// Pauses, unless etcd refuses for good.
     async fn not_yet(&self, cause: &EtcdError) -> Result<(), Failure> {
         let Some(pause) = cause.again_in() else {
             return Err(failure("not registered", cause));
@@ -142,5 +142,5 @@ impl Node {
     }
 }
 
-/// Between two looks at another's lease: often enough to see each renewal of a short one.
+/// The pause between two checks of another lease: short enough to see each renewal of a short lease.
 const LOOK: Duration = Duration::from_millis(250);

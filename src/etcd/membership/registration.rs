@@ -1,4 +1,4 @@
-//! Nodes under their ids: whose a registration is, and what it tells of the node that made it. Pure.
+//! Registrations of nodes: their owners, and what they show about them. Pure.
 
 use core::str::from_utf8;
 use core::time::Duration;
@@ -8,23 +8,24 @@ use super::lease_answer::Left;
 use crate::etcd::basics::EtcdConfigError;
 use crate::etcd::records::{Entry, ForeignKeys, Prefix};
 
-/// Who is registered.
+/// The owner of a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Registered {
     /// This node, since this revision.
     At(i64),
-    /// Whoever has this lease.
+    /// The node with this lease.
     Other(i64),
-    /// Something without a lease, which no node wrote.
+    /// A key without a lease, which no node wrote.
     NoNode,
 }
 
 impl Registered {
-    /// There was a registration when this node was to be registered under a lease: what was read of it then, its lease
-    /// and the revision of its last change.
+    /// The owner if the registration under the lease `own` failed because the key exists.
+    ///
+    /// `found` is what was then read: the lease of the key and the revision of its last change.
     pub(crate) fn instead_of(own: i64, found: Option<(i64, i64)>) -> Self {
         match found {
-            // The answer to an earlier try was lost.
+            // The answer to an earlier attempt was lost.
             Some((lease, revision)) if lease == own => Self::At(revision),
             Some((0, _)) => Self::NoNode,
             Some((lease, _)) => Self::Other(lease),
@@ -33,47 +34,48 @@ impl Registered {
     }
 }
 
-/// Somebody else's registration, as it was first seen.
+/// The registration of another node, as it was first seen.
 #[derive(Clone, Copy, Debug)]
 struct Other {
     lease: i64,
-    /// Seconds that were left.
+    /// The seconds that were left.
     left: i64,
     at: Duration,
 }
 
 impl Other {
-    /// Whether the lease was renewed since, if so many seconds are left now. etcd tells whole seconds,
-    /// rounded down. (A new leader lengthens all leases. Then a node that is dead counts as alive,
-    /// until it is tried again.)
+    /// Whether the lease was renewed since then, if this number of seconds is left now.
+    ///
+    /// etcd returns whole seconds, rounded down. (A new leader lengthens all leases. A dead node then counts as alive
+    /// until the next attempt.)
     fn was_renewed(&self, left: i64, now: Duration) -> bool {
         let passed = now.saturating_sub(self.at).as_secs_f64();
         left as f64 >= self.left as f64 - passed + 2.0
     }
 }
 
-/// Waits for the registration of another to go away.
+/// Waits until the registration of another node is gone.
 #[derive(Debug, Default)]
 pub(crate) struct PredecessorWait(Option<Other>);
 
-/// What a look at another's lease tells.
+/// The result of a check of another lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// It has run out, or was given back.
+    /// It has run out, or was revoked.
     Gone,
-    /// It was renewed: another node lives under the id.
+    /// It was renewed: another node is alive under the id.
     Alive,
-    /// It is waited for.
+    /// Wait until it runs out.
     Wait {
-        /// Whether this one was not waited for before.
+        /// Whether this lease is seen for the first time.
         newly: bool,
-        /// Whether a renewal of it was missed, so that it will not be renewed any more.
+        /// Whether a renewal was missed, so the lease will not be renewed any more.
         missed: bool,
     },
 }
 
 impl PredecessorWait {
-    /// So much is left of this lease, if it is there.
+    /// Handles one check of the lease; `left` is `None` if the lease is gone.
     pub(crate) fn looks(&mut self, lease: i64, left: Option<Left>, now: Duration) -> Look {
         let Some(Left {
             seconds: left,
@@ -95,13 +97,13 @@ impl PredecessorWait {
                 true
             }
         };
-        // A node that lives renews its lease five times in the life of it. This one missed that.
+        // A live node renews its lease five times in its lifetime. This one missed a renewal.
         let missed = left.saturating_mul(5) < granted.saturating_mul(4).saturating_sub(5);
         Look::Wait { newly, missed }
     }
 }
 
-/// The nodes that are registered in these records, by their ids. What no node wrote there is seen as foreign.
+/// The nodes that are registered in these records, by their ids. Keys that no node wrote are noted as foreign.
 pub(crate) fn registered<'a>(
     prefix: &Prefix,
     records: &'a BTreeMap<Vec<u8>, Entry>,
@@ -110,7 +112,7 @@ pub(crate) fn registered<'a>(
     let mut nodes = Vec::new();
     for (key, entry) in records {
         let id = from_utf8(key).ok().and_then(|key| prefix.parse_member(key));
-        // A key that no lease will ever remove is no node's.
+        // A node's key always has a lease.
         match id.filter(|_| entry.lease != 0) {
             Some(id) => nodes.push((id, entry)),
             None => foreign.seen(key, "left alone"),
@@ -119,7 +121,7 @@ pub(crate) fn registered<'a>(
     nodes
 }
 
-/// Whether this can be what a node tells of itself.
+/// Checks the metadata of a node.
 pub(crate) fn check_metadata(metadata: &[u8]) -> Result<(), EtcdConfigError> {
     if metadata.len() <= LONGEST_METADATA {
         return Ok(());
@@ -134,9 +136,9 @@ pub(crate) fn check_metadata(metadata: &[u8]) -> Result<(), EtcdConfigError> {
     })
 }
 
-/// etcd takes 1.5 MiB in one request by default, but this is what every node keeps of every other.
+/// etcd accepts 1.5 MiB in one request by default, but every node keeps the metadata of all others.
 const LONGEST_METADATA: usize = 64 * 1024;
-/// No lease of etcd's has this id.
+/// No lease in etcd has this id.
 pub(crate) const NO_LEASE: i64 = -1;
 
 #[cfg(test)]

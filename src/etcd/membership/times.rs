@@ -1,17 +1,17 @@
-//! The times of a membership: which are refused, and what follows from them. Pure.
+//! The times of a membership: their bounds, and the times derived from them. Pure.
 
 use core::time::Duration;
 
 use crate::etcd::basics::{EtcdConfigError, named};
 use crate::policy::MAX_DURATION;
 
-/// How long the next owner of a shard waits when its claim has vanished rather than been released.
+/// How long the next owner of a shard waits if the claim has disappeared without a release.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
-/// All times that follow from the configuration.
+/// All times that are derived from the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Times {
-    /// Of the lease in etcd.
+    /// The time to live of the lease in etcd.
     pub(crate) lease: Duration,
     pub(crate) margin: Duration,
     pub(crate) renew_every: Duration,
@@ -19,11 +19,11 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    /// What follows from these. Others take over `grace` after the lease has run out.
+    /// Checks the values and derives all times. Other nodes take over `grace` after the lease has run out.
     ///
     /// # Errors
     ///
-    /// When one of them is out of its bounds.
+    /// If a value is out of its bounds.
     pub(crate) fn checked(
         ttl: Duration,
         margin: Option<Duration>,
@@ -57,7 +57,7 @@ impl Times {
         Ok(Self::new(lease, margin, rejoin_jitter))
     }
 
-    /// Of a lease that lives so long.
+    /// The times of a lease with this time to live.
     pub(crate) fn new(lease: Duration, margin: Duration, rejoin_jitter: Duration) -> Self {
         Self {
             lease,
@@ -67,34 +67,36 @@ impl Times {
         }
     }
 
-    /// How long one question may take, so that another one fits between two renewals.
+    /// How long one request may take, so that a second one fits between two renewals.
     pub(crate) fn patience(&self) -> Duration {
         self.renew_every.mul_f32(0.5).min(LONGEST_PATIENCE)
     }
 
-    /// What etcd is asked for: whole seconds.
+    /// The time to live that etcd is asked for, in whole seconds.
     pub(crate) fn seconds(&self) -> i64 {
         self.lease.as_secs() as i64
     }
 
-    /// How long after it was asked for a lease allows work.
+    /// How long after its request a lease allows work.
     pub(crate) fn allowed(&self) -> Duration {
         self.lease - self.margin
     }
 
-    /// How long after a renewal was sent the lease runs out by the clock that stood still while the machine was
-    /// suspended, for so long since.
+    /// When the lease runs out after a renewal was sent, by the clock that stops during a suspension.
+    ///
+    /// `suspended` is how long the machine was suspended since then.
     pub(crate) fn fence(&self, suspended: Option<Duration>) -> Duration {
         self.lease.saturating_sub(suspended.unwrap_or_default())
     }
 
-    /// How often it is looked whether the machine was suspended.
+    /// How often to check whether the machine was suspended.
     pub(crate) fn look_every(&self) -> Duration {
         (self.renew_every / 4).min(LONGEST_UNNOTICED)
     }
 
-    /// How long the node waits before it comes back, so that a fleet that lost the same etcd does not come back in one
-    /// instant. In the first epoch nothing was lost.
+    /// How long the node waits before it joins again, so that a fleet does not come back all at once after an outage.
+    ///
+    /// There is no pause in the first epoch.
     pub(crate) fn rejoin_pause(&self, id: &str, epoch: u64) -> Option<Duration> {
         if epoch <= 1 {
             return None;
@@ -104,8 +106,9 @@ impl Times {
         Some(self.rejoin_jitter.mul_f64(part))
     }
 
-    /// Whether a lease lives as long as it was asked for: so many seconds were granted. Other nodes take over `grace`
-    /// after it has run out. Or why not.
+    /// Checks that the lease was granted for as many seconds as requested. The error says what to do.
+    ///
+    /// Other nodes take over `grace` after the lease has run out.
     pub(crate) fn check_granted(&self, granted: i64, grace: Duration) -> Result<(), String> {
         let asked = self.seconds();
         if granted == asked {
@@ -114,7 +117,7 @@ impl Times {
         if granted < asked {
             return Err(format!("etcd grants {granted} s for a lease of {asked} s"));
         }
-        // Nobody else would work meanwhile, but others would take over later than is promised.
+        // No other node would work in the meantime, but others would take over later than promised.
         let ttl = Duration::from_secs(granted.unsigned_abs()) + grace;
         Err(format!(
             "etcd grants no lease of {asked} s, but one of {granted} s (by its election timeout): \
@@ -123,10 +126,10 @@ impl Times {
     }
 }
 
-/// How long it may be before the fence is told that the machine was suspended.
+/// The longest time until a suspension of the machine is noticed.
 const LONGEST_UNNOTICED: Duration = Duration::from_secs(1);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(3);
-/// In the life of one lease. One that is lost, with an election on top, still leaves time to stop.
+/// The renewals in the lifetime of one lease. If one is lost, and there is an election, there is still time to stop.
 const RENEWALS: u32 = 5;
 /// The lease in etcd is a second shorter, and the fence needs room for deadlines.
 const SHORTEST_TTL: Duration = Duration::from_secs(4);

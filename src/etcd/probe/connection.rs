@@ -1,4 +1,4 @@
-//! One connection to one member, and what can be asked on it.
+//! One connection to one member, and the requests on it.
 
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -11,17 +11,17 @@ use crate::etcd::client::{Endpoint, EtcdConfig, next};
 use crate::etcd::health::alarms::{self, Alarms};
 use crate::etcd::health::{Answer, Store};
 
-/// A question that is answered by a call of its own.
+/// A pending request that is a separate call.
 pub(crate) type Call = Pin<Box<dyn Future<Output = Result<Answer, EtcdError>> + Send>>;
 
-/// An open connection: a client of its own, and a watch alone on its stream.
+/// An open connection: a separate client, and one watch alone on its stream.
 ///
-/// Dropping it ends the watch on the server and all tasks of the client. Only a name look-up lives on
-/// until the resolver gives up, and a TCP or TLS handshake until the connect timeout at the latest.
+/// Dropping it ends the watch on the server and all tasks of the client. Only a name look-up continues until the
+/// resolver gives up, and a TCP or TLS handshake until the connect timeout at the latest.
 pub(crate) struct Connection {
     client: Client,
     watch: WatchStream,
-    /// The cluster that it leads to, as the member said when it began to watch.
+    /// The cluster of the member, from the first answer of the watch.
     cluster_id: Option<u64>,
 }
 
@@ -29,7 +29,7 @@ impl Connection {
     /// Opens TCP, TLS, authentication and the watch within the connect timeout.
     pub(crate) async fn open(endpoint: &Endpoint, config: &EtcdConfig) -> Result<Self, EtcdError> {
         let opened = timeout(config.timing.connect_timeout, async {
-            // It does I/O only to authenticate; the connection itself is made by the first call.
+            // This does I/O only to authenticate; the first call makes the connection.
             let mut client = config.dial(endpoint.url()).await?;
             // A start revision of 0 means now. Newer servers answer no progress request for a watch
             // that starts in the future.
@@ -56,8 +56,7 @@ impl Connection {
         self.cluster_id
     }
 
-    /// A linearizable read. (Serializable reads are answered for ever by a member that has lost its
-    /// cluster.)
+    /// A linearizable read. (A member that has lost its cluster answers serializable reads for ever.)
     pub(crate) fn read(&self, key: &str) -> Call {
         let (mut client, key) = (self.client.clone(), key.to_owned());
         Box::pin(async move {
@@ -72,8 +71,9 @@ impl Connection {
         })
     }
 
-    /// Asks for the alarms, which etcd answers by way of a proposal that changes nothing: it takes a
-    /// quorum and one sync of the leader's disk, and raises no revision.
+    /// Asks for the alarms, which etcd answers with a proposal that changes nothing.
+    ///
+    /// The proposal needs a quorum and one sync of the leader's disk, and does not raise the revision.
     pub(crate) fn write(&self) -> Call {
         let mut client = self.client.clone();
         Box::pin(async move {
@@ -88,7 +88,7 @@ impl Connection {
         })
     }
 
-    /// Whether the member answers for itself, and knows a leader.
+    /// Asks whether the member itself answers, and knows a leader.
     pub(crate) fn status(&self) -> Call {
         let mut client = self.client.clone();
         Box::pin(async move {
@@ -97,20 +97,20 @@ impl Connection {
         })
     }
 
-    /// Sends a progress request. Ready means queued, no more.
+    /// Sends a progress request. Ready only means queued.
     pub(crate) fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), EtcdError>> {
-        // It waits for room in a queue and holds nothing, so it can be made afresh for each poll.
+        // The future only waits for room in a queue and holds nothing else, so each poll can make a new one.
         pin!(self.watch.request_progress())
             .poll(cx)
             .map_err(EtcdError::from)
     }
 
-    /// Ready when the watch tells its progress, or when it is broken or ended by the server.
+    /// Ready when the watch reports its progress, or when it is broken or was ended by the server.
     pub(crate) fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), EtcdError>> {
         loop {
-            // The future holds nothing but the stream, so it can be made afresh for each poll.
+            // The future holds nothing but the stream, so each poll can make a new one.
             match pin!(next(&mut self.watch)).poll(cx) {
-                // Events, should somebody write the key after all, are no progress.
+                // Events are not progress. They come only if somebody writes the key against the rule.
                 Poll::Ready(Ok(message)) if !message.events().is_empty() => {}
                 Poll::Ready(Ok(_)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Err(cause)) => return Poll::Ready(Err(cause)),
@@ -120,7 +120,7 @@ impl Connection {
     }
 }
 
-/// The members that raise an alarm of this kind.
+/// The members that have raised an alarm of this kind.
 async fn raised(client: &mut Client, kind: alarms::CheckKind) -> Result<Vec<u64>, EtcdError> {
     let kind = match kind {
         alarms::CheckKind::Any => AlarmType::None,

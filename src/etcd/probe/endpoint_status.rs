@@ -1,4 +1,4 @@
-//! Which endpoints can be used, for operators.
+//! The state of each endpoint, for operators.
 
 use std::fmt::Write;
 use std::sync::Mutex;
@@ -12,26 +12,26 @@ use crate::shell::log::log;
 use crate::shell::probe::Observation;
 use crate::shell::sync::lock;
 
-/// What was last seen of one endpoint.
+/// The last known state of one endpoint. From [`EtcdProbe::endpoints`](crate::etcd::EtcdProbe::endpoints).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EndpointStatus {
     /// The endpoint, in its normal form.
     pub url: String,
-    /// Whether it can be used: a connection is open, and reads on it are answered.
+    /// Whether the endpoint can be used: a connection is open, and reads on it are answered.
     pub usable: bool,
-    /// The id of the member behind it, once that has answered.
+    /// The id of the member behind the endpoint, once the member has answered.
     pub member_id: Option<u64>,
-    /// Why it cannot be used, if that is known.
+    /// Why the endpoint cannot be used, if that is known.
     pub problem: Option<(Fault, String)>,
 }
 
-/// The latest statuses, and what was logged of them.
+/// The latest statuses, and which of them were logged.
 pub(crate) struct EndpointStatuses(Mutex<Known>);
 
 struct Known {
     statuses: Vec<EndpointStatus>,
-    /// Which of them were usable when that was last logged.
+    /// Which endpoints were usable when this was last logged.
     logged: Vec<bool>,
 }
 
@@ -52,15 +52,16 @@ impl EndpointStatuses {
         lock(&self.0).statuses.clone()
     }
 
-    /// All connections are closed.
+    /// Notes that all connections are closed.
     pub(crate) fn closed(&self) {
         for status in &mut lock(&self.0).statuses {
             status.usable = false;
         }
     }
 
-    /// Publishes what is known, and logs if other endpoints are usable than before. (While etcd
-    /// fails, the failure itself says what is wrong with each.)
+    /// Publishes the statuses, and logs them if other endpoints are usable than before.
+    ///
+    /// While etcd fails nothing is logged here: the failure itself says what is wrong with each endpoint.
     pub(crate) fn publish(&self, endpoints: &[EndpointState], observation: &Observation) {
         let statuses: Vec<EndpointStatus> = endpoints.iter().map(status).collect();
         let usable: Vec<bool> = statuses.iter().map(|status| status.usable).collect();

@@ -1,4 +1,4 @@
-//! The probe: it asks on the subchannels what is decided, and says what came of it.
+//! The probe: sends the requests that the health model decides on, and returns its conclusions.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -29,9 +29,10 @@ use crate::shell::probe::{Observation, Probe, ProbeMode};
 
 /// Observes etcd. The [module](crate::etcd) describes what counts as evidence and when etcd is failing.
 ///
-/// 1. Make an [`EtcdConfig`], and the probe of it (or of a clone, if a [`Membership`](crate::etcd::Membership) needs one too);
-/// 2. if wanted, keep an `Arc` of the probe to ask it for its [`endpoints`](Self::endpoints);
-/// 3. give the probe to [`Overwatch::builder`](crate::Overwatch::builder), which does the rest.
+/// 1. Make an [`EtcdConfig`], and the probe from it (from a clone, if a [`Membership`](crate::etcd::Membership)
+///    needs one too);
+/// 2. keep an `Arc` of the probe if you want to read its [`endpoints`](Self::endpoints);
+/// 3. give the probe to [`Overwatch::builder`](crate::Overwatch::builder).
 ///
 /// ```no_run
 /// use overwatch::Overwatch;
@@ -55,11 +56,10 @@ use crate::shell::probe::{Observation, Probe, ProbeMode};
 /// # }
 /// ```
 ///
-/// All work is done inside [`observe`](Probe::observe). Dropping a pending call closes the
-/// connections, and the next call opens new ones; so does a long pause between calls. Calls that
-/// overlap take turns.
+/// All work is done inside [`observe`](Probe::observe). If a pending call is dropped, or after a long pause between
+/// calls, the connections are closed, and the next call opens new ones. Overlapping calls run one after the other.
 ///
-/// Where the service has a multi-thread runtime, the probe is polled on a separate thread, which it
+/// If the service has a multi-thread runtime, the probe is polled on a separate thread, which it
 /// shares with the renewals of leases: see the [module](crate::etcd).
 ///
 /// Without a service:
@@ -85,21 +85,21 @@ struct Inner {
     watching: Mutex<Watching>,
     hurry: Notify,
     proving: AtomicBool,
-    /// That of the policy, once it is known.
+    /// The window of the policy, once it is known.
     window: OnceLock<Duration>,
     statuses: Arc<EndpointStatuses>,
 }
 
 impl EtcdProbe {
-    /// A probe that has done no I/O yet; needs no runtime.
+    /// Makes a probe. This does no I/O and needs no runtime.
     ///
     /// # Errors
     ///
-    /// When a number is out of its bounds, or user, TLS and endpoints do not fit together.
+    /// If a number is out of its bounds, or user, TLS and endpoints do not fit together.
     pub fn new(config: EtcdConfig) -> Result<Self, EtcdConfigError> {
         config.check()?;
         let config = Arc::new(config);
-        // Each process has a random state of its own.
+        // Each process has its own random state.
         let seed = || RandomState::new().hash_one(0);
         let seed = config.jitter_seed.unwrap_or_else(seed);
         let statuses = Arc::new(EndpointStatuses::new(&config));
@@ -123,7 +123,7 @@ impl EtcdProbe {
         })))
     }
 
-    /// What was last seen of each endpoint, in the order in which they were given.
+    /// The last known state of each endpoint, in the order of the configuration.
     pub fn endpoints(&self) -> Vec<EndpointStatus> {
         self.0.statuses.get()
     }
@@ -148,7 +148,7 @@ impl Probe for EtcdProbe {
                 Observation::failing(format!("{fault}: {text}")).classed(fault.as_str())
             });
             let is_failing = matches!(observation, Observation::Failing { .. });
-            // Last, because it may come at any moment.
+            // Checked last, because a refresh may come at any moment.
             if may_be_told(is_failing, self.0.was_overtaken()) {
                 return observation;
             }
@@ -156,13 +156,13 @@ impl Probe for EtcdProbe {
     }
 
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
-        // Whoever is asked for several policies goes by the first.
+        // If this is called for several policies, the first one counts.
         let _ = self.0.window.set(policy.window());
         self.0.config.fits(policy)
     }
 
     fn refresh(&self) -> bool {
-        // If no call waits now, the next one does: no observation before this is good enough.
+        // If no call is pending now, the next one takes the permit: earlier observations do not count.
         self.0.hurry.notify_one();
         true
     }
@@ -179,8 +179,8 @@ impl Probe for EtcdProbe {
 }
 
 impl Inner {
-    /// Whether it was hurried since the last look for that. On the thread of the clients a call may have
-    /// come to its end by then.
+    /// Whether a refresh was requested that no call has taken yet. On the clients' thread a call may have
+    /// ended before that.
     fn was_overtaken(&self) -> bool {
         let overtaken = pin!(self.hurry.notified()).enable();
         if overtaken {
@@ -211,12 +211,12 @@ struct Watching {
     probe_loop: ProbeLoop,
     subchannels: Vec<Subchannel>,
     statuses: Arc<EndpointStatuses>,
-    /// On which runtime the last call returned.
+    /// The runtime on which the last call returned.
     runtime: Option<Id>,
 }
 
 impl Watching {
-    /// Goes on from the last call, or begins anew.
+    /// Continues from the last call, or starts with new subchannels.
     fn resume(&mut self, now: Duration) {
         let same_runtime = self.runtime == runtime_id();
         if self.probe_loop.resume(same_runtime, now) {
@@ -227,19 +227,18 @@ impl Watching {
         self.subchannels = self.config.endpoints.iter().map(subchannel).collect();
     }
 
-    /// Safe to drop at its only await: what is under way lives in the subchannels, what is known in the
-    /// probe_loop.
+    /// Safe to drop at its only `.await`: pending requests live in the subchannels, knowledge in `probe_loop`.
     async fn observe(&mut self, hurry: &Notify, proving: &AtomicBool) -> Observation {
         loop {
             let now = clock::now();
-            // Before anything is told: what was heard before the hurry is not good enough.
+            // Before any conclusion: answers from before the refresh do not count.
             tokio::select! {
                 biased;
                 () = hurry.notified() => self.hurried(now),
                 () = std::future::ready(()) => {}
             }
             self.probe_loop.model.prove(proving.load(Ordering::Relaxed));
-            // Before it is looked at what they are.
+            // Read before the clusters themselves, so that no change is missed.
             let changes = self.config.clusters.changes();
             let said = self.said(now);
             self.write_notices();
@@ -274,7 +273,7 @@ impl Watching {
         }
     }
 
-    /// What is due to be told, if anything.
+    /// The observation that is due, if any.
     fn said(&mut self, now: Duration) -> Option<Observation> {
         let clusters = &self.config.clusters;
         let said = clusters.with(|clusters| self.probe_loop.next(clusters, now));
@@ -308,13 +307,13 @@ impl Watching {
         }
     }
 
-    /// One more observation is wanted now, of which every check is part.
+    /// One more observation is wanted now, for which every check is asked.
     fn hurried(&mut self, now: Duration) {
         let orders = self.probe_loop.hurried(now);
         self.carry_out(orders);
     }
 
-    /// Something happened on a subchannel.
+    /// Handles an event of a subchannel.
     fn take(&mut self, index: usize, event: SubchannelEvent) {
         let (now, clusters) = (clock::now(), &self.config.clusters);
         let orders =
@@ -339,7 +338,7 @@ fn runtime_id() -> Option<Id> {
     Handle::try_current().ok().map(|runtime| runtime.id())
 }
 
-/// The next thing that happens on any subchannel.
+/// The next event of any subchannel.
 async fn next(subchannels: &mut [Subchannel], calm: bool) -> (usize, SubchannelEvent) {
     poll_fn(|cx| {
         for (index, subchannel) in subchannels.iter_mut().enumerate() {
@@ -352,7 +351,7 @@ async fn next(subchannels: &mut [Subchannel], calm: bool) -> (usize, SubchannelE
     .await
 }
 
-/// Closes all connections when a call is dropped before it returns: nobody may call again.
+/// Closes all connections when a call is dropped before it returns: there may be no further call.
 struct CloseOnDrop<'a> {
     watching: &'a mut Watching,
     finished: bool,

@@ -1,4 +1,4 @@
-//! When the connection with one endpoint is opened, and when it is given up. Pure: it is told what happened, and when.
+//! When the connection to one endpoint is opened, and when it is given up. Pure: events and times are parameters.
 
 use core::time::Duration;
 
@@ -6,14 +6,14 @@ use crate::etcd::basics::{EtcdError, Fault, pause};
 use crate::etcd::client::Timing;
 use crate::etcd::health::{Answer, CheckKind, CheckRequest};
 
-/// What is known of the attempts to reach one endpoint.
+/// The state of the attempts to reach one endpoint.
 pub(crate) struct Reconnect {
     limits: Limits,
-    /// When the connection is opened next, while it is closed.
+    /// While the connection is closed: when it is opened next.
     next_at: Duration,
-    /// The same when it is needed.
+    /// The same if the connection is needed.
     urgent_at: Duration,
-    /// When the last attempt to open one began.
+    /// When the last attempt to open a connection began.
     opened_at: Duration,
     /// Attempts in a row that opened no connection.
     failures: u32,
@@ -21,9 +21,9 @@ pub(crate) struct Reconnect {
     short_lived: u32,
     /// Reads in a row that the member refused.
     refusals: u32,
-    /// When the member last said anything on this connection.
+    /// When the member last sent anything on this connection.
     heard_at: Duration,
-    /// When a read was last asked for only to look at the member.
+    /// When a read was last sent only to check the state of the member.
     looked_at: Duration,
 }
 
@@ -35,16 +35,16 @@ struct Limits {
     spare_reconnect: Duration,
 }
 
-/// What came of a question.
+/// The result of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
     Answered(Answer),
-    /// It failed. If the connection is not `kept` it is closed, and lost by the same cause.
+    /// The request failed. If the connection is not `kept`, it is closed, and lost for the same cause.
     Failed {
         cause: EtcdError,
         kept: bool,
     },
-    /// It says nothing.
+    /// The result has no meaning for any check.
     Nothing,
 }
 
@@ -75,43 +75,42 @@ impl Reconnect {
         }
     }
 
-    /// When a connection is to be opened, while there is none.
+    /// When a connection should be opened, while there is none.
     pub(crate) fn next_at(&self) -> Duration {
         self.next_at
     }
 
-    /// Whether it is time for that.
+    /// Whether that time has come.
     pub(crate) fn is_due(&self, now: Duration) -> bool {
         now >= self.next_at
     }
 
-    /// An attempt to open a connection begins.
+    /// Notes that an attempt to open a connection begins.
     pub(crate) fn opening(&mut self, now: Duration) {
         self.opened_at = now;
     }
 
-    /// A connection is open.
+    /// Notes that a connection is open.
     pub(crate) fn opened(&mut self) {
         self.failures = 0;
     }
 
-    /// A connection is needed as soon as it may be tried again.
+    /// Notes that a connection is needed as soon as the next attempt is allowed.
     pub(crate) fn hurry(&mut self) {
         self.next_at = self.next_at.min(self.urgent_at);
     }
 
-    /// No connection could be opened. `calm` if etcd is alive without this endpoint.
+    /// Notes that no connection could be opened. `calm` if etcd is alive without this endpoint.
     pub(crate) fn not_opened(&mut self, cause: &EtcdError, calm: bool, now: Duration) {
         self.failures = self.failures.saturating_add(1);
         let longest = if cause.sure && cause.fault != Fault::Unreachable {
-            // A server that turns us away is not to be burdened more than that: checking a password
-            // costs it much.
+            // A server that refuses the client must not get more load: checking a password is expensive.
             self.limits.recheck
         } else {
-            // Soon, so that a recovery is seen soon.
+            // A short pause, so that a recovery is seen soon.
             self.limits.reconnect
         };
-        // Counted from its beginning: one that was silent has taken long enough.
+        // Counted from the beginning of the attempt: a silent one has taken long enough.
         let again_at = |longest| (self.opened_at + pause(self.failures, longest)).max(now);
         self.urgent_at = again_at(longest);
         self.next_at = if calm {
@@ -121,13 +120,14 @@ impl Reconnect {
         };
     }
 
-    /// The member has said something on the connection.
+    /// Notes that the member has sent something on the connection.
     pub(crate) fn heard(&mut self, now: Duration) {
         self.heard_at = now;
     }
 
-    /// What came of a question, if that was answered or failed now. `is_status` if it asked the member what it thinks,
-    /// which is of no check.
+    /// The result of a request that was answered or failed now.
+    ///
+    /// `is_status` if it asked for the status of the member, which belongs to no check.
     pub(crate) fn replied(
         &mut self,
         asked: &CheckRequest,
@@ -143,28 +143,30 @@ impl Reconnect {
                 }
                 Reply::Answered(answer)
             }
-            // With require-leader, no call is taken by a member that has none.
+            // With require-leader, a member without a leader refuses every call.
             Err(cause) if is_status && cause.fault == Fault::NoLeader => {
                 Reply::Answered(Answer::Status { leader: false })
             }
-            // It says nothing of the cluster; what is owed tells enough.
+            // This says nothing about the cluster; the unanswered requests say enough.
             Err(_) if is_status => Reply::Nothing,
             Err(cause) => self.failed(asked, cause, now),
         }
     }
 
-    /// When an answer is given up that the connection owes: to a question of this moment.
+    /// When to give up waiting for the answer to a request of this moment.
     pub(crate) fn overdue_at(&self, asked_at: Duration) -> Duration {
         asked_at + self.limits.request_timeout
     }
 
-    /// Whether it is time to give it up.
+    /// Whether that time has come.
     pub(crate) fn is_overdue(&self, asked_at: Duration, now: Duration) -> bool {
         now >= self.overdue_at(asked_at)
     }
 
-    /// A question failed. The connection is kept if the member is heard on it and another connection
-    /// would help in nothing: in an election, or if only proposals fail.
+    /// Handles a failed request.
+    ///
+    /// The connection is kept if the member still sends on it and a new connection would not help: in an election, or
+    /// if only proposals fail.
     pub(crate) fn failed(
         &mut self,
         asked: &CheckRequest,
@@ -172,7 +174,7 @@ impl Reconnect {
         now: Duration,
     ) -> Reply {
         if cause.fault == Fault::Permission && asked.kind == CheckKind::Read {
-            // Rights are the same on a new connection. A second look confirms it.
+            // Rights are the same on a new connection. A second attempt confirms it.
             self.refusals = self.refusals.saturating_add(1);
             if self.refusals == 1 {
                 cause = cause.unsure();
@@ -190,9 +192,11 @@ impl Reconnect {
         Reply::Failed { cause, kept }
     }
 
-    /// The connection is given up. A new one is tried at once, for only that can tell whether the member
-    /// is gone; but not so if the old one was short-lived, or a server that answers and hangs up
-    /// would make this spin. Returns the cause, as far as it is certain.
+    /// Notes that the connection is given up, and returns the cause, as far as it is certain.
+    ///
+    /// A new connection is tried at once, because only this shows whether the member is gone. But if the old connection
+    /// was short-lived, there is a pause: otherwise a server that accepts and closes connections would cause a busy
+    /// loop.
     pub(crate) fn closed(&mut self, cause: EtcdError, now: Duration) -> EtcdError {
         if now >= self.opened_at + FRESH {
             self.short_lived = 0;
@@ -200,14 +204,14 @@ impl Reconnect {
             return cause.unsure();
         }
         self.short_lived = self.short_lived.saturating_add(1);
-        // Once at once all the same: most that break for the first time can be made again.
+        // The first time there is still no pause: most connections that break once can be made again.
         let pause = match self.short_lived {
             1 => Duration::ZERO,
             more => pause(more - 1, self.limits.recheck),
         };
         self.next_at = now + pause;
         self.urgent_at = self.next_at;
-        // What a server says of a new connection is final; that one breaks is not.
+        // A server's error on a new connection is final; a broken connection is not.
         if cause.fault == Fault::Unreachable {
             cause.unsure()
         } else {
@@ -215,21 +219,22 @@ impl Reconnect {
         }
     }
 
-    /// This is asked on the connection.
+    /// Notes that this request is sent on the connection.
     pub(crate) fn asked(&mut self, asked: &CheckRequest) {
         if asked.look && asked.kind == CheckKind::Read {
             self.looked_at = asked.at;
         }
     }
 
-    /// Whether a member that does not work, and owes no read, is to be looked at again.
+    /// Whether a member that does not work, and owes no read, should be checked again.
     pub(crate) fn look_is_due(&self, now: Duration) -> bool {
         now >= self.looked_at + self.limits.spare_reconnect
     }
 }
 
-/// A connection that is younger than that is not made anew at once, and what a server says on it of
-/// rights is final: no token runs out so soon.
+/// A connection that breaks before this age is not reopened at once.
+///
+/// A server's answer about rights on such a connection is final, because no token expires so soon.
 const FRESH: Duration = Duration::from_secs(2);
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! One endpoint: its connection, and what is asked on it. No task runs it: it advances while
-//! [`poll`](Subchannel::poll) is called, so nothing can outlive it.
+//! One endpoint: its connection, and the requests on it.
+//!
+//! No task runs it: it advances only while [`poll`](Subchannel::poll) is called, so nothing can outlive it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,9 +22,9 @@ pub(crate) struct Subchannel {
     reconnect: Reconnect,
     state: ConnectionState,
     questions: Vec<PendingQuestion>,
-    /// The progress that the watch owes.
+    /// The progress request that the watch has not answered yet.
     progress: Option<Progress>,
-    /// Told at the next poll, before anything else.
+    /// Returned by the next poll, before anything else.
     failed: Option<SubchannelEvent>,
 }
 
@@ -35,10 +36,10 @@ enum ConnectionState {
 
 type Opening = Pin<Box<dyn Future<Output = Result<Connection, EtcdError>> + Send>>;
 
-/// A question under way.
+/// A pending request.
 struct PendingQuestion {
     asked: CheckRequest,
-    /// Asks the member what it thinks, which is of no check.
+    /// Whether it asks for the status of the member, which belongs to no check.
     is_status: bool,
     call: Pin<Box<Timeout<Call>>>,
 }
@@ -73,12 +74,12 @@ impl Subchannel {
         }));
     }
 
-    /// Opens a connection as soon as it may be tried again, if there is none.
+    /// If there is no connection, opens one as soon as the next attempt is allowed.
     pub(crate) fn hurry(&mut self) {
         self.reconnect.hurry();
     }
 
-    /// As it is for what decides.
+    /// The state that the probe loop decides by.
     pub(crate) fn state(&self, now: Duration) -> SubchannelState {
         let asked = |kind| {
             let questions = self.questions.iter();
@@ -107,7 +108,7 @@ impl Subchannel {
         }
     }
 
-    /// Asks on the open connection; without one it does nothing.
+    /// Sends a request on the open connection. Without a connection it does nothing.
     pub(crate) fn ask(&mut self, asked: CheckRequest) {
         let ConnectionState::Open(connection) = &self.state else {
             return;
@@ -124,7 +125,7 @@ impl Subchannel {
         self.question(asked, false, call);
     }
 
-    /// Asks the member what it thinks, unless that is under way.
+    /// Asks for the status of the member, unless such a request is pending.
     pub(crate) fn ask_status(&mut self, asked: CheckRequest) {
         let ConnectionState::Open(connection) = &self.state else {
             return;
@@ -145,7 +146,7 @@ impl Subchannel {
         });
     }
 
-    /// The next thing that happens. `calm` if etcd is alive without this endpoint.
+    /// The next event. `calm` if etcd is alive without this endpoint.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, calm: bool) -> Poll<SubchannelEvent> {
         if let Some(failed) = self.failed.take() {
             return Poll::Ready(failed);
@@ -191,7 +192,7 @@ impl Subchannel {
         self.poll_watch(cx)
     }
 
-    /// Listens on the watch, so that a connection which breaks between two questions is told at once.
+    /// Polls the watch, so that a connection that breaks between two requests is reported at once.
     fn poll_watch(&mut self, cx: &mut Context<'_>) -> Poll<SubchannelEvent> {
         let ConnectionState::Open(connection) = &mut self.state else {
             return Poll::Pending;
@@ -221,7 +222,7 @@ impl Subchannel {
             }
         }
         let now = clock::now();
-        // Taken, because the connection may be kept: what was given up is not to be given up again.
+        // Taken, because the connection may be kept, and a request must be given up only once.
         let overdue = |owed: &mut Progress| self.reconnect.is_overdue(owed.asked.at, now);
         let Some(Progress { asked, .. }) = self.progress.take_if(overdue) else {
             return Poll::Pending;

@@ -1,22 +1,21 @@
-//! When a copy of etcd's keys is checked, what a check amounts to, and when the copy is made anew. Pure.
+//! When a copy of etcd's keys is checked, the result of a check, and when the copy is made anew. Pure.
 //!
-//! A watch alone can be silent for ever. So every so often a read asks how many keys there are and which was changed
-//! last.
+//! A watch alone can be silent for ever. So at an interval a read asks for the number of keys and the last change.
 
 use core::time::Duration;
 
 use crate::etcd::basics::RETRY_AFTER;
 
-/// When what is to be done for one copy.
+/// The times at which one copy is checked or made anew.
 pub(crate) struct CopyCheck {
     /// How often it is checked.
     every: Duration,
     check_at: Duration,
-    /// When it was last checked, or begun to be.
+    /// When the last check began.
     checked_at: Duration,
-    /// When the watch was begun.
+    /// When the watch began.
     begun: Duration,
-    /// When another may be, at the earliest.
+    /// When another watch may begin at the earliest.
     rest_until: Duration,
     /// Whether the copy could not be made, and that was logged.
     failing: bool,
@@ -24,7 +23,7 @@ pub(crate) struct CopyCheck {
     doubt: Option<i64>,
 }
 
-/// What tells two states of the keys apart: after the last change keys can only have been deleted.
+/// Distinguishes two states of the keys: after the newest change keys can only have been deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Digest {
     pub(crate) count: i64,
@@ -32,7 +31,7 @@ pub(crate) struct Digest {
 }
 
 impl Digest {
-    /// Of so many keys, with the revision of the newest, if there is one.
+    /// The digest of this number of keys, with the revision of the newest one, if there is one.
     pub(crate) fn of(count: i64, newest: Option<i64>) -> Self {
         Self {
             count,
@@ -41,14 +40,14 @@ impl Digest {
     }
 }
 
-/// What a check amounts to.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Checked {
-    /// The copy is as new as the question.
+    /// The copy is as new as the request.
     Confirmed,
-    /// Nothing is known: it is checked again.
+    /// Unknown: the copy is checked again.
     Again,
-    /// The watch is deaf: the copy is to be made anew.
+    /// The watch misses changes: the copy must be made anew.
     Deaf,
 }
 
@@ -65,17 +64,17 @@ impl CopyCheck {
         }
     }
 
-    /// When it is checked next, while it is watched.
+    /// While there is a watch: when the copy is checked next.
     pub(crate) fn check_at(&self) -> Duration {
         self.check_at
     }
 
-    /// When it may be made, while it is not watched.
+    /// While there is no watch: when the copy may be made.
     pub(crate) fn rest_until(&self) -> Duration {
         self.rest_until
     }
 
-    /// It is made, and watched from here on.
+    /// Notes that the copy was made, and is watched from here on.
     pub(crate) fn made(&mut self, now: Duration) {
         self.begun = now;
         self.check_at = now + self.every;
@@ -83,29 +82,31 @@ impl CopyCheck {
         self.doubt = None;
     }
 
-    /// It could not be made. `true` if that is news.
+    /// Notes that the copy could not be made. Returns `true` if this must be logged.
     pub(crate) fn not_made(&mut self, now: Duration) -> bool {
         self.rest_until = now + RETRY_AFTER;
         !core::mem::replace(&mut self.failing, true)
     }
 
-    /// The watch has ended.
+    /// Notes that the watch has ended.
     pub(crate) fn ended(&mut self) {
         self.rest_until = self.begun + SHORTEST_WATCH;
     }
 
-    /// Another member is asked than the one that is watched. A check that fails moves on itself. Where every member
-    /// refuses at once, checks would follow each other without a pause.
+    /// Notes that another member is asked now than the one with the watch, so the copy is checked soon.
+    ///
+    /// There is still a pause: a failed check also moves to another member, so if every member refuses at once, checks
+    /// would follow each other without one.
     pub(crate) fn moved(&mut self, now: Duration) {
         self.check_at = now.max(self.checked_at + DOUBT);
     }
 
-    /// A check begins.
+    /// Notes that a check begins.
     pub(crate) fn checking(&mut self, now: Duration) {
         self.checked_at = now;
     }
 
-    /// A check is over: what was read, if it was answered, and the copy at this revision.
+    /// Takes the result of a check: what was read, if it was answered, and the copy at this revision.
     pub(crate) fn checked(
         &mut self,
         read: Option<Digest>,
@@ -123,8 +124,8 @@ impl CopyCheck {
             return Checked::Confirmed;
         }
         self.check_at = now + DOUBT;
-        // A change that is under way will have come when it is asked again; after that the watch is
-        // deaf.
+        // A change on its way will have arrived before the next check. If it has not, the watch misses
+        // changes.
         match self.doubt.replace(revision) == Some(revision) {
             true => Checked::Deaf,
             false => Checked::Again,
@@ -133,9 +134,9 @@ impl CopyCheck {
 }
 
 const DOUBT: Duration = Duration::from_millis(300);
-/// A watch that ends sooner is not begun again at once.
+/// A watch that ends sooner is not restarted at once.
 const SHORTEST_WATCH: Duration = Duration::from_secs(1);
-/// For how long a watch may be deaf, about, before that is seen.
+/// About how long a watch may miss changes before this is noticed.
 const LONGEST_UNCHECKED: Duration = Duration::from_secs(2);
 
 #[cfg(test)]

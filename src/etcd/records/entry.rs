@@ -1,11 +1,11 @@
-//! One key of etcd's, as data.
+//! One key of etcd, as data.
 
-/// One key as etcd has it.
+/// One key of etcd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) value: Vec<u8>,
-    /// 0 without one.
+    /// The lease of the key; 0 without a lease.
     pub(crate) lease: i64,
-    /// Of its last change.
+    /// The revision of its last change.
     pub(crate) revision: i64,
 }

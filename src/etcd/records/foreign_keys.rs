@@ -1,10 +1,10 @@
-//! Keys that nobody of ours wrote. Pure: the warnings are for the caller to log.
+//! Keys that no node wrote. Pure: the caller logs the warnings.
 
 use std::collections::BTreeSet;
 
 use crate::etcd::basics::shorten;
 
-/// Each of them is warned of once.
+/// The foreign keys that were seen. There is one warning for each.
 #[derive(Default)]
 pub(crate) struct ForeignKeys {
     seen: BTreeSet<Vec<u8>>,
@@ -15,7 +15,7 @@ pub(crate) struct ForeignKeys {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Warning {
     pub(crate) key: String,
-    /// What follows from it.
+    /// The consequence.
     pub(crate) what: &'static str,
 }
 
@@ -37,7 +37,7 @@ impl ForeignKeys {
     }
 }
 
-/// Foreign keys may be any number.
+/// The most warnings: there may be any number of foreign keys.
 const MOST_WARNINGS: usize = 100;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A copy of all keys below a prefix: what the pages of a listing, and the events of a watch, make of it. Pure.
+//! A copy of all keys below a prefix, made from the pages of a listing and the events of a watch. Pure.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::entry::Entry;
 #[derive(Debug, Default)]
 pub(crate) struct KeyCopy {
     entries: BTreeMap<Vec<u8>, Entry>,
-    /// What was removed, as it last was, since this was asked.
+    /// The keys that were removed since the last call of `take_removed`, with their last state.
     removed: Vec<(Vec<u8>, Entry)>,
     /// The copy holds all changes up to this one.
     revision: i64,
@@ -24,13 +24,15 @@ impl KeyCopy {
         self.revision
     }
 
-    /// The keys that were removed since this was last asked, each as it last was.
+    /// Takes the keys that were removed since the last call, with their last state.
     pub(crate) fn take_removed(&mut self) -> Vec<(Vec<u8>, Entry)> {
         core::mem::take(&mut self.removed)
     }
 
-    /// A key is like this now. It is of this version, which counts its changes and is 0 when it was removed. (The type
-    /// of an event is not asked for: the library panics on one that it does not know.)
+    /// Takes a change of a key.
+    ///
+    /// `version` counts the changes of the key, and is 0 if the key was removed. (The type of an event is not used,
+    /// because the library panics on a type that it does not know.)
     pub(crate) fn changed(&mut self, key: Vec<u8>, version: i64, entry: Entry) {
         self.revision = self.revision.max(entry.revision);
         if version == 0 {
@@ -40,17 +42,17 @@ impl KeyCopy {
         }
     }
 
-    /// What tells it from another state of the keys.
+    /// The digest of the keys.
     pub(crate) fn digest(&self) -> Digest {
         let newest = self.entries.values().map(|entry| entry.revision).max();
         Digest::of(self.entries.len() as i64, newest)
     }
 }
 
-/// What is new.
+/// What has changed in a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeyChanges {
-    /// The copy was made anew; what lies between is not known.
+    /// The copy was made anew; the changes in between are unknown.
     Anew,
     /// Keys changed.
     Changed,
@@ -59,7 +61,7 @@ pub(crate) enum KeyChanges {
 }
 
 impl KeyChanges {
-    /// Both of them, for who looks only once: that something is not known is never forgotten.
+    /// Combines two values for a reader that looks only once. `Anew` is never lost.
     pub(crate) fn and(self, later: Self) -> Self {
         match (self, later) {
             (Self::Anew, _) | (_, Self::Anew) => Self::Anew,
@@ -69,19 +71,19 @@ impl KeyChanges {
     }
 }
 
-/// A copy that is made, page by page.
+/// A copy that is being made, page by page.
 #[derive(Debug)]
 pub(crate) struct Listing {
     /// Where the next page begins.
     from: Vec<u8>,
     end: Vec<u8>,
     entries: BTreeMap<Vec<u8>, Entry>,
-    /// That of all pages; 0 before the first.
+    /// The revision of all pages; 0 before the first page.
     revision: i64,
 }
 
 impl Listing {
-    /// Of all keys below a prefix, which is text and so has no byte of 255.
+    /// A listing of all keys below a prefix. The prefix is text, so it contains no byte 255.
     pub(crate) fn new(prefix: &str) -> Self {
         let from = prefix.as_bytes().to_owned();
         let mut end = from.clone();
@@ -106,20 +108,21 @@ impl Listing {
         &self.end
     }
 
-    /// Of which revision the next page is asked for: 0 for the newest.
+    /// The revision of the next page; 0 for the newest.
     pub(crate) fn revision(&self) -> i64 {
         self.revision
     }
 
-    /// Takes a page, in the order of the keys: the store had this revision. `true` if there is another page. (A page
-    /// that is empty is the last, or it would be asked for again and again.)
+    /// Takes a page of the store at this revision, in the order of the keys. Returns `true` if there is another page.
+    ///
+    /// An empty page counts as the last one, because otherwise it would be requested for ever.
     pub(crate) fn page(
         &mut self,
         revision: i64,
         keys: impl IntoIterator<Item = (Vec<u8>, Entry)>,
         more: bool,
     ) -> bool {
-        // The first page says of which revision the others must be.
+        // The first page determines the revision of the others.
         if self.revision == 0 {
             self.revision = revision;
         }
@@ -136,12 +139,12 @@ impl Listing {
         true
     }
 
-    /// From which revision on its keys are watched.
+    /// The revision at which the watch must begin.
     pub(crate) fn watched_from(&self) -> i64 {
         self.revision.saturating_add(1)
     }
 
-    /// All pages are there.
+    /// Makes the copy when all pages were taken.
     pub(crate) fn finish(self) -> KeyCopy {
         KeyCopy {
             entries: self.entries,

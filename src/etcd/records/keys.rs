@@ -1,4 +1,4 @@
-//! Where things stand in etcd, and which names can stand there.
+//! The keys in etcd, and the names that can be part of them.
 //!
 //! ```text
 //! {prefix}members/{id}                   a member: its metadata
@@ -14,7 +14,7 @@ use crate::etcd::basics::EtcdConfigError;
 pub(crate) struct Prefix(String);
 
 impl Prefix {
-    /// Checks it. One that does not end with a slash is given one, so that `a` is not the prefix of `ab`.
+    /// Checks a prefix. A slash is added if it does not end with one, so that `a` is not a prefix of `ab`.
     pub(crate) fn parse(given: &str) -> Result<Self, EtcdConfigError> {
         check("prefix", given, LONGEST_PREFIX)?;
         let slash = if given.ends_with('/') { "" } else { "/" };
@@ -29,7 +29,7 @@ impl Prefix {
         format!("{}members/{id}", self.0)
     }
 
-    /// The id of the node that this is the record of; `None` for what nobody of ours wrote.
+    /// The id of the node that this record belongs to; `None` if no node wrote the key.
     pub(crate) fn parse_member<'a>(&self, key: &'a str) -> Option<&'a str> {
         let id = key.strip_prefix(&self.0)?.strip_prefix("members/")?;
         (!id.is_empty() && !id.contains('/')).then_some(id)
@@ -44,7 +44,7 @@ impl Prefix {
 #[derive(Clone, Debug)]
 pub(crate) struct WorkKeys(String);
 
-/// What a key of a work is about.
+/// The meaning of a key of a work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WorkKey<'a> {
     /// A node takes part.
@@ -60,12 +60,12 @@ impl WorkKeys {
         &self.0
     }
 
-    /// One for each lease, so that a node that comes back takes nothing from its predecessor.
+    /// One key for each lease, so that a node that comes back does not use the key of its predecessor.
     pub(crate) fn on(&self, id: &str, lease: i64) -> String {
         format!("{}on/{id}/{lease:x}", self.0)
     }
 
-    /// A list by the name of its record.
+    /// The key of a list, by the name of its record.
     pub(crate) fn list(&self, name: &str) -> String {
         format!("{}list/{name}", self.0)
     }
@@ -74,7 +74,7 @@ impl WorkKeys {
         format!("{}shard/{name}", self.0)
     }
 
-    /// `None` for what nobody of ours wrote.
+    /// Parses a key; `None` if no node wrote it.
     pub(crate) fn parse<'a>(&self, key: &'a str) -> Option<WorkKey<'a>> {
         let rest = key.strip_prefix(&self.0)?;
         if let Some(name) = rest.strip_prefix("shard/") {
@@ -82,7 +82,7 @@ impl WorkKeys {
         }
         if let Some(hash) = rest.strip_prefix("list/") {
             let parsed = u64::from_str_radix(hash, 16).ok()?;
-            // As it is written, or two keys would be one list.
+            // Only the form that nodes write, because otherwise two keys would be one list.
             let is_written_so = format!("{parsed:016x}") == hash;
             return is_written_so.then_some(WorkKey::List { hash: parsed });
         }
@@ -93,7 +93,7 @@ impl WorkKeys {
     }
 }
 
-/// Whether this can be part of a key: a node's id, the name of a work or of a shard.
+/// Checks that a name can be part of a key: the id of a node, or the name of a work or a shard.
 pub(crate) fn check_name(knob: &'static str, name: &str) -> Result<(), EtcdConfigError> {
     check(knob, name, LONGEST_NAME)?;
     if name.contains('/') {

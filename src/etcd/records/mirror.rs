@@ -1,8 +1,8 @@
-//! A copy of all keys below a prefix, kept up by a watch and checked by reads.
+//! A copy of all keys below a prefix, updated by a watch and checked by reads.
 //!
-//! A watch alone can be silent for ever. So every so often a linearizable read asks how many keys
-//! there are and which was changed last: if the copy agrees, it is as new as that question; if it
-//! goes on disagreeing, it is made anew.
+//! A watch alone can be silent for ever. So at an interval a linearizable read asks for the number of keys
+//! and the last change. If the copy agrees, it is as new as that request. If it
+//! still disagrees at the next check, it is made anew.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -26,7 +26,7 @@ use crate::etcd::client::{ExpectedCluster, Failover, Turn, next};
 use crate::etcd::host::clock;
 use crate::shell::log::log;
 
-/// Logs what is newly known of keys that nobody of ours wrote.
+/// Logs the new warnings about keys that no node wrote.
 pub(crate) fn warn_of(foreign: &mut ForeignKeys) {
     for Warning { key, what } in foreign.take_warnings() {
         log(Level::WARN, move |at_ms| {
@@ -35,10 +35,10 @@ pub(crate) fn warn_of(foreign: &mut ForeignKeys) {
     }
 }
 
-/// The copy, and what keeps it up. All is done within [`next`](Self::next), which may be dropped.
+/// The copy, with its watch and its checks. All work is done within [`next`](Self::next), which may be dropped.
 pub(crate) struct Mirror {
     failover: Arc<Failover>,
-    /// The cluster whose keys these are.
+    /// The cluster that the keys belong to.
     of: ExpectedCluster,
     prefix: String,
     copy: KeyCopy,
@@ -46,16 +46,16 @@ pub(crate) struct Mirror {
     as_of: Option<Instant>,
     check: CopyCheck,
     checking: Option<Checking>,
-    /// The turn of the line when that was last looked at. In a later one another member answers than the one
-    /// that is watched.
+    /// The turn of the failover when it was last read. In a later turn another member is asked than the one with the
+    /// watch.
     turn: Turn,
 }
 
-/// What was read, and when that was asked for.
+/// A pending check: when its request was sent, and the digest that was read.
 type Checking = Pin<Box<dyn Future<Output = Result<(Instant, Digest), EtcdError>> + Send>>;
 
 impl Mirror {
-    /// Of the keys that this cluster has below the prefix.
+    /// A mirror of the keys of this cluster below the prefix.
     pub(crate) fn new(
         failover: Arc<Failover>,
         cluster: u64,
@@ -79,24 +79,22 @@ impl Mirror {
         self.copy.entries()
     }
 
-    /// The keys that were removed since this was last asked, each as it last was. Empty after the copy
-    /// was made anew.
+    /// Takes the keys that were removed since the last call, with their last state. Empty after the copy was made anew.
     pub(crate) fn take_removed(&mut self) -> Vec<(Vec<u8>, Entry)> {
         self.copy.take_removed()
     }
 
-    /// The copy holds all changes up to this revision.
+    /// The copy contains all changes up to this revision.
     pub(crate) fn revision(&self) -> i64 {
         self.copy.revision()
     }
 
-    /// The copy is at least as new as this; none before it was first made.
+    /// The copy is at least as new as this; `None` before it was first made.
     pub(crate) fn as_of(&self) -> Option<Instant> {
         self.as_of
     }
 
-    /// Waits until there is something new. It never gives up: while etcd does not answer, nothing is
-    /// new.
+    /// Waits until the copy has changed or was confirmed. It never gives up while etcd does not answer.
     pub(crate) async fn next(&mut self) -> KeyChanges {
         loop {
             let Some(watch) = &mut self.watch else {
@@ -168,7 +166,7 @@ impl Mirror {
                 .with_revision(listing.revision());
             let key = listing.from().to_owned();
             let ask = |client: Client| async move {
-                // As large as foreign values may make a page.
+                // Foreign values may make a page this large.
                 let client = client.kv_client();
                 let mut client = client.max_decoding_message_size(LARGEST_PAGE);
                 client.get(key, Some(options)).await
@@ -202,12 +200,12 @@ impl Mirror {
         self.as_of = Some(sent);
         self.check.made(clock::now());
         self.checking = None;
-        // Whoever was asked last, this is newer.
+        // This copy is newer than any earlier turn.
         self.turn = self.failover.turn();
         Ok(())
     }
 
-    /// Whether anything changed.
+    /// Takes a message of the watch. Returns whether anything changed.
     fn take(&mut self, message: &WatchResponse) -> bool {
         for event in message.events() {
             if let Some(kv) = event.kv() {
@@ -265,7 +263,7 @@ fn digest(line: &Arc<Failover>, of: ExpectedCluster, prefix: &str) -> Checking {
     })
 }
 
-/// So many keys fit well into one answer.
+/// This number of keys fits well into one answer.
 const PAGE: i64 = 200;
-/// etcd takes values of 1.5 MiB by default.
+/// etcd accepts values of 1.5 MiB by default.
 const LARGEST_PAGE: usize = 512 << 20;

@@ -1,16 +1,16 @@
-//! Fencing tokens: what tells a later owner of a shard from an earlier one.
+//! Fencing tokens, which distinguish a later owner of a shard from an earlier one.
 
 use crate::etcd::basics::EtcdConfigError;
 
-/// What an operator raises when the store's revisions go back.
+/// The upper part of a token, which an operator raises when the revisions of etcd go back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Generation(i64);
 
 impl Generation {
-    /// The highest there is.
+    /// The highest generation.
     pub(crate) const MAX: u16 = (1 << (i64::BITS - 1 - REVISION_BITS)) - 1;
 
-    /// Refused beyond [`MAX`](Self::MAX).
+    /// Checks a generation: it must not be above [`MAX`](Self::MAX).
     pub(crate) fn checked(number: u16) -> Result<Self, EtcdConfigError> {
         if number <= Self::MAX {
             return Ok(Self(i64::from(number)));
@@ -24,14 +24,15 @@ impl Generation {
         })
     }
 
-    /// The token of a claim that was made in this revision: higher in a later revision, and in a higher
-    /// generation higher than all of a lower one.
+    /// The token of a claim that was made at this revision.
+    ///
+    /// It grows with the revision, and each token of a higher generation is higher than all tokens of a lower one.
     pub(crate) fn token(self, revision: i64) -> i64 {
         (self.0 << REVISION_BITS) | revision.clamp(0, HIGHEST_REVISION)
     }
 }
 
-/// At 100,000 changes a second a store has that many revisions in 89 years.
+/// At 100,000 changes a second a store uses up that many revisions in 89 years.
 const REVISION_BITS: u32 = 48;
 const HIGHEST_REVISION: i64 = (1 << REVISION_BITS) - 1;
 

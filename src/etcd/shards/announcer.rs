@@ -1,5 +1,6 @@
-//! What is told of a work as a whole: how much of it runs here, that nodes have several lists of shards, and
-//! that nobody owns some. Pure: what is new is returned, for the caller to tell.
+//! Messages about a work as a whole: how many shards run here, different lists, and shards without an owner.
+//!
+//! Pure: new messages are returned, and the caller logs them.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -9,24 +10,24 @@ use std::fmt::Write;
 use super::claims::View;
 use super::list::{Identity, List};
 
-/// What was told last.
+/// What was last reported.
 #[derive(Default)]
 pub(crate) struct Announcer {
     note: String,
-    /// The lists of others.
+    /// The lists of other nodes.
     lists: BTreeSet<Identity>,
-    /// Whether shards have no owner for long.
+    /// Whether it was logged that shards have no owner for long.
     unowned: bool,
 }
 
-/// What is new.
+/// The new messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Told {
     /// For status pages.
     pub(crate) note: Option<String>,
-    /// For the log, in this order.
+    /// For the log, in order.
     pub(crate) lines: Vec<Line>,
-    /// When there may be something new without another view.
+    /// When there may be a new message without another view.
     pub(crate) again: Option<Duration>,
 }
 
@@ -38,7 +39,7 @@ pub(crate) enum Line {
 }
 
 impl Announcer {
-    /// Returns what is new. So many shards run here.
+    /// Returns the new messages. `here` is the number of shards that run here.
     pub(crate) fn look(&mut self, list: &List, view: &View, here: usize, now: Duration) -> Told {
         let mut told = Told {
             note: self.note(list, view, here, now),
@@ -104,7 +105,7 @@ impl Announcer {
     }
 }
 
-/// That a node has another list than this one.
+/// The message that a node has another list than this node.
 fn differing(id: &str, theirs: Identity, ours: Identity) -> String {
     let (theirs, ours) = (theirs.count(), ours.count());
     let which = match theirs == ours {
@@ -117,7 +118,7 @@ fn differing(id: &str, theirs: Identity, ours: Identity) -> String {
     )
 }
 
-/// Some of them, and for how long nobody has had each.
+/// Lists some of the shards without an owner, and for how long each has had none.
 fn describe(
     list: &List,
     mut unowned: impl Iterator<Item = (usize, Duration)>,
@@ -138,7 +139,7 @@ fn describe(
 }
 
 const MOST_NAMES: usize = 3;
-/// A node that dies leaves its shards without an owner for a second and as long as a claim takes.
+/// If a node dies, its shards have no owner for a second plus the time of a claim.
 const FOR_LONG: Duration = Duration::from_secs(5);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a worker writes to etcd: that its node takes part, what its list is, claims and releases.
+//! The writes of a worker: taking part, the list of shards, claims and releases.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::etcd::basics::EtcdError;
 use crate::etcd::membership::{LeaseSession, Node};
 use crate::etcd::records::WorkKeys;
 
-/// The claims in etcd, as one session may write them.
+/// Writes the claims of one session.
 pub(crate) struct ClaimStore {
     node: Arc<Node>,
     work: Arc<Work>,
@@ -40,7 +40,7 @@ impl ClaimStore {
         self.commit(puts).await
     }
 
-    /// Writes down what this node's list is, unless another node has done so.
+    /// The write of this node's list, unless another node has written it.
     fn list_puts(&self) -> Vec<TxnOp> {
         let list = &self.work.list;
         let (Some(name), Some(record)) = (list.identity().record_name(), list.record()) else {
@@ -53,7 +53,7 @@ impl ClaimStore {
         vec![TxnOp::txn(Txn::new().when([absent]).and_then([put]))]
     }
 
-    /// Returns the revision at which it is in the store.
+    /// Commits operations, and returns the revision at which they are in the store.
     async fn commit(&self, operations: Vec<TxnOp>) -> Result<i64, EtcdError> {
         let txn = Txn::new().and_then(operations);
         let ask = |mut client: Client| async move { client.txn(txn).await };
@@ -68,7 +68,7 @@ impl ClaimStore {
         self.keys.on(&self.node.id, self.session.lease.id)
     }
 
-    /// Writes it. Returns the revision at which it is in the store.
+    /// Sends a write, and returns the revision at which it is in the store.
     pub(crate) async fn write(&self, write: &Write) -> Result<i64, EtcdError> {
         match write {
             Write::TakePart => self.take_part().await,
@@ -78,7 +78,7 @@ impl ClaimStore {
         }
     }
 
-    /// Claims what nobody has. What another one was faster to claim is left to it.
+    /// Claims shards without an owner. A shard that another node has claimed first is left to that node.
     async fn claim(&self, shards: &[(usize, Option<i64>)]) -> Result<i64, EtcdError> {
         let options = || Some(PutOptions::new().with_lease(self.session.lease.id));
         let claims = shards.iter().map(|&(place, released)| {
@@ -93,8 +93,9 @@ impl ClaimStore {
         self.settle(claims.collect()).await
     }
 
-    /// Says that these shards have stopped here. Safe to repeat, and safe if it arrives late: it is
-    /// about one claim, and not about a later one.
+    /// Releases shards that have stopped here.
+    ///
+    /// It is safe to repeat this, and safe if it arrives late: a release applies to one claim, and not to a later one.
     async fn release(&self, shards: &[Release]) -> Result<i64, EtcdError> {
         let lease = self.session.lease.id;
         let releases = shards.iter().map(|&(place, revision)| {
@@ -103,15 +104,16 @@ impl ClaimStore {
                 Some(revision) => Compare::mod_revision(&*key, CompareOp::Equal, revision),
                 None => Compare::lease(&*key, CompareOp::Equal, lease),
             };
-            // It goes away with the lease, if nobody claims it before.
+            // The key is removed with the lease, if no node claims it before.
             let put = TxnOp::put(key, "", Some(PutOptions::new().with_lease(lease)));
             TxnOp::txn(Txn::new().when([own]).and_then([put]))
         });
         self.settle(releases.collect()).await
     }
 
-    /// Each by itself, but many in one transaction, and only while this node is a member by its lease.
-    /// Returns the revision at which all of it is in the store.
+    /// Commits independent operations, many in one transaction, and only while this node is a member under its lease.
+    ///
+    /// Returns the revision at which all of them are in the store.
     async fn settle(&self, mut operations: Vec<TxnOp>) -> Result<i64, EtcdError> {
         let mut revision = 0;
         while !operations.is_empty() {
@@ -131,5 +133,5 @@ impl ClaimStore {
     }
 }
 
-/// etcd takes 128 operations in a transaction by default, and counts those within others.
+/// etcd accepts 128 operations in a transaction by default, including nested ones.
 const BATCH: usize = 100;

@@ -1,4 +1,4 @@
-//! Who has what, as etcd tells it. Pure, as all that is told the time as what has passed since an origin.
+//! Claims and views of them, as etcd shows them. Pure: times are durations since an origin.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -7,28 +7,28 @@ use std::sync::Arc;
 use super::list::{Group, Identity, List};
 use super::plan::plan;
 
-/// Who has claimed a shard.
+/// The claim on a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
-    /// Nobody. It may be claimed from this moment on.
+    /// There is no claim. The shard may be claimed from this moment on.
     None {
         from: Duration,
-        /// Who had it when it vanished.
+        /// The last owner, if its claim has disappeared.
         last: Option<String>,
     },
-    /// Nobody: its last owner has released it.
+    /// The last owner has released the shard.
     Released { revision: i64 },
-    /// A node, by this lease.
+    /// A node has the claim, under this lease.
     Held {
         by: String,
         lease: i64,
-        /// Of the claim: the fencing token.
+        /// The revision of the claim, from which the fencing token is made.
         revision: i64,
     },
 }
 
 impl Claim {
-    /// The revision of the claim, if it is one of this lease.
+    /// The revision of the claim, if it belongs to this lease.
     pub(crate) fn of(&self, own: i64) -> Option<i64> {
         match *self {
             Self::Held {
@@ -42,30 +42,29 @@ impl Claim {
 /// All claims at one moment.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
-    /// It holds all changes up to this one.
+    /// The view contains all changes up to this one.
     pub(crate) revision: i64,
-    /// Who takes part, and with which list of shards.
+    /// The nodes that take part, each with its list of shards.
     pub(crate) on: BTreeMap<String, Identity>,
-    /// The shards by who knows them.
+    /// The shards, grouped by the lists that contain them.
     pub(crate) groups: Arc<[Group]>,
-    /// Whether what others need to know of this node's list is there, if there is any such thing.
+    /// Whether the record of this node's list exists, if the list needs one.
     pub(crate) list_is_there: bool,
-    /// Whether this node does, under its present lease.
+    /// Whether this node takes part under its current lease.
     pub(crate) taking_part: bool,
-    /// For each shard.
+    /// The claim on each shard.
     pub(crate) claims: Vec<Claim>,
-    /// For each shard: since when nobody can run it, if that is so.
+    /// For each shard: since when no node can run it, if none can.
     pub(crate) unowned: Arc<Vec<Option<Duration>>>,
     /// A quorum confirmed it to a question of this moment.
     pub(crate) as_of: Option<Duration>,
 }
 
 impl View {
-    /// Whether each shard should be at this node. Those that only some of the nodes know are planned among
-    /// them.
+    /// Whether each shard should run on this node. A shard that only some nodes know is planned among these.
     ///
-    /// Whoever is back before its claim is free is its holder still, in spite of a lease that ran out.
-    /// Not all nodes know that, so it does not hold for long.
+    /// If a node comes back before its former claim is free, it still counts as the holder, although its lease ran out.
+    /// Not all nodes know this, so it counts only for a short time.
     pub(crate) fn planned(&self, work: &str, list: &List, id: &str, now: Duration) -> Vec<bool> {
         let mut here = vec![false; self.claims.len()];
         for group in self.groups.iter() {
@@ -92,8 +91,7 @@ impl View {
         here
     }
 
-    /// Of the shards that run here under this lease, each with the revision of its claim: those whose claim is gone,
-    /// or is another one.
+    /// The running shards whose claim under this lease is gone, or is another one than the given revision.
     pub(crate) fn lost(
         &self,
         own: i64,
@@ -107,21 +105,21 @@ impl View {
         lost.map(|(place, _)| place).collect()
     }
 
-    /// Who owns a shard. Otherwise since when nobody does, as far as that was seen.
+    /// The owner of a shard. The error is since when it has none, as far as that was seen.
     pub(crate) fn owner(&self, place: usize) -> Result<&str, Option<Duration>> {
         match &self.claims[place] {
-            // What no node wrote owns nothing.
+            // A key that no node wrote is no owner.
             Claim::Held { by, .. } if !by.is_empty() => Ok(by),
             _ => Err(self.unowned[place]),
         }
     }
 
-    /// The shards that nobody can run, and since when.
+    /// The shards that no node can run, and since when.
     pub(crate) fn unowned(&self) -> impl Iterator<Item = (usize, Duration)> + '_ {
         let all = self.unowned.iter().enumerate();
         all.filter_map(|(place, since)| since.map(|since| (place, since)))
     }
 }
 
-/// For how long after its claim is free, so that it can claim it first.
+/// How long the last owner is remembered after its claim is free, so that it can claim the shard first.
 pub(crate) const REMEMBERED: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! The component that users make, and what it is given.
+//! The shards as a component, and its configuration.
 
 use std::fmt;
 use std::future::Future;
@@ -18,15 +18,15 @@ use crate::etcd::records::check_name;
 use crate::shell::component::{Component, Context};
 use crate::shell::failure::Failure;
 
-/// Spreads a fixed number of shards, or named jobs, over the members: a [`Component`] for a stage after
-/// that of the [`Membership`].
+/// Spreads a fixed number of shards, or named jobs, over the members.
 ///
-/// You write one async function. It is called for each shard that this node owns, runs until
-/// [`Shard::stopping`] completes, and is called again when the shard comes back.
+/// It is a [`Component`] for a stage after that of the [`Membership`]. You write one async function. It is called
+/// for each shard that this node owns, runs until [`Shard::stopping`] completes, and is called again when the shard
+/// comes back.
 ///
-/// 1. [`new`](Self::new) for numbered shards, or [`named`](Self::named) for jobs; one name is
+/// 1. [`new`](Self::new) for numbered shards, or [`named`](Self::named) for jobs; one single name is
 ///    [a leader election](crate::guide::cluster#leader-election);
-/// 2. take [`owners`](Self::owners), if wanted;
+/// 2. call [`owners`](Self::owners) if you want to follow the owners;
 /// 3. add it in a stage after the membership.
 ///
 /// ```
@@ -45,57 +45,57 @@ use crate::shell::failure::Failure;
 /// }
 /// ```
 ///
-/// # Who should, and who may
+/// # Assignment and claims
 ///
-/// *Who should* run a shard each node works out by itself, from the same records in etcd: where all have the same
-/// shards no member has more than one above another, and an arrival or a departure moves as few as that allows
-/// (bounded loads over rendezvous hashing).
+/// **Assignment.** Each node computes by itself which node should run each shard, from the same records in etcd. If
+/// all nodes have the same shards, the numbers of shards of two members differ by one at most. When a node joins or
+/// leaves, as few shards move as this allows (rendezvous hashing with bounded loads).
 ///
-/// *Who may* is settled by a claim: a key of the shard's, created only if it is not there, by a member
-/// only, and bound to the member's lease. A node gives a shard up only after the function has returned
-/// (or was dropped); only then may another node claim it. A shard whose claim has vanished, because a
-/// lease ran out or was revoked, is claimed [a second](Membership::GRACE) later.
+/// **Claims.** A claim decides which node may run a shard. It is a key of the shard that only a member can create,
+/// only if the key does not exist, and it is bound to the member's lease. A node releases a shard only after the
+/// function has returned or was dropped. Only then may another node claim the shard. If a claim disappears because a
+/// lease ran out or was revoked, the shard is claimed [a second](Membership::GRACE) later.
 ///
 /// | the function | consequence |
 /// | --- | --- |
-/// | returns, fails or panics before it is told to stop | that shard alone waits, 1 s at first and 60 s at most, and is tried again here |
-/// | returns a [dependency](Failure::dependency) or [critical](Failure::critical) failure | the same, and it is reported as this component's |
-/// | returns a [fatal](Failure::fatal) failure | the run ends with it |
-/// | goes on when the shard is to move | it keeps the shard until it returns; what goes on past the stop deadline when the whole service stops is aborted |
-/// | goes on when the lease is lost or about to run out, or when the claim is gone | it is dropped at its next await, also while it stops |
+/// | returns, fails or panics before it was asked to stop | only that shard pauses, for 1 s at first and 60 s at most, and is tried again on this node |
+/// | returns a [dependency](Failure::dependency) or [critical](Failure::critical) failure | the same, and the failure is reported as one of this component |
+/// | returns a [fatal](Failure::fatal) failure | the run ends with that failure |
+/// | continues when the shard should move | it keeps the shard until it returns; if the whole service stops, it is aborted after the stop deadline |
+/// | continues when the lease is lost or about to run out, or when the claim is gone | it is dropped at its next `.await`, also while it stops |
 ///
-/// # What the fence promises, and what it cannot
+/// # What the fence guarantees, and what it cannot
 ///
-/// The function is not polled any more from a margin before the lease can expire: a frozen process stops at its next
-/// `.await`. Between two awaits nothing can stop it. So call [`Shard::check`] before each unit of work. No check that is
-/// made here covers
+/// The function is no longer polled from a margin before the lease can expire: a frozen process stops at its next
+/// `.await`. Between two `.await`s nothing can stop it. So call [`Shard::check`] before each unit of work. These checks
+/// do not cover
 ///
-/// - a process that is frozen between the check and the deed, and what is begun within the margin and
-///   ends late; likewise a machine that is suspended there, or whose clocks are all stopped (see [`Membership`]);
-/// - tasks and threads that the function starts itself and does not wait for: it is to end them before
-///   it returns, and when it is dropped (from then on [`Shard::check`] tells them that the shard is lost);
-/// - a lease that is revoked by hand, or by etcd itself, while the node cannot notice it within a second;
-/// - nodes that are led to two clusters, each of them to one (see the [module](crate::etcd)).
+/// - a process that is frozen between the check and the work, and work that begins within the margin and ends late;
+///   likewise a machine that is suspended there, or whose clocks are all stopped (see [`Membership`]);
+/// - tasks and threads that the function starts and does not wait for. It must end them before it returns, and when
+///   it is dropped (from then on [`Shard::check`] returns an error to them);
+/// - a lease that is revoked by hand, or by etcd itself, if the node cannot notice it within a second;
+/// - nodes that are connected to two clusters, each node to one of them (see the [module](crate::etcd)).
 ///
-/// A store that refuses a stale [`token`](Shard::token) sees these too (but for the last: tokens of two clusters
-/// have nothing to do with each other).
+/// A store that refuses a stale [`token`](Shard::token) also covers these cases, except the last: the tokens of two
+/// clusters cannot be compared.
 ///
 /// # Several lists
 ///
-/// While one version of a service takes the place of another, nodes may have different shards. Each node publishes which
-/// list it has, and a shard is planned over all nodes that know it: none rests because another list is there, and
-/// shards that only nodes know that have left run nowhere. That nodes differ is a warning, one for each list that others
-/// have. The shares are even among the shards that the same nodes know, and so not over all of them: of two nodes
-/// with 8 shards and one with 24, the last has its own 16 and a third of the rest. Shards are told apart by their
-/// names; those that are numbered have their numbers for names.
+/// During an upgrade of a service, nodes may have different lists of shards. Each node publishes its list, and each
+/// shard is assigned among all nodes that know it. So no shard stops because there is another list. A shard that only
+/// departed nodes knew runs nowhere. A warning is logged for each list of other nodes that differs. The load is even
+/// among the shards that the same nodes know, and so not over all shards: of two nodes with 8 shards and one with 24,
+/// the last one has its own 16 and a third of the rest. Shards are identified by their names; the name of a numbered
+/// shard is its number.
 ///
-/// # Who owns what
+/// # Owners
 ///
-/// [`owners`](Self::owners) has the owner of each shard, which shards have none, and since when. The log warns of those
-/// that have none for five seconds, and the health endpoints show how many run here.
+/// [`owners`](Self::owners) shows the owner of each shard, which shards have none, and since when. A shard without an
+/// owner for five seconds is logged as a warning. The health endpoints show how many shards run on this node.
 ///
-/// Keys among those of the members and of this work that no node wrote are left alone, with a warning that
-/// names the key. Such a key in the place of a claim keeps the shard from having an owner.
+/// Keys of the members and of this work that no node wrote are left alone. A warning with the key is logged. If such a
+/// key takes the place of a claim, the shard cannot have an owner.
 pub struct Shards {
     node: Arc<Node>,
     pub(crate) work: Arc<Work>,
@@ -104,14 +104,14 @@ pub struct Shards {
 }
 
 impl Shards {
-    /// `count` shards, numbered from 0. The work has a name, so that one membership can have several.
+    /// Makes `count` shards, numbered from 0. The work has a name, so that one membership can have several works.
     ///
     /// The function is cloned for each call. **State that it captures is shared by all shards; local variables are
     /// not.**
     ///
     /// # Errors
     ///
-    /// When `count` is 0 or above 100,000; when the name cannot be part of a key.
+    /// If `count` is 0 or above 100,000; if the name cannot be part of a key.
     pub fn new<F, Fut>(
         membership: &Membership,
         work: impl Into<String>,
@@ -127,7 +127,7 @@ impl Shards {
         Self::build(membership, work.into(), || List::numbered(count), job)
     }
 
-    /// Named jobs, one shard each. They are numbered in the order of their names.
+    /// Makes one shard for each named job. They are numbered in the order of their names.
     ///
     /// ```
     /// # use overwatch::etcd::{EtcdConfigError, Membership, Shard, Shards};
@@ -144,7 +144,7 @@ impl Shards {
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new); when a name cannot be part of a key, or is given twice.
+    /// As for [`new`](Self::new); also if a name cannot be part of a key, or is given twice.
     pub fn named<I, F, Fut>(
         membership: &Membership,
         work: impl Into<String>,
@@ -180,23 +180,25 @@ impl Shards {
         })
     }
 
-    /// How many shards are on their way from this node at once for the sake of balance, when another node comes or
-    /// takes part again: from when they are told to stop until another node has claimed them. By default all that are
-    /// to move are told together.
+    /// Limits how many shards this node hands over at a time for balance. By default there is no limit.
     ///
-    /// It delays neither a stop of the service, nor the taking over of what has no owner. A function that does not
-    /// return when it is told to stop holds up those after it.
+    /// The limit applies when another node joins or takes part again. A shard counts from the moment when it is asked
+    /// to stop until another node has claimed it.
+    ///
+    /// The limit delays neither a stop of the service nor the takeover of shards without an owner. A function that does
+    /// not return when it is asked to stop delays the shards after it.
     ///
     /// # Errors
     ///
-    /// When it is none: then nothing would ever move.
+    /// If the number is 0: no shard would ever move.
     pub fn moving_at_most(mut self, shards: u32) -> Result<Self, EtcdConfigError> {
         self.most_moving = check_moving(shards)?;
         Ok(self)
     }
 
-    /// Who owns which shard, as it changes: at most some times a second where there are many. To be taken
-    /// before this is added to a service.
+    /// The owner of each shard, as it changes. Call this before the shards are added to a service.
+    ///
+    /// If there are many shards, changes are published only a few times per second.
     ///
     /// ```
     /// # use overwatch::etcd::{EtcdConfigError, Membership, Owner, Shard, Shards};
@@ -222,8 +224,9 @@ impl Shards {
 }
 
 impl Shards {
-    /// What is set in the one that is returned is published by a task of its own: who looks at what is published
-    /// may do so for long, and until then nothing else can be published.
+    /// Starts a task that publishes the owners that are set in the returned value.
+    ///
+    /// It is a separate task because a reader may hold the published value for long, which blocks the publisher.
     fn publish(&self, ctx: &Context) -> Arc<Latest<Owners>> {
         let latest = Arc::new(Latest::new(Owners::default()));
         let (owners, newest, told_to_stop) =

@@ -1,4 +1,4 @@
-//! From etcd's records of a work to views of it. Pure.
+//! Makes views of a work from etcd's records. Pure.
 
 use core::str::from_utf8;
 use core::time::Duration;
@@ -10,7 +10,7 @@ use super::claims::{Claim, View};
 use super::list::{Identity, List, Lists};
 use crate::etcd::records::{Entry, ForeignKeys, WorkKey, WorkKeys};
 
-/// Makes views of a mirror, and remembers since when nobody has a claim.
+/// Makes views from a mirror, and remembers since when a shard has no claim.
 pub(crate) struct Follower {
     keys: WorkKeys,
     /// The key by which this node takes part.
@@ -19,15 +19,15 @@ pub(crate) struct Follower {
     own_list: Option<Vec<u8>>,
     places: BTreeMap<Arc<str>, usize>,
     lists: Lists,
-    /// How long a claim that has vanished is left alone.
+    /// How long a shard stays free after its claim has disappeared.
     grace: Duration,
-    /// For each shard without a claim: from when on it may be claimed, and who had it.
+    /// For each shard without a claim: when it may be claimed, and its last owner.
     vacant: Vec<(Duration, Option<String>)>,
-    /// For each shard: since when nobody can run it, if that is so.
+    /// For each shard: since when no node can run it, if none can.
     unowned: Arc<Vec<Option<Duration>>>,
-    /// The leases of nodes that take part, and of those that do not any more and still have claims.
+    /// The leases of nodes that take part, and of nodes that no longer do but still have claims.
     of_nodes: BTreeSet<i64>,
-    /// Warnings of keys that nobody of ours wrote.
+    /// The keys that no node wrote, with their warnings.
     pub(crate) foreign: ForeignKeys,
 }
 
@@ -54,8 +54,10 @@ impl Follower {
         }
     }
 
-    /// The view of these records, which hold all changes up to a revision. Those that were removed since the last view
-    /// are told as they last were. `anew` if the records were read anew, so that nobody knows what lies between.
+    /// The view of these records, which contain all changes up to a revision.
+    ///
+    /// `removed` are the records that were removed since the last view, with their last state. `anew` if the records
+    /// were read anew, so that the changes in between are unknown.
     pub(crate) fn read(
         &mut self,
         entries: &BTreeMap<Vec<u8>, Entry>,
@@ -65,7 +67,7 @@ impl Follower {
         now: Duration,
     ) -> View {
         if anew {
-            // Nobody knows what had a claim, and lost it, while nobody was looking.
+            // It is unknown which claims disappeared in between.
             self.vacant.fill((now + self.grace, None));
         }
         self.take_removed(removed, now);
@@ -76,7 +78,7 @@ impl Follower {
             .collect();
         for (key, entry) in entries {
             let parsed = from_utf8(key).ok().and_then(|key| self.keys.parse(key));
-            // No node writes without a lease, or anything that is no text.
+            // Nodes only write text, and always with a lease.
             let value = from_utf8(&entry.value).ok().filter(|_| entry.lease != 0);
             let place = match parsed {
                 Some(WorkKey::Shard { name }) => self.places.get(name).copied(),
@@ -86,7 +88,7 @@ impl Follower {
                 (Some(WorkKey::On { id, lease }), _, Some(value)) if lease == entry.lease => {
                     if let Some(list) = Identity::parse(value) {
                         leases.insert(lease);
-                        // Of one that is there twice the later says what it has.
+                        // If a node has two records, the later one counts.
                         let newest = on.entry(id).or_insert((entry.revision, list));
                         *newest = (*newest).max((entry.revision, list));
                         continue;
@@ -108,7 +110,7 @@ impl Follower {
                     continue;
                 }
                 (_, Some(place), value) => {
-                    // What is in the way of a claim is one, whoever wrote it.
+                    // A key in the place of a claim counts as a claim, even if no node wrote it.
                     claims[place] = Claim::Held {
                         by: value.unwrap_or_default().to_owned(),
                         lease: entry.lease,
@@ -149,7 +151,7 @@ impl Follower {
 
     fn take_removed(&mut self, removed: &[(Vec<u8>, Entry)], now: Duration) {
         for (key, entry) in removed {
-            // What was released before is nobody's work.
+            // A released shard is free at once.
             if let Some(place) = self.place(key) {
                 let by = from_utf8(&entry.value).unwrap_or_default();
                 self.vacant[place] = if by.is_empty() {
@@ -161,8 +163,10 @@ impl Follower {
         }
     }
 
-    /// Claims on shards that this node does not know are those of nodes with other lists: of those that take part
-    /// by these leases, or of one that has left and drains yet.
+    /// Finds foreign keys among the claims on shards that this node does not know.
+    ///
+    /// Such a claim is not foreign if it belongs to a node that takes part under one of these leases, or to a node that
+    /// has left and still drains.
     fn take_foreign(&mut self, foreign: &[(&Vec<u8>, i64)], leases: BTreeSet<i64>) {
         let before = core::mem::replace(&mut self.of_nodes, leases);
         for &(key, lease) in foreign {
@@ -178,7 +182,7 @@ impl Follower {
     fn note_unowned(&mut self, claims: &[Claim], now: Duration) {
         for (place, claim) in claims.iter().enumerate() {
             let is_owned = match claim {
-                // By something that no node wrote.
+                // An empty owner means a key that no node wrote.
                 Claim::Held { by, .. } => !by.is_empty(),
                 Claim::None { .. } | Claim::Released { .. } => false,
             };
@@ -196,12 +200,12 @@ impl Follower {
     }
 }
 
-/// How long no view is made after one that was begun and is made now.
+/// How long to wait before the next view, after one that took from `begun` to `now`.
 pub(crate) fn rest_after(begun: Duration, now: Duration) -> Duration {
     now.saturating_sub(begun) * REST
 }
 
-/// For how many times as long as a view took to be made none is made.
+/// How many times longer than the making of a view this pause is.
 const REST: u32 = 3;
 
 #[cfg(test)]

@@ -1,20 +1,20 @@
-//! What a node gives up when it stops: each claim once, when the work under it has stopped. Pure.
+//! The releases of a node that stops: each claim once, when the work under it has stopped. Pure.
 
 use std::collections::BTreeMap;
 
 use super::claims::View;
 use super::reconcile::{Release, RunningShard};
 
-/// The end of the work of one node.
+/// The claims that a stopping node must release.
 pub(crate) struct HandOver {
-    /// What has stopped and is not released yet.
+    /// The shards that have stopped and are not released yet.
     stopped: Vec<Release>,
-    /// Whether etcd answers. Where it does not, the lease tells the others.
+    /// Whether etcd answers. If it does not, the others take over when the lease has ended.
     answering: bool,
 }
 
 impl HandOver {
-    /// Of what the newest view shows, and of claims that were made and are not seen in one.
+    /// From the newest view, and the claims that were made and are not in a view yet.
     pub(crate) fn new(
         view: Option<&View>,
         lease: i64,
@@ -24,7 +24,7 @@ impl HandOver {
     ) -> Self {
         let claims = view.iter().flat_map(|view| view.claims.iter().enumerate());
         let own = claims.filter_map(|(place, claim)| Some((place, Some(claim.of(lease)?))));
-        // Nothing was begun under these, if there are any.
+        // No work was begun under these claims, if they exist.
         let all = own.chain(unseen.iter().map(|&place| (place, None)));
         let stopped = all.filter(|(place, _)| !running.contains_key(place));
         Self {
@@ -33,24 +33,24 @@ impl HandOver {
         }
     }
 
-    /// The function has ended that ran under this claim.
+    /// Notes that the function under this claim has ended.
     pub(crate) fn ended(&mut self, place: usize, claim: i64) {
         self.stopped.push((place, Some(claim)));
     }
 
-    /// What is to be released now.
+    /// The claims to release now.
     pub(crate) fn release(&mut self) -> Vec<Release> {
         let mut stopped = core::mem::take(&mut self.stopped);
         if !self.answering {
             return Vec::new();
         }
-        // A shard once in a transaction, and no more.
+        // Each shard at most once in a transaction.
         stopped.sort_unstable();
         stopped.dedup_by_key(|(place, _)| *place);
         stopped
     }
 
-    /// Whether etcd has released it.
+    /// Notes whether the release succeeded.
     pub(crate) fn released(&mut self, released: bool) {
         self.answering = released;
     }

@@ -1,4 +1,4 @@
-//! One shard at work.
+//! A shard that this node owns, and the task that runs its function.
 
 use std::error::Error;
 use std::fmt;
@@ -15,11 +15,11 @@ use super::reconcile::ShardExit;
 use crate::etcd::membership::LeaseSession;
 use crate::shell::failure::{Failure, unwinding};
 
-/// A shard that this node owns: the argument of the function that is given to [`Shards`](crate::etcd::Shards). Cheap to clone;
-/// clones are the same shard.
+/// A shard that this node owns: the argument of the function of [`Shards`](crate::etcd::Shards).
 ///
-/// Call [`check`](Self::check) before each unit of work, send [`token`](Self::token) with each write, and return when
-/// [`stopping`](Self::stopping) completes: only then may another node claim the shard.
+/// It is cheap to clone; clones are the same shard. Call [`check`](Self::check) before each unit of work, send
+/// [`token`](Self::token) with each write, and return when [`stopping`](Self::stopping) completes: only then may
+/// another node claim the shard.
 ///
 /// ```
 /// use overwatch::Failure;
@@ -48,7 +48,7 @@ pub(crate) type JobFuture = Pin<Box<dyn Future<Output = Result<(), Failure>> + S
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claimed {
     pub(crate) revision: i64,
-    /// What its stores are told of it.
+    /// The fencing token of this claim.
     pub(crate) token: i64,
 }
 
@@ -92,13 +92,14 @@ impl Shard {
         &self.0.name
     }
 
-    /// A fencing token: higher for each new claim on this shard than for all before it. Send it along with
-    /// each write; a store that remembers the highest one, and refuses all that is lower, cannot be harmed by
-    /// an owner that does not know yet that it is none.
+    /// A fencing token. The token of each new claim on this shard is higher than all before it.
     ///
-    /// It is etcd's revision when the shard was claimed. Its upper 15 bits are the
-    /// [generation](crate::etcd::MembershipBuilder::token_generation), which is to be raised on all nodes when etcd is
-    /// restored from a backup, or built anew: revisions then go back.
+    /// Send it with each write. A store that remembers the highest token, and refuses lower ones, is protected against
+    /// a former owner that does not know yet that it lost the shard.
+    ///
+    /// The token is etcd's revision when the shard was claimed. Its upper 15 bits are the
+    /// [generation](crate::etcd::MembershipBuilder::token_generation), which must be raised on all nodes when etcd is
+    /// restored from a backup, or built anew, because revisions then go back.
     pub fn token(&self) -> i64 {
         self.0.claim.token
     }
@@ -108,14 +109,15 @@ impl Shard {
         self.0.claim.revision
     }
 
-    /// Whether this node still owns the shard, as far as this process can know. Call it before each
-    /// unit of work. It does no I/O, and costs three reads of clocks.
+    /// Checks that this node still owns the shard, as far as this process can know.
+    ///
+    /// Call this before each unit of work. It does no I/O, and costs three reads of clocks.
     ///
     /// # Errors
     ///
-    /// [`ShardLost`] when the claim or the lease is gone, or may expire within the margin; and on clones that are
-    /// kept, as soon as the function has ended. Return the error: the function is dropped anyway at its
-    /// next `.await`.
+    /// [`ShardLost`] if the claim or the lease is gone, or if the lease may expire within the margin. Clones that are
+    /// kept return it as soon as the function has ended. Return the error: the function is dropped at its next `.await`
+    /// anyway.
     pub fn check(&self) -> Result<(), ShardLost> {
         let JobState { lost, given_up, .. } = &*self.0;
         if lost.is_cancelled() || given_up.is_cancelled() || !self.0.session.allows() {
@@ -126,25 +128,27 @@ impl Shard {
         Ok(())
     }
 
-    /// Completes when the function is to return, because the shard moves or the service stops. It
-    /// borrows nothing.
+    /// Completes when the function should return, because the shard moves or the service stops.
+    ///
+    /// The future borrows nothing.
     pub fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
         self.0.stop.clone().cancelled_owned()
     }
 
-    /// Whether the function is to return.
+    /// Whether the function should return.
     pub fn is_stopping(&self) -> bool {
         self.0.stop.is_cancelled()
     }
 
-    /// Sleeps, and ends early when the function is to return. `true` if it slept to the end, so that
-    /// `while shard.sleep(interval).await { … }` is a loop that stops.
+    /// Sleeps, and ends early when the function should return. Returns `true` if it slept to the end.
+    ///
+    /// So `while shard.sleep(interval).await { … }` is a loop that stops.
     pub async fn sleep(&self, duration: Duration) -> bool {
         let slept = self.until_stopping(tokio::time::sleep(duration));
         slept.await.is_some()
     }
 
-    /// Waits for a future, and drops it when the function is to return: `None` then.
+    /// Waits for a future. When the function should return, drops the future and returns `None`.
     pub async fn until_stopping<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
@@ -200,19 +204,20 @@ impl fmt::Debug for Shard {
 /// How one incarnation of a shard ended.
 pub(crate) struct Outcome {
     pub(crate) how: ShardExit,
-    /// What it ended with.
+    /// The failure it ended with, if any.
     pub(crate) failure: Option<Failure>,
 }
 
-/// Polls the work only while the lease allows it: a process that was frozen goes no further than to
-/// the next await. Ends, and so drops the work, as soon as the shard is lost or the lease runs out.
+/// Polls the work only while the lease allows it: a process that was frozen stops at its next `.await`.
+///
+/// Ends, and so drops the work, as soon as the shard is lost or the lease runs out.
 struct Fenced<'a, F> {
-    /// Dropped first: whatever of the work goes on elsewhere, in blocking work or in a task, has no part in
-    /// the shard from then on, and a drop that waits for it comes to an end.
+    /// Dropped first: `Shard::check` then fails in blocking work and tasks that continue elsewhere, so a drop
+    /// that waits for them ends.
     _given_up: DropGuard,
     session: &'a LeaseSession,
     lost: Pin<Box<WaitForCancellationFuture<'a>>>,
-    /// When the lease ran out as it was last looked at. It was renewed since, most times.
+    /// The end of the lease when it was last read. Mostly the lease was renewed since.
     end: Pin<Box<Sleep>>,
     work: Pin<Box<F>>,
 }
@@ -224,8 +229,8 @@ impl<F: Future<Output = Result<(), Failure>>> Future for Fenced<'_, F> {
         if self.lost.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(Failure::new("the shard is lost")));
         }
-        // The timer only wakes it up. It is ready when the runtime gets to it, which may be later than
-        // something that wakes the work.
+        // The timer only wakes this future. The runtime may fire it later than something that wakes the work, so
+        // the lease itself is checked first.
         while self.session.allows() {
             if self.end.as_mut().poll(cx).is_pending() {
                 return self.work.as_mut().poll(cx);
@@ -237,7 +242,7 @@ impl<F: Future<Output = Result<(), Failure>>> Future for Fenced<'_, F> {
     }
 }
 
-/// The shard is no longer this node's, or may soon be another's.
+/// This node no longer owns the shard, or another node may own it soon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardLost {
     shard: Arc<str>,

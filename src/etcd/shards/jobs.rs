@@ -1,4 +1,4 @@
-//! The shards that run here, for the worker and for whoever follows etcd's records.
+//! The shards that run on this node, shared by the worker and the task that follows etcd's records.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use super::job::Shard;
 use super::reconcile::RunningShard;
 use crate::shell::sync::lock;
 
-/// A shard that runs.
+/// A running shard.
 #[derive(Clone)]
 pub(crate) struct Job {
     pub(crate) shard: Shard,
@@ -17,7 +17,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// As it is for what decides.
+    /// The state that the reconciler decides by.
     pub(crate) fn state(&self) -> RunningShard {
         RunningShard {
             claim: self.shard.claim(),
@@ -27,11 +27,11 @@ impl Job {
     }
 }
 
-/// The shards that run under one lease. Clones are the same ones.
+/// The shards that run under one lease. Clones are the same shards.
 ///
-/// A view that says that a claim is gone ends the work under it, whatever the worker is waiting for. So who
-/// makes the views looks as well, right after it has published one; and the worker does so right after it
-/// has begun something. Whichever is later sees what the other did.
+/// A view in which a claim is gone must end the work under that claim, even while the worker waits for something else.
+/// So the task that makes the views checks the running shards right after it has published a view, and the worker
+/// checks them right after it has begun a shard. The later of the two sees what the other one did.
 #[derive(Clone)]
 pub(crate) struct Jobs {
     lease: i64,
@@ -46,7 +46,7 @@ impl Jobs {
         }
     }
 
-    /// Ends all work whose claim is not in this view, or is another one.
+    /// Ends all work whose claim is missing in this view, or is another one.
     pub(crate) fn check(&self, view: &View) {
         let lost: Vec<Shard> = {
             let running = lock(&self.running);
@@ -58,7 +58,7 @@ impl Jobs {
                 .map(|job| job.shard.clone())
                 .collect()
         };
-        // Not under the lock: whoever waits for it is woken.
+        // Not under the lock, because this calls wakers.
         lost.iter().for_each(Shard::lose);
     }
 
@@ -83,14 +83,14 @@ impl Jobs {
         self.count() == 0
     }
 
-    /// All that run now, as they are for what decides.
+    /// The states of all running shards, by their places.
     pub(crate) fn states(&self) -> BTreeMap<usize, RunningShard> {
         let running = lock(&self.running);
         let jobs = running.iter();
         jobs.map(|(&place, job)| (place, job.state())).collect()
     }
 
-    /// All that run now, by their places.
+    /// All running shards, by their places.
     pub(crate) fn all(&self) -> BTreeMap<usize, Shard> {
         let running = lock(&self.running);
         let shards = running.iter();

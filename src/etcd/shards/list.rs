@@ -1,7 +1,7 @@
-//! The list of shards that a node was given, and those of other nodes.
+//! The list of shards of this node, and those of other nodes.
 //!
-//! While one version of a service takes the place of another the nodes may have several lists. What a list
-//! is, the record says by which a node takes part. So a shard is planned over all nodes that know it.
+//! During an upgrade of a service nodes may have different lists. The record by which a node takes part identifies its
+//! list. Each shard is planned over all nodes that know it.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -12,41 +12,44 @@ use std::sync::Arc;
 use crate::etcd::basics::{EtcdConfigError, named};
 use crate::etcd::records::{Entry, check_name};
 
-/// The shards of a work, as this node was given them. A shard has a *place* in the list, and a *number* that
-/// is the same on all nodes.
+/// The shards of a work on this node.
+///
+/// A shard has a *place* in the list, and a *number* that is the same on all nodes.
 #[derive(Debug)]
 pub(crate) struct List {
     names: Vec<Arc<str>>,
     numbers: Vec<u64>,
-    /// All places, in the order of the numbers: in one order on all nodes.
+    /// All places, in the order of the numbers, which is the same on all nodes.
     order: Vec<usize>,
     identity: Identity,
 }
 
-/// What tells one list from another.
+/// Identifies a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Identity {
-    /// The shards that are numbered from 0, so many.
+    /// This number of shards, numbered from 0.
     Numbered(u32),
-    /// So many with names, all of which make up the hash. A record of its own has their numbers.
+    /// This number of named shards, with a hash of all names. A separate record contains their numbers.
     Named { count: u32, hash: u64 },
 }
 
-/// The lists that others have: the numbers of each, sorted, for those with names.
+/// The lists of other nodes; for named shards with their sorted numbers.
 pub(crate) type Others = BTreeMap<Identity, Option<Arc<[u64]>>>;
 
 /// The shards that the same nodes know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Group {
-    /// In the order of their numbers.
+    /// The places of the shards, in the order of their numbers.
     pub(crate) places: Vec<usize>,
-    /// The lists that have them.
+    /// The lists that contain them.
     pub(crate) lists: BTreeSet<Identity>,
 }
 
 impl Group {
-    /// What the plan of these shards is seeded with. It follows from the group alone, so that all who know it plan
-    /// alike, and is another one for each group: or one member would be preferred in all of them.
+    /// The seed of the plan for these shards.
+    ///
+    /// It depends only on the group, so all nodes that know the group make the same plan. It differs between groups,
+    /// because otherwise one member would be preferred in all of them.
     pub(crate) fn seed(&self, work: &str) -> String {
         let mut seed = work.to_owned();
         if self.lists.len() > 1 {
@@ -64,7 +67,7 @@ impl List {
         Self::new(names.collect(), |_| Identity::Numbered(count))
     }
 
-    /// Of names that are sorted, so that all nodes number them alike.
+    /// A list of named shards. The names are sorted, so all nodes number them in the same way.
     pub(crate) fn named(names: &BTreeSet<String>) -> Self {
         let names = names.iter().map(|name| name.as_str().into());
         Self::new(names.collect(), |names| Identity::Named {
@@ -108,7 +111,7 @@ impl List {
         self.identity
     }
 
-    /// What its record holds, if it needs one.
+    /// The content of its record, if it needs one.
     pub(crate) fn record(&self) -> Option<Vec<u8>> {
         match self.identity {
             Identity::Numbered(_) => None,
@@ -120,8 +123,7 @@ impl List {
         }
     }
 
-    /// The shards by who knows them, where others have these lists. One that is not known yet is left out of
-    /// account.
+    /// Groups the shards by the lists that contain them. Lists whose content is not known yet are ignored.
     pub(crate) fn groups(&self, others: &Others) -> Vec<Group> {
         let others = others.iter().filter(|(list, _)| **list != self.identity);
         let others: Vec<_> = others.take(MOST_LISTS).collect();
@@ -145,7 +147,7 @@ impl List {
         groups.into_iter().map(group).collect()
     }
 
-    /// Whether a shard of this list is in another one, too.
+    /// Whether a shard of this list is also in another list.
     fn is_in(&self, place: usize, other: Identity, numbers: Option<&[u64]>) -> bool {
         match (other, numbers) {
             (Identity::Named { .. }, Some(numbers)) => {
@@ -164,18 +166,18 @@ impl List {
     }
 }
 
-/// The lists that nodes have, as far as their records tell.
+/// The lists of all nodes, as far as their records show them.
 pub(crate) struct Lists {
     own: Arc<List>,
-    /// The numbers of lists with names, each with the revision of its record.
+    /// The numbers of lists of named shards, each with the revision of its record.
     records: BTreeMap<u64, (i64, Arc<[u64]>)>,
-    /// The lists that the groups are of.
+    /// The lists that the groups were made from.
     known: Others,
     groups: Arc<[Group]>,
 }
 
 impl Lists {
-    /// Those that others have besides this node's own.
+    /// The lists of other nodes, in addition to this node's own list.
     pub(crate) fn new(own: &Arc<List>) -> Self {
         let known = Others::new();
         Self {
@@ -186,7 +188,7 @@ impl Lists {
         }
     }
 
-    /// Takes a record. `false` if no node wrote that.
+    /// Takes a record. Returns `false` if no node wrote it.
     pub(crate) fn take(&mut self, hash: u64, entry: &Entry) -> bool {
         let known = self.records.get(&hash);
         if known.is_some_and(|(revision, _)| *revision == entry.revision) {
@@ -199,8 +201,9 @@ impl Lists {
         true
     }
 
-    /// The shards by who knows them, where nodes have these lists. What a list has is known as long as one of them
-    /// has it, also while its record is not there.
+    /// Groups the shards for nodes with these lists.
+    ///
+    /// The content of a list stays known as long as a node has the list, even while its record is missing.
     pub(crate) fn groups(&mut self, lists: impl Iterator<Item = Identity>) -> Arc<[Group]> {
         let mut known = Others::new();
         let mut records = BTreeMap::new();
@@ -225,7 +228,7 @@ impl Lists {
     }
 }
 
-/// What the record of a list with names holds: their numbers, sorted. `None` if no node wrote that.
+/// The sorted numbers in the record of a list of named shards; `None` if no node wrote the record.
 pub(crate) fn parse_record(value: &[u8]) -> Option<Arc<[u64]>> {
     let (numbers, []) = value.as_chunks::<8>() else {
         return None;
@@ -235,7 +238,7 @@ pub(crate) fn parse_record(value: &[u8]) -> Option<Arc<[u64]>> {
 }
 
 impl Identity {
-    /// `None` for what no node wrote.
+    /// Parses an identity; `None` if no node wrote it.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let parsed = match text.split_once('/') {
             None => Self::Numbered(text.parse().ok()?),
@@ -253,7 +256,7 @@ impl Identity {
         }
     }
 
-    /// The key of its record ends with this, if it has one.
+    /// The end of the key of its record, if it has one.
     pub(crate) fn record_name(self) -> Option<String> {
         match self {
             Self::Numbered(_) => None,
@@ -262,7 +265,7 @@ impl Identity {
     }
 }
 
-/// As it is in a record.
+/// The form in a record.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -272,16 +275,18 @@ impl fmt::Display for Identity {
     }
 }
 
-/// The number of a shard, by its name. (That two of 100,000 names have one number would happen once in some
-/// billions of lists; then only the plan would differ on nodes whose lists differ.)
+/// The number of a shard, from its name.
+///
+/// Two of 100,000 names have the same number once in some billions of lists. Then only the plan would differ, on nodes
+/// with different lists.
 fn number(name: &str) -> u64 {
     named("shard", name)
 }
 
-/// More than that are not told apart from each other: while services are replaced there are two.
+/// Further lists are not distinguished. During an upgrade there are two.
 const MOST_LISTS: usize = 63;
 
-/// Whether there may be so many shards.
+/// Checks the number of shards.
 pub(crate) fn check_count(count: usize) -> Result<(), EtcdConfigError> {
     let problem = match count {
         0 => "there are none: give at least one".to_owned(),
@@ -291,7 +296,7 @@ pub(crate) fn check_count(count: usize) -> Result<(), EtcdConfigError> {
     Err(bad("shards", problem))
 }
 
-/// How many shards may be on their way at once.
+/// Checks how many shards may move at a time.
 pub(crate) fn check_moving(shards: u32) -> Result<usize, EtcdConfigError> {
     if shards == 0 {
         let problem = "is 0, so that a node which comes never gets a shard: give at least 1";
@@ -300,11 +305,11 @@ pub(crate) fn check_moving(shards: u32) -> Result<usize, EtcdConfigError> {
     Ok(shards as usize)
 }
 
-/// The names of jobs in their order, if each can be one and is there once.
+/// Checks and sorts the names of jobs: each must be valid, and be given once.
 pub(crate) fn sorted<S: Into<String>>(
     names: impl IntoIterator<Item = S>,
 ) -> Result<BTreeSet<String>, EtcdConfigError> {
-    // No more than are allowed are taken, and one that tells that there are more.
+    // At most one more than are allowed, to see that there are too many.
     let names = names.into_iter().take(MAX_SHARDS + 1);
     let names: Vec<String> = names.map(Into::into).collect();
     check_count(names.len())?;
@@ -324,7 +329,7 @@ fn bad(knob: &'static str, problem: String) -> EtcdConfigError {
     EtcdConfigError::BadSetting { knob, problem }
 }
 
-/// Each node plans for all shards whenever anything changes.
+/// Each node makes a plan for all shards whenever anything changes.
 const MAX_SHARDS: usize = 100_000;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Who owns which shard, for whoever wants to know.
+//! The published owners of the shards.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::etcd::host::clock::moment_of;
 
 /// The owner of each shard of a work, as this node sees it. From [`Shards::owners`](crate::etcd::Shards::owners).
 ///
-/// Empty before the node first takes part; the last that was known while it is away.
+/// It is empty before the node first takes part. While the node does not take part, it shows the last known owners.
 #[derive(Clone, Default)]
 pub struct Owners(Option<OwnersView>);
 
@@ -24,14 +24,16 @@ struct OwnersView {
     jobs: Jobs,
 }
 
-/// Who owns a shard: who has claimed it. Its function may run there, drain, or wait after a failure. There is
-/// nothing else that could own it, so a `match` on this stays complete.
+/// The owner of a shard: the node that has claimed it.
+///
+/// On that node the function may run, be about to stop, or wait after a failure. No further variant can be added, so
+/// a `match` stays complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "nothing else could own a shard")]
 pub enum Owner<'a> {
     /// The node with this id.
     Node(&'a str),
-    /// Nobody, so that it runs nowhere.
+    /// No node, so the shard runs nowhere.
     Nobody {
         /// Since when, as far as this node has seen.
         since: Instant,
@@ -43,9 +45,10 @@ impl Owners {
         Self(Some(OwnersView { work, view, jobs }))
     }
 
-    /// It holds every change up to this moment, and perhaps later ones: a quorum of etcd confirmed it to a
-    /// question of that time. `None` before the node first takes part. When it gets older than some seconds,
-    /// etcd does not answer, or the node is away.
+    /// The moment up to which this contains every change, and perhaps later ones.
+    ///
+    /// A quorum of etcd confirmed it in answer to a request of that moment. It is `None` before the node first takes
+    /// part. If it gets older than some seconds, etcd does not answer, or the node does not take part.
     pub fn as_of(&self) -> Option<Instant> {
         self.0
             .as_ref()
@@ -53,7 +56,7 @@ impl Owners {
             .map(moment_of)
     }
 
-    /// All shards of this node's list, in their order, each by its name.
+    /// All shards of this node's list, in order: the name and the owner of each.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Owner<'_>)> {
         self.0.iter().flat_map(|seen| {
             let names = seen.work.list.names().iter().enumerate();
@@ -61,15 +64,16 @@ impl Owners {
         })
     }
 
-    /// Who owns the shard of this name; `None` if this node's list has none.
+    /// The owner of the shard with this name; `None` if this node's list has no such shard.
     pub fn get(&self, name: &str) -> Option<Owner<'_>> {
         self.iter()
             .find(|(shard, _)| *shard == name)
             .map(|(_, owner)| owner)
     }
 
-    /// The shards that nobody owns, and since when. Where all is well a shard has no owner for a second or two
-    /// when its node has died, and for some milliseconds when it moves.
+    /// The shards without an owner, and since when they have none.
+    ///
+    /// Normally a shard has no owner for a second or two if its node has died, and for some milliseconds when it moves.
     pub fn unowned(&self) -> impl Iterator<Item = (&str, Instant)> {
         self.iter().filter_map(|(name, owner)| match owner {
             Owner::Node(_) => None,
@@ -77,7 +81,7 @@ impl Owners {
         })
     }
 
-    /// The shards whose function runs at this node now (and not as of when the rest was seen).
+    /// The shards whose function runs on this node now, and not as of [`as_of`](Self::as_of).
     pub fn here(&self) -> Vec<Shard> {
         let jobs = self.0.iter().flat_map(|seen| seen.jobs.all().into_values());
         jobs.filter(|shard| !shard.is_given_up()).collect()
@@ -108,7 +112,7 @@ fn owner(view: &View, place: usize) -> Owner<'_> {
     match view.owner(place) {
         Ok(id) => Owner::Node(id),
         Err(since) => Owner::Nobody {
-            // It is there for all that nobody can run.
+            // A shard without an owner always has a time here.
             since: since.map_or_else(Instant::now, moment_of),
         },
     }

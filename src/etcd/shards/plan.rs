@@ -1,23 +1,26 @@
-//! Who should run which shard. Pure: whoever sees the same members and holders gets the same plan,
-//! on every platform and in every version.
+//! The plan: which member should run which shard.
 //!
-//! A plan is even, moves as little as can be, and stays as it is while it is carried out, release by
-//! release and claim by claim, in any order. So it does no harm to act on a view that the others have
-//! left behind, as long as the members are the same:
-//! - Who holds more than the common share, and may keep one more, never releases that one. Who is to
-//!   get one more, because too few held it, keeps the right to it when it has it. So no quota changes.
-//! - What is given up is handed out together with what is free, so a release changes nothing.
-//! - A claim takes a shard off that list, and one off its member's room. For the shards before it that
+//! Pure: the same members and holders give the same plan, on every platform and in every version.
+//!
+//! A plan is even, moves as few shards as possible, and does not change while it is carried out, release by
+//! release and claim by claim, in any order. So a node may act on an older view than the others, as long as the
+//! members are the same:
+//! - A member that holds more than the common share, and may keep one more, never releases that one. A member that
+//!   may get one more, because too few members held one, keeps the right to it when it has it. So no quota changes.
+//! - Shards that are given up are handed out together with free ones, so a release changes nothing.
+//! - A claim removes a shard from that list, and one place from its member's room. For the shards before it, that
 //!   room was never needed; for those after it, it was used up already.
 
 use core::cmp::Reverse;
 
 use crate::etcd::basics::{mix, named as seed};
 
-/// Who should run each shard: the place in `members`, or none if there are no members. `members` are the distinct
-/// ids of those who take part, and `shards` the numbers of the shards, both in the same order on every node.
-/// `holders` has for each shard the place of who has claimed it: none if it is free, or held by somebody who does
-/// not take part. With the name of the work, one member is not preferred in all works.
+/// The member that should run each shard: its place in `members`, or `None` if there are no members.
+///
+/// `members` are the distinct ids of the nodes that take part, and `shards` the numbers of the shards, both in the
+/// same order on every node. `holders` has for each shard the place of the member that has claimed it: `None` if the
+/// shard is free, or its holder does not take part. The name of the work is part of the seed, so that one member is
+/// not preferred in all works.
 pub(crate) fn plan(
     work: &str,
     members: &[&str],
@@ -37,15 +40,15 @@ pub(crate) fn plan(
     plan
 }
 
-/// How many shards each member is to run. They differ by one at most.
+/// How many shards each member should run. The numbers differ by at most one.
 fn quotas(seeds: &[u64], held: &[usize], shards: usize) -> Vec<usize> {
     let members = seeds.len();
     if members == 0 {
         return Vec::new();
     }
     let (base, extra) = (shards / members, shards % members);
-    // Where one more is held already it costs no move. How many more does not count, or the order
-    // would change as they are released.
+    // A member that already holds one more needs no move. How many more it holds does not count, because the
+    // order would then change as they are released.
     let mut order: Vec<usize> = (0..members).collect();
     order.sort_unstable_by_key(|&place| {
         let may_keep_it = held[place] > base;
@@ -58,7 +61,7 @@ fn quotas(seeds: &[u64], held: &[usize], shards: usize) -> Vec<usize> {
     quotas
 }
 
-/// Frees what is held above the quotas, and returns the room that is left below them.
+/// Frees shards above the quotas, and returns the room that is left below them.
 fn give_up(
     plan: &mut [Option<usize>],
     seeds: &[u64],
@@ -84,20 +87,20 @@ fn give_up(
         }
     }
     for (place, room) in room.iter_mut().enumerate() {
-        // Whoever held more has filled its room above.
+        // A member that held more has filled its room above.
         *room = room.saturating_sub(held[place]);
     }
     room
 }
 
-/// A member that can take more.
+/// A member with room.
 struct Open {
     place: usize,
     seed: u64,
     room: usize,
 }
 
-/// Each free shard, in order, goes to whom it suits best among those with room.
+/// Gives each free shard, in order, to the member with room and the best score.
 fn hand_out(plan: &mut [Option<usize>], seeds: &[u64], shards: &[u64], room: &[usize]) {
     let mut open: Vec<Open> = (0..seeds.len())
         .filter(|&place| room[place] > 0)
@@ -111,7 +114,7 @@ fn hand_out(plan: &mut [Option<usize>], seeds: &[u64], shards: &[u64], room: &[u
         if holder.is_some() {
             continue;
         }
-        // Equal scores, should there ever be any, are told apart by the place: the order is kept.
+        // Equal scores, if there are any, are decided by the place, because the order is kept.
         let best = (0..open.len()).max_by_key(|&at| shard_score(open[at].seed, shard));
         let Some(at) = best else { return };
         *holder = Some(open[at].place);
@@ -122,12 +125,12 @@ fn hand_out(plan: &mut [Option<usize>], seeds: &[u64], shards: &[u64], room: &[u
     }
 }
 
-/// How well a shard suits a member. Number 0 is for the quota.
+/// The score of a shard for a member. Number 0 is used for the quota.
 fn shard_score(seed: u64, shard: u64) -> u64 {
     score(seed, shard.wrapping_add(1))
 }
 
-/// What SplitMix64 gives after so many numbers.
+/// The output of SplitMix64 after this number of steps.
 fn score(seed: u64, number: u64) -> u64 {
     mix(seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
 }

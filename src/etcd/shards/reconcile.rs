@@ -1,8 +1,8 @@
-//! From what is seen, and what runs here, to what is to be done. Pure: its caller does it, and says when it did.
+//! Decides on actions from a view and the running shards. Pure: the caller carries out the actions and reports them.
 //!
-//! Safe whatever it is told, and however late: work is begun only under a claim of this node's lease that was never
-//! given up, and a release is about one claim, and not about a later one. What waits is looked at again without news:
-//! [`wake_at`](Reconciler::wake_at).
+//! It is safe with any view, however late: work is begun only under a claim of this node's lease that was never
+//! given up, and a release applies to one claim, and not to a later one. [`wake_at`](Reconciler::wake_at) is when to
+//! reconcile again without a new view.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -17,26 +17,25 @@ use crate::machine::FailureClass;
 pub(crate) struct Reconciler {
     list: Arc<List>,
     work: String,
-    /// The node, and its lease.
+    /// The id of the node; below it, its lease.
     id: String,
     lease: i64,
-    /// How many shards are given up at once for the sake of balance.
+    /// How many shards may move at a time for balance.
     most_moving: usize,
-    /// Shards whose function failed. In order, as everything here is, so that a run in place is the same
-    /// each time.
+    /// The shards whose function failed. The map is ordered, as all maps here, so that a run in place is reproducible.
     backoffs: BTreeMap<usize, Backoff>,
-    /// The claims that were given up. A view may be older than that, so such a claim is never worked
-    /// under again, even if the plan turns back.
+    /// The claims that were given up. A view may be older than the release, so no work begins under such a claim again,
+    /// even if the plan changes back.
     released: BTreeMap<usize, Released>,
-    /// What was claimed and is not yet seen.
+    /// The claims that were made and are not in a view yet.
     unseen: Unseen,
-    /// The revision from which on every view shows that this node takes part.
+    /// From this revision on every view shows that this node takes part.
     taking_part: i64,
-    /// When this node writes down what its list is, if nobody has done so by then.
+    /// When this node writes its list, if no other node has written it by then.
     list_due: Option<Duration>,
-    /// Whether etcd did not do what it was last told.
+    /// Whether the last write failed.
     failing: bool,
-    /// When to look again, even if nothing happens.
+    /// When to reconcile again, even without a new view.
     again: Option<Duration>,
 }
 
@@ -48,13 +47,13 @@ struct Backoff {
 
 #[derive(Clone, Copy)]
 struct Released {
-    /// Of the claim.
+    /// The revision of the claim.
     revision: i64,
-    /// When etcd was last told.
+    /// When the release was last sent.
     told: Duration,
 }
 
-/// Claims are not repeated before they can have been seen: until this revision is, or this moment comes.
+/// Claims are not repeated before a view can show them: until a view has this revision, or until this moment.
 #[derive(Default)]
 struct Unseen {
     revision: i64,
@@ -65,25 +64,25 @@ struct Unseen {
 /// A shard that runs here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RunningShard {
-    /// The revision of the claim under which it does.
+    /// The revision of the claim under which it runs.
     pub(crate) claim: i64,
     pub(crate) begun: Duration,
-    /// Whether it was told to stop.
+    /// Whether it was asked to stop.
     pub(crate) stopping: bool,
 }
 
-/// A claim that is to be released: the one of this revision, or whichever this node has.
+/// A claim to release: the one with this revision, or any claim of this node.
 pub(crate) type Release = (usize, Option<i64>);
 
-/// What is to be done, in this order.
+/// The actions to carry out, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Actions {
     pub(crate) steps: Vec<Action>,
-    /// Each is done only if those before it were.
+    /// Each write is sent only if those before it succeeded.
     pub(crate) writes: Vec<Write>,
 }
 
-/// What is done here.
+/// An action on this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Stop {
@@ -96,15 +95,15 @@ pub(crate) enum Action {
     },
 }
 
-/// What is written to etcd.
+/// A write to etcd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Write {
-    /// That this node takes part, and what its list is.
+    /// This node takes part, with its list.
     TakePart,
-    /// What its list is.
+    /// The list of this node.
     List,
     Release(Vec<Release>),
-    /// Shards that nobody has. With the revision of the release, if they were released.
+    /// Shards without an owner, each with the revision of its release, if it was released.
     Claim(Vec<(usize, Option<i64>)>),
 }
 
@@ -118,10 +117,10 @@ pub(crate) enum ShardExit {
 }
 
 impl ShardExit {
-    /// It ended, with a failure of this class or without, when its shard was this node's or was not any more.
+    /// The exit of a function with this class of failure, if any. `is_ours` if the shard was still owned by this node.
     pub(crate) fn how(failed: Option<FailureClass>, is_ours: bool) -> Self {
         match failed {
-            // What nothing can mend is told in any case.
+            // A fatal failure is reported in any case.
             Some(class @ FailureClass::Fatal) => Self::Failed(class),
             _ if !is_ours => Self::Lost,
             Some(class) => Self::Failed(class),
@@ -130,27 +129,27 @@ impl ShardExit {
     }
 }
 
-/// What follows from the end of a shard's function.
+/// The consequence of the end of a shard's function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Consequence {
     pub(crate) log: Option<Logged>,
-    /// Whether the failure is this component's, too.
+    /// Whether the failure is also reported as one of this component.
     pub(crate) report: bool,
 }
 
-/// What is logged of it.
+/// A message about the end of a shard's function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Logged {
     FailedWhileItStopped,
     Failed { again_in: Duration },
 }
 
-/// What follows from a write that failed.
+/// The consequence of a failed write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unwritten {
     /// etcd refuses it for good.
     Refused,
-    /// It is tried again. Logged if it is the first that failed.
+    /// It is tried again. The first failure is logged.
     Again { log: bool },
 }
 
@@ -178,19 +177,20 @@ impl Reconciler {
         }
     }
 
-    /// When to look again, at the latest: work is allowed until a moment.
+    /// When to reconcile again at the latest. Work is allowed until `allowed_until`.
     pub(crate) fn wake_at(&self, allowed_until: Duration) -> Duration {
         self.again
             .map_or(allowed_until, |again| again.min(allowed_until))
     }
 
-    /// Looks again at this moment, if not before.
+    /// Requests to reconcile again at this moment at the latest.
     pub(crate) fn look_again(&mut self, at: Duration) {
         self.again = Some(self.again.map_or(at, |again| again.min(at)));
     }
 
-    /// What the view asks for, while this runs here. `registered` if the node is a member by its lease: without that
-    /// it may claim nothing.
+    /// The actions that follow from the view and the running shards.
+    ///
+    /// `registered` if the node is a member under its lease; otherwise it may claim nothing.
     pub(crate) fn reconcile(
         &mut self,
         view: &View,
@@ -229,7 +229,7 @@ impl Reconciler {
                 },
                 (None, _) if !registered => {}
                 (None, _) if !planned => match *claim {
-                    // Whose it was may not come for it.
+                    // The last owner may not come back for the shard.
                     Claim::None { from, ref last } if last.is_some() && now < from + REMEMBERED => {
                         self.look_again(from + REMEMBERED);
                     }
@@ -260,28 +260,28 @@ impl Reconciler {
         Actions { steps, writes }
     }
 
-    /// Whether what others need to know of this node is to be written again.
+    /// The record of this node that must be written again, if any.
     fn records(&mut self, view: &View, now: Duration) -> Option<Write> {
         if view.revision < self.taking_part {
-            // What was written last is not in it yet.
+            // The last write is not in this view yet.
             return None;
         }
         let list_is_missing = self.list_is_missing(view, now);
         if !view.taking_part {
-            // Somebody removed the key, and the others count on this node no more.
+            // The key was removed, so the others no longer plan with this node.
             return Some(Write::TakePart);
         }
         list_is_missing.then_some(Write::List)
     }
 
-    /// Whether it is time to write down what the list of this node is.
+    /// Whether it is time to write the list of this node.
     fn list_is_missing(&mut self, view: &View, now: Duration) -> bool {
         if view.list_is_there {
             self.list_due = None;
             return false;
         }
-        // Whoever wrote it down has gone. All who have the list see that at one moment, so each waits for a time of
-        // its own.
+        // The node that wrote the list has left. All nodes with this list see that at the same moment, so each waits
+        // for a different time.
         let own = named(&self.id, &self.work) % LIST_WITHIN.as_millis() as u64;
         let own = Duration::from_millis(own);
         let due = *self.list_due.get_or_insert(now + own);
@@ -291,8 +291,9 @@ impl Reconciler {
         now >= due
     }
 
-    /// How many more shards may be told to move. Those count that stop, and those that have stopped and are not
-    /// claimed by others yet.
+    /// How many more shards may be asked to move.
+    ///
+    /// Shards that are stopping count, and those that have stopped and are not claimed by another node yet.
     fn may_move(
         &self,
         view: &View,
@@ -318,7 +319,7 @@ impl Reconciler {
         released.is_some_and(|released| released.revision == revision)
     }
 
-    /// This is being sent. It counts from here on, since whether it arrives may never be known.
+    /// Notes that a write is being sent. It counts from here on, because it may never be known whether it arrived.
     pub(crate) fn sending(&mut self, write: &Write, now: Duration) {
         match write {
             Write::TakePart | Write::List => {}
@@ -332,7 +333,7 @@ impl Reconciler {
             }
             Write::Claim(shards) => {
                 self.unseen = Unseen {
-                    // If others were faster, nothing of it will ever be seen.
+                    // If other nodes were faster, no view will ever show these claims.
                     revision: i64::MAX,
                     until: Some(now + REPEAT),
                     claims: shards.iter().map(|&(place, _)| place).collect(),
@@ -342,7 +343,7 @@ impl Reconciler {
         }
     }
 
-    /// It is in the store from this revision on.
+    /// Notes that a write is in the store from this revision on.
     pub(crate) fn written(&mut self, write: &Write, revision: i64) {
         match write {
             Write::TakePart => self.taking_part = revision,
@@ -355,12 +356,12 @@ impl Reconciler {
         }
     }
 
-    /// All that was to be written is.
+    /// Notes that all writes have succeeded.
     pub(crate) fn all_written(&mut self) {
         self.failing = false;
     }
 
-    /// It was not written, or nobody knows. What was to follow it is not to be tried now.
+    /// Notes that a write failed, or that its result is unknown. The writes after it must not be tried now.
     pub(crate) fn not_written(&mut self, cause: &EtcdError, now: Duration) -> Unwritten {
         let Some(pause) = cause.again_in() else {
             return Unwritten::Refused;
@@ -371,7 +372,7 @@ impl Reconciler {
         }
     }
 
-    /// The function of a shard that ran has ended.
+    /// Handles the end of a shard's function.
     pub(crate) fn ended(
         &mut self,
         place: usize,
@@ -413,15 +414,15 @@ impl Reconciler {
         }
     }
 
-    /// The claims that may have been made and were not seen.
+    /// The claims that may have been made and are not in a view yet.
     pub(crate) fn unseen(&self) -> &[usize] {
         &self.unseen.claims
     }
 }
 
-/// Before etcd is told again what is not seen.
+/// The pause before a write is repeated that no view shows.
 const REPEAT: Duration = Duration::from_millis(500);
-/// How long it takes at most until somebody writes down what a list is.
+/// The longest time until a missing list is written again.
 const LIST_WITHIN: Duration = Duration::from_millis(500);
 const BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);

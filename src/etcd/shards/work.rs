@@ -1,4 +1,4 @@
-//! What there is to do.
+//! A work: its name, its list of shards and its function.
 
 use std::sync::Arc;
 
@@ -6,14 +6,14 @@ use super::job::{JobFuture, Shard};
 use super::list::List;
 use crate::shell::failure::Failure;
 
-/// What there is to do.
+/// The name, the list of shards and the function of a work.
 pub(crate) struct Work {
     pub(crate) name: String,
     pub(crate) list: Arc<List>,
     job: Box<Job>,
 }
 
-/// How one incarnation of one shard is begun.
+/// Begins one incarnation of one shard.
 type Job = dyn Fn(Shard) -> JobFuture + Send + Sync;
 
 impl Work {

@@ -1,4 +1,4 @@
-//! One incarnation of the work: does what is decided of what is seen, and says what came of it.
+//! One incarnation of a work: carries out the reconciler's actions, and reports their results to it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +48,7 @@ impl Worker {
         ctx: Context,
         most_moving: usize,
     ) -> Self {
-        // Each job says once that it has ended, so there is always room.
+        // Each job reports its end once, so there is always room.
         let (tell, ended) = mpsc::channel(work.list.len());
         let (list, lease) = (Arc::clone(&work.list), session.lease.id);
         Self {
@@ -113,14 +113,14 @@ impl Worker {
                 None => break,
             }
         }
-        // Until it is over the views go on, and end what is no longer here.
+        // Until then the views continue, and end work whose claim is gone.
         self.hand_over(view.as_deref()).await;
         drop(views);
         drop(at_work);
         Ok(())
     }
 
-    /// From here on the others count on this node: from the revision that is returned.
+    /// Takes part in the work. Returns the revision from which the other nodes plan with this node.
     async fn take_part(&self) -> Result<i64, Failure> {
         loop {
             let cause = match self.store.take_part().await {
@@ -134,8 +134,9 @@ impl Worker {
         }
     }
 
-    /// Follows etcd's records in a task of its own, so that nothing keeps it from it. A view has a claim
-    /// for each shard, so it is made on the thread for keys.
+    /// Follows etcd's records in a separate task, so that nothing delays it.
+    ///
+    /// A view has a claim for each shard, so it is made on the thread for keys.
     fn follow(&self) -> watch::Receiver<Option<Arc<View>>> {
         let every = self.node.check_every();
         let cluster = self.session.lease.cluster;
@@ -157,7 +158,7 @@ impl Worker {
                     () = tell.closed() => return,
                     news = mirror.next() => news,
                 };
-                // What has come by now goes into the same view.
+                // Changes that have arrived by now go into the same view.
                 for _ in 0..MOST_IN_ONE_VIEW {
                     let more = tokio::select! {
                         biased;
@@ -177,7 +178,7 @@ impl Worker {
                 let view = Arc::new(view);
                 tell.send_replace(Some(Arc::clone(&view)));
                 jobs.check(&view);
-                // Of a hundred thousand shards that takes long, and claims share the thread.
+                // With a hundred thousand shards a view takes long, and claims share the thread.
                 let rest = rest_after(now, clock::now());
                 tokio::select! {
                     biased;
@@ -194,18 +195,18 @@ impl Worker {
         told
     }
 
-    /// Does what the view asks for.
+    /// Reconciles the running shards with the view.
     ///
     /// # Errors
     ///
-    /// When etcd refuses it for good.
+    /// If etcd refuses a write for good.
     async fn act(
         &mut self,
         view: &View,
         views: &watch::Receiver<Option<Arc<View>>>,
     ) -> Result<(), Failure> {
         let now = clock::now();
-        // Somebody removed the claim, or took it.
+        // A claim may have been removed or taken by others.
         self.jobs.check(view);
         let (running, registered) = (self.jobs.states(), self.session.registered_at().is_some());
         let actions = self.reconciler.reconcile(view, &running, registered, now);
@@ -213,7 +214,7 @@ impl Worker {
             self.take(step, now);
         }
         self.say(view, now);
-        // There may be a newer one, which what was begun just now was not looked for in.
+        // There may be a newer view, in which shards that were begun just now must be checked.
         let newest = views.borrow().clone();
         if let Some(newest) = newest {
             self.jobs.check(&newest);
@@ -238,7 +239,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Writes it, and says so to what decides.
+    /// Sends a write, and reports it to the reconciler.
     async fn write(&mut self, write: &Write) -> Result<(), EtcdError> {
         self.reconciler.sending(write, clock::now());
         let revision = self.store.write(write).await?;
@@ -277,7 +278,7 @@ impl Worker {
         });
     }
 
-    /// Says what is new of the work as a whole.
+    /// Publishes and logs what is new for the work as a whole.
     fn say(&mut self, view: &View, now: Duration) {
         let told = self
             .announcer
@@ -303,7 +304,7 @@ impl Worker {
         }
     }
 
-    /// A job has ended.
+    /// Handles the end of a job.
     fn job_ended(&mut self, place: usize, outcome: Outcome) {
         let Some(job) = self.jobs.end(place) else {
             return;
@@ -336,10 +337,10 @@ impl Worker {
     /// Stops everything, and releases each shard when it has stopped.
     async fn hand_over(&mut self, view: Option<&View>) {
         self.jobs.all().values().for_each(Shard::stop);
-        // Others take over from here on. Where etcd does not answer, the lease tells them.
+        // Others take over from here on. If etcd does not answer, they take over when the lease has ended.
         let on = self.store.own_key();
         let ask = |mut client: Client| async move { client.delete(on, None).await };
-        // Not for long, because jobs may have stopped meanwhile.
+        // Not for long, because jobs may have stopped in the meantime.
         let left = timeout(LEAVE, self.node.ask(self.session.lease.of(), ask)).await;
         let (unseen, running) = (self.reconciler.unseen(), self.jobs.states());
         let answering = matches!(left, Ok(Ok(_)));
@@ -370,7 +371,7 @@ impl Worker {
     }
 }
 
-/// How many changes go into one view, at most.
+/// The most changes that go into one view.
 const MOST_IN_ONE_VIEW: usize = 1_000;
-/// How long etcd may take to note that this node takes no part any more.
+/// How long etcd may take to remove this node's record of taking part.
 const LEAVE: Duration = Duration::from_millis(300);

@@ -1,4 +1,4 @@
-//! What becomes a component: a closure, something with a start and a stop.
+//! Adapters that make components from closures and from `StartStop`.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,8 +10,9 @@ use super::main_task::Body;
 use super::traits::{Component, StartStop};
 use crate::shell::failure::{Failure, unwinding};
 
-/// Makes a component of a closure, which is cloned and called once for each epoch. See
-/// [`Builder::task`](crate::Builder::task).
+/// Makes a component from a closure. See [`Builder::task`](crate::Builder::task).
+///
+/// The closure is cloned and called once for each epoch.
 ///
 /// ```
 /// use overwatch::{Component, Context, component_fn};
@@ -58,7 +59,7 @@ impl<S: StartStop> Component for StartStopped<S> {
             ctx.stopping().await;
         }
         let stopped = self.0.stop(&ctx).await;
-        // The first thing that went wrong is the one to tell.
+        // The first failure counts.
         started.unwrap_or(Ok(())).and(stopped)
     }
 }
@@ -69,8 +70,8 @@ where
     Fut: Future<Output = Result<(), Failure>> + Send + 'static,
 {
     fn run(self: Arc<Self>, ctx: Context) -> impl Future<Output = Result<(), Failure>> + Send {
-        // Let go of before the work begins: at the stop, when all wait for it, the count of its
-        // owners would have to be fetched from far away in memory.
+        // Dropped before the work begins: at the stop, which all wait for, the access to its reference count would
+        // be a cache miss.
         let run = self.0.clone();
         drop(self);
         run(ctx)

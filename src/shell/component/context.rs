@@ -1,4 +1,4 @@
-//! What a component knows of its incarnation, and what it can ask for.
+//! The context that a component gets in each incarnation.
 
 use std::fmt;
 use std::future::Future;
@@ -20,17 +20,17 @@ use crate::shell::inbound::RenewedLease;
 #[cfg(feature = "etcd")]
 use crate::shell::placement::Placement;
 
-/// A component's view of its incarnation. Cheap to clone; clones are the same context.
+/// A component's view of its incarnation. It is cheap to clone; clones are the same context.
 ///
 /// | step | call |
 /// | --- | --- |
 /// | 1. start | [`mark_ready`](Self::mark_ready) once the component is up |
-/// | 2. work | [`sleep`](Self::sleep) and [`until_stopping`](Self::until_stopping), which end early when the component is to stop; [`spawn`](Self::spawn), [`spawn_blocking`](Self::spawn_blocking), [`report`](Self::report), [`note`](Self::note) |
+/// | 2. work | [`sleep`](Self::sleep) and [`until_stopping`](Self::until_stopping), which end early when the component should stop; [`spawn`](Self::spawn), [`spawn_blocking`](Self::spawn_blocking), [`report`](Self::report), [`note`](Self::note) |
 /// | 3. stop | [`stopping`](Self::stopping) completes; [`stop_cause`](Self::stop_cause) and [`stop_deadline`](Self::stop_deadline) are known |
 ///
-/// A clone that is kept beyond the incarnation keeps nothing running: [`is_stopping`](Self::is_stopping)
-/// returns `true`, its reports are counted as stale, and it spawns nothing. It keeps one or two kilobytes, and four
-/// bytes for each component of its stage.
+/// A clone that is kept after the end of the incarnation keeps nothing running: [`is_stopping`](Self::is_stopping)
+/// returns `true`, its reports are counted as stale, and it spawns nothing. It keeps one or two kilobytes of memory,
+/// and four bytes for each component of its stage.
 ///
 /// ```
 /// use overwatch::{Classify, Context, Failure};
@@ -66,13 +66,15 @@ impl Context {
         self.0.name()
     }
 
-    /// The epoch: 1 for the first start, and one more for each further one.
+    /// The epoch: 1 for the first start, and one more for each further start.
     pub fn epoch(&self) -> u64 {
         self.0.stage().epoch
     }
 
-    /// Marks the component as up. When all components of its stage are, the next stage is started, or the
-    /// service becomes ready. Further calls change nothing.
+    /// Marks the component as up.
+    ///
+    /// When all components of its stage are up, the next stage is started, or the service becomes ready. Further calls
+    /// change nothing.
     pub fn mark_ready(&self) {
         self.0.ready();
     }
@@ -82,7 +84,7 @@ impl Context {
         self.reporter().report(failure);
     }
 
-    /// A reporter of this incarnation's failures, to hand to callbacks and other threads.
+    /// A reporter for failures of this incarnation, for callbacks and other threads.
     pub fn reporter(&self) -> Reporter {
         Reporter::new(
             Arc::clone(&self.0.stage().shared),
@@ -90,9 +92,10 @@ impl Context {
         )
     }
 
-    /// Sets a note for status pages: one line of at most 500 characters, which replaces the last one. An empty
-    /// one removes it. Until this incarnation is gone,
-    /// [`Handle::components`](crate::Handle::components) and the health endpoints show it.
+    /// Sets a note for status pages: one line of at most 500 characters, which replaces the last note.
+    ///
+    /// An empty text removes the note. [`Handle::components`](crate::Handle::components) and the health endpoints show
+    /// the note until this incarnation is gone.
     ///
     /// ```
     /// # fn example(ctx: overwatch::Context, waiting: usize) {
@@ -105,8 +108,10 @@ impl Context {
         notes.set(self.0.component(), stage.epoch, text);
     }
 
-    /// Completes when the component is to stop. The future borrows nothing, so it fits where servers
-    /// take a shutdown signal, such as axum's and tonic's graceful shutdown.
+    /// Completes when the component should stop.
+    ///
+    /// The future borrows nothing, so it can be used as the shutdown signal of a server, e.g. for the graceful shutdown
+    /// of axum and tonic.
     ///
     /// ```no_run
     /// # async fn example(ctx: overwatch::Context, listener: tokio::net::TcpListener, app: axum::Router) -> Result<(), overwatch::Failure> {
@@ -130,20 +135,21 @@ impl Context {
         self.0.stage().told().map(|stop| stop.cause)
     }
 
-    /// When the rest of the component will be aborted, once it was asked to stop.
+    /// When what is left of the component will be aborted, once it was asked to stop.
     pub fn stop_deadline(&self) -> Option<Instant> {
         self.0.stage().told().map(|stop| stop.deadline)
     }
 
-    /// Sleeps, and ends early when the component is to stop. Returns `true` if it slept to the end, so
-    /// that `while ctx.sleep(interval).await { … }` is a loop that stops.
+    /// Sleeps, and ends early when the component should stop. Returns `true` if it slept to the end.
+    ///
+    /// So `while ctx.sleep(interval).await { … }` is a loop that stops.
     pub async fn sleep(&self, duration: Duration) -> bool {
         self.until_stopping(tokio::time::sleep(duration))
             .await
             .is_some()
     }
 
-    /// Waits for a future, and drops it when the component is to stop: the result is `None` then.
+    /// Waits for a future. When the component should stop, drops the future and returns `None`.
     pub async fn until_stopping<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
@@ -152,11 +158,11 @@ impl Context {
         }
     }
 
-    /// Spawns a task that belongs to the incarnation: the component counts as gone only when the
-    /// task has ended, and the task is aborted with it.
+    /// Spawns a task that belongs to the incarnation.
     ///
-    /// An error that the task returns, or its panic, is reported as the component's. The task should end
-    /// when [`stopping`](Self::stopping) completes. After the incarnation is over nothing is spawned.
+    /// The component counts as gone only when the task has ended, and the task is aborted together with the component.
+    /// An error or a panic of the task is reported as a failure of the component. The task should end
+    /// when [`stopping`](Self::stopping) completes. After the end of the incarnation nothing is spawned.
     ///
     /// ```
     /// # use overwatch::{Context, Failure};
@@ -191,8 +197,10 @@ impl Context {
         SubTask(told)
     }
 
-    /// The same for work that blocks, on a separate thread. It cannot be aborted: if it goes on
-    /// past the abort deadline, the component is wedged. So look at [`is_stopping`](Self::is_stopping) in its loop.
+    /// As [`spawn`](Self::spawn), for work that blocks, on a separate thread.
+    ///
+    /// Blocking work cannot be aborted: if it continues past the abort deadline, the component is wedged. So check
+    /// [`is_stopping`](Self::is_stopping) in its loop.
     pub fn spawn_blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
@@ -209,23 +217,22 @@ impl Context {
         SubTask(told)
     }
 
-    /// Keeps the incarnation from counting as gone until the [`Hold`] is dropped, for what is no sub-task:
-    /// a thread, a foreign callback, a child process. `None` if the incarnation is gone already.
+    /// Keeps the incarnation from counting as gone until the [`Hold`] is dropped.
     ///
-    /// A hold that is never dropped wedges the component.
+    /// This is for what is not a sub-task, e.g. a thread, a foreign callback or a child process. The result is `None`
+    /// if the incarnation is gone already. A hold that is never dropped wedges the component.
     pub fn hold(&self) -> Option<Hold> {
         Hold::of(&self.0)
     }
 
-    /// Work of an adapter as part of the run: it knows whether it may use threads that are not the
-    /// service's, and logs where the run logs.
+    /// Makes the work of an adapter a part of the run: the placement and the log of the run apply to it.
     #[cfg(feature = "etcd")]
     pub(crate) fn as_part_of_run<F: Future>(
         &self,
         work: F,
     ) -> impl Future<Output = F::Output> + use<F> {
         let shared = &self.0.stage().shared;
-        // Boxed at once: it may be large, and would be kept several times.
+        // Boxed at once: it may be large, and would be stored several times.
         let work = Placement::of(shared.is_apart()).scope(Box::pin(work));
         let log = shared.log().cloned();
         async move {
@@ -236,11 +243,11 @@ impl Context {
         }
     }
 
-    /// Reports that the lease of this component was renewed, and so renews the
-    /// [fence](crate::Fence). `sent` is when the renewal was *sent*, not when it was answered: the
-    /// server may have counted from then. [`Fence`](crate::Fence) has an example.
+    /// Reports that the lease of this component was renewed. This renews the [fence](crate::Fence).
     ///
-    /// Only the [lease owner](crate::Builder::lease_owner) may call this; for other components it changes nothing.
+    /// `sent` is when the renewal was *sent*, not when it was answered, because the server may count from then.
+    /// [`Fence`](crate::Fence) has an example. Only calls of the [lease owner](crate::Builder::lease_owner) have an
+    /// effect.
     pub fn lease_renewed(&self, sent: Instant, ttl: Duration) {
         let lease = RenewedLease {
             epoch: self.0.stage().epoch,
@@ -265,7 +272,7 @@ impl fmt::Debug for Context {
 }
 
 pin_project! {
-    /// Completes whenever it is polled, once it has completed: loops that select ask again.
+    /// Completes at every poll after its completion, because loops with `select!` poll it again.
     struct Fused<F> {
         #[pin]
         future: Option<F>,
@@ -285,8 +292,9 @@ impl<F: Future<Output = ()>> Future for Fused<F> {
     }
 }
 
-/// The result of a sub-task: `None` if the task failed (which was reported), or was aborted. The task runs
-/// whether or not this is awaited.
+/// The result of a sub-task: `None` if the task failed (which was reported), or was aborted.
+///
+/// The task runs whether or not this is awaited.
 ///
 /// ```
 /// # async fn example(ctx: overwatch::Context) {

@@ -1,4 +1,4 @@
-//! One run of one component: what its context, its sub-tasks and the supervisor share.
+//! One run of one component: the state that its context, its sub-tasks and the supervisor share.
 
 use std::future::Future;
 use std::sync::atomic::Ordering;
@@ -15,10 +15,10 @@ use crate::shell::failure::{Failure, ReportedFailure};
 use crate::shell::inbound::{ComponentAnswer, IncarnationId, ReportSource};
 use crate::shell::sync::lock;
 
-/// One run of one component: where it is among those of its stage. A handle; clones are the same one.
+/// A handle of one run of one component. Clones are the same run.
 ///
-/// It counts as gone when the last *hold* is dropped: the task that runs the component has one, so
-/// has each of its sub-tasks, and so has whoever asked for one.
+/// It counts as gone when the last *hold* is dropped. The main task has a hold, each of its sub-tasks has one, and
+/// users can request further ones.
 #[derive(Clone)]
 pub(crate) struct Incarnation {
     block: Arc<Block>,
@@ -34,12 +34,12 @@ impl Incarnation {
         ComponentId(self.block.first + self.place)
     }
 
-    /// What it shares with its whole stage.
+    /// The state that it shares with its whole stage.
     pub(crate) fn stage(&self) -> &Stage {
         &self.block.stage
     }
 
-    /// Completes when it is told to stop.
+    /// Completes when it is asked to stop.
     pub(crate) fn stopping(&self) -> impl Future<Output = ()> + Send {
         Block::stopping(&*self.block)
     }
@@ -62,7 +62,7 @@ impl Incarnation {
         tracing::info_span!(target: "overwatch::component", "component", name = %self.name(), epoch = self.stage().epoch)
     }
 
-    /// The same for its main task, where the run logs: it has nothing around it.
+    /// The span of its main task, in the log of the run. It has no parent.
     pub(crate) fn main_span(&self) -> tracing::Span {
         let span = || tracing::info_span!(target: "overwatch::component", parent: None, "component", name = %self.name(), epoch = self.stage().epoch);
         match self.stage().shared.log() {
@@ -75,12 +75,12 @@ impl Incarnation {
         self.run().extras(self.component(), self.stage().epoch)
     }
 
-    /// Where its reports gather.
+    /// Where its reports are collected.
     pub(crate) fn reports(&self) -> &Arc<ReportSource> {
         &self.extras().reports
     }
 
-    /// Says once that the component is up.
+    /// Reports once that the component is up.
     pub(crate) fn ready(&self) {
         if !self.run().up.swap(true, Ordering::Relaxed) {
             self.stage()
@@ -95,7 +95,7 @@ impl Incarnation {
         self.run().up.load(Ordering::Relaxed)
     }
 
-    /// It is over before it has begun, unless it was already.
+    /// Ends the incarnation before it has begun, unless it is gone already.
     pub(crate) fn never_begins(&self) {
         if !self.is_gone() {
             self.let_go();
@@ -135,20 +135,20 @@ impl Incarnation {
             work.await;
             drop(hold);
         };
-        // Without the lock of the sub-tasks, which the supervisor takes: the subscriber is the user's
-        // code, and so is the drop of what cannot be spawned.
+        // Without the lock of the sub-tasks, which the supervisor takes: the subscriber is user code, and so is
+        // the drop of a future that cannot be spawned.
         let task = runtime.spawn(work.instrument(self.span())).abort_handle();
         let mut tasks = lock(&self.extras().sub_tasks);
         if tasks.closed {
             drop(tasks);
             return task.abort();
         }
-        // What has ended needs no handle any more; so there are no more of these than are alive.
+        // Removes the handles of ended tasks, so there are never more handles than live tasks.
         tasks.spawned.retain(|task| !task.is_finished());
         tasks.spawned.push(task);
     }
 
-    /// The same for work that blocks. What has not begun when the others are aborted never will.
+    /// As `spawn`, for work that blocks. Work that has not begun when the sub-tasks are aborted never will.
     pub(crate) fn spawn_blocking(&self, work: impl FnOnce() + Send + 'static) {
         let Some((runtime, hold)) = self.may_spawn() else {
             return;
@@ -178,7 +178,7 @@ impl Incarnation {
         });
     }
 
-    /// Where sub-tasks run, and a hold for one more; nothing if there are to be none any more.
+    /// The runtime of sub-tasks, and a hold for one more; `None` if no further one may begin.
     fn may_spawn(&self) -> Option<(&runtime::Handle, Hold)> {
         if lock(&self.extras().sub_tasks).closed {
             return None;
@@ -193,7 +193,7 @@ impl Incarnation {
         }
     }
 
-    /// One hold less. The last one out says that the incarnation is gone. Whether it was the last.
+    /// Releases one hold, and returns whether it was the last one. The last one reports that the incarnation is gone.
     pub(crate) fn let_go(&self) -> bool {
         let was_last = self.run().holds.fetch_sub(1, Ordering::AcqRel) == 1;
         if was_last {
@@ -202,7 +202,7 @@ impl Incarnation {
                 .published
                 .roster
                 .set_alive(self.component(), false);
-            // A stop that was asked for is no news before the whole stage is gone.
+            // During a requested stop a plain end is not urgent: the supervisor waits for the whole stage.
             let plain = self.run().plain_end();
             let urgent = self.stage().told().is_none() || plain.is_none();
             let gone = ComponentAnswer::Gone(self.who(), plain);
@@ -214,8 +214,8 @@ impl Incarnation {
 
 /// Keeps an incarnation from counting as gone. From [`Context::hold`](crate::Context::hold).
 ///
-/// For what must be gone before the component's next incarnation may start, and is no
-/// sub-task: a thread, a foreign callback, a child process. Drop this when that is gone.
+/// This is for what must be gone before the next incarnation of the component may start, and is not a sub-task, e.g. a
+/// thread, a foreign callback or a child process. Drop the hold when that is gone.
 ///
 /// ```
 /// # fn example(ctx: overwatch::Context) {

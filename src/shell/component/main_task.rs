@@ -1,4 +1,4 @@
-//! The main task of an incarnation, from its begin to its end.
+//! The main task of an incarnation, from beginning to end.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,14 +16,14 @@ use super::incarnation::Incarnation;
 use crate::shell::failure::{Failure, Unwinding};
 use crate::shell::inbound::ComponentAnswer;
 
-/// What an incarnation runs a closure without the box that the trait needs.
+/// A component without the box that the `Component` trait needs.
 pub(crate) trait Body: Send + Sync + 'static {
     fn run(self: Arc<Self>, ctx: Context) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
-/// What the supervisor has of a component: it can begin an incarnation of it.
+/// A component, as the supervisor sees it: it can begin an incarnation.
 pub(crate) trait Begin: Send + Sync {
-    /// Begins the main task on this runtime. What it returns aborts that.
+    /// Begins the main task on this runtime, and returns the handle that aborts it.
     fn begin(
         self: Arc<Self>,
         incarnation: Incarnation,
@@ -37,32 +37,32 @@ impl<B: Body> Begin for B {
         incarnation: Incarnation,
         runtime: &runtime::Handle,
     ) -> JoinHandle<()> {
-        // If the runtime is gone, so is the task, and what it has is let go of.
+        // If the runtime is gone, the task is dropped, with everything in it.
         runtime.spawn(MainTask(incarnation).run(self))
     }
 }
 
-/// The first hold of an incarnation: that of its main task.
+/// The hold of the main task, which is the first one of an incarnation.
 struct MainTask(Incarnation);
 
 impl MainTask {
-    /// The whole of the main task.
+    /// The whole main task.
     fn run<B: Body>(self, body: Arc<B>) -> impl Future<Output = ()> + Send {
         Main::of(self, body, B::run)
     }
 
-    /// Begins the work, or ends if that is not to be.
+    /// Begins the work, or returns `None` if it must not begin.
     fn begin<B, F, W>(self, body: Arc<B>, run: F) -> Option<Main<B, F, W>>
     where
         F: FnOnce(Arc<B>, Context) -> W,
         W: Future<Output = Result<(), Failure>> + Send + 'static,
     {
         if self.0.stage().shared.is_abandoned() {
-            // The run was dropped amid the step that starts this.
+            // The run was dropped during the step that starts this.
             return None;
         }
         let ctx = Context::new(self.0.clone());
-        // The subscriber is the user's code, so the span is made here. A closure may panic before it has
+        // The subscriber is user code, so the span is made here. A closure may panic before it has
         // made its future.
         let begun = catch_unwind(AssertUnwindSafe(|| {
             let span = self.0.main_span();
@@ -75,10 +75,10 @@ impl MainTask {
                 main: Some(self),
             }),
             Ok((work, span)) => {
-                // It ends within its span: what the subscriber does when that is left comes after the
-                // news.
+                // It ends within its span, so that the end is reported before the subscriber is called on
+                // leaving the span.
                 let work: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(async move {
-                    // Mentioned first, so that it is dropped first, also if it never begins.
+                    // Captured first, so that it is dropped first, even if the future is never polled.
                     let result = work.await;
                     self.end(result);
                     Ok(())
@@ -94,22 +94,22 @@ impl MainTask {
         }
     }
 
-    /// Notes how it ended, and says that it has.
+    /// Notes how the task ended, and reports its end.
     fn end(self, result: Result<(), Failure>) {
         self.0.end(result);
     }
 }
 
 pin_project! {
-    /// The main task from its begin to its end.
+    /// The main task from beginning to end.
     ///
-    /// No `async fn`, which would keep some of this twice, in every component.
+    /// Not an `async fn`, which would store some of this twice, in every component.
     #[project = At]
     enum Main<B, F, W> {
         Begins { main: Option<(MainTask, Arc<B>, F)> },
-        // In this order, in which they are dropped: it is gone when its work is.
+        // In this order of drops: the incarnation is gone after its work.
         Works { #[pin] work: Unwinding<W>, main: Option<MainTask> },
-        // Boxed, so that whoever wants no spans does not pay for their room.
+        // Boxed, so that spans take no memory if they are disabled.
         WorksWithin { within: Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> },
     }
 }
@@ -159,14 +159,14 @@ impl Drop for MainTask {
         let Self(incarnation) = self;
         let ended = incarnation.run().ended.get().is_some();
         let failure = incarnation.run().failure();
-        // What it leaves behind must not hide that it is no longer at work. Decided by the release
-        // itself: a hold may be taken at any moment. After Gone this is stale and harmless.
+        // Other holds must not hide that the main task has ended. The release itself decides whether this was the
+        // last one, because a hold may be taken at any moment. After Gone this answer is stale and harmless.
         let was_last = incarnation.let_go();
         if ended && !was_last && incarnation.stage().told().is_none() {
             let exited = ComponentAnswer::Exited(incarnation.who());
             incarnation.stage().shared.mailbox.answer(exited, true);
         }
-        // Only now, when the end is told: it is the user's code.
+        // Only now, after the end was reported, because it is user code.
         if let Some(told) = failure {
             incarnation.stage().shared.make_text(&told);
         }

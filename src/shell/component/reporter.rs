@@ -1,4 +1,4 @@
-//! Failure reports, from any thread, without ever blocking on the supervisor.
+//! Failure reports from any thread, which never wait for the supervisor.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,12 +7,13 @@ use crate::shell::failure::Failure;
 use crate::shell::inbound::ReportSource;
 use crate::shell::run_state::RunState;
 
-/// Reports failures. Cheap to clone; works from any thread and any runtime, and never waits for the
-/// supervisor. From [`Context::reporter`](crate::Context::reporter) for a component, and from
+/// Reports failures, from any thread and any runtime, and never waits for the supervisor.
+///
+/// It is cheap to clone. Get one from [`Context::reporter`](crate::Context::reporter) for a component, and from
 /// [`Handle::reporter`](crate::Handle::reporter) for the rest of the program.
 ///
-/// By default one report trips: see [`trip_threshold`](crate::policy::PolicyBuilder::trip_threshold). Report what keeps
-/// a component from doing its work, and handle the rest inside.
+/// By default one report trips: see [`trip_threshold`](crate::policy::PolicyBuilder::trip_threshold). Report failures
+/// that keep a component from doing its work, and handle all others inside the component.
 ///
 /// ```
 /// use overwatch::{Context, Failure};
@@ -25,13 +26,13 @@ use crate::shell::run_state::RunState;
 /// }
 /// ```
 ///
-/// The calling thread makes the text of an error (its `Display`), after it has woken the supervisor. In a storm it
-/// does not make the text of each.
+/// The calling thread makes the text of an error (its `Display`), after it has woken the supervisor. In a storm of
+/// reports it does not make the text of each one.
 ///
-/// A storm of reports is coalesced into a count with the first and the last reason, so it takes
-/// constant memory. A report that may trip, while components run or start, is taken
-/// at once; others are taken once in 10 ms at most. A report carries the epoch in which it was
-/// sent: one that arrives after its component is gone is counted as stale and changes nothing.
+/// A storm of reports is combined into a count with the first and the last reason, so it takes constant memory. The
+/// supervisor handles a report that may trip at once while components run or start; it handles others at most once
+/// in 10 ms. A report contains the epoch in which it was sent: a report that arrives after its component is gone is
+/// counted as stale and changes nothing.
 #[derive(Clone)]
 pub struct Reporter {
     shared: Arc<RunState>,
@@ -45,7 +46,7 @@ impl Reporter {
 
     /// Reports a failure: a [`Failure`], or any error as a failure of the component itself.
     pub fn report(&self, failure: impl Into<Failure>) {
-        // Converted first: it is the user's code.
+        // Converted first, because `into` is user code.
         let Some(added) = self
             .source
             .add(&self.shared.published.epoch, failure.into())

@@ -1,4 +1,4 @@
-//! What one incarnation of one component has of its own.
+//! The state of one incarnation of one component.
 
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -13,22 +13,22 @@ use crate::shell::inbound::{Batch, ReportSource};
 use crate::shell::log::discard;
 use crate::shell::sync::lock;
 
-/// What each incarnation has of its own.
+/// The state of one incarnation.
 pub(crate) struct Run {
     pub(crate) holds: AtomicU32,
     pub(crate) up: AtomicBool,
     /// How its main task ended; unset if it was aborted.
     pub(crate) ended: OnceLock<Exit>,
-    /// Made when it is first needed: most incarnations never do.
+    /// Made when it is first needed: most incarnations never need it.
     pub(crate) extras: OnceLock<Box<Extras>>,
 }
 
-/// What an incarnation has only if it reports, spawns, fails or is aborted.
+/// The state that an incarnation needs only if it reports, spawns, fails or is aborted.
 pub(crate) struct Extras {
-    /// Where its reports gather.
+    /// Where its reports are collected.
     pub(crate) reports: Arc<ReportSource>,
     pub(crate) sub_tasks: Mutex<SubTasks>,
-    /// What its main task ended with.
+    /// The failure of its main task.
     pub(crate) failure: Mutex<Option<Arc<ReportedFailure>>>,
 }
 
@@ -45,7 +45,7 @@ impl Extras {
             return;
         }
         let never = Never(queued);
-        // What it holds is the user's, and is dropped where the user's tasks are.
+        // It contains values of the user, which are dropped on the runtime of the user.
         runtime.spawn(async move { drop(never) });
     }
 }
@@ -57,7 +57,7 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
-    /// Of an incarnation that nothing is left of.
+    /// The ending of an incarnation of which nothing is left.
     pub(crate) const UNKNOWN: Self = Self {
         how: Exit::Aborted,
         failure: None,
@@ -66,7 +66,7 @@ impl Ending {
 
 #[derive(Default)]
 pub(crate) struct SubTasks {
-    /// What aborts those that are spawned.
+    /// The abort handles of the spawned tasks.
     pub(crate) spawned: Vec<AbortHandle>,
     /// Blocking work that may not have begun.
     pub(crate) queued: Vec<Arc<Mutex<Option<Queued>>>>,
@@ -81,7 +81,7 @@ impl Drop for Never {
         for queued in std::mem::take(&mut self.0) {
             let never = lock(&queued).take();
             if let Some(Queued { work, hold }) = never {
-                // On the supervisor's thread, where the runtime is gone, it is dropped elsewhere.
+                // If this runs on the supervisor's thread, because the runtime is gone, the log drops it.
                 discard(work);
                 drop(hold);
             }
@@ -97,7 +97,7 @@ pub(crate) struct Queued {
 }
 
 impl Run {
-    /// One that is about to begin: its main task has a hold.
+    /// A run that is about to begin: its main task has a hold.
     pub(crate) fn new() -> Self {
         Self {
             holds: AtomicU32::new(1),
@@ -117,13 +117,13 @@ impl Run {
         })
     }
 
-    /// Takes the reports that wait. Called when it has ended: its last words count.
+    /// Takes the pending reports. Called when it has ended, because its last reports count.
     pub(crate) fn take_reports(&self) -> impl Iterator<Item = Batch> + use<> {
         let said = self.extras.get().map(|extras| extras.reports.take());
         said.into_iter().flatten()
     }
 
-    /// How its main task ended, if that is all there is to say of it.
+    /// How its main task ended, if there is nothing else to report about it.
     pub(crate) fn plain_end(&self) -> Option<Exit> {
         self.extras.get().is_none().then(|| self.how())
     }
@@ -133,13 +133,13 @@ impl Run {
         self.ended.get().copied().unwrap_or(Exit::Aborted)
     }
 
-    /// What its main task ended with, unless that was taken.
+    /// The failure of its main task, unless it was taken.
     pub(crate) fn failure(&self) -> Option<Arc<ReportedFailure>> {
         let extras = self.extras.get()?;
         lock(&extras.failure).clone()
     }
 
-    /// How it ended, for whoever is told. The failure is taken, so only the first call has it.
+    /// How it ended. The failure is taken, so only the first call returns it.
     pub(crate) fn take_ending(&self) -> Ending {
         let failure = self.extras.get();
         Ending {

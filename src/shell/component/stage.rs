@@ -1,4 +1,4 @@
-//! One stage in one epoch: what its components share, and where each has what is its own.
+//! One stage in one epoch: the state that its components share, and the runs of the components.
 
 use std::future::Future;
 use std::ops::{Deref, Range};
@@ -14,43 +14,43 @@ use crate::machine::Cause;
 use crate::shell::run_state::RunState;
 use crate::shell::sync::CachePadded;
 
-/// How many incarnations are in one block. Fewer take more memory, more stand in each other's way,
-/// and a context that is kept keeps the whole block.
+/// How many incarnations are in one block. Smaller blocks take more memory, larger ones have more contention,
+/// and a kept context keeps the whole block.
 pub(crate) const BLOCK: u32 = 32;
 
-/// What all components of a stage share.
+/// The state that all components of a stage share.
 pub(crate) struct Stage {
     pub(crate) epoch: u64,
     pub(crate) shared: Arc<RunState>,
     stop: OnceLock<Stop>,
-    /// Where the components of each block wait for that.
+    /// Where the components of each block wait for the stop.
     waiting: Box<[CachePadded<Notify>]>,
-    /// How many of these, from the first on, no component has told. See [`Stage::pass_on`].
+    /// How many of these, from the first on, no component has woken. See [`Stage::pass_on`].
     untold: CachePadded<AtomicUsize>,
 }
 
-/// Why, and until when.
+/// The cause and the deadline of a stop.
 #[derive(Clone, Copy)]
 pub(crate) struct Stop {
     pub(crate) cause: Cause,
     pub(crate) deadline: Instant,
 }
 
-/// Some incarnations of a stage, in one piece of memory that counts its owners once.
+/// Some incarnations of a stage, in one allocation with one reference count.
 ///
-/// With one count for the whole stage all cores would fight for it in a stop; one for each
-/// incarnation would be so many more pieces of memory.
+/// One count for the whole stage would be contended by all cores in a stop; one for each incarnation would be many
+/// more allocations.
 pub(crate) struct Block {
     pub(crate) stage: Arc<Stage>,
-    /// Which one it is.
+    /// The number of the block.
     pub(crate) number: usize,
-    /// The component of the first of these; the others follow.
+    /// The component of the first run; the others follow.
     pub(crate) first: u32,
     pub(crate) runs: Box<[Run]>,
 }
 
 impl Stage {
-    /// One whose components wait in so many blocks.
+    /// A stage with this number of blocks.
     pub(crate) fn new(epoch: u64, shared: Arc<RunState>, blocks: usize) -> Self {
         Self {
             epoch,
@@ -61,7 +61,7 @@ impl Stage {
         }
     }
 
-    /// Tells all components of the stage to stop. The first call counts; later calls change nothing.
+    /// Asks all components of the stage to stop. The first call counts; later calls change nothing.
     pub(crate) fn stop(&self, cause: Cause, within: Duration) {
         if self.stop.get().is_none() {
             let deadline = Instant::now() + within;
@@ -72,8 +72,10 @@ impl Stage {
         }
     }
 
-    /// A component that was told tells one more block, from the last on. Nobody depends on that, but
-    /// a worker wakes tasks with less ado than the supervisor can from outside of the workers.
+    /// Wakes one more block, from the last on; called by each component that sees the stop.
+    ///
+    /// This is only an optimization: a worker wakes tasks at less cost than the supervisor, which is outside of the
+    /// workers.
     fn pass_on(&self) {
         if self.untold.load(Ordering::Relaxed) > 0
             && let Ok(untold) =
@@ -98,14 +100,14 @@ impl Block {
         first..first + self.runs.len() as u32
     }
 
-    /// Completes when the stage is told to stop. `block` is a reference or an `Arc`.
-    // No `async fn`, which would keep `block` twice: all components wait here.
+    /// Completes when the stage is asked to stop. `block` is a reference or an `Arc`.
+    // Not an `async fn`, which would store `block` twice: all components wait here.
     #[allow(clippy::manual_async_fn, reason = "see above")]
     pub(crate) fn stopping(
         block: impl Deref<Target = Self> + Send,
     ) -> impl Future<Output = ()> + Send {
         async move {
-            // Asked for before the look, so that a stop in between is not missed.
+            // Requested before the check, so that a stop in between is not missed.
             let told = block.stage.waiting[block.number].notified();
             if block.stage.stop.get().is_none() {
                 told.await;

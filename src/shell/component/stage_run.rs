@@ -1,4 +1,4 @@
-//! What the supervisor has of a stage.
+//! One stage in one epoch, as the supervisor sees it.
 
 use std::ops::{Deref, Range};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::starter::{Starter, Tasks};
 use crate::policy::ComponentId;
 use crate::shell::run_state::RunState;
 
-/// What the supervisor has of a stage.
+/// One stage in one epoch, as the supervisor sees it.
 pub(crate) struct StageRun {
     stage: Arc<Stage>,
     components: Range<u32>,
@@ -45,23 +45,23 @@ impl StageRun {
         component.0 - self.components.start
     }
 
-    /// The run of a component that belongs to the stage.
+    /// The run of a component of this stage.
     pub(crate) fn of(&self, component: ComponentId) -> &Run {
         self.tasks.run(self.place_of(component))
     }
 
-    /// The same, to be shared with the component.
+    /// The incarnation of a component of this stage.
     pub(crate) fn incarnation(&self, component: ComponentId) -> Incarnation {
         self.tasks.incarnation(self.place_of(component))
     }
 
-    /// What begins the main tasks of all its components, which are among these.
+    /// The starter of all main tasks of this stage. `components` are all components of the service.
     pub(crate) fn starter(
         &self,
         components: &Arc<[Arc<dyn Begin>]>,
         runtime: &runtime::Handle,
     ) -> Starter {
-        // Also of who has still to wait for its turn: it may come at any moment.
+        // Also for components that wait for their turn, because they may begin at any moment.
         for id in self.components.clone() {
             self.shared
                 .published
@@ -75,19 +75,18 @@ impl StageRun {
         )
     }
 
-    /// Nothing is left of a component.
+    /// Notes that nothing is left of a component.
     pub(crate) fn gone(&self, component: ComponentId) {
         self.tasks.gone(self.place_of(component));
     }
 
-    /// Aborts the main task of a component, if that is still there, and its sub-tasks; no new ones
-    /// begin.
+    /// Aborts the main task of a component, if it still exists, and its sub-tasks. No new ones begin.
     pub(crate) fn abort(&self, component: ComponentId) {
         self.tasks.abort(self.place_of(component));
         self.incarnation(component).abort_sub_tasks();
     }
 
-    /// Aborts whatever is not gone.
+    /// Aborts all components that are not gone.
     pub(crate) fn abort_all(&self) {
         for component in self.components.clone().map(ComponentId) {
             if !self.incarnation(component).is_gone() {

@@ -1,4 +1,4 @@
-//! The main tasks of one stage in one epoch: how they begin, and what aborts them.
+//! The main tasks of one stage in one epoch: how they begin, and how they are aborted.
 
 use std::future::poll_fn;
 use std::mem;
@@ -14,15 +14,15 @@ use super::run::Run;
 use super::stage::{BLOCK, Block};
 use crate::shell::sync::lock;
 
-/// How many blocks begin before others have their turn: some tenths of a millisecond.
+/// How many blocks begin before other tasks are polled: some tenths of a millisecond.
 const AT_ONCE: usize = 32;
 
-/// All of them, begun or not.
+/// All main tasks of a stage, begun or not.
 pub(crate) struct Tasks {
     blocks: Vec<Arc<Block>>,
-    /// For each block what aborts those that have begun, in order, until they are gone.
-    // Only the supervisor gives it back, and with it the memory of the task: if each task did that
-    // itself, in a stop all workers would wait for the allocator.
+    /// For each block the handles of the tasks that have begun, in order, until they are gone.
+    // Only the supervisor drops them, and with them the memory of the tasks: if each task did that
+    // itself, all workers would wait for the allocator in a stop.
     begun: Vec<Mutex<Vec<Option<JoinHandle<()>>>>>,
 }
 
@@ -35,7 +35,7 @@ impl Tasks {
         }
     }
 
-    // A place is that of a component among those of the stage.
+    // A place is the index of a component within its stage.
 
     pub(crate) fn run(&self, place: u32) -> &Run {
         let (block, place) = split(place);
@@ -47,15 +47,15 @@ impl Tasks {
         Incarnation::new(Arc::clone(&self.blocks[block]), place as u32)
     }
 
-    /// Begins those of a block, but not who was stopped or aborted before.
+    /// Begins the tasks of a block, except those that were stopped or aborted before.
     fn begin(&self, number: usize, components: &[Arc<dyn Begin>], runtime: &Handle) {
-        // Held while they begin: who is to be aborted has either begun or never does.
+        // Held while they begin, so that a task that is aborted has either begun or never will.
         let mut begun = lock(&self.begun[number]);
         for place in self.blocks[number].places() {
             let one = self.incarnation(place);
             let component = &components[one.component().index()];
             if one.stage().told().is_some() || one.stage().shared.is_abandoned() {
-                // Nobody needs it any more.
+                // It is not needed any more.
                 one.never_begins();
             }
             let task = (!one.is_gone()).then(|| Arc::clone(component).begin(one, runtime));
@@ -63,14 +63,14 @@ impl Tasks {
         }
     }
 
-    /// Aborts one, if anything of it is left; if it has not begun, it never will.
+    /// Aborts a task, if anything of it is left. If it has not begun, it never will.
     pub(crate) fn abort(&self, place: u32) {
         if let Some(task) = self.begun_or_never(place) {
             task.abort();
         }
     }
 
-    /// What aborts one that has begun; one that has not never will.
+    /// The abort handle of a task that has begun. A task that has not begun never will.
     fn begun_or_never(&self, place: u32) -> Option<AbortHandle> {
         let (block, in_block) = split(place);
         let begun = lock(&self.begun[block]);
@@ -81,7 +81,7 @@ impl Tasks {
         task.as_ref().map(JoinHandle::abort_handle)
     }
 
-    /// Nothing is left of this one.
+    /// Notes that nothing is left of this task.
     pub(crate) fn gone(&self, place: u32) {
         let (block, in_block) = split(place);
         let mut begun = lock(&self.begun[block]);
@@ -91,16 +91,15 @@ impl Tasks {
     }
 }
 
-/// Which block, and where in there.
+/// The block of a place, and the place within the block.
 fn split(place: u32) -> (usize, usize) {
     ((place / BLOCK) as usize, (place % BLOCK) as usize)
 }
 
-/// Begins all, in order.
+/// Begins all main tasks, in order.
 ///
-/// A worker takes tasks that it makes itself with less ado than those that come from outside of the
-/// workers, where the supervisor is. So those of a large stage are made by one; of a small one the
-/// way to that worker would be the longer one.
+/// A worker spawns tasks at less cost than the supervisor, which is outside of the workers. So a worker spawns those
+/// of a large stage. For a small stage the way to that worker would take longer.
 pub(crate) struct Starter {
     tasks: Arc<Tasks>,
     components: Arc<[Arc<dyn Begin>]>,
@@ -126,7 +125,7 @@ impl Starter {
 
     pub(crate) fn start(mut self) {
         let few = self.tasks.blocks.len() <= AT_ONCE;
-        // A runtime of one thread has nobody else to do it.
+        // A current-thread runtime has no other worker.
         if few || self.runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
             while self.begin_block() {}
         } else {
@@ -139,7 +138,7 @@ impl Starter {
         }
     }
 
-    /// Begins the next block. `false` if there is none.
+    /// Begins the next block. Returns `false` if there is none.
     fn begin_block(&mut self) -> bool {
         let more = self.begun < self.tasks.blocks.len();
         if more {
@@ -151,8 +150,10 @@ impl Starter {
     }
 }
 
-/// Lets others have their turn, on this worker or another one. A task that tokio's `yield_now` lets
-/// wait stays with its worker, and there one that blocks would hold up all who have not begun.
+/// Yields to other tasks, and continues on this worker or another one.
+///
+/// After tokio's `yield_now` a task stays with its worker. If a task blocked that worker, all tasks that have not
+/// begun would be delayed.
 async fn to_the_end_of_the_queue() {
     let mut waited = false;
     poll_fn(|cx| {
@@ -166,8 +167,7 @@ async fn to_the_end_of_the_queue() {
 }
 
 impl Drop for Starter {
-    /// Where it was cut short, by a runtime that shuts down or a panic of who listens to the log, the
-    /// rest never begins.
+    /// If it was cut short, by a runtime that shuts down or a panic of a log subscriber, the rest never begins.
     fn drop(&mut self) {
         for block in &self.tasks.blocks[self.begun..] {
             for place in block.places() {

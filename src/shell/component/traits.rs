@@ -1,4 +1,4 @@
-//! What the service starts and stops.
+//! The traits of components.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use super::context::Context;
 use crate::shell::failure::Failure;
 
-/// Something that the service starts and stops: a scheduler, a pool, a cluster membership.
+/// Something that the service starts and stops, e.g. a scheduler, a pool or a cluster membership.
 ///
 /// One call of [`run`](Component::run) is one incarnation, from start to stop:
 ///
-/// 1. acquire what it needs;
+/// 1. acquire its resources;
 /// 2. call [`Context::mark_ready`];
 /// 3. work until [`Context::stopping`] completes;
 /// 4. release everything, and return.
@@ -22,18 +22,18 @@ use crate::shell::failure::Failure;
 /// | `run` | consequence |
 /// | --- | --- |
 /// | returns an error, panics or returns before [`Context::mark_ready`] | the start failed: everything is stopped and tried again after a hold-off |
-/// | returns an error, panics or returns before it was asked to stop | a component failure: trips |
-/// | returns an error or panics after it was asked to stop | logged; it counts as stopped |
+/// | returns an error, panics or returns before it was asked to stop | a component failure: the service trips |
+/// | returns an error or panics after it was asked to stop | this is logged; the component counts as stopped |
 /// | returns a [fatal](Failure::fatal) failure, at any time | an ordered stop; the run ends with that error |
 /// | never calls [`Context::mark_ready`] | the start deadline passes, and everything is stopped |
 /// | continues past the stop deadline | it is aborted: its future is dropped at the next `.await` |
-/// | blocks its thread past the abort deadline | it is *wedged*: the others are stopped, and the run ends with an error, because only the end of the process ends it |
+/// | blocks its thread past the abort deadline | it is *wedged*: the others are stopped, and the run ends with an error, because only the end of the process can stop it |
 ///
-/// If a component is to be stopped before `run` was called, as may happen to one of many thousands, it counts
+/// If a stop begins before `run` was called, which can happen with many thousands of components, the component counts
 /// as stopped, and `run` is not called in that epoch.
 ///
-/// [`component_fn`](crate::component_fn) and [`Builder::task`](crate::Builder::task) make a component of a closure, [`StartStop`] of
-/// something with a start and a stop.
+/// [`component_fn`](crate::component_fn) and [`Builder::task`](crate::Builder::task) make a component from a closure,
+/// [`Builder::start_stop`](crate::Builder::start_stop) from a [`StartStop`].
 ///
 /// ```
 /// use overwatch::{Component, Context, Failure};
@@ -54,20 +54,19 @@ use crate::shell::failure::Failure;
 /// ```
 #[async_trait]
 pub trait Component: Send + Sync + 'static {
-    /// One incarnation, from start to stop.
+    /// Runs one incarnation, from start to stop.
     ///
     /// # Errors
     ///
-    /// What made it impossible to start, or to go on. The [trait](Component) lists the consequences.
+    /// The reason why the component cannot start, or cannot continue. The [trait](Component) lists the consequences.
     async fn run(&self, ctx: Context) -> Result<(), Failure>;
 }
 
-/// Something with a start and a stop: an agent, a client, a server with a handle.
+/// Something with a start and a stop, e.g. an agent, a client or a server with a handle.
 ///
 /// [`Builder::start_stop`](crate::Builder::start_stop) adds it as a component. In each epoch
-/// [`start`](StartStop::start) is called, the component is ready when that returns, and
-/// [`stop`](StartStop::stop) is called exactly once after it. Failures between the two are reported
-/// through [`Context::reporter`].
+/// [`start`](StartStop::start) is called. The component is ready when `start` returns. After that
+/// [`stop`](StartStop::stop) is called exactly once. Report failures between the two with [`Context::reporter`].
 ///
 /// ```
 /// use overwatch::{Context, Failure, Overwatch, StartStop, feed};
@@ -102,24 +101,27 @@ pub trait Component: Send + Sync + 'static {
 /// ```
 #[async_trait]
 pub trait StartStop: Send + Sync + 'static {
-    /// Starts it. If it is to stop before this has returned, this call is dropped and
-    /// [`stop`](StartStop::stop) is called.
+    /// Starts it.
+    ///
+    /// If it must stop before this call has returned, the call is dropped and [`stop`](StartStop::stop) is called.
     ///
     /// # Errors
     ///
-    /// What made it impossible to start; [`stop`](StartStop::stop) is then called all the same.
+    /// The reason why it cannot start. [`stop`](StartStop::stop) is called in this case too.
     async fn start(&self, ctx: &Context) -> Result<(), Failure>;
 
-    /// Stops it, and leaves nothing behind. This is called once for each start, also for one that
-    /// failed, panicked or was cut short, so that nothing stays half started.
+    /// Stops it, and releases everything.
+    ///
+    /// This is called once for each start, also for a start that failed, panicked or was dropped, so that nothing stays
+    /// half started.
     ///
     /// # Errors
     ///
-    /// What could not be released; it is logged.
+    /// What could not be released; the error is logged.
     async fn stop(&self, ctx: &Context) -> Result<(), Failure>;
 }
 
-/// A component, or something with a start and a stop, in a box or an `Arc` is one.
+/// A `Box` or an `Arc` of a component is a component too, likewise for `StartStop`.
 macro_rules! pointer_to_one {
     ($pointer:ty) => {
         #[async_trait]

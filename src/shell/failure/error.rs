@@ -1,4 +1,4 @@
-//! The one failure type.
+//! The failure type.
 
 use std::any::Any;
 use std::error::Error;
@@ -10,18 +10,18 @@ use std::{iter, mem};
 use crate::machine::FailureClass;
 use crate::shell::log::discard;
 
-/// The longest text that is kept of a failure, in bytes.
+/// The longest text of a failure that is kept, in bytes.
 const MAX_TEXT: usize = 4096;
 /// The most sources of an error that are shown.
 const MAX_SOURCES: usize = 32;
 
 /// What went wrong, and what is at fault.
 ///
-/// Made from any error by `?`, like `anyhow::Error` (which is why it does not implement
-/// [`Error`] itself). A plain error blames the component itself; [`dependency`](Self::dependency),
-/// [`critical`](Self::critical) and [`fatal`](Self::fatal) set another class. [`Classify`] does the same
-/// on a `Result`. [The guide](crate::guide::components#which-errors-to-return-and-which-to-handle-inside) has a
-/// table of which class fits when.
+/// `?` makes a failure from any error, as with `anyhow::Error` (so this type does not implement [`Error`] itself). A
+/// plain error blames the component; [`dependency`](Self::dependency), [`critical`](Self::critical) and
+/// [`fatal`](Self::fatal) set another class. [`Classify`] does the same on a `Result`.
+/// [The guide](crate::guide::components#which-errors-to-return-and-which-to-handle-inside) has a table that shows
+/// when to use which class.
 ///
 /// ```
 /// use overwatch::{Classify, Failure};
@@ -53,7 +53,7 @@ impl Failure {
         }
     }
 
-    /// Blames the dependency, which must then prove itself for the whole window.
+    /// Blames the dependency, which must then stay alive for the whole window.
     #[must_use]
     pub fn dependency(self) -> Self {
         self.with_class(FailureClass::Dependency)
@@ -65,19 +65,18 @@ impl Failure {
         self.with_class(FailureClass::Critical)
     }
 
-    /// Marks a failure that no restart can mend: everything is stopped in order and the run
-    /// ends with this error.
+    /// Marks a failure that no restart can repair: everything is stopped in order, and the run ends with this error.
     #[must_use]
     pub fn fatal(self) -> Self {
         self.with_class(FailureClass::Fatal)
     }
 
-    /// The class, which says what is at fault.
+    /// The class, which shows what is at fault.
     pub fn class(&self) -> FailureClass {
         self.class
     }
 
-    /// The error it was made from.
+    /// The error that this failure was made from.
     pub fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.error
     }
@@ -87,10 +86,10 @@ impl Failure {
         self
     }
 
-    /// What it says. The words are the user's code, which must not bring down who asks for them.
+    /// The text. `Display` is user code: a panic in it must not reach the caller.
     pub(crate) fn text(&self) -> String {
         let mut text = Bounded(String::new());
-        // A text that is cut short ends with an error, which says nothing new.
+        // The only error is that of a text that was cut off.
         let written = catch_unwind(AssertUnwindSafe(|| {
             let _ = write!(text, "{self}");
         }));
@@ -103,7 +102,7 @@ impl Failure {
         }
     }
 
-    /// What a panic says.
+    /// A failure with the message of a panic.
     pub(crate) fn from_panic(payload: Box<dyn Any + Send>) -> Self {
         let message = match (
             payload.downcast_ref::<&str>(),
@@ -113,7 +112,7 @@ impl Failure {
             (_, Some(message)) => format!("panicked: {message}"),
             _ => "panicked".to_owned(),
         };
-        // What was thrown is dropped with the failure: its drop is the user's code.
+        // The payload is dropped with the failure, because its drop is user code.
         Self::new(Thrown {
             message,
             _payload: Mutex::new(payload),
@@ -121,7 +120,7 @@ impl Failure {
     }
 }
 
-/// Dropping an error is the user's code too: see `discard`.
+/// The drop of an error is user code too: see `discard`.
 impl Drop for Failure {
     fn drop(&mut self) {
         let error = mem::replace(&mut self.error, Box::new(Gone));
@@ -132,7 +131,7 @@ impl Drop for Failure {
 /// A panic as an error.
 struct Thrown {
     message: String,
-    /// Nobody looks at it; a lock makes it `Sync`.
+    /// Never read; the lock makes it `Sync`.
     _payload: Mutex<Box<dyn Any + Send>>,
 }
 
@@ -150,7 +149,7 @@ impl fmt::Display for Thrown {
 
 impl Error for Thrown {}
 
-/// Stands where an error was.
+/// The placeholder for an error that was moved out.
 #[derive(Debug)]
 struct Gone;
 
@@ -172,7 +171,7 @@ impl fmt::Display for Failure {
     /// The error and all its sources, joined by colons.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.error)?;
-        // A chain that is longer than this goes round in a circle.
+        // A longer chain is a cycle.
         let sources = iter::successors(self.error.source(), |&error| error.source());
         sources
             .take(MAX_SOURCES)
@@ -247,7 +246,7 @@ impl Write for Bounded {
             *left = left.checked_sub(char.len_utf8())?;
             Some(char)
         }));
-        // Full: nothing more needs to be made up.
+        // Full: stops the formatting.
         Err(fmt::Error)
     }
 }

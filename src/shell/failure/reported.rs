@@ -5,10 +5,10 @@ use std::sync::{Arc, OnceLock};
 use super::error::Failure;
 use crate::machine::FailureClass;
 
-/// A failure that was told, and its text.
+/// A reported failure and its text.
 ///
-/// The text is made by the user's code, which may take long or block. So the supervisor never makes it:
-/// whoever tells of a failure does, as soon as it has told of it.
+/// User code makes the text, and may take long or block. So the supervisor never makes it: the reporting thread does,
+/// right after it has reported the failure.
 pub(crate) struct ReportedFailure {
     failure: Failure,
     text: OnceLock<Arc<str>>,
@@ -30,12 +30,12 @@ impl ReportedFailure {
         &self.failure
     }
 
-    /// The text, which is made now if nobody has made it; if somebody is about to, that is waited for.
+    /// The text. It is made now if it does not exist yet; if another thread is making it, this waits.
     pub(crate) fn text(&self) -> &Arc<str> {
         self.text.get_or_init(|| self.failure.text().into())
     }
 
-    /// The text, if it is made.
+    /// The text, if it exists already.
     pub(crate) fn known_text(&self) -> Option<&Arc<str>> {
         self.text.get()
     }

@@ -1,4 +1,4 @@
-//! How a run ended when nobody asked it to.
+//! The error of a run that was halted.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use super::error::Failure;
 use super::reported::ReportedFailure;
 use crate::machine::HaltReason;
 
-/// The run could not go on safely. The process should exit, so that an orchestrator takes over.
+/// The run could not continue safely. The process should exit, so that an orchestrator can restart it.
 ///
-/// The [`Failure`] that ended it, if there was one, is [`failure`](Self::failure) and not the source.
+/// The [`Failure`] that ended the run, if there was one, is [`failure`](Self::failure) and not the source.
 ///
 /// ```no_run
 /// # async fn example(service: overwatch::Overwatch) {
@@ -31,7 +31,7 @@ pub struct RunError {
 }
 
 impl RunError {
-    /// Why it was halted.
+    /// Why the run was halted.
     pub fn why(&self) -> HaltReason {
         self.why
     }
@@ -46,8 +46,10 @@ impl RunError {
         self.failure.as_ref()?.0.as_deref()
     }
 
-    /// The components that survived their abort. Their threads keep the process alive, and go on with
-    /// their work: [`Overwatch::run_or_exit`](crate::Overwatch::run_or_exit) leaves it.
+    /// The components that survived their abort.
+    ///
+    /// Their threads keep the process alive and continue their work, so exit the process.
+    /// [`Overwatch::run_or_exit`](crate::Overwatch::run_or_exit) does this.
     pub fn wedged(&self) -> &[Arc<str>] {
         &self.wedged
     }

@@ -1,4 +1,4 @@
-//! User code that panics is a failure, and nothing else.
+//! Turns panics of user code into failures.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,8 +10,9 @@ use pin_project_lite::pin_project;
 use super::error::Failure;
 use crate::shell::log::drop_safely;
 
-/// Runs user code to its end, and turns a panic into a failure. The future is dropped before this
-/// returns, and a panic in that drop counts too.
+/// Runs user code to its end, and turns a panic into a failure.
+///
+/// The future is dropped before this returns. A panic in that drop is a failure too.
 pub(crate) async fn unwinding<T>(
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
@@ -19,14 +20,14 @@ pub(crate) async fn unwinding<T>(
 }
 
 pin_project! {
-    /// The same as a struct, which takes no more room than the work itself.
+    /// The same as a named future, which takes no more memory than the work itself.
     pub(crate) struct Unwinding<W> {
         #[pin]
         pub(crate) work: Option<W>,
     }
 
     impl<W> PinnedDrop for Unwinding<W> {
-        /// A panic in the drop of the work would end up with whoever drops the handle of the task.
+        /// A panic in the drop of the work would otherwise reach the code that drops the handle of the task.
         fn drop(this: Pin<&mut Self>) {
             let mut work = this.project().work;
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work.set(None))) {

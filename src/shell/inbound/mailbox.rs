@@ -1,5 +1,4 @@
-//! What waits for the supervisor: what components answer, what the lease's owner, reporters and
-//! operators tell.
+//! The mailbox: answers of components, renewals, reports and commands that wait for the supervisor.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -14,42 +13,44 @@ use super::reports::ReportSource;
 use crate::driver::Command;
 use crate::shell::sync::lock;
 
-/// The most operator's commands that wait; more than that are refused.
+/// The most commands that wait. Further ones are refused.
 const MAX_COMMANDS: usize = 64;
 
-/// How much room is kept for what comes in numbers while a large stage starts or stops.
+/// The capacity in answers that is kept after a large stage has started or stopped.
 pub(crate) const ROOM_KEPT: usize = 256;
 
-/// What may wait for the supervisor: see [`Mailbox::inside`].
+/// The kinds of messages that may wait: see [`Mailbox::inside`].
 const ANSWERS: u8 = 1;
 const LEASE: u8 = 2;
 const COMMANDS: u8 = 4;
 const REPORTS: u8 = 8;
-/// Beside that: one of them is of the present epoch.
+/// In addition: one of the reports is of the current epoch.
 const PRESENT: u8 = 16;
 
-/// Where all that is left, and the supervisor is woken for it.
+/// Where messages for the supervisor are left. Leaving one wakes the supervisor.
 #[derive(Default)]
 pub(crate) struct Mailbox {
     /// Woken for each thing below.
     wake: Notify,
     waiting: Mutex<Waiting>,
-    /// What is in there, one bit for each kind: so that who looks for what is not there does not
-    /// stand in the way of those who bring something.
+    /// The kinds of messages that wait, one bit for each: so the supervisor needs no lock to see that there are
+    /// none, and does not delay the senders.
     inside: AtomicU8,
     shutdown: AtomicBool,
     pinged: AtomicBool,
 }
 
-/// What waits for the supervisor. Each queue is bounded: a component answers at most three times in
-/// an epoch, a source of reports is queued once however many it gathers, a lease is one slot.
+/// The waiting messages. Each queue is bounded.
+///
+/// A component answers at most three times in an epoch, a source of reports is queued once however many reports it
+/// has, and there is one slot for a lease.
 #[derive(Default)]
 struct Waiting {
     answers: VecDeque<ComponentAnswer>,
-    /// At how many answers the supervisor is to be woken.
+    /// The number of answers at which the supervisor is woken.
     wake_at: usize,
     lease: Option<RenewedLease>,
-    /// Epoch and begin of the latest renewal that was told of.
+    /// The epoch and the time of sending of the latest renewal.
     renewed: Option<(u64, Instant)>,
     reports: VecDeque<Arc<ReportSource>>,
     commands: VecDeque<Command>,
@@ -58,10 +59,10 @@ struct Waiting {
 }
 
 impl Mailbox {
-    // Brought by components and handles.
+    // Called by components and handles.
 
-    /// Adds an answer. The supervisor is woken for one that is urgent; else when there are as many
-    /// as it [waits](Self::await_answers) for.
+    /// Adds an answer. An urgent one wakes the supervisor at once. Otherwise the supervisor is woken when there are as
+    /// many as it [waits](Self::await_answers) for.
     pub(crate) fn answer(&self, answer: ComponentAnswer, urgent: bool) {
         let mut waiting = lock(&self.waiting);
         if waiting.closed {
@@ -72,7 +73,7 @@ impl Mailbox {
         if answers == 1 {
             self.inside.fetch_or(ANSWERS, Ordering::Release);
         }
-        // Of more than that it was told already.
+        // With more answers than that it was woken already.
         let wake = urgent || answers == waiting.wake_at.max(1);
         drop(waiting);
         if wake {
@@ -80,8 +81,9 @@ impl Mailbox {
         }
     }
 
-    /// Takes note of a renewal, unless a later one is known: answers may overtake each other. Of two that were
-    /// sent at one moment the one that is told later counts.
+    /// Notes a renewal, unless a later one is known, because answers may overtake each other.
+    ///
+    /// Of two that were sent at the same moment, the one that is reported later counts.
     pub(crate) fn lease_renewed(&self, lease: RenewedLease) {
         let mut waiting = lock(&self.waiting);
         let newest = (lease.epoch, lease.sent);
@@ -105,7 +107,7 @@ impl Mailbox {
         self.wake.notify_one();
     }
 
-    /// `false` if too many wait.
+    /// Adds a command. Returns `false` if too many wait.
     pub(crate) fn command(&self, command: Command) -> bool {
         let mut waiting = lock(&self.waiting);
         if waiting.commands.back() == Some(&command) {
@@ -126,30 +128,30 @@ impl Mailbox {
         self.wake.notify_one();
     }
 
-    /// Whoever finds an earlier question that was not taken yet shares its answer.
+    /// Pings the supervisor. Pings that wait at the same time share one answer.
     pub(crate) fn ping(&self) {
         if !self.pinged.swap(true, Ordering::AcqRel) {
             self.wake.notify_one();
         }
     }
 
-    /// Wakes the supervisor, to look at what is not in here.
+    /// Wakes the supervisor for something that is not in the mailbox.
     pub(crate) fn nudge(&self) {
         self.wake.notify_one();
     }
 
-    // Taken by the supervisor.
+    // Called by the supervisor.
 
     pub(crate) async fn woken(&self) {
         self.wake.notified().await;
     }
 
-    /// Makes room for as many answers.
+    /// Reserves memory for this number of answers.
     pub(crate) fn make_room(&self, answers: usize) {
         lock(&self.waiting).answers.reserve(answers);
     }
 
-    /// All answers that wait, in exchange for an empty queue.
+    /// Takes all waiting answers, in exchange for an empty queue.
     pub(crate) fn take_answers(&self, into: &mut VecDeque<ComponentAnswer>) {
         if self.is_inside(ANSWERS) {
             let mut waiting = lock(&self.waiting);
@@ -158,7 +160,7 @@ impl Mailbox {
         }
     }
 
-    /// From now on the supervisor is woken when so many answers wait. `false` if they do already.
+    /// Sets the number of answers at which the supervisor is woken. Returns `false` if so many wait already.
     pub(crate) fn await_answers(&self, wake_at: usize) -> bool {
         let mut waiting = lock(&self.waiting);
         waiting.wake_at = wake_at;
@@ -197,7 +199,7 @@ impl Mailbox {
         self.is_inside(PRESENT)
     }
 
-    /// All sources that have reports.
+    /// Takes all sources that have reports.
     pub(crate) fn take_reports(&self) -> VecDeque<Arc<ReportSource>> {
         if !self.is_inside(REPORTS) {
             return VecDeque::new();
@@ -208,7 +210,7 @@ impl Mailbox {
         mem::take(&mut waiting.reports)
     }
 
-    /// The bits are set and cleared under the lock, and set before anybody is woken.
+    /// Whether messages of this kind wait. The bits are set and cleared under the lock, and set before the wake-up.
     fn is_inside(&self, kind: u8) -> bool {
         self.inside.load(Ordering::Acquire) & kind != 0
     }
@@ -220,7 +222,7 @@ impl Mailbox {
 
     /// `true` once, after each call to ping.
     pub(crate) fn take_ping(&self) -> bool {
-        // Asked before each input, so the common answer must be cheap.
+        // Called before each input, so the common case must be cheap.
         self.pinged.load(Ordering::Acquire) && self.pinged.swap(false, Ordering::AcqRel)
     }
 
@@ -232,7 +234,7 @@ impl Mailbox {
             waiting.answers = VecDeque::new();
             mem::take(&mut waiting.reports)
         };
-        // Outside of the lock: what was reported is the user's code.
+        // Outside of the lock, because the drop of reports is user code.
         drop(left);
     }
 }

@@ -1,21 +1,21 @@
-//! What is brought to the supervisor by components and by the lease's owner.
+//! Messages to the supervisor from components and from the lease owner.
 
 use tokio::time::Instant;
 
 use crate::machine::Exit;
 use crate::policy::ComponentId;
 
-/// What a component answers.
+/// An answer of a component.
 #[derive(Clone, Copy)]
 pub(crate) enum ComponentAnswer {
     Up(IncarnationId),
-    /// Its main task ended unasked, and something of it is still held.
+    /// Its main task ended by itself, and there are still holds.
     Exited(IncarnationId),
-    /// Nothing of it is left; and how its main task ended, if that is all there is to say of it.
+    /// Nothing of it is left. With how its main task ended, if there is nothing else to report about it.
     Gone(IncarnationId, Option<Exit>),
 }
 
-/// Which incarnation.
+/// Identifies an incarnation.
 #[derive(Clone, Copy)]
 pub(crate) struct IncarnationId {
     pub(crate) component: ComponentId,

@@ -1,4 +1,4 @@
-//! Reports on their way to the supervisor: they gather where they are sent.
+//! Reports on their way to the supervisor. They are collected where they are sent.
 
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,10 +12,10 @@ use crate::shell::failure::{Failure, ReportedFailure};
 use crate::shell::log::discard;
 use crate::shell::sync::lock;
 
-/// How many classes there are.
+/// The number of classes.
 const CLASSES: usize = FailureClass::Fatal as usize + 1;
 
-/// Where reports of one incarnation, or from outside of any, gather until the supervisor takes them.
+/// Collects the reports of one incarnation, or from outside of any, until the supervisor takes them.
 pub(crate) struct ReportSource {
     pub(crate) of: Option<(ComponentId, u64)>,
     /// By class.
@@ -28,14 +28,14 @@ pub(crate) struct Batch {
     pub(crate) epoch: u64,
     pub(crate) class: FailureClass,
     pub(crate) count: u64,
-    /// How many more waited so long that their epoch was over.
+    /// How many more became stale while they waited.
     pub(crate) stale: u64,
     pub(crate) first: Arc<ReportedFailure>,
     pub(crate) last: Option<Failure>,
 }
 
 impl Batch {
-    /// What the driver is told of it, and what is not the driver's to know.
+    /// Splits a batch into the part for the driver, and the texts, which the driver does not need.
     pub(crate) fn split(self) -> (Reported, ReportTexts) {
         let reported = Reported {
             component: self.component,
@@ -53,7 +53,7 @@ impl Batch {
     }
 }
 
-/// Whose a batch of reports is, and its texts.
+/// The texts of a batch of reports, and the component that sent it.
 pub(crate) struct ReportTexts {
     pub(crate) component: Option<ComponentId>,
     pub(crate) first: Arc<ReportedFailure>,
@@ -67,7 +67,7 @@ pub(crate) enum Last {
 }
 
 impl Last {
-    /// Its text, which is made now if nobody has made it.
+    /// The text, which is made now if it does not exist yet.
     pub(crate) fn text(&self) -> String {
         match self {
             Self::Failure(failure) => failure.text(),
@@ -79,20 +79,20 @@ impl Last {
 impl Coalesce for ReportTexts {
     fn coalesce(&mut self, later: Self) {
         let last = later.last.unwrap_or(Last::Reported(later.first));
-        // What it replaces is the user's.
+        // The replaced value is a value of the user.
         discard(self.last.replace(last));
     }
 }
 
-/// What was added and is not one more of what waits already.
+/// The result of adding a report that is not one more of a waiting kind.
 pub(crate) struct Added {
-    /// Whether nothing waited, so that the supervisor is to be told.
+    /// Whether no report waited before, so that the supervisor must be woken.
     pub(crate) is_first: bool,
     pub(crate) told: Arc<ReportedFailure>,
 }
 
 impl ReportSource {
-    /// One incarnation's.
+    /// The source of one incarnation.
     pub(crate) fn of(component: ComponentId, epoch: u64) -> Self {
         Self {
             of: Some((component, epoch)),
@@ -100,7 +100,7 @@ impl ReportSource {
         }
     }
 
-    /// From outside of any component.
+    /// The source of reports from outside of any component.
     pub(crate) fn outside() -> Self {
         Self {
             of: None,
@@ -108,32 +108,31 @@ impl ReportSource {
         }
     }
 
-    /// Whether what is reported there now is of the present epoch.
+    /// Whether new reports of this source belong to the current epoch.
     pub(crate) fn is_of(&self, current: &AtomicU64) -> bool {
         self.of
             .is_none_or(|(_, epoch)| epoch == current.load(Ordering::Acquire))
     }
 
-    /// Adds a report. `None` if it is one more of a kind that waits already: its text may never be
-    /// needed.
+    /// Adds a report. Returns `None` if reports of the same kind wait already: its text may never be needed.
     pub(crate) fn add(&self, current: &AtomicU64, failure: Failure) -> Option<Added> {
         let class = failure.class();
         let mut batches = lock(&self.batches);
-        // Read under the lock, so that within a source epochs go one way.
+        // Read under the lock, so that epochs never go back within a source.
         let epoch = self
             .of
             .map_or_else(|| current.load(Ordering::Acquire), |(_, epoch)| epoch);
         let superseded = match &mut batches[class as usize] {
-            // Of a storm nearly all. What is fatal is so in every epoch.
+            // Nearly all reports of a storm get here. A fatal report is fatal in every epoch.
             Some(batch) if batch.epoch == epoch || class == FailureClass::Fatal => {
                 batch.count = batch.count.saturating_add(1);
                 let last = batch.last.replace(failure);
                 drop(batches);
-                // Outside of the lock: dropping it is the user's code.
+                // Outside of the lock, because the drop is user code.
                 drop(last);
                 return None;
             }
-            // Only reports from outside get here: what waits is stale by now.
+            // Only reports from outside get here: the waiting ones are stale by now.
             Some(batch) => {
                 batch.stale = batch.stale.saturating_add(batch.count);
                 batch.epoch = epoch;
@@ -166,7 +165,7 @@ impl ReportSource {
         })
     }
 
-    /// Takes all that waits, the gravest first.
+    /// Takes all waiting batches, the gravest class first.
     pub(crate) fn take(&self) -> impl Iterator<Item = Batch> + use<> {
         let batches = mem::take(&mut *lock(&self.batches));
         batches.into_iter().rev().flatten()

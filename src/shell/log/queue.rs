@@ -1,23 +1,22 @@
-//! What waits to be written.
+//! The queue of the log: entries that wait to be written.
 
 use std::any::Any;
 use std::collections::VecDeque;
 
 use crate::shell::step_record::Hook;
 
-/// How many events wait at most. Transitions may fill all of it.
+/// The most events that wait. Transitions may fill all of it.
 const EVENTS: usize = 1024;
-/// How many events wait at most that are no transitions.
+/// The most events that wait and are not transitions.
 const OTHERS: usize = 768;
-/// How many steps wait at most for the hook, and how many effects all of these have together. One step
+/// The most steps that wait for the hook, and the most effects of all of them together. One step
 /// may have as many effects as a stage has components.
 const STEPS: usize = 65_536;
 const EFFECTS: usize = 1 << 20;
-/// How many values wait at most to be dropped. More are leaked: what blocks the drop of so many may
-/// block the drop of any.
+/// The most values that wait to be dropped. Further ones are leaked: a drop that blocks so many may block all.
 const DISCARDED: usize = 4096;
 
-/// What waits to be written, and how much of what kind.
+/// The waiting entries, with counts of each kind.
 #[derive(Default)]
 pub(crate) struct Queue {
     pub(crate) entries: VecDeque<Entry>,
@@ -30,33 +29,33 @@ pub(crate) struct Queue {
     pub(crate) missed_steps: u64,
     pub(crate) hook: Option<Hook>,
     pub(crate) hook_panic: Option<Box<dyn Any + Send>>,
-    /// Whether there is a writer, and whether it is at work on an entry.
+    /// Whether there is a writer, and whether it is writing an entry.
     pub(crate) has_writer: bool,
     pub(crate) writing: bool,
-    /// The writer is to end when nothing is left.
+    /// Whether the writer must end when nothing is left.
     pub(crate) closed: bool,
 }
 
-/// How many events did not fit.
+/// How many events did not fit into the queue.
 #[derive(Default)]
 pub(crate) struct Lost {
     pub(crate) events: u64,
     pub(crate) transitions: u64,
 }
 
-/// What writes an event.
+/// Writes an event.
 pub(crate) type Write = Box<dyn FnOnce() + Send>;
 
 /// A step on its way to the hook.
 pub(crate) struct QueuedStep {
-    /// How many effects it has: what it takes of the room.
+    /// How many effects it has, which count for the limit.
     pub(crate) effects: usize,
-    /// How many steps before it had no room.
+    /// How many steps before it were dropped.
     pub(crate) missed: u64,
     pub(crate) read: Read,
 }
 
-/// Has the hook read a step, before which so many are missing.
+/// Calls the hook with a step. The number is how many steps before it are missing.
 pub(crate) type Read = Box<dyn FnOnce(u64, &mut Hook) + Send>;
 
 pub(crate) enum Entry {
@@ -67,8 +66,10 @@ pub(crate) enum Entry {
 }
 
 impl Queue {
-    /// Takes in an entry, and gives back what there is no room for: an older event where that makes room for
-    /// a transition. What is lost is counted, but for values, which are to be leaked.
+    /// Adds an entry, and returns the entry for which there is no room.
+    ///
+    /// This is an older event if it makes room for a transition. Lost events and steps are counted. A value that is
+    /// returned must be leaked.
     pub(crate) fn offer(&mut self, entry: Entry) -> Option<Entry> {
         let full = self.transitions + self.others >= EVENTS;
         let older = match &entry {

@@ -1,13 +1,13 @@
-//! What is logged, and by whom: never by the thread that decides.
+//! The log of a run. The thread that decides never writes it itself.
 //!
-//! A subscriber is the user's code. It may write to a pipe that nobody reads, so whoever supervises a
-//! run, or renews its lease, must not call it. Such a thread leaves what there is to log in a queue,
-//! and a thread of the run's own writes it, in order. That thread also calls the hook of
-//! [`Builder::on_step`](crate::Builder::on_step), and drops what belongs to the user, such as errors.
+//! A subscriber is user code. It may write to a pipe that nobody reads, so the threads that supervise a
+//! run, or renew its lease, must not call it. Such a thread puts its events into a queue,
+//! and the log thread of the run writes them, in order. The log thread also calls the hook of
+//! [`Builder::on_step`](crate::Builder::on_step), and drops values of the user, e.g. errors.
 //!
-//! The queue is bounded. What does not fit is counted, and the count is logged.
+//! The queue is bounded. Events that do not fit are counted, and the count is logged.
 //!
-//! In place, where a run has no threads, all of that is done at once where it comes up.
+//! In place, where a run has no separate threads, all of this is done at once.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -28,56 +28,55 @@ use crate::shell::process;
 use crate::shell::step_record::Hook;
 use crate::shell::sync::lock;
 
-/// How long what is still to be logged at the end is waited for.
+/// How long to wait for pending events at the end.
 pub(crate) const LOGGED_WITHIN: Duration = Duration::from_secs(1);
-/// How often it is said that events were lost, as long as others wait.
+/// How often lost events are logged, as long as others wait.
 const LOSSES_EVERY: Duration = Duration::from_secs(1);
-/// For how many entries room is kept while none waits.
+/// The capacity in entries that is kept while none waits.
 const ROOM_KEPT: usize = 64;
 
-/// Where a run, or a part of it, logs. Clones are the same log.
+/// The log of a run, or of a part of it. Clones are the same log.
 #[derive(Clone)]
 pub(crate) struct Log(Arc<Inner>);
 
 struct Inner {
-    /// Whether everything is done at once by whoever asks for it.
+    /// Whether everything is done at once, by the calling thread.
     direct: bool,
-    /// Whether tracing had no subscriber where this was made. It may pass on what it is told to the crate
-    /// `log`, which is its feature of that name.
+    /// Whether tracing had no subscriber where this was made. With its feature `log`, tracing may then pass
+    /// its events to the crate `log`.
     passed_on: bool,
-    /// Since when `at_ms` of events counts.
+    /// The zero of `at_ms` of events.
     began: Instant,
-    /// Given back at the end: it is the user's.
+    /// Dropped at the end, because it contains values of the user.
     scope: Mutex<Option<Arc<Scope>>>,
     queue: Mutex<Queue>,
-    /// Signalled when the queue changes, or when the writer has nothing more to do.
+    /// Notified when the queue changes, or when the writer has nothing more to do.
     changed: Condvar,
-    /// The hook panicked; what it threw is in the queue.
+    /// Whether the hook panicked. The payload is in the queue.
     hook_panicked: AtomicBool,
     hook_wakes: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
 
 thread_local! {
-    /// The log of a thread that must run no code of the user's.
+    /// The log of a thread that must not run user code.
     static GUARD: RefCell<Option<Log>> = const { RefCell::new(None) };
 }
 
 tokio::task_local! {
-    /// The log of a task that belongs to a run, wherever it is polled.
+    /// The log of a task of a run, whatever thread polls it.
     static TASK: Log;
 }
 
-/// Whether the present thread must run no code of the user's.
+/// The log of the current thread, if it must not run user code.
 fn guard() -> Option<Log> {
-    // A thread that ends has none any more.
+    // A thread that is ending has none any more.
     GUARD
         .try_with(|guard| guard.borrow().clone())
         .ok()
         .flatten()
 }
 
-/// Drops a value that belongs to the user: here, or elsewhere if this is a thread that must run no code
-/// of the user's.
+/// Drops a value of the user: here, or on the log thread if this thread must not run user code.
 pub(crate) fn discard<T: Send + 'static>(value: T) {
     match guard() {
         Some(log) => log.discard(Box::new(value)),
@@ -85,16 +84,16 @@ pub(crate) fn discard<T: Send + 'static>(value: T) {
     }
 }
 
-/// Drops what may panic when it is dropped. What that panic throws is dropped with less care: it is
-/// leaked, since it may go on like that.
+/// Drops a value whose drop may panic. The payload of that panic is leaked, because its drop may panic too.
 pub(crate) fn drop_safely<T>(value: T) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
         mem::forget(panic);
     }
 }
 
-/// Logs an event: by way of the log of the present task or thread, or here if it has none. What writes
-/// it is told when it was logged, in milliseconds since the run began.
+/// Logs an event in the log of the current task or thread, or here if there is none.
+///
+/// `write` gets the time of the event, in milliseconds since the run began.
 pub(crate) fn log(level: Level, write: impl FnOnce(u64) + Send + 'static) {
     match current().or_else(guard) {
         Some(log) => log.event(level, write),
@@ -102,23 +101,23 @@ pub(crate) fn log(level: Level, write: impl FnOnce(u64) + Send + 'static) {
     }
 }
 
-/// The log of the present task, if it has one.
+/// The log of the current task, if it has one.
 pub(crate) fn current() -> Option<Log> {
     TASK.try_with(Log::clone).ok()
 }
 
 impl Log {
-    /// A log that is written at once, by whoever has something to write.
+    /// A log that the calling threads write at once.
     pub(crate) fn direct(hook: Option<Hook>) -> Self {
         Self::new(true, None, hook)
     }
 
-    /// A log that is written by a thread of its own, to where the present thread logs.
+    /// A log that a separate thread writes, to the subscriber and in the span of the current thread.
     pub(crate) fn queued(hook: Option<Hook>) -> Self {
         Self::new(false, Some(Scope::here()), hook)
     }
 
-    /// A log of nobody's in particular: for what works apart without a run.
+    /// The log of the process, for work that is apart and belongs to no run.
     pub(crate) fn of_the_process() -> Self {
         static PROCESS: OnceLock<Log> = OnceLock::new();
         PROCESS.get_or_init(|| Self::new(false, None, None)).clone()
@@ -140,13 +139,13 @@ impl Log {
         }))
     }
 
-    /// Whether it is written by a thread of its own.
+    /// Whether a separate thread writes it.
     #[cfg(any(feature = "etcd", test))]
     pub(crate) fn is_queued(&self) -> bool {
         !self.0.direct
     }
 
-    /// Makes a span where this is written to, by the present thread. A disabled one if nobody listens.
+    /// Makes a span in the subscriber of this log, on the current thread. It is disabled if there is no subscriber.
     pub(crate) fn span(&self, level: Level, span: impl FnOnce() -> Span) -> Span {
         if level > LevelFilter::current() {
             return Span::none();
@@ -161,21 +160,22 @@ impl Log {
         lock(&self.0.scope).clone()
     }
 
-    /// Makes the present thread one that must run no code of the user's, for as long as this runs.
+    /// Runs `work`, and marks the current thread as one that must not run user code until it returns.
     pub(crate) fn guard_thread<T>(&self, work: impl FnOnce() -> T) -> T {
         let before = GUARD.replace(Some(self.clone()));
-        // Given back also when it panics.
+        // Restored even if it panics.
         let _restored = Restored(before);
         work()
     }
 
-    /// Has this task log here, wherever it is polled.
+    /// Makes this the log of a task, whatever thread polls it.
     pub(crate) async fn scope_task<F: Future>(self, work: F) -> F::Output {
         TASK.scope(self, work).await
     }
 
-    /// Logs a transition: the last kind of event that is lost. What writes it is told when it was
-    /// logged, in milliseconds since the log began.
+    /// Logs a transition. Other events are lost before transitions are.
+    ///
+    /// `write` gets the time of the event, in milliseconds since the log began.
     pub(crate) fn transition(&self, level: Level, write: impl FnOnce(u64) + Send + 'static) {
         self.push_event(level, write, true);
     }
@@ -185,7 +185,7 @@ impl Log {
         self.push_event(level, write, false);
     }
 
-    /// Whether an event of this level would be logged, as far as is known without any code of the user's.
+    /// Whether an event of this level would be logged, as far as is known without a call of user code.
     pub(crate) fn wants(&self, level: Level) -> bool {
         level <= LevelFilter::current() || (self.0.passed_on && level <= Level::INFO)
     }
@@ -206,15 +206,15 @@ impl Log {
         let mut queue = lock(&self.0.queue);
         let refused = queue.offer(entry);
         self.wake(queue);
-        // Outside of the lock, which its drop may need.
+        // Outside of the lock, which the drop may need.
         drop(refused);
     }
 
-    /// Has the hook read a step, which has so many effects.
+    /// Passes a step with this number of effects to the hook.
     pub(crate) fn step(&self, effects: usize, read: impl FnOnce(u64, &mut Hook) + Send + 'static) {
         let mut queue = lock(&self.0.queue);
         if self.0.direct {
-            // Not under the lock: it is the user's code.
+            // Not under the lock, because it is user code.
             let Some(mut hook) = queue.hook.take() else {
                 return;
             };
@@ -233,13 +233,13 @@ impl Log {
             self.wake(queue);
         } else {
             queue.missed_steps += 1;
-            // Outside of the lock. What it holds of the user's is dropped elsewhere.
+            // Outside of the lock. Values of the user in it are dropped on the log thread.
             drop(queue);
             drop(read);
         }
     }
 
-    /// Has a value of the user's dropped.
+    /// Has a value of the user dropped on the log thread.
     fn discard(&self, value: Box<dyn Any + Send>) {
         if self.0.direct {
             return drop_safely(value);
@@ -250,7 +250,7 @@ impl Log {
         mem::forget(refused);
     }
 
-    /// Calls this when the hook has panicked.
+    /// Sets a function that is called when the hook has panicked.
     pub(crate) fn on_hook_panic(&self, wake: impl Fn() + Send + 'static) {
         *lock(&self.0.hook_wakes) = Some(Box::new(wake));
     }
@@ -260,12 +260,12 @@ impl Log {
         self.0.hook_panicked.load(Ordering::Acquire)
     }
 
-    /// What the hook threw when it panicked.
+    /// Takes the payload of the hook's panic.
     pub(crate) fn take_hook_panic(&self) -> Option<Box<dyn Any + Send>> {
         lock(&self.0.queue).hook_panic.take()
     }
 
-    /// Logs why the process is about to be left, and all that waits before it, within a bounded time.
+    /// Logs why the process is about to exit, after all waiting events, within a bounded time.
     pub(crate) fn last_words(&self, write: impl FnOnce(u64) + Send + 'static) {
         if self.0.direct {
             let (scope, at_ms) = (Scope::here(), self.0.began.elapsed().as_millis() as u64);
@@ -277,7 +277,7 @@ impl Log {
         self.close(LOGGED_WITHIN);
     }
 
-    /// Waits until all is written, but not for longer than this. The writer ends when nothing is left.
+    /// Waits until everything is written, for at most this long. The writer ends when nothing is left.
     pub(crate) fn close(&self, at_most: Duration) {
         let until = std::time::Instant::now() + at_most;
         let mut queue = lock(&self.0.queue);
@@ -291,7 +291,7 @@ impl Log {
             .as_ref()
             .is_some_and(|scope| scope.is_users());
         if !queue.has_writer && (queue.hook.is_some() || is_users) {
-            // It gives back what is the user's.
+            // The writer drops values of the user.
             self.wake(queue);
             queue = lock(&self.0.queue);
         }
@@ -310,7 +310,7 @@ impl Log {
         }
     }
 
-    /// Tells the writer, which is made when it is first needed.
+    /// Wakes the writer, which is started when it is first needed.
     fn wake(&self, mut queue: std::sync::MutexGuard<'_, Queue>) {
         if queue.has_writer {
             drop(queue);
@@ -327,7 +327,7 @@ impl Log {
         }
     }
 
-    /// The writer.
+    /// Runs the writer until the log is closed and empty.
     fn write_all(self) {
         let (mut scope, mut is_given_back) = (self.scope(), false);
         let mut said_at = Instant::now();
@@ -341,10 +341,10 @@ impl Log {
             } else if let Some(entry) = queue.pop() {
                 entry
             } else if queue.closed && !is_given_back {
-                // What is the user's is not kept by those who keep the log.
+                // Kept clones of the log must not keep values of the user.
                 let hook = queue.hook.take();
                 drop(queue);
-                // The lock is given back before anything of it is dropped.
+                // The lock is released before anything is dropped.
                 let kept = lock(&self.0.scope).take();
                 drop_safely((hook, kept, scope.take()));
                 is_given_back = true;
@@ -382,7 +382,7 @@ impl Log {
         }
     }
 
-    /// User code: whatever panics there ends no writer.
+    /// Carries out one entry. This is user code: a panic in it must not end the writer.
     fn carry_out(&self, entry: Entry, hook: Option<Hook>, scope: Option<&Scope>) -> Option<Hook> {
         match entry {
             Entry::Transition(write) | Entry::Event(write) => {
@@ -418,7 +418,7 @@ impl Log {
     }
 }
 
-/// Makes the thread again what it was.
+/// Restores the mark of the thread when it is dropped.
 struct Restored(Option<Log>);
 
 impl Drop for Restored {

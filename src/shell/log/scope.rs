@@ -1,26 +1,26 @@
-//! Where a thread logs to.
+//! The subscriber and the span of a thread.
 
 use tracing::subscriber::NoSubscriber;
 use tracing::{Dispatch, Span, dispatcher};
 
-/// Where a thread logs to: the subscriber that is its default, and the span it is in.
+/// The default subscriber of a thread, and its current span.
 pub(crate) struct Scope {
     subscriber: Option<Dispatch>,
     span: Span,
 }
 
 impl Scope {
-    /// That of the present thread and task.
+    /// The scope of the current thread and task.
     pub(crate) fn here() -> Self {
         let subscriber = dispatcher::get_default(Dispatch::clone);
         Self {
-            // Where nobody listens, somebody may later, to all threads.
+            // Without a subscriber here, a global one may be set later.
             subscriber: (!subscriber.is::<NoSubscriber>()).then_some(subscriber),
             span: Span::current(),
         }
     }
 
-    /// Whether the user's code may be called when it is dropped.
+    /// Whether the drop may call user code.
     pub(crate) fn is_users(&self) -> bool {
         self.subscriber.is_some() || !self.span.is_none()
     }
@@ -29,7 +29,7 @@ impl Scope {
         self.in_subscriber(|| self.span.in_scope(write))
     }
 
-    /// The same without the span.
+    /// As `enter`, without the span.
     pub(crate) fn in_subscriber<T>(&self, write: impl FnOnce() -> T) -> T {
         match &self.subscriber {
             Some(subscriber) => dispatcher::with_default(subscriber, write),

@@ -1,4 +1,4 @@
-//! Several dependencies as one.
+//! Several probes as one.
 
 use std::future::poll_fn;
 use std::mem;
@@ -14,17 +14,16 @@ use super::traits::{Observation, Probe, ProbeMode};
 use crate::policy::{Policy, PolicyError};
 use crate::shell::sync::lock;
 
-/// The shortest time between two calls of a part.
+/// The shortest time between two calls of one probe.
 const PACE: Duration = Duration::from_millis(10);
-/// How long a call goes on across two observations. After more than that a session has ended in
-/// between, and what it was about to see is of no use any more.
+/// How long pending calls are kept between two observations. After a longer time a session has ended in
+/// between, and their results no longer count.
 const KEPT_FOR: Duration = Duration::from_secs(1);
 
-/// Several dependencies as one: alive when each of them was seen alive since the last time, failing
-/// as soon as one of them is.
+/// Combines several probes: alive when each was alive since the last time, failing as soon as one is failing.
 ///
-/// It returns that all are alive as often as the slowest of them does. One that hangs is noticed within
-/// the silence limit and that interval.
+/// It reports that all are alive as often as its slowest probe does. A probe that hangs is noticed within the silence
+/// limit plus that interval.
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,24 +42,23 @@ pub fn all(probes: impl IntoIterator<Item = Box<dyn Probe>>) -> All {
     }
 }
 
-/// See [`all`].
+/// The probe that [`all`] makes.
 pub struct All {
     probes: Vec<Arc<dyn Probe>>,
-    /// What was under way when the last observation was told, and when that was; nothing if the call
-    /// was dropped.
+    /// The pending calls when the last observation was returned, and when that was; `None` if the call was
+    /// dropped.
     kept: Mutex<Option<(Instant, Vec<Child>)>>,
-    /// One more observation is wanted, and what was seen before is not good enough: for each probe
-    /// whether a call of it that is pending observes anew.
+    /// A requested refresh: for each probe whether its pending call observes anew.
     hurried: Mutex<Option<Vec<bool>>>,
 }
 
-/// One of the probes, and the call of it that is under way.
+/// One of the probes, and its pending call.
 struct Child {
     probe: Arc<dyn Probe>,
     pending: Option<Pending>,
     /// Whether it was seen alive in this round.
     alive: bool,
-    /// Whether the call that is under way began before one more observation was asked for.
+    /// Whether the pending call began before the last refresh.
     is_old: bool,
 }
 
@@ -76,14 +74,15 @@ impl Child {
         }
     }
 
-    /// One more observation is wanted. `anew` if the call that is under way is one.
+    /// Handles a refresh. `anew` if the pending call observes anew.
     fn hurried(&mut self, anew: bool) {
         self.alive = false;
         self.is_old = self.pending.is_some() && !anew;
     }
 
-    /// Goes on with it, and returns what is failing. One that is alive is observed further, or its
-    /// failure would wait for the others.
+    /// Polls the pending call, and returns a failure. A probe that is alive is called again at once.
+    ///
+    /// Otherwise its next failure would wait for the other probes.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Observation> {
         loop {
             let pending = self
@@ -156,7 +155,7 @@ impl Probe for All {
     fn refresh(&self) -> bool {
         let anew = self.probes.iter().map(|probe| probe.refresh()).collect();
         *lock(&self.hurried) = Some(anew);
-        // It counts only what its parts observe from here on.
+        // From here on only new observations of the probes count.
         true
     }
 
@@ -168,7 +167,7 @@ impl Probe for All {
 
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
         if self.probes.is_empty() {
-            // Nothing at all would always be alive.
+            // Without probes it would always be alive.
             return Err(PolicyError::new(
                 "all",
                 "empty",
@@ -178,7 +177,7 @@ impl Probe for All {
         self.probes.iter().try_for_each(|probe| probe.check(policy))
     }
 
-    /// That of all parts, if it is the same: nothing may be called on the runtime of another one.
+    /// The runtime of all probes, if they have the same one: a probe must not be called on the runtime of another one.
     fn home(&self) -> Option<Handle> {
         let homes: Option<Vec<Handle>> = self.probes.iter().map(|probe| probe.home()).collect();
         let homes = homes?;

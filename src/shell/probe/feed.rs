@@ -1,4 +1,4 @@
-//! A probe that is told from elsewhere.
+//! A probe that gets its observations from other code.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
@@ -9,11 +9,13 @@ use tokio::sync::Notify;
 use super::traits::{Observation, Probe};
 use crate::shell::sync::lock;
 
-/// How often it is said that the feed is gone.
+/// How often the probe reports that the feed is gone.
 const REMIND: Duration = Duration::from_secs(1);
 
-/// A probe for a dependency that other code watches already: that code holds the [`Feed`] and
-/// passes on what it sees. If it passes on nothing for the silence limit, the dependency counts as failed.
+/// Makes a probe for a dependency that other code already watches.
+///
+/// That code holds the [`Feed`] and passes on what it sees. If it passes on nothing for the silence limit, the
+/// dependency counts as failed.
 ///
 /// ```
 /// let (feed, probe) = overwatch::feed();
@@ -28,14 +30,14 @@ pub fn feed() -> (Feed, FeedProbe) {
     )
 }
 
-/// Says what was seen of the dependency. Cheap to clone; never blocks.
+/// Passes on what was seen of the dependency. It is cheap to clone and never blocks.
 ///
-/// Of what was not taken yet the last of each kind is kept, and a failure is never lost to a later
-/// sign of life. When all clones are dropped the dependency counts as failing.
+/// If several calls come before the next observation, the last one of each kind is kept. A failure is never lost
+/// because of a later sign of life. When all clones are dropped, the dependency counts as failing.
 #[derive(Clone, Debug)]
 pub struct Feed(Arc<FeedHandle>);
 
-/// The probe's end of a [`feed`].
+/// The probe of a [`feed`].
 #[derive(Debug)]
 pub struct FeedProbe(Arc<FeedState>);
 
@@ -57,18 +59,18 @@ struct FeedValue {
 }
 
 impl Feed {
-    /// The dependency does its work.
+    /// Reports that the dependency works.
     pub fn alive(&self, evidence: impl Into<Cow<'static, str>>) {
         let evidence = evidence.into();
         self.0.0.say(|said| said.alive = Some(evidence));
     }
 
-    /// The dependency does not do its work.
+    /// Reports that the dependency does not work.
     pub fn failing(&self, reason: impl Into<Cow<'static, str>>) {
         let reason = reason.into();
         self.0.0.say(|said| {
             said.failing = Some(reason);
-            // What was seen before it proves nothing any more.
+            // Earlier evidence no longer counts.
             said.alive = None;
         });
     }
@@ -112,7 +114,7 @@ impl Probe for FeedProbe {
     }
 
     fn refresh(&self) -> bool {
-        // What was said and not taken yet was said before.
+        // Evidence that was not taken yet is older than this call.
         lock(&self.0.said).alive = None;
         true
     }

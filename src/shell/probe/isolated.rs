@@ -1,4 +1,4 @@
-//! A probe with a thread of its own.
+//! A probe on a separate thread.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -12,21 +12,19 @@ use crate::policy::{Policy, PolicyError};
 use crate::shell::log::log;
 use crate::shell::placement::{Logs, OwnRuntime, Placement, relocate};
 
-/// Runs a probe on a separate thread and runtime, so that it does not wait behind the service's
-/// tasks, nor the service behind the probe.
+/// Runs a probe on a separate thread and runtime, so that the service and the probe do not delay each other.
 ///
-/// Without this a probe runs on the service's runtime: where all workers are busy its answers are late,
-/// and where it blocks its thread the service has one worker fewer. A probe that blocks its thread here
-/// holds up nothing else: its silence is noticed in time, and it is not called again until the call
-/// has returned.
+/// Without this a probe runs on the service's runtime: if all workers are busy, its answers are late, and if it blocks
+/// its thread, the service has one worker fewer. A probe that blocks its separate thread delays nothing else: its
+/// silence is noticed in time, and it is not called again until the call has returned.
 ///
-/// All that the probe awaits runs on that thread: its timers, its connections, and the tasks that it
-/// spawns. So what it shares with the service must not be bound to the service's runtime, as clients
-/// with an open connection often are; let the probe make its own client. The thread is named
-/// `overwatch-probe`. It is started when the run begins, and ends when the probe is dropped.
+/// Everything that the probe awaits runs on that thread: its timers, its connections, and the tasks that it
+/// spawns. So objects that it shares with the service must not be bound to the service's runtime, as clients with an
+/// open connection often are. Let the probe make its own client. The thread is named `overwatch-probe`. It is started
+/// when the run begins, and ends when the probe is dropped.
 ///
-/// On a current-thread runtime this does nothing: tests with a paused clock run as without it.
-/// `EtcdProbe` has a thread already.
+/// On a current-thread runtime this does nothing: tests with a paused clock run as without it. `EtcdProbe` already has
+/// a separate thread.
 ///
 /// ```
 /// use std::time::Duration;
@@ -47,13 +45,12 @@ pub fn isolated<P: Probe>(probe: P) -> Isolated<P> {
     }
 }
 
-/// See [`isolated`].
+/// The probe that [`isolated`] makes.
 pub struct Isolated<P> {
     probe: Arc<P>,
-    /// None if the operating system gave no thread.
+    /// `None` if the operating system provided no thread.
     runtime: OnceLock<Option<OwnRuntime>>,
-    /// Held by the call that is under way: one that blocks goes on when it was dropped, and there must
-    /// not be any number of them.
+    /// Held by the pending call: a call that blocks continues after it was dropped, and calls must not pile up.
     turn: Arc<Mutex<()>>,
 }
 
@@ -78,7 +75,7 @@ impl<P: Probe> Probe for Isolated<P> {
         self.tell(|probe| {
             probe.refresh();
         });
-        // On its own thread a pending call may have come to its end by now.
+        // On its own thread a pending call may have ended already.
         false
     }
 
@@ -109,7 +106,7 @@ impl<P: Probe> Probe for Isolated<P> {
 }
 
 impl<P: Probe> Isolated<P> {
-    /// Tells the probe something, on its own thread if it has one by now.
+    /// Calls a method of the probe, on its own thread if that exists.
     fn tell(&self, tell: impl FnOnce(&P) + Send + 'static) {
         let home = self.runtime.get().and_then(Option::as_ref);
         let here = |home: &&OwnRuntime| {

@@ -1,4 +1,4 @@
-//! A probe from a closure that is called again and again.
+//! A probe that calls a closure at an interval.
 
 use std::future::Future;
 use std::pin::pin;
@@ -14,10 +14,10 @@ use crate::policy::{MIN_DURATION, Policy, PolicyError};
 use crate::shell::failure::Failure;
 use crate::shell::sync::lock;
 
-/// A probe that calls `check` each `every`, and takes it for failing if it returns an error or does
-/// not return `within` a time.
+/// Makes a probe that calls `check` at the interval `every`.
 ///
-/// The two together must be shorter than the silence limit; else building the service is refused.
+/// The dependency is failing if `check` returns an error, or does not return `within` a time. The two times together
+/// must be shorter than the silence limit. Otherwise [`Builder::build`](crate::Builder::build) returns an error.
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,20 +43,20 @@ where
     }
 }
 
-/// See [`polled`].
+/// The probe that [`polled`] makes.
 #[derive(Debug)]
 pub struct Polled<F> {
     every: Duration,
     within: Duration,
     check: F,
-    /// When the last call began, in whichever session.
+    /// When the last call began, in any session.
     last: Mutex<Option<Instant>>,
-    /// Whether it is under way.
+    /// Whether a call is pending.
     checks: AtomicBool,
     hurry: Notify,
 }
 
-/// A call that is under way, until this is dropped.
+/// Marks a call as pending until this is dropped.
 struct Checking<'a>(&'a AtomicBool);
 
 impl<'a> Checking<'a> {
@@ -72,9 +72,10 @@ impl Drop for Checking<'_> {
     }
 }
 
-/// What a check answers within a time. A wake-up that comes far too late, since the process or its
-/// machine was stopped or the runtime is blocked, says nothing of the dependency: then the check is given
-/// that time once more.
+/// The result of a check, if it comes within a time.
+///
+/// If the timeout itself fires far too late, because the process or its machine was stopped or the runtime is blocked,
+/// it says nothing about the dependency. Then the check gets the same time once more.
 async fn answer<T>(within: Duration, check: impl Future<Output = T>) -> Option<T> {
     let mut check = pin!(check);
     let due = Instant::now() + within;
@@ -87,7 +88,7 @@ async fn answer<T>(within: Duration, check: impl Future<Output = T>) -> Option<T
     timeout(within, check).await.ok()
 }
 
-/// No timer is this late on a runtime that runs.
+/// On a runtime that is not blocked no timer fires this late.
 const LATE: Duration = Duration::from_millis(250);
 
 #[async_trait::async_trait]
@@ -116,7 +117,7 @@ where
     }
 
     fn refresh(&self) -> bool {
-        // The pause that is under way is cut short, or the next one if a check is.
+        // Cuts the current pause short, or the next one if a check is pending.
         self.hurry.notify_one();
         !self.checks.load(Ordering::Acquire)
     }

@@ -1,4 +1,4 @@
-//! One session with the dependency: a task that asks the probe again and again.
+//! A session: a task that calls the probe in a loop.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,28 +16,28 @@ use crate::shell::failure::{Failure, unwinding};
 use crate::shell::log::{Log, log};
 use crate::shell::placement::Placement;
 
-/// The shortest time between two calls of a probe, so that one that returns at once is no hot loop.
+/// The shortest time between two calls of a probe, so that a probe that returns at once causes no busy loop.
 const PACE: Duration = Duration::from_millis(10);
-/// How long the end of a session is waited for that is not on the service's runtime.
+/// How long to wait for the end of a session that is not on the service's runtime.
 const ISOLATED: Duration = Duration::from_millis(100);
-/// How long a probe that panicked is left alone.
+/// The pause after a panic of the probe.
 const AFTER_PANIC: Duration = Duration::from_secs(1);
 
 /// One observation on its way to the supervisor.
 pub(crate) struct SessionObservation {
     pub(crate) session: u64,
     pub(crate) at: Instant,
-    /// The last round that was asked for when it began.
+    /// The last requested round when the observation began.
     pub(crate) round: u64,
     pub(crate) observation: Observation,
 }
 
-/// The probe, and the task of the present session.
+/// The probe, and the task of the current session.
 pub(crate) struct Sessions {
     probe: Arc<dyn Probe>,
     /// Where the probe is called.
     runtime: runtime::Handle,
-    /// Whether the run has a thread of its own.
+    /// Whether the run has a separate thread.
     apart: bool,
     /// Whether the probe is called on another runtime than that of the components.
     is_isolated: bool,
@@ -49,24 +49,23 @@ pub(crate) struct Sessions {
     turn: Arc<Mutex<LastTold>>,
 }
 
-/// What the probe is to be told. It is the user's code, so the session's task tells it, and not the
-/// supervisor.
+/// What the probe must be called with. The probe is user code, so the session's task calls it, not the supervisor.
 #[derive(Default)]
 struct Wishes {
     /// Whether a start depends on what is observed.
     proving: AtomicBool,
-    /// The last round of observations that was asked for.
+    /// The last requested round of observations.
     round: AtomicU64,
     changed: Notify,
 }
 
-/// What the probe was told so far.
+/// What the probe was last called with.
 #[derive(Default)]
 struct LastTold {
     proving: Option<bool>,
-    /// The round of what is observed now.
+    /// The round of the current observation.
     round: u64,
-    /// The last round that a call was told of while it was pending.
+    /// The last round for which a pending call was refreshed.
     hurried: u64,
 }
 
@@ -78,7 +77,7 @@ impl Sessions {
         is_isolated: bool,
         log: Log,
     ) -> (Self, mpsc::Receiver<SessionObservation>) {
-        // Room for one: a probe is never ahead of the supervisor by more than that.
+        // Room for one: a probe is at most one observation ahead of the supervisor.
         let (tell, seen) = mpsc::channel(1);
         let sessions = Self {
             probe,
@@ -103,8 +102,8 @@ impl Sessions {
         };
         let turn = Arc::clone(&self.turn);
         let work = async move {
-            // A probe that blocks its thread survives the abort of its session. Another call beside
-            // it would block another thread, and in the end them all.
+            // A probe that blocks its thread survives the abort of its session. A second call would block another
+            // thread, and in the end all threads would be blocked.
             let mut told = turn.lock().await;
             calls.observe(&mut told).await;
         };
@@ -112,13 +111,13 @@ impl Sessions {
         self.task = Some(self.runtime.spawn(self.log.clone().scope_task(work)));
     }
 
-    /// Asks for one more observation now: what begins to be observed from here on is of this round.
+    /// Requests one more observation now. Observations that begin from here on belong to this round.
     pub(crate) fn ask(&self, round: u64) {
         self.wishes.round.store(round, Ordering::Release);
         self.wishes.changed.notify_one();
     }
 
-    /// Tells whether a start depends on what is observed from here on.
+    /// Sets whether a start depends on the observations from here on.
     pub(crate) fn prove(&mut self, proving: bool) {
         if self.wishes.proving.swap(proving, Ordering::AcqRel) != proving {
             self.wishes.changed.notify_one();
@@ -131,10 +130,10 @@ impl Sessions {
         }
     }
 
-    /// Waits until the task of the last session is gone, for this long at most.
+    /// Waits until the task of the last session is gone, for at most this long.
     pub(crate) async fn join(&mut self, at_most: Duration) {
         self.close();
-        // On a runtime of its own it holds nothing of the service's, and may be blocked.
+        // On a separate runtime it holds nothing of the service, and may be blocked.
         let at_most = if self.is_isolated {
             at_most.min(ISOLATED)
         } else {
@@ -183,7 +182,7 @@ impl Calls {
                 return;
             }
             if panic.is_some() {
-                // What was thrown is the user's, so it is dropped only now.
+                // Dropped only now, because the payload is a value of the user.
                 drop(panic);
                 sleep(AFTER_PANIC).await;
             } else {
@@ -192,7 +191,7 @@ impl Calls {
         }
     }
 
-    /// One call. The probe is told what there is to tell before it and during it.
+    /// Calls `observe` once. Mode and refresh are passed to the probe before the call and during it.
     async fn call(&self, told: &mut LastTold) -> Observation {
         self.tell_mode(told);
         let round = self.wishes.round.load(Ordering::Acquire);
@@ -213,7 +212,7 @@ impl Calls {
         }
     }
 
-    /// A call that is pending began before what is asked for now, unless the probe knows better.
+    /// Refreshes a pending call. It began before the requested round, unless the probe says that it observes anew.
     fn hurry_pending(&self, told: &mut LastTold) {
         let round = self.wishes.round.load(Ordering::Acquire);
         if told.round == round || told.hurried == round {
@@ -241,7 +240,7 @@ impl Calls {
         fresh.unwrap_or(false)
     }
 
-    /// What panics there must not end the session.
+    /// Calls a method of the probe. A panic in it must not end the session.
     fn tell_probe<T>(&self, what: &'static str, tell: impl FnOnce(&dyn Probe) -> T) -> Option<T> {
         match catch_unwind(AssertUnwindSafe(|| tell(&*self.probe))) {
             Ok(answer) => Some(answer),

@@ -1,4 +1,4 @@
-//! What a probe is, and what it reports.
+//! The trait of probes, and their observations.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 
 use crate::policy::{Policy, PolicyError};
 
-/// One look at the dependency, as a [`Probe`] saw it.
+/// One observation of the dependency by a [`Probe`].
 ///
 /// ```
 /// use overwatch::Observation;
@@ -23,24 +23,24 @@ use crate::policy::{Policy, PolicyError};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Observation {
-    /// Positive evidence that the dependency works. The absence of errors is no evidence.
+    /// Positive evidence that the dependency works. The absence of errors is not evidence.
     Alive {
-        /// What was seen, for the log: `linearizable read at revision 42`.
+        /// What was seen, for the log, e.g. `linearizable read at revision 42`.
         evidence: Cow<'static, str>,
     },
     /// The dependency does not work.
     Failing {
         /// Why, in words an operator understands, and what to do about it.
         reason: Cow<'static, str>,
-        /// The kind of failure: a short name that does not change, to grep for and to alert on.
+        /// The kind of failure: a short stable name, for searches in the log and for alerts.
         class: Option<&'static str>,
-        /// Whether no restart could mend it. The run then ends after an ordered stop.
+        /// Whether no restart can repair it. The run then ends after an ordered stop.
         fatal: bool,
     },
 }
 
 impl Observation {
-    /// Positive evidence, with a few words on what was seen.
+    /// Positive evidence, with a short text on what was seen.
     pub fn alive(evidence: impl Into<Cow<'static, str>>) -> Self {
         Self::Alive {
             evidence: evidence.into(),
@@ -56,7 +56,7 @@ impl Observation {
         }
     }
 
-    /// A failure of this class. Changes nothing in an observation that is alive.
+    /// Sets the class of a failure. An observation that is alive is not changed.
     #[must_use]
     pub fn classed(mut self, name: &'static str) -> Self {
         if let Self::Failing { class, .. } = &mut self {
@@ -65,7 +65,7 @@ impl Observation {
         self
     }
 
-    /// A failure that no restart could mend. Changes nothing in an observation that is alive.
+    /// Marks a failure that no restart can repair. An observation that is alive is not changed.
     #[must_use]
     pub fn fatal(mut self) -> Self {
         if let Self::Failing { fatal, .. } = &mut self {
@@ -75,35 +75,36 @@ impl Observation {
     }
 }
 
-/// What the observations of a probe are used for at present.
+/// What the observations of a probe are currently used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProbeMode {
-    /// The service starts or runs: a failure stops it. A probe may forgive what passes by itself, e.g. an
-    /// election.
+    /// The service starts or runs: a failure stops it. A probe may tolerate what passes by itself, e.g. an election.
     Watching,
-    /// The service is stopped or stopping: its start depends on a clean run. A probe should forgive
-    /// nothing, since a clean run has no error.
+    /// The service is stopped or stopping: its start depends on a clean run.
+    ///
+    /// A probe should tolerate nothing, because a clean run has no error.
     Proving,
 }
 
 /// Observes the dependency.
 ///
-/// Each session of the supervisor runs one task that calls [`observe`](Probe::observe) in a loop. A
-/// session ends by dropping the pending call, so the method must be safe to drop at any `.await`; the
-/// next session calls it again on the same value. [`set_mode`](Probe::set_mode) and
-/// [`refresh`](Probe::refresh) are called by the same task, between calls or while one is pending.
-/// [`polled`](crate::polled) and [`feed`](crate::feed) make a probe without this trait, and [the guide](crate::guide::probes) has a complete one.
+/// Each session of the supervisor runs one task that calls [`observe`](Probe::observe) in a loop. When a
+/// session ends, the pending call is dropped, so the method must be safe to drop at any `.await`. The
+/// next session calls it again on the same value. The same task calls [`set_mode`](Probe::set_mode) and
+/// [`refresh`](Probe::refresh), between calls of `observe` or while one is pending.
+/// [`polled`](crate::polled) and [`feed`](crate::feed) make a probe without an implementation of this trait.
+/// [The guide](crate::guide::probes) has a complete probe.
 ///
 /// | the probe | consequence |
 /// | --- | --- |
-/// | returns [`Observation::Alive`] | evidence: it opens the gate, keeps the service ready, lets a hold-off run |
-/// | returns [`Observation::Failing`] | adds suspicion (trips, by default); voids a clean run |
+/// | returns [`Observation::Alive`] | evidence: it opens the gate, keeps the service ready, and lets a hold-off run |
+/// | returns [`Observation::Failing`] | adds suspicion (by default it trips); ends a clean run |
 /// | the same, and [`fatal`](Observation::fatal) | an ordered stop; the run ends with the reason as its error |
-/// | hangs | after the silence limit the dependency counts as failed, and the call is dropped and made anew |
-/// | panics | a failing observation that says so; it is called again after a second |
-/// | returns at once, again and again | it is called a hundred times a second at most |
-/// | blocks its thread | as if it hung; it is not called again until the call has returned. Until then one thread fewer is left to the service: [`isolated`](crate::isolated) gives the probe a separate one |
+/// | hangs | after the silence limit the dependency counts as failed; the call is dropped, and a new one is made |
+/// | panics | counts as a failing observation with the panic as its reason; the next call comes after a second |
+/// | returns at once, again and again | it is called at most a hundred times a second |
+/// | blocks its thread | as if it hung; it is not called again until the call has returned. Until then the service has one thread fewer: [`isolated`](crate::isolated) gives the probe a separate one |
 ///
 /// ```
 /// use overwatch::{Observation, Probe};
@@ -124,36 +125,40 @@ pub enum ProbeMode {
 /// ```
 #[async_trait::async_trait]
 pub trait Probe: Send + Sync + 'static {
-    /// The next observation. The probe paces itself: it returns about once a second, and always before the
-    /// silence limit.
+    /// Returns the next observation.
+    ///
+    /// The probe itself sets the pace: it returns about once a second, and always before the silence limit.
     async fn observe(&self) -> Observation;
 
-    /// Asks for one more observation now rather than at the next interval. It is called when a hold-off has passed
-    /// and nothing else is waited for, before a call of [`observe`](Self::observe)
-    /// or while one is pending, by the same task, so it must not block.
+    /// Requests one more observation now rather than at the next interval.
+    ///
+    /// This is called when a hold-off has passed and the start waits only for this observation. The task of `observe`
+    /// calls it, before a call of [`observe`](Self::observe) or while one is pending, so it must not block.
     ///
     /// An observation that began before this call does not open the gate. Return `true` if a pending call
-    /// observes anew from here on, so that its result counts. If it does not, which is the default, the call
-    /// after it counts, and this is called again before that.
+    /// observes anew from here on, so that its result counts. If the method returns `false`, which is the default, the
+    /// call of `observe` after the pending one counts, and this method is called again before it.
     fn refresh(&self) -> bool {
         false
     }
 
-    /// Sets what the observations are used for from now on. It is called whenever that changes, before
-    /// a call of [`observe`](Self::observe) or while one is pending, by the same task, so it must not
-    /// block. By default it does nothing.
+    /// Sets what the observations are used for from now on. By default it does nothing.
+    ///
+    /// This is called whenever the mode changes. The task of `observe` calls it, before a call of
+    /// [`observe`](Self::observe) or while one is pending, so it must not block.
     fn set_mode(&self, mode: ProbeMode) {
         let _ = mode;
     }
 
-    /// The runtime on which this is to be called, if it is not that of the components. Only asked for
-    /// where the run has a thread of its own.
+    /// The runtime on which the probe must be called, if it is not that of the components.
+    ///
+    /// This is only called if the run has a separate thread.
     #[doc(hidden)]
     fn home(&self) -> Option<Handle> {
         None
     }
 
-    /// Whether this probe can work under a policy. [`Builder::build`](crate::Builder::build) calls it.
+    /// Checks that this probe can work under a policy. [`Builder::build`](crate::Builder::build) calls this.
     ///
     /// # Errors
     ///
@@ -165,7 +170,7 @@ pub trait Probe: Send + Sync + 'static {
     }
 }
 
-/// A probe in a box or an `Arc` is one.
+/// A `Box` or an `Arc` of a probe is a probe too.
 macro_rules! pointer_to_a_probe {
     ($pointer:ty) => {
         #[async_trait::async_trait]

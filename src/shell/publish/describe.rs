@@ -1,10 +1,10 @@
-//! Causes in words that an operator understands.
+//! Causes in words for operators.
 
 use super::roster::{Few, Roster};
 use crate::machine::{Cause, ComponentState};
 use crate::policy::{ComponentId, Policy};
 
-/// Why the machine moved, in words. `detail` is what the input said: an error, an observation.
+/// The cause of a transition in words. `detail` is the text of the input, e.g. of an error or an observation.
 pub(crate) fn describe(
     cause: Cause,
     detail: Option<&str>,
@@ -54,7 +54,7 @@ pub(crate) fn describe(
     }
 }
 
-/// Why a start is overdue, in words, and whose.
+/// Why a start is overdue, in words, with the components that are late.
 pub(crate) fn overdue(late: Few, roster: &Roster, policy: &Policy) -> String {
     format!(
         "not up within {:?}, `mark_ready` was not called by: {}",

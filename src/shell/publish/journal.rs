@@ -1,4 +1,4 @@
-//! The last transitions and outages, for whoever wants to follow them.
+//! The last transitions and outages of a run.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,33 +11,33 @@ use tokio::time::Instant;
 use crate::machine::{Cause, Phase, Record};
 use crate::shell::sync::lock;
 
-/// How many transitions are kept. The hold-off bounds how fast they come, so this is many hours of
-/// the worst flapping that defaults allow.
+/// How many transitions are kept. The hold-off limits their rate, so these cover many hours of the worst flapping
+/// that the defaults allow.
 const TRANSITIONS_KEPT: usize = 4096;
 /// How many outages are kept.
 const OUTAGES_KEPT: usize = 256;
 
-/// One transition, as it is logged.
+/// One transition, with the fields that are logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TransitionEvent {
     /// The number of the transition in this run, from 0.
     pub number: u64,
-    /// When.
+    /// When it happened.
     pub at: Instant,
     /// The state that was left.
     pub from: Phase,
     /// The state that was entered.
     pub to: Phase,
-    /// Why.
+    /// The cause.
     pub cause: Cause,
-    /// Why, in words.
+    /// The cause in words.
     pub reason: Arc<str>,
     /// The epoch, after the transition.
     pub epoch: u64,
-    /// The number of the present outage, or of the last one.
+    /// The number of the current outage, or of the last one.
     pub outage: u64,
-    /// How long the state that was left had lasted.
+    /// How long the run was in the state that was left.
     pub spent: Duration,
 }
 
@@ -53,22 +53,22 @@ pub struct TransitionEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outage {
-    /// Its number. Boot is outage 0.
+    /// The number of the outage. Boot is outage 0.
     pub number: u64,
-    /// What tripped, in words.
+    /// The cause of the trip in words.
     pub reason: Arc<str>,
     /// When it began.
     pub began: Instant,
     /// How long it lasted; `None` while it is open.
     pub lasted: Option<Duration>,
-    /// What was counted; zeros while it is open.
+    /// The counts of the outage; zeros while it is open.
     pub record: Record,
 }
 
 #[derive(Default)]
 pub(crate) struct Journal {
     kept: Mutex<Kept>,
-    /// How many transitions there were; changes when there is one more, or no more to come.
+    /// How many transitions there were; changes with each transition, and when the journal is closed.
     count: watch::Sender<Count>,
 }
 
@@ -76,7 +76,7 @@ pub(crate) struct Journal {
 struct Kept {
     transitions: VecDeque<TransitionEvent>,
     outages: VecDeque<Outage>,
-    /// The run is over, or nobody wants to know any more of it.
+    /// The run is over or was dropped.
     closed: bool,
 }
 
@@ -129,7 +129,7 @@ impl Journal {
         lock(&self.kept).outages.iter().cloned().collect()
     }
 
-    /// No more will come.
+    /// Notes that no more transitions will come.
     pub(crate) fn close(&self) {
         lock(&self.kept).closed = true;
         self.count.send_modify(|count| count.closed = true);
@@ -138,8 +138,8 @@ impl Journal {
 
 /// The transitions of a run, from the call of [`Handle::transitions`](crate::Handle::transitions) on.
 ///
-/// None is lost and none is made up. A reader that falls more than 4,096 transitions behind gets
-/// [`Lagged`] with the number that it missed, and goes on reading.
+/// No transition is lost. A reader that falls more than 4,096 transitions behind gets [`Lagged`] with the number that
+/// it missed, and can continue to read.
 ///
 /// ```
 /// # async fn example(handle: overwatch::Handle) {
@@ -159,7 +159,7 @@ pub struct Transitions {
     next: u64,
 }
 
-/// The reader fell so far behind that this many transitions are not kept any more.
+/// The reader missed this many transitions, which are no longer kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "it is a number")]
 pub struct Lagged(pub u64);
@@ -177,7 +177,7 @@ impl fmt::Display for Lagged {
 impl std::error::Error for Lagged {}
 
 impl Transitions {
-    /// Those that come from now on.
+    /// The transitions from now on.
     pub(crate) fn new(journal: Arc<Journal>) -> Self {
         let count = journal.count.subscribe();
         let next = count.borrow().transitions;
@@ -188,16 +188,17 @@ impl Transitions {
         }
     }
 
-    /// The next transition, when there is one; `Ok(None)` after the last one of the run. Safe to
-    /// drop: nothing is lost.
+    /// Waits for the next transition. Returns `Ok(None)` after the last one of the run.
+    ///
+    /// The future is safe to drop: no transition is lost.
     ///
     /// # Errors
     ///
-    /// [`Lagged`] if the next one is not kept any more; the call after that goes on with the oldest
-    /// that is.
+    /// [`Lagged`] if the next transition is no longer kept. The following call continues with the oldest one that is
+    /// kept.
     pub async fn next(&mut self) -> Result<Option<TransitionEvent>, Lagged> {
         loop {
-            // Looked at before the journal is, so that what comes in between wakes the wait below.
+            // Read before the journal, so that a transition in between wakes the wait below.
             let closed = self.count.borrow_and_update().closed;
             {
                 let kept = lock(&self.journal.kept);

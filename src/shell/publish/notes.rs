@@ -1,4 +1,4 @@
-//! What components have to say of themselves, for status pages.
+//! The notes of components, for status pages.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use crate::policy::ComponentId;
 use crate::shell::sync::lock;
 
-/// The last word of each component.
+/// The last note of each component.
 #[derive(Default)]
 pub(crate) struct Notes(Mutex<BTreeMap<ComponentId, Note>>);
 
@@ -16,10 +16,10 @@ struct Note {
 }
 
 impl Notes {
-    /// An empty text takes the last one back.
+    /// Sets the note of a component. An empty text removes it.
     pub(crate) fn set(&self, component: ComponentId, epoch: u64, text: &str) {
         let mut notes = lock(&self.0);
-        // An incarnation that has been replaced has nothing more to say.
+        // Notes of an earlier incarnation are ignored.
         if notes.get(&component).is_some_and(|note| note.epoch > epoch) {
             return;
         }
@@ -27,7 +27,7 @@ impl Notes {
         notes.insert(component, Note { epoch, text });
     }
 
-    /// What components have said in this epoch.
+    /// The notes of this epoch.
     pub(crate) fn all(&self, epoch: u64) -> BTreeMap<ComponentId, Arc<str>> {
         let notes = lock(&self.0);
         let present = notes
@@ -39,7 +39,7 @@ impl Notes {
     }
 }
 
-/// It goes onto status pages: one line, and not a long one.
+/// Bounds a note to one short line, because it is shown on status pages.
 fn shortened(text: &str) -> String {
     let line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     line.take(LONGEST).collect()

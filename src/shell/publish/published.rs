@@ -1,4 +1,4 @@
-//! All that is published of a run, for whoever looks.
+//! Everything that is published of a run.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::policy::{ComponentId, Layout};
 pub(crate) struct Published {
     pub(crate) roster: Roster,
     ready: AtomicBool,
-    /// The service's runtime polls nothing any more.
+    /// Whether the service's runtime is frozen.
     frozen: AtomicBool,
     pub(crate) epoch: AtomicU64,
     summary: watch::Sender<Summary>,
@@ -29,7 +29,7 @@ pub(crate) struct Published {
     pulse: watch::Sender<u64>,
 }
 
-/// No delay is this long.
+/// Stands for no measurement: no delay is this long.
 const NO_DELAY: u64 = u64::MAX;
 
 impl Published {
@@ -47,7 +47,7 @@ impl Published {
         }
     }
 
-    // For whoever looks.
+    // For readers.
 
     pub(crate) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
@@ -57,7 +57,7 @@ impl Published {
         self.frozen.load(Ordering::Acquire)
     }
 
-    /// The number of the current incarnation, or of the last one.
+    /// The number of the current epoch, or of the last one.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
@@ -67,7 +67,7 @@ impl Published {
         self.status_of(&summary)
     }
 
-    /// The same by a summary that was read before.
+    /// The status from a summary that was read before.
     pub(crate) fn status_of(&self, summary: &Summary) -> Status {
         summary.status(&self.roster, self.is_ready(), self.poll_delay())
     }
@@ -84,7 +84,7 @@ impl Published {
         .collect()
     }
 
-    /// What the components say of themselves that are not gone.
+    /// The notes of the components that are not gone.
     pub(crate) fn present_notes(&self) -> BTreeMap<ComponentId, Arc<str>> {
         let mut notes = self.notes.all(self.epoch());
         notes.retain(|&id, _| self.roster.is_alive(id));
@@ -95,12 +95,12 @@ impl Published {
         self.summary.borrow().over
     }
 
-    /// What tells when the summary changes.
+    /// A receiver that is notified when the summary changes.
     pub(crate) fn subscribe(&self) -> watch::Receiver<Summary> {
         self.summary.subscribe()
     }
 
-    /// What tells when a ping is answered.
+    /// A receiver that is notified when a ping is answered.
     pub(crate) fn pulse(&self) -> watch::Receiver<u64> {
         self.pulse.subscribe()
     }
@@ -124,7 +124,7 @@ impl Published {
     /// Turns readiness on or off: off at once, on only as long as the run is not over.
     pub(crate) fn set_ready(&self, ready: bool) {
         if ready {
-            // Under the lock of the summary, as the run's end is: no true is left behind it.
+            // Under the lock of the summary, as the end of the run is, so readiness is never on after the end.
             self.summary.send_if_modified(|summary| {
                 if !summary.over {
                     self.ready.store(true, Ordering::Release);
@@ -141,7 +141,7 @@ impl Published {
         self.frozen.store(frozen, Ordering::Release);
     }
 
-    /// Changes the summary, unless the run is over: it may have been dropped amid a step.
+    /// Changes the summary, unless the run is over: it may have been dropped during a step.
     pub(crate) fn publish(&self, change: impl FnOnce(&mut Summary)) {
         self.summary.send_if_modified(|summary| {
             let goes_on = !summary.over;
@@ -152,7 +152,7 @@ impl Published {
         });
     }
 
-    /// The run is over in its own way. The last reason.
+    /// Notes the regular end of the run, and returns the last reason.
     pub(crate) fn end(&self) -> Arc<str> {
         let mut reason = Arc::from("");
         self.summary.send_modify(|summary| {
@@ -163,7 +163,7 @@ impl Published {
         reason
     }
 
-    /// Publishes that nothing supervises any more, unless the run ended in its own way.
+    /// Publishes that the run was dropped, unless it has ended regularly.
     pub(crate) fn abandon(&self) {
         self.summary.send_if_modified(|summary| {
             self.ready.store(false, Ordering::Release);

@@ -1,4 +1,4 @@
-//! Who is there: the components, and what each of them is doing.
+//! The components of a service, and what each of them is doing.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ pub(crate) struct Roster {
     names: Vec<Arc<str>>,
     /// What each component is doing, for status pages: a [`ComponentState`] as a number.
     slots: Vec<AtomicU8>,
-    /// Whether its incarnation is not gone yet, for each component: the incarnations set it themselves. One
-    /// flag each, so that they do not contend for one count.
+    /// For each component: whether its incarnation is not gone yet. The incarnations set this themselves.
+    /// There is one flag each, so that they do not contend for one count.
     alive: Vec<AtomicBool>,
 }
 
@@ -72,13 +72,13 @@ impl Roster {
         self.alive.iter().any(|alive| alive.load(Ordering::Acquire))
     }
 
-    /// The names of the components that are doing any of these, the first few of them.
+    /// The names of the first few components in any of these states.
     pub(crate) fn listed(&self, slots: &[ComponentState]) -> String {
         Few::doing(self, slots).names(self)
     }
 }
 
-/// Some components: the first few of them, and how many there are. Takes no memory of its own.
+/// Some components: the first few of them, and how many there are. It allocates nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Few {
     first: [ComponentId; NAMES_LISTED],
@@ -86,7 +86,7 @@ pub(crate) struct Few {
 }
 
 impl Few {
-    /// Those that are doing any of these.
+    /// The components in any of these states.
     pub(crate) fn doing(roster: &Roster, slots: &[ComponentState]) -> Self {
         let mut few = Self {
             first: [ComponentId(0); NAMES_LISTED],

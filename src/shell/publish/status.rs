@@ -1,4 +1,4 @@
-//! What the outside is told: state, since when, why, and what is awaited.
+//! The public status: the state, since when, why, and what is awaited.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,29 +21,30 @@ use crate::machine::{ComponentState, Phase};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status {
-    /// Where the supervisor is.
+    /// The state of the supervisor.
     pub phase: Phase,
-    /// Whether it is ready, as health endpoints answer.
+    /// Whether the service is ready, as the health endpoints report it.
     pub ready: bool,
-    /// The number of the current incarnation, or of the last one; 0 before the first start.
+    /// The number of the current epoch, or of the last one; 0 before the first start.
     pub epoch: u64,
-    /// How long it has been in this phase.
+    /// How long the supervisor has been in this phase.
     pub time_in_phase: Duration,
-    /// Why it is not ready, while it is not; else why it is in this phase.
+    /// Why the service is not ready. If it is ready: the cause of the current phase.
     pub reason: Arc<str>,
-    /// What must happen for it to be ready again. `None` while it is, and after the end.
+    /// What must happen before the service is ready again. `None` while it is ready, and after the end.
     pub awaited: Option<String>,
-    /// The number of the present outage, or of the last one. Boot is outage 0.
+    /// The number of the current outage, or of the last one. Boot is outage 0.
     pub outage: u64,
     /// Whether that outage is still open.
     pub outage_open: bool,
-    /// How often it relapsed lately; the hold-off grows with it.
+    /// How often the service relapsed lately; the hold-off grows with this level.
     pub level: u32,
     /// The last observation of the dependency.
     pub dependency: Option<DependencyStatus>,
-    /// How long the service's runtime lately let a new task wait before it polled it; of one that still
-    /// waits, how long it has waited so far. `None` before it was first measured, and where the run has
-    /// no separate thread. More than some milliseconds: its workers are busy or blocked.
+    /// How long a new task on the service's runtime lately waited before it was polled.
+    ///
+    /// For a task that still waits, this is the time so far. More than some milliseconds mean that the workers are busy
+    /// or blocked. `None` before the first measurement, and if the run has no separate thread.
     pub poll_delay: Option<Duration>,
 }
 
@@ -53,9 +54,9 @@ pub struct Status {
 pub struct DependencyStatus {
     /// Whether it was alive. Silence beyond its limit counts as not alive.
     pub alive: bool,
-    /// The kind of failure, if it fails and the probe returned one.
+    /// The class of the failure, if it fails and the probe returned one.
     pub class: Option<&'static str>,
-    /// The evidence, or why it fails and what to do.
+    /// The evidence, or the reason of the failure and what to do.
     pub what: Arc<str>,
 }
 

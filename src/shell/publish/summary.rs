@@ -1,4 +1,4 @@
-//! What the supervisor publishes of itself.
+//! The state of the supervisor that is published.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use super::roster::Roster;
 use super::status::{DependencyStatus, Status};
 use crate::machine::{ComponentState, Phase};
 
-/// The reason between the moment in which readiness goes off and the one in which it is known why.
+/// The reason from the moment when readiness goes off until the real reason is known.
 const STOPPING: &str = "it is being stopped: the reason follows";
 
-/// What the supervisor publishes; [`Status`] is made of it on demand.
+/// The state of the supervisor; [`Status`] is made from it on demand.
 #[derive(Clone, Debug)]
 pub(crate) struct Summary {
     pub(crate) phase: Phase,
@@ -56,7 +56,8 @@ impl Summary {
         true
     }
 
-    /// What is published beside it is given, as read once: it may change at any moment.
+    /// Makes the status. `flag` and `poll_delay` are published separately, and were read once, because they may change
+    /// at any moment.
     pub(crate) fn status(
         &self,
         roster: &Roster,
@@ -84,24 +85,23 @@ impl Summary {
         }
     }
 
-    /// The flag is read apart from the rest, so it is believed only where it fits.
+    /// Whether the service is ready. The flag is read separately, so it counts only in the state Running.
     pub(crate) fn is_ready(&self, flag: bool) -> bool {
         self.phase == Phase::Running && flag
     }
 
-    /// Whether it was ready and is not any more, which is told at once, and why is about to be told.
+    /// Whether readiness went off, and the reason is not published yet.
     fn is_stopping(&self, flag: bool) -> bool {
         self.phase == Phase::Running && !self.over && !flag
     }
 
-    /// Whether all that it says fits together: not so between the moment in which readiness goes off and
-    /// the one in which it is known why.
+    /// Whether the summary is consistent. It is not from the moment when readiness goes off until the reason is known.
     pub(crate) fn is_settled(&self, flag: bool) -> bool {
         !self.is_stopping(flag)
     }
 
     fn awaited(&self, roster: &Roster) -> Option<String> {
-        // In seconds also when nothing is left: a `Duration` of nothing would say nanoseconds.
+        // In seconds even if nothing is left, because a zero `Duration` is formatted as nanoseconds.
         let left = |due: Option<Instant>| {
             let left = due.map_or(Duration::ZERO, |due| due.duration_since(Instant::now()));
             format!("{:.1}s", left.as_secs_f64())

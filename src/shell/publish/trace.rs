@@ -1,6 +1,6 @@
-//! What is logged: the transition trace, at targets and with fields that do not change.
+//! The trace: the log events of a run, with stable targets and fields.
 //!
-//! `at_ms` says when it happened, in milliseconds since the run began: it may be written later.
+//! `at_ms` is when an event happened, in milliseconds since the run began: it may be written later.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ macro_rules! transition {
     };
 }
 
-/// What went wrong with a component, or was observed: logged before the transition that follows from it.
+/// A failure or an observation, which is logged before the transition that it causes.
 pub(crate) enum Incident {
     ComponentFailed {
         name: Arc<str>,

@@ -1,4 +1,4 @@
-//! Why a service cannot be built.
+//! Errors of [`Builder::build`](crate::Builder::build).
 
 use std::fmt;
 
@@ -8,11 +8,11 @@ use crate::policy::PolicyError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// There is nothing to supervise.
+    /// No component was added.
     NoComponents,
     /// A component has no name.
     EmptyName {
-        /// Which: the place in which it was added, from 0.
+        /// Its position in the order of addition, from 0.
         place: usize,
     },
     /// Two components have the same name.
@@ -22,17 +22,17 @@ pub enum BuildError {
     },
     /// A stage has no components.
     EmptyStage {
-        /// Which, from 0.
+        /// The number of the stage, from 0.
         stage: usize,
     },
-    /// No component has the name of the lease owner.
+    /// No component has the name that was set as the lease owner.
     UnknownLeaseOwner {
         /// The name.
         name: String,
     },
-    /// A fence watchdog was asked for, and no fence is set.
+    /// The fence watchdog was switched on, but the policy has no fence.
     WatchdogWithoutFence,
-    /// The policy cannot work, or not with these components or this probe.
+    /// The policy cannot work at all, or not with these components or this probe.
     Policy(PolicyError),
 }
 

@@ -1,4 +1,4 @@
-//! How a service is put together.
+//! The builder of a service.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,12 +17,11 @@ use crate::shell::probe::Probe;
 use crate::shell::run_state::RunState;
 use crate::shell::step_record::{Hook, StepRecord};
 
-/// Puts a service together. From [`Overwatch::builder`].
+/// Builds a service. From [`Overwatch::builder`].
 ///
-/// Components are started in the order of their stages and stopped in reverse; those of one stage
-/// are started and stopped together. A component belongs to the stage that was begun last:
-/// [`next_stage`](Builder::next_stage) begins another one. The other methods may be called in any order;
-/// [`build`](Builder::build) checks everything.
+/// Stages are started in order and stopped in reverse order. The components of one stage are started and stopped
+/// together. A component belongs to the stage that was begun last: [`next_stage`](Builder::next_stage) begins another
+/// one. The other methods may be called in any order; [`build`](Builder::build) checks everything.
 ///
 /// ```
 /// use overwatch::{Component, Context, Failure, Overwatch, Policy, feed};
@@ -68,7 +67,7 @@ pub struct Builder {
 }
 
 impl Overwatch {
-    /// Begins to build a service that cannot live without the dependency that this probe observes.
+    /// Begins to build a service that depends on what this probe observes.
     pub fn builder(probe: impl Probe) -> Builder {
         Builder::new(Arc::new(probe))
     }
@@ -89,7 +88,7 @@ impl Builder {
         }
     }
 
-    /// Adds a component to the present stage.
+    /// Adds a component to the current stage.
     pub fn component(self, name: impl Into<String>, component: impl Component) -> Self {
         self.add(name.into(), Arc::new(Boxed(component)))
     }
@@ -102,8 +101,9 @@ impl Builder {
         self
     }
 
-    /// Adds a closure as a component. It is cloned and called once for each epoch. **State that it captures survives
-    /// a restart; local variables do not.**
+    /// Adds a closure as a component. The closure is cloned and called once for each epoch.
+    ///
+    /// **State that the closure captures survives a restart; local variables do not.**
     ///
     /// ```
     /// # use std::time::Duration;
@@ -131,84 +131,89 @@ impl Builder {
         self.add(name.into(), component)
     }
 
-    /// Adds something with a start and a stop as a component.
+    /// Adds a [`StartStop`] as a component.
     pub fn start_stop(self, name: impl Into<String>, service: impl StartStop) -> Self {
         self.component(name, StartStopped(service))
     }
 
-    /// Begins the next stage: what is added from here on is started when all before it is up, and
-    /// stopped before any of that is.
+    /// Begins the next stage.
+    ///
+    /// Components that are added after this call start when all components before it are up, and stop before any of
+    /// those stops.
     pub fn next_stage(mut self) -> Self {
         self.stages.push(0);
         self
     }
 
-    /// Sets the numbers. Default: [`Policy::default`].
+    /// Sets the policy. Default: [`Policy::default`].
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// Names the component that holds the lease of the policy's [fence](crate::Fence). That component reports
-    /// renewals by [`Context::lease_renewed`]. A fence without a lease owner is refused.
+    /// Sets the name of the component that holds the lease of the policy's [fence](crate::Fence).
+    ///
+    /// That component reports renewals with [`Context::lease_renewed`]. A fence without a lease owner is refused.
     pub fn lease_owner(mut self, name: impl Into<String>) -> Self {
         self.lease_owner = Some(name.into());
         self
     }
 
-    /// Switches the fence watchdog on or off: a separate thread that aborts the process when the
-    /// [fence](crate::policy::PolicyBuilder::fence) passes and not all components are gone. It is the last
-    /// resort for threads that are blocked for good, which nothing but the end of the process ends.
+    /// Switches the fence watchdog on or off.
     ///
-    /// Default: on if the policy has a fence and the run has its [own thread](Self::control_thread).
-    /// In place, where the clock may be paused, it is on only if it is asked for here. It is off where nothing
-    /// is done ([`observe_only`](Self::observe_only)).
+    /// The watchdog is a separate thread. It aborts the process if the [fence](crate::policy::PolicyBuilder::fence)
+    /// passes and not all components are gone. It is the last resort for threads that are blocked for good, because
+    /// only the end of the process ends these.
     ///
-    /// It aborts half of the fence's margin before the lease can expire. It outlives the run as long as
-    /// components do. A process that was stopped (SIGSTOP) beyond that instant is aborted as soon as it
-    /// goes on: its lease is gone, its work is alive, and another node may be doing the same. The last
-    /// words go to stderr, for 100 ms or a quarter of the margin at most.
+    /// Default: on if the policy has a fence and the run has a [separate thread](Self::control_thread). In place, where
+    /// the clock may be paused, it is on only if it is switched on here. It is off if no action is taken
+    /// ([`observe_only`](Self::observe_only)).
     ///
-    /// Switched off, a service whose threads block goes on working after its lease has expired.
+    /// It aborts the process half of the fence's margin before the lease can expire. It continues after the run as long
+    /// as there are components. A process that was stopped (SIGSTOP) beyond that instant is aborted as soon as it
+    /// continues: its lease is gone, its work is alive, and another node may be doing the same work. Before the abort a
+    /// message is written to stderr, for 100 ms or a quarter of the margin at most.
+    ///
+    /// If it is switched off, a service whose threads block continues to work after its lease has expired.
     pub fn fence_watchdog(mut self, on: bool) -> Self {
         self.watchdog = Some(on);
         self
     }
 
-    /// Whether the run is supervised by its own thread. By default it is, unless the runtime has only one
-    /// thread.
+    /// Sets whether a separate thread supervises the run.
     ///
-    /// Without that thread it is supervised *in place*, where it is awaited: no thread is made, and no clock is
-    /// read but tokio's, so that a paused clock or a simulated network controls all of it. The cost:
-    /// anything that holds up that task or its runtime holds up the supervisor, and so does a subscriber of
-    /// `tracing`.
+    /// By default it does, unless the runtime is a current-thread runtime.
+    ///
+    /// Without that thread the run is supervised *in place*, where it is awaited: no thread is made, and no clock other
+    /// than tokio's is read, so a paused clock or a simulated network controls everything. The cost: whatever delays
+    /// that task or its runtime also delays the supervisor, and so does a `tracing` subscriber that blocks.
     pub fn control_thread(mut self, on: bool) -> Self {
         self.control_thread = Some(on);
         self
     }
 
-    /// Takes no action: components run as if nothing watched them, and the actions that would have been taken are
-    /// logged, with the field `observe_only`.
+    /// Takes no action, and only logs the actions that would be taken, with the field `observe_only`.
     ///
-    /// Components that fail or end by themselves are still restarted, and commands still obeyed. A
-    /// fence is not enforced.
+    /// Components run as if nothing watched them. Components that fail or end by themselves are still restarted, and
+    /// commands are still carried out. A fence is not enforced.
     pub fn observe_only(mut self) -> Self {
         self.observe_only = true;
         self
     }
 
-    /// Calls `each` with each step of the machine, in order, after its effects are carried out. For
-    /// recorders, and for tests in which a [`Monitor`](crate::law::Monitor) judges the run.
+    /// Calls `each` with each step of the machine, in order, after its effects were carried out.
     ///
-    /// Where the run has its [own thread](Self::control_thread), `each` is called by another thread, which
-    /// logs as well. It may block: up to 65,536 steps wait for it, and [`StepRecord::missed`] counts those that are
-    /// missing. A panic in it ends the run, and is resumed where that is awaited.
+    /// This is for recorders, and for tests in which a [`Monitor`](crate::law::Monitor) judges the run.
+    ///
+    /// If the run has a [separate thread](Self::control_thread), the log thread calls `each`. It may block: up to
+    /// 65,536 steps wait for it, and [`StepRecord::missed`] counts the steps that were dropped. A panic in `each` ends
+    /// the run, and is resumed where the run is awaited.
     pub fn on_step(mut self, each: impl FnMut(StepRecord<'_>) + Send + 'static) -> Self {
         self.on_step = Some(Box::new(each));
         self
     }
 
-    /// Checks everything and puts the service together. Nothing is started before it is run.
+    /// Checks everything and builds the service. Nothing is started before the service is run.
     ///
     /// # Errors
     ///
@@ -270,5 +275,5 @@ impl fmt::Debug for Builder {
     }
 }
 
-/// A larger future is boxed at once: it is moved about on the stack before it is at its place.
+/// Larger futures are boxed at once, because they would be moved on the stack before they reach their place.
 const LARGEST_INLINE: usize = 4096;

@@ -1,16 +1,15 @@
-//! Where a run is supervised: apart, on a thread of its own, or in place.
+//! Where a run is supervised: apart, on a separate thread, or in place.
 //!
-//! **Apart.** A service may keep all threads of its runtime busy, or block them, or stop turning its
-//! timers. So the supervisor has a thread with a runtime of its own, and with it its own timers, signals
-//! and end of the process. Components are spawned on the service's runtime from there. Thread and runtime
-//! are made when the run begins, and nothing moves afterwards: a timer belongs to the runtime in whose
-//! context it was made.
+//! **Apart.** A service may keep all threads of its runtime busy, or block them, so that its timers stop.
+//! So the supervisor has a separate thread and runtime, with its own timers and signals, and exits the process
+//! from there. It spawns the components on the service's runtime. The thread and its runtime are made when the
+//! run begins, and nothing moves afterwards: a timer belongs to the runtime in whose context it was made.
 //!
-//! **In place.** On a runtime of one thread everything stays where the run is awaited: no thread, and no
-//! clock but tokio's, so that a clock that is paused, or a simulated network, sees all of it.
+//! **In place.** On a current-thread runtime everything stays where the run is awaited: no thread, and no
+//! clock but tokio's, so that a paused clock or a simulated network controls everything.
 //!
-//! No user code runs on the control thread, but for a waker that is not tokio's: whoever tells of something
-//! calls the wakers of those who wait for it. See [`Log`] for what is logged and dropped.
+//! No user code runs on the control thread, except wakers that are not tokio's, because publishing calls the wakers of
+//! waiting tasks. See [`Log`] for events and drops.
 
 use std::any::Any;
 use std::io;
@@ -33,10 +32,10 @@ use crate::shell::run_state::RunState;
 use crate::shell::step_record::Hook;
 use crate::shell::supervise::{Parts, Supervisor, Watchdog};
 
-/// How long a run that is dropped is waited for: its thread may be about to carry out a step.
+/// How long the drop of a run waits for its thread, which may be in the middle of a step.
 const DROPPED_WITHIN: Duration = Duration::from_millis(100);
 
-/// What is run.
+/// The service to run.
 pub(crate) struct Service {
     pub(crate) published: Abandoned,
     pub(crate) components: Vec<Arc<dyn Begin>>,
@@ -47,14 +46,14 @@ pub(crate) struct Service {
     pub(crate) on_step: Option<Hook>,
 }
 
-/// What ends a run, besides its handle.
+/// What ends a run, in addition to its handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Until {
     /// Nothing.
     Shutdown,
     /// A signal.
     Signal,
-    /// A signal; and if the run is halted, the process is left.
+    /// A signal; and if the run is halted, the process exits.
     SignalOrExit,
 }
 
@@ -98,10 +97,10 @@ async fn apart(service: Service, until: Until, runtime: Handle) -> Result<(), Ru
     let shared = Arc::clone(&service.published.0);
     let watchdog = watchdog(&service, false)?;
     let has_hook = service.on_step.is_some();
-    // Here, where the run is awaited: it logs where it would have logged from here.
+    // Made here, where the run is awaited, so that it uses the subscriber and the span of this task.
     let log = Log::queued(service.on_step);
     shared.enter(runtime.clone(), log.clone());
-    // The log is part of what it wakes.
+    // Weak, because the shared state contains the log.
     let wakes = Arc::downgrade(&shared);
     log.on_hook_panic(move || {
         if let Some(shared) = wakes.upgrade() {
@@ -111,7 +110,7 @@ async fn apart(service: Service, until: Until, runtime: Handle) -> Result<(), Ru
     let parts = Parts {
         shared: Arc::clone(&shared),
         components: service.components,
-        // User code: it is asked here.
+        // Called here, because it may be user code.
         probe_runtime: service.probe.home().unwrap_or_else(|| runtime.clone()),
         probe: service.probe,
         observe_only: service.observe_only,
@@ -133,23 +132,23 @@ async fn apart(service: Service, until: Until, runtime: Handle) -> Result<(), Ru
     let control = move || {
         log.guard_thread(|| {
             let mut left = control(parts, until, dropped);
-            // Whoever dropped the run may go on: nothing of it is supervised any more.
+            // Lets the drop of the run continue: nothing is supervised any more.
             drop::<mpsc::Sender<()>>(running);
             if let ThreadEnd::Run(ended) = left.ended {
                 left.ended = ThreadEnd::Run(leave_if_halted(ended, until, &log));
             }
             if tell.is_closed() {
-                // Nobody waits for its last lines, and what is left of it holds what is the user's.
+                // Nothing waits for the last log lines. What is left contains values of the user.
                 let left = Foreign(Some(left));
                 runtime.spawn(async move { drop(left) });
                 return log.close(LOGGED_WITHIN);
             }
             log.close(LOGGED_WITHIN);
-            // At one of the last steps, which the hook reads after they are taken.
+            // The hook may have panicked at one of the last steps, which it reads later.
             if let (ThreadEnd::Run(_), Some(panic)) = (&left.ended, log.take_hook_panic()) {
                 left.ended = ThreadEnd::Panicked(panic);
             }
-            // Whoever awaits the run drops what is left of it, and if nobody does, its runtime.
+            // The awaiting task drops what is left of the run. Without such a task, the runtime does.
             if let Err(left) = tell.send(left) {
                 let left = Foreign(Some(left));
                 runtime.spawn(async move { drop(left) });
@@ -161,7 +160,7 @@ async fn apart(service: Service, until: Until, runtime: Handle) -> Result<(), Ru
         return Err(cannot_run("the run has no thread of its own", error));
     }
     let Ok(Left { ended, supervisor }) = told.await else {
-        // Its thread ends only after it has told.
+        // The thread sends its result before it ends.
         let error = io::Error::other("it ended without a word");
         return Err(cannot_run("the run has lost its thread", error));
     };
@@ -173,7 +172,7 @@ async fn apart(service: Service, until: Until, runtime: Handle) -> Result<(), Ru
     }
 }
 
-/// Leaves the process if that is asked for and the run was halted. Before anything of it is dropped.
+/// Exits the process if this was requested and the run was halted, before anything of the run is dropped.
 fn leave_if_halted(ended: Result<(), RunError>, until: Until, log: &Log) -> Result<(), RunError> {
     match ended {
         Err(error) if until == Until::SignalOrExit => {
@@ -188,24 +187,24 @@ fn leave_if_halted(ended: Result<(), RunError>, until: Until, log: &Log) -> Resu
     }
 }
 
-/// How a run that had a thread of its own ended.
+/// How a run with a separate thread ended.
 enum ThreadEnd {
     Run(Result<(), RunError>),
     Panicked(Box<dyn Any + Send>),
     NotBegun(io::Error),
 }
 
-/// What is left of it: it holds what is the user's.
+/// What is left of a run. It contains values of the user.
 struct Left {
     ended: ThreadEnd,
     supervisor: Supervisor,
 }
 
-/// What is the user's, and may not be dropped by the control thread.
+/// Values of the user, which the control thread must not drop.
 struct Foreign<T: Send + 'static>(Option<T>);
 
 impl<T: Send + 'static> Drop for Foreign<T> {
-    /// If it is the control thread that does this, because the user's runtime is gone, the log does it.
+    /// If the control thread gets here, because the user's runtime is gone, the log drops the value.
     fn drop(&mut self) {
         discard(self.0.take());
     }
@@ -216,7 +215,7 @@ fn control(parts: Parts, until: Until, dropped: oneshot::Receiver<()>) -> Left {
     let mut supervisor = Supervisor::new(parts);
     let runtime = Builder::new_current_thread()
         .enable_all()
-        // All its I/O is signals, and room for more than these is memory of each run.
+        // The only I/O is signals; room for more events would cost memory in each run.
         .max_io_events_per_tick(16)
         .build();
     let runtime = match runtime {
@@ -237,14 +236,14 @@ fn control(parts: Parts, until: Until, dropped: oneshot::Receiver<()>) -> Left {
         }
     };
     let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(supervised)));
-    // However it ended: not ready, and everything of it aborted.
+    // However it ended, it is not ready any more, and everything is aborted.
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| supervisor.abandon())) {
         discard(panic);
     }
     runtime.shutdown_background();
     let ended = match ended {
         Ok(Some(ended)) => ThreadEnd::Run(ended),
-        // Nobody is there to be told.
+        // The run was dropped, so no task receives the result.
         Ok(None) => ThreadEnd::Run(Ok(())),
         Err(panic) => ThreadEnd::Panicked(panic),
     };
@@ -272,7 +271,7 @@ async fn run(supervisor: &mut Supervisor, until: Until) -> Result<(), RunError> 
     }
 }
 
-/// The fence watchdog, where there is to be one.
+/// The fence watchdog, if it is on.
 fn watchdog(service: &Service, in_place: bool) -> Result<Option<Watchdog>, RunError> {
     let shared = &service.published.0;
     let switched = service.watchdog;
@@ -306,18 +305,17 @@ pub(crate) fn cannot_run(what: &str, error: std::io::Error) -> RunError {
     }
 }
 
-/// A run that has a thread of its own, where it is awaited.
+/// The awaiting side of a run with a separate thread.
 struct Awaited {
     shared: Arc<RunState>,
-    /// Its other end is told when this one is dropped.
+    /// The thread is notified when this is dropped.
     here: Option<oneshot::Sender<()>>,
-    /// Its other end is dropped when nothing is supervised any more.
+    /// The thread drops the other end when nothing is supervised any more.
     over: mpsc::Receiver<()>,
 }
 
 impl Drop for Awaited {
-    /// Readiness is off at once; then the thread aborts what still runs, which is waited for, but not
-    /// for long.
+    /// Turns readiness off at once. Then the thread aborts what still runs, and this waits for that, but not for long.
     fn drop(&mut self) {
         self.shared.published.set_ready(false);
         drop(self.here.take());

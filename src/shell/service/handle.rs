@@ -1,4 +1,4 @@
-//! How the rest of the program follows and steers a run.
+//! The handle with which the rest of the program follows and controls a run.
 
 #[cfg(feature = "http")]
 use std::collections::BTreeMap;
@@ -14,14 +14,15 @@ use crate::shell::component::Reporter;
 use crate::shell::publish::{ComponentStatus, Outage, Status, Summary, Transitions};
 use crate::shell::run_state::RunState;
 
-/// Follows and steers a run. Cheap to clone; works from any thread, before, during and after the
-/// run. From [`Overwatch::handle`](crate::Overwatch::handle).
+/// Follows and controls a run. From [`Overwatch::handle`](crate::Overwatch::handle).
+///
+/// It is cheap to clone, and works from any thread, before, during and after the run.
 ///
 /// | to | call |
 /// | --- | --- |
-/// | look | [`is_ready`](Self::is_ready), [`status`](Self::status), [`components`](Self::components), [`outages`](Self::outages) |
+/// | read the state | [`is_ready`](Self::is_ready), [`status`](Self::status), [`components`](Self::components), [`outages`](Self::outages) |
 /// | wait | [`wait_until_ready`](Self::wait_until_ready), [`wait_for`](Self::wait_for), [`transitions`](Self::transitions) |
-/// | steer | [`shutdown`](Self::shutdown), [`drain`](Self::drain), [`resume`](Self::resume), [`trip`](Self::trip), [`reset`](Self::reset) |
+/// | control | [`shutdown`](Self::shutdown), [`drain`](Self::drain), [`resume`](Self::resume), [`trip`](Self::trip), [`reset`](Self::reset) |
 /// | report from outside of components | [`reporter`](Self::reporter) |
 ///
 /// ```
@@ -64,10 +65,10 @@ impl Handle {
         self.0.published.is_ready()
     }
 
-    /// Whether the service's runtime is frozen, e.g. because each of its threads is blocked: it polls
-    /// nothing any more, neither components nor probes. One atomic load.
+    /// Whether the service's runtime is frozen, e.g. because all of its threads are blocked: one atomic load.
     ///
-    /// A run that shares its thread with the components cannot see that, and this returns `false`.
+    /// A frozen runtime polls no task, neither components nor probes. A run that shares its thread with the components
+    /// cannot detect this, and always returns `false`.
     #[inline]
     pub fn is_frozen(&self) -> bool {
         self.0.published.is_frozen()
@@ -83,8 +84,7 @@ impl Handle {
         self.0.published.components(self.0.plan.layout())
     }
 
-    /// What the first of the components that have something to say say of themselves, by their names, and how many
-    /// more there are.
+    /// The notes of at most `most` components, by their names, and how many more components have a note.
     #[cfg(feature = "http")]
     pub(crate) fn notes(&self, most: usize) -> (BTreeMap<String, String>, usize) {
         let notes = self.0.published.present_notes();
@@ -94,18 +94,20 @@ impl Handle {
         (told.collect(), more)
     }
 
-    /// The last 256 outages, oldest first; the first one of a run is its boot.
+    /// The last 256 outages, oldest first. The first outage of a run is its boot.
     pub fn outages(&self) -> Vec<Outage> {
         self.0.published.journal.outages()
     }
 
-    /// Waits until the status is as wanted. `wanted` is called now, and whenever the status has changed and its
-    /// reason is known. Of changes in quick succession only the last may be seen;
-    /// [`transitions`](Self::transitions) misses none.
+    /// Waits until `wanted` returns `true` for the status.
+    ///
+    /// `wanted` is called now, and whenever the status has changed and its reason is known. If the status changes
+    /// several times in quick succession, only the last change may be seen; [`transitions`](Self::transitions) misses
+    /// none.
     ///
     /// # Errors
     ///
-    /// [`RunEnded`] if the run is over and its last status is not as wanted.
+    /// [`RunEnded`] if the run is over and `wanted` returned `false` for its last status.
     pub async fn wait_for(
         &self,
         mut wanted: impl FnMut(&Status) -> bool,
@@ -123,7 +125,7 @@ impl Handle {
     ///
     /// [`RunEnded`] if the run is over.
     pub async fn wait_until_ready(&self) -> Result<Status, RunEnded> {
-        // Each status in between would tell who is still awaited, which nobody reads here.
+        // A full status is made only at the end: it lists the awaited components, which nobody reads here.
         self.wait(|summary| {
             let ready = summary.is_ready(self.0.published.is_ready());
             ready.then(|| self.0.published.status_of(summary))
@@ -134,9 +136,9 @@ impl Handle {
     async fn wait<T>(&self, mut found: impl FnMut(&Summary) -> Option<T>) -> Result<T, RunEnded> {
         let mut summary = self.0.published.subscribe();
         loop {
-            // A copy: who reads at leisure must not hold up the supervisor, which writes there.
+            // A copy: a slow reader must not block the supervisor, which writes there.
             let now = summary.borrow_and_update().clone();
-            // In this order: it may cease to be settled at any moment.
+            // In this order: the summary may cease to be settled at any moment.
             if let Some(found) = found(&now)
                 && now.is_settled(self.0.published.is_ready())
             {
@@ -148,28 +150,28 @@ impl Handle {
         }
     }
 
-    /// What tells whether anything was published since it was asked before.
+    /// Returns a value that detects whether anything new was published.
     #[cfg(feature = "http")]
     pub(crate) fn news(&self) -> Summaries {
         Summaries(self.0.published.subscribe())
     }
 
-    /// The transitions from now on, none of them lost. Asked for before the run, it gives all.
+    /// The transitions from now on. If this is called before the run, it returns all transitions.
     pub fn transitions(&self) -> Transitions {
         Transitions::new(Arc::clone(&self.0.published.journal))
     }
 
-    /// A reporter of failures from outside of any component.
+    /// A reporter for failures outside of any component.
     pub fn reporter(&self) -> Reporter {
         Reporter::new(Arc::clone(&self.0), Arc::clone(&self.0.outside))
     }
 
-    /// Asks for an ordered stop and the end of the run. It is never refused, and cannot be taken back.
+    /// Requests an ordered stop and the end of the run. It is never refused, and cannot be undone.
     pub fn shutdown(&self) {
         self.0.mailbox.shut_down();
     }
 
-    /// Asks for everything to be stopped until [`resume`](Self::resume).
+    /// Requests a stop of everything until [`resume`](Self::resume).
     ///
     /// # Errors
     ///
@@ -178,7 +180,7 @@ impl Handle {
         self.command(Command::Drain)
     }
 
-    /// Takes back a drain: everything is started again once the dependency is seen alive.
+    /// Ends a drain: everything is started again once the dependency is seen alive.
     ///
     /// # Errors
     ///
@@ -187,8 +189,7 @@ impl Handle {
         self.command(Command::Resume)
     }
 
-    /// Trips by hand: everything is stopped, and started again once the dependency has proved
-    /// itself for the whole window.
+    /// Trips by hand: everything is stopped, and started again after the dependency was alive for the whole window.
     ///
     /// # Errors
     ///
@@ -197,7 +198,7 @@ impl Handle {
         self.command(Command::Trip)
     }
 
-    /// Forgets suspicion and the level while Running; in other states it lowers the level to 1.
+    /// Clears the suspicion and the level in the state Running. In other states it lowers the level to 1.
     ///
     /// # Errors
     ///
@@ -206,10 +207,10 @@ impl Handle {
         self.command(Command::Reset)
     }
 
-    /// Whether the supervisor itself is alive: it is asked, and must answer in time. An outage of
-    /// the dependency has no influence on the result. `false` before the run, and at once after it.
+    /// Whether the supervisor itself is alive: it must answer a ping within this time.
     ///
-    /// The supervisor is woken once for all calls that wait at a time.
+    /// An outage of the dependency has no influence on the result. The result is `false` before the run, and `false` at
+    /// once after the run. The supervisor is woken once for all calls that wait at the same time.
     pub async fn is_responsive(&self, within: Duration) -> bool {
         let mut pulse = self.0.published.pulse();
         pulse.mark_unchanged();
@@ -231,13 +232,13 @@ impl Handle {
         self.0.published.is_over()
     }
 
-    /// Stands in for the supervisor.
+    /// Does what the supervisor would do, for tests.
     #[cfg(all(test, feature = "http"))]
     pub(crate) fn set_frozen(&self, frozen: bool) {
         self.0.published.set_frozen(frozen);
     }
 
-    /// How many questions the supervisor has answered.
+    /// How many pings the supervisor has answered.
     #[cfg(all(test, feature = "http"))]
     pub(crate) fn answered(&self) -> u64 {
         *self.0.published.pulse().borrow()
@@ -262,7 +263,7 @@ pub(crate) struct Summaries(watch::Receiver<Summary>);
 #[cfg(feature = "http")]
 impl Summaries {
     pub(crate) fn any(&mut self) -> bool {
-        // It has a sender as long as there is a handle.
+        // The channel has a sender as long as there is a handle.
         let any = self.0.has_changed().unwrap_or(true);
         if any {
             self.0.mark_unchanged();
@@ -292,13 +293,13 @@ impl fmt::Display for RunEnded {
 
 impl std::error::Error for RunEnded {}
 
-/// Why a command was not taken.
+/// Why a command was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommandError {
     /// The run is over.
     Ended,
-    /// Too many commands wait for the supervisor: try again when it has caught up.
+    /// Too many commands wait for the supervisor: try again later.
     TooMany,
 }
 

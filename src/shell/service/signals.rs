@@ -1,14 +1,13 @@
-//! What tells the process to stop: SIGTERM and SIGINT; ctrl-c elsewhere than on Unix.
+//! The signals that stop the process: SIGTERM and SIGINT; ctrl-c on other systems than Unix.
 //!
-//! The first signal asks all runs that listen for an ordered stop. The next one ends the process, and so
-//! does one that comes when the last run that listened is over. On Unix the signal handler does that
-//! itself, so it works while every thread is blocked.
+//! The first signal requests an ordered stop of all runs that listen. The next one ends the process, and so
+//! does one that comes after the end of the last run that listened. On Unix the signal handler itself does that,
+//! so it works while every thread is blocked.
 
 use std::convert::Infallible;
 use std::io;
 
-/// The signals that a run hears. The run listens until this is dropped, which must be after the run's
-/// own end.
+/// The signals that a run listens to. It listens until this is dropped, which must be after the end of the run.
 pub(crate) struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
@@ -24,7 +23,7 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// The operating system takes no signal handler, or the runtime has no I/O.
+    /// If the operating system refuses a signal handler, or the runtime has no I/O.
     ///
     /// # Panics
     ///
@@ -35,7 +34,7 @@ impl Signals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            // Last: up to here a signal ends the process, and from here on both of the above hear it.
+            // Last: before this a signal ends the process, and after it both streams above receive it.
             listening: unix::Listening::begin(),
         })
     }
@@ -49,7 +48,7 @@ impl Signals {
         self.listening.told();
     }
 
-    /// Ends the process at the second signal, where the signal handler does not. Await it, beside the
+    /// Ends the process at the second signal, if the signal handler does not. Await it together with the
     /// rest of the run, after [`next`](Self::next).
     pub(crate) async fn second(&mut self) -> Infallible {
         std::future::pending().await
@@ -66,15 +65,15 @@ impl Signals {
     /// Completes when the run is to stop.
     pub(crate) async fn next(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
-            // Nothing tells any more: only the handle can stop the run.
+            // No signal will come: only the handle can stop the run.
             std::future::pending::<()>().await;
         }
     }
 
-    /// Ends the process at the second ctrl-c. Await it, beside the rest of the run, after
+    /// Ends the process at the second ctrl-c. Await it together with the rest of the run, after
     /// [`next`](Self::next).
     pub(crate) async fn second(&mut self) -> Infallible {
-        /// As where it is a signal: 128 + SIGINT.
+        /// As on Unix: 128 + SIGINT.
         const INTERRUPTED: i32 = 130;
         self.next().await;
         crate::shell::process::exit(INTERRUPTED, "told to stop twice: leaving at once")
@@ -95,8 +94,8 @@ mod unix {
 
     /// Whether the next signal ends the process. The signal handler reads it, and then sets it.
     ///
-    /// Two signals that are handled at the very same moment, on two threads, count as one, as two of a
-    /// kind do that wait for their handler.
+    /// Two signals that are handled at the same moment, on two threads, count as one, as two pending signals of
+    /// one kind do.
     static ENDS: AtomicBool = AtomicBool::new(true);
 
     static RUNS: Mutex<Runs> = Mutex::new(Runs {
@@ -104,17 +103,17 @@ mod unix {
         begun: 0,
     });
 
-    /// Makes the signal handlers, once in the life of the process. They are never taken back, since
-    /// nothing would bring back what was there before.
+    /// Installs the signal handlers, once in the life of the process. They are never removed, because nothing could
+    /// restore the handlers from before.
     ///
     /// # Errors
     ///
-    /// The same to all who ask: what failed half-way must not be made twice.
+    /// The same error for all calls: an installation that failed half-way must not be repeated.
     pub(crate) fn handle() -> io::Result<()> {
         static HANDLED: OnceLock<io::Result<()>> = OnceLock::new();
         let handled = HANDLED.get_or_init(|| {
             for signal in [SIGTERM, SIGINT] {
-                // In this order, so that no signal finds the flag that it sets itself.
+                // In this order, so that a signal does not see the flag that it sets itself.
                 flag::register_conditional_shutdown(signal, 128 + signal, &ENDS)?;
                 flag::register(signal, &ENDS)?;
             }
@@ -126,31 +125,31 @@ mod unix {
 
     /// The runs that listen.
     struct Runs {
-        /// Whether each was told to stop.
+        /// For each run, whether a signal has asked it to stop.
         told: BTreeMap<u64, bool>,
-        /// How many there ever were.
+        /// How many runs there were in total.
         begun: u64,
     }
 
     impl Runs {
-        /// Whether the next signal is to end the process: a run was told before, or none listens.
+        /// Whether the next signal ends the process: a run was asked to stop before, or none listens.
         fn ends(&self) -> bool {
             self.told.is_empty() || self.told.values().any(|&told| told)
         }
 
-        /// Changes what is known of the runs, and has the signal handler go by that.
+        /// Changes the runs, and updates the flag that the signal handler reads.
         fn change<T>(
             &mut self,
             flag: &AtomicBool,
             change: impl FnOnce(&mut BTreeMap<u64, bool>) -> T,
         ) -> T {
-            // Only a signal has set it since, and that told all of them.
+            // Only a signal can have set the flag since, and it asked all runs to stop.
             if !self.ends() && flag.load(Ordering::SeqCst) {
                 self.told.values_mut().for_each(|told| *told = true);
             }
             let ended = self.ends();
             let changed = change(&mut self.told);
-            // Where nothing changes nothing is written: a signal may set the flag at any moment.
+            // Written only on a change, because a signal may set the flag at any moment.
             if ended != self.ends() {
                 flag.store(!ended, Ordering::SeqCst);
             }
@@ -165,7 +164,7 @@ mod unix {
         }
     }
 
-    /// A run listens, as long as this is not dropped.
+    /// A run listens until this is dropped.
     pub(crate) struct Listening(u64);
 
     impl Listening {
@@ -173,7 +172,7 @@ mod unix {
             Self(lock(&RUNS).begin(&ENDS))
         }
 
-        /// It was told to stop.
+        /// Notes that a signal has asked the run to stop.
         pub(crate) fn told(&self) {
             lock(&RUNS).change(&ENDS, |runs| runs.insert(self.0, true));
         }

@@ -1,4 +1,4 @@
-//! Carries out what is decided: readiness, stages, sessions, the watchdog.
+//! Carries out the decisions: readiness, stages, sessions, the watchdog.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,7 +21,7 @@ pub(crate) struct Executor {
     stages: Vec<Option<StageRun>>,
     sessions: Sessions,
     watchdog: Option<Watchdog>,
-    /// Why components are told to stop.
+    /// Why components are asked to stop.
     cause: Cause,
     ended: Option<RunOutcome>,
 }
@@ -54,25 +54,26 @@ impl Executor {
         self.ended
     }
 
-    /// Waits until the task of the last session is gone, for this long at most.
+    /// Waits until the task of the last session is gone, for at most this long.
     pub(crate) async fn join_session(&mut self, at_most: Duration) {
         self.sessions.join(at_most).await;
     }
 
-    /// Turns readiness off, if that is what is asked for first: before anything else is done, so that nobody
-    /// is sent here any more.
+    /// Turns readiness off, if this is the first effect.
+    ///
+    /// It is done before everything else, so that no further requests are sent here.
     pub(crate) fn unready_first(&self, effects: &[Effect]) {
         if let Some(Effect::Ready(false)) = effects.first() {
             self.shared.published.set_ready(false);
         }
     }
 
-    /// Notes what the transitions of a step mean for what is carried out.
+    /// Notes the transitions of a step, as far as they matter for its effects.
     pub(crate) fn note_moves(&mut self, moves: impl Iterator<Item = Transition>) {
         for hop in moves {
             match hop.to {
                 Phase::ShuttingDown => self.cause = hop.cause,
-                // Everything is gone, so no lease allows anything any more.
+                // Everything is gone, so there is no work under a lease any more.
                 Phase::Monitoring | Phase::Drained => self.watch_fence(None),
                 _ => {}
             }
@@ -96,7 +97,7 @@ impl Executor {
                 Effect::OpenSession { session } => self.sessions.open(session),
                 Effect::CloseSession { .. } => self.sessions.close(),
                 Effect::Ask { round } => self.sessions.ask(round),
-                // The timers are the decider's, and the others are published, not done.
+                // The decider has the timers; outages are only published.
                 Effect::Arm { .. } | Effect::Disarm { .. } => {}
                 Effect::OutageOpened { .. } | Effect::OutageClosed(_) => {}
                 Effect::Ended(end) => self.ended = Some(end),
@@ -111,7 +112,7 @@ impl Executor {
         inbox.make_room(components.len());
         let run = StageRun::new(epoch, components.clone(), Arc::clone(&self.shared));
         if let Some(last) = self.stages[stage].replace(run) {
-            // What is left of it may be the user's.
+            // What is left of it may contain values of the user.
             discard(last);
         }
         let published = &self.shared.published;
@@ -144,7 +145,7 @@ impl Executor {
                 awaited += 1;
             }
         }
-        // A stop does not wait for memory.
+        // A stop must not wait for memory.
         inbox.make_room(awaited);
     }
 
@@ -162,14 +163,14 @@ impl Executor {
         self.stages[stage].as_ref()
     }
 
-    /// Has the watchdog know until when the lease is good, or that none is held.
+    /// Passes to the watchdog until when the lease is valid, or that none is held.
     pub(crate) fn watch_fence(&self, until: Option<Instant>) {
         if let Some(watchdog) = &self.watchdog {
             watchdog.set(until);
         }
     }
 
-    /// Keeps what status pages show of components.
+    /// Updates the states of components that status pages show.
     pub(crate) fn note_slots(&mut self, input: &Input, decider: &Decider) {
         let (machine, roster) = (decider.machine(), &self.shared.published.roster);
         match *input {
@@ -196,12 +197,12 @@ impl Executor {
         }
     }
 
-    /// However the run ends, nothing of it goes on.
+    /// Ends everything of the run, however the run has ended.
     pub(crate) fn abandon(&mut self) {
         self.sessions.close();
         for stage in self.stages.iter().flatten() {
             stage.stop(self.cause, Duration::ZERO);
-            // A run that ended in its own way has seen each component go, or has aborted it.
+            // In a run that has ended regularly each component is gone, or was aborted.
             if self.ended.is_none() {
                 stage.abort_all();
             }

@@ -1,5 +1,6 @@
-//! What belongs to the things that the decider holds, and is not its business: texts and errors. They are
-//! said when the machine is told of what they belong to.
+//! Texts and errors that belong to inputs in the decider.
+//!
+//! The decider does not need them. They are published when the machine gets the input that they belong to.
 
 use std::sync::Arc;
 
@@ -15,13 +16,13 @@ use crate::shell::run_state::RunState;
 
 pub(crate) struct Held {
     shared: Arc<RunState>,
-    /// How a component failed, and which one.
+    /// The failure of a component, and its incarnation.
     pub(crate) failure: Option<(Arc<ReportedFailure>, Incarnation)>,
-    /// By class.
+    /// The last reports of a component that has ended, by class.
     pub(crate) last_words: [Option<ReportTexts>; 4],
     pub(crate) observation: Option<Observation>,
     pub(crate) report: Option<ReportTexts>,
-    /// Until when the lease is good that was brought last, on the watchdog's clock.
+    /// Until when the last renewed lease is valid, on the watchdog's clock.
     pub(crate) lease: Option<std::time::Instant>,
 }
 
@@ -37,7 +38,7 @@ impl Held {
         }
     }
 
-    /// What there is to say of what the machine was told.
+    /// The texts that belong to an input of the machine.
     pub(crate) fn event(&mut self, tell: &Tell) -> StepText {
         match tell.source {
             Source::Answer => self.answered(tell.input),
@@ -68,7 +69,7 @@ impl Held {
         }
     }
 
-    /// Nothing is said of what this source holds.
+    /// Drops the texts of this source.
     pub(crate) fn forget(&mut self, source: Source) {
         match source {
             Source::Observation => self.observation = None,
@@ -106,7 +107,7 @@ impl Held {
         }
     }
 
-    /// What there is to say of a report, and what is left to be said when all of them are told.
+    /// The texts of a report, and what is left until all its inputs were passed to the machine.
     fn reported(&self, tell: &Tell, said: Option<ReportTexts>) -> (StepText, Option<ReportTexts>) {
         let mut event = StepText::default();
         let Some(said) = said else {
@@ -119,7 +120,7 @@ impl Held {
         if !tell.is_all {
             return (event, Some(said));
         }
-        // In a dry run the machine is told of nobody in particular.
+        // In a dry run the machine gets no component.
         let name = said.component.map(|id| Arc::clone(self.shared.name(id)));
         event.fatal =
             (class == FailureClass::Fatal).then(|| (name.clone(), Arc::clone(&said.first)));

@@ -1,7 +1,7 @@
-//! What has arrived: brought to the decider as soon as that has room for it.
+//! Passes arrivals to the decider as soon as it has room for them.
 //!
-//! Nothing is decided here, not even the order: it is only looked whether something is there. Texts and
-//! errors, which are not the decider's business, are [`Held`] meanwhile.
+//! Nothing is decided here, not even the order: this only checks what has arrived. Texts and errors, which the decider
+//! does not need, are [`Held`] in the meantime.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -25,14 +25,14 @@ use crate::shell::run_state::RunState;
 pub(crate) struct Inbox {
     shared: Arc<RunState>,
     seen: mpsc::Receiver<SessionObservation>,
-    /// Taken from the mailbox, and not brought yet.
+    /// Answers that were taken from the mailbox, and not passed on yet.
     answers: VecDeque<ComponentAnswer>,
     crowd: pace::Answers,
     reports: Reports<ReportTexts>,
     pub(crate) held: Held,
-    /// Since when time counts.
+    /// The beginning of the run.
     began: Instant,
-    /// What has arrived since the last step, if anybody wants to know.
+    /// The arrivals since the last step, if there is a hook.
     came: Option<Vec<Came>>,
 }
 
@@ -54,7 +54,7 @@ impl Inbox {
         }
     }
 
-    /// The run begins.
+    /// Notes that the run begins.
     pub(crate) fn begin(&mut self) {
         self.began = Instant::now();
     }
@@ -72,13 +72,12 @@ impl Inbox {
         self.began + since_the_begin
     }
 
-    /// What has arrived since this was asked last, if anybody wants to know.
+    /// Takes the arrivals since the last call, if there is a hook.
     pub(crate) fn take_came(&mut self) -> Option<Vec<Came>> {
         self.came.as_mut().map(mem::take)
     }
 
-    /// Makes room for what a large stage will answer: whoever answers holds up the others while it
-    /// does that itself.
+    /// Reserves memory for the answers of a large stage. Otherwise an answering task would do it, and delay the others.
     pub(crate) fn make_room(&mut self, answers: usize) {
         let room = pace::room_for(answers);
         self.shared.mailbox.make_room(room);
@@ -87,21 +86,22 @@ impl Inbox {
 
     // Waiting.
 
-    /// From now on the supervisor is woken when it is worth it, while so many answers are awaited. How
-    /// long it may sleep at most for these; `None` if there is something to be taken already.
+    /// Sets when answers wake the supervisor, while this number of answers is awaited.
+    ///
+    /// Returns how long it may sleep at most because of them, or `None` if there is something to take already.
     pub(crate) fn await_answers(&mut self, awaited: usize) -> Option<Option<Duration>> {
         let Wake { answers, within } = self.crowd.wake(awaited);
         if !self.shared.mailbox.await_answers(answers) {
             return None;
         }
         if within.is_none() {
-            // What a large stage needed is not held while nothing happens.
+            // The memory for a large stage is released while nothing happens.
             self.answers.shrink_to(ROOM_KEPT);
         }
         Some(within)
     }
 
-    /// When reports that wait are to be taken, if there are any.
+    /// When pending reports must be taken, if there are any.
     pub(crate) fn reports_at(&self) -> Option<Instant> {
         let waits = self.shared.mailbox.has_reports();
         waits.then(|| self.at(self.reports.again_at()))
@@ -112,9 +112,9 @@ impl Inbox {
         self.seen.recv().await
     }
 
-    // Bringing.
+    // Passing on.
 
-    /// Brings what has arrived, as far as there is room for it.
+    /// Passes all arrivals on, as far as there is room for them.
     pub(crate) fn bring_all(&mut self, decider: &mut Decider, stages: &[Option<StageRun>]) {
         let now = self.now();
         self.bring_answer(decider, stages, now);
@@ -135,7 +135,7 @@ impl Inbox {
         self.bring_report(decider, now);
     }
 
-    /// Brings an arrival, which there is room for. `words` are made only if somebody wants to know.
+    /// Passes on an arrival, for which there is room. `words` is called only if there is a hook.
     pub(crate) fn bring(
         &mut self,
         decider: &mut Decider,
@@ -151,8 +151,9 @@ impl Inbox {
         }
     }
 
-    /// Whether the next answer is one without a story: no reports before it, no failure with it. Nearly
-    /// all are, and there may be a hundred thousand.
+    /// Whether the next answer is plain: without reports before it, and without a failure.
+    ///
+    /// Nearly all answers are, and there may be a hundred thousand.
     pub(crate) fn next_is_plain(&mut self) -> bool {
         if self.answers.is_empty() {
             self.shared.mailbox.take_answers(&mut self.answers);
@@ -164,7 +165,7 @@ impl Inbox {
         )
     }
 
-    /// Brings the next answer.
+    /// Passes on the next answer.
     pub(crate) fn bring_answer(
         &mut self,
         decider: &mut Decider,
@@ -184,7 +185,7 @@ impl Inbox {
             ComponentAnswer::Up(IncarnationId { component, epoch }) => {
                 return self.bring(decider, Arrival::Up { component, epoch }, now, Vec::new);
             }
-            // It has never reported.
+            // The component has never reported.
             ComponentAnswer::Gone(IncarnationId { component, epoch }, Some(how)) => {
                 let ended = Ended {
                     component,
@@ -200,7 +201,7 @@ impl Inbox {
         };
         let IncarnationId { component, epoch } = who;
         let stage = self.shared.plan.layout().stage_of(component);
-        // If that is over, what it says is stale.
+        // Reports of an earlier epoch are stale.
         let stage = stage
             .and_then(|stage| stages[stage].as_ref())
             .filter(|stage| stage.epoch == epoch);
@@ -236,12 +237,12 @@ impl Inbox {
         self.bring(decider, Arrival::Ended(ended), now, || texts);
     }
 
-    /// Also where one waits: the later one is as good as both.
+    /// Passes on a renewed lease, even if an earlier one waits, because the later one replaces it.
     fn bring_lease(&mut self, decider: &mut Decider, now: Duration) {
         let Some(RenewedLease { epoch, expires, .. }) = self.shared.mailbox.take_lease() else {
             return;
         };
-        // Read first: if the process stands still here, the lease does not last longer for that.
+        // Read first: if the process is stopped here, the lease must not seem to last longer.
         let here = std::time::Instant::now();
         let remaining = expires.saturating_duration_since(Instant::now());
         self.held.lease = Some(here + remaining);
@@ -281,8 +282,7 @@ impl Inbox {
         self.held.observation = Some(observation);
     }
 
-    /// Reports; those of a storm come together, and what comes in between is coalesced where it is
-    /// sent.
+    /// Passes on reports. In a storm they are taken together, and reports in between are combined where they are sent.
     fn bring_report(&mut self, decider: &mut Decider, now: Duration) {
         let mailbox = &self.shared.mailbox;
         if mailbox.has_reports() {

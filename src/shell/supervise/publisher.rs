@@ -1,9 +1,9 @@
-//! What is told of a step, once all is done that it asked for.
+//! Publishes a step, after its effects were carried out.
 //!
-//! A transition is told with its reason, and the reason may end with the text of an error of the
-//! user's. The supervisor never makes that text: see [`ReportedFailure`]. So a transition waits until the text is
-//! there, which takes some microseconds, and for a moment at most if it does not come. Readiness is off
-//! and the components are told long before.
+//! A transition is published with its reason, and the reason may end with the text of an error of the
+//! user. The supervisor never makes that text: see [`ReportedFailure`]. So the publication waits until the text
+//! exists, which takes some microseconds, and for a moment at most if it does not. Long before that, readiness is off
+//! and the components are asked to stop.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,18 +23,18 @@ use crate::shell::publish::trace::{self, Incident};
 use crate::shell::publish::{DependencyStatus, Few, Outage, TransitionEvent, describe, overdue};
 use crate::shell::run_state::RunState;
 
-/// How long the text of an error is waited for.
+/// How long to wait for the text of an error.
 const TEXT_WITHIN: Duration = Duration::from_millis(50);
-/// What stands for a text that is not there in time.
+/// Replaces a text that is not made in time.
 const UNKNOWN: &str = "(the text of the error is not made yet)";
 
-/// What is to be published of one step.
+/// The part of one step that must be published.
 struct Notice {
-    /// Whether it only shows what would be done.
+    /// Whether it is a step of a dry run.
     dry: bool,
     hops: [Option<Transition>; 2],
     outage: Option<OutageNews>,
-    /// The reason, where it had to be known before the step was carried out.
+    /// The reason, if it had to be made before the step was carried out.
     early: Option<String>,
     detail: Detail,
     fatal: Option<Arc<ReportedFailure>>,
@@ -52,7 +52,7 @@ pub(crate) struct OutageNews {
 impl OutageNews {
     /// The outages that begin and end with these effects.
     pub(crate) fn of(effects: &[Effect]) -> Option<Self> {
-        // They are among the first or the last; a large stage has many others.
+        // They are among the first or the last effects; a large stage has many others.
         let mut news = Self::default();
         let (first, last) = (effects.iter().take(8), effects.iter().rev().take(8));
         for effect in first.chain(last) {
@@ -66,9 +66,9 @@ impl OutageNews {
     }
 }
 
-/// How far the transitions of a machine are told.
+/// How far the transitions of a machine are published.
 struct Trail {
-    /// When the present state was entered.
+    /// When the current state was entered.
     entered: Instant,
     transitions: u64,
 }
@@ -93,19 +93,19 @@ impl Notice {
     }
 }
 
-/// Publishes what is told of steps, and what the dependency looked like last.
+/// Publishes steps, and the last observation of the dependency.
 pub(crate) struct Publisher {
     shared: Arc<RunState>,
     log: Log,
-    /// Whether texts are made at once: in place, where no user code is kept off this thread.
+    /// Whether texts are made at once: in place, where user code may run on this thread.
     in_place: bool,
     /// What was last published of each machine.
     trail: Trail,
     shown_trail: Trail,
     dependency: Option<DependencyStatus>,
-    /// What is still to be published, in order.
+    /// The steps that are not published yet, in order.
     notices: VecDeque<Notice>,
-    /// Whether what is published besides is up to date.
+    /// Whether the rest of the published state is up to date.
     is_published: bool,
 }
 
@@ -123,18 +123,18 @@ impl Publisher {
         }
     }
 
-    /// The run begins.
+    /// Notes that the run begins.
     pub(crate) fn begin(&mut self) {
         self.trail = Trail::new();
         self.shown_trail = Trail::new();
     }
 
-    /// Something besides transitions is to be published.
+    /// Notes that something other than transitions must be published.
     pub(crate) fn mark_outdated(&mut self) {
         self.is_published = false;
     }
 
-    /// Has the hook read a step, if there is one: then it is known what had arrived.
+    /// Passes a step to the hook, if there is one. Only then the arrivals are known.
     pub(crate) fn record(
         &mut self,
         at: Duration,
@@ -171,15 +171,17 @@ impl Publisher {
         overdue(late, roster, policy)
     }
 
-    /// Logs what was seen or said.
+    /// Logs a failure or an observation.
     pub(crate) fn log(&self, news: Option<Incident>) {
         if let Some(news) = news {
             trace::news(&self.log, news);
         }
     }
 
-    /// Notes what is to be published of a step. `early` is the reason, where that had to be known before the step
-    /// was carried out; `fatal` is what ended the run, if something did.
+    /// Notes a step that must be published.
+    ///
+    /// `early` is the reason, if it had to be made before the step was carried out; `fatal` is the failure that ended
+    /// the run, if there was one.
     pub(crate) fn announce(
         &mut self,
         decision: Decision,
@@ -211,8 +213,9 @@ impl Publisher {
         });
     }
 
-    /// Publishes what there is to publish, in order, as far as its text is there. Returns when it is
-    /// published in any case, if something waits.
+    /// Publishes the pending steps, in order, as far as their texts exist.
+    ///
+    /// If a step still waits, returns when it is published in any case.
     pub(crate) fn settle(&mut self, decider: &Decider, inbox: &Inbox) -> Option<Instant> {
         while let Some(notice) = self.notices.front() {
             if self.in_place {
@@ -285,7 +288,7 @@ impl Publisher {
             self.shared.published.publish(|summary| {
                 summary.phase = hop.to;
                 summary.entered = Some(entered);
-                // That everything is gone is no news to who asks why; why it had to go is.
+                // A reader wants to know why everything was stopped, and not that everything is gone.
                 if hop.cause != Cause::AllGone {
                     summary.reason = Arc::clone(&transitioned.reason);
                 }
@@ -313,7 +316,7 @@ impl Publisher {
         }
     }
 
-    /// Publishes what can be published without a transition.
+    /// Publishes the state that can change without a transition.
     fn publish_summary(&mut self, decider: &Decider, inbox: &Inbox) {
         let machine = decider.machine();
         let monitoring = machine.phase() == Phase::Monitoring;
@@ -333,7 +336,7 @@ impl Publisher {
         });
     }
 
-    /// Notes what was seen of the dependency, and logs it if that is news.
+    /// Notes an observation of the dependency, and logs it if it differs from the last one.
     pub(crate) fn note_observation(&mut self, detail: Detail) {
         let sight = match detail {
             Detail::Observed(Observation::Alive { evidence }) => DependencyStatus::alive(&evidence),

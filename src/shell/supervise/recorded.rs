@@ -9,24 +9,24 @@ use crate::policy::Plan;
 use crate::shell::failure::ReportedFailure;
 use crate::shell::step_record::{Arrived, Hook, StepRecord};
 
-/// A step, and what had arrived since the one before.
+/// A step, with the arrivals since the step before.
 pub(crate) struct Recorded {
     pub(crate) plan: Arc<Plan>,
     pub(crate) at: Duration,
     pub(crate) came: Vec<Came>,
-    /// `None` if what had arrived was too old to be told.
+    /// `None` if the arrivals were too old to be an input.
     pub(crate) decision: Option<Decision>,
     pub(crate) effects: Vec<Effect>,
 }
 
-/// What arrived, and when.
+/// One arrival, with its time and its texts.
 pub(crate) struct Came {
     pub(crate) at: Duration,
     pub(crate) arrival: Arrival,
     pub(crate) words: Vec<Words>,
 }
 
-/// A text that came with it. It is made by who reads it, if nobody has made it by then.
+/// The text of an arrival. The reader makes it, if it was not made before.
 pub(crate) enum Words {
     Text(Arc<str>),
     Failure(Arc<ReportedFailure>),

@@ -1,4 +1,4 @@
-//! What the supervisor sees of the runtime that it guards, and of its own thread.
+//! Watches the service's runtime, and the supervisor's own thread.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use crate::driver::Silence;
 use crate::shell::log::Log;
 use crate::shell::run_state::RunState;
 
-/// Looks at the service's runtime, and says what it sees.
+/// Watches the service's runtime, and publishes and logs its state.
 ///
-/// There is one where the run has a thread of its own. Nobody could look at a runtime that polls him.
+/// It exists only if the run has a separate thread: a task cannot watch the runtime that polls it.
 pub(crate) struct ServiceGuard {
     watch: ServiceWatch,
     shared: Arc<RunState>,
@@ -25,13 +25,15 @@ impl ServiceGuard {
         Self { watch, shared, log }
     }
 
-    /// When to look next.
+    /// When the next check is due.
     pub(crate) fn look_at(&self) -> Instant {
         self.watch.look_at()
     }
 
-    /// By how much this woke up too late, if it did by far: then it was not running at all. The process was stopped, or
-    /// the machine was, and nobody could see a sign of life meanwhile.
+    /// How much too late this thread woke up, if it was far too late.
+    ///
+    /// Then the thread did not run at all, because the process or the machine was stopped, and no sign of life could be
+    /// seen in that time.
     pub(crate) fn take_lateness(&mut self, asleep_since: Instant) -> Option<Duration> {
         let late = self.watch.take_lateness(asleep_since, Instant::now())?;
         let ms = late.as_millis() as u64;
@@ -44,8 +46,7 @@ impl ServiceGuard {
         Some(late)
     }
 
-    /// Looks whether the service's runtime polls what it is given, if it is time for that. Whether it has just
-    /// turned out to be frozen.
+    /// Checks, if this is due, whether the service's runtime polls its tasks. Returns whether it has just frozen.
     pub(crate) fn look_if_due(&mut self) -> bool {
         let Some(seen) = self.watch.look_if_due(Instant::now()) else {
             return false;
@@ -54,7 +55,7 @@ impl ServiceGuard {
             self.shared.published.set_poll_delay(delay);
         }
         self.shared.published.set_frozen(seen.is_frozen);
-        // That it is frozen is logged later, and first acted upon.
+        // A frozen runtime is acted upon first, and logged later.
         if let Some(busy) = seen.busy_since_now.filter(|_| !seen.froze) {
             let delay_ms = busy.as_millis() as u64;
             self.log.event(Level::WARN, move |at_ms| {
@@ -72,8 +73,9 @@ impl ServiceGuard {
         seen.froze
     }
 
-    /// Why the probe is silent, which was heard last at this moment. That nobody polls it says nothing of the
-    /// dependency.
+    /// Why the probe is silent, whose last observation was at this moment.
+    ///
+    /// If its runtime does not poll it, the silence says nothing about the dependency.
     pub(crate) fn why_silent(&mut self, heard_at: Instant) -> Silence {
         let why = self.watch.why_silent(heard_at, Instant::now());
         self.shared.published.set_frozen(self.watch.is_frozen());

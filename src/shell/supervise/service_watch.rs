@@ -1,14 +1,13 @@
-//! Whether the service's runtime polls the tasks that it is given.
+//! Measures whether the service's runtime polls its tasks.
 //!
-//! A thread of the runtime's that is blocked by a component may be the one that turns its timers, and
-//! then every task that sleeps sleeps on, for ever. So the supervisor, which has a thread of its own,
-//! spawns a task there from outside now and then, and sees whether it is polled. That also wakes a worker
-//! that goes on with the timers.
+//! If a component blocks the thread of the runtime that drives its timers, every sleeping task
+//! sleeps for ever. So the supervisor, which has a separate thread, spawns a task on that runtime at
+//! intervals, and checks whether it is polled. This also wakes a worker, which continues with the timers.
 //!
-//! No task is spawned as long as a worker has parked since the last look: a worker that parks had nothing
+//! No task is spawned if a worker has parked since the last check: a worker that parks had nothing
 //! more to poll.
 //!
-//! What follows from what was seen is decided by [`Pulse`].
+//! [`Pulse`] decides what follows from the measurements.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,24 +19,24 @@ use tokio::time::Instant;
 use crate::driver::Silence;
 use crate::pulse::{Look, Metrics, Pulse};
 
-/// Watches the runtime that components run on.
+/// Watches the runtime of the components.
 pub(crate) struct ServiceWatch {
     runtime: Handle,
     pulse: Pulse,
     answer: Arc<PollAnswer>,
-    /// Whether the probe is polled by another runtime.
+    /// Whether another runtime polls the probe.
     probe_is_apart: bool,
 }
 
-/// When the last task that was spawned was polled, or dropped with its runtime.
+/// When the last spawned task was polled, or dropped with its runtime.
 struct PollAnswer {
-    /// The begin of the watch, since when all times count.
+    /// The beginning of the watch, which is the zero of all times.
     began: Instant,
-    /// In nanoseconds after that; 0 as long as it waits.
+    /// In nanoseconds after that; 0 while the task waits.
     at: AtomicU64,
 }
 
-/// Answers when it is dropped: when it was polled, or with a runtime that is gone.
+/// Notes the time when it is dropped: after it was polled, or with its runtime.
 struct PollTask(Arc<PollAnswer>);
 
 impl Drop for PollTask {
@@ -72,13 +71,12 @@ impl ServiceWatch {
         at.saturating_duration_since(self.answer.began)
     }
 
-    /// When it is to be looked again at the latest.
+    /// When the next check is due at the latest.
     pub(crate) fn look_at(&self) -> Instant {
         self.answer.began + self.pulse.look_at
     }
 
-    /// How long this thread slept on after it was to look again, if that is longer than any machine lets
-    /// a thread wait.
+    /// How much too late this thread woke up, if this is longer than normal scheduling explains.
     pub(crate) fn take_lateness(
         &mut self,
         asleep_since: Instant,
@@ -88,7 +86,7 @@ impl ServiceWatch {
         self.pulse.take_lateness(asleep_since, now)
     }
 
-    /// Looks, if it is time for it.
+    /// Checks, if this is due.
     pub(crate) fn look_if_due(&mut self, now: Instant) -> Option<Look> {
         let now = self.since(now);
         self.pulse.is_due(now).then(|| self.look(now))
@@ -106,7 +104,7 @@ impl ServiceWatch {
         look
     }
 
-    /// Why the probe is silent, which was last heard then.
+    /// Why the probe is silent, whose last observation was at `heard_at`.
     pub(crate) fn why_silent(&mut self, heard_at: Instant, now: Instant) -> Silence {
         if self.probe_is_apart {
             return Silence::Polled;
@@ -116,7 +114,7 @@ impl ServiceWatch {
         self.pulse.why_silent(heard_at, now, seen, answered_at)
     }
 
-    /// Whether it is known to be frozen.
+    /// Whether the runtime is known to be frozen.
     pub(crate) fn is_frozen(&self) -> bool {
         self.pulse.is_frozen()
     }

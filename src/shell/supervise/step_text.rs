@@ -1,4 +1,4 @@
-//! What there is to say of what the machine was told.
+//! The texts that belong to an input of the machine.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,29 +9,29 @@ use crate::shell::failure::{Failure, ReportedFailure};
 use crate::shell::probe::Observation;
 use crate::shell::publish::trace::Incident;
 
-/// What there is to say of what the machine was told.
+/// The texts that belong to an input of the machine.
 #[derive(Default)]
 pub(crate) struct StepText {
     pub(crate) detail: Detail,
-    /// A fatal failure that came with it.
+    /// The fatal failure of the input, if it has one.
     pub(crate) fatal: Option<Fatal>,
-    /// What is to be logged of it.
+    /// The event to log, if any.
     pub(crate) incident: Option<Incident>,
 }
 
-/// Which component failed fatally, if one did, and how.
+/// A fatal failure, and the component that failed, if it was one.
 pub(crate) type Fatal = (Option<Arc<str>>, Arc<ReportedFailure>);
 
-/// What an input said. Text is made of it only when all is done that the input asks for.
+/// The detail of an input. It is formatted only after the effects of the input were carried out.
 #[derive(Default)]
 pub(crate) enum Detail {
     #[default]
     Nothing,
     Plain(&'static str),
     Failure(Arc<ReportedFailure>),
-    /// What the probe saw in the present session.
+    /// An observation of the current session.
     Observed(Observation),
-    /// Nothing was seen of the dependency for too long.
+    /// There was no observation for too long.
     Silence,
 }
 
@@ -43,7 +43,7 @@ impl Detail {
         }
     }
 
-    /// What the probe saw, if no restart could mend it.
+    /// The failure of the observation, if it is fatal.
     pub(crate) fn fatal_observation(&self) -> Option<Fatal> {
         let Self::Observed(Observation::Failing {
             reason,
@@ -54,12 +54,12 @@ impl Detail {
             return None;
         };
         let told = ReportedFailure::new(Failure::new(reason.to_string()).fatal());
-        // It is plain text.
+        // Made here, because it is plain text and not user code.
         told.text();
         Some((None, told))
     }
 
-    /// Its text; `None` if that takes a piece of user code that is not done yet.
+    /// The text; `None` if user code has not made it yet.
     pub(crate) fn known_text(&self) -> Option<Option<Cow<'_, str>>> {
         Some(match self {
             Self::Nothing | Self::Silence => None,
@@ -72,10 +72,10 @@ impl Detail {
     }
 }
 
-/// What a component did that ended without an error.
+/// The text for a component that ended without an error.
 pub(crate) const RETURNED: &str = "it returned";
 
-/// Whether there is nothing to say of it: a component is up, or has ended without an error.
+/// Whether the input has no texts: a component is up, or has ended without an error.
 pub(crate) fn is_plain(tell: &Tell) -> bool {
     matches!(
         tell.input,

@@ -1,4 +1,4 @@
-//! The one loop: take one input, hand it to the machine, carry out all its effects, then the next.
+//! The loop: takes one input, passes it to the machine, carries out all its effects, then takes the next one.
 
 use std::mem;
 use std::sync::Arc;
@@ -23,33 +23,33 @@ use crate::shell::probe::{Probe, Sessions};
 use crate::shell::publish::trace;
 use crate::shell::run_state::RunState;
 
-/// How many plain answers are taken before anything else has its turn.
+/// How many plain answers are taken before anything else is checked.
 const PLAIN_AT_ONCE: usize = 32;
-/// How long the end of the probe's last call is waited for where the run is halted.
+/// How long to wait for the end of the probe's last call if the run is halted.
 const HALTED_WITHIN: Duration = Duration::from_millis(100);
-/// The most effects of one step besides aborts. See
+/// The most effects of one step in addition to aborts. See
 /// [`Machine::handle`](crate::machine::Machine::handle).
 const EFFECTS_BESIDES: usize = 9;
 
 pub(crate) struct Supervisor {
     shared: Arc<RunState>,
-    /// Takes every decision.
+    /// Makes every decision.
     decider: Decider,
     inbox: Inbox,
     executor: Executor,
     publisher: Publisher,
-    /// Whether the runtime of the components polls them, where the run has a thread of its own.
+    /// Watches the runtime of the components, if the run has a separate thread.
     guard: Option<ServiceGuard>,
     log: Log,
-    /// Of the present step.
+    /// The effects of the current step.
     effects: Vec<Effect>,
-    /// The level that was published.
+    /// The published level.
     level: u32,
     fatal: Option<Fatal>,
     is_abandoned: bool,
 }
 
-/// What a supervisor is made of.
+/// The arguments of [`Supervisor::new`].
 pub(crate) struct Parts {
     pub(crate) shared: Arc<RunState>,
     pub(crate) components: Vec<Arc<dyn Begin>>,
@@ -63,7 +63,7 @@ pub(crate) struct Parts {
     pub(crate) log: Log,
     /// Whether the log has a hook.
     pub(crate) has_hook: bool,
-    /// Whether this has a thread of its own.
+    /// Whether the run has a separate thread.
     pub(crate) apart: bool,
 }
 
@@ -85,7 +85,7 @@ impl Supervisor {
         let probe_is_apart = probe_runtime.id() != runtime.id();
         let (sessions, seen) =
             Sessions::new(probe, probe_runtime, apart, probe_is_apart, log.clone());
-        // Room for all that one step may ask for: a stop must not wait for memory.
+        // Room for the effects of any step, because a stop must not wait for memory.
         let layout = plan.layout();
         let largest = (0..layout.stages()).map(|stage| layout.stage(stage).len());
         let effects = Vec::with_capacity(largest.max().unwrap_or_default() + EFFECTS_BESIDES);
@@ -121,15 +121,14 @@ impl Supervisor {
     ///
     /// # Panics
     ///
-    /// If the hook did.
+    /// If the hook panicked.
     pub(crate) async fn run(&mut self) -> Result<(), RunError> {
         self.inbox.begin();
         self.publisher.begin();
         while self.executor.ended().is_none() {
             let (at, decision) = self.next().await;
             self.follow(at, decision);
-            // What is plain is taken by the dozen, without a look at the clock; the rest of the time is for
-            // others.
+            // Several plain answers are taken without reading the clock. After that other tasks are polled.
             for _ in 0..PLAIN_AT_ONCE {
                 match self.next_plain(at) {
                     Some(decision) if self.executor.ended().is_none() => self.follow(at, decision),
@@ -137,7 +136,7 @@ impl Supervisor {
                 }
             }
         }
-        // A process that is about to be left waits for nobody.
+        // A process that is about to exit waits only for a moment.
         let within = match self.executor.ended() {
             Some(RunOutcome::Halted(_)) => HALTED_WITHIN,
             _ => self.shared.plan.policy().abort_deadline(),
@@ -153,7 +152,7 @@ impl Supervisor {
         self.finish()
     }
 
-    /// Publishes what there is to publish. When to look again, if something waits.
+    /// Publishes what can be published. Returns when to do so again, if something waits.
     fn settle(&mut self) -> Option<Instant> {
         self.publisher.settle(&self.decider, &self.inbox)
     }
@@ -161,10 +160,10 @@ impl Supervisor {
     /// The next step, as soon as there is one, and when it was decided.
     async fn next(&mut self) -> (Duration, Decision) {
         loop {
-            // A flood of inputs must not starve what shares the task with this loop.
+            // A flood of inputs must not starve the other futures of this task.
             tokio::task::consume_budget().await;
             if self.shared.is_abandoned() {
-                // It is about to be dropped, and takes no step any more.
+                // The run is about to be dropped, and must make no further step.
                 std::future::pending::<()>().await;
             }
             self.end_if_hook_panicked();
@@ -182,7 +181,7 @@ impl Supervisor {
         }
     }
 
-    /// The next step, if what has arrived next is an answer without a story.
+    /// The next step, if the next arrival is a plain answer.
     fn next_plain(&mut self, now: Duration) -> Option<Decision> {
         let plain = self.inbox.next_is_plain() && self.decider.has_room(Source::Answer);
         if !plain || self.shared.is_abandoned() {
@@ -196,7 +195,7 @@ impl Supervisor {
         }
     }
 
-    /// Asks the decider what is next.
+    /// Asks the decider for the next step.
     fn ask(&mut self, now: Duration) -> DeciderAnswer {
         match self.decider.next(now, &mut self.effects) {
             Decided::Step(decision) => return DeciderAnswer::Step(decision),
@@ -242,7 +241,7 @@ impl Supervisor {
         }
     }
 
-    // What the guard sees.
+    // What the guard measures.
 
     fn excuse(&mut self, asleep_since: Instant) {
         let guard = self.guard.as_mut();
@@ -271,11 +270,11 @@ impl Supervisor {
         }
     }
 
-    // What follows from a step.
+    // Following a step.
 
-    /// What follows from a step: first what it asks for, then what there is to say of it. Before all is
-    /// carried out no user code runs but the wakers of those who are told, no text is made, and nothing waits
-    /// for anybody.
+    /// Follows a step: first carries out its effects, then publishes it.
+    ///
+    /// Until all effects are carried out, no user code runs except wakers, no text is made, and nothing is waited for.
     fn follow(&mut self, at: Duration, decision: Decision) {
         let effects = mem::take(&mut self.effects);
         match decision.told {
@@ -286,7 +285,7 @@ impl Supervisor {
         self.effects = effects;
     }
 
-    /// The first effects of the machine.
+    /// Carries out the first effects of the machine.
     fn boot(&mut self, at: Duration, decision: Decision, effects: &[Effect]) {
         self.executor.unready_first(effects);
         self.carry_out(effects, decision);
@@ -311,13 +310,13 @@ impl Supervisor {
         let input = tell.input;
         let level_changed = self.level != self.decider.machine().level();
         if step == Step::Absorbed && effects.is_empty() && !level_changed && is_plain(&tell) {
-            // Of a large stage nearly all are: others are still awaited, so there is nothing to carry out and
-            // nothing to say.
+            // In a large stage this applies to nearly all answers: others are still awaited, so there is nothing to
+            // carry out and nothing to publish.
             self.record(at, Some(decision), &[]);
             self.inbox.held.forget(tell.source);
             return self.executor.note_slots(&input, &self.decider);
         }
-        // Who is not up is known only until it is told to stop.
+        // The components that are not up are known only until they are asked to stop.
         let overdue = step
             .transitions()
             .any(|hop| hop.cause == Cause::StartOverdue);
@@ -335,7 +334,7 @@ impl Supervisor {
         self.carry_out(effects, decision);
         self.executor.note_slots(&input, &self.decider);
 
-        // All is done. From here on it is told.
+        // All effects are carried out. From here on the step is published.
         self.record(at, Some(decision), effects);
         if self.fatal.is_none() && !is_ignored {
             self.fatal = match input {
@@ -366,7 +365,7 @@ impl Supervisor {
         self.settle();
     }
 
-    /// The same for a step that only shows what would be done.
+    /// Follows a step of a dry run.
     fn show(&mut self, at: Duration, decision: Decision, effects: &[Effect]) {
         self.carry_out(effects, decision);
         self.record(at, Some(decision), effects);
@@ -434,7 +433,7 @@ impl Supervisor {
 }
 
 impl Supervisor {
-    /// However the run ends, readiness is off and nothing of it goes on.
+    /// Turns readiness off and ends everything of the run, however the run has ended.
     pub(crate) fn abandon(&mut self) {
         if self.is_abandoned {
             return;
@@ -442,7 +441,7 @@ impl Supervisor {
         self.shared.abandon();
         self.executor.abandon();
         if self.guard.is_none() {
-            // In place, where nothing waits to be written. The hook is the user's.
+            // In place, where no event waits to be written. This drops the hook, which is a value of the user.
             self.log.close(Duration::ZERO);
         }
         self.is_abandoned = true;
@@ -459,7 +458,7 @@ impl Drop for Supervisor {
 enum DeciderAnswer {
     Step(Decision),
     Again,
-    /// Nothing is there before then.
+    /// There is nothing to do before then.
     Wait(Option<Duration>),
 }
 

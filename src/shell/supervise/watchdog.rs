@@ -1,6 +1,6 @@
-//! The fence watchdog: a thread that does without the runtime.
+//! The fence watchdog: a thread without a runtime.
 //!
-//! A blocked runtime freezes components and timers alike, and a thread that is blocked for good ends only
+//! A blocked runtime freezes both components and timers, and a thread that is blocked for good ends only
 //! with the process. This thread depends on neither the runtime nor the run.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -14,8 +14,8 @@ use crate::shell::sync::lock;
 
 /// Aborts the process when the deadline passes and components are still alive.
 ///
-/// The clock is the system's monotonic one. On Linux it goes on while the process is stopped, so after a
-/// SIGSTOP that lasted beyond the deadline the first thing that is done is the abort: by then the lease is
+/// The clock is the system's monotonic one. On Linux it continues while the process is stopped, so after a
+/// SIGSTOP that lasted beyond the deadline the process is aborted at once: by then the lease is
 /// gone, and the work is alive.
 pub(crate) struct Watchdog(Arc<WatchdogShared>);
 
@@ -29,23 +29,24 @@ struct WatchdogShared {
 #[derive(Default)]
 struct WatchdogState {
     deadline: Option<Instant>,
-    /// The run is over: nothing will move the deadline any more.
+    /// Whether the run is over, so that the deadline will not change any more.
     over: bool,
 }
 
-/// What is to be done now.
+/// The next action of the watchdog.
 #[derive(Debug, PartialEq)]
 enum Now {
     Abort,
-    /// Look again when something changes, or after this time if there is one.
+    /// Check again when something changes, or after this time if there is one.
     Wait(Option<Duration>),
     /// Nothing is left to watch.
     Return,
 }
 
 impl Watchdog {
-    /// Whether a run needs one. By default one that enforces a fence does, unless it is in place: there
-    /// the clock may be a paused one.
+    /// Whether a run needs a watchdog.
+    ///
+    /// By default a run that enforces a fence does, unless it is in place, where the clock may be paused.
     pub(crate) fn is_on(
         switched: Option<bool>,
         plan: &Plan,
@@ -60,7 +61,7 @@ impl Watchdog {
     ///
     /// # Errors
     ///
-    /// The operating system gave no thread.
+    /// If the operating system provides no thread.
     pub(crate) fn start(shared: Arc<RunState>) -> std::io::Result<Self> {
         let margin = shared.plan.policy().fence().map(Fence::margin);
         let watched = Arc::new(WatchdogShared {
@@ -76,10 +77,10 @@ impl Watchdog {
         Ok(Self(watched))
     }
 
-    /// When the lease expires; `None` when all components are gone, and no lease is held.
+    /// Sets when the lease expires; `None` if all components are gone, and no lease is held.
     pub(crate) fn set(&self, expires: Option<Instant>) {
-        // All is to be gone a margin before the lease expires. Half of the margin is left for the
-        // confirmation, the other half for the abort. What cannot be subtracted has expired long ago.
+        // Everything must be gone a margin before the lease expires. Half of the margin is left for the
+        // confirmation, the other half for the abort. If the subtraction fails, the lease expired long ago.
         let due = |expires: Instant| {
             let due = expires.checked_sub(self.0.margin / 2);
             due.unwrap_or(expires)
@@ -88,7 +89,7 @@ impl Watchdog {
         self.0.changed.notify_one();
     }
 
-    /// Until when all is to be gone, if a lease is held.
+    /// Until when everything must be gone, if a lease is held.
     #[cfg(test)]
     pub(crate) fn deadline(&self) -> Option<Instant> {
         lock(&self.0.state).deadline
@@ -107,8 +108,8 @@ impl WatchdogShared {
     fn watch(&self) {
         let mut state = lock(&self.state);
         loop {
-            // The time is read first. The other way round what was alive then may be gone by now, if
-            // this thread stood still in between.
+            // The time is read first. Otherwise, if this thread was stopped in between, components that were alive
+            // before may be gone at the time that is read.
             let now = Instant::now();
             state = match state.next(now, self.shared.published.roster.any_alive()) {
                 Now::Return => return,
@@ -129,7 +130,7 @@ impl WatchdogShared {
     }
 
     fn abort(&self) -> ! {
-        // Of the half of the margin that is left for it, half is for words.
+        // Half of the margin is left for the abort, and half of that for the message.
         process::abort(
             "overwatch: the fence has passed and components are still alive: aborting the process",
             self.margin / 4,
