@@ -21,9 +21,9 @@
 //!
 //! A watch that reports no error proves nothing: it stays quiet when the server hangs, when packets are lost, when
 //! the quorum is lost, when the disk stalls and when the store is full. So [`EtcdProbe`] asks for positive
-//! evidence, in three layers:
+//! evidence, in three checks:
 //!
-//! | layer | request | default interval | an answer proves |
+//! | check | request | default interval | an answer proves |
 //! | --- | --- | --- | --- |
 //! | progress | `request_progress` on a separate watch, with require-leader | 20 s | the connection works, the member serves watches and has a leader |
 //! | read | a linearizable get of the sentinel key | 1.4 s | a quorum confirms the leader; its revision and term show that the store is still the same |
@@ -46,16 +46,16 @@
 //!   credentials are wrong, something other than etcd listens there); when an alarm is raised; and when the store's
 //!   revision or term goes backwards or its cluster changes. In that last case the store was wiped or restored from
 //!   a backup, and its leases and data are not those of before. This is reported once.
-//! - **After the grace period** (3.35 s by default), counted from the first unanswered request of a layer. A leader
+//! - **After the grace period** (3.35 s by default), counted from the first unanswered request of a check. A leader
 //!   election takes two or three seconds, so it causes no false alarm.
 //! - **After three slow answers** in a row, each to a request that was sent after the previous answer.
 //!
-//! etcd is alive again when every layer has given a good answer. The supervisor decides how long etcd must have been
-//! alive before the service starts. Until then no grace period applies once etcd was alive: a request of any layer
-//! that fails, or is not answered within the latency budget, is a failure. So each layer succeeds for the whole
+//! etcd is alive again when every check has given a good answer. The supervisor decides how long etcd must have been
+//! alive before the service starts. Until then no grace period applies once etcd was alive: a request of any check
+//! that fails, or is not answered within the latency budget, is a failure. So each check succeeds for the whole
 //! window. (If there are several members, a second one is asked first; otherwise one slow member would keep the
 //! service down.) At the end of the window the supervisor asks for one more observation, for which the probe asks
-//! every layer again.
+//! every check again.
 //!
 //! # One cluster
 //!

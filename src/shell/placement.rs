@@ -195,7 +195,7 @@ tokio::task_local! {
 
 /// The other runtime has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Gone;
+pub(crate) struct RuntimeGone;
 
 /// Awaits a future on another runtime.
 ///
@@ -208,7 +208,7 @@ pub(crate) struct Gone;
 /// # Errors
 ///
 /// The other runtime has ended.
-pub(crate) async fn relocate<F>(home: Option<&Handle>, future: F) -> Result<F::Output, Gone>
+pub(crate) async fn relocate<F>(home: Option<&Handle>, future: F) -> Result<F::Output, RuntimeGone>
 where
     F: Future + Send + 'static,
     F::Output: Send,
@@ -223,11 +223,11 @@ where
     ended((&mut task.0).await)
 }
 
-fn ended<T>(result: Result<T, tokio::task::JoinError>) -> Result<T, Gone> {
+fn ended<T>(result: Result<T, tokio::task::JoinError>) -> Result<T, RuntimeGone> {
     match result.map_err(tokio::task::JoinError::try_into_panic) {
         Ok(output) => Ok(output),
         Err(Ok(panic)) => resume_unwind(panic),
-        Err(Err(_aborted)) => Err(Gone),
+        Err(Err(_aborted)) => Err(RuntimeGone),
     }
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use etcd_client::Error;
 
 use crate::etcd::basics::{EtcdError, Fault, of_status, shorten, tls};
-use crate::shell::placement::Gone;
+use crate::shell::placement::RuntimeGone;
 
 impl From<Error> for EtcdError {
     fn from(error: Error) -> Self {
@@ -24,8 +24,8 @@ impl From<Error> for EtcdError {
     }
 }
 
-impl From<Gone> for EtcdError {
-    fn from(_: Gone) -> Self {
+impl From<RuntimeGone> for EtcdError {
+    fn from(_: RuntimeGone) -> Self {
         Self::passing(Fault::Unreachable, "the thread of etcd's clients has ended")
     }
 }

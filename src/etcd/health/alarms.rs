@@ -5,7 +5,7 @@ use crate::etcd::basics::{EtcdError, Fault};
 
 /// The kind of alarms that is requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CheckKind {
+pub(crate) enum AlarmKind {
     Any,
     Corrupt,
     NoSpace,
@@ -28,28 +28,28 @@ pub(crate) enum Next {
 pub(crate) struct Alarms(usize);
 
 /// The last request asks again whether any alarm is raised: one may have been disarmed in the meantime.
-const ASKED: [CheckKind; 4] = [
-    CheckKind::Any,
-    CheckKind::Corrupt,
-    CheckKind::NoSpace,
-    CheckKind::Any,
+const ASKED: [AlarmKind; 4] = [
+    AlarmKind::Any,
+    AlarmKind::Corrupt,
+    AlarmKind::NoSpace,
+    AlarmKind::Any,
 ];
 
 impl Alarms {
     pub(crate) const FIRST: Self = Self(0);
 
     /// The kind of alarms to request now.
-    pub(crate) fn kind(self) -> CheckKind {
+    pub(crate) fn kind(self) -> AlarmKind {
         ASKED[self.0]
     }
 
     /// Takes the members that have raised an alarm of the requested kind.
     pub(crate) fn raised(self, members: &[u64]) -> Next {
         let known = match (self.kind(), members.is_empty()) {
-            (CheckKind::Any, true) => Some(Ok(Answer::Write)),
-            (CheckKind::Corrupt, false) => Some(Err(EtcdError::alarm(Fault::Corrupt, members))),
-            (CheckKind::NoSpace, false) => Some(Err(EtcdError::alarm(Fault::NoSpace, members))),
-            (CheckKind::Any, false) | (CheckKind::Corrupt | CheckKind::NoSpace, true) => None,
+            (AlarmKind::Any, true) => Some(Ok(Answer::Write)),
+            (AlarmKind::Corrupt, false) => Some(Err(EtcdError::alarm(Fault::Corrupt, members))),
+            (AlarmKind::NoSpace, false) => Some(Err(EtcdError::alarm(Fault::NoSpace, members))),
+            (AlarmKind::Any, false) | (AlarmKind::Corrupt | AlarmKind::NoSpace, true) => None,
         };
         match known {
             Some(known) => Next::Known(known),
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     /// Which were asked for, and what it amounted to: `Ok` or the fault.
-    fn asked(raised: &[&[u64]]) -> (Vec<CheckKind>, Result<Answer, (Fault, String)>) {
+    fn asked(raised: &[&[u64]]) -> (Vec<AlarmKind>, Result<Answer, (Fault, String)>) {
         let (mut alarms, mut kinds) = (Alarms::FIRST, Vec::new());
         for members in raised {
             kinds.push(alarms.kind());
@@ -84,12 +84,12 @@ mod tests {
 
     #[test]
     fn where_no_alarm_is_raised_the_write_is_proved() {
-        assert_eq!(asked(&[&[]]), (vec![CheckKind::Any], Ok(Answer::Write)));
+        assert_eq!(asked(&[&[]]), (vec![AlarmKind::Any], Ok(Answer::Write)));
     }
 
     #[test]
     fn the_kind_is_asked_for_and_corruption_goes_first() {
-        use CheckKind::{Any, Corrupt, NoSpace};
+        use AlarmKind::{Any, Corrupt, NoSpace};
         let (kinds, known) = asked(&[&[1, 2], &[2]]);
         assert_eq!(kinds, [Any, Corrupt]);
         let (fault, text) = known.expect_err("it is raised");
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn one_that_is_of_no_known_kind_was_disarmed_or_is_unknown() {
-        use CheckKind::{Any, Corrupt, NoSpace};
+        use AlarmKind::{Any, Corrupt, NoSpace};
         let all = vec![Any, Corrupt, NoSpace, Any];
         let disarmed = asked(&[&[7], &[], &[], &[]]);
         assert_eq!(disarmed, (all.clone(), Ok(Answer::Write)));

@@ -25,7 +25,7 @@ pub(crate) struct HealthModel {
     /// How many proposals were answered, for their jitter.
     pub(super) writes: u64,
     pub(super) jitter: Tuning,
-    pub(super) told: Told,
+    pub(super) told: LastConclusion,
     /// Whether a start depends on the observations: then no check may fail even for a moment.
     pub(super) proving: bool,
     /// Whether etcd was reported alive since it was last reported failing: a clean run.
@@ -93,7 +93,7 @@ impl fmt::Display for HealthWarning {
 
 /// The last conclusion, and when it was returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum LastConclusion {
     Nothing,
     Alive(Duration),
     Failing(Duration),
@@ -145,7 +145,7 @@ impl HealthModel {
             jitter: Tuning::default()
                 .with_jitter(write.every / 8)
                 .with_jitter_seed(jitter_seed),
-            told: Told::Nothing,
+            told: LastConclusion::Nothing,
             proving: false,
             clean: false,
             news: false,
@@ -164,7 +164,7 @@ impl HealthModel {
     ///
     /// The store is not forgotten. Otherwise a store that is wiped in between would go unnoticed.
     pub(crate) fn restart(&mut self, now: Duration) {
-        self.told = Told::Nothing;
+        self.told = LastConclusion::Nothing;
         self.clean = false;
         self.pending = None;
         self.demand(now);
@@ -175,8 +175,8 @@ impl HealthModel {
 
     /// Makes all checks due now. etcd is alive only when each of them was answered.
     pub(crate) fn demand(&mut self, now: Duration) {
-        if let Told::Alive(_) = self.told {
-            self.told = Told::Nothing;
+        if let LastConclusion::Alive(_) = self.told {
+            self.told = LastConclusion::Nothing;
         }
         for check in &mut self.checks {
             check.demand(now);
@@ -193,7 +193,7 @@ impl HealthModel {
         for check in &mut self.checks {
             check.excuse(time, now);
         }
-        if let Told::Alive(at) = &mut self.told {
+        if let LastConclusion::Alive(at) = &mut self.told {
             *at = now.min(*at + time);
         }
     }
@@ -374,7 +374,7 @@ impl HealthModel {
 
     /// Whether etcd is alive, so that members that are not reached can wait.
     pub(crate) fn is_calm(&self, now: Duration) -> bool {
-        let alive = matches!(self.told, Told::Alive(_));
+        let alive = matches!(self.told, LastConclusion::Alive(_));
         alive && !self.owes(now) && self.endpoints.iter().any(EndpointState::usable)
     }
 
@@ -483,9 +483,9 @@ impl HealthModel {
         let Timing { latency_budget, .. } = self.timing;
         let every = self.timing.shortest_every();
         let told = match self.told {
-            Told::Failing(at) => Some(at + every),
-            Told::Alive(at) => Some(at + self.timing.longest_gap()),
-            Told::Nothing => None,
+            LastConclusion::Failing(at) => Some(at + every),
+            LastConclusion::Alive(at) => Some(at + self.timing.longest_gap()),
+            LastConclusion::Nothing => None,
         };
         let checks = self.checks.iter().flat_map(|check| {
             let in_doubt_at = check.owed_since.map(|since| since + latency_budget);
@@ -534,7 +534,7 @@ impl HealthModel {
                     return true;
                 }
                 // Reported once. After that every check needs a new answer.
-                self.told = Told::Nothing;
+                self.told = LastConclusion::Nothing;
                 self.clean = false;
                 self.demand(now);
                 self.pending = Some(self.says(Fault::StoreReset, &why));

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::check::CheckKind;
 use super::endpoint_state::{EndpointState, usable};
-use super::model::{Conclusion, HealthModel, Told};
+use super::model::{Conclusion, HealthModel, LastConclusion};
 use crate::etcd::basics::{Fault, Verdict};
 
 impl HealthModel {
@@ -28,7 +28,7 @@ impl HealthModel {
             .misdirected(split, now)
             .or_else(|| self.was_misdirected(now))
             .or_else(|| self.failing(now));
-        if let Told::Failing(at) = self.told
+        if let LastConclusion::Failing(at) = self.told
             && now < at + every
             && (failing.is_some() || !self.proved())
         {
@@ -38,10 +38,11 @@ impl HealthModel {
             return Some(self.fail(fault, &why, now));
         }
         // Each check of each member gives evidence. This limits the rate of observations.
-        let recent = matches!(self.told, Told::Alive(at) if now < at + every.mul_f32(0.5));
+        let recent =
+            matches!(self.told, LastConclusion::Alive(at) if now < at + every.mul_f32(0.5));
         let alive = self.news && self.proved() && !self.owes(now) && split.is_none();
         (alive && !recent).then(|| {
-            self.told = Told::Alive(now);
+            self.told = LastConclusion::Alive(now);
             self.clean = true;
             self.news = false;
             self.accepted = self.accepted.or(self.store_identity.cluster_id());
@@ -129,7 +130,7 @@ impl HealthModel {
         }
         // Missing answers that overlap, each within its grace period: there must be no longer silence than promised.
         let gap = self.timing.longest_gap();
-        let silent = matches!(self.told, Told::Alive(at) if now >= at + gap);
+        let silent = matches!(self.told, LastConclusion::Alive(at) if now >= at + gap);
         let in_doubt = CheckKind::ALL
             .into_iter()
             .filter(|&kind| self.in_doubt(kind, now));
@@ -225,8 +226,8 @@ impl HealthModel {
     }
 
     fn fail(&mut self, fault: Fault, why: &str, now: Duration) -> Conclusion {
-        let newly = !matches!(self.told, Told::Failing(_));
-        self.told = Told::Failing(now);
+        let newly = !matches!(self.told, LastConclusion::Failing(_));
+        self.told = LastConclusion::Failing(now);
         self.clean = false;
         if newly {
             for check in &mut self.checks {

@@ -11,7 +11,7 @@ use tracing::Level;
 
 use crate::etcd::basics::TARGET;
 use crate::shell::log::log;
-use crate::shell::placement::{Gone, Logs, OwnRuntime, Placement, relocate};
+use crate::shell::placement::{Logs, OwnRuntime, Placement, RuntimeGone, relocate};
 use crate::shell::sync::lock;
 
 /// For renewals and for the probe. Long work must not run here: work that depends on the number of keys belongs
@@ -66,7 +66,10 @@ impl Home {
     }
 
     /// Awaits a future on that runtime, or here if the run is supervised in place.
-    pub(crate) fn run<F>(&self, future: F) -> impl Future<Output = Result<F::Output, Gone>> + Send
+    pub(crate) fn run<F>(
+        &self,
+        future: F,
+    ) -> impl Future<Output = Result<F::Output, RuntimeGone>> + Send
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,

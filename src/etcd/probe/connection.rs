@@ -121,11 +121,11 @@ impl Connection {
 }
 
 /// The members that have raised an alarm of this kind.
-async fn raised(client: &mut Client, kind: alarms::CheckKind) -> Result<Vec<u64>, EtcdError> {
+async fn raised(client: &mut Client, kind: alarms::AlarmKind) -> Result<Vec<u64>, EtcdError> {
     let kind = match kind {
-        alarms::CheckKind::Any => AlarmType::None,
-        alarms::CheckKind::Corrupt => AlarmType::Corrupt,
-        alarms::CheckKind::NoSpace => AlarmType::Nospace,
+        alarms::AlarmKind::Any => AlarmType::None,
+        alarms::AlarmKind::Corrupt => AlarmType::Corrupt,
+        alarms::AlarmKind::NoSpace => AlarmType::Nospace,
     };
     let answer = client.alarm(AlarmAction::Get, kind, None).await?;
     Ok(answer

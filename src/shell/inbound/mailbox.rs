@@ -32,7 +32,7 @@ const PRESENT: u8 = 16;
 pub(crate) struct Mailbox {
     /// Woken for each thing below.
     wake: Notify,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<Queues>,
     /// The kinds of messages that wait, one bit for each: so the supervisor needs no lock to see that there are
     /// none, and does not delay the senders.
     inside: AtomicU8,
@@ -45,7 +45,7 @@ pub(crate) struct Mailbox {
 /// A component answers at most three times in an epoch, a source of reports is queued once however many reports it
 /// has, and there is one slot for a lease.
 #[derive(Default)]
-struct Waiting {
+struct Queues {
     answers: VecDeque<ComponentAnswer>,
     /// The number of answers at which the supervisor is woken.
     wake_at: usize,

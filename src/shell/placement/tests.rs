@@ -94,9 +94,12 @@ async fn a_runtime_that_has_ended_is_an_error() {
         .await
         .expect("it is told")
         .expect("no panic");
-    assert_eq!(under_way, Err(Gone));
+    assert_eq!(under_way, Err(RuntimeGone));
     let later = relocate(Some(&handle), async {});
-    assert_eq!(timeout(SOON, later).await.expect("it is told"), Err(Gone));
+    assert_eq!(
+        timeout(SOON, later).await.expect("it is told"),
+        Err(RuntimeGone)
+    );
 }
 
 /// Nobody waits for blocking work that hangs.
