@@ -209,7 +209,7 @@ impl EtcdConfig {
     /// Sets how long a progress request may stay unanswered before etcd counts as unreachable.
     #[must_use]
     pub fn with_progress_grace_period(mut self, time: Duration) -> Self {
-        self.timing.progress.patience = time;
+        self.timing.progress.grace_period = time;
         self
     }
 
@@ -226,7 +226,7 @@ impl EtcdConfig {
     /// outage.
     #[must_use]
     pub fn with_read_grace_period(mut self, time: Duration) -> Self {
-        self.timing.read.patience = time;
+        self.timing.read.grace_period = time;
         self
     }
 
@@ -243,7 +243,7 @@ impl EtcdConfig {
     /// Sets how long proposals may stay uncommitted before etcd counts as failing.
     #[must_use]
     pub fn with_write_grace_period(mut self, time: Duration) -> Self {
-        self.timing.write.patience = time;
+        self.timing.write.grace_period = time;
         self
     }
 

@@ -20,7 +20,7 @@ use crate::shell::sync::lock;
 pub(crate) struct Failover {
     config: Arc<EtcdConfig>,
     /// How long one request to one member may take.
-    patience: Duration,
+    request_timeout: Duration,
     at: Mutex<At>,
     /// The current turn, for tasks that wait for another one.
     moved: Latest<Turn>,
@@ -32,11 +32,11 @@ struct At {
 }
 
 impl Failover {
-    pub(crate) fn new(config: Arc<EtcdConfig>, patience: Duration) -> Self {
+    pub(crate) fn new(config: Arc<EtcdConfig>, request_timeout: Duration) -> Self {
         let (turn, client) = (Turn::new(config.endpoints.len()), None);
         Self {
             config,
-            patience,
+            request_timeout,
             at: Mutex::new(At { turn, client }),
             moved: Latest::new(turn),
         }
@@ -73,7 +73,7 @@ impl Failover {
         Fut: Future<Output = Result<T, Error>>,
     {
         let (turn, client) = self.client().await?;
-        let asked = timeout(self.patience, question(client)).await;
+        let asked = timeout(self.request_timeout, question(client)).await;
         let cause = match asked {
             Ok(Ok(answer)) => match self.believed(of, turn, answer.headed()) {
                 Ok(()) => return Ok(answer),
@@ -118,7 +118,7 @@ impl Failover {
         };
         let endpoint = &self.config.endpoints[turn.member()];
         // This does I/O only to authenticate; the first request makes the connection.
-        let dialed = timeout(self.patience, self.config.dial(endpoint.url())).await;
+        let dialed = timeout(self.request_timeout, self.config.dial(endpoint.url())).await;
         let dialed =
             dialed.unwrap_or_else(|_| Err(std::io::Error::from(ErrorKind::TimedOut).into()));
         match dialed {

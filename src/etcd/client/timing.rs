@@ -27,14 +27,14 @@ pub(crate) struct Timing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CheckTiming {
     pub(crate) every: Duration,
-    pub(crate) patience: Duration,
+    pub(crate) grace_period: Duration,
 }
 
 impl CheckTiming {
-    const fn new(every_ms: u64, patience_ms: u64) -> Self {
+    const fn new(every_ms: u64, grace_ms: u64) -> Self {
         Self {
             every: Duration::from_millis(every_ms),
-            patience: Duration::from_millis(patience_ms),
+            grace_period: Duration::from_millis(grace_ms),
         }
     }
 }
@@ -92,8 +92,8 @@ impl Timing {
 
     /// The longest time between two observations.
     pub(crate) fn longest_gap(&self) -> Duration {
-        let patience = self.checks().map(|(_, _, check)| check.patience);
-        self.shortest_every() + patience.into_iter().max().unwrap_or_default()
+        let grace_period = self.checks().map(|(_, _, check)| check.grace_period);
+        self.shortest_every() + grace_period.into_iter().max().unwrap_or_default()
     }
 
     /// For how long the cluster that an endpoint has shown is compared with those of the others.
@@ -104,7 +104,15 @@ impl Timing {
     }
 
     pub(crate) fn check(&self) -> Result<(), EtcdConfigError> {
-        for (every_knob, patience_knob, CheckTiming { every, patience }) in self.checks() {
+        for (
+            every_knob,
+            grace_knob,
+            CheckTiming {
+                every,
+                grace_period,
+            },
+        ) in self.checks()
+        {
             // A proposal is expensive.
             let most_often = if every_knob == "write_interval" {
                 DEAR
@@ -113,7 +121,7 @@ impl Timing {
             };
             at_least(every_knob, every, most_often, "")?;
             at_most(every_knob, every, LONGEST, "")?;
-            at_most(patience_knob, patience, LONGEST, "")?;
+            at_most(grace_knob, grace_period, LONGEST, "")?;
         }
         for (knob, value) in [
             ("request_timeout", self.request_timeout),
@@ -165,7 +173,7 @@ impl Timing {
                 problem: format!("is {}, but must be from 1 to 100", self.slow_answers),
             });
         }
-        self.check_patience()
+        self.check_grace_periods()
     }
 
     /// Checks that the policy works with a probe of this timing.
@@ -190,21 +198,29 @@ impl Timing {
             "silence_limit",
             format!("{limit:?}"),
             format!(
-                "it must be longer than {gap:?}, the shortest period and the longest patience of the \
+                "it must be longer than {gap:?}, the shortest period and the longest grace period of the \
                  probe: an election that the probe tolerates would count as silence"
             ),
         ))
     }
 
     /// Checks each grace period against the times that it must be longer than.
-    fn check_patience(&self) -> Result<(), EtcdConfigError> {
+    fn check_grace_periods(&self) -> Result<(), EtcdConfigError> {
         at_least("recheck_interval", self.recheck, SHORTEST, "")?;
-        for (every_knob, patience_knob, CheckTiming { every, patience }) in self.checks() {
+        for (
+            every_knob,
+            grace_knob,
+            CheckTiming {
+                every,
+                grace_period,
+            },
+        ) in self.checks()
+        {
             at_most(
                 "recheck_interval",
                 self.recheck,
-                patience / 2,
-                &format!(" (half of {patience_knob}), or nothing is asked twice before it fails"),
+                grace_period / 2,
+                &format!(" (half of {grace_knob}), or nothing is asked twice before it fails"),
             )?;
             at_most(
                 "recheck_interval",
@@ -213,31 +229,31 @@ impl Timing {
                 &format!(" ({every_knob}), or doubt is looked into later than health"),
             )?;
             at_least(
-                patience_knob,
-                patience,
+                grace_knob,
+                grace_period,
                 2 * self.latency_budget,
                 " (twice the latency_budget), or nobody else is asked before it fails",
             )?;
         }
-        for (knob, patience) in [
-            ("read_grace_period", self.read.patience),
-            ("write_grace_period", self.write.patience),
+        for (knob, grace_period) in [
+            ("read_grace_period", self.read.grace_period),
+            ("write_grace_period", self.write.grace_period),
         ] {
             at_least(
                 knob,
-                patience,
+                grace_period,
                 3 * self.election_timeout,
                 " (three times the election_timeout), or an election is an outage",
             )?;
             at_least(
                 knob,
-                patience,
+                grace_period,
                 self.request_timeout,
                 " (request_timeout), or one lost answer is an outage",
             )?;
             at_least(
                 knob,
-                patience,
+                grace_period,
                 self.connect_timeout,
                 " (connect_timeout), or one slow connection is an outage",
             )?;
@@ -364,7 +380,7 @@ mod tests {
         assert_eq!(
             error.expect_err("too short").to_string(),
             "`silence_limit` is 4s, but it must be longer than 4.75s, the shortest period and the \
-             longest patience of the probe: an election that the probe tolerates would count as silence"
+             longest grace period of the probe: an election that the probe tolerates would count as silence"
         );
     }
 }

@@ -163,7 +163,8 @@ impl Check {
 
     /// When its grace period ends.
     pub(crate) fn fails_at(&self) -> Option<Duration> {
-        self.owed_since.map(|since| since + self.timing.patience)
+        self.owed_since
+            .map(|since| since + self.timing.grace_period)
     }
 
     /// Excludes a time in which the process did not run.
@@ -311,7 +312,7 @@ mod tests {
         let t0 = Duration::from_secs(1_000);
         let timing = CheckTiming {
             every: ms(1_000),
-            patience: ms(3_000),
+            grace_period: ms(3_000),
         };
         (Check::new(timing, t0), t0)
     }

@@ -54,13 +54,13 @@ impl HealthModel {
 
     /// The failure if the endpoints belong to more than one cluster.
     fn misdirected(&self, split: Option<&str>, now: Duration) -> Option<(Fault, String)> {
-        let patience = match self.verdicts.of(Fault::Misdirected) {
-            Verdict::Transient => self.timing.read.patience,
+        let grace_period = match self.verdicts.of(Fault::Misdirected) {
+            Verdict::Transient => self.timing.read.grace_period,
             Verdict::Certain | Verdict::Fatal => Duration::ZERO,
         };
         let is_told = self
             .split_since
-            .is_some_and(|since| now >= since + patience);
+            .is_some_and(|since| now >= since + grace_period);
         let told = split.filter(|_| is_told);
         told.map(|why| (Fault::Misdirected, why.to_owned()))
     }
@@ -143,11 +143,11 @@ impl HealthModel {
     /// The class and the reason of a check that was not answered in time.
     fn overdue(&self, kind: CheckKind, now: Duration) -> (Fault, String) {
         let check = self.check(kind);
-        let patience = check.timing.patience;
+        let grace_period = check.timing.grace_period;
         let owed_for = check
             .owed_since
-            .map_or(patience, |since| now.saturating_sub(since));
-        let late_of_late = check.late_at.is_some_and(|at| now < at + patience);
+            .map_or(grace_period, |since| now.saturating_sub(since));
+        let late_of_late = check.late_at.is_some_and(|at| now < at + grace_period);
         // A cluster that confirms no read commits nothing either: then the read shows the cause.
         let reads_late = self.in_doubt(CheckKind::Read, now);
         let telling = if reads_late { CheckKind::Read } else { kind };
@@ -173,7 +173,7 @@ impl HealthModel {
             CheckKind::Read => "no read was confirmed by a quorum",
             CheckKind::Write => "nothing was committed",
         };
-        let mut text = format!("{what} for {:.2?}", owed_for.min(patience));
+        let mut text = format!("{what} for {:.2?}", owed_for.min(grace_period));
         if let Some(cause) = &check.cause {
             text = format!("{text} ({})", cause.text);
         }

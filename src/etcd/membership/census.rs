@@ -29,7 +29,7 @@ impl Node {
 
     async fn ask_for_cluster(&self, index: usize) {
         let url = self.config.endpoints[index].url();
-        let asked = timeout(WITHIN.min(self.times.patience()), async {
+        let asked = timeout(WITHIN.min(self.times.request_timeout()), async {
             let mut client = self.config.dial(url).await?;
             client.status().await
         });

@@ -63,8 +63,8 @@ impl Node {
     ) -> Self {
         let config = Arc::new(config);
         Self {
-            failover: Arc::new(Failover::new(Arc::clone(&config), times.patience())),
-            lease_failover: Failover::new(Arc::clone(&config), times.patience()),
+            failover: Arc::new(Failover::new(Arc::clone(&config), times.request_timeout())),
+            lease_failover: Failover::new(Arc::clone(&config), times.request_timeout()),
             config,
             prefix,
             id,

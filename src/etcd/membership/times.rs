@@ -68,7 +68,7 @@ impl Times {
     }
 
     /// How long one request may take, so that a second one fits between two renewals.
-    pub(crate) fn patience(&self) -> Duration {
+    pub(crate) fn request_timeout(&self) -> Duration {
         self.renew_every.mul_f32(0.5).min(LONGEST_PATIENCE)
     }
 
@@ -243,7 +243,7 @@ mod tests {
     fn the_times_follow_from_the_lease() {
         let times = times();
         assert_eq!(times.renew_every, 2_800 * MS);
-        assert!(times.patience().abs_diff(1_400 * MS) < MS);
+        assert!(times.request_timeout().abs_diff(1_400 * MS) < MS);
         assert_eq!(times.seconds(), 14);
         assert_eq!(times.allowed(), 12_600 * MS);
         assert_eq!(times.look_every(), 700 * MS);
@@ -251,7 +251,10 @@ mod tests {
         assert_eq!(times.fence(Some(3 * SECOND)), 11 * SECOND);
         assert_eq!(times.fence(Some(20 * SECOND)), Duration::ZERO);
         let long = Times::new(100 * SECOND, SECOND, SECOND);
-        assert_eq!((long.patience(), long.look_every()), (3 * SECOND, SECOND));
+        assert_eq!(
+            (long.request_timeout(), long.look_every()),
+            (3 * SECOND, SECOND)
+        );
     }
 
     #[test]

@@ -206,7 +206,7 @@ async fn another_server_is_told_from_etcd() {
 }
 
 #[tokio::test]
-async fn a_silent_server_is_failing_after_the_patience() {
+async fn a_silent_server_is_failing_after_the_grace_period() {
     let silent = Silent::start();
     let probe = probe([silent.url()]);
     let begun = Instant::now();

@@ -462,13 +462,13 @@ fn each_preset_is_taken_with_the_silence_limit_that_it_needs() {
 }
 
 #[test]
-fn a_silence_limit_within_the_patience_is_refused() {
+fn a_silence_limit_within_the_grace_period_is_refused() {
     let config = config(["http://localhost:2379"]);
     assert_eq!(
         supervised(config, ms(4_000)),
         Err(
             "`silence_limit` is 4s, but it must be longer than 4.75s, the shortest period and the \
-             longest patience of the probe: an election that the probe tolerates would count as \
+             longest grace period of the probe: an election that the probe tolerates would count as \
              silence"
                 .to_owned()
         )

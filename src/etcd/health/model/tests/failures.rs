@@ -19,7 +19,7 @@ fn certain_failures_of_all_endpoints_are_told_at_once() {
 }
 
 #[test]
-fn other_failures_are_told_after_the_patience_and_then_once_an_interval() {
+fn other_failures_are_told_after_the_grace_period_and_then_once_an_interval() {
     let mut case = Case::new(config(["http://a", "http://b"]));
     case.lost(0, refused(), case.t0);
     case.opened(1, Some(1), case.t0);

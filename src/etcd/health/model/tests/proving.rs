@@ -122,7 +122,7 @@ fn while_a_start_depends_on_it_no_check_may_be_slow_or_silent() {
 }
 
 #[test]
-fn before_it_was_alive_patience_is_shown_also_where_a_start_depends_on_it() {
+fn before_it_was_alive_there_is_a_grace_period_also_where_a_start_depends_on_it() {
     let mut case = Case::new(config(["http://a"]));
     case.probe_loop.model.prove(true);
     case.opened(0, Some(1), case.t0);

@@ -370,8 +370,8 @@ proptest! {
         world.goes_on(silent + Timing::DEFAULT.longest_gap() + ms(1));
         let told = world.failing.filter(|&at| at > silent);
         prop_assert!(told.is_some(), "silence is not told");
-        // An answer that was under way may still come, and no sooner than the patience after it is it told.
-        prop_assert!(told.is_some_and(|at| at >= silent + ms(3_350)), "it has no patience");
+        // An answer that was under way may still come, and no sooner than the grace period after it is it told.
+        prop_assert!(told.is_some_and(|at| at >= silent + ms(3_350)), "it has no grace period");
         for subchannel in &world.subchannels {
             for three in subchannel.opened.windows(3) {
                 prop_assert!(three[2] >= three[0] + ms(100), "a hot loop: {three:?}");
@@ -381,7 +381,7 @@ proptest! {
 
     /// As long as one of them works nothing is told, whatever becomes of the others, but that no two of three hang at
     /// once: then etcd has no quorum. (Nor is the process frozen. A freeze that is too short to be excused takes its part
-    /// of the patience.)
+    /// of the grace period.)
     #[test]
     fn one_member_that_works_is_enough(
         others in prop::collection::vec(modes(), 1..3),
