@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::fault::Fault;
 use crate::judge::Found;
 use crate::verdict::Row;
 use overwatch_marked::Marked;
@@ -42,13 +43,18 @@ pub(crate) fn write(
         // The fault: the first cell has the exact version.
         key: 1..2,
     };
-    let rows: Vec<String> = rows.iter().map(|row| row.line(version)).collect();
-    table.write(document, &rows)
+    table.write(document, &lines(version, rows))
+}
+
+/// The lines of a document's table: one for each fault, and none for what was seen before the first and after the last.
+pub(crate) fn lines(version: &str, rows: &[Row]) -> Vec<String> {
+    let of_faults = rows.iter().filter(|row| Fault::named(row.name).is_some());
+    of_faults.map(|row| row.line(version)).collect()
 }
 
 impl Row {
     /// As a row of the document's table.
-    pub(crate) fn line(&self, version: &str) -> String {
+    fn line(&self, version: &str) -> String {
         let [fault, moves, gap, _, twice, _] = self.cells();
         let kept = if self.broken.is_empty() {
             "yes"

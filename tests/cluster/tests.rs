@@ -10,7 +10,7 @@ use super::etcd::calls;
 use super::fault::Fault;
 use super::node::{NODE, Told};
 use super::record::{Kind, Line, Reader, Recorder};
-use super::table::Table;
+use super::table::{Table, lines};
 use super::verdict::{Longest, Row};
 
 fn parse(arguments: &str) -> Result<Arguments, String> {
@@ -158,10 +158,21 @@ fn the_table_tells_all_that_is_broken() {
         notes: vec!["something".into()],
         broken: vec!["shard 7".into()],
     };
-    let line = row.line("3.4.23");
+    let start = Row {
+        name: "start",
+        moves: 0,
+        least: None,
+        struck: none,
+        other: none,
+        overlaps: 0,
+        balanced: None,
+        notes: Vec::new(),
+        broken: Vec::new(),
+    };
+    let rows = [start, row];
     let wanted = "| 3.4.23 | node killed | 12.34 (11) | 17 (16) | 0 | **no** |";
-    assert_eq!(line, wanted);
-    let told = Table(&[row]).to_string();
+    assert_eq!(lines("3.4.23", &rows), [wanted], "a line for each fault");
+    let told = Table(&rows[1..]).to_string();
     let cells: Vec<&str> = told
         .lines()
         .nth(2)

@@ -93,3 +93,65 @@ fn an_alarm_is_told_by_whichever_member_says_it_and_until_it_is_disarmed() {
     case.write(0, 9_500);
     case.lives(9_500);
 }
+
+impl Case {
+    /// Brings about what the table at [`Fault`] says of a class, and tells when it could be seen
+    /// first.
+    fn strike(&mut self, fault: Fault) -> u64 {
+        let since = 20_000;
+        self.all_from(0, since);
+        self.all_from(1, since);
+        self.lives(since);
+        for kind in CheckKind::ALL {
+            self.probe_loop.model.asked(kind, self.at(since));
+        }
+        match fault {
+            Fault::Unreachable | Fault::Unauthenticated | Fault::Tls | Fault::Misdirected => {
+                for index in [0, 1, 0] {
+                    let cause = EtcdError::sure(fault, "beyond doubt");
+                    self.lost(index, cause, self.at(since));
+                }
+            }
+            Fault::Permission => {
+                // The first is looked at again, since the second worked until then.
+                for index in [0, 1, 0] {
+                    let cause = EtcdError::sure(fault, "permission denied");
+                    self.fail(index, CheckKind::Read, cause, since, since);
+                }
+            }
+            Fault::NoLeader => {
+                for index in [0, 1] {
+                    self.fail(index, CheckKind::Read, no_leader(), since, since);
+                }
+            }
+            Fault::WritePath => {
+                self.read(0, 7, since);
+                self.progress(0, since);
+            }
+            Fault::NoSpace | Fault::Corrupt => {
+                self.read(0, 7, since);
+                self.progress(0, since);
+                self.fail(
+                    0,
+                    CheckKind::Write,
+                    EtcdError::alarm(fault, &[1]),
+                    since,
+                    since,
+                );
+            }
+            Fault::StoreReset => {
+                self.all_of_the_new_store(since);
+            }
+            Fault::TooSlow => {
+                let until = since + 3_300;
+                for asked_at in (since..until).step_by(1_100) {
+                    self.slow_read(asked_at, asked_at + 1_100);
+                }
+                self.progress(0, until);
+                self.write(0, until);
+                return until;
+            }
+        }
+        since
+    }
+}
