@@ -179,7 +179,13 @@ impl ByHand {
                 }
                 _ => self.level = self.level.min(1),
             },
-            _ => {}
+            // Stale.
+            Input::Alive { .. }
+            | Input::Failing { .. }
+            | Input::Fired(_)
+            | Input::Up { .. }
+            | Input::Gone { .. }
+            | Input::Exited { .. } => {}
         }
     }
 

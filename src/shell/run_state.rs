@@ -9,7 +9,6 @@ use super::failure::ReportedFailure;
 use super::inbound::{Mailbox, RenewedLease, ReportSource};
 use super::log::Log;
 use super::publish::Published;
-use super::sync::CachePadded;
 use crate::policy::{ComponentId, Plan};
 
 pub(crate) struct RunState {
@@ -17,7 +16,7 @@ pub(crate) struct RunState {
     /// The output: everything that is published.
     pub(crate) published: Published,
     /// The input: everything that waits for the supervisor.
-    pub(crate) mailbox: CachePadded<Mailbox>,
+    pub(crate) mailbox: Mailbox,
     /// Reports from outside of any component.
     pub(crate) outside: Arc<ReportSource>,
     /// Whether the supervisor waits for a text, so that it must be woken when one was made.
@@ -39,7 +38,7 @@ impl RunState {
         Self {
             plan,
             published: Published::new(names),
-            mailbox: CachePadded::default(),
+            mailbox: Mailbox::default(),
             outside: Arc::new(ReportSource::outside()),
             awaits_text: AtomicBool::new(false),
             service: OnceLock::new(),

@@ -1,6 +1,5 @@
 //! One stage in one epoch: the state that its components share, and the runs of the components.
 
-use std::future::Future;
 use std::ops::{Deref, Range};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -12,7 +11,6 @@ use tokio::time::Instant;
 use super::run::Run;
 use crate::machine::Cause;
 use crate::shell::run_state::RunState;
-use crate::shell::sync::CachePadded;
 
 /// How many incarnations are in one block. Smaller blocks take more memory, larger ones have more contention,
 /// and a kept context keeps the whole block.
@@ -24,9 +22,9 @@ pub(crate) struct Stage {
     pub(crate) shared: Arc<RunState>,
     stop: OnceLock<Stop>,
     /// Where the components of each block wait for the stop.
-    waiting: Box<[CachePadded<Notify>]>,
+    waiting: Box<[Notify]>,
     /// How many of these, from the first on, no component has woken. See [`Stage::pass_on`].
-    untold: CachePadded<AtomicUsize>,
+    untold: AtomicUsize,
 }
 
 /// The cause and the deadline of a stop.
@@ -56,8 +54,8 @@ impl Stage {
             epoch,
             shared,
             stop: OnceLock::new(),
-            waiting: (0..blocks).map(|_| CachePadded::default()).collect(),
-            untold: CachePadded::new(AtomicUsize::new(blocks)),
+            waiting: (0..blocks).map(|_| Notify::new()).collect(),
+            untold: AtomicUsize::new(blocks),
         }
     }
 
@@ -101,18 +99,12 @@ impl Block {
     }
 
     /// Completes when the stage is asked to stop. `block` is a reference or an `Arc`.
-    // Not an `async fn`, which would store `block` twice: all components wait here.
-    #[allow(clippy::manual_async_fn, reason = "see above")]
-    pub(crate) fn stopping(
-        block: impl Deref<Target = Self> + Send,
-    ) -> impl Future<Output = ()> + Send {
-        async move {
-            // Requested before the check, so that a stop in between is not missed.
-            let told = block.stage.waiting[block.number].notified();
-            if block.stage.stop.get().is_none() {
-                told.await;
-                block.stage.pass_on();
-            }
+    pub(crate) async fn stopping(block: impl Deref<Target = Self> + Send) {
+        // Requested before the check, so that a stop in between is not missed.
+        let told = block.stage.waiting[block.number].notified();
+        if block.stage.stop.get().is_none() {
+            told.await;
+            block.stage.pass_on();
         }
     }
 }

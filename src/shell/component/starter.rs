@@ -21,8 +21,7 @@ const AT_ONCE: usize = 32;
 pub(crate) struct Tasks {
     blocks: Vec<Arc<Block>>,
     /// For each block the handles of the tasks that have begun, in order, until they are gone.
-    // Only the supervisor drops them, and with them the memory of the tasks: if each task did that
-    // itself, all workers would wait for the allocator in a stop.
+    // The supervisor drops them, and with them the memory of the tasks, as soon as their components are gone.
     begun: Vec<Mutex<Vec<Option<JoinHandle<()>>>>>,
 }
 
@@ -98,8 +97,8 @@ fn split(place: u32) -> (usize, usize) {
 
 /// Begins all main tasks, in order.
 ///
-/// A worker spawns tasks at less cost than the supervisor, which is outside of the workers. So a worker spawns those
-/// of a large stage. For a small stage the way to that worker would take longer.
+/// A worker begins those of a large stage, and yields in between, so that the supervisor can react while a hundred
+/// thousand tasks begin, e.g. to a trip. A small stage is begun at once.
 pub(crate) struct Starter {
     tasks: Arc<Tasks>,
     components: Arc<[Arc<dyn Begin>]>,

@@ -55,3 +55,22 @@ fn no_class_is_milder_than_silence() {
     let mildest = Fault::ALL.into_iter().min_by_key(|fault| fault.gravity());
     assert_eq!(mildest, Some(Fault::Unreachable));
 }
+
+/// Each fact is true of these classes and of no other.
+#[test]
+fn what_follows_from_a_class_is_known() {
+    let those = |fact: fn(Fault) -> bool| -> Vec<&str> {
+        let those = Fault::ALL.into_iter().filter(|&fault| fact(fault));
+        those.map(Fault::as_str).collect()
+    };
+    assert_eq!(those(Fault::of_cluster), ["no_space", "corrupt"]);
+    assert_eq!(
+        those(Fault::of_every_member),
+        ["no_space", "corrupt", "permission"]
+    );
+    assert_eq!(those(Fault::passes), ["unreachable", "unauthenticated"]);
+    assert_eq!(
+        those(Fault::ends_connection),
+        ["unreachable", "unauthenticated", "tls", "misdirected"]
+    );
+}
