@@ -75,7 +75,6 @@ const ROOMS: &[(&str, &[&str])] = &[
             "shell::inbound",
             "shell::log",
             "shell::publish",
-            "shell::sync",
         ],
     ),
     (
