@@ -19,7 +19,7 @@ const ROUNDS: usize = 5;
 
 pub(crate) fn measure(lines: &mut Lines) {
     let plan = plan();
-    let explorer = Explorer::new(plan.clone()).expect("small").on_a_clock();
+    let explorer = Explorer::new(plan.clone()).expect("small").with_clock();
     let visited = explorer.visit(|_| {}).expect("lawful");
     let states = some_states(&plan);
     let [ours, least] = by_turns::<_, 2>(WARM_UP, ROUNDS, |who| match who {

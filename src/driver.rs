@@ -64,7 +64,7 @@
 #![allow(
     clippy::exhaustive_enums,
     clippy::exhaustive_structs,
-    reason = "who brings arrivals has to know all of them, and what may follow: one more is a new major version"
+    reason = "code that brings arrivals has to know all of them, and what may follow: one more is a new major version"
 )]
 
 mod arrival;

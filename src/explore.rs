@@ -29,7 +29,7 @@
 //! - a freeze of the runtime;
 //! - any of these once more, or from an epoch, session or round that is over or has not begun (then one report at a
 //!   time), or from a component that does not exist;
-//! - the firing of any timer, armed or not. On a [clock](Explorer::on_a_clock), an armed timer fires when it is due,
+//! - the firing of any timer, armed or not. On a [clock](Explorer::with_clock), an armed timer fires when it is due,
 //!   and time stands still until it has fired; but anything else may come first.
 //!
 //! Numbers that only grow (epoch, session, round, outage, counts) are kept
@@ -79,7 +79,7 @@ pub type HandleFn = fn(&mut Machine, Input, &mut Vec<Effect>) -> Step;
 /// Visits every situation that a plan can get into. See the [module](self) for what the world may do.
 ///
 /// 1. [`new`](Explorer::new) with the plan;
-/// 2. [`on_a_clock`](Explorer::on_a_clock), [`at_most`](Explorer::at_most), if wanted;
+/// 2. [`with_clock`](Explorer::with_clock), [`at_most`](Explorer::at_most), if wanted;
 /// 3. [`run`](Explorer::run) for a proof, or [`visit`](Explorer::visit) to see each step.
 ///
 /// ```
@@ -92,7 +92,7 @@ pub type HandleFn = fn(&mut Machine, Input, &mut Vec<Effect>) -> Step;
 /// let policy = Policy::builder().window(s(4)).silence_limit(s(2)).start_deadline(s(2))
 ///     .stop_deadline(s(2)).abort_deadline(s(1)).build()?;
 /// let plan = Plan::new(policy, Layout::new(&[1])?)?;
-/// match Explorer::new(plan)?.at_most(1_000_000).run() {
+/// match Explorer::new(plan)?.with_max_states(1_000_000).run() {
 ///     Ok(proof) => println!("{proof}"),
 ///     Err(ExploreError::Counterexample(found)) => panic!("{found}"),
 ///     Err(other) => return Err(other.into()),
@@ -103,7 +103,7 @@ pub type HandleFn = fn(&mut Machine, Input, &mut Vec<Effect>) -> Step;
 pub struct Explorer {
     plan: Arc<Plan>,
     handle: HandleFn,
-    on_a_clock: bool,
+    with_clock: bool,
     at_most: usize,
 }
 
@@ -254,7 +254,7 @@ impl Explorer {
         Ok(Self {
             plan,
             handle: Machine::handle,
-            on_a_clock: false,
+            with_clock: false,
             at_most: Self::AT_MOST,
         })
     }
@@ -276,14 +276,14 @@ impl Explorer {
     ///         .with_max_hold_off(s(2)).with_decay(s(2)).with_stable_after(s(2)))
     ///     .build()?;
     /// let plan = Plan::new(policy, Layout::new(&[1])?)?;
-    /// let proof = Explorer::new(plan)?.on_a_clock().run()?;
+    /// let proof = Explorer::new(plan)?.with_clock().run()?;
     /// let longest = proof.longest.expect("on a clock it is measured");
     /// assert_eq!(longest.shutdown, s(2) + s(1)); // the stop and the abort deadline
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn on_a_clock(mut self) -> Self {
-        self.on_a_clock = true;
+    pub fn with_clock(mut self) -> Self {
+        self.with_clock = true;
         self
     }
 
@@ -291,7 +291,7 @@ impl Explorer {
     ///
     /// One state takes some 70 to 150 bytes, and half as much again during the proof of what must happen in the end.
     #[must_use]
-    pub fn at_most(mut self, states: usize) -> Self {
+    pub fn with_max_states(mut self, states: usize) -> Self {
         self.at_most = states.min(u32::MAX as usize - 1);
         self
     }
@@ -314,14 +314,14 @@ impl Explorer {
     /// }
     ///
     /// let plan = Plan::new(Policy::default(), Layout::new(&[1])?)?;
-    /// let Err(ExploreError::Counterexample(found)) = Explorer::new(plan)?.by(broken).run() else {
+    /// let Err(ExploreError::Counterexample(found)) = Explorer::new(plan)?.with_handle(broken).run() else {
     ///     panic!("a law catches it");
     /// };
     /// assert_eq!(found.violation.law, Law::HealthFirst);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn by(mut self, handle: HandleFn) -> Self {
+    pub fn with_handle(mut self, handle: HandleFn) -> Self {
         self.handle = handle;
         self
     }
@@ -340,7 +340,7 @@ impl Explorer {
         let longest = liveness::prove(&graph)?;
         Ok(Proof {
             visited,
-            longest: self.on_a_clock.then_some(longest),
+            longest: self.with_clock.then_some(longest),
         })
     }
 
@@ -372,6 +372,6 @@ impl Explorer {
     }
 
     fn world(&self) -> Environment {
-        Environment::new(Arc::clone(&self.plan), self.handle, self.on_a_clock)
+        Environment::new(Arc::clone(&self.plan), self.handle, self.with_clock)
     }
 }

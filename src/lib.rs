@@ -66,6 +66,7 @@
 //! | `http-server` | the same, served from a separate thread |
 //! | `etcd` | a probe for etcd, membership and shards. Needs `protoc` at build time |
 //! | `test-util` | a dependency that tests switch on and off, and a context without a supervisor |
+#![deny(missing_debug_implementations)]
 #![forbid(unsafe_code)]
 // Public types that may grow are marked as `non_exhaustive`. The others state why they may not grow.
 #![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]

@@ -29,7 +29,7 @@
 #![allow(
     clippy::exhaustive_enums,
     clippy::exhaustive_structs,
-    reason = "who drives the machine has to know all inputs and carry out all effects: one more is a new major version"
+    reason = "code that drives the machine has to know all inputs and carry out all effects: one more is a new major version"
 )]
 
 mod cause;
@@ -213,8 +213,8 @@ impl Machine {
     }
 
     /// The state of a component, as far as the machine knows.
-    pub fn slot(&self, component: ComponentId) -> ComponentState {
-        self.core.slot(component)
+    pub fn component_state(&self, component: ComponentId) -> ComponentState {
+        self.core.component_state(component)
     }
 
     /// How many components of the present stage have not yet reported that they are up, or gone.
@@ -300,7 +300,9 @@ mod tests {
         let policy = Policy::builder().window(2 * tick).tuning(tuning).build();
         let layout = Layout::new(&[1, 1]).expect("no gaps");
         let plan = Plan::new(policy.expect("it works"), layout).expect("it works");
-        let explorer = Explorer::new(plan).expect("small").by(in_both_ways);
+        let explorer = Explorer::new(plan)
+            .expect("small")
+            .with_handle(in_both_ways);
         explorer.visit(|_| {}).expect("lawful");
     }
 }

@@ -94,7 +94,8 @@ impl ByHand {
                 let count = count.max(1);
                 let outside_and_fatal = component.is_none() && class == FailureClass::Fatal;
                 let other_epoch = epoch != self.epoch && !outside_and_fatal;
-                if other_epoch || component.is_some_and(|id| self.slot(id) == ComponentState::Down)
+                if other_epoch
+                    || component.is_some_and(|id| self.component_state(id) == ComponentState::Down)
                 {
                     self.record.stale_reports += u64::from(count);
                     return;
@@ -103,7 +104,8 @@ impl ByHand {
                 self.report(class, count, Cause::Report { component, class }, out);
             }
             Input::Up { component, epoch }
-                if epoch == self.epoch && self.slot(component) == ComponentState::Starting =>
+                if epoch == self.epoch
+                    && self.component_state(component) == ComponentState::Starting =>
             {
                 self.slots[component.0 as usize] = ComponentState::Up;
                 if let State::Restarting { stage, waiting } = self.state {
@@ -129,7 +131,7 @@ impl ByHand {
                 epoch,
                 how,
             } if self.lives(component, epoch) => {
-                self.lost(component, how, self.slot(component), false, out);
+                self.lost(component, how, self.component_state(component), false, out);
             }
             Input::LeaseRenewed { epoch, remaining } => {
                 let owner = self.plan.layout().lease_owner();
@@ -601,7 +603,7 @@ impl ByHand {
         self.plan.policy()
     }
 
-    fn slot(&self, component: ComponentId) -> ComponentState {
+    fn component_state(&self, component: ComponentId) -> ComponentState {
         self.slots
             .get(component.0 as usize)
             .copied()
@@ -609,7 +611,7 @@ impl ByHand {
     }
 
     fn lives(&self, component: ComponentId, epoch: u64) -> bool {
-        epoch == self.epoch && self.slot(component) != ComponentState::Down
+        epoch == self.epoch && self.component_state(component) != ComponentState::Down
     }
 
     fn observes(&self, session: u64) -> bool {

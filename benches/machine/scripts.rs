@@ -412,7 +412,7 @@ impl Recorder {
         let epoch = self.machine.epoch();
         for id in first..self.machine.plan().layout().components() as u32 {
             let component = ComponentId(id);
-            match self.machine.slot(component) {
+            match self.machine.component_state(component) {
                 ComponentState::Starting => self.tell(Input::Up { component, epoch }),
                 ComponentState::Stopping | ComponentState::Aborting | ComponentState::Wedged => {
                     self.gone(component)

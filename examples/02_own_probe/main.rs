@@ -46,14 +46,16 @@ impl Probe for Ping {
             Ok(Ok(answer)) if answer == "+PONG" => Observation::alive("answered PING"),
             Ok(Ok(answer)) if answer.starts_with("-NOAUTH") => {
                 Observation::failing("the server wants a password: set one, and start again")
-                    .classed("unauthenticated")
+                    .with_class("unauthenticated")
                     .fatal()
             }
             Ok(Ok(answer)) => {
-                Observation::failing(format!("answered {answer:?} to PING")).classed("nonsense")
+                Observation::failing(format!("answered {answer:?} to PING")).with_class("nonsense")
             }
-            Ok(Err(error)) => Observation::failing(error.to_string()).classed("unreachable"),
-            Err(_) => Observation::failing(format!("no answer in {PATIENCE:?}")).classed("hangs"),
+            Ok(Err(error)) => Observation::failing(error.to_string()).with_class("unreachable"),
+            Err(_) => {
+                Observation::failing(format!("no answer in {PATIENCE:?}")).with_class("hangs")
+            }
         }
     }
 

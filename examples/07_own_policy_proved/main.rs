@@ -38,10 +38,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let plan = Plan::new(policy, Layout::new(&[1, 1])?)?;
     let proof = Explorer::new(plan.clone())?.run()?;
     println!("timers fire at any moment: {proof}");
-    let proof = Explorer::new(small_plan()?)?.on_a_clock().run()?;
+    let proof = Explorer::new(small_plan()?)?.with_clock().run()?;
     println!("timers fire when they are due: {proof}");
 
-    if let Err(refuted) = Explorer::new(plan)?.by(forgets_readiness).run() {
+    if let Err(refuted) = Explorer::new(plan)?.with_handle(forgets_readiness).run() {
         println!("a machine that forgets to turn readiness off:\n{refuted}");
     }
     Ok(())

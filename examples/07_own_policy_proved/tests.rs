@@ -23,7 +23,7 @@ fn numbers_that_cannot_work_are_refused() {
 #[test]
 fn a_small_plan_is_proved_on_a_clock() {
     let proof = Explorer::new(small_plan().unwrap()).unwrap();
-    let proof = proof.on_a_clock().run().unwrap();
+    let proof = proof.with_clock().run().unwrap();
     let longest = proof.longest.unwrap();
     // One stage: a stop and an abort.
     assert_eq!(longest.shutdown, 2 * SECOND);
@@ -34,7 +34,7 @@ fn a_machine_with_a_defect_is_refuted() {
     let plan = Plan::new(policy().unwrap(), Layout::new(&[1]).unwrap()).unwrap();
     let explorer = Explorer::new(plan).unwrap();
     explorer.run().unwrap();
-    match explorer.by(forgets_readiness).run() {
+    match explorer.with_handle(forgets_readiness).run() {
         Err(ExploreError::Counterexample(found)) => {
             assert_eq!(found.violation.law, Law::HealthFirst);
         }

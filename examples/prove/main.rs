@@ -104,11 +104,14 @@ fn prove_one(size: &Size) -> Result<Proof, String> {
     let at_most = sizes::at_most(&plan);
     let explorer = Explorer::new(plan).map_err(in_words)?;
     let explorer = if size.clock != Clock::Off {
-        explorer.on_a_clock()
+        explorer.with_clock()
     } else {
         explorer
     };
-    let proof = explorer.at_most(200_000_000).run().map_err(in_words)?;
+    let proof = explorer
+        .with_max_states(200_000_000)
+        .run()
+        .map_err(in_words)?;
     // What was found on the graph is no more than what one works out by hand.
     match proof.longest {
         Some(found)

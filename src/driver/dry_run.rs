@@ -221,7 +221,7 @@ impl DryRun {
             }
             Effect::StopStage { stage, epoch } => {
                 for component in layout.stage(usize::from(stage)).map(ComponentId) {
-                    if machine.slot(component) == ComponentState::Stopping {
+                    if machine.component_state(component) == ComponentState::Stopping {
                         answer(Input::Gone {
                             component,
                             epoch,

@@ -71,7 +71,7 @@ impl Live {
 
     pub(super) fn view(&self) -> View {
         let asked = |(component, epoch)| {
-            let slot = self.machine.slot(component);
+            let slot = self.machine.component_state(component);
             epoch == self.machine.epoch()
                 && matches!(
                     slot,

@@ -14,7 +14,7 @@ use crate::policy::{ComponentId, Fence, Plan};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(
     clippy::exhaustive_enums,
-    reason = "who explores has to know all that may happen"
+    reason = "code that explores has to know all that may happen"
 )]
 pub enum Action {
     /// The machine gets an input. The present epoch, session and round have the number 1.
@@ -40,19 +40,19 @@ const OTHERS: [u64; 2] = [NOW - 1, NOW + 1];
 pub(super) struct Environment {
     plan: Arc<Plan>,
     handle: HandleFn,
-    on_a_clock: bool,
+    with_clock: bool,
     tick: Duration,
     moves: Vec<Action>,
 }
 
 impl Environment {
-    pub(super) fn new(plan: Arc<Plan>, handle: HandleFn, on_a_clock: bool) -> Self {
+    pub(super) fn new(plan: Arc<Plan>, handle: HandleFn, with_clock: bool) -> Self {
         let tick = tick_of(&plan);
         Self {
-            moves: moves(&plan, on_a_clock.then_some(tick)),
+            moves: moves(&plan, with_clock.then_some(tick)),
             plan,
             handle,
-            on_a_clock,
+            with_clock,
             tick,
         }
     }
@@ -61,8 +61,8 @@ impl Environment {
         self.tick
     }
 
-    pub(super) fn on_a_clock(&self) -> bool {
-        self.on_a_clock
+    pub(super) fn with_clock(&self) -> bool {
+        self.with_clock
     }
 
     /// All actions that can ever happen.
@@ -71,14 +71,14 @@ impl Environment {
     }
 
     pub(super) fn boot(&self, effects: &mut Vec<Effect>) -> Result<Checked, Violation> {
-        let timed = self.on_a_clock.then_some(Duration::ZERO);
+        let timed = self.with_clock.then_some(Duration::ZERO);
         Checked::new(Arc::clone(&self.plan), timed, effects)
     }
 
     /// Whether this action can happen now. Only a clock forbids anything: a timer that is due fires before time passes,
     /// and no timer fires before it is due.
     pub(super) fn can(&self, at: &Checked, next: Action) -> bool {
-        if !self.on_a_clock {
+        if !self.with_clock {
             return true;
         }
         let left = |timer| at.monitor().left(timer);

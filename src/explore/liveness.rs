@@ -155,7 +155,7 @@ impl Question for Shutdown {
             // goes on.
             Action::Tell(Input::Fired(timer))
                 if at.monitor().left(timer).is_some()
-                    && (timer == Timer::Stage || world.on_a_clock()) =>
+                    && (timer == Timer::Stage || world.with_clock()) =>
             {
                 Will::Must(1 + timer.index() as u8)
             }
@@ -212,7 +212,7 @@ impl Question for HotLoop {
         let takes_time = match next {
             Action::Tick(_) => true,
             Action::Tell(Input::Fired(timer)) => {
-                !world.on_a_clock() && timer == Timer::HoldOff && at.monitor().left(timer).is_some()
+                !world.with_clock() && timer == Timer::HoldOff && at.monitor().left(timer).is_some()
             }
             // An operator may drain and resume at any speed.
             Action::Tell(input) => {

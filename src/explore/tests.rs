@@ -32,7 +32,7 @@ fn plan() -> Plan {
 
 #[track_caller]
 fn refuted(by: HandleFn, waived: &[Law]) -> Counterexample {
-    let explorer = Explorer::new(plan()).expect("small").by(by);
+    let explorer = Explorer::new(plan()).expect("small").with_handle(by);
     match waiving(waived, || explorer.run()) {
         Err(ExploreError::Counterexample(refuted)) => *refuted,
         other => panic!("{other:?}"),

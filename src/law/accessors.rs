@@ -21,8 +21,8 @@ impl Monitor {
             format!("it says epoch {}, not {}", machine.epoch(), model.epoch)
         })?;
         for (id, part) in model.parts.iter().enumerate() {
-            let slot = machine.slot(ComponentId(id as u32));
-            ensure(OneIncarnation, slot == part.slot(), || {
+            let slot = machine.component_state(ComponentId(id as u32));
+            ensure(OneIncarnation, slot == part.component_state(), || {
                 format!("it says #{id} is {slot:?}, but that is {part:?}")
             })?;
         }
@@ -76,7 +76,7 @@ impl Monitor {
 }
 
 impl ComponentActivity {
-    fn slot(self) -> ComponentState {
+    fn component_state(self) -> ComponentState {
         match self {
             Self::Down => ComponentState::Down,
             Self::Starting => ComponentState::Starting,

@@ -61,7 +61,7 @@ fn names(hop: Transition, input: Input, before: &Machine) -> bool {
         } => Cause::Report { component, class },
         Input::Exited { component, how, .. } | Input::Gone { component, how, .. } => {
             let class = how.class();
-            if before.slot(component) == ComponentState::Starting {
+            if before.component_state(component) == ComponentState::Starting {
                 Cause::StartFailed { component, class }
             } else {
                 Cause::Exited { component, class }

@@ -219,7 +219,7 @@ impl Core {
         self.plan.policy()
     }
 
-    pub(super) fn slot(&self, component: ComponentId) -> ComponentState {
+    pub(super) fn component_state(&self, component: ComponentId) -> ComponentState {
         self.slots
             .get(component.index())
             .copied()
@@ -310,7 +310,7 @@ impl Core {
     #[inline]
     fn alive(&self, component: ComponentId, epoch: u64) -> Result<ComponentState, IgnoreReason> {
         self.current(epoch)?;
-        match self.slot(component) {
+        match self.component_state(component) {
             ComponentState::Down => Err(IgnoreReason::NotAlive),
             slot => Ok(slot),
         }

@@ -266,7 +266,7 @@ impl Machine {
             .plan
             .layout()
             .lease_owner()
-            .is_some_and(|owner| core.slot(owner) != ComponentState::Down);
+            .is_some_and(|owner| core.component_state(owner) != ComponentState::Down);
         let wanted = |timer: Timer| match (timer, self.state) {
             (Timer::Stage, State::ShuttingDown { .. } | State::Restarting { .. }) => true,
             (Timer::HoldOff, State::Monitoring { evidence, done }) => evidence > 0 && !done,

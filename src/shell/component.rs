@@ -17,7 +17,7 @@
 //! | 32 incarnations share one allocation with one reference count | `stage.rs`, `Block` | one for each: bytes of each 2.1 (1.36), stop of 10,000 1.9 (1.5); one for all: stop of 10,000, spawned 1.6 (1.2) |
 //! | the main task is an enum and not an `async fn`, which stores its arguments twice | `main_task.rs`, `Main` | bytes of each 2.2 (1.36) |
 //! | a closure runs without the box that the trait needs, up to 4 KiB | `main_task.rs`, `Body`; `service/builder.rs` | bytes of each 1.8 (1.36); stop of 100,000 1.6 (1.1) |
-//! | spans are boxed, so only those who enable them pay | `main_task.rs`, `WorksWithin` | bytes of each 1.8 (1.36) |
+//! | spans are boxed, so only a service that enables them pays | `main_task.rs`, `WorksWithin` | bytes of each 1.8 (1.36) |
 //! | the closure is dropped before the work begins | `adapt.rs`, `Body for Task` | bytes of each 1.8 (1.36); stop of 10,000, spawned 1.7 (1.2) |
 //! | a component that is asked to stop wakes one more block | `stage.rs`, `Stage::pass_on` | from an operator's trip until the last of 10,000 sees the stop 1.12, spawned 1.25 (0.91) |
 //! | a plain answer is taken without reading the clock | `supervise/supervisor.rs`, `next_plain` | stop of 10,000 1.8 (1.5), spawned 1.7 (1.2) |

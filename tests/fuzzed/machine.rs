@@ -279,7 +279,7 @@ impl<'a> Walk<'a> {
     fn answer(&mut self) {
         while let Some((component, epoch)) = self.open.pop_front() {
             let how = Exit::Returned;
-            let answer = match self.machine().slot(component) {
+            let answer = match self.machine().component_state(component) {
                 ComponentState::Starting => Input::Up { component, epoch },
                 ComponentState::Stopping | ComponentState::Aborting | ComponentState::Wedged => {
                     Input::Gone {

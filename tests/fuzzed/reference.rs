@@ -145,9 +145,9 @@ impl Reference {
             } => {
                 if epoch != self.now.epoch {
                     Some(IgnoreReason::OtherEpoch)
-                } else if component
-                    .is_some_and(|component| self.slot(component) == ComponentState::Down)
-                {
+                } else if component.is_some_and(|component| {
+                    self.component_state(component) == ComponentState::Down
+                }) {
                     Some(IgnoreReason::NotAlive)
                 } else {
                     None
@@ -170,7 +170,7 @@ impl Reference {
                 if epoch != self.now.epoch {
                     return Some(IgnoreReason::OtherEpoch);
                 }
-                match self.slot(component) {
+                match self.component_state(component) {
                     ComponentState::Starting => None,
                     ComponentState::Down => Some(IgnoreReason::NotAlive),
                     ComponentState::Up
@@ -187,7 +187,7 @@ impl Reference {
             } => {
                 if epoch != self.now.epoch {
                     Some(IgnoreReason::OtherEpoch)
-                } else if self.slot(component) == ComponentState::Down {
+                } else if self.component_state(component) == ComponentState::Down {
                     Some(IgnoreReason::NotAlive)
                 } else {
                     None
@@ -199,7 +199,7 @@ impl Reference {
                 };
                 if epoch != self.now.epoch {
                     Some(IgnoreReason::OtherEpoch)
-                } else if self.slot(owner) == ComponentState::Down {
+                } else if self.component_state(owner) == ComponentState::Down {
                     Some(IgnoreReason::NotAlive)
                 } else {
                     None
@@ -490,7 +490,7 @@ impl Reference {
                     StopStep::Delaying => self.stop_next_stage(),
                     StopStep::Stopping => {
                         for component in self.in_stage(usize::from(stage)) {
-                            if self.slot(component) == ComponentState::Stopping {
+                            if self.component_state(component) == ComponentState::Stopping {
                                 self.set_slot(component, ComponentState::Aborting);
                                 let epoch = self.now.epoch;
                                 self.emit(Effect::Abort { component, epoch });
@@ -505,7 +505,7 @@ impl Reference {
                     }
                     StopStep::Aborting => {
                         for component in self.in_stage(usize::from(stage)) {
-                            if self.slot(component) == ComponentState::Aborting {
+                            if self.component_state(component) == ComponentState::Aborting {
                                 self.set_slot(component, ComponentState::Wedged);
                             }
                         }
@@ -748,7 +748,7 @@ impl Reference {
         let epoch = self.now.epoch;
         for component in self.in_stage(stage) {
             if matches!(
-                self.slot(component),
+                self.component_state(component),
                 ComponentState::Starting | ComponentState::Up
             ) {
                 self.set_slot(component, ComponentState::Stopping);
@@ -792,7 +792,7 @@ impl Reference {
     /// An error after the stop was asked for blames nobody, but what is fatal stays fatal.
     fn note_exit_while_stopping(&mut self, component: ComponentId, how: Exit) {
         let asked = matches!(
-            self.slot(component),
+            self.component_state(component),
             ComponentState::Stopping | ComponentState::Aborting | ComponentState::Wedged
         );
         if !asked {
@@ -925,14 +925,14 @@ impl Reference {
 
     fn exit_cause(&self, component: ComponentId, how: Exit) -> Cause {
         let class = how.class();
-        match self.slot(component) {
+        match self.component_state(component) {
             ComponentState::Starting => Cause::StartFailed { component, class },
             _ => Cause::Exited { component, class },
         }
     }
 
     /// What a component is doing. One that does not exist does nothing.
-    fn slot(&self, component: ComponentId) -> ComponentState {
+    fn component_state(&self, component: ComponentId) -> ComponentState {
         let slot = self.now.slots.get(component.0 as usize);
         slot.copied().unwrap_or(ComponentState::Down)
     }
@@ -952,14 +952,16 @@ impl Reference {
         let components = self.in_stage(usize::from(stage));
         components
             .into_iter()
-            .all(|component| holds(self.slot(component)))
+            .all(|component| holds(self.component_state(component)))
     }
 
     /// The highest stage of which something still has to be asked to stop.
     fn highest_live_stage(&self) -> Option<usize> {
         (0..self.plan.layout().stages()).rev().find(|&stage| {
             let components = self.in_stage(stage);
-            let mut slots = components.into_iter().map(|component| self.slot(component));
+            let mut slots = components
+                .into_iter()
+                .map(|component| self.component_state(component));
             slots.any(|slot| matches!(slot, ComponentState::Starting | ComponentState::Up))
         })
     }

@@ -105,8 +105,8 @@ fn all_inputs(plan: &Plan) -> HashSet<Input> {
 
 /// The plainest search there is: whole states in a set, every input in every one of them. Returns
 /// the number of states, and of steps.
-fn visit_plainly(plan: &Arc<Plan>, inputs: &HashSet<Input>, on_a_clock: bool) -> (usize, u64) {
-    let timed = on_a_clock.then_some(Duration::ZERO);
+fn visit_plainly(plan: &Arc<Plan>, inputs: &HashSet<Input>, with_clock: bool) -> (usize, u64) {
+    let timed = with_clock.then_some(Duration::ZERO);
     let mut effects = Vec::new();
     let mut boot = Checked::new(Arc::clone(plan), timed, &mut effects).expect("lawful");
     boot.normalize();
@@ -121,14 +121,14 @@ fn visit_plainly(plan: &Arc<Plan>, inputs: &HashSet<Input>, on_a_clock: bool) ->
             .into_iter()
             .any(|timer| left(timer) == Some(ms(0)));
         let mut there = Vec::new();
-        if on_a_clock && !is_due {
+        if with_clock && !is_due {
             let mut later = here.clone();
             later.wait(ms(1)).expect("lawful");
             there.push(later);
         }
         for &input in inputs {
             if let Input::Fired(timer) = input
-                && on_a_clock
+                && with_clock
                 && left(timer).is_some_and(|left| !left.is_zero())
             {
                 continue;
@@ -151,7 +151,7 @@ fn visit_plainly(plan: &Arc<Plan>, inputs: &HashSet<Input>, on_a_clock: bool) ->
 
 #[test]
 fn it_visits_what_the_plainest_search_visits() {
-    for (plan, on_a_clock) in [
+    for (plan, with_clock) in [
         (plan(tiny(), &[]), false),
         (plan(tiny(), &[]), true),
         (plan(tiny(), &[1]), false),
@@ -160,8 +160,8 @@ fn it_visits_what_the_plainest_search_visits() {
     ] {
         let inputs = all_inputs(&plan);
         let explorer = Explorer::new(Arc::clone(&plan)).expect("small");
-        let explorer = if on_a_clock {
-            explorer.on_a_clock()
+        let explorer = if with_clock {
+            explorer.with_clock()
         } else {
             explorer
         };
@@ -172,7 +172,7 @@ fn it_visits_what_the_plainest_search_visits() {
             })
             .expect("lawful");
         assert_eq!(shown, inputs);
-        let plainly = visit_plainly(&plan, &inputs, on_a_clock);
+        let plainly = visit_plainly(&plan, &inputs, with_clock);
         assert_eq!((visited.states, visited.edges), plainly);
     }
 }
@@ -187,8 +187,8 @@ fn the_same_plan_gives_the_same_proof() {
 fn it_stops_at_as_many_states_as_are_allowed() {
     let explorer = Explorer::new(plan(tiny(), &[1])).expect("small");
     let all = explorer.run().expect("lawful").visited.states;
-    assert!(explorer.clone().at_most(all).run().is_ok());
-    let stopped = explorer.at_most(all - 1).run();
+    assert!(explorer.clone().with_max_states(all).run().is_ok());
+    let stopped = explorer.with_max_states(all - 1).run();
     let Err(ExploreError::TooManyStates { at_most }) = stopped else {
         panic!("{stopped:?}");
     };

@@ -42,7 +42,7 @@ struct Exhibit {
     defect: &'static str,
     handle: HandleFn,
     plan: fn() -> Arc<Plan>,
-    on_a_clock: bool,
+    with_clock: bool,
     caught_by: Law,
     /// Whether it takes the whole graph to see it.
     only_in_the_long_run: bool,
@@ -55,7 +55,7 @@ impl Exhibit {
             defect,
             handle,
             plan: one,
-            on_a_clock: false,
+            with_clock: false,
             caught_by,
             only_in_the_long_run: false,
         }
@@ -66,8 +66,8 @@ impl Exhibit {
         self
     }
 
-    const fn on_a_clock(mut self) -> Self {
-        self.on_a_clock = true;
+    const fn with_clock(mut self) -> Self {
+        self.with_clock = true;
         self
     }
 
@@ -77,8 +77,8 @@ impl Exhibit {
     }
 
     fn explored(&self) -> Result<(), ExploreError> {
-        explorer(self.plan, self.on_a_clock)
-            .by(self.handle)
+        explorer(self.plan, self.with_clock)
+            .with_handle(self.handle)
             .run()
             .map(|_| ())
     }
@@ -92,10 +92,10 @@ impl Exhibit {
     }
 }
 
-fn explorer(plan: fn() -> Arc<Plan>, on_a_clock: bool) -> Explorer {
+fn explorer(plan: fn() -> Arc<Plan>, with_clock: bool) -> Explorer {
     let explorer = Explorer::new(plan()).expect("small numbers");
-    if on_a_clock {
-        explorer.on_a_clock()
+    if with_clock {
+        explorer.with_clock()
     } else {
         explorer
     }
@@ -261,11 +261,11 @@ fn every_law_is_needed() {
 fn the_real_machine_passes_on_every_plan_of_the_gallery() {
     let mut passed: Vec<(Arc<Plan>, bool)> = Vec::new();
     for exhibit in exhibits() {
-        let asked = ((exhibit.plan)(), exhibit.on_a_clock);
+        let asked = ((exhibit.plan)(), exhibit.with_clock);
         if passed.contains(&asked) {
             continue;
         }
-        match explorer(exhibit.plan, exhibit.on_a_clock).run() {
+        match explorer(exhibit.plan, exhibit.with_clock).run() {
             Ok(proof) => println!("{proof}"),
             Err(unproved) => panic!("{:?}: {unproved}", asked.0),
         }

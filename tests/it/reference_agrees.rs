@@ -86,7 +86,7 @@ fn reference_agrees_on_a_late_answer() -> Result<(), TestCaseError> {
         ] {
             pair.handle(input)?;
         }
-        prop_assert_eq!(pair.machine.slot(high), ComponentState::Wedged);
+        prop_assert_eq!(pair.machine.component_state(high), ComponentState::Wedged);
         pair.handle(Input::Gone {
             component: high,
             epoch,

@@ -255,7 +255,15 @@ fn a_room_names_only_rooms_below_it(house: &House) -> String {
     }
     let mut used = BTreeSet::new();
     for arrow in &house.arrows {
-        let (Some(from), Some(to)) = (room_of(&arrow.from), room_of(&arrow.to)) else {
+        let Some(from) = room_of(&arrow.from) else {
+            continue;
+        };
+        let Some(to) = room_of(&arrow.to) else {
+            // The face of a house, or of the crate, has what is of rooms on any floor.
+            if house.is_face(&arrow.to) && !arrow.item.is_empty() {
+                let Arrow { to, item, at, .. } = arrow;
+                let _ = writeln!(wrong, "{at}: {from} takes `{item}` from the face `{to}`");
+            }
             continue;
         };
         if from == to {
@@ -370,10 +378,44 @@ fn paths_are_read_as_the_compiler_reads_them() {
             "shell::etcd::g",
             "shell::log",
             "shell::log::Log",
-            "shell::sync",
+            "shell::sync::*",
             "shell::x::f",
         ]
     );
+}
+
+/// Neither the face of a house nor that of the crate is a way round the table.
+#[test]
+fn a_face_is_no_way_round() {
+    let mut house = House::read();
+    for (room, code, line) in [
+        (
+            "shell::sync",
+            "use crate::{etcd::Fault};",
+            "shell::sync takes `Fault` from the face `etcd`",
+        ),
+        (
+            "etcd::basics::hash",
+            "fn f() { crate::shell::Handle::g() }",
+            "from the face `shell`",
+        ),
+        (
+            "http::live",
+            "use crate::Handle;",
+            "http takes `Handle` from the face ``",
+        ),
+        (
+            "test_util::detached",
+            "use crate::etcd::*;",
+            "test_util takes `*` from the face `etcd`",
+        ),
+    ] {
+        let source = house.modules.get_mut(room).expect("a source");
+        source.file = syn::parse_file(code).expect("valid");
+        house.arrows = house.arrows_of(room);
+        let wrong = a_room_names_only_rooms_below_it(&house);
+        assert!(wrong.contains(line), "{code}: {wrong}");
+    }
 }
 
 /// All sources of the crate but for tests.
@@ -517,7 +559,11 @@ impl Paths {
             }
             UseTree::Name(name) => self.take(&with(&name.ident), name.ident.span().start().line),
             UseTree::Rename(name) => self.take(&with(&name.ident), name.ident.span().start().line),
-            UseTree::Glob(glob) => self.take(before, glob.star_token.spans[0].start().line),
+            UseTree::Glob(glob) => {
+                let all = before.iter().cloned().chain(["*".to_owned()]);
+                let all: Vec<String> = all.collect();
+                self.take(&all, glob.star_token.spans[0].start().line);
+            }
             UseTree::Group(group) => {
                 for tree in &group.items {
                     self.take_use(before, tree);

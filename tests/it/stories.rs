@@ -331,7 +331,7 @@ fn d04_a_failure_while_starting_unwinds_what_was_started_and_is_never_ready() ->
     world.act(Action::Alive)?;
     world.act(Action::Answer)?;
     assert_eq!(
-        world.machine().slot(ComponentId(1)),
+        world.machine().component_state(ComponentId(1)),
         ComponentState::Starting
     );
     world.report(FailureClass::Dependency, 1)?;
@@ -396,7 +396,10 @@ fn d07_what_survives_its_abort_is_never_started_again() -> Told {
     world.gone(1, Exit::Returned)?;
     // #2 stays, through its stop and its abort; #0 below it is stopped all the same.
     world.wait(Some(15))?;
-    assert_eq!(world.machine().slot(ComponentId(2)), ComponentState::Wedged);
+    assert_eq!(
+        world.machine().component_state(ComponentId(2)),
+        ComponentState::Wedged
+    );
     world.gone(0, Exit::Returned)?;
     check(
         &world,
@@ -678,10 +681,13 @@ fn a_wanted_stop_is_delayed_and_a_shutdown_does_not_delay_it_again() -> Told {
     assert_eq!(world.effects[0], Effect::Ready(false));
     world.wait(Some(5))?;
     world.input(Input::Shutdown)?;
-    assert_eq!(world.machine().slot(ComponentId(0)), ComponentState::Up);
+    assert_eq!(
+        world.machine().component_state(ComponentId(0)),
+        ComponentState::Up
+    );
     world.wait(Some(1))?;
     assert_eq!(
-        world.machine().slot(ComponentId(0)),
+        world.machine().component_state(ComponentId(0)),
         ComponentState::Stopping
     );
     world.answer_all()?;
@@ -734,7 +740,7 @@ fn what_would_have_tripped_cuts_the_delay_short() -> Told {
         world.input(Input::Shutdown)?;
         world.input(cut)?;
         assert_eq!(
-            world.machine().slot(ComponentId(1)),
+            world.machine().component_state(ComponentId(1)),
             ComponentState::Stopping,
             "{cut:?}"
         );
@@ -748,13 +754,13 @@ fn neither_a_fence_nor_a_trip_allows_a_delay() -> Told {
     let mut world = World::running(fenced(delay(), &[1, 1]))?;
     world.input(Input::Shutdown)?;
     assert_eq!(
-        world.machine().slot(ComponentId(1)),
+        world.machine().component_state(ComponentId(1)),
         ComponentState::Stopping
     );
     let mut world = World::running(plan(delay(), &[1]))?;
     world.input(Input::Trip)?;
     assert_eq!(
-        world.machine().slot(ComponentId(0)),
+        world.machine().component_state(ComponentId(0)),
         ComponentState::Stopping
     );
     Ok(())
@@ -770,7 +776,7 @@ fn a_frozen_runtime_stops_the_world_and_blames_nobody() -> Told {
     world.input(Input::Frozen)?;
     assert_eq!(world.effects[0], Effect::Ready(false));
     assert_eq!(
-        world.machine().slot(ComponentId(0)),
+        world.machine().component_state(ComponentId(0)),
         ComponentState::Stopping
     );
     // It thaws within the stop deadline.
@@ -923,7 +929,7 @@ fn a_component_that_dies_of_something_fatal_halts_after_an_ordered_stop() -> Tol
     let mut world = World::running(plan(small_policy(), &[1, 1]))?;
     world.gone(0, Exit::Failed(FailureClass::Fatal))?;
     assert_eq!(
-        world.machine().slot(ComponentId(1)),
+        world.machine().component_state(ComponentId(1)),
         ComponentState::Stopping
     );
     world.answer_all()?;

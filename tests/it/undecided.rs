@@ -35,7 +35,7 @@ const ASKS: &[&str] = &[
     ".level(",
     ".blame(",
     ".outage(",
-    ".slot(",
+    ".component_state(",
     ".awaited(",
     ".is_ready(",
     ".is_armed(",
@@ -166,16 +166,16 @@ fn each_line_that_goes_by_a_step_is_known() {
           Phase::Monitoring | Phase::Drained => self.watch_fence(None),
           self.sessions.prove(decider.observer().is_proving());
           let starting = ComponentState::Starting;
-          if decider.machine().slot(component) == ComponentState::Stopping {
+          if decider.machine().component_state(component) == ComponentState::Stopping {
           roster.set_slot(component, ComponentState::Stopping);
           roster.set_slot(component, ComponentState::Aborting);
           let (machine, roster) = (decider.machine(), &self.shared.published.roster);
           Input::Up { component, .. } => {
-          roster.set_slot(component, machine.slot(component));
+          roster.set_slot(component, machine.component_state(component));
           Input::Gone {
-          roster.set_slot(component, machine.slot(component));
+          roster.set_slot(component, machine.component_state(component));
           Input::Fired(Timer::Stage) => {
-          if machine.slot(id) == ComponentState::Wedged {
+          if machine.component_state(id) == ComponentState::Wedged {
           roster.set_slot(id, ComponentState::Wedged);
         supervise/held.rs
           Source::Timer if tell.input == Input::Fired(Timer::Silence) => StepText {
@@ -230,7 +230,7 @@ fn each_line_that_goes_by_a_step_is_known() {
           let is_observation = matches!(input, Input::Alive { .. } | Input::Failing { .. });
           self.level = self.decider.machine().level();
           } else if !matches!(step, Step::Ignored(_)) {
-          .filter(|&id| self.decider.machine().slot(id) == ComponentState::Wedged)
+          .filter(|&id| self.decider.machine().component_state(id) == ComponentState::Wedged)
     "#]]
     .assert_eq(&lines);
 }

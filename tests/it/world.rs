@@ -460,7 +460,7 @@ impl World {
     /// The answer that the component's last order asks for, if it has not been given yet.
     fn answer(&self, component: ComponentId, epoch: u64) -> Option<Input> {
         let how = Exit::Returned;
-        match self.machine().slot(component) {
+        match self.machine().component_state(component) {
             ComponentState::Starting => Some(Input::Up { component, epoch }),
             ComponentState::Stopping | ComponentState::Aborting | ComponentState::Wedged => {
                 Some(Input::Gone {

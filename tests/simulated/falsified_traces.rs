@@ -201,7 +201,7 @@ fn alive() -> Observation {
 }
 
 fn failing(class: &'static str) -> Observation {
-    Observation::failing("it does not").classed(class)
+    Observation::failing("it does not").with_class(class)
 }
 
 fn s(seconds: f64) -> Duration {

@@ -1,5 +1,6 @@
 //! How a client for one member is opened.
 
+use std::fmt;
 use std::sync::Arc;
 
 use etcd_client::{Client, ConnectOptions, Error};
@@ -35,6 +36,13 @@ pub struct Access<'a> {
     pub(super) user: Option<&'a (String, String)>,
     pub(super) tls: Option<&'a Tls>,
     pub(super) timing: &'a Timing,
+}
+
+/// Without the password.
+impl fmt::Debug for Access<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access").finish_non_exhaustive()
+    }
 }
 
 /// The way to connect that a configuration holds.

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
     use crate::etcd::basics::Fault;
 
-    /// One that is refused for good, of another cluster for one, is in the way of no other.
+    /// A lease that is refused for good, e.g. by another cluster, does not keep others from being given back.
     #[test]
     fn leases_are_tried_again_as_long_as_one_of_them_may_be_taken() {
         let refused = || EtcdError::sure(Fault::Permission, "not yours");

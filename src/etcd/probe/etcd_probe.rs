@@ -145,7 +145,7 @@ impl Probe for EtcdProbe {
             let observed = CLIENTS.run(async move { inner.observe().await }).await;
             let observation = observed.unwrap_or_else(|gone| {
                 let EtcdError { fault, text, .. } = gone.into();
-                Observation::failing(format!("{fault}: {text}")).classed(fault.as_str())
+                Observation::failing(format!("{fault}: {text}")).with_class(fault.as_str())
             });
             let is_failing = matches!(observation, Observation::Failing { .. });
             // Checked last, because a refresh may come at any moment.
@@ -284,7 +284,7 @@ impl Watching {
                 fatal,
                 reason,
             } => {
-                let failing = Observation::failing(reason).classed(fault.as_str());
+                let failing = Observation::failing(reason).with_class(fault.as_str());
                 if fatal { failing.fatal() } else { failing }
             }
         })

@@ -191,7 +191,7 @@ impl Shards {
     /// # Errors
     ///
     /// If the number is 0: no shard would ever move.
-    pub fn moving_at_most(mut self, shards: u32) -> Result<Self, EtcdConfigError> {
+    pub fn with_max_moving(mut self, shards: u32) -> Result<Self, EtcdConfigError> {
         self.most_moving = check_moving(shards)?;
         Ok(self)
     }

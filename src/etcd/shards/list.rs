@@ -300,7 +300,7 @@ pub(crate) fn check_count(count: usize) -> Result<(), EtcdConfigError> {
 pub(crate) fn check_moving(shards: u32) -> Result<usize, EtcdConfigError> {
     if shards == 0 {
         let problem = "is 0, so that a node which comes never gets a shard: give at least 1";
-        return Err(bad("moving_at_most", problem.to_owned()));
+        return Err(bad("with_max_moving", problem.to_owned()));
     }
     Ok(shards as usize)
 }

@@ -15,7 +15,7 @@ use crate::policy::{Policy, PolicyError};
 /// fn judge(answer: Result<u64, std::io::Error>) -> Observation {
 ///     match answer {
 ///         Ok(revision) => Observation::alive(format!("read at revision {revision}")),
-///         Err(error) => Observation::failing(format!("no answer: {error}")).classed("unreachable"),
+///         Err(error) => Observation::failing(format!("no answer: {error}")).with_class("unreachable"),
 ///     }
 /// }
 /// # assert!(matches!(judge(Ok(7)), Observation::Alive { .. }));
@@ -58,7 +58,7 @@ impl Observation {
 
     /// Sets the class of a failure. An observation that is alive is not changed.
     #[must_use]
-    pub fn classed(mut self, name: &'static str) -> Self {
+    pub fn with_class(mut self, name: &'static str) -> Self {
         if let Self::Failing { class, .. } = &mut self {
             *class = Some(name);
         }

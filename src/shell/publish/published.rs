@@ -78,7 +78,7 @@ impl Published {
         ids.map(|id| ComponentStatus {
             name: Arc::clone(self.roster.name(id)),
             stage: layout.stage_of(id).unwrap_or_default(),
-            slot: self.roster.slot(id),
+            state: self.roster.component_state(id),
             note: notes.remove(&id),
         })
         .collect()

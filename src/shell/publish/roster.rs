@@ -52,7 +52,7 @@ impl Roster {
         }
     }
 
-    pub(crate) fn slot(&self, component: ComponentId) -> ComponentState {
+    pub(crate) fn component_state(&self, component: ComponentId) -> ComponentState {
         let slot = self.slots[component.index()].load(Ordering::Relaxed);
         let states = ComponentState::ALL.into_iter();
         let mut known = states.filter(|&state| state as u8 == slot);
@@ -92,7 +92,10 @@ impl Few {
             first: [ComponentId(0); NAMES_LISTED],
             count: 0,
         };
-        for id in roster.ids().filter(|&id| slots.contains(&roster.slot(id))) {
+        for id in roster
+            .ids()
+            .filter(|&id| slots.contains(&roster.component_state(id)))
+        {
             if let Some(place) = few.first.get_mut(few.count) {
                 *place = id;
             }

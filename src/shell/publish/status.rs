@@ -87,7 +87,7 @@ pub struct ComponentStatus {
     /// The stage it belongs to, from 0.
     pub stage: usize,
     /// What it is doing.
-    pub slot: ComponentState,
+    pub state: ComponentState,
     /// The note that it has set, if any: see [`Context::note`](crate::Context::note).
     pub note: Option<Arc<str>>,
 }

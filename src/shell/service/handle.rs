@@ -48,7 +48,7 @@ use crate::shell::run_state::RunState;
 /// handle.drain()?;
 /// handle.wait_for(|status| !status.ready).await?;
 /// for component in handle.components() {
-///     println!("{}: {:?}", component.name, component.slot);
+///     println!("{}: {:?}", component.name, component.state);
 /// }
 /// handle.shutdown();
 /// run.await??;

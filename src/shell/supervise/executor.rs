@@ -140,7 +140,7 @@ impl Executor {
         }
         let (mut awaited, roster) = (0, &self.shared.published.roster);
         for component in self.shared.plan.layout().stage(stage).map(ComponentId) {
-            if decider.machine().slot(component) == ComponentState::Stopping {
+            if decider.machine().component_state(component) == ComponentState::Stopping {
                 roster.set_slot(component, ComponentState::Stopping);
                 awaited += 1;
             }
@@ -175,7 +175,7 @@ impl Executor {
         let (machine, roster) = (decider.machine(), &self.shared.published.roster);
         match *input {
             Input::Up { component, .. } => {
-                roster.set_slot(component, machine.slot(component));
+                roster.set_slot(component, machine.component_state(component));
             }
             Input::Gone {
                 component, epoch, ..
@@ -184,11 +184,11 @@ impl Executor {
                 if let Some(stage) = stage.filter(|stage| stage.epoch == epoch) {
                     stage.gone(component);
                 }
-                roster.set_slot(component, machine.slot(component));
+                roster.set_slot(component, machine.component_state(component));
             }
             Input::Fired(Timer::Stage) => {
                 for id in roster.ids() {
-                    if machine.slot(id) == ComponentState::Wedged {
+                    if machine.component_state(id) == ComponentState::Wedged {
                         roster.set_slot(id, ComponentState::Wedged);
                     }
                 }

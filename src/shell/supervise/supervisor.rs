@@ -413,7 +413,7 @@ impl Supervisor {
             .published
             .roster
             .ids()
-            .filter(|&id| self.decider.machine().slot(id) == ComponentState::Wedged)
+            .filter(|&id| self.decider.machine().component_state(id) == ComponentState::Wedged)
             .map(|id| Arc::clone(self.shared.name(id)))
             .collect();
         let reason = self.shared.published.end();

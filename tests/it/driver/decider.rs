@@ -192,7 +192,10 @@ fn an_end_in_the_delay_before_a_stop_is_unasked() {
     seen(&mut live, ms(0));
     up(&mut live, 1, ms(0));
     let _ = arrives(&mut live, Arrival::Command(Command::Drain), ms(0));
-    assert_eq!(live.machine().slot(ComponentId(0)), ComponentState::Up);
+    assert_eq!(
+        live.machine().component_state(ComponentId(0)),
+        ComponentState::Up
+    );
     let told = arrives(&mut live, Arrival::Ended(ended_of(0, 1)), ms(1));
     let exit = |input: &Input| matches!(input, Input::Exited { .. });
     let report = |input: &Input| matches!(input, Input::Report { .. });
@@ -230,7 +233,7 @@ fn the_end_of_one_that_was_asked_to_stop_comes_after_its_words() {
     let mut live = running_two();
     let _ = arrives(&mut live, Arrival::Command(Command::Drain), ms(0));
     let mut now = ms(0);
-    while live.machine().slot(ComponentId(1)) != ComponentState::Wedged {
+    while live.machine().component_state(ComponentId(1)) != ComponentState::Wedged {
         now += ms(1);
         let _ = steps(&mut live, now);
         assert!(now < ms(100), "it is wedged by now");

@@ -113,15 +113,15 @@ impl DryRun {
             let machine = self.decider.machine();
             let epoch = machine.epoch();
             let ids = (0..machine.plan().layout().components() as u32).map(ComponentId);
-            let answer = ids
-                .into_iter()
-                .find_map(|component| match machine.slot(component) {
-                    ComponentState::Starting => Some(Arrival::Up { component, epoch }),
-                    ComponentState::Stopping | ComponentState::Aborting => {
-                        Some(ended(component, epoch, Exit::Returned))
-                    }
-                    _ => None,
-                });
+            let answer =
+                ids.into_iter()
+                    .find_map(|component| match machine.component_state(component) {
+                        ComponentState::Starting => Some(Arrival::Up { component, epoch }),
+                        ComponentState::Stopping | ComponentState::Aborting => {
+                            Some(ended(component, epoch, Exit::Returned))
+                        }
+                        _ => None,
+                    });
             match answer {
                 Some(answer) => self.arrives(answer),
                 None => return,

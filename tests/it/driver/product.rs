@@ -177,7 +177,7 @@ impl State {
             }
             let components = machine.plan().layout().components() as u32;
             let asked = |id: &u32| {
-                let slot = self.whole.machine().slot(ComponentId(*id));
+                let slot = self.whole.machine().component_state(ComponentId(*id));
                 matches!(
                     slot,
                     ComponentState::Starting | ComponentState::Stopping | ComponentState::Aborting
@@ -186,7 +186,8 @@ impl State {
             let next = (0..components).find(asked);
             let made = match next {
                 Some(id)
-                    if self.whole.machine().slot(ComponentId(id)) == ComponentState::Starting =>
+                    if self.whole.machine().component_state(ComponentId(id))
+                        == ComponentState::Starting =>
                 {
                     Move::Up(id)
                 }

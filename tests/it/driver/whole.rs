@@ -43,7 +43,7 @@ impl Whole {
     ) -> Result<Decided, Broken> {
         let machine = self.decider.machine();
         let asked = self.watch.ending().is_some_and(|ended| {
-            let slot = machine.slot(ended.component);
+            let slot = machine.component_state(ended.component);
             ended.epoch == machine.epoch()
                 && matches!(
                     slot,

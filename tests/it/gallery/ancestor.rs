@@ -140,7 +140,9 @@ fn d06(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
 /// A stop that failed is taken for one that did not.
 fn d07(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
     let component = ComponentId(0);
-    if input != Input::Fired(Timer::Stage) || machine.slot(component) != ComponentState::Aborting {
+    if input != Input::Fired(Timer::Stage)
+        || machine.component_state(component) != ComponentState::Aborting
+    {
         return machine.handle(input, effects);
     }
     let (epoch, how) = (machine.epoch(), Exit::Aborted);

@@ -148,7 +148,7 @@ fn late_up_resurrects(machine: &mut Machine, input: Input, effects: &mut Vec<Eff
     let was_told = |slot: &ComponentState| *slot == ComponentState::Stopping;
     if let Input::Up { component, epoch } = input
         && epoch == machine.epoch()
-        && was_told(&machine.slot(component))
+        && was_told(&machine.component_state(component))
     {
         surgery(machine, |snapshot| {
             snapshot.state = State::Restarting {

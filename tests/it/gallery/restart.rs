@@ -61,7 +61,7 @@ pub(super) const EXHIBITS: &[Exhibit] = &[
         RecoveryIsInevitable,
     )
     .on(brief)
-    .on_a_clock(),
+    .with_clock(),
     Exhibit::new(
         "observations lengthen the start deadline",
         start_deadline_rearmed,

@@ -121,7 +121,7 @@ fn command_lengthens_deadline(
 /// The stage is told only if all of it is there.
 fn part_is_not_told(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
     let step = machine.handle(input, effects);
-    let gone = |id| machine.slot(ComponentId(id)) == ComponentState::Down;
+    let gone = |id| machine.component_state(ComponentId(id)) == ComponentState::Down;
     if (0..2).any(gone) {
         let first = effects
             .iter()

@@ -68,7 +68,7 @@ pub(super) const EXHIBITS: &[Exhibit] = &[
         NoTripWithoutCause,
     )
     .on(brief)
-    .on_a_clock(),
+    .with_clock(),
     Exhibit::new(
         "the fence leaves no time to stop",
         fence_without_stop_budget,

@@ -116,7 +116,7 @@ async fn status_says_why_and_what_is_awaited() {
         .handle
         .components()
         .into_iter()
-        .map(|one| (one.name.to_string(), one.stage, one.slot))
+        .map(|one| (one.name.to_string(), one.stage, one.state))
         .collect();
     assert_eq!(
         slots[..2],

@@ -131,7 +131,7 @@ async fn what_components_have_to_say_is_told_as_long_as_they_are_the_present_one
 async fn status_check_tells_the_class_of_a_failing_dependency() {
     let observed = [
         Observation::alive("fine"),
-        Observation::failing("alarm raised by member 1").classed("corrupt"),
+        Observation::failing("alarm raised by member 1").with_class("corrupt"),
         Observation::alive("fine again"),
     ];
     let (handle, run) = watch_in_turn(&observed);

@@ -80,7 +80,7 @@ async fn a_page_tells_soon_who_is_up_and_who_is_gone() {
     let count = |slot| {
         let all = running.handle.components();
         all.iter()
-            .filter(|component| component.slot == slot)
+            .filter(|component| component.state == slot)
             .count()
     };
     assert_eq!(

@@ -311,7 +311,7 @@ async fn a_fatal_observation_ends_the_run_after_an_ordered_stop_and_says_why() {
         match tick().await {
             alive if call < 5 => alive,
             _ => Observation::failing("the disk is gone")
-                .classed("corrupt")
+                .with_class("corrupt")
                 .fatal(),
         }
     });

@@ -115,7 +115,7 @@ impl HeldUp {
         self.is_busy.recv().unwrap();
         until("they are to begin", || {
             let last = handle.components().pop().unwrap();
-            last.slot == ComponentState::Starting
+            last.state == ComponentState::Starting
         });
     }
 }
@@ -175,7 +175,7 @@ fn who_has_not_begun_when_it_is_told_to_stop_never_does() {
     handle.shutdown();
     until("they are told", || {
         let last = handle.components().pop().unwrap();
-        last.slot == ComponentState::Stopping
+        last.state == ComponentState::Stopping
     });
     drop(held_up);
     runtime.block_on(run).unwrap().unwrap();
@@ -223,7 +223,7 @@ fn no_step_is_taken_and_nobody_is_up_once_it_was_dropped_amid_one() {
         let up = handle
             .components()
             .into_iter()
-            .filter(|one| is_up(one.slot));
+            .filter(|one| is_up(one.state));
         assert_eq!(up.count(), 0, "a step was taken");
         assert_eq!(handle.status().phase, Phase::Halted);
         let more = runtime.block_on(transitions.next());

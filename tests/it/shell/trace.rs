@@ -175,9 +175,9 @@ async fn how_the_dependency_fails_is_told_with_its_class_whenever_that_changes()
         tracing::subscriber::set_default(tracing_subscriber::registry().with(captured.clone()));
     let observed = [
         Observation::alive("fine"),
-        Observation::failing("refused").classed("unreachable"),
-        Observation::failing("refused again").classed("unreachable"),
-        Observation::failing("alarm raised by member 1").classed("corrupt"),
+        Observation::failing("refused").with_class("unreachable"),
+        Observation::failing("refused again").with_class("unreachable"),
+        Observation::failing("alarm raised by member 1").with_class("corrupt"),
         Observation::failing("no idea"),
         Observation::alive("fine again"),
     ];

@@ -109,7 +109,7 @@ impl Kind {
 /// or answers what it was not asked, a timer that is not armed, a lease that nobody holds.
 fn is_stale(input: Input, machine: &Machine) -> bool {
     let other = |epoch| epoch != machine.epoch();
-    let slot = |component| machine.slot(component);
+    let slot = |component| machine.component_state(component);
     match input {
         // What no restart could mend is true in every epoch.
         Input::Report {

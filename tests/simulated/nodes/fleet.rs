@@ -68,7 +68,7 @@ pub(super) struct Told {
     pub(super) expects: Option<u64>,
     /// How many shards its list has.
     pub(super) shards: u32,
-    pub(super) moving_at_most: Option<u32>,
+    pub(super) with_max_moving: Option<u32>,
     /// Whether the functions of its shards wait for something that never comes, and ask nothing.
     pub(super) asks_never: bool,
     /// Whether its policy has a fence.
@@ -82,7 +82,7 @@ impl Told {
             is_balanced: false,
             expects: None,
             shards: SHARDS,
-            moving_at_most: None,
+            with_max_moving: None,
             asks_never: false,
             is_fenced: true,
         }

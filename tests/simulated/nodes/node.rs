@@ -214,8 +214,8 @@ impl Node {
             Ok(())
         };
         let mut shards = Shards::new(&membership, WORK, told.shards, job)?;
-        if let Some(most) = told.moving_at_most {
-            shards = shards.moving_at_most(most)?;
+        if let Some(most) = told.with_max_moving {
+            shards = shards.with_max_moving(most)?;
         }
         *lock(&self.0.owners) = Some(shards.owners());
         let mut policy = Policy::builder();

@@ -135,7 +135,7 @@ fn what_nobody_owns_is_told_with_its_time() {
 fn no_more_shards_move_at_once_than_is_allowed() {
     many(|seed| {
         let slow = Told {
-            moving_at_most: Some(2),
+            with_max_moving: Some(2),
             ..Told::usual()
         };
         let mut fleet = Fleet::new(&Setup {
