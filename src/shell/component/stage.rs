@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::run::Run;
 use crate::machine::Cause;
 use crate::shell::run_state::RunState;
+use crate::shell::sync::CachePadded;
 
 /// How many incarnations are in one block. Smaller blocks take more memory, larger ones have more contention,
 /// and a kept context keeps the whole block.
@@ -22,9 +23,9 @@ pub(crate) struct Stage {
     pub(crate) shared: Arc<RunState>,
     stop: OnceLock<Stop>,
     /// Where the components of each block wait for the stop.
-    waiting: Box<[Notify]>,
+    waiting: Box<[CachePadded<Notify>]>,
     /// How many of these, from the first on, no component has woken. See [`Stage::pass_on`].
-    untold: AtomicUsize,
+    untold: CachePadded<AtomicUsize>,
 }
 
 /// The cause and the deadline of a stop.
@@ -54,8 +55,8 @@ impl Stage {
             epoch,
             shared,
             stop: OnceLock::new(),
-            waiting: (0..blocks).map(|_| Notify::new()).collect(),
-            untold: AtomicUsize::new(blocks),
+            waiting: (0..blocks).map(|_| CachePadded::default()).collect(),
+            untold: CachePadded::new(AtomicUsize::new(blocks)),
         }
     }
 
