@@ -20,7 +20,6 @@
 //! | spans are boxed, so only a service that enables them pays | `main_task.rs`, `WorksWithin` | bytes of each 1.8 (1.36) |
 //! | the closure is dropped before the work begins | `adapt.rs`, `Body for Task` | bytes of each 1.8 (1.36); stop of 10,000, spawned 1.7 (1.2) |
 //! | a component that is asked to stop wakes one more block | `stage.rs`, `Stage::pass_on` | from an operator's trip until the last of 10,000 sees the stop 1.12, spawned 1.25 (0.91) |
-//! | data that many cores write to during a stop has separate cache lines | `sync.rs`, `CachePadded` | the same 1.01 and 1.3 in two runs, spawned 1.05 and 1.3 (0.91) |
 //! | a plain answer is taken without reading the clock | `supervise/supervisor.rs`, `next_plain` | stop of 10,000 1.8 (1.5), spawned 1.7 (1.2) |
 //!
 //! Two more look like optimizations for these rows and are there for another reason: a worker begins a large stage and

@@ -11,7 +11,6 @@ use tokio::time::Instant;
 use super::run::Run;
 use crate::machine::Cause;
 use crate::shell::run_state::RunState;
-use crate::shell::sync::CachePadded;
 
 /// How many incarnations are in one block. Smaller blocks take more memory, larger ones have more contention,
 /// and a kept context keeps the whole block.
@@ -23,9 +22,9 @@ pub(crate) struct Stage {
     pub(crate) shared: Arc<RunState>,
     stop: OnceLock<Stop>,
     /// Where the components of each block wait for the stop.
-    waiting: Box<[CachePadded<Notify>]>,
+    waiting: Box<[Notify]>,
     /// How many of these, from the first on, no component has woken. See [`Stage::pass_on`].
-    untold: CachePadded<AtomicUsize>,
+    untold: AtomicUsize,
 }
 
 /// The cause and the deadline of a stop.
@@ -55,8 +54,8 @@ impl Stage {
             epoch,
             shared,
             stop: OnceLock::new(),
-            waiting: (0..blocks).map(|_| CachePadded::default()).collect(),
-            untold: CachePadded::new(AtomicUsize::new(blocks)),
+            waiting: (0..blocks).map(|_| Notify::new()).collect(),
+            untold: AtomicUsize::new(blocks),
         }
     }
 
