@@ -74,6 +74,19 @@ pub use self::step::{Hops, IgnoreReason, Step, Transition};
 /// A machine is plain data that can be cloned, compared and hashed. Two equal machines behave alike from then on,
 /// except for the counts in their records and for the jitter of hold-offs. The comparison leaves out the numbers
 /// behind these because they only grow.
+///
+/// ```
+/// use overwatch::machine::{Input, Machine, Phase};
+/// use overwatch::policy::{Layout, Plan, Policy};
+///
+/// let mut effects = Vec::new();
+/// let plan = Plan::new(Policy::default(), Layout::new(&[1])?)?;
+/// let mut machine = Machine::new(plan, &mut effects);
+/// assert_eq!(machine.phase(), Phase::Monitoring);
+/// let step = machine.handle(Input::Alive { session: 1, round: 0 }, &mut effects);
+/// assert_eq!(step.transitions().next().unwrap().to, Phase::Restarting);
+/// # Ok::<(), overwatch::PolicyError>(())
+/// ```
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Machine {
     state: State,

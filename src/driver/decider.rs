@@ -11,6 +11,8 @@ use crate::machine::{Effect, Machine, Phase, Timer};
 use crate::policy::Plan;
 
 /// Takes the decisions for a service: it takes arrivals, and returns what to do.
+///
+/// The [module](super) has an example.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Decider {
     /// All decisions are carried out.

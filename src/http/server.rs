@@ -125,6 +125,16 @@ pub fn serve(addr: impl Into<SocketAddr>, handle: Handle) -> io::Result<Server> 
 ///
 /// The drop closes the port and all connections, even if an answer is being sent, and ends the thread.
 /// It waits for that, a tenth of a second at most.
+///
+/// ```no_run
+/// # async fn example(service: overwatch::Overwatch) -> Result<(), Box<dyn std::error::Error>> {
+/// let server = overwatch::http::serve(([127, 0, 0, 1], 8081), service.handle())?;
+/// println!("health is served on {}", server.local_addr());
+/// service.run_until_signal().await?;
+/// drop(server); // only now, so that the end of the run is seen as well
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "the endpoints are served only as long as this is kept"]
 pub struct Server {
     local_addr: SocketAddr,

@@ -12,6 +12,20 @@ use crate::policy::Plan;
 /// Besides the effects, this checks the machine itself: stale input leaves the machine equal, the same input has the
 /// same effects again, the machine reports exactly the transitions that happened, and its accessors agree with its
 /// effects.
+///
+/// ```
+/// use overwatch::law::Checked;
+/// use overwatch::machine::{Input, Phase};
+/// use overwatch::policy::{Layout, Plan, Policy};
+/// use std::time::Duration;
+///
+/// let mut effects = Vec::new();
+/// let plan = Plan::new(Policy::default(), Layout::new(&[1])?)?;
+/// let mut checked = Checked::new(plan, None, &mut effects)?;
+/// checked.handle(Duration::from_millis(20), Input::Alive { session: 1, round: 0 }, &mut effects)?;
+/// assert_eq!(checked.machine().phase(), Phase::Restarting);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Checked {
     pub(super) machine: Machine,

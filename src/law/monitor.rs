@@ -13,6 +13,26 @@ use crate::policy::{Blame, ComponentId, Plan};
 ///
 /// All times in a monitor are bounded, and relative to the last step, so that it can be part of an explored state.
 /// Equality and hash leave out the counts for the next record, as those of the machine do.
+///
+/// ```
+/// use overwatch::law::Monitor;
+/// use overwatch::machine::{Input, Machine};
+/// use overwatch::policy::{Layout, Plan, Policy};
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// let plan = Arc::new(Plan::new(Policy::default(), Layout::new(&[1])?)?);
+/// let mut monitor = Monitor::new(Arc::clone(&plan), None);
+/// let mut effects = Vec::new();
+/// let mut machine = Machine::new(plan, &mut effects);
+/// monitor.boot(&effects)?;
+///
+/// effects.clear();
+/// let input = Input::Alive { session: 1, round: 0 };
+/// let _ = machine.handle(input, &mut effects);
+/// monitor.step(Duration::from_millis(20), &input, &effects)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Monitor {
     pub(super) plan: Arc<Plan>,

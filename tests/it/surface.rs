@@ -111,3 +111,47 @@ fn public_names() -> BTreeSet<String> {
     }
     all
 }
+
+/// What users hold of the modules is so as well.
+#[test]
+fn types_in_modules_are_debug_send_and_sync() {
+    use overwatch::{driver, explore, law, machine, policy};
+
+    held::<policy::Plan>();
+    held::<policy::Layout>();
+    held::<machine::Machine>();
+    held::<machine::Snapshot>();
+    held::<machine::Input>();
+    held::<machine::Effect>();
+    held::<law::Monitor>();
+    held::<law::Checked>();
+    held::<law::Violation>();
+    held::<driver::Driver>();
+    held::<driver::Decider>();
+    held::<explore::Explorer>();
+    held::<explore::ExploreError>();
+    #[cfg(feature = "etcd")]
+    {
+        use overwatch::etcd;
+
+        held::<etcd::EtcdConfig>();
+        held::<etcd::EtcdConfigError>();
+        held::<etcd::Tls>();
+        held::<etcd::EtcdProbe>();
+        held::<etcd::EndpointStatus>();
+        held::<etcd::Membership>();
+        held::<etcd::MembershipBuilder>();
+        held::<etcd::Members>();
+        held::<etcd::Shards>();
+        held::<etcd::Shard>();
+        held::<etcd::ShardLost>();
+        held::<etcd::Owners>();
+    }
+    #[cfg(feature = "http-server")]
+    held::<overwatch::http::Server>();
+    #[cfg(feature = "test-util")]
+    {
+        held::<overwatch::test_util::FakeDependency>();
+        held::<overwatch::test_util::TestContext>();
+    }
+}

@@ -30,6 +30,16 @@ impl Member {
 }
 
 /// The members at one moment, by id. From [`Membership::members`](crate::etcd::Membership::members).
+///
+/// ```
+/// use overwatch::etcd::Members;
+///
+/// fn print(members: &Members) {
+///     for (id, member) in members.iter() {
+///         println!("{id} joined at revision {}", member.incarnation());
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Members {
     members: BTreeMap<String, Member>,

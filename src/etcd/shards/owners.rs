@@ -14,6 +14,19 @@ use crate::etcd::host::clock::moment_of;
 /// The owner of each shard of a work, as this node sees it. From [`Shards::owners`](crate::etcd::Shards::owners).
 ///
 /// It is empty before the node first takes part. While the node does not take part, it shows the last known owners.
+///
+/// ```
+/// use overwatch::etcd::Owners;
+///
+/// fn print(owners: &Owners) {
+///     for (shard, owner) in owners.iter() {
+///         println!("{shard}: {owner:?}");
+///     }
+///     for (shard, since) in owners.unowned() {
+///         println!("{shard} has had no owner for {:?}", since.elapsed());
+///     }
+/// }
+/// ```
 #[derive(Clone, Default)]
 pub struct Owners(Option<OwnersView>);
 

@@ -34,6 +34,18 @@ pub fn feed() -> (Feed, FeedProbe) {
 ///
 /// If several calls come before the next observation, the last one of each kind is kept. A failure is never lost
 /// because of a later sign of life. When all clones are dropped, the dependency counts as failing.
+///
+/// ```
+/// use overwatch::Feed;
+///
+/// /// Called by a client library for each heartbeat, or when one is missing.
+/// fn on_heartbeat(feed: &Feed, number: Option<u64>) {
+///     match number {
+///         Some(number) => feed.alive(format!("heartbeat {number}")),
+///         None => feed.failing("a heartbeat is missing"),
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Feed(Arc<FeedHandle>);
 

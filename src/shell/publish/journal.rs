@@ -18,6 +18,15 @@ const TRANSITIONS_KEPT: usize = 4096;
 const OUTAGES_KEPT: usize = 256;
 
 /// One transition, with the fields that are logged.
+///
+/// ```
+/// # async fn example(handle: overwatch::Handle) {
+/// let mut transitions = handle.transitions();
+/// while let Ok(Some(event)) = transitions.next().await {
+///     println!("{} to {}: {}", event.from, event.to, event.reason);
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TransitionEvent {
