@@ -216,7 +216,7 @@ impl Question for HotLoop {
             }
             // An operator may drain and resume at any speed.
             Action::Tell(input) => {
-                input.command().and_then(Command::wish) == Some(AfterStop::Drain)
+                input.command().and_then(Command::goal) == Some(AfterStop::Drain)
             }
         };
         if takes_time { Will::Not } else { Will::May }

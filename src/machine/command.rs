@@ -11,7 +11,7 @@ use super::{AfterStop, Cause, Input};
 /// A command needs an [`Input`] of the same name. Add a new command at the end: tests generate commands from bytes and
 /// numbers and rely on the order.
 macro_rules! commands {
-    ($($(#[$doc:meta])* $name:ident, $text:literal, $words:expr, $wish:expr;)*) => {
+    ($($(#[$doc:meta])* $name:ident, $text:literal, $words:expr, $goal:expr;)*) => {
         /// A command of an operator.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Command {
@@ -46,9 +46,9 @@ macro_rules! commands {
             /// What follows the stop that this command asks for.
             ///
             /// `None` if it stops nothing, or if everything is started again after the stop.
-            pub fn wish(self) -> Option<AfterStop> {
+            pub fn goal(self) -> Option<AfterStop> {
                 match self {
-                    $(Self::$name => $wish,)*
+                    $(Self::$name => $goal,)*
                 }
             }
         }
@@ -93,10 +93,10 @@ impl Command {
 
 impl Input {
     /// What follows when everything is stopped, if this input asks for a stop.
-    pub(super) fn wish(&self) -> Option<AfterStop> {
+    pub(super) fn goal(&self) -> Option<AfterStop> {
         match self {
             Self::Shutdown => Some(AfterStop::Stop),
-            _ => self.command().and_then(Command::wish),
+            _ => self.command().and_then(Command::goal),
         }
     }
 }
@@ -106,7 +106,7 @@ impl Cause {
     pub fn is_wanted(self) -> bool {
         match self {
             Self::Shutdown => true,
-            Self::Command(command) => command.wish().is_some(),
+            Self::Command(command) => command.goal().is_some(),
             _ => false,
         }
     }

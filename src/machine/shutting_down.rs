@@ -77,8 +77,8 @@ pub(super) fn handle(
         }
         // The running stop ends before the lease expires, so nothing else is needed.
         Input::LeaseRenewed { .. } => {}
-        _ => match input.wish() {
-            Some(wish) => *then = (*then).max(wish),
+        _ => match input.goal() {
+            Some(goal) => *then = (*then).max(goal),
             None => return Outcome::Super,
         },
     }

@@ -41,7 +41,7 @@ pub struct Snapshot {
     /// The armed timers, in the order of [`Timer::ALL`]. Only the shell knows when they are due.
     pub armed: Vec<Timer>,
     /// The state of each component.
-    pub slots: Vec<ComponentState>,
+    pub component_states: Vec<ComponentState>,
     /// The counts since the last record was closed.
     pub record: Record,
     /// How many hold-offs have begun. This number determines the next jitter.
@@ -82,7 +82,7 @@ impl Machine {
                 .into_iter()
                 .filter(|&timer| core.is_armed(timer))
                 .collect(),
-            slots: core.slots.clone(),
+            component_states: core.slots.clone(),
             record: core.ledger.record,
             hold_offs: core.ledger.hold_offs,
         }
@@ -98,9 +98,9 @@ impl Machine {
     /// If the snapshot contradicts itself or the plan.
     pub fn resume(plan: impl Into<Arc<Plan>>, snapshot: Snapshot) -> Result<Self, SnapshotError> {
         let mut core = Core::new(plan.into());
-        if snapshot.slots.len() != core.slots.len() {
+        if snapshot.component_states.len() != core.slots.len() {
             return Err(SnapshotError(
-                "`slots` must name each component of the layout",
+                "`component_states` must name each component of the layout",
             ));
         }
         core.epoch = snapshot.epoch;
@@ -116,7 +116,7 @@ impl Machine {
             .armed
             .iter()
             .fold(0, |armed, timer| armed | (1 << timer.index()));
-        core.slots = snapshot.slots;
+        core.slots = snapshot.component_states;
         core.ledger = Ledger {
             record: snapshot.record,
             hold_offs: snapshot.hold_offs,
@@ -159,7 +159,7 @@ impl Machine {
                 core.failed_starts < limit || self.phase().is_ended() || self.is_giving_up(),
                 "`failed_starts` is at the limit",
             ),
-            (self.slots_fit(), "`slots` do not fit the state"),
+            (self.slots_fit(), "`component_states` do not fit the state"),
             (self.timers_fit(), "`armed` does not fit the state"),
             (
                 self.details_fit(),

@@ -129,6 +129,31 @@ impl Tuning {
         self.with_jitter_seed(hash)
     }
 
+    /// The base of the hold-off if only components failed. See [`with_backoff`](Self::with_backoff).
+    pub fn backoff(&self) -> Duration {
+        self.backoff
+    }
+
+    /// The factor by which each level lengthens the hold-off. See [`with_growth`](Self::with_growth).
+    pub fn growth(&self) -> u32 {
+        self.growth
+    }
+
+    /// The longest hold-off, if it was set. See [`with_max_hold_off`](Self::with_max_hold_off) for the default.
+    pub fn max_hold_off(&self) -> Option<Duration> {
+        self.max_hold_off
+    }
+
+    /// The least number of positive observations in a clean run. See [`with_min_evidence`](Self::with_min_evidence).
+    pub fn min_evidence(&self) -> u32 {
+        self.min_evidence
+    }
+
+    /// The seed of the jitter. See [`with_jitter_seed`](Self::with_jitter_seed).
+    pub fn jitter_seed(&self) -> u64 {
+        self.jitter_seed
+    }
+
     /// The highest level that [`with_max_level`](Tuning::with_max_level) allows.
     pub fn max_level(&self) -> u32 {
         self.max_level

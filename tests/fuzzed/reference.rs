@@ -68,7 +68,7 @@ impl Reference {
                 blame: Blame::Component,
                 failed_starts: 0,
                 armed: Vec::new(),
-                slots,
+                component_states: slots,
                 record: Record::default(),
                 hold_offs: 0,
             },
@@ -761,7 +761,7 @@ impl Reference {
 
     /// Everything is gone, or was given up as wedged.
     fn finish(&mut self, then: AfterStop) {
-        if self.now.slots.contains(&ComponentState::Wedged) {
+        if self.now.component_states.contains(&ComponentState::Wedged) {
             self.end(RunOutcome::Halted(HaltReason::Wedged), Cause::Wedged);
             return;
         }
@@ -933,12 +933,12 @@ impl Reference {
 
     /// What a component is doing. One that does not exist does nothing.
     fn component_state(&self, component: ComponentId) -> ComponentState {
-        let slot = self.now.slots.get(component.0 as usize);
+        let slot = self.now.component_states.get(component.0 as usize);
         slot.copied().unwrap_or(ComponentState::Down)
     }
 
     fn set_slot(&mut self, component: ComponentId, slot: ComponentState) {
-        if let Some(old) = self.now.slots.get_mut(component.0 as usize) {
+        if let Some(old) = self.now.component_states.get_mut(component.0 as usize) {
             *old = slot;
         }
     }

@@ -81,7 +81,7 @@ fn plausible(plan: &Plan, bytes: &mut Unstructured<'_>) -> Result<Snapshot> {
         blame: blame(kept & 4 != 0),
         failed_starts: 0,
         armed: Vec::new(),
-        slots: vec![ComponentState::Down; layout.components()],
+        component_states: vec![ComponentState::Down; layout.components()],
         record: Record {
             outage: number(bytes)?,
             reports: number(bytes)?,
@@ -101,7 +101,7 @@ fn plausible(plan: &Plan, bytes: &mut Unstructured<'_>) -> Result<Snapshot> {
     };
     let step =
         [StopStep::Delaying, StopStep::Stopping, StopStep::Aborting][usize::from(detail) % 3];
-    for (id, slot) in snapshot.slots.iter_mut().enumerate() {
+    for (id, slot) in snapshot.component_states.iter_mut().enumerate() {
         let here = layout.stage_of(ComponentId(id as u32)).unwrap_or_default();
         let order = here.cmp(&usize::from(stage));
         *slot = match (state % 8, order) {
@@ -127,7 +127,7 @@ fn plausible(plan: &Plan, bytes: &mut Unstructured<'_>) -> Result<Snapshot> {
         };
     }
     let waiting = snapshot
-        .slots
+        .component_states
         .iter()
         .filter(|slot| **slot == ComponentState::Starting)
         .count() as u32;
@@ -165,8 +165,8 @@ fn plausible(plan: &Plan, bytes: &mut Unstructured<'_>) -> Result<Snapshot> {
 /// The timers that fit a snapshot.
 fn timers(plan: &Plan, snapshot: &Snapshot) -> Vec<Timer> {
     let owner = plan.layout().lease_owner();
-    let fenced =
-        owner.is_some_and(|owner| snapshot.slots[owner.0 as usize] != ComponentState::Down);
+    let fenced = owner
+        .is_some_and(|owner| snapshot.component_states[owner.0 as usize] != ComponentState::Down);
     let fits = |timer: &Timer| match (*timer, snapshot.state) {
         (Timer::Stage, State::ShuttingDown { .. } | State::Restarting { .. }) => true,
         (Timer::HoldOff, State::Monitoring { evidence, done }) => evidence > 0 && !done,
@@ -195,11 +195,11 @@ fn spoil(snapshot: &mut Snapshot, bytes: &mut Unstructured<'_>) -> Result<()> {
         8 => snapshot.armed.push(Timer::ALL[usize::from(value % 6)]),
         9 => drop(snapshot.armed.pop()),
         10 => snapshot
-            .slots
+            .component_states
             .push(ComponentState::ALL[usize::from(value % 6)]),
-        11 => drop(snapshot.slots.pop()),
+        11 => drop(snapshot.component_states.pop()),
         12 => {
-            if let Some(slot) = snapshot.slots.get_mut(usize::from(value / 6)) {
+            if let Some(slot) = snapshot.component_states.get_mut(usize::from(value / 6)) {
                 *slot = ComponentState::ALL[usize::from(value % 6)];
             }
         }

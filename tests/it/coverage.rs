@@ -55,7 +55,7 @@ fn random_walks_reach_everything() {
 }
 
 fn wedged(world: &World) -> usize {
-    let slots = world.machine().snapshot().slots;
+    let slots = world.machine().snapshot().component_states;
     slots
         .iter()
         .filter(|slot| **slot == ComponentState::Wedged)

@@ -362,7 +362,7 @@ impl Change {
             && self.wedged
         {
             let above = plan.layout().stage(usize::from(stage)).end as usize;
-            snapshot.slots[above..].fill(ComponentState::Wedged);
+            snapshot.component_states[above..].fill(ComponentState::Wedged);
         }
         snapshot.level = self.level.unwrap_or(snapshot.level);
         snapshot.blame = self.blame.unwrap_or(snapshot.blame);

@@ -50,7 +50,7 @@ fn at(state: State, slots: [ComponentState; 3], armed: &[Timer]) -> Snapshot {
         blame: Blame::Component,
         failed_starts: 0,
         armed: armed.to_vec(),
-        slots: slots.to_vec(),
+        component_states: slots.to_vec(),
         record: Record::default(),
         hold_offs: 0,
     }
@@ -142,11 +142,11 @@ fn every_state_can_be_written_down_by_hand() {
 #[test]
 fn a_snapshot_names_each_component() {
     let of = |slots: &[ComponentState]| Snapshot {
-        slots: slots.to_vec(),
+        component_states: slots.to_vec(),
         ..drained([Down; 3], &[])
     };
     refuses(
-        "`slots` must name each component of the layout",
+        "`component_states` must name each component of the layout",
         [of(&[Down; 2]), of(&[Down; 4]), of(&[])],
     );
 }
@@ -220,7 +220,7 @@ fn who_failed_to_start_too_often_has_given_up() {
 fn slots_fit_the_state() {
     let start = &[Stage, Silence];
     refuses(
-        "`slots` do not fit the state",
+        "`component_states` do not fit the state",
         [
             // Running: all are up.
             running(0, [Down, Up, Up], &[Silence]),
@@ -450,7 +450,7 @@ const DECISIVE: [fn(&mut Snapshot); 10] = [
     |snapshot| snapshot.level += 1,
     |snapshot| snapshot.blame = Blame::Dependency,
     |snapshot| snapshot.failed_starts += 1,
-    |snapshot| snapshot.slots[2] = Down,
+    |snapshot| snapshot.component_states[2] = Down,
 ];
 
 #[test]

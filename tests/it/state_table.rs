@@ -74,7 +74,7 @@ fn row(name: &'static str, state: State, slots: [ComponentState; 3], armed: &[Ti
         blame: Blame::Component,
         failed_starts: 0,
         armed: armed.to_vec(),
-        slots: slots.to_vec(),
+        component_states: slots.to_vec(),
         record: Record::default(),
         hold_offs: 0,
     };

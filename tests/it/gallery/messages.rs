@@ -155,7 +155,7 @@ fn late_up_resurrects(machine: &mut Machine, input: Input, effects: &mut Vec<Eff
                 stage: 0,
                 waiting: 1,
             };
-            snapshot.slots = vec![ComponentState::Starting];
+            snapshot.component_states = vec![ComponentState::Starting];
             snapshot.session_open = true;
             snapshot.armed = vec![Timer::Stage, Timer::Silence];
         });
@@ -191,7 +191,7 @@ fn lives_after_the_end(machine: &mut Machine, input: Input, effects: &mut Vec<Ef
     if machine.phase().is_ended() && input == Input::Resume {
         surgery(machine, |snapshot| {
             snapshot.state = State::Drained;
-            snapshot.slots = vec![ComponentState::Down];
+            snapshot.component_states = vec![ComponentState::Down];
         });
     }
     machine.handle(input, effects)

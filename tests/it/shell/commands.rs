@@ -134,7 +134,7 @@ fn command(handle: &Handle, command: Command) -> Result<(), CommandError> {
 #[tokio::test(start_paused = true)]
 async fn each_command_that_stops_something_is_named_as_the_cause() {
     for &asked in Command::ALL {
-        if asked.wish().is_none() {
+        if asked.goal().is_none() {
             continue;
         }
         let running = start(&[1], policy().build().unwrap(), |builder, notes| {
