@@ -73,13 +73,13 @@ use graph::Graph;
 pub use counterexample::{Counterexample, TraceStep};
 pub use environment::Action;
 
-/// A function to explore instead of [`Machine::handle`]. See [`Explorer::by`].
+/// A function to explore instead of [`Machine::handle`]. See [`Explorer::with_handle`].
 pub type HandleFn = fn(&mut Machine, Input, &mut Vec<Effect>) -> Step;
 
 /// Visits every situation that a plan can get into. See the [module](self) for what the world may do.
 ///
 /// 1. [`new`](Explorer::new) with the plan;
-/// 2. [`with_clock`](Explorer::with_clock), [`at_most`](Explorer::at_most), if wanted;
+/// 2. [`with_clock`](Explorer::with_clock), [`with_max_states`](Explorer::with_max_states), if wanted;
 /// 3. [`run`](Explorer::run) for a proof, or [`visit`](Explorer::visit) to see each step.
 ///
 /// ```
@@ -220,7 +220,7 @@ impl fmt::Display for ExploreError {
             Self::Counterexample(refuted) => refuted.fmt(f),
             Self::TooManyStates { at_most } => write!(
                 f,
-                "more than {at_most} states: allow more with `at_most`, or explore a smaller plan"
+                "more than {at_most} states: allow more with `with_max_states`, or explore a smaller plan"
             ),
             Self::TooFine { knob, bound } => {
                 write!(f, "`{knob}` is too large to explore: {bound}")
@@ -238,7 +238,7 @@ impl From<Counterexample> for ExploreError {
 }
 
 impl Explorer {
-    /// The limit for the number of states, unless it is [set](Explorer::at_most).
+    /// The limit for the number of states, unless it is [set](Explorer::with_max_states).
     pub const AT_MOST: usize = 10_000_000;
 
     /// Creates an explorer of this plan, in which any armed timer may fire at any moment.
@@ -332,7 +332,7 @@ impl Explorer {
     ///
     /// Returns the first law that is found broken, with a shortest path to the step that breaks it, or to a state from
     /// which what must happen may never happen. Also fails if there are more states than
-    /// [allowed](Explorer::at_most).
+    /// [allowed](Explorer::with_max_states).
     pub fn run(&self) -> Result<Proof, ExploreError> {
         let world = self.world();
         let mut graph = Graph::new(&world, self.at_most)?;
