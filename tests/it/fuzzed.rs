@@ -61,11 +61,11 @@ fn policy_corpus() {
 fn snapshot_corpus() {
     let seen = replay("snapshot", snapshot::check, snapshot::explore);
     let refused = [
-        "`slots` must name each component of the layout",
+        "`component_states` must name each component of the layout",
         "a number that only grows has no room to grow",
         "`level` is above the highest",
         "`failed_starts` is at the limit",
-        "`slots` do not fit the state",
+        "`component_states` do not fit the state",
         "`armed` does not fit the state",
         "a number in `state` is out of its range",
         "`session_open` does not fit the state",
