@@ -20,7 +20,7 @@
 //! | a closure runs without the box that the trait needs, up to 4 KiB | `main_task.rs`, `Body`; `service/builder.rs` | bytes of each 1.8 (1.36); stop of 100,000 1.6 (1.1) |
 //! | spans are boxed, so only a service that enables them pays | `main_task.rs`, `WorksWithin` | bytes of each 1.8 (1.36) |
 //! | the closure is dropped before the work begins | `adapt.rs`, `Body for Task` | bytes of each 1.8 (1.36); stop of 10,000, spawned 1.7 (1.2) |
-//! | a component that is asked to stop wakes one more block | `stage.rs`, `Stage::pass_on` | from an operator's trip until the last of 10,000 sees the stop 1.12, spawned 1.25 (0.91) |
+//! | a component that is asked to stop wakes one more block | `stage.rs`, `Stage::pass_on` | from an operator's trip until the last of 10,000 sees the stop 1.12, spawned 1.25 (0.91 in the same hour; up to 1.5 in others, so this one is not certain) |
 //! | a plain answer is taken without reading the clock | `supervise/supervisor.rs`, `next_plain` | stop of 10,000 1.8 (1.5), spawned 1.7 (1.2) |
 //!
 //! Two more look like optimizations for these rows and are there for another reason: a worker begins a large stage and
