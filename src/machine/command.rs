@@ -111,3 +111,20 @@ impl Cause {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An operator who trips wants no stop: what is stopped is started again.
+    #[test]
+    fn a_shutdown_and_a_drain_are_wanted_and_nothing_else_is() {
+        let wanted = |command: &&Command| Cause::Command(**command).is_wanted();
+        let commands: Vec<_> = Command::ALL.iter().filter(wanted).collect();
+        assert_eq!(commands, [&Command::Drain]);
+        assert!(Cause::Shutdown.is_wanted());
+        for cause in [Cause::Boot, Cause::Failing, Cause::AllGone, Cause::Fatal] {
+            assert!(!cause.is_wanted(), "{cause}");
+        }
+    }
+}
