@@ -135,10 +135,12 @@ impl ByHand {
             }
             Input::LeaseRenewed { epoch, remaining } => {
                 let owner = self.plan.layout().lease_owner();
+                let delays = self.is_delaying();
                 let serves = matches!(self.state, State::Running { .. } | State::Restarting { .. });
-                if serves && owner.is_some_and(|owner| self.lives(owner, epoch)) {
+                if (serves || delays) && owner.is_some_and(|owner| self.lives(owner, epoch)) {
                     match self.plan.fence_after(remaining) {
                         Some(after) => self.arm(Timer::Fence, after, out),
+                        None if delays => self.trouble(true, out),
                         None => self.fail(true, Cause::Fence, out),
                     }
                 }
@@ -252,6 +254,7 @@ impl ByHand {
                 self.round += 1;
                 out.push(Effect::Ask { round: self.round });
             }
+            (Timer::Fence, State::ShuttingDown { .. }) => self.trouble(true, out),
             (Timer::Fence, _) => self.fail(true, Cause::Fence, out),
             (Timer::Decay, State::Running { suspicion }) => {
                 self.state = State::Running {
@@ -492,15 +495,21 @@ impl ByHand {
         let Some(stage) = self.live.iter().rposition(|&live| live > 0) else {
             return self.rest(then, out);
         };
-        for timer in Timer::ALL {
-            if timer != Timer::Silence || !self.session_open {
-                self.disarm(timer, out);
-            }
-        }
         let stage = stage as u16;
         let delay = self.policy().tuning().unready_delay();
         let wanted = matches!(then, AfterStop::Drain | AfterStop::Stop);
-        if was_running && wanted && !delay.is_zero() && self.policy().fence().is_none() {
+        let delays = was_running && wanted && !delay.is_zero();
+        for timer in Timer::ALL {
+            let kept = match timer {
+                Timer::Silence => self.session_open,
+                Timer::Fence => delays,
+                _ => false,
+            };
+            if !kept {
+                self.disarm(timer, out);
+            }
+        }
+        if delays {
             self.state = State::ShuttingDown {
                 stage,
                 step: StopStep::Delaying,
@@ -512,9 +521,20 @@ impl ByHand {
         }
     }
 
+    fn is_delaying(&self) -> bool {
+        let step = match self.state {
+            State::ShuttingDown { step, .. } => Some(step),
+            _ => None,
+        };
+        step == Some(StopStep::Delaying)
+    }
+
     fn next_stage(&mut self, then: AfterStop, out: &mut Vec<Effect>) {
         match self.live.iter().rposition(|&live| live > 0) {
-            Some(stage) => self.stop(stage as u16, then, out),
+            Some(stage) => {
+                self.disarm(Timer::Fence, out);
+                self.stop(stage as u16, then, out);
+            }
             None => self.rest(then, out),
         }
     }
@@ -570,7 +590,7 @@ impl ByHand {
         });
         self.live[usize::from(stage)] = waiting;
         self.state = State::Restarting { stage, waiting };
-        self.arm(Timer::Stage, self.policy().start_deadline(), out);
+        self.arm(Timer::Stage, self.plan.start_deadline(stage.into()), out);
         let owner = self.plan.layout().lease_owner();
         if let (Some(fence), Some(owner)) = (self.policy().fence(), owner)
             && ids.contains(&owner.0)
@@ -596,7 +616,7 @@ impl ByHand {
             stage,
             epoch: self.epoch,
         });
-        self.arm(Timer::Stage, self.policy().stop_deadline(), out);
+        self.arm(Timer::Stage, self.plan.stop_deadline(stage.into()), out);
     }
 
     fn policy(&self) -> &Policy {

@@ -246,7 +246,7 @@ fn gcd(a: u128, b: u128) -> u128 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-fn durations(plan: &Plan) -> impl Iterator<Item = (&'static str, Duration)> {
+fn durations(plan: &Plan) -> impl Iterator<Item = (&'static str, Duration)> + '_ {
     let policy = plan.policy();
     let tuning = policy.tuning();
     let fence = policy.fence();
@@ -258,8 +258,6 @@ fn durations(plan: &Plan) -> impl Iterator<Item = (&'static str, Duration)> {
         ),
         ("max_hold_off", policy.longest_hold_off()),
         ("silence_limit", policy.silence_limit()),
-        ("start_deadline", policy.start_deadline()),
-        ("stop_deadline", policy.stop_deadline()),
         ("abort_deadline", policy.abort_deadline()),
         ("decay", tuning.decay()),
         ("stable_after", tuning.stable_after()),
@@ -268,6 +266,12 @@ fn durations(plan: &Plan) -> impl Iterator<Item = (&'static str, Duration)> {
         ("fence.margin", fence.map_or(Duration::ZERO, Fence::margin)),
     ]
     .into_iter()
+    .chain((0..plan.layout().stages()).flat_map(|stage| {
+        [
+            ("start_deadline", plan.start_deadline(stage)),
+            ("stop_deadline", plan.stop_deadline(stage)),
+        ]
+    }))
 }
 
 /// Checks that the numbers of a plan fit into the bytes that a state has for them.

@@ -82,9 +82,11 @@ impl Monitor {
             .layout()
             .lease_owner()
             .map(|owner| self.part(owner));
-        if matches!(mode, Activity::Ready | Activity::Starting)
-            && owner.is_some_and(ComponentActivity::is_live)
-        {
+        let works = matches!(
+            mode,
+            Activity::Ready | Activity::Starting | Activity::Delaying
+        );
+        if works && owner.is_some_and(ComponentActivity::is_live) {
             let lease = model.lease.unwrap_or_default();
             let latest = self.plan.fence_after(lease).unwrap_or_default();
             let due = model.timers[Timer::Fence.index()];
@@ -118,7 +120,6 @@ impl Monitor {
                 format!("{mode:?} without a deadline")
             })?;
         }
-        let at_work = matches!(mode, Activity::Ready | Activity::Starting);
         let in_phase = !matches!(mode, Activity::Ready | Activity::Idle);
         for (timer, law, has_a_use) in [
             (Timer::Stage, OneDeadline, in_phase),
@@ -126,7 +127,7 @@ impl Monitor {
             (Timer::Silence, ProvenRecovery, model.session.is_some()),
             (Timer::Decay, NoTripWithoutCause, mode == Activity::Ready),
             (Timer::Stable, NoHotLoop, mode == Activity::Ready),
-            (Timer::Fence, FencedInTime, at_work),
+            (Timer::Fence, FencedInTime, works),
         ] {
             ensure(law, has_a_use || !armed(timer), || {
                 format!("{timer} is armed in {mode:?}, where it means nothing")

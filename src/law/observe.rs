@@ -11,10 +11,11 @@ impl Monitor {
     pub(super) fn take_in(&mut self, input: &Input) {
         let running = self.model.mode == Activity::Ready;
         let up = matches!(self.model.mode, Activity::Ready | Activity::Starting);
+        let works = up || self.model.mode == Activity::Delaying;
         let cap = self.plan.policy().tuning().max_level();
         let asked = self.was_asked_to_stop(input);
         // If a renewal comes too late, the lease runs out: the dependency is at fault.
-        let too_late = up
+        let too_late = works
             && matches!(*input, Input::LeaseRenewed { remaining, .. } if self.plan.fence_after(remaining).is_none());
         let model = &mut self.model;
         let demanded = (model.level, model.blame);
@@ -95,7 +96,11 @@ impl Monitor {
             model.goal = model.goal.max(AfterStop::Halt(HaltReason::Fatal));
         }
         let ended = matches!(input, Input::Exited { .. } | Input::Gone { .. });
-        let troubled = matches!(input, Input::Report { .. } | Input::Trip | Input::Frozen);
+        let troubled = too_late
+            || matches!(
+                input,
+                Input::Report { .. } | Input::Trip | Input::Frozen | Input::Fired(Timer::Fence)
+            );
         if !up && (troubled || ended && !asked) {
             model.level = model.level.max(1).min(cap);
         }
@@ -142,9 +147,9 @@ impl Monitor {
                     ..
                 }
             );
-        let gone_bad = broken
-            || matches!(input, Input::Fired(Timer::Silence | Timer::Fence))
+        let lease_ends = *input == Input::Fired(Timer::Fence)
             || matches!(*input, Input::LeaseRenewed { remaining, .. } if self.plan.fence_after(remaining).is_none());
+        let gone_bad = broken || lease_ends || *input == Input::Fired(Timer::Silence);
         let wanted = *input == Input::Shutdown || drains(input);
         let fails = match model.mode {
             Activity::Ready => gone_bad || model.suspicion >= self.plan.policy().trip_threshold(),
@@ -156,7 +161,9 @@ impl Monitor {
                     )
             }
             Activity::Delaying => {
-                broken || matches!(input, Input::Report { .. } | Input::Fired(Timer::Stage))
+                broken
+                    || lease_ends
+                    || matches!(input, Input::Report { .. } | Input::Fired(Timer::Stage))
             }
             Activity::Idle | Activity::Stopping | Activity::Ended => false,
         };

@@ -36,12 +36,8 @@ impl Monitor {
             || format!("{:?} is no cause to lose readiness", step.input),
         )?;
         self.model.suspicion = 0;
-        let policy = self.plan.policy();
-        let delay = policy.tuning().unready_delay();
-        let delays = step.leave == Some(Leave::Wanted)
-            && !delay.is_zero()
-            && policy.fence().is_none()
-            && self.any_live();
+        let delay = self.plan.policy().tuning().unready_delay();
+        let delays = step.leave == Some(Leave::Wanted) && !delay.is_zero() && self.any_live();
         step.phase_began = delays;
         self.model.mode = if delays {
             Activity::Delaying

@@ -6,6 +6,7 @@ use super::Law::*;
 use super::monitor::{Activity, CleanRun, ComponentActivity, Judged, Monitor};
 use super::{Violation, ensure};
 use crate::machine::{Input, Timer};
+use crate::policy::ComponentId;
 
 impl Monitor {
     /// Lets time pass in which nothing happens.
@@ -58,11 +59,17 @@ impl Monitor {
         let model = &mut self.model;
         match timer {
             Timer::Stage => {
-                let stage = |part: ComponentActivity| model.parts.contains(&part);
-                let expected = match model.mode {
-                    Activity::Starting => policy.start_deadline(),
-                    Activity::Delaying => policy.tuning().unready_delay(),
-                    _ if stage(ComponentActivity::Stopping) => policy.stop_deadline(),
+                let stage = |part: ComponentActivity| {
+                    let place = model.parts.iter().position(|&other| other == part);
+                    place.and_then(|id| self.plan.layout().stage_of(ComponentId(id as u32)))
+                };
+                let expected = match (model.mode, stage(ComponentActivity::Stopping)) {
+                    (Activity::Starting, _) => {
+                        let starting = stage(ComponentActivity::Starting);
+                        self.plan.start_deadline(starting.unwrap_or_default())
+                    }
+                    (Activity::Delaying, _) => policy.tuning().unready_delay(),
+                    (_, Some(stopping)) => self.plan.stop_deadline(stopping),
                     _ => policy.abort_deadline(),
                 };
                 let once = core::mem::take(&mut step.phase_began);

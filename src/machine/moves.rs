@@ -54,7 +54,7 @@ impl Core {
         };
         let wanted = matches!(then, AfterStop::Drain | AfterStop::Stop);
         let delay = self.policy().tuning().unready_delay();
-        let step = if was_running && wanted && !delay.is_zero() && self.policy().fence().is_none() {
+        let step = if was_running && wanted && !delay.is_zero() {
             StopStep::Delaying
         } else {
             StopStep::Stopping
@@ -108,7 +108,7 @@ impl Core {
             epoch: self.epoch,
         });
         self.live[usize::from(stage)] = count;
-        self.arm(Timer::Stage, plan.policy().start_deadline(), cx);
+        self.arm(Timer::Stage, plan.start_deadline(stage.into()), cx);
         let owner = plan.layout().lease_owner();
         if let (Some(fence), Some(owner)) = (plan.policy().fence(), owner)
             && ids.contains(&owner.0)
@@ -132,7 +132,7 @@ impl Core {
             stage,
             epoch: self.epoch,
         });
-        self.arm(Timer::Stage, self.policy().stop_deadline(), cx);
+        self.arm(Timer::Stage, self.plan.stop_deadline(stage.into()), cx);
     }
 
     /// Aborts the components of a stage that did not stop.

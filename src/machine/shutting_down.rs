@@ -2,6 +2,9 @@
 //!
 //! Each stage is asked to stop. It is aborted if it misses its deadline, and given up as wedged if it survives the
 //! abort. No command and no observation lengthens a deadline.
+//!
+//! A requested stop may begin with a delay, in which everything still works. The lease is renewed meanwhile, and its
+//! fence ends the delay in time.
 
 use statig::Outcome;
 
@@ -9,16 +12,18 @@ use super::core::{Core, Cx};
 use super::{AfterStop, Cause, ComponentState, HaltReason, Input, State, StopStep, Timer};
 
 pub(super) fn enter(stage: u16, step: StopStep, core: &mut Core, cx: &mut Cx<'_>) {
+    if step == StopStep::Delaying {
+        // Work goes on during the delay, so the lease is still needed.
+        core.disarm_all_but(&[Timer::Fence], cx);
+        core.arm(Timer::Stage, core.policy().tuning().unready_delay(), cx);
+        return;
+    }
     if core.session_open {
         core.disarm_all_but(&[Timer::Silence], cx);
     } else {
         core.disarm_all_but(&[], cx);
     }
-    if step == StopStep::Delaying {
-        core.arm(Timer::Stage, core.policy().tuning().unready_delay(), cx);
-    } else {
-        core.stop_stage(stage, cx);
-    }
+    core.stop_stage(stage, cx);
 }
 
 #[inline]
@@ -39,7 +44,8 @@ pub(super) fn handle(
         | Input::Exited { .. }
         | Input::Report { .. }
         | Input::Trip
-        | Input::Frozen => {
+        | Input::Frozen
+        | Input::Fired(Timer::Fence) => {
             // An error after the request to stop is logged, and the component counts as stopped.
             let asked = matches!(
                 cx.was,
@@ -75,6 +81,13 @@ pub(super) fn handle(
             core.blame_if_dependency(input);
             core.close_session(cx);
         }
+        Input::LeaseRenewed { remaining, .. } if *step == StopStep::Delaying => {
+            if !core.arm_fence(remaining, cx) {
+                core.blame_if_dependency(input);
+                core.level_at_least_one();
+                return next_stage(stage, step, *then, core, cx);
+            }
+        }
         // The running stop ends before the lease expires, so nothing else is needed.
         Input::LeaseRenewed { .. } => {}
         _ => match input.goal() {
@@ -96,6 +109,8 @@ fn next_stage(
     let Some(next) = core.highest_live_stage() else {
         return Outcome::Transition(core.rest(then, Cause::AllGone, cx));
     };
+    // It is armed during the delay only.
+    core.disarm(Timer::Fence, cx);
     *stage = next;
     *step = StopStep::Stopping;
     core.stop_stage(next, cx);

@@ -273,7 +273,15 @@ impl Machine {
             (Timer::Silence, _) => core.session_open,
             (Timer::Decay, State::Running { suspicion }) => suspicion > 0,
             (Timer::Stable, State::Running { .. }) => core.level > 0,
-            (Timer::Fence, State::Running { .. } | State::Restarting { .. }) => fenced,
+            (
+                Timer::Fence,
+                State::Running { .. }
+                | State::Restarting { .. }
+                | State::ShuttingDown {
+                    step: StopStep::Delaying,
+                    ..
+                },
+            ) => fenced,
             _ => false,
         };
         Timer::ALL

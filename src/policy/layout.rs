@@ -3,7 +3,9 @@
 use core::fmt;
 use core::ops::Range;
 use core::time::Duration;
+use std::collections::BTreeMap;
 
+use super::error::in_range;
 use super::{Policy, PolicyError};
 
 /// The number of a component in its [`Layout`].
@@ -25,16 +27,17 @@ impl fmt::Display for ComponentId {
     }
 }
 
-/// How many components there are in each stage, and which of them owns the lease.
+/// How many components there are in each stage, which of them owns the lease, and stages with deadlines of their own.
 ///
 /// Stages are started in ascending order and stopped in descending order; the components of one
 /// stage are started and stopped together.
 ///
 /// ```
 /// use overwatch::policy::Layout;
+/// use std::time::Duration;
 ///
-/// // Two components, and a third one above them.
-/// let layout = Layout::new(&[2, 1])?;
+/// // Two components, and a third one above them, which takes long to start.
+/// let layout = Layout::new(&[2, 1])?.with_start_deadline(1, Duration::from_secs(600));
 /// assert_eq!((layout.stages(), layout.components()), (2, 3));
 /// # Ok::<(), overwatch::PolicyError>(())
 /// ```
@@ -44,6 +47,9 @@ pub struct Layout {
     ends: Vec<u32>,
     stage_of: Vec<u16>,
     lease_owner: Option<ComponentId>,
+    /// The stages whose deadlines are not those of the policy.
+    start_deadlines: BTreeMap<usize, Duration>,
+    stop_deadlines: BTreeMap<usize, Duration>,
 }
 
 impl Layout {
@@ -97,6 +103,20 @@ impl Layout {
         self
     }
 
+    /// Sets the start deadline of one stage. The other stages have that of the [policy](Policy::start_deadline).
+    #[must_use]
+    pub fn with_start_deadline(mut self, stage: usize, deadline: Duration) -> Self {
+        self.start_deadlines.insert(stage, deadline);
+        self
+    }
+
+    /// Sets the stop deadline of one stage. The other stages have that of the [policy](Policy::stop_deadline).
+    #[must_use]
+    pub fn with_stop_deadline(mut self, stage: usize, deadline: Duration) -> Self {
+        self.stop_deadlines.insert(stage, deadline);
+        self
+    }
+
     /// How many components there are.
     pub fn components(&self) -> usize {
         self.stage_of.len()
@@ -127,6 +147,26 @@ impl Layout {
     pub fn lease_owner(&self) -> Option<ComponentId> {
         self.lease_owner
     }
+
+    /// Checks the deadlines of single stages.
+    fn check_deadlines(&self) -> Result<(), PolicyError> {
+        for (knob, deadlines) in [
+            ("start_deadline", &self.start_deadlines),
+            ("stop_deadline", &self.stop_deadlines),
+        ] {
+            for (&stage, &deadline) in deadlines {
+                in_range(knob, deadline)?;
+                if stage >= self.stages() {
+                    return Err(PolicyError::new(
+                        knob,
+                        format!("{deadline:?} for stage {stage}"),
+                        format!("there are only {} stages, from 0", self.stages()),
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A policy and a layout that were checked together.
@@ -154,11 +194,14 @@ impl Plan {
     /// # Errors
     ///
     /// - There is a fence without a lease owner, a lease owner without a fence, or an owner that is not a component.
-    /// - The fence leaves no room: TTL − margin − Σ(stop + abort deadlines of all stages) must be above both the start
-    ///   deadline (the owner may need all of it to acquire the lease) and the renewal interval (otherwise a lease that
-    ///   is renewed on time would trip). The error shows the arithmetic.
+    /// - A deadline of a single stage is out of bounds, or there is no such stage.
+    /// - The fence leaves no room: TTL − margin − Σ(stop + abort deadlines of all stages) must be above the start
+    ///   deadline of the owner's stage (the owner may need all of it to acquire the lease), the renewal interval
+    ///   (otherwise a lease that is renewed on time would trip), and the unready delay (so that the delay is complete
+    ///   if the lease was just renewed). The error shows the arithmetic.
     pub fn new(policy: Policy, layout: Layout) -> Result<Self, PolicyError> {
-        let stop_budget = policy.stop_budget(layout.stages());
+        layout.check_deadlines()?;
+        let stop_budget = stop_budget(&policy, &layout);
         match (policy.fence(), layout.lease_owner()) {
             (None, None) => {}
             (None, Some(owner)) => {
@@ -184,22 +227,22 @@ impl Plan {
                     ));
                 }
                 let slack = fence.slack(fence.ttl(), stop_budget).unwrap_or_default();
+                let stage = layout.stage_of(owner).unwrap_or_default();
                 for (knob, least) in [
-                    ("start_deadline", policy.start_deadline()),
+                    ("start_deadline", start_deadline(&policy, &layout, stage)),
                     ("fence.renewal_interval", fence.renewal_interval()),
+                    ("unready_delay", policy.tuning().unready_delay()),
                 ] {
                     if slack <= least {
                         return Err(PolicyError::new(
                             "fence.ttl",
                             format!("{:?}", fence.ttl()),
                             format!(
-                                "less the margin of {:?} and the stop budget of {} stages \u{d7} ({:?} stop + {:?} abort) = {:?} \
+                                "less the margin of {:?} and the stop budget of {} = {:?} \
                                  it leaves {:?} for work, which must be more than `{knob}` = {:?}: \
                                  lengthen the lease or shorten the deadlines",
                                 fence.margin(),
-                                layout.stages(),
-                                policy.stop_deadline(),
-                                policy.abort_deadline(),
+                                stop_deadlines(&policy, &layout),
                                 stop_budget,
                                 slack,
                                 least,
@@ -233,6 +276,16 @@ impl Plan {
         &self.layout
     }
 
+    /// How long a stage may take to be up: its own deadline, or that of the policy.
+    pub fn start_deadline(&self, stage: usize) -> Duration {
+        start_deadline(&self.policy, &self.layout, stage)
+    }
+
+    /// How long a stage may take to stop before what is left of it is aborted: its own deadline, or that of the policy.
+    pub fn stop_deadline(&self, stage: usize) -> Duration {
+        stop_deadline(&self.policy, &self.layout, stage)
+    }
+
     /// The longest time that it can take to stop everything.
     pub fn stop_budget(&self) -> Duration {
         self.stop_budget
@@ -245,4 +298,39 @@ impl Plan {
     pub fn fence_after(&self, remaining: Duration) -> Option<Duration> {
         self.policy.fence()?.slack(remaining, self.stop_budget)
     }
+}
+
+fn start_deadline(policy: &Policy, layout: &Layout, stage: usize) -> Duration {
+    let own = layout.start_deadlines.get(&stage).copied();
+    own.unwrap_or_else(|| policy.start_deadline())
+}
+
+fn stop_deadline(policy: &Policy, layout: &Layout, stage: usize) -> Duration {
+    let own = layout.stop_deadlines.get(&stage).copied();
+    own.unwrap_or_else(|| policy.stop_deadline())
+}
+
+/// The longest time that it can take to stop all stages.
+fn stop_budget(policy: &Policy, layout: &Layout) -> Duration {
+    let others = layout.stages() - layout.stop_deadlines.len();
+    let own = layout.stop_deadlines.values();
+    own.fold(policy.stop_budget(others), |budget, &deadline| {
+        budget + deadline + policy.abort_deadline()
+    })
+}
+
+/// The stop budget in words, without its sum.
+fn stop_deadlines(policy: &Policy, layout: &Layout) -> String {
+    let (stop, abort) = (policy.stop_deadline(), policy.abort_deadline());
+    let others = layout.stages() - layout.stop_deadlines.len();
+    let of = |stages: usize, stop: Duration| {
+        format!("{stages} stages \u{d7} ({stop:?} stop + {abort:?} abort)")
+    };
+    let own = layout
+        .stop_deadlines
+        .iter()
+        .map(|(stage, stop)| format!("stage {stage} ({stop:?} stop + {abort:?} abort)"));
+    let others = (others > 0).then(|| of(others, stop));
+    let parts: Vec<_> = others.into_iter().chain(own).collect();
+    parts.join(" + ")
 }

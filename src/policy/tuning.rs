@@ -99,7 +99,8 @@ impl Tuning {
     /// How long everything stays up, already not ready, after a shutdown or a drain is requested. Default 0: no delay.
     ///
     /// Load balancers can then see that the service is not ready before it refuses connections. With a
-    /// [`Fence`](super::Fence) there is never a delay, because the time of the lease must not be spent on waiting.
+    /// [`Fence`](super::Fence) the lease is renewed during the delay. If renewals fail, the fence ends the delay: the
+    /// stop begins early enough to end before the lease does. A failure of a component ends the delay too.
     pub fn with_unready_delay(mut self, delay: Duration) -> Self {
         self.unready_delay = delay;
         self

@@ -56,6 +56,11 @@ impl Knobs {
         let (window, backoff) = (duration(self.window), duration(self.backoff));
         let start_deadline = duration(self.start_deadline);
         let (stop, abort) = (duration(self.stop_deadline), duration(self.abort_deadline));
+        // A lease must be longer than the delay too.
+        let delay = match fenced {
+            true => duration_or_zero(self.unready_delay % 240),
+            false => duration_or_zero(self.unready_delay),
+        };
         let mut tuning = Tuning::default()
             .with_backoff(backoff)
             .with_growth(1 + u32::from(self.growth % 10))
@@ -65,7 +70,7 @@ impl Knobs {
             .with_stable_after(duration(self.stable_after))
             .with_jitter(duration_or_zero(self.jitter))
             .with_jitter_seed(self.jitter_seed)
-            .with_unready_delay(duration_or_zero(self.unready_delay));
+            .with_unready_delay(delay);
         if self.max_hold_off > 0 {
             let longest = window.max(backoff) + ms(self.max_hold_off.into());
             tuning = tuning.with_max_hold_off(longest.min(MAX_DURATION));
@@ -82,14 +87,28 @@ impl Knobs {
             policy = policy.give_up_after(1 + u32::from(self.give_up_after / 2 % 3));
         }
         let mut layout = Layout::new(&stages).expect("no gaps");
+        // Some stages have deadlines of their own. They have no byte of their own, so that an old corpus still reaches
+        // what it reached.
+        let own = |deadline: Duration, odd: u64| {
+            let is_set = components > 0 && self.jitter_seed % 4 == odd;
+            is_set.then(|| (deadline + ms(self.jitter_seed / 4 % 8)).min(MAX_DURATION))
+        };
+        let (first_stop, last_start) = (own(stop, 1), own(start_deadline, 3));
+        if let Some(first_stop) = first_stop {
+            layout = layout.with_stop_deadline(0, first_stop);
+        }
+        if let Some(last_start) = last_start {
+            layout = layout.with_start_deadline(stages.len() - 1, last_start);
+        }
         if fenced {
             let renewal = duration(self.fence_renewal);
             // Each deadline on the way may be noticed late: the fence's own, and two of each stage.
             let noticed = self.late() * (2 * stages.len() as u32 + 1);
             let margin = noticed + duration(self.fence_margin);
+            let start = start_deadline.max(last_start.unwrap_or_default());
             let ttl = margin
-                + (stop + abort) * stages.len() as u32
-                + start_deadline.max(renewal)
+                + (stop.max(first_stop.unwrap_or_default()) + abort) * stages.len() as u32
+                + start.max(renewal).max(delay)
                 + ms(1 + u64::from(self.fence_extra));
             policy = policy.fence(Fence::new(ttl, renewal).with_margin(margin));
             layout = layout.with_lease_owner(ComponentId(self.fence as u32 % components as u32));

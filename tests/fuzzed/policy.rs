@@ -348,7 +348,10 @@ impl Knobs {
 
     /// What the time to live of a lease must be above, in nanoseconds.
     fn needed_lease(&self, fence: Fence) -> u128 {
-        let least = self.start_deadline.max(fence.renewal_interval());
+        let least = self
+            .start_deadline
+            .max(fence.renewal_interval())
+            .max(self.unready_delay);
         nanos(fence.margin()) + self.stop_budget() + nanos(least)
     }
 

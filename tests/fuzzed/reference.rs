@@ -513,8 +513,16 @@ impl Reference {
                     }
                 },
                 Input::Alive { .. } => self.arm_silence(),
+                Input::LeaseRenewed { remaining, .. } if step == StopStep::Delaying => {
+                    match self.plan.fence_after(remaining) {
+                        Some(after) => self.arm(Timer::Fence, after),
+                        None => self.end_delay_by_the_lease(),
+                    }
+                }
                 // The lease is kept until its owner stops, but nothing is to be started under it.
                 Input::LeaseRenewed { .. } => {}
+                // It is armed during the delay only.
+                Input::Fired(Timer::Fence) => self.end_delay_by_the_lease(),
                 Input::Failing { fatal: true, .. } => {
                     self.go_on_to(then.max(AfterStop::Halt(HaltReason::Fatal)));
                 }
@@ -607,7 +615,7 @@ impl Reference {
         }
         let stage = stage as u16;
         self.emit(Effect::StartStage { stage, epoch });
-        self.arm(Timer::Stage, policy.start_deadline());
+        self.arm(Timer::Stage, self.plan.start_deadline(usize::from(stage)));
         // The owner may take the lease from this moment on.
         if let Some(owner) = self.plan.layout().lease_owner()
             && self.plan.layout().stage_of(owner) == Some(usize::from(stage))
@@ -709,16 +717,19 @@ impl Reference {
             then,
         };
         self.move_to(stopping, cause);
-        if self.highest_live_stage().is_some() {
-            self.disarm_all_but(self.now.session_open.then_some(Timer::Silence));
-        }
         let delay = policy.tuning().unready_delay();
         let wanted = then == AfterStop::Drain || then == AfterStop::Stop;
+        let delays = was_ready && wanted && !delay.is_zero();
+        if self.highest_live_stage().is_some() {
+            // An observation means nothing during the delay, and the lease means nothing without it.
+            let kept = match delays {
+                true => Some(Timer::Fence),
+                false => self.now.session_open.then_some(Timer::Silence),
+            };
+            self.disarm_all_but(kept);
+        }
         if let Some(stage) = self.highest_live_stage()
-            && was_ready
-            && wanted
-            && policy.fence().is_none()
-            && !delay.is_zero()
+            && delays
         {
             self.now.state = State::ShuttingDown {
                 stage: stage as u16,
@@ -731,6 +742,13 @@ impl Reference {
         }
     }
 
+    /// The lease would run out before everything could be stopped, so the delay is over.
+    fn end_delay_by_the_lease(&mut self) {
+        self.raise_level_to_one();
+        self.blame(true);
+        self.stop_next_stage();
+    }
+
     /// Asks the highest live stage to stop, or goes on to what follows if none is live.
     fn stop_next_stage(&mut self) {
         let State::ShuttingDown { then, .. } = self.now.state else {
@@ -740,6 +758,7 @@ impl Reference {
             self.finish(then);
             return;
         };
+        self.disarm(Timer::Fence);
         self.now.state = State::ShuttingDown {
             stage: stage as u16,
             step: StopStep::Stopping,
@@ -756,7 +775,7 @@ impl Reference {
         }
         let stage = stage as u16;
         self.emit(Effect::StopStage { stage, epoch });
-        self.arm(Timer::Stage, self.plan.policy().stop_deadline());
+        self.arm(Timer::Stage, self.plan.stop_deadline(usize::from(stage)));
     }
 
     /// Everything is gone, or was given up as wedged.

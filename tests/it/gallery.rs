@@ -32,10 +32,10 @@ use std::sync::Arc;
 use expect_test::expect;
 use overwatch::explore::{Counterexample, ExploreError, Explorer, HandleFn};
 use overwatch::law::Law;
-use overwatch::machine::{AfterStop, Effect, Machine, Snapshot, State, Step, Timer};
-use overwatch::policy::{ComponentId, Fence, Layout, Plan, PolicyBuilder, Tuning};
+use overwatch::machine::{AfterStop, Effect, Machine, Snapshot, State, Step, StopStep, Timer};
+use overwatch::policy::{Fence, Layout, Plan, PolicyBuilder, Tuning};
 
-use crate::world::{ms, plan, tiny_policy, tiny_tuning};
+use crate::world::{fenced_by, ms, plan, tiny_policy, tiny_tuning};
 
 /// A defect, and what becomes of it.
 struct Exhibit {
@@ -150,11 +150,29 @@ fn hasty() -> Arc<Plan> {
 
 /// Works under a lease.
 fn leased() -> Arc<Plan> {
+    leased_with(tiny_tuning())
+}
+
+/// The same, and it stays up for a while after readiness went off.
+fn lingering_leased() -> Arc<Plan> {
+    leased_with(tiny_tuning().with_unready_delay(ms(1)))
+}
+
+fn leased_with(tuning: Tuning) -> Arc<Plan> {
     let fence = Fence::new(ms(6), ms(1)).with_margin(ms(1));
-    let policy = one_level(tiny_tuning()).fence(fence).build();
-    let layout = Layout::new(&[1]).expect("a layout without gaps");
-    let layout = layout.with_lease_owner(ComponentId(0));
-    Arc::new(Plan::new(policy.expect("a policy that works"), layout).expect("a plan that works"))
+    fenced_by(one_level(tuning), fence, &[1])
+}
+
+/// The second stage has more time to start and to stop.
+fn slow_second_stage() -> Arc<Plan> {
+    let policy = one_level(tiny_tuning())
+        .build()
+        .expect("a policy that works");
+    let layout = Layout::new(&[1, 1]).expect("a layout without gaps");
+    let layout = layout
+        .with_start_deadline(1, ms(3))
+        .with_stop_deadline(1, ms(2));
+    Arc::new(Plan::new(policy, layout).expect("a plan that works"))
 }
 
 fn one_level(tuning: Tuning) -> PolicyBuilder {
@@ -189,6 +207,14 @@ fn swallow(machine: &mut Machine, before: Machine, effects: &mut Vec<Effect>) ->
 
 fn is_starting(machine: &Machine) -> bool {
     matches!(machine.state(), State::Restarting { .. })
+}
+
+fn is_delaying(machine: &Machine) -> bool {
+    let step = match machine.state() {
+        State::ShuttingDown { step, .. } => Some(step),
+        _ => None,
+    };
+    step == Some(&StopStep::Delaying)
 }
 
 fn is_stopping(machine: &Machine) -> bool {

@@ -308,6 +308,13 @@ fn rows() -> Vec<Row> {
             &[Stage],
         ),
         row(
+            "delaying to stop, fenced",
+            stop(1, Stop::Delaying, AfterStop::Stop),
+            [Up; 3],
+            &[Stage, Fence],
+        )
+        .fenced(),
+        row(
             "stopping, fenced",
             stop(0, Stop::Stopping, AfterStop::Monitor),
             [Stopping, Down, Down],

@@ -1,6 +1,7 @@
 //! Stories: one after the other what the machine does, each under the eyes of the laws. Those named
 //! `d..` tell of a defect of an older supervisor that this one must not share.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
@@ -9,7 +10,7 @@ use overwatch::machine::{
     ComponentState, Effect, Exit, FailureClass, HaltReason, Input, Machine, Phase, RunOutcome,
     Timer,
 };
-use overwatch::policy::{Blame, ComponentId, Layout, Plan, Policy};
+use overwatch::policy::{Blame, ComponentId, Fence, Layout, Plan, Policy, PolicyBuilder};
 
 use crate::world::{Action, World, fenced, ms, plan, small_policy, small_tuning, starts, stops};
 
@@ -749,20 +750,114 @@ fn what_would_have_tripped_cuts_the_delay_short() -> Told {
 }
 
 #[test]
-fn neither_a_fence_nor_a_trip_allows_a_delay() -> Told {
-    let delay = || small_policy().tuning(small_tuning().with_unready_delay(ms(6)));
-    let mut world = World::running(fenced(delay(), &[1, 1]))?;
-    world.input(Input::Shutdown)?;
-    assert_eq!(
-        world.machine().component_state(ComponentId(1)),
-        ComponentState::Stopping
-    );
-    let mut world = World::running(plan(delay(), &[1]))?;
+fn a_trip_allows_no_delay() -> Told {
+    let mut world = World::running(plan(delay_of_6(), &[1]))?;
     world.input(Input::Trip)?;
     assert_eq!(
         world.machine().component_state(ComponentId(0)),
         ComponentState::Stopping
     );
+    Ok(())
+}
+
+fn delay_of_6() -> PolicyBuilder {
+    small_policy().tuning(small_tuning().with_unready_delay(ms(6)))
+}
+
+/// Of 120 ms 2 are the margin, and two stages take 15 each to stop: 88 are left for work.
+#[test]
+fn under_a_lease_a_stop_waits_for_the_delay_as_long_as_the_lease_allows() -> Told {
+    let renewed = |remaining| Input::LeaseRenewed {
+        epoch: 1,
+        remaining: ms(remaining),
+    };
+    let top = ComponentId(1);
+    let delayed = || -> Result<World, Violation> {
+        let mut world = World::running(fenced(delay_of_6(), &[1, 1]))?;
+        world.input(Input::Shutdown)?;
+        assert_eq!(world.effects[0], Effect::Ready(false));
+        assert_eq!(world.machine().component_state(top), ComponentState::Up);
+        Ok(world)
+    };
+    // It is over by itself.
+    let mut world = delayed()?;
+    world.wait(Some(5))?;
+    assert_eq!(world.machine().component_state(top), ComponentState::Up);
+    world.wait(Some(1))?;
+    assert_eq!(
+        world.machine().component_state(top),
+        ComponentState::Stopping
+    );
+    assert!(!world.machine().is_armed(Timer::Fence));
+    // The last renewal leaves 3 ms, and the next one is good again.
+    let mut world = delayed()?;
+    world.input(renewed(32 + 3))?;
+    world.wait(Some(2))?;
+    world.input(renewed(32 + 5))?;
+    world.wait(Some(3))?;
+    assert_eq!(world.machine().component_state(top), ComponentState::Up);
+    // The fence ends it after 3 ms.
+    let mut world = delayed()?;
+    world.input(renewed(32 + 3))?;
+    world.wait(Some(3))?;
+    assert_eq!(
+        world.machine().component_state(top),
+        ComponentState::Stopping
+    );
+    // A renewal that leaves no time ends it at once.
+    let mut world = delayed()?;
+    world.input(renewed(32))?;
+    assert_eq!(
+        world.machine().component_state(top),
+        ComponentState::Stopping
+    );
+    world.answer_all()?;
+    assert_eq!(world.machine().phase(), Phase::Stopped);
+    Ok(())
+}
+
+/// The lease has 8 ms for the start of its owner's stage; the stage above may take 50.
+#[test]
+fn a_slow_stage_above_the_lease_has_its_own_deadlines() -> Told {
+    let fence = Fence::new(ms(50), ms(4)).with_margin(ms(2));
+    let policy = small_policy().start_deadline(ms(8)).fence(fence).build();
+    let layout = Layout::new(&[1, 1]).expect("no gaps");
+    let layout = layout
+        .with_lease_owner(ComponentId(0))
+        .with_start_deadline(1, ms(50))
+        .with_stop_deadline(1, ms(12));
+    let plan = Plan::new(policy.expect("works"), layout).expect("works");
+    assert_eq!(plan.stop_budget(), ms(12 + 5 + 10 + 5));
+    let mut world = World::new(Arc::new(plan), true)?;
+    world.act(Action::Alive)?;
+    let arms = |world: &World| {
+        let stage = world.effects.iter().find_map(|effect| match effect {
+            Effect::Arm {
+                timer: Timer::Stage,
+                after,
+            } => Some(*after),
+            _ => None,
+        });
+        stage.unwrap_or_default()
+    };
+    assert_eq!(arms(&world), ms(8));
+    world.act(Action::Answer)?;
+    assert_eq!(arms(&world), ms(50));
+    for _ in 0..11 {
+        world.act(Action::Alive)?;
+        world.input(Input::LeaseRenewed {
+            epoch: 1,
+            remaining: ms(50),
+        })?;
+        world.wait(Some(4))?;
+    }
+    assert_eq!(world.machine().phase(), Phase::Restarting);
+    world.act(Action::Answer)?;
+    assert!(world.machine().is_ready());
+    world.input(Input::Shutdown)?;
+    assert_eq!(arms(&world), ms(12));
+    world.act(Action::Answer)?;
+    assert_eq!(arms(&world), ms(10));
     Ok(())
 }
 

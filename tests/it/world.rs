@@ -181,6 +181,11 @@ pub(crate) fn any_plan_with_jitter(jitter: Duration) -> impl Strategy<Value = Ar
             }
             let components: usize = stages.iter().sum();
             let mut layout = Layout::new(&stages).expect("no gaps");
+            if seed.is_multiple_of(3) && components > 0 {
+                layout = layout
+                    .with_start_deadline(stages.len() - 1, ms(25))
+                    .with_stop_deadline(0, ms(7));
+            }
             if fenced && components > 0 {
                 let owner = ComponentId((seed % components as u64) as u32);
                 layout = layout.with_lease_owner(owner);

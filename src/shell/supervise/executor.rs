@@ -134,7 +134,7 @@ impl Executor {
 
     fn stop(&mut self, stage: u16, decider: &Decider, inbox: &mut Inbox) {
         let stage = usize::from(stage);
-        let within = self.shared.plan.policy().stop_deadline();
+        let within = self.shared.plan.stop_deadline(stage);
         if let Some(stage) = &self.stages[stage] {
             stage.stop(self.cause, within);
         }

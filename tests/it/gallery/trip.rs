@@ -7,7 +7,8 @@ use overwatch::machine::{
 use overwatch::policy::Fence;
 
 use super::{
-    Exhibit, arms, brief, is_starting, is_stopping, leased, lingering, pair, patient, swallow, wish,
+    Exhibit, arms, brief, is_delaying, is_starting, is_stopping, leased, lingering,
+    lingering_leased, pair, patient, slow_second_stage, swallow, wish,
 };
 use crate::world::{failing, ms};
 
@@ -93,6 +94,30 @@ pub(super) const EXHIBITS: &[Exhibit] = &[
         FencedInTime,
     )
     .on(leased),
+    Exhibit::new(
+        "the fence is lifted by a delay",
+        delay_lifts_the_fence,
+        FencedInTime,
+    )
+    .on(lingering_leased),
+    Exhibit::new(
+        "the delay goes on when the fence is due",
+        delay_outlives_the_fence,
+        NoDelay,
+    )
+    .on(lingering_leased),
+    Exhibit::new(
+        "a renewal during the delay is ignored",
+        delay_ignores_renewals,
+        NoTripWithoutCause,
+    )
+    .on(lingering_leased),
+    Exhibit::new(
+        "a stage has the deadlines of another",
+        deadlines_of_the_first_stage,
+        OneDeadline,
+    )
+    .on(slow_second_stage),
 ];
 
 /// What would end readiness comes to nothing.
@@ -268,6 +293,59 @@ fn fence_outlives_work(machine: &mut Machine, input: Input, effects: &mut Vec<Ef
                 timer: Timer::Fence,
             }
     });
+    step
+}
+
+/// A stop is under way, so nothing seems to depend on the lease any more.
+fn delay_lifts_the_fence(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    let step = machine.handle(input, effects);
+    if is_delaying(machine) && effects.first() == Some(&Effect::Ready(false)) {
+        let timer = Timer::Fence;
+        effects.push(Effect::Disarm { timer });
+    }
+    step
+}
+
+/// The load balancer gets all of its delay, whatever the lease says.
+fn delay_outlives_the_fence(
+    machine: &mut Machine,
+    input: Input,
+    effects: &mut Vec<Effect>,
+) -> Step {
+    let before = machine.clone();
+    let step = machine.handle(input, effects);
+    if is_delaying(&before) && input == Input::Fired(Timer::Fence) {
+        return swallow(machine, before, effects);
+    }
+    step
+}
+
+/// Only a service that is ready renews its lease.
+fn delay_ignores_renewals(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    if is_delaying(machine) {
+        return renewals_are_ignored(machine, input, effects);
+    }
+    machine.handle(input, effects)
+}
+
+/// There is one start deadline, and one stop deadline.
+fn deadlines_of_the_first_stage(
+    machine: &mut Machine,
+    input: Input,
+    effects: &mut Vec<Effect>,
+) -> Step {
+    let step = machine.handle(input, effects);
+    let first = machine.plan().start_deadline(0);
+    for effect in effects {
+        if let Effect::Arm {
+            timer: Timer::Stage,
+            after,
+        } = effect
+            && is_starting(machine)
+        {
+            *after = first;
+        }
+    }
     step
 }
 
