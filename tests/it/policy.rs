@@ -241,6 +241,83 @@ fn a_fence_leaves_time_to_start_and_to_renew() {
     );
 }
 
+/// 60 s less 25 s: 35 s.
+#[test]
+fn a_delay_fits_into_the_lease() {
+    let delayed = |delay: u64| {
+        let tuning = Tuning::default().with_unready_delay(Duration::from_secs(delay));
+        let fence = Fence::new(Duration::from_secs(60), ms(9_000)).with_margin(ms(1_000));
+        let policy = Policy::builder().fence(fence).tuning(tuning).build()?;
+        let layout = Layout::new(&[1, 1])?.with_lease_owner(ComponentId(0));
+        Plan::new(policy, layout)
+    };
+    assert!(delayed(34).is_ok());
+    check(
+        "fence.ttl",
+        delayed(35),
+        expect![
+            "`fence.ttl` is 60s, but less the margin of 1s and the stop budget of 2 stages × (10s stop + 2s abort) = 24s it leaves 35s for work, which must be more than `unready_delay` = 35s: lengthen the lease or shorten the deadlines"
+        ],
+    );
+}
+
+#[test]
+fn stages_can_have_deadlines_of_their_own() {
+    let seconds = Duration::from_secs;
+    let layout = || Layout::new(&[1, 2, 1]);
+    let own = layout().map(|layout| {
+        layout
+            .with_start_deadline(2, seconds(600))
+            .with_stop_deadline(1, seconds(3))
+    });
+    let plan = own
+        .clone()
+        .and_then(|own| Plan::new(Policy::default(), own))
+        .expect("valid");
+    let starts = [0, 1, 2, 3].map(|stage| plan.start_deadline(stage));
+    assert_eq!(starts, [30, 30, 600, 30].map(seconds));
+    let stops = [0, 1, 2, 3].map(|stage| plan.stop_deadline(stage));
+    assert_eq!(stops, [10, 3, 10, 10].map(seconds));
+    assert_eq!(plan.stop_budget(), seconds(10 + 3 + 10 + 3 * 2));
+    check(
+        "start_deadline",
+        layout()
+            .and_then(|own| Plan::new(Policy::default(), own.with_start_deadline(3, seconds(1)))),
+        expect!["`start_deadline` is 1s for stage 3, but there are only 3 stages, from 0"],
+    );
+    check(
+        "stop_deadline",
+        layout().and_then(|own| Plan::new(Policy::default(), own.with_stop_deadline(0, ms(0)))),
+        expect!["`stop_deadline` is 0ns, but it must lie between 1ms and 86400s"],
+    );
+    // The slow start of a stage above costs the lease nothing; that of the owner's stage does, and so does each stop.
+    let leased = |owner| {
+        let policy = Policy::builder()
+            .fence(Fence::new(seconds(60), seconds(9)).with_margin(seconds(1)))
+            .build()?;
+        Plan::new(policy, own.clone()?.with_lease_owner(ComponentId(owner)))
+    };
+    check(
+        "fence.ttl",
+        leased(0),
+        expect![
+            "`fence.ttl` is 60s, but less the margin of 1s and the stop budget of 2 stages × (10s stop + 2s abort) + stage 1 (3s stop + 2s abort) = 29s it leaves 30s for work, which must be more than `start_deadline` = 30s: lengthen the lease or shorten the deadlines"
+        ],
+    );
+    check(
+        "fence.ttl",
+        leased(3),
+        expect![
+            "`fence.ttl` is 60s, but less the margin of 1s and the stop budget of 2 stages × (10s stop + 2s abort) + stage 1 (3s stop + 2s abort) = 29s it leaves 30s for work, which must be more than `start_deadline` = 600s: lengthen the lease or shorten the deadlines"
+        ],
+    );
+    let longer = Policy::builder()
+        .fence(Fence::new(seconds(61), seconds(9)).with_margin(seconds(1)))
+        .build();
+    let layout = own.expect("valid").with_lease_owner(ComponentId(0));
+    assert!(Plan::new(longer.expect("valid"), layout).is_ok());
+}
+
 #[test]
 fn a_fence_keeps_a_tenth_of_the_lease_as_its_margin_unless_told_otherwise() {
     let fence = Fence::new(ms(50_000), ms(7_000));

@@ -1,9 +1,10 @@
 //! The builder of a service.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::build_error::BuildError;
 use super::control::{Abandoned, Service};
@@ -59,6 +60,8 @@ pub struct Builder {
     policy: Policy,
     components: Vec<(Arc<str>, Arc<dyn Begin>)>,
     stages: Vec<usize>,
+    start_deadlines: BTreeMap<usize, Duration>,
+    stop_deadlines: BTreeMap<usize, Duration>,
     lease_owner: Option<String>,
     observe_only: bool,
     watchdog: Option<bool>,
@@ -80,6 +83,8 @@ impl Builder {
             policy: Policy::default(),
             components: Vec::new(),
             stages: vec![0],
+            start_deadlines: BTreeMap::new(),
+            stop_deadlines: BTreeMap::new(),
             lease_owner: None,
             observe_only: false,
             watchdog: None,
@@ -142,6 +147,39 @@ impl Builder {
     /// those stops.
     pub fn next_stage(mut self) -> Self {
         self.stages.push(0);
+        self
+    }
+
+    /// Sets how long the current stage may take to be up, in place of the policy's
+    /// [`start_deadline`](crate::policy::PolicyBuilder::start_deadline).
+    ///
+    /// For a stage that is slow to start, e.g. because it loads a large file. If it comes after the stage of a
+    /// [lease owner](Self::lease_owner), the lease is renewed meanwhile, so it does not limit this deadline.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # let (_, probe) = overwatch::feed();
+    /// # overwatch::Overwatch::builder(probe)
+    /// .next_stage()
+    /// .task("index", |ctx| async move {
+    ///     // loads for minutes
+    ///     ctx.mark_ready();
+    ///     ctx.stopping().await;
+    ///     Ok(())
+    /// })
+    /// .stage_start_deadline(Duration::from_secs(600))
+    /// .stage_stop_deadline(Duration::from_secs(30))
+    /// # ;
+    /// ```
+    pub fn stage_start_deadline(mut self, deadline: Duration) -> Self {
+        self.start_deadlines.insert(self.stages.len() - 1, deadline);
+        self
+    }
+
+    /// Sets how long the current stage may take to stop before what is left of it is aborted, in place of the policy's
+    /// [`stop_deadline`](crate::policy::PolicyBuilder::stop_deadline).
+    pub fn stage_stop_deadline(mut self, deadline: Duration) -> Self {
+        self.stop_deadlines.insert(self.stages.len() - 1, deadline);
         self
     }
 
@@ -237,6 +275,12 @@ impl Builder {
         }
         self.probe.check(&self.policy)?;
         let mut layout = Layout::new(&self.stages)?;
+        for (stage, deadline) in self.start_deadlines {
+            layout = layout.with_start_deadline(stage, deadline);
+        }
+        for (stage, deadline) in self.stop_deadlines {
+            layout = layout.with_stop_deadline(stage, deadline);
+        }
         if let Some(name) = self.lease_owner {
             let place = self
                 .components
