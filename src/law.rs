@@ -71,7 +71,7 @@ macro_rules! laws {
 
 laws! {
     L1 ReadyMeansRunning "ready means running"
-        "Ready only while every component is up in the current epoch."
+        "Ready only while every component is up in the current epoch, or has finished as it may."
 
     L2 HealthFirst "health first"
         "On leaving Running, ready off is the first effect."
@@ -137,7 +137,8 @@ laws! {
          is forgotten in time, and what was just observed or renewed counts in full."
 
     L18 HonestEnd "honest end"
-        "Stopped only if asked; Halted only if wedged, fatal, or given up by policy."
+        "Stopped only if asked, or if every component has finished and the policy ends the run then; Halted \
+         only if wedged, fatal, or given up by policy."
 
     L19 FreshEvidence "fresh evidence"
         "Never ready for longer than the silence limit without a positive observation; a freeze of the \

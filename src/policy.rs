@@ -69,6 +69,7 @@ pub enum Blame {
 /// | [`abort_deadline`](PolicyBuilder::abort_deadline) | 2 s | how long an aborted component may take to be gone before it counts as wedged |
 /// | [`fence`](PolicyBuilder::fence) | none | the lease that work depends on |
 /// | [`give_up_after`](PolicyBuilder::give_up_after) | never | how many failed starts in a row end the run |
+/// | [`end_when_finished`](PolicyBuilder::end_when_finished) | no | whether the run ends when every component has finished |
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
     window: Duration,
@@ -79,6 +80,7 @@ pub struct Policy {
     abort_deadline: Duration,
     fence: Option<Fence>,
     give_up_after: Option<u32>,
+    end_when_finished: bool,
     tuning: Tuning,
 }
 
@@ -93,6 +95,7 @@ impl Default for Policy {
             abort_deadline: Duration::from_secs(2),
             fence: None,
             give_up_after: None,
+            end_when_finished: false,
             tuning: Tuning::default(),
         }
     }
@@ -142,6 +145,11 @@ impl Policy {
     /// How many failed starts in a row end the run, if any number does.
     pub fn give_up_after(&self) -> Option<u32> {
         self.give_up_after
+    }
+
+    /// Whether the run ends when every component has finished.
+    pub fn end_when_finished(&self) -> bool {
+        self.end_when_finished
     }
 
     /// The knobs that are seldom changed.
@@ -273,6 +281,15 @@ impl PolicyBuilder {
     /// the longest hold-off.
     pub fn give_up_after(mut self, failed_starts: u32) -> Self {
         self.0.give_up_after = Some(failed_starts);
+        self
+    }
+
+    /// Whether the run ends, well, when every component has finished. Default: no.
+    ///
+    /// Only components that [may finish](Layout::with_one_shot) do. Without this the service stays ready, with nothing
+    /// left to do.
+    pub fn end_when_finished(mut self, end: bool) -> Self {
+        self.0.end_when_finished = end;
         self
     }
 

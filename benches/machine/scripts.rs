@@ -417,7 +417,7 @@ impl Recorder {
                 ComponentState::Stopping | ComponentState::Aborting | ComponentState::Wedged => {
                     self.gone(component)
                 }
-                ComponentState::Up | ComponentState::Down => continue,
+                ComponentState::Up | ComponentState::Down | ComponentState::Finished => continue,
             }
             return Some(id);
         }

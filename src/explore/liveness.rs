@@ -100,12 +100,15 @@ impl Question for Recovery {
             return Will::Must(ALIVE);
         }
         if let Some((component, is_up)) = Environment::answers(&input) {
+            let may_finish = at.machine().plan().layout().is_one_shot(component);
             let asked = match monitor.part(component) {
-                ComponentActivity::Starting => is_up,
+                ComponentActivity::Starting => is_up || may_finish,
+                ComponentActivity::Up if may_finish && !is_up => return Will::May,
                 ComponentActivity::Stopping | ComponentActivity::Aborting => !is_up,
-                ComponentActivity::Down | ComponentActivity::Up | ComponentActivity::Wedged => {
-                    false
-                }
+                ComponentActivity::Down
+                | ComponentActivity::Up
+                | ComponentActivity::Wedged
+                | ComponentActivity::Finished => false,
             };
             return if asked {
                 Will::Must(ANSWER + component.0 as u8)
@@ -128,7 +131,9 @@ impl Question for Recovery {
 
     fn wrong_end(&self, after: &Checked) -> Option<&'static str> {
         let ready = after.monitor().mode() == Activity::Ready;
-        (!ready).then_some("the world is well, and yet it does not recover")
+        // A run whose components have all finished ends.
+        let finished = after.monitor().goal() == AfterStop::Stop;
+        (!ready && !finished).then_some("the world is well, and yet it does not recover")
     }
 
     fn wrong_stay(&self) -> &'static str {

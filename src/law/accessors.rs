@@ -84,6 +84,7 @@ impl ComponentActivity {
             Self::Stopping => ComponentState::Stopping,
             Self::Aborting => ComponentState::Aborting,
             Self::Wedged => ComponentState::Wedged,
+            Self::Finished => ComponentState::Finished,
         }
     }
 }

@@ -63,10 +63,7 @@ impl Monitor {
             })?;
         }
         if mode == Activity::Ready {
-            let all_up = model
-                .parts
-                .iter()
-                .all(|part| *part == ComponentActivity::Up);
+            let all_up = model.parts.iter().all(|part| part.is_up());
             ensure(ReadyMeansRunning, all_up, || {
                 format!("ready with components {:?}", model.parts)
             })?;

@@ -151,6 +151,7 @@ pub(crate) enum ComponentActivity {
     Stopping,
     Aborting,
     Wedged,
+    Finished,
 }
 
 /// The present clean run: a run of positive evidence.
@@ -260,6 +261,7 @@ impl Monitor {
                 format!("stale {input:?} had effects {effects:?}")
             });
         }
+        let finishes = self.finishes(input);
         self.take_in(input);
         let mut step = Judged {
             phase_began: false,
@@ -267,7 +269,7 @@ impl Monitor {
             session_opened: false,
             asked: false,
             input: Some(*input),
-            leave: self.must_leave(input),
+            leave: self.must_leave(input, finishes),
         };
         self.book_leave(&step);
         for (place, effect) in effects.iter().enumerate() {
@@ -293,17 +295,13 @@ impl Monitor {
             } => false,
             Input::Report {
                 component, epoch, ..
-            } => {
-                epoch != model.epoch
-                    || component
-                        .is_some_and(|component| self.part(component) == ComponentActivity::Down)
-            }
+            } => epoch != model.epoch || component.is_some_and(|component| self.is_gone(component)),
             Input::Exited {
                 component, epoch, ..
             }
             | Input::Gone {
                 component, epoch, ..
-            } => epoch != model.epoch || self.part(component) == ComponentActivity::Down,
+            } => epoch != model.epoch || self.is_gone(component),
             Input::Up { component, epoch } => {
                 epoch != model.epoch || self.part(component) != ComponentActivity::Starting
             }
@@ -343,6 +341,13 @@ impl Monitor {
             .unwrap_or(ComponentActivity::Down)
     }
 
+    fn is_gone(&self, component: ComponentId) -> bool {
+        matches!(
+            self.part(component),
+            ComponentActivity::Down | ComponentActivity::Finished
+        )
+    }
+
     pub(super) fn any_live(&self) -> bool {
         self.model.parts.iter().any(|part| part.is_live())
     }
@@ -361,8 +366,13 @@ impl Model {
 }
 
 impl ComponentActivity {
+    /// Whether it is up, or has finished as it may.
+    pub(super) fn is_up(self) -> bool {
+        matches!(self, Self::Up | Self::Finished)
+    }
+
     pub(super) fn is_live(self) -> bool {
-        !matches!(self, Self::Down | Self::Wedged)
+        !matches!(self, Self::Down | Self::Wedged | Self::Finished)
     }
 }
 

@@ -14,6 +14,7 @@ impl Monitor {
         let works = up || self.model.mode == Activity::Delaying;
         let cap = self.plan.policy().tuning().max_level();
         let asked = self.was_asked_to_stop(input);
+        let finishes = self.finishes(input);
         // If a renewal comes too late, the lease runs out: the dependency is at fault.
         let too_late = works
             && matches!(*input, Input::LeaseRenewed { remaining, .. } if self.plan.fence_after(remaining).is_none());
@@ -44,7 +45,17 @@ impl Monitor {
             }
             Input::Up { component, .. } => model.parts[component.index()] = ComponentActivity::Up,
             Input::Gone { component, .. } => {
-                model.parts[component.index()] = ComponentActivity::Down
+                model.parts[component.index()] = match finishes && up {
+                    true => ComponentActivity::Finished,
+                    false => ComponentActivity::Down,
+                };
+                let all = model
+                    .parts
+                    .iter()
+                    .all(|part| *part == ComponentActivity::Finished);
+                if all && self.plan.policy().end_when_finished() {
+                    model.goal = model.goal.max(AfterStop::Stop);
+                }
             }
             Input::Fired(timer) => {
                 model.timers[timer.index()] = None;
@@ -101,7 +112,7 @@ impl Monitor {
                 input,
                 Input::Report { .. } | Input::Trip | Input::Frozen | Input::Fired(Timer::Fence)
             );
-        if !up && (troubled || ended && !asked) {
+        if !up && (troubled || ended && !asked && !finishes) {
             model.level = model.level.max(1).min(cap);
         }
         let longer = (model.level, model.blame) != demanded;
@@ -132,14 +143,29 @@ impl Monitor {
         }
     }
 
+    /// Whether this input is the regular end of a component that may finish, and was not asked to stop.
+    pub(super) fn finishes(&self, input: &Input) -> bool {
+        match *input {
+            Input::Exited { component, how, .. } | Input::Gone { component, how, .. } => {
+                let works = matches!(
+                    self.part(component),
+                    ComponentActivity::Starting | ComponentActivity::Up
+                );
+                works && how == Exit::Returned && self.plan.layout().is_one_shot(component)
+            }
+            _ => false,
+        }
+    }
+
     /// Why, in this step, readiness must go off, a start must be unwound, or a delay must be cut short.
-    pub(super) fn must_leave(&self, input: &Input) -> Option<Leave> {
+    ///
+    /// `finishes` says whether the input was the [regular end](Self::finishes) of a component.
+    pub(super) fn must_leave(&self, input: &Input, finishes: bool) -> Option<Leave> {
         let model = &self.model;
+        let ended = matches!(input, Input::Exited { .. } | Input::Gone { .. });
         let broken = is_fatal(input)
-            || matches!(
-                input,
-                Input::Exited { .. } | Input::Gone { .. } | Input::Trip | Input::Frozen
-            )
+            || ended && !finishes
+            || matches!(input, Input::Trip | Input::Frozen)
             || matches!(
                 input,
                 Input::Report {
@@ -150,7 +176,8 @@ impl Monitor {
         let lease_ends = *input == Input::Fired(Timer::Fence)
             || matches!(*input, Input::LeaseRenewed { remaining, .. } if self.plan.fence_after(remaining).is_none());
         let gone_bad = broken || lease_ends || *input == Input::Fired(Timer::Silence);
-        let wanted = *input == Input::Shutdown || drains(input);
+        let all_finished = finishes && model.goal == AfterStop::Stop;
+        let wanted = *input == Input::Shutdown || drains(input) || all_finished;
         let fails = match model.mode {
             Activity::Ready => gone_bad || model.suspicion >= self.plan.policy().trip_threshold(),
             Activity::Starting => {
@@ -180,6 +207,13 @@ impl Monitor {
     /// Updates the level and the failed starts for a stop that must begin now.
     pub(super) fn book_leave(&mut self, step: &Judged) {
         let was = self.model.mode;
+        if step.leave.is_some() {
+            for part in &mut self.model.parts {
+                if *part == ComponentActivity::Finished {
+                    *part = ComponentActivity::Down;
+                }
+            }
+        }
         if step.leave.is_some() && matches!(was, Activity::Starting | Activity::Delaying) {
             self.model.mode = Activity::Stopping;
         }

@@ -76,8 +76,7 @@ impl Monitor {
         ensure(OneIncarnation, epoch == self.model.epoch, || {
             format!("stage {stage} started in epoch {epoch}")
         })?;
-        let below_up =
-            (0..components.start).all(|id| self.part(ComponentId(id)) == ComponentActivity::Up);
+        let below_up = (0..components.start).all(|id| self.part(ComponentId(id)).is_up());
         ensure(StageOrder, below_up, || {
             format!("stage {stage} started before the stages below were up")
         })?;

@@ -116,6 +116,7 @@ impl Monitor {
                 ComponentActivity::Stopping,
                 ComponentActivity::Aborting,
                 ComponentActivity::Wedged,
+                ComponentActivity::Finished,
             ][from.byte() as usize];
         }
     }

@@ -3,9 +3,10 @@
 use super::Law::HonestTrace;
 use super::{Violation, ensure};
 use crate::machine::{
-    Cause, Command, ComponentState, Effect, HaltReason, Input, Machine, Phase, RunOutcome, State,
-    Step, Timer, Transition, any_command,
+    Cause, Command, ComponentState, Effect, Exit, HaltReason, Input, Machine, Phase, RunOutcome,
+    State, Step, Timer, Transition, any_command,
 };
+use crate::policy::ComponentId;
 
 /// Judges the transitions that a step reports.
 pub(super) fn judge(
@@ -56,6 +57,13 @@ pub(super) fn judge(
 /// Whether a transition names the cause that its input has.
 fn names(hop: Transition, input: Input, before: &Machine) -> bool {
     let expected = match input {
+        Input::Gone { component, how, .. } if has_finished(component, how, before) => {
+            // It was the last one that had to be up, or the last one that had anything to do.
+            match hop.to {
+                Phase::Running => Cause::AllUp,
+                _ => Cause::Finished,
+            }
+        }
         Input::Report {
             component, class, ..
         } => Cause::Report { component, class },
@@ -79,6 +87,15 @@ fn names(hop: Transition, input: Input, before: &Machine) -> bool {
         Input::Fired(Timer::HoldOff | Timer::Decay | Timer::Stable) => return false,
     };
     hop.cause == expected
+}
+
+/// Whether this is the regular end of a component that may finish.
+fn has_finished(component: ComponentId, how: Exit, before: &Machine) -> bool {
+    let works = matches!(
+        before.component_state(component),
+        ComponentState::Starting | ComponentState::Up
+    );
+    works && how == Exit::Returned && before.plan().layout().is_one_shot(component)
 }
 
 /// Whether this input can be the last one that a stop waited for.

@@ -51,6 +51,8 @@ pub enum Cause {
     AllUp,
     /// Every component is gone.
     AllGone,
+    /// Every component has finished, and the policy ends the run then.
+    Finished,
     /// A component was not gone within the abort deadline.
     Wedged,
     /// Too many starts failed in a row.
@@ -77,6 +79,7 @@ impl Cause {
             Self::Recovered => "recovered",
             Self::AllUp => "all_up",
             Self::AllGone => "all_gone",
+            Self::Finished => "finished",
             Self::Wedged => "wedged",
             Self::GaveUp => "gave_up",
             Self::Fatal => "fatal",

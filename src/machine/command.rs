@@ -102,10 +102,10 @@ impl Input {
 }
 
 impl Cause {
-    /// Whether this is the cause of a requested stop: a shutdown or a drain.
+    /// Whether this is the cause of a wanted stop: a shutdown, a drain, or that everything has finished.
     pub fn is_wanted(self) -> bool {
         match self {
-            Self::Shutdown => true,
+            Self::Shutdown | Self::Finished => true,
             Self::Command(command) => command.goal().is_some(),
             _ => false,
         }
@@ -122,7 +122,7 @@ mod tests {
         let wanted = |command: &&Command| Cause::Command(**command).is_wanted();
         let commands: Vec<_> = Command::ALL.iter().filter(wanted).collect();
         assert_eq!(commands, [&Command::Drain]);
-        assert!(Cause::Shutdown.is_wanted());
+        assert!(Cause::Shutdown.is_wanted() && Cause::Finished.is_wanted());
         for cause in [Cause::Boot, Cause::Failing, Cause::AllGone, Cause::Fatal] {
             assert!(!cause.is_wanted(), "{cause}");
         }

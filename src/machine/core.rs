@@ -25,17 +25,20 @@ pub enum ComponentState {
     Aborting,
     /// Not gone within the abort deadline.
     Wedged,
+    /// Returned without an error, [as it may](crate::policy::Layout::with_one_shot), and is gone.
+    Finished,
 }
 
 impl ComponentState {
-    /// All states, from `Down` to `Wedged`.
-    pub const ALL: [Self; 6] = [
+    /// All states, from `Down` to `Finished`.
+    pub const ALL: [Self; 7] = [
         Self::Down,
         Self::Starting,
         Self::Up,
         Self::Stopping,
         Self::Aborting,
         Self::Wedged,
+        Self::Finished,
     ];
 }
 
@@ -60,7 +63,7 @@ pub(super) struct Core {
     /// One bit per timer.
     pub(super) armed: u8,
     pub(super) slots: Vec<ComponentState>,
-    /// Per stage: how many components are neither down nor wedged. Derived from `slots`.
+    /// Per stage: how many components are neither down nor finished nor wedged. Derived from `slots`.
     pub(super) live: Vec<u32>,
     /// How many components are wedged. Derived from `slots`.
     pub(super) wedged: u32,
@@ -207,7 +210,7 @@ impl Core {
         for (stage, live) in self.live.iter_mut().enumerate() {
             for id in self.plan.layout().stage(stage) {
                 match self.slots[id as usize] {
-                    ComponentState::Down => {}
+                    ComponentState::Down | ComponentState::Finished => {}
                     ComponentState::Wedged => self.wedged += 1,
                     _ => *live += 1,
                 }
@@ -311,7 +314,7 @@ impl Core {
     fn alive(&self, component: ComponentId, epoch: u64) -> Result<ComponentState, IgnoreReason> {
         self.current(epoch)?;
         match self.component_state(component) {
-            ComponentState::Down => Err(IgnoreReason::NotAlive),
+            ComponentState::Down | ComponentState::Finished => Err(IgnoreReason::NotAlive),
             slot => Ok(slot),
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::core::{Core, Cx};
 use super::{
-    AfterStop, Cause, Command, ComponentId, ComponentState, Effect, HaltReason, Input, Phase,
+    AfterStop, Cause, Command, ComponentId, ComponentState, Effect, Exit, HaltReason, Input, Phase,
     State, StopStep, Timer, any_command,
 };
 use crate::policy::Blame;
@@ -49,6 +49,7 @@ impl Core {
             self.close_session(cx);
         }
         cx.hop(Phase::ShuttingDown, cause, self.epoch);
+        self.forget_finished();
         let Some(stage) = self.highest_live_stage() else {
             return self.rest(then, Cause::AllGone, cx);
         };
@@ -88,6 +89,42 @@ impl Core {
         };
         cx.hop(state.phase(), cause, self.epoch);
         state
+    }
+
+    /// Whether this input is the regular end of a component that may finish.
+    ///
+    /// If something still holds the component, it is not gone yet, and has not finished.
+    pub(super) fn finishes(&self, input: &Input, cx: &Cx<'_>) -> bool {
+        let (Input::Gone { component, how, .. } | Input::Exited { component, how, .. }) = *input
+        else {
+            return false;
+        };
+        how == Exit::Returned
+            && matches!(cx.was, ComponentState::Starting | ComponentState::Up)
+            && self.plan.layout().is_one_shot(component)
+    }
+
+    /// Notes that the component of this input is gone and has finished.
+    ///
+    /// Returns what follows if it was the last one, and the run is to end then.
+    pub(super) fn finish(&mut self, component: ComponentId, cx: &mut Cx<'_>) -> Option<State> {
+        self.slots[component.index()] = ComponentState::Finished;
+        let all = self.policy().end_when_finished()
+            && self
+                .slots
+                .iter()
+                .all(|slot| *slot == ComponentState::Finished);
+        all.then(|| self.wind_down(AfterStop::Stop, Cause::Finished, cx))
+    }
+
+    /// A component that has finished is as good as one that was stopped.
+    fn forget_finished(&mut self) {
+        for id in self.plan.layout().one_shots() {
+            let slot = &mut self.slots[id.index()];
+            if *slot == ComponentState::Finished {
+                *slot = ComponentState::Down;
+            }
+        }
     }
 
     pub(super) fn highest_live_stage(&self) -> Option<u16> {

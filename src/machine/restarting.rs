@@ -3,7 +3,7 @@
 use statig::Outcome;
 
 use super::core::{Core, Cx};
-use super::{Cause, Input, Phase, State, Timer};
+use super::{Cause, ComponentState, Input, Phase, State, Timer};
 
 pub(super) fn enter(stage: u16, core: &mut Core, cx: &mut Cx<'_>) {
     core.start_stage(stage, cx);
@@ -18,18 +18,15 @@ pub(super) fn handle(
     cx: &mut Cx<'_>,
 ) -> Outcome<State> {
     match *input {
-        Input::Up { .. } => {
-            *waiting -= 1;
-            if *waiting > 0 {
-                return Outcome::Handled;
+        Input::Up { .. } => one_more(stage, waiting, core, cx),
+        Input::Exited { .. } if core.finishes(input, cx) => Outcome::Handled,
+        Input::Gone { component, .. } if core.finishes(input, cx) => {
+            let was_up = cx.was == ComponentState::Up;
+            match core.finish(component, cx) {
+                Some(end) => Outcome::Transition(end),
+                None if was_up => Outcome::Handled,
+                None => one_more(stage, waiting, core, cx),
             }
-            if usize::from(*stage) + 1 < core.plan.layout().stages() {
-                *stage += 1;
-                *waiting = core.start_stage(*stage, cx);
-                return Outcome::Handled;
-            }
-            cx.hop(Phase::Running, Cause::AllUp, core.epoch);
-            Outcome::Transition(State::Running { suspicion: 0 })
         }
         Input::Alive { .. } => {
             core.arm_silence(cx);
@@ -52,4 +49,24 @@ pub(super) fn handle(
         | Input::Frozen => Outcome::Transition(core.trip(input, cx)),
         _ => Outcome::Super,
     }
+}
+
+/// One more component of the stage is up.
+fn one_more(
+    stage: &mut u16,
+    waiting: &mut u32,
+    core: &mut Core,
+    cx: &mut Cx<'_>,
+) -> Outcome<State> {
+    *waiting -= 1;
+    if *waiting > 0 {
+        return Outcome::Handled;
+    }
+    if usize::from(*stage) + 1 < core.plan.layout().stages() {
+        *stage += 1;
+        *waiting = core.start_stage(*stage, cx);
+        return Outcome::Handled;
+    }
+    cx.hop(Phase::Running, Cause::AllUp, core.epoch);
+    Outcome::Transition(State::Running { suspicion: 0 })
 }

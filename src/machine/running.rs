@@ -33,6 +33,13 @@ pub(super) fn handle(
             Outcome::Handled
         }
         _ if input.is_fatal() => Outcome::Super,
+        Input::Exited { .. } if core.finishes(input, cx) => Outcome::Handled,
+        Input::Gone { component, .. } if core.finishes(input, cx) => {
+            match core.finish(component, cx) {
+                Some(end) => Outcome::Transition(end),
+                None => Outcome::Handled,
+            }
+        }
         Input::Report {
             class: FailureClass::Critical,
             ..

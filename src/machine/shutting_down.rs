@@ -40,6 +40,15 @@ pub(super) fn handle(
     }
     match *input {
         Input::Resume if *then == AfterStop::Drain => *then = AfterStop::Monitor,
+        // It was not asked to stop yet, and has done its work.
+        Input::Exited { .. } | Input::Gone { .. } if core.finishes(input, cx) => {
+            if *step == StopStep::Delaying {
+                match core.highest_live_stage() {
+                    Some(highest) => *stage = highest,
+                    None => return next_stage(stage, step, *then, core, cx),
+                }
+            }
+        }
         Input::Gone { .. }
         | Input::Exited { .. }
         | Input::Report { .. }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::core::{Core, Ledger};
 use super::{
-    AfterStop, ComponentState, HaltReason, Machine, Phase, Record, State, StopStep, Timer,
+    AfterStop, ComponentId, ComponentState, HaltReason, Machine, Phase, Record, State, StopStep,
+    Timer,
 };
 use crate::policy::{Blame, Plan};
 
@@ -217,9 +218,19 @@ impl Machine {
                 .flat_map(|stage| layout.stage(stage))
                 .all(|id| allowed.contains(&core.slots[id as usize]))
         };
+        let may_finish = |id: usize| layout.is_one_shot(ComponentId(id as u32));
+        let finished = |slot: &ComponentState| *slot == ComponentState::Finished;
+        let mut slots = core.slots.iter().enumerate();
+        if slots.any(|(id, slot)| finished(slot) && !may_finish(id)) {
+            return false;
+        }
         let stages = layout.stages();
         match self.state {
-            State::Running { .. } => all(0..stages, &[ComponentState::Up]),
+            State::Running { .. } => {
+                let ends = core.policy().end_when_finished() && core.slots.iter().all(finished);
+                let is_over = ends && !core.slots.is_empty();
+                !is_over && all(0..stages, &[ComponentState::Up, ComponentState::Finished])
+            }
             State::Monitoring { .. } | State::Drained => all(0..stages, &[ComponentState::Down]),
             State::Ended(super::RunOutcome::Halted(HaltReason::Wedged)) => {
                 core.wedged() > 0 && all(0..stages, &[ComponentState::Down, ComponentState::Wedged])
@@ -234,16 +245,21 @@ impl Machine {
                 // In a stage that does not exist, no component is starting.
                 waiting > 0
                     && starting == waiting as usize
-                    && all(0..stage, &[ComponentState::Up])
+                    && all(0..stage, &[ComponentState::Up, ComponentState::Finished])
                     && all(
                         stage..stage + 1,
-                        &[ComponentState::Starting, ComponentState::Up],
+                        &[
+                            ComponentState::Starting,
+                            ComponentState::Up,
+                            ComponentState::Finished,
+                        ],
                     )
                     && all(stage + 1..stages, &[ComponentState::Down])
             }
             State::ShuttingDown { stage, step, .. } => {
                 let stage = usize::from(stage);
                 let here = match step {
+                    // In the delay it may have finished, and is down.
                     StopStep::Delaying => ComponentState::Up,
                     StopStep::Stopping => ComponentState::Stopping,
                     StopStep::Aborting => ComponentState::Aborting,

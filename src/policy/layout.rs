@@ -4,6 +4,7 @@ use core::fmt;
 use core::ops::Range;
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::error::in_range;
 use super::{Policy, PolicyError};
@@ -47,6 +48,7 @@ pub struct Layout {
     ends: Vec<u32>,
     stage_of: Vec<u16>,
     lease_owner: Option<ComponentId>,
+    one_shots: BTreeSet<ComponentId>,
     /// The stages whose deadlines are not those of the policy.
     start_deadlines: BTreeMap<usize, Duration>,
     stop_deadlines: BTreeMap<usize, Duration>,
@@ -103,6 +105,16 @@ impl Layout {
         self
     }
 
+    /// Lets a component finish: if it returns without an error, it has done its work and counts as up from then on.
+    ///
+    /// All other components may only return when they are asked to stop. In the next epoch the component is started
+    /// again, as all others are.
+    #[must_use]
+    pub fn with_one_shot(mut self, component: ComponentId) -> Self {
+        self.one_shots.insert(component);
+        self
+    }
+
     /// Sets the start deadline of one stage. The other stages have that of the [policy](Policy::start_deadline).
     #[must_use]
     pub fn with_start_deadline(mut self, stage: usize, deadline: Duration) -> Self {
@@ -146,6 +158,36 @@ impl Layout {
     /// The component that holds the lease, if any.
     pub fn lease_owner(&self) -> Option<ComponentId> {
         self.lease_owner
+    }
+
+    /// Whether a component may finish.
+    pub fn is_one_shot(&self, component: ComponentId) -> bool {
+        self.one_shots.contains(&component)
+    }
+
+    /// The components that may finish.
+    pub fn one_shots(&self) -> impl Iterator<Item = ComponentId> + '_ {
+        self.one_shots.iter().copied()
+    }
+
+    /// Checks the components that may finish.
+    fn check_one_shots(&self) -> Result<(), PolicyError> {
+        let missing = self.one_shots().find(|&id| self.stage_of(id).is_none());
+        if let Some(missing) = missing {
+            return Err(PolicyError::new(
+                "one_shot",
+                format!("{missing}"),
+                format!("there are only {} components", self.components()),
+            ));
+        }
+        match self.lease_owner.filter(|&owner| self.is_one_shot(owner)) {
+            None => Ok(()),
+            Some(owner) => Err(PolicyError::new(
+                "one_shot",
+                format!("{owner}"),
+                "it owns the lease, which must be renewed as long as there is work: let it run until it is asked to stop",
+            )),
+        }
     }
 
     /// Checks the deadlines of single stages.
@@ -194,6 +236,7 @@ impl Plan {
     /// # Errors
     ///
     /// - There is a fence without a lease owner, a lease owner without a fence, or an owner that is not a component.
+    /// - A component that may finish does not exist, or owns the lease.
     /// - A deadline of a single stage is out of bounds, or there is no such stage.
     /// - The fence leaves no room: TTL − margin − Σ(stop + abort deadlines of all stages) must be above the start
     ///   deadline of the owner's stage (the owner may need all of it to acquire the lease), the renewal interval
@@ -201,6 +244,7 @@ impl Plan {
     ///   if the lease was just renewed). The error shows the arithmetic.
     pub fn new(policy: Policy, layout: Layout) -> Result<Self, PolicyError> {
         layout.check_deadlines()?;
+        layout.check_one_shots()?;
         let stop_budget = stop_budget(&policy, &layout);
         match (policy.fence(), layout.lease_owner()) {
             (None, None) => {}

@@ -278,17 +278,19 @@ impl<'a> Walk<'a> {
     /// Answers the longest-standing question that still wants an answer.
     fn answer(&mut self) {
         while let Some((component, epoch)) = self.open.pop_front() {
-            let how = Exit::Returned;
+            let gone = Input::Gone {
+                component,
+                epoch,
+                how: Exit::Returned,
+            };
+            let may_finish = self.plan().layout().is_one_shot(component);
             let answer = match self.machine().component_state(component) {
+                ComponentState::Starting if may_finish => gone,
                 ComponentState::Starting => Input::Up { component, epoch },
                 ComponentState::Stopping | ComponentState::Aborting | ComponentState::Wedged => {
-                    Input::Gone {
-                        component,
-                        epoch,
-                        how,
-                    }
+                    gone
                 }
-                ComponentState::Up | ComponentState::Down => continue,
+                ComponentState::Up | ComponentState::Down | ComponentState::Finished => continue,
             };
             return self.input(answer);
         }

@@ -100,6 +100,16 @@ impl Knobs {
         if let Some(last_start) = last_start {
             layout = layout.with_start_deadline(stages.len() - 1, last_start);
         }
+        // Two components in three may finish, but for the owner of a lease.
+        let owner = fenced.then(|| self.fence as u32 % components as u32);
+        if self.jitter_seed / 32 % 4 == 3 {
+            let may_finish =
+                |&id: &u32| Some(id) != owner && (self.jitter_seed >> (8 + id)) % 3 > 0;
+            for id in (0..components as u32).filter(may_finish) {
+                layout = layout.with_one_shot(ComponentId(id));
+            }
+            policy = policy.end_when_finished(self.jitter_seed.is_multiple_of(2));
+        }
         if fenced {
             let renewal = duration(self.fence_renewal);
             // Each deadline on the way may be noticed late: the fence's own, and two of each stage.

@@ -145,9 +145,7 @@ impl Reference {
             } => {
                 if epoch != self.now.epoch {
                     Some(IgnoreReason::OtherEpoch)
-                } else if component.is_some_and(|component| {
-                    self.component_state(component) == ComponentState::Down
-                }) {
+                } else if component.is_some_and(|component| self.is_gone(component)) {
                     Some(IgnoreReason::NotAlive)
                 } else {
                     None
@@ -172,7 +170,7 @@ impl Reference {
                 }
                 match self.component_state(component) {
                     ComponentState::Starting => None,
-                    ComponentState::Down => Some(IgnoreReason::NotAlive),
+                    ComponentState::Down | ComponentState::Finished => Some(IgnoreReason::NotAlive),
                     ComponentState::Up
                     | ComponentState::Stopping
                     | ComponentState::Aborting
@@ -187,7 +185,7 @@ impl Reference {
             } => {
                 if epoch != self.now.epoch {
                     Some(IgnoreReason::OtherEpoch)
-                } else if self.component_state(component) == ComponentState::Down {
+                } else if self.is_gone(component) {
                     Some(IgnoreReason::NotAlive)
                 } else {
                     None
@@ -311,13 +309,16 @@ impl Reference {
             State::Restarting { stage, waiting } => match input {
                 Input::Up { component, .. } => {
                     self.set_slot(component, ComponentState::Up);
-                    if waiting > 1 {
-                        self.now.state = State::Restarting {
-                            stage,
-                            waiting: waiting - 1,
-                        };
-                    } else {
-                        self.start_stage(usize::from(stage) + 1);
+                    self.one_more_is_up(stage, waiting);
+                }
+                Input::Exited { component, how, .. } if self.may_finish(component, how) => {}
+                Input::Gone { component, how, .. } if self.may_finish(component, how) => {
+                    let was_up = self.component_state(component) == ComponentState::Up;
+                    self.set_slot(component, ComponentState::Finished);
+                    if self.all_have_finished() {
+                        self.wind_down(Cause::Finished, AfterStop::Stop);
+                    } else if !was_up {
+                        self.one_more_is_up(stage, waiting);
                     }
                 }
                 Input::Alive { .. } => self.arm_silence(),
@@ -363,6 +364,13 @@ impl Reference {
             },
 
             State::Running { suspicion } => match input {
+                Input::Exited { component, how, .. } if self.may_finish(component, how) => {}
+                Input::Gone { component, how, .. } if self.may_finish(component, how) => {
+                    self.set_slot(component, ComponentState::Finished);
+                    if self.all_have_finished() {
+                        self.leave_running(Cause::Finished, AfterStop::Stop);
+                    }
+                }
                 Input::Alive { .. } => self.arm_silence(),
                 Input::LeaseRenewed { remaining, .. } => match self.plan.fence_after(remaining) {
                     Some(after) => self.arm(Timer::Fence, after),
@@ -446,6 +454,20 @@ impl Reference {
             },
 
             State::ShuttingDown { stage, step, then } => match input {
+                Input::Exited { component, how, .. } if self.may_finish(component, how) => {}
+                Input::Gone { component, how, .. } if self.may_finish(component, how) => {
+                    self.set_slot(component, ComponentState::Down);
+                    // The delay goes on as long as anything is there.
+                    if step == StopStep::Delaying {
+                        match self.highest_live_stage() {
+                            Some(stage) => {
+                                let stage = stage as u16;
+                                self.now.state = State::ShuttingDown { stage, step, then };
+                            }
+                            None => self.stop_next_stage(),
+                        }
+                    }
+                }
                 Input::Gone { component, how, .. } => {
                     self.note_exit_while_stopping(component, how);
                     self.set_slot(component, ComponentState::Down);
@@ -717,6 +739,11 @@ impl Reference {
             then,
         };
         self.move_to(stopping, cause);
+        for state in &mut self.now.component_states {
+            if *state == ComponentState::Finished {
+                *state = ComponentState::Down;
+            }
+        }
         let delay = policy.tuning().unready_delay();
         let wanted = then == AfterStop::Drain || then == AfterStop::Stop;
         let delays = was_ready && wanted && !delay.is_zero();
@@ -954,6 +981,40 @@ impl Reference {
     fn component_state(&self, component: ComponentId) -> ComponentState {
         let slot = self.now.component_states.get(component.0 as usize);
         slot.copied().unwrap_or(ComponentState::Down)
+    }
+
+    fn is_gone(&self, component: ComponentId) -> bool {
+        matches!(
+            self.component_state(component),
+            ComponentState::Down | ComponentState::Finished
+        )
+    }
+
+    /// Whether this is the regular end of a component that was not asked to stop.
+    fn may_finish(&self, component: ComponentId, how: Exit) -> bool {
+        let works = matches!(
+            self.component_state(component),
+            ComponentState::Starting | ComponentState::Up
+        );
+        works && how == Exit::Returned && self.plan.layout().is_one_shot(component)
+    }
+
+    /// Whether nothing is left to do, and the run is to end then.
+    fn all_have_finished(&self) -> bool {
+        let states = &self.now.component_states;
+        self.plan.policy().end_when_finished()
+            && states
+                .iter()
+                .all(|state| *state == ComponentState::Finished)
+    }
+
+    fn one_more_is_up(&mut self, stage: u16, waiting: u32) {
+        if waiting > 1 {
+            let waiting = waiting - 1;
+            self.now.state = State::Restarting { stage, waiting };
+        } else {
+            self.start_stage(usize::from(stage) + 1);
+        }
     }
 
     fn set_slot(&mut self, component: ComponentId, slot: ComponentState) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use overwatch::explore::{ExploreError, Explorer};
 use overwatch::law::Checked;
 use overwatch::machine::{Command, Exit, FailureClass, Input, Timer};
-use overwatch::policy::{ComponentId, Fence, Plan, Policy};
+use overwatch::policy::{ComponentId, Fence, Layout, Plan, Policy};
 
 use crate::world::{fenced_by, ms, plan, small_tuning};
 
@@ -36,6 +36,14 @@ fn tiny_fenced(stages: &[usize]) -> Arc<Plan> {
     let ttl = ms(2 * stages.len() as u64 + 3);
     let fence = Fence::new(ttl, ms(1)).with_margin(ms(1));
     fenced_by(tiny(), fence, stages)
+}
+
+/// One component that may finish, and then the run ends.
+fn tiny_batch() -> Arc<Plan> {
+    let policy = tiny().end_when_finished(true).build();
+    let layout = Layout::new(&[1]).expect("no gaps");
+    let layout = layout.with_one_shot(ComponentId(0));
+    Arc::new(Plan::new(policy.expect("works"), layout).expect("works"))
 }
 
 /// Everything that a world can tell a machine of one component, written apart from the explorer's
@@ -157,6 +165,7 @@ fn it_visits_what_the_plainest_search_visits() {
         (plan(tiny(), &[1]), false),
         (plan(tiny(), &[1]), true),
         (tiny_fenced(&[1]), false),
+        (tiny_batch(), false),
     ] {
         let inputs = all_inputs(&plan);
         let explorer = Explorer::new(Arc::clone(&plan)).expect("small");

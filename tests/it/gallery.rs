@@ -20,6 +20,7 @@
 //!   hold-off of some length has passed since the last start (L4).
 
 mod ancestor;
+mod finished;
 mod frozen;
 mod messages;
 mod restart;
@@ -33,7 +34,7 @@ use expect_test::expect;
 use overwatch::explore::{Counterexample, ExploreError, Explorer, HandleFn};
 use overwatch::law::Law;
 use overwatch::machine::{AfterStop, Effect, Machine, Snapshot, State, Step, StopStep, Timer};
-use overwatch::policy::{Fence, Layout, Plan, PolicyBuilder, Tuning};
+use overwatch::policy::{ComponentId, Fence, Layout, Plan, PolicyBuilder, Tuning};
 
 use crate::world::{fenced_by, ms, plan, tiny_policy, tiny_tuning};
 
@@ -175,6 +176,25 @@ fn slow_second_stage() -> Arc<Plan> {
     Arc::new(Plan::new(policy, layout).expect("a plan that works"))
 }
 
+/// The first of two components may finish.
+fn with_one_shot() -> Arc<Plan> {
+    plan_of_one_shots(one_level(tiny_tuning()), &[0])
+}
+
+/// Both components may finish, and then the run ends.
+fn batch() -> Arc<Plan> {
+    plan_of_one_shots(one_level(tiny_tuning()).end_when_finished(true), &[0, 1])
+}
+
+fn plan_of_one_shots(policy: PolicyBuilder, one_shots: &[u32]) -> Arc<Plan> {
+    let layout = Layout::new(&[1, 1]).expect("a layout without gaps");
+    let layout = one_shots
+        .iter()
+        .fold(layout, |layout, &id| layout.with_one_shot(ComponentId(id)));
+    let policy = policy.build().expect("a policy that works");
+    Arc::new(Plan::new(policy, layout).expect("a plan that works"))
+}
+
 fn one_level(tuning: Tuning) -> PolicyBuilder {
     tiny_policy().tuning(tuning.with_max_level(1))
 }
@@ -232,6 +252,7 @@ fn arms(effect: &Effect, wanted: Timer) -> bool {
 fn exhibits() -> impl Iterator<Item = &'static Exhibit> {
     [
         trip::EXHIBITS,
+        finished::EXHIBITS,
         stop::EXHIBITS,
         restart::EXHIBITS,
         messages::EXHIBITS,

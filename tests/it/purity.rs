@@ -40,6 +40,7 @@ const STD: &[&str] = &[
     "collections::VecDeque",
     "collections::BTreeMap",
     "collections::BTreeSet",
+    "collections::BTreeSet",
     "vec",
     "string",
     "fmt",

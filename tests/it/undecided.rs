@@ -162,7 +162,8 @@ fn each_line_that_goes_by_a_step_is_known() {
           Observation::failing(format!("the probe {panic}")),
         supervise/executor.rs
           cause: Cause::Boot,
-          Phase::ShuttingDown => self.cause = hop.cause,
+          Phase::ShuttingDown => {
+          roster.set_slot(id, decider.machine().component_state(id));
           Phase::Monitoring | Phase::Drained => self.watch_fence(None),
           self.sessions.prove(decider.observer().is_proving());
           let starting = ComponentState::Starting;

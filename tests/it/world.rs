@@ -29,7 +29,7 @@ pub(crate) const IGNORED: [IgnoreReason; 6] = [
 
 /// Every cause by its name, since causes carry data, but for those of commands. The first is that of boot, which no
 /// input has.
-const CAUSES: [&str; 16] = [
+const CAUSES: [&str; 17] = [
     "boot",
     "report",
     "exited",
@@ -43,6 +43,7 @@ const CAUSES: [&str; 16] = [
     "recovered",
     "all_up",
     "all_gone",
+    "finished",
     "wedged",
     "gave_up",
     "fatal",
@@ -186,8 +187,16 @@ pub(crate) fn any_plan_with_jitter(jitter: Duration) -> impl Strategy<Value = Ar
                     .with_start_deadline(stages.len() - 1, ms(25))
                     .with_stop_deadline(0, ms(7));
             }
-            if fenced && components > 0 {
-                let owner = ComponentId((seed % components as u64) as u32);
+            // Some components may finish, and in some plans that is the end. The owner of a lease may not.
+            let owner = (fenced && components > 0).then(|| (seed % components as u64) as u32);
+            if seed % 5 < 2 {
+                let may_finish = |&id: &u32| Some(id) != owner && (seed >> (8 + id)) % 3 > 0;
+                for id in (0..components as u32).filter(may_finish) {
+                    layout = layout.with_one_shot(ComponentId(id));
+                }
+                builder = builder.end_when_finished(seed % 5 == 1);
+            }
+            if let Some(owner) = owner.map(ComponentId) {
                 layout = layout.with_lease_owner(owner);
                 builder = builder.fence(small_fence());
             }
@@ -464,17 +473,21 @@ impl World {
 
     /// The answer that the component's last order asks for, if it has not been given yet.
     fn answer(&self, component: ComponentId, epoch: u64) -> Option<Input> {
-        let how = Exit::Returned;
-        match self.machine().component_state(component) {
+        let gone = Input::Gone {
+            component,
+            epoch,
+            how: Exit::Returned,
+        };
+        // What may finish does so at once, in every other epoch.
+        let machine = self.machine();
+        let finishes = machine.plan().layout().is_one_shot(component) && epoch.is_multiple_of(2);
+        match machine.component_state(component) {
+            ComponentState::Starting if finishes => Some(gone),
             ComponentState::Starting => Some(Input::Up { component, epoch }),
             ComponentState::Stopping | ComponentState::Aborting | ComponentState::Wedged => {
-                Some(Input::Gone {
-                    component,
-                    epoch,
-                    how,
-                })
+                Some(gone)
             }
-            ComponentState::Up | ComponentState::Down => None,
+            ComponentState::Up | ComponentState::Down | ComponentState::Finished => None,
         }
     }
 

@@ -21,6 +21,7 @@ use crate::shell::failure::Failure;
 ///
 /// | `run` | consequence |
 /// | --- | --- |
+/// | returns without an error, and [may finish](crate::Builder::may_finish) | it has done its work, and counts as up |
 /// | returns an error, panics or returns before [`Context::mark_ready`] | the start failed: everything is stopped and tried again after a hold-off |
 /// | returns an error, panics or returns before it was asked to stop | a component failure: the service trips |
 /// | returns an error or panics after it was asked to stop | this is logged; the component counts as stopped |

@@ -41,6 +41,7 @@ pub(crate) fn describe(
             policy.silence_limit()
         ),
         Cause::Command(command) => command.words().unwrap_or_else(|| command.as_str()).into(),
+        Cause::Finished => "every component has finished".into(),
         Cause::Shutdown => "a shutdown was asked for".into(),
         Cause::Recovered => format!("the dependency has proved itself{because}"),
         Cause::AllUp => "every component is up".into(),

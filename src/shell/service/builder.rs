@@ -60,6 +60,7 @@ pub struct Builder {
     policy: Policy,
     components: Vec<(Arc<str>, Arc<dyn Begin>)>,
     stages: Vec<usize>,
+    one_shots: Vec<ComponentId>,
     start_deadlines: BTreeMap<usize, Duration>,
     stop_deadlines: BTreeMap<usize, Duration>,
     lease_owner: Option<String>,
@@ -83,6 +84,7 @@ impl Builder {
             policy: Policy::default(),
             components: Vec::new(),
             stages: vec![0],
+            one_shots: Vec::new(),
             start_deadlines: BTreeMap::new(),
             stop_deadlines: BTreeMap::new(),
             lease_owner: None,
@@ -139,6 +141,39 @@ impl Builder {
     /// Adds a [`StartStop`] as a component.
     pub fn start_stop(self, name: impl Into<String>, service: impl StartStop) -> Self {
         self.component(name, StartStopped(service))
+    }
+
+    /// Lets the component that was added last finish: if it returns without an error, it has done its work.
+    ///
+    /// From then on it counts as up, whether it has called [`Context::mark_ready`] or not. So the next stage starts when
+    /// it has returned, or has marked itself as ready before. Its sub-tasks and holds must end as well. In the next
+    /// epoch it is started again, so it must be able to repeat its work.
+    ///
+    /// [`end_when_finished`](crate::policy::PolicyBuilder::end_when_finished) ends the run when all components have
+    /// finished.
+    ///
+    /// ```
+    /// # async fn migrate() -> std::io::Result<()> { Ok(()) }
+    /// # let (_, probe) = overwatch::feed();
+    /// # overwatch::Overwatch::builder(probe)
+    /// .task("migration", |_| async {
+    ///     migrate().await?;
+    ///     Ok(())
+    /// })
+    /// .may_finish()
+    /// .next_stage() // starts when the migration is done
+    /// .task("api", |ctx| async move {
+    ///     ctx.mark_ready();
+    ///     ctx.stopping().await;
+    ///     Ok(())
+    /// })
+    /// # ;
+    /// ```
+    pub fn may_finish(mut self) -> Self {
+        let last = self.components.len().checked_sub(1);
+        self.one_shots
+            .extend(last.map(|last| ComponentId(last as u32)));
+        self
     }
 
     /// Begins the next stage.
@@ -275,6 +310,9 @@ impl Builder {
         }
         self.probe.check(&self.policy)?;
         let mut layout = Layout::new(&self.stages)?;
+        for one_shot in self.one_shots {
+            layout = layout.with_one_shot(one_shot);
+        }
         for (stage, deadline) in self.start_deadlines {
             layout = layout.with_start_deadline(stage, deadline);
         }

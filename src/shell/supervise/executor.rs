@@ -69,10 +69,21 @@ impl Executor {
     }
 
     /// Notes the transitions of a step, as far as they matter for its effects.
-    pub(crate) fn note_moves(&mut self, moves: impl Iterator<Item = Transition>) {
+    pub(crate) fn note_moves(
+        &mut self,
+        moves: impl Iterator<Item = Transition>,
+        decider: &Decider,
+    ) {
         for hop in moves {
             match hop.to {
-                Phase::ShuttingDown => self.cause = hop.cause,
+                Phase::ShuttingDown => {
+                    self.cause = hop.cause;
+                    // What has finished is as good as stopped.
+                    for id in self.shared.plan.layout().one_shots() {
+                        let roster = &self.shared.published.roster;
+                        roster.set_slot(id, decider.machine().component_state(id));
+                    }
+                }
                 // Everything is gone, so there is no work under a lease any more.
                 Phase::Monitoring | Phase::Drained => self.watch_fence(None),
                 _ => {}
@@ -234,6 +245,7 @@ mod tests {
         let here = tokio::runtime::Handle::current();
         let (sessions, _) = Sessions::new(Arc::new(probe), here, false, false, Log::direct(None));
         let watchdog = Watchdog::start(Arc::clone(&shared)).expect("a thread");
+        let decider = Decider::live(Arc::clone(&shared.plan));
         let mut executor = Executor::new(shared, Vec::new(), sessions, Some(watchdog));
         let watched = |executor: &Executor| {
             let watchdog = executor.watchdog.as_ref();
@@ -252,7 +264,7 @@ mod tests {
                 cause: Cause::AllGone,
                 epoch: 1,
             };
-            executor.note_moves([hop].into_iter());
+            executor.note_moves([hop].into_iter(), &decider);
             assert_eq!(watched(&executor), is_watched, "{to}");
         }
     }

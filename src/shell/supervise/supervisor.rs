@@ -321,7 +321,7 @@ impl Supervisor {
             .transitions()
             .any(|hop| hop.cause == Cause::StartOverdue);
         let late = overdue.then(|| self.publisher.late());
-        self.executor.note_moves(step.transitions());
+        self.executor.note_moves(step.transitions(), &self.decider);
         let StepText {
             detail,
             fatal,

@@ -37,7 +37,9 @@ pub(super) enum Group {
 impl Group {
     fn of(cause: Cause) -> Self {
         match cause {
-            Cause::Boot | Cause::Recovered | Cause::AllUp | Cause::AllGone => Self::Progress,
+            Cause::Boot | Cause::Recovered | Cause::AllUp | Cause::AllGone | Cause::Finished => {
+                Self::Progress
+            }
             Cause::Report { .. }
             | Cause::Exited { .. }
             | Cause::StartFailed { .. }
