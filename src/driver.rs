@@ -19,6 +19,7 @@
 //!
 //! | source | goes before | because |
 //! | --- | --- | --- |
+//! | a component has failed too often: the step before has shown it | everything else | it belongs to that step |
 //! | the runtime froze | everything else | nothing that runs on it could have been in time |
 //! | an answer of a component: up, ended, gone | timers, and all below | an answer that has arrived must not lose against its own deadline |
 //! | the last reports of a component | its end | after the end they would be stale |
@@ -71,6 +72,7 @@ mod arrival;
 mod decider;
 mod decision;
 mod dry_run;
+mod failures;
 mod live;
 mod order;
 pub mod pace;

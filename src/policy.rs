@@ -5,6 +5,7 @@
 //! names the knob, its value and the bound.
 
 mod error;
+mod failure_limit;
 mod fence;
 mod layout;
 mod tuning;
@@ -12,6 +13,7 @@ mod tuning;
 use core::time::Duration;
 
 pub use error::PolicyError;
+pub use failure_limit::FailureLimit;
 pub use fence::Fence;
 pub use layout::{ComponentId, Layout, Plan};
 pub use tuning::Tuning;
@@ -69,6 +71,7 @@ pub enum Blame {
 /// | [`abort_deadline`](PolicyBuilder::abort_deadline) | 2 s | how long an aborted component may take to be gone before it counts as wedged |
 /// | [`fence`](PolicyBuilder::fence) | none | the lease that work depends on |
 /// | [`give_up_after`](PolicyBuilder::give_up_after) | never | how many failed starts in a row end the run |
+/// | [`failure_limit`](PolicyBuilder::failure_limit) | none | how often a component may fail within a time while the service is ready |
 /// | [`end_when_finished`](PolicyBuilder::end_when_finished) | no | whether the run ends when every component has finished |
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
@@ -80,6 +83,7 @@ pub struct Policy {
     abort_deadline: Duration,
     fence: Option<Fence>,
     give_up_after: Option<u32>,
+    failure_limit: Option<FailureLimit>,
     end_when_finished: bool,
     tuning: Tuning,
 }
@@ -95,6 +99,7 @@ impl Default for Policy {
             abort_deadline: Duration::from_secs(2),
             fence: None,
             give_up_after: None,
+            failure_limit: None,
             end_when_finished: false,
             tuning: Tuning::default(),
         }
@@ -145,6 +150,11 @@ impl Policy {
     /// How many failed starts in a row end the run, if any number does.
     pub fn give_up_after(&self) -> Option<u32> {
         self.give_up_after
+    }
+
+    /// How often a component may fail while the service is ready, if there is a limit.
+    pub fn failure_limit(&self) -> Option<&FailureLimit> {
+        self.failure_limit.as_ref()
     }
 
     /// Whether the run ends when every component has finished.
@@ -284,6 +294,12 @@ impl PolicyBuilder {
         self
     }
 
+    /// How often a component may fail while the service is ready. Default: as often as it does.
+    pub fn failure_limit(mut self, limit: FailureLimit) -> Self {
+        self.0.failure_limit = Some(limit);
+        self
+    }
+
     /// Whether the run ends, well, when every component has finished. Default: no.
     ///
     /// Only components that [may finish](Layout::with_one_shot) do. Without this the service stays ready, with nothing
@@ -315,6 +331,9 @@ impl PolicyBuilder {
         in_range("abort_deadline", policy.abort_deadline)?;
         if let Some(failed_starts) = policy.give_up_after {
             in_range_count("give_up_after", failed_starts, MAX_COUNT)?;
+        }
+        if let Some(limit) = &policy.failure_limit {
+            limit.check()?;
         }
         if let Some(fence) = &policy.fence {
             fence.check()?;

@@ -64,6 +64,8 @@ pub enum Source {
     Observation,
     /// Reports of failures.
     Report,
+    /// Components that failed too often.
+    Failures,
     /// In a dry run: the assumed answers of all components and of the dependency.
     Assumed,
 }

@@ -101,6 +101,10 @@ impl DryRun {
             if let Some((side, tell)) = self.pending.pop_front() {
                 return self.step(side, tell, now, effects);
             }
+            if let Some(tell) = self.service.tell_failures() {
+                self.pending.push_back((Side::Service, tell));
+                continue;
+            }
             if let Some(input) = self.reassurance() {
                 self.pending.push_back((Side::Service, assumed(input)));
                 continue;

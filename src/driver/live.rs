@@ -3,10 +3,12 @@
 use core::time::Duration;
 use std::sync::Arc;
 
+use super::arrival::Source;
 use super::decision::{Carried, Decided, Decision};
-use super::order::{Driver, Next, View};
+use super::failures::Failures;
+use super::order::{Driver, Next, Tell, View};
 use crate::machine::{ComponentState, Effect, Input, Machine, Step};
-use crate::policy::Plan;
+use crate::policy::{ComponentId, Plan};
 
 /// A driver and the machine that it drives.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -15,6 +17,9 @@ pub struct Live {
     pub(super) machine: Machine,
     /// The first effects, until `boots` returns them.
     pub(super) boot: Option<Vec<Effect>>,
+    failures: Failures,
+    /// The component that has failed too often, until the machine gets this.
+    failed_too_often: Option<ComponentId>,
 }
 
 impl Live {
@@ -26,6 +31,8 @@ impl Live {
             driver,
             machine,
             boot: Some(boot),
+            failures: Failures::default(),
+            failed_too_often: None,
         }
     }
 
@@ -37,7 +44,11 @@ impl Live {
                 carried,
             });
         }
-        match self.driver.next(&self.view(), now) {
+        let next = match self.tell_failures() {
+            Some(tell) => Next::Tell(tell),
+            None => self.driver.next(&self.view(), now),
+        };
+        match next {
             Next::Tell(tell) => {
                 let step = self.step(tell.input, now, effects);
                 Decided::Step(Decision {
@@ -66,7 +77,21 @@ impl Live {
         let before = effects.len();
         let step = self.machine.handle(input, effects);
         self.driver.carry_out(&effects[before..], now);
+        if let Some(limit) = self.machine.plan().policy().failure_limit() {
+            let too_often = self.failures.note(limit, &step, now);
+            self.failed_too_often = self.failed_too_often.or(too_often);
+        }
         step
+    }
+
+    /// The input for a component that has failed too often, if there is one.
+    pub(super) fn tell_failures(&mut self) -> Option<Tell> {
+        let component = self.failed_too_often.take()?;
+        Some(Tell {
+            input: Input::FailedTooOften { component },
+            source: Source::Failures,
+            is_all: true,
+        })
     }
 
     pub(super) fn view(&self) -> View {

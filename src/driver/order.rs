@@ -120,7 +120,7 @@ impl Driver {
         match source {
             Source::Runtime => !self.froze,
             Source::Answer | Source::LastWords(_) => self.answer.is_none(),
-            Source::Timer | Source::Assumed => false,
+            Source::Timer | Source::Failures | Source::Assumed => false,
             Source::Shutdown => !self.shutdown,
             Source::Lease => self.lease.is_none(),
             Source::Command => self.command.is_none(),

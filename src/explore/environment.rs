@@ -218,6 +218,7 @@ fn moves(plan: &Plan, tick: Option<Duration>) -> Vec<Action> {
     inputs.extend(Timer::ALL.map(Input::Fired));
     inputs.push(Input::Shutdown);
     inputs.extend(Command::ALL.iter().map(|command| command.input()));
+    inputs.extend(someone().map(|component| Input::FailedTooOften { component }));
     inputs.push(Input::Frozen);
     let inputs = inputs.into_iter().map(Action::Tell);
     tick.map(Action::Tick).into_iter().chain(inputs).collect()

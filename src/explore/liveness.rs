@@ -219,6 +219,9 @@ impl Question for HotLoop {
             Action::Tell(Input::Fired(timer)) => {
                 !world.with_clock() && timer == Timer::HoldOff && at.monitor().left(timer).is_some()
             }
+            // A component that fails too often was restarted before, each time after a hold-off. If it is drained, only
+            // an operator resumes.
+            Action::Tell(Input::FailedTooOften { .. }) => true,
             // An operator may drain and resume at any speed.
             Action::Tell(input) => {
                 input.command().and_then(Command::goal) == Some(AfterStop::Drain)

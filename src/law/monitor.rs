@@ -315,6 +315,10 @@ impl Monitor {
                 epoch != model.epoch
                     || owner.is_none_or(|owner| self.part(owner) == ComponentActivity::Down)
             }
+            Input::FailedTooOften { component } => {
+                self.plan.policy().failure_limit().is_none()
+                    || self.plan.layout().stage_of(component).is_none()
+            }
             Input::Shutdown | any_command!() | Input::Frozen => false,
         }
     }
@@ -396,4 +400,6 @@ pub(super) struct Judged {
 pub(super) enum Leave {
     Failed,
     Wanted,
+    /// A component failed too often, and the run must end.
+    GivenUp,
 }

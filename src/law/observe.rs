@@ -93,6 +93,12 @@ impl Monitor {
                 let by_clock = total.saturating_add(late);
                 model.shutdown.get_or_insert((by_clock, total));
             }
+            Input::FailedTooOften { .. } => {
+                model.goal = model.goal.max(match self.plan.policy().failure_limit() {
+                    Some(limit) if !limit.drains() => AfterStop::Halt(HaltReason::GaveUp),
+                    _ => AfterStop::Drain,
+                });
+            }
             _ if drains(input) => model.goal = model.goal.max(AfterStop::Drain),
             Input::Resume if model.goal == AfterStop::Drain => model.goal = AfterStop::Monitor,
             Input::Reset if running => {
@@ -195,8 +201,17 @@ impl Monitor {
             Activity::Idle | Activity::Stopping | Activity::Ended => false,
         };
         let was_up = matches!(model.mode, Activity::Ready | Activity::Starting);
+        let limited = matches!(input, Input::FailedTooOften { .. });
         if fails {
             Some(Leave::Failed)
+        } else if limited && was_up {
+            let limit = self.plan.policy().failure_limit();
+            let drains = limit.is_some_and(crate::policy::FailureLimit::drains);
+            Some(if drains {
+                Leave::Wanted
+            } else {
+                Leave::GivenUp
+            })
         } else if wanted && was_up {
             Some(Leave::Wanted)
         } else {

@@ -83,6 +83,7 @@ fn names(hop: Transition, input: Input, before: &Machine) -> bool {
         Input::Fired(Timer::Stage) => Cause::StartOverdue,
         Input::Shutdown => Cause::Shutdown,
         any_command!() => return input.command().and_then(Command::cause) == Some(hop.cause),
+        Input::FailedTooOften { component } => Cause::FailedTooOften { component },
         Input::Frozen => Cause::Frozen,
         Input::Fired(Timer::HoldOff | Timer::Decay | Timer::Stable) => return false,
     };

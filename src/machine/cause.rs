@@ -55,7 +55,12 @@ pub enum Cause {
     Finished,
     /// A component was not gone within the abort deadline.
     Wedged,
-    /// Too many starts failed in a row.
+    /// A component failed more often than the policy allows.
+    FailedTooOften {
+        /// The component.
+        component: ComponentId,
+    },
+    /// Too many starts failed in a row, or a component failed too often.
     GaveUp,
     /// Everything is gone after a failure that a restart cannot fix.
     Fatal,
@@ -81,6 +86,7 @@ impl Cause {
             Self::AllGone => "all_gone",
             Self::Finished => "finished",
             Self::Wedged => "wedged",
+            Self::FailedTooOften { .. } => "failed_too_often",
             Self::GaveUp => "gave_up",
             Self::Fatal => "fatal",
         }
@@ -90,7 +96,9 @@ impl Cause {
     pub fn component(self) -> Option<ComponentId> {
         match self {
             Self::Report { component, .. } => component,
-            Self::Exited { component, .. } | Self::StartFailed { component, .. } => Some(component),
+            Self::Exited { component, .. }
+            | Self::StartFailed { component, .. }
+            | Self::FailedTooOften { component } => Some(component),
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 //! The commands of an operator: one table with everything about them except how the states handle them.
 
-use super::{AfterStop, Cause, Input};
+use super::{AfterStop, Cause, HaltReason, Input};
+use crate::policy::Policy;
 
 /// Defines the commands.
 ///
@@ -93,9 +94,15 @@ impl Command {
 
 impl Input {
     /// What follows when everything is stopped, if this input asks for a stop.
-    pub(super) fn goal(&self) -> Option<AfterStop> {
+    pub(super) fn goal(&self, policy: &Policy) -> Option<AfterStop> {
         match self {
             Self::Shutdown => Some(AfterStop::Stop),
+            Self::FailedTooOften { .. } => {
+                policy.failure_limit().map(|limit| match limit.drains() {
+                    true => AfterStop::Drain,
+                    false => AfterStop::Halt(HaltReason::GaveUp),
+                })
+            }
             _ => self.command().and_then(Command::goal),
         }
     }

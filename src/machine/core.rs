@@ -304,6 +304,14 @@ impl Core {
                 let owner = self.plan.layout().lease_owner();
                 self.alive(owner.ok_or(IgnoreReason::NotHandled)?, epoch)?;
             }
+            Input::FailedTooOften { component } => {
+                if self.policy().failure_limit().is_none() {
+                    return Err(IgnoreReason::NotHandled);
+                }
+                if self.plan.layout().stage_of(component).is_none() {
+                    return Err(IgnoreReason::NotAlive);
+                }
+            }
             Input::Shutdown | any_command!() | Input::Frozen => {}
         }
         Ok(ComponentState::Down)

@@ -17,7 +17,7 @@ pub(super) fn handle(core: &mut Core, input: &Input, cx: &mut Cx<'_>) -> Outcome
             Outcome::Transition(core.rest(AfterStop::Monitor, Cause::Command(Command::Resume), cx))
         }
         // Drained already.
-        _ if input.goal() == Some(AfterStop::Drain) => Outcome::Handled,
+        _ if input.goal(core.policy()) == Some(AfterStop::Drain) => Outcome::Handled,
         _ => Outcome::Super,
     }
 }

@@ -146,6 +146,12 @@ pub enum Input {
     Trip,
     /// An operator's reset: clear suspicion and level in Running; lower the level to at most 1 in other states.
     Reset,
+    /// A component has failed so often while the service was ready that the policy's
+    /// [limit](crate::policy::FailureLimit) is reached.
+    FailedTooOften {
+        /// The component.
+        component: ComponentId,
+    },
     /// The runtime of the components stopped polling tasks: nothing that runs on it makes progress.
     ///
     /// A freeze stops everything, but it is no evidence against the dependency: it does not change the blame. Unless

@@ -77,8 +77,12 @@ impl Core {
             ),
             AfterStop::Drain => (State::Drained, cause),
             AfterStop::Stop => (State::Ended(Stopped), cause),
-            AfterStop::Halt(HaltReason::GaveUp) => {
-                (State::Ended(Halted(HaltReason::GaveUp)), Cause::GaveUp)
+            AfterStop::Halt(why @ HaltReason::GaveUp) => {
+                let cause = match cause {
+                    Cause::FailedTooOften { .. } => cause,
+                    _ => Cause::GaveUp,
+                };
+                (State::Ended(Halted(why)), cause)
             }
             // `AllGone` does not explain why the run ends, so the cause is `Fatal`. A report while nothing was alive
             // does explain it.
@@ -227,6 +231,7 @@ pub(super) fn cause_of(input: &Input, cx: &Cx<'_>) -> Cause {
             let command = input.command();
             Cause::Command(command.unwrap_or(Command::Trip))
         }
+        Input::FailedTooOften { component } => Cause::FailedTooOften { component },
         Input::Frozen => Cause::Frozen,
     }
 }

@@ -99,7 +99,7 @@ pub(super) fn handle(
         }
         // The running stop ends before the lease expires, so nothing else is needed.
         Input::LeaseRenewed { .. } => {}
-        _ => match input.goal() {
+        _ => match input.goal(core.policy()) {
             Some(goal) => *then = (*then).max(goal),
             None => return Outcome::Super,
         },

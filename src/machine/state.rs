@@ -97,9 +97,10 @@ pub enum RunOutcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum HaltReason {
-    /// Too many starts failed in a row.
+    /// Too many starts failed in a row, or a component failed too often.
     ///
-    /// The policy [sets the limit](crate::policy::PolicyBuilder::give_up_after).
+    /// The policy sets both limits: [`give_up_after`](crate::policy::PolicyBuilder::give_up_after) and
+    /// [`failure_limit`](crate::policy::PolicyBuilder::failure_limit).
     GaveUp,
     /// There was a failure that a restart cannot fix.
     Fatal,

@@ -8,7 +8,7 @@ use super::{AfterStop, HaltReason, Input, Phase, State, Timer};
 
 /// Supervising: every state but Ended. Handles requests to stop, and failures that a restart cannot fix.
 pub(super) fn supervising(core: &mut Core, input: &Input, cx: &mut Cx<'_>) -> Outcome<State> {
-    let then = match input.goal() {
+    let then = match input.goal(core.policy()) {
         Some(goal) => goal,
         None if input.is_fatal() => AfterStop::Halt(HaltReason::Fatal),
         None => return Outcome::Super,

@@ -147,7 +147,10 @@ impl<'a> Walk<'a> {
             213..=216 => self.input(Input::Resume),
             217..=218 => self.input(Input::Trip),
             219 => self.input(Input::Frozen),
-            220..=221 => self.input(Input::Reset),
+            220 => self.input(Input::Reset),
+            221 => self.input(Input::FailedTooOften {
+                component: ComponentId(0),
+            }),
             222 => self.input(Input::Shutdown),
             223..=229 => {
                 let input = self.anything(bytes)?;

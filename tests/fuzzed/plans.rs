@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arbitrary::Arbitrary;
 use overwatch::policy::{
-    ComponentId, Fence, Layout, MAX_COUNT, MAX_DURATION, Plan, Policy, Tuning,
+    ComponentId, FailureLimit, Fence, Layout, MAX_COUNT, MAX_DURATION, Plan, Policy, Tuning,
 };
 
 /// One byte for each knob, so that a mutation turns just one of them.
@@ -102,6 +102,10 @@ impl Knobs {
         }
         // Two components in three may finish, but for the owner of a lease.
         let owner = fenced.then(|| self.fence as u32 % components as u32);
+        if self.jitter_seed / 128 % 4 > 1 {
+            let limit = FailureLimit::new(3, ms(100));
+            policy = policy.failure_limit(limit.with_drain(self.jitter_seed / 128 % 4 == 3));
+        }
         if self.jitter_seed / 32 % 4 == 3 {
             let may_finish =
                 |&id: &u32| Some(id) != owner && (self.jitter_seed >> (8 + id)) % 3 > 0;

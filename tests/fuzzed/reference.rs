@@ -204,6 +204,15 @@ impl Reference {
                 }
             }
             Input::Fired(timer) => (!self.is_armed(timer)).then_some(IgnoreReason::NotArmed),
+            Input::FailedTooOften { component } => {
+                if self.plan.policy().failure_limit().is_none() {
+                    Some(IgnoreReason::NotHandled)
+                } else if self.plan.layout().stage_of(component).is_none() {
+                    Some(IgnoreReason::NotAlive)
+                } else {
+                    None
+                }
+            }
             Input::Shutdown
             | Input::Drain
             | Input::Resume
@@ -300,6 +309,13 @@ impl Reference {
                     self.raise_level_to_one();
                     self.void_clean_run();
                 }
+                Input::FailedTooOften { component } => {
+                    let cause = Cause::FailedTooOften { component };
+                    match self.after_too_many_failures() {
+                        AfterStop::Drain => self.drain(cause),
+                        _ => self.end(RunOutcome::Halted(HaltReason::GaveUp), cause),
+                    }
+                }
                 Input::Reset => self.lower_level_to_one(),
                 Input::Drain => self.drain(Cause::Command(Command::Drain)),
                 Input::Shutdown => self.end(RunOutcome::Stopped, Cause::Shutdown),
@@ -357,6 +373,10 @@ impl Reference {
                 Input::Fired(Timer::Fence) => self.unwind(Cause::Fence),
                 Input::Trip => self.unwind(Cause::Command(Command::Trip)),
                 Input::Frozen => self.unwind(Cause::Frozen),
+                Input::FailedTooOften { component } => {
+                    let then = self.after_too_many_failures();
+                    self.wind_down(Cause::FailedTooOften { component }, then);
+                }
                 Input::Reset => self.lower_level_to_one(),
                 Input::Drain => self.wind_down(Cause::Command(Command::Drain), AfterStop::Drain),
                 Input::Shutdown => self.wind_down(Cause::Shutdown, AfterStop::Stop),
@@ -424,6 +444,10 @@ impl Reference {
                 Input::Fired(Timer::Fence) => self.trip(Cause::Fence),
                 Input::Trip => self.trip(Cause::Command(Command::Trip)),
                 Input::Frozen => self.trip(Cause::Frozen),
+                Input::FailedTooOften { component } => {
+                    let then = self.after_too_many_failures();
+                    self.leave_running(Cause::FailedTooOften { component }, then);
+                }
                 Input::Fired(Timer::Decay) => {
                     let suspicion = suspicion.saturating_sub(1);
                     self.now.state = State::Running { suspicion };
@@ -534,6 +558,10 @@ impl Reference {
                         self.stop_next_stage();
                     }
                 },
+                Input::FailedTooOften { .. } => {
+                    let wanted = self.after_too_many_failures();
+                    self.go_on_to(then.max(wanted));
+                }
                 Input::Alive { .. } => self.arm_silence(),
                 Input::LeaseRenewed { remaining, .. } if step == StopStep::Delaying => {
                     match self.plan.fence_after(remaining) {
@@ -583,6 +611,12 @@ impl Reference {
                     self.blame(true);
                 }
                 Input::Frozen => self.raise_level_to_one(),
+                Input::FailedTooOften { component } => {
+                    if self.after_too_many_failures() != AfterStop::Drain {
+                        let cause = Cause::FailedTooOften { component };
+                        self.end(RunOutcome::Halted(HaltReason::GaveUp), cause);
+                    }
+                }
                 Input::Reset => self.lower_level_to_one(),
                 _ => return false,
             },
@@ -1006,6 +1040,14 @@ impl Reference {
             && states
                 .iter()
                 .all(|state| *state == ComponentState::Finished)
+    }
+
+    /// What the policy wants if a component has failed too often.
+    fn after_too_many_failures(&self) -> AfterStop {
+        match self.plan.policy().failure_limit() {
+            Some(limit) if !limit.drains() => AfterStop::Halt(HaltReason::GaveUp),
+            _ => AfterStop::Drain,
+        }
     }
 
     fn one_more_is_up(&mut self, stage: u16, waiting: u32) {

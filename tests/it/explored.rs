@@ -8,7 +8,7 @@ use std::time::Duration;
 use overwatch::explore::{ExploreError, Explorer};
 use overwatch::law::Checked;
 use overwatch::machine::{Command, Exit, FailureClass, Input, Timer};
-use overwatch::policy::{ComponentId, Fence, Layout, Plan, Policy};
+use overwatch::policy::{ComponentId, FailureLimit, Fence, Layout, Plan, Policy};
 
 use crate::world::{fenced_by, ms, plan, small_tuning};
 
@@ -29,6 +29,7 @@ fn tiny() -> overwatch::policy::PolicyBuilder {
         .abort_deadline(ms(1))
         .trip_threshold(2)
         .give_up_after(2)
+        .failure_limit(FailureLimit::new(2, ms(5)))
         .tuning(tuning)
 }
 
@@ -57,6 +58,9 @@ fn all_inputs(plan: &Plan) -> HashSet<Input> {
     let mut inputs = HashSet::from([Input::Shutdown, Input::Frozen]);
     inputs.extend(Command::ALL.iter().map(|command| command.input()));
     inputs.extend(Timer::ALL.map(Input::Fired));
+    inputs.extend(components.iter().map(|&id| Input::FailedTooOften {
+        component: ComponentId(id),
+    }));
     for number in 0..=2 {
         for (session, round) in [(number, 1), (1, number)] {
             inputs.insert(Input::Alive { session, round });

@@ -34,7 +34,7 @@ use expect_test::expect;
 use overwatch::explore::{Counterexample, ExploreError, Explorer, HandleFn};
 use overwatch::law::Law;
 use overwatch::machine::{AfterStop, Effect, Machine, Snapshot, State, Step, StopStep, Timer};
-use overwatch::policy::{ComponentId, Fence, Layout, Plan, PolicyBuilder, Tuning};
+use overwatch::policy::{ComponentId, FailureLimit, Fence, Layout, Plan, PolicyBuilder, Tuning};
 
 use crate::world::{fenced_by, ms, plan, tiny_policy, tiny_tuning};
 
@@ -174,6 +174,18 @@ fn slow_second_stage() -> Arc<Plan> {
         .with_start_deadline(1, ms(3))
         .with_stop_deadline(1, ms(2));
     Arc::new(Plan::new(policy, layout).expect("a plan that works"))
+}
+
+/// Gives up on a component that fails too often.
+fn limited() -> Arc<Plan> {
+    let limit = FailureLimit::new(2, ms(5));
+    plan(one_level(tiny_tuning()).failure_limit(limit), &[1])
+}
+
+/// Drains if a component fails too often.
+fn limited_to_drain() -> Arc<Plan> {
+    let limit = FailureLimit::new(2, ms(5)).with_drain(true);
+    plan(one_level(tiny_tuning()).failure_limit(limit), &[1])
 }
 
 /// The first of two components may finish.

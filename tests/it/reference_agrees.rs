@@ -223,7 +223,7 @@ fn any_noise() -> impl Strategy<Value = AnyInput> {
     ];
     let off_by = prop_oneof![8 => Just(0_i8), 1 => Just(-1), 1 => Just(1)];
     (
-        0_u8..33,
+        0_u8..34,
         0_u32..9,
         class,
         0_u8..6,
@@ -299,6 +299,7 @@ impl AnyInput {
                 Command::ALL[which % Command::ALL.len()].input()
             }
             31 => Input::Frozen,
+            32 => Input::FailedTooOften { component },
             // One that ends the run is rare.
             _ if self.remaining == 0 => Input::Shutdown,
             _ => Input::Resume,

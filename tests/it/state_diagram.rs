@@ -7,7 +7,7 @@ mod render;
 use std::sync::Arc;
 use std::{env, fs};
 
-use overwatch::policy::Plan;
+use overwatch::policy::{ComponentId, FailureLimit, Layout, Plan, PolicyBuilder};
 
 use crate::world::{fenced, ms, plan, small_policy, small_tuning};
 
@@ -102,7 +102,31 @@ fn plans() -> Vec<Arc<Plan>> {
             &[1, 1],
         ),
         fenced(policy(), &[2]),
+        fenced(policy().tuning(tuning().with_unready_delay(ms(6))), &[1]),
+        // Of components that may finish, and of one that fails too often.
+        with_one_shots(policy().failure_limit(limit()), &[1, 1]),
+        with_one_shots(
+            policy()
+                .failure_limit(limit().with_drain(true))
+                .end_when_finished(true),
+            &[1, 1],
+        ),
     ]
+}
+
+fn limit() -> FailureLimit {
+    FailureLimit::new(3, ms(100))
+}
+
+/// A plan in which all components may finish.
+fn with_one_shots(policy: PolicyBuilder, stages: &[usize]) -> Arc<Plan> {
+    let layout = Layout::new(stages).expect("no gaps");
+    let components = layout.components() as u32;
+    let layout = (0..components)
+        .map(ComponentId)
+        .fold(layout, Layout::with_one_shot);
+    let policy = policy.build().expect("a policy that works");
+    Arc::new(Plan::new(policy, layout).expect("a plan that works"))
 }
 
 fn read(path: &str) -> String {

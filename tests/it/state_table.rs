@@ -463,6 +463,13 @@ fn inputs() -> Vec<(String, Input)> {
         add(command.as_str().into(), command.input());
     }
     add("frozen".into(), Input::Frozen);
+    for (id, name) in [(0, "#0"), (9, "#9")] {
+        let component = ComponentId(id);
+        add(
+            format!("{name} failed too often"),
+            Input::FailedTooOften { component },
+        );
+    }
     inputs
 }
 

@@ -10,7 +10,9 @@ use overwatch::machine::{
     Cause, Command, ComponentState, Effect, Exit, FailureClass, IgnoreReason, Input, Machine,
     Phase, Record, Step, Timer,
 };
-use overwatch::policy::{ComponentId, Fence, Layout, Plan, Policy, PolicyBuilder, Tuning};
+use overwatch::policy::{
+    ComponentId, FailureLimit, Fence, Layout, Plan, Policy, PolicyBuilder, Tuning,
+};
 use proptest::prelude::*;
 
 pub(crate) const fn ms(ms: u64) -> Duration {
@@ -29,7 +31,7 @@ pub(crate) const IGNORED: [IgnoreReason; 6] = [
 
 /// Every cause by its name, since causes carry data, but for those of commands. The first is that of boot, which no
 /// input has.
-const CAUSES: [&str; 17] = [
+const CAUSES: [&str; 18] = [
     "boot",
     "report",
     "exited",
@@ -45,6 +47,7 @@ const CAUSES: [&str; 17] = [
     "all_gone",
     "finished",
     "wedged",
+    "failed_too_often",
     "gave_up",
     "fatal",
 ];
@@ -188,6 +191,10 @@ pub(crate) fn any_plan_with_jitter(jitter: Duration) -> impl Strategy<Value = Ar
                     .with_stop_deadline(0, ms(7));
             }
             // Some components may finish, and in some plans that is the end. The owner of a lease may not.
+            if seed % 7 < 2 {
+                let limit = FailureLimit::new(3, ms(100)).with_drain(seed % 7 == 1);
+                builder = builder.failure_limit(limit);
+            }
             let owner = (fenced && components > 0).then(|| (seed % components as u64) as u32);
             if seed % 5 < 2 {
                 let may_finish = |&id: &u32| Some(id) != owner && (seed >> (8 + id)) % 3 > 0;
@@ -235,7 +242,7 @@ pub(crate) struct Noise {
 pub(crate) fn any_action() -> impl Strategy<Value = Action> {
     let number = prop_oneof![8 => Just(0_i8), 1 => Just(-1), 1 => Just(1)];
     let noise =
-        (0_u8..10, 0_u32..9, 0_u32..64, number).prop_map(|(kind, component, detail, number)| {
+        (0_u8..11, 0_u32..9, 0_u32..64, number).prop_map(|(kind, component, detail, number)| {
             Noise {
                 kind,
                 component,
@@ -532,6 +539,7 @@ impl World {
                 fatal: noise.detail.is_multiple_of(32),
             },
             9 => Input::Frozen,
+            10 => Input::FailedTooOften { component },
             6 if !self.timed => Input::Fired(Timer::ALL[noise.detail as usize % Timer::ALL.len()]),
             _ => Input::LeaseRenewed {
                 epoch,

@@ -51,6 +51,15 @@ pub(crate) fn describe(
             roster.listed(&[ComponentState::Wedged, ComponentState::Aborting])
         ),
         Cause::Fatal => format!("a failure that no restart could mend{because}"),
+        Cause::FailedTooOften { component } => {
+            let limit = policy.failure_limit();
+            let limit = limit.map(|limit| (limit.failures(), limit.within()));
+            let (failures, within) = limit.unwrap_or_default();
+            format!(
+                "{} failed {failures} times within {within:?}",
+                name(component)
+            )
+        }
         Cause::GaveUp => "too many starts failed in a row".into(),
     }
 }

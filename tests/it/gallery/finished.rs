@@ -1,10 +1,15 @@
-//! What it makes of components that finish.
+//! What it makes of components that finish, and of those that fail too often.
 
 use overwatch::law::Law::*;
-use overwatch::machine::{ComponentState, Effect, Exit, Input, Machine, RunOutcome, Step};
+use overwatch::machine::{
+    AfterStop, ComponentState, Effect, Exit, HaltReason, Input, Machine, RunOutcome, Step,
+};
 use overwatch::policy::ComponentId;
 
-use super::{Exhibit, batch, is_starting, swallow, with_one_shot};
+use super::{
+    Exhibit, batch, is_starting, is_stopping, limited, limited_to_drain, swallow, wish,
+    with_one_shot,
+};
 
 pub(super) const EXHIBITS: &[Exhibit] = &[
     Exhibit::new(
@@ -38,6 +43,24 @@ pub(super) const EXHIBITS: &[Exhibit] = &[
         HonestEnd,
     )
     .on(batch),
+    Exhibit::new(
+        "what fails too often is restarted as ever",
+        limit_is_forgotten,
+        NoDelay,
+    )
+    .on(limited),
+    Exhibit::new(
+        "a limit that is reached while it stops is forgotten",
+        limit_is_forgotten_while_it_stops,
+        ShutdownIsInevitable,
+    )
+    .on(limited),
+    Exhibit::new(
+        "the run ends where it should drain",
+        limit_never_drains,
+        HonestEnd,
+    )
+    .on(limited_to_drain),
 ];
 
 const FIRST: ComponentId = ComponentId(0);
@@ -125,4 +148,42 @@ fn ends_with_the_first(machine: &mut Machine, input: Input, effects: &mut Vec<Ef
         effects.push(Effect::Ended(RunOutcome::Stopped));
     }
     step
+}
+
+/// One more failure.
+fn limit_is_forgotten(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    let before = machine.clone();
+    let was_ready = machine.is_ready();
+    let step = machine.handle(input, effects);
+    if was_ready && is_limit(input) {
+        return swallow(machine, before, effects);
+    }
+    step
+}
+
+/// It stops already.
+fn limit_is_forgotten_while_it_stops(
+    machine: &mut Machine,
+    input: Input,
+    effects: &mut Vec<Effect>,
+) -> Step {
+    let was_stopping = is_stopping(machine);
+    let step = machine.handle(input, effects);
+    if was_stopping && is_limit(input) && step == Step::Absorbed {
+        wish(machine, AfterStop::Monitor);
+    }
+    step
+}
+
+/// There is one thing to do with a component that fails too often.
+fn limit_never_drains(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
+    let step = machine.handle(input, effects);
+    if is_limit(input) && is_stopping(machine) && !matches!(step, Step::Ignored(_)) {
+        wish(machine, AfterStop::Halt(HaltReason::GaveUp));
+    }
+    step
+}
+
+fn is_limit(input: Input) -> bool {
+    matches!(input, Input::FailedTooOften { .. })
 }

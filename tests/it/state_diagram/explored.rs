@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use overwatch::explore::{Edge, Explorer};
 use overwatch::machine::{
-    Cause, Command, ComponentState, Effect, FailureClass, Input, Machine, Phase, Step, Timer,
+    Cause, Command, ComponentState, Effect, Exit, FailureClass, Input, Machine, Phase, Step, Timer,
 };
 use overwatch::policy::Plan;
 
@@ -49,6 +49,7 @@ impl Group {
             | Cause::Fence
             | Cause::Frozen => Self::Failure,
             Cause::Shutdown => Self::Command,
+            Cause::FailedTooOften { .. } => Self::Failure,
             Cause::Wedged | Cause::GaveUp | Cause::Fatal => Self::RunOutcome,
             _ if (Command::ALL.iter()).any(|command| command.cause() == Some(cause)) => {
                 Self::Command
@@ -73,6 +74,8 @@ pub(super) enum Kind {
     Shutdown,
     Command(Command),
     Frozen,
+    FailedTooOften,
+    Finished { gone: bool },
     Stale,
 }
 
@@ -83,6 +86,17 @@ impl Kind {
         }
         if let Some(command) = input.command() {
             return Self::Command(command);
+        }
+        if let Input::Gone { component, how, .. } | Input::Exited { component, how, .. } = input
+            && how == Exit::Returned
+            && machine.plan().layout().is_one_shot(component)
+            && matches!(
+                machine.component_state(component),
+                ComponentState::Starting | ComponentState::Up
+            )
+        {
+            let gone = matches!(input, Input::Gone { .. });
+            return Self::Finished { gone };
         }
         match input {
             Input::Report { class, .. } => Self::Report(class),
@@ -102,6 +116,7 @@ impl Kind {
             },
             Input::Shutdown => Self::Shutdown,
             Input::Frozen => Self::Frozen,
+            Input::FailedTooOften { .. } => Self::FailedTooOften,
             other => panic!("an input of no kind: {other:?}"),
         }
     }
@@ -111,7 +126,11 @@ impl Kind {
 /// or answers what it was not asked, a timer that is not armed, a lease that nobody holds.
 fn is_stale(input: Input, machine: &Machine) -> bool {
     let other = |epoch| epoch != machine.epoch();
-    let slot = |component| machine.component_state(component);
+    let slot = |component| match machine.component_state(component) {
+        // Nothing of it is left.
+        ComponentState::Finished => ComponentState::Down,
+        slot => slot,
+    };
     match input {
         // What no restart could mend is true in every epoch.
         Input::Report {
@@ -138,6 +157,10 @@ fn is_stale(input: Input, machine: &Machine) -> bool {
         | Input::Gone {
             component, epoch, ..
         } => other(epoch) || slot(component) == ComponentState::Down,
+        Input::FailedTooOften { component } => {
+            let plan = machine.plan();
+            plan.policy().failure_limit().is_none() || plan.layout().stage_of(component).is_none()
+        }
         Input::Fired(timer) => !machine.is_armed(timer),
         Input::LeaseRenewed { epoch, .. } => {
             let owner = machine.plan().layout().lease_owner();
@@ -166,6 +189,9 @@ impl fmt::Display for Kind {
             Self::Shutdown => f.write_str("shutdown"),
             Self::Command(command) => f.write_str(command.as_str()),
             Self::Frozen => f.write_str("frozen"),
+            Self::FailedTooOften => f.write_str("failed too often"),
+            Self::Finished { gone: true } => f.write_str("finished"),
+            Self::Finished { gone: false } => f.write_str("finished, still held"),
             Self::Stale => f.write_str("stale input"),
         }
     }
