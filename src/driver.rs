@@ -76,6 +76,7 @@ mod failures;
 mod live;
 mod order;
 pub mod pace;
+mod stops;
 mod timers;
 
 pub use arrival::{Arrival, Ended, LastWords, Observed, Renewed, Reported, Seen, Silence, Source};
@@ -84,5 +85,6 @@ pub use decision::{Carried, Decided, Decision};
 pub use dry_run::DryRun;
 pub use live::Live;
 pub use order::{Driver, Next, Tell, View};
+pub use stops::UncleanEnd;
 
 pub use crate::machine::Command;

@@ -112,7 +112,7 @@ pub use policy::{Fence, Policy, PolicyError, Tuning};
 
 // Building a service, running it, and how a run ends.
 #[cfg(feature = "shell")]
-pub use shell::{BuildError, Builder, Overwatch, RunError};
+pub use shell::{BuildError, Builder, Overwatch, RunError, RunReport, StopSignal, UncleanStop};
 
 // Components, what they receive, and what they report.
 #[cfg(feature = "shell")]
@@ -134,8 +134,8 @@ pub use shell::{
 // Watching and controlling a run from outside.
 #[cfg(feature = "shell")]
 pub use shell::{
-    CommandError, ComponentStatus, DependencyStatus, Handle, Lagged, Outage, RunEnded, Status,
-    TransitionEvent, Transitions,
+    CommandAnswer, CommandError, CommandLost, CommandOutcome, ComponentStatus, DependencyStatus,
+    Handle, Lagged, Outage, RunEnded, Status, TransitionEvent, Transitions,
 };
 
 // For recorders, and for tests that check a run.

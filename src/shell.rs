@@ -11,6 +11,7 @@ pub(crate) mod placement;
 pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod publish;
+pub(crate) mod resources;
 pub(crate) mod run_state;
 pub(crate) mod service;
 pub(crate) mod step_record;
@@ -18,7 +19,8 @@ pub(crate) mod supervise;
 pub(crate) mod sync;
 
 pub use component::{Component, Context, Hold, Reporter, StartStop, SubTask, component_fn};
-pub use failure::{Classify, Failure, RunError};
+pub use failure::{Classify, Failure, RunError, RunReport, StopSignal, UncleanStop};
+pub use inbound::{CommandAnswer, CommandLost, CommandOutcome};
 pub use probe::{
     All, Feed, FeedProbe, Isolated, Observation, Polled, Probe, ProbeMode, all, feed, isolated,
     polled,

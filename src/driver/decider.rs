@@ -7,8 +7,9 @@ use super::arrival::{Arrival, Source};
 use super::decision::Decided;
 use super::dry_run::DryRun;
 use super::live::Live;
+use super::stops::UncleanEnd;
 use crate::machine::{Effect, Machine, Phase, Timer};
-use crate::policy::Plan;
+use crate::policy::{ComponentId, Plan};
 
 /// Takes the decisions for a service: it takes arrivals, and returns what to do.
 ///
@@ -84,6 +85,15 @@ impl Decider {
         let trips =
             |machine: &Machine| matches!(machine.phase(), Phase::Running | Phase::Restarting);
         trips(self.machine()) && trips(self.observer())
+    }
+
+    /// The components that did not stop well since everything was last asked to stop, and how.
+    pub fn unclean_ends(&self) -> impl Iterator<Item = (ComponentId, UncleanEnd)> + '_ {
+        let stops = match self {
+            Self::Live(live) => &live.stops,
+            Self::DryRun(dry_run) => dry_run.service_stops(),
+        };
+        stops.iter()
     }
 
     /// When a timer of the service's machine is due, if it is armed.

@@ -29,6 +29,10 @@ pub struct Decision {
     pub told: Option<(Tell, Step)>,
     /// Which of the effects must be carried out. All of them must be logged.
     pub carried: Carried,
+    /// Whether the input has changed the state of the machine, its level or its blame.
+    ///
+    /// A command that changes nothing came too late, e.g. a drain during a shutdown, or was carried out already.
+    pub changed: bool,
 }
 
 /// Which effects of a step are carried out.

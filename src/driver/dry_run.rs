@@ -45,6 +45,10 @@ impl DryRun {
         }
     }
 
+    pub(super) fn service_stops(&self) -> &super::stops::Stops {
+        &self.service.stops
+    }
+
     pub(super) fn service(&self) -> &Machine {
         &self.service.machine
     }
@@ -94,6 +98,7 @@ impl DryRun {
                 return Decided::Step(Decision {
                     told: None,
                     carried: side.carried(),
+                    changed: true,
                 });
             }
         }
@@ -200,7 +205,7 @@ impl DryRun {
             let (service, shown) = (self.service.machine.epoch(), self.shown.machine.epoch());
             tell.input = for_epoch(tell.input, service, shown);
         }
-        let step = self.live(side).step(tell.input, now, effects);
+        let (step, changed) = self.live(side).step(tell.input, now, effects);
         if side == Side::Shown {
             for effect in effects.iter() {
                 self.answer(effect);
@@ -209,6 +214,7 @@ impl DryRun {
         Decided::Step(Decision {
             told: Some((tell, step)),
             carried: side.carried(),
+            changed,
         })
     }
 

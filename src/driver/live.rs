@@ -7,8 +7,9 @@ use super::arrival::Source;
 use super::decision::{Carried, Decided, Decision};
 use super::failures::Failures;
 use super::order::{Driver, Next, Tell, View};
-use crate::machine::{ComponentState, Effect, Input, Machine, Step};
-use crate::policy::{ComponentId, Plan};
+use super::stops::Stops;
+use crate::machine::{ComponentState, Effect, Input, Machine, State, Step};
+use crate::policy::{Blame, ComponentId, Plan};
 
 /// A driver and the machine that it drives.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +21,7 @@ pub struct Live {
     failures: Failures,
     /// The component that has failed too often, until the machine gets this.
     failed_too_often: Option<ComponentId>,
+    pub(super) stops: Stops,
 }
 
 impl Live {
@@ -33,6 +35,7 @@ impl Live {
             boot: Some(boot),
             failures: Failures::default(),
             failed_too_often: None,
+            stops: Stops::default(),
         }
     }
 
@@ -42,6 +45,7 @@ impl Live {
             return Decided::Step(Decision {
                 told: None,
                 carried,
+                changed: true,
             });
         }
         let next = match self.tell_failures() {
@@ -50,10 +54,11 @@ impl Live {
         };
         match next {
             Next::Tell(tell) => {
-                let step = self.step(tell.input, now, effects);
+                let (step, changed) = self.step(tell.input, now, effects);
                 Decided::Step(Decision {
                     told: Some((tell, step)),
                     carried,
+                    changed,
                 })
             }
             Next::Drop(source) => Decided::Drop(source),
@@ -73,15 +78,35 @@ impl Live {
     }
 
     /// Passes an input to the machine, and arms and disarms the timers that it requests.
-    pub(super) fn step(&mut self, input: Input, now: Duration, effects: &mut Vec<Effect>) -> Step {
-        let before = effects.len();
+    ///
+    /// Also returns whether the input has changed anything: see [`Decision::changed`].
+    pub(super) fn step(
+        &mut self,
+        input: Input,
+        now: Duration,
+        effects: &mut Vec<Effect>,
+    ) -> (Step, bool) {
+        let (before, gist) = (effects.len(), self.gist());
+        let was = match input {
+            Input::Gone { component, .. } | Input::Exited { component, .. } => {
+                self.machine.component_state(component)
+            }
+            _ => ComponentState::Down,
+        };
         let step = self.machine.handle(input, effects);
-        self.driver.carry_out(&effects[before..], now);
+        let effects = &effects[before..];
+        self.driver.carry_out(effects, now);
+        self.stops.note(&input, was, &step, effects);
         if let Some(limit) = self.machine.plan().policy().failure_limit() {
             let too_often = self.failures.note(limit, &step, now);
             self.failed_too_often = self.failed_too_often.or(too_often);
         }
-        step
+        (step, gist != self.gist())
+    }
+
+    fn gist(&self) -> (State, u32, Blame) {
+        let machine = &self.machine;
+        (*machine.state(), machine.level(), machine.blame())
     }
 
     /// The input for a component that has failed too often, if there is one.

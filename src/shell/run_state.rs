@@ -9,6 +9,7 @@ use super::failure::ReportedFailure;
 use super::inbound::{Mailbox, RenewedLease, ReportSource};
 use super::log::Log;
 use super::publish::Published;
+use super::resources::Resources;
 use crate::policy::{ComponentId, Plan};
 
 pub(crate) struct RunState {
@@ -19,6 +20,8 @@ pub(crate) struct RunState {
     pub(crate) mailbox: Mailbox,
     /// Reports from outside of any component.
     pub(crate) outside: Arc<ReportSource>,
+    /// What components provide for the stages above them.
+    pub(crate) resources: Resources,
     /// Whether the supervisor waits for a text, so that it must be woken when one was made.
     awaits_text: AtomicBool,
     service: OnceLock<Service>,
@@ -40,6 +43,7 @@ impl RunState {
             published: Published::new(names),
             mailbox: Mailbox::default(),
             outside: Arc::new(ReportSource::outside()),
+            resources: Resources::default(),
             awaits_text: AtomicBool::new(false),
             service: OnceLock::new(),
             abandoned: AtomicBool::new(false),

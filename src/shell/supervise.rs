@@ -1,6 +1,7 @@
 //! The supervisor: the loop that collects arrivals, asks the decider, and carries out its decisions.
 
 mod executor;
+mod giving_up;
 mod held;
 mod inbox;
 mod publisher;
@@ -8,6 +9,7 @@ mod recorded;
 mod service_guard;
 mod service_watch;
 mod step_text;
+mod stop_failures;
 mod supervisor;
 mod watchdog;
 

@@ -2,6 +2,8 @@
 
 mod commands;
 mod defects;
+mod endings;
+mod finished;
 mod follow;
 mod guard;
 #[cfg(feature = "http")]
@@ -17,6 +19,7 @@ mod process;
 mod proving;
 mod replay;
 mod reports;
+mod resources;
 mod spawned;
 mod starter;
 mod support;

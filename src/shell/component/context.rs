@@ -92,6 +92,61 @@ impl Context {
         )
     }
 
+    /// Provides a value for the stages above, e.g. a connection pool. They get it with [`resource`](Self::resource).
+    ///
+    /// There is one value of each type: a later one replaces it. Call this before [`mark_ready`](Self::mark_ready), so
+    /// that the value is there when the next stage starts. It belongs to this epoch: the run lets go of it when the
+    /// component's main task ends, and everything above has been stopped by then.
+    ///
+    /// ```
+    /// use overwatch::{Context, Failure, Overwatch, feed};
+    ///
+    /// # struct Pool; impl Pool {
+    /// #     async fn connect() -> std::io::Result<Pool> { Ok(Pool) }
+    /// #     async fn close(&self) {}
+    /// # }
+    /// async fn pool(ctx: Context) -> Result<(), Failure> {
+    ///     let pool = ctx.provide(Pool::connect().await?);
+    ///     ctx.mark_ready();
+    ///     ctx.stopping().await; // completes when everything above is gone
+    ///     pool.close().await;
+    ///     Ok(())
+    /// }
+    ///
+    /// async fn api(ctx: Context) -> Result<(), Failure> {
+    ///     let pool = ctx.resource::<Pool>()?;
+    ///     ctx.mark_ready();
+    ///     ctx.stopping().await;
+    /// #   drop(pool);
+    ///     Ok(())
+    /// }
+    ///
+    /// let (_feed, probe) = feed();
+    /// let service = Overwatch::builder(probe).task("pool", pool).next_stage().task("api", api);
+    /// ```
+    pub fn provide<T: Send + Sync + 'static>(&self, value: T) -> Arc<T> {
+        let value = Arc::new(value);
+        self.0.provide(&value);
+        value
+    }
+
+    /// The value of this type that a component of a lower stage has [provided](Self::provide) in this epoch.
+    ///
+    /// # Errors
+    ///
+    /// If none was provided, a failure that says what to do.
+    pub fn resource<T: Send + Sync + 'static>(&self) -> Result<Arc<T>, Failure> {
+        let found = self.0.stage().shared.resources.get(self.epoch());
+        found.ok_or_else(|| {
+            Failure::new(format!(
+                "{:?} needs a {}, and no component has provided one in this epoch: call `ctx.provide(..)` before \
+                 `ctx.mark_ready()` in a component of a lower stage",
+                self.name(),
+                std::any::type_name::<T>()
+            ))
+        })
+    }
+
     /// Sets a note for status pages: one line of at most 500 characters, which replaces the last note.
     ///
     /// An empty text removes the note. [`Handle::components`](crate::Handle::components) and the health endpoints show
@@ -106,6 +161,12 @@ impl Context {
         let stage = self.0.stage();
         let notes = &stage.shared.published.notes;
         notes.set(self.0.component(), stage.epoch, text);
+    }
+
+    /// Requests an ordered stop of the whole service and the end of the run, as
+    /// [`Handle::shutdown`](crate::Handle::shutdown) does.
+    pub fn shutdown(&self) {
+        self.0.stage().shared.mailbox.shut_down();
     }
 
     /// Completes when the component should stop.

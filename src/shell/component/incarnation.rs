@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex};
 use tokio::runtime;
 use tracing::Instrument;
 
-use super::run::{Extras, Queued, Run};
+use super::run::{Extras, Provides, Queued, Run};
 use super::stage::{Block, Stage};
 use crate::machine::Exit;
 use crate::policy::ComponentId;
 use crate::shell::failure::{Failure, ReportedFailure};
 use crate::shell::inbound::{ComponentAnswer, IncarnationId, ReportSource};
+use crate::shell::log::discard;
 use crate::shell::sync::lock;
 
 /// A handle of one run of one component. Clones are the same run.
@@ -111,6 +112,34 @@ impl Incarnation {
 
     pub(crate) fn is_gone(&self) -> bool {
         self.run().holds.load(Ordering::Acquire) == 0
+    }
+
+    /// Provides a resource, unless the main task has ended.
+    pub(crate) fn provide<T: Send + Sync + 'static>(&self, value: &Arc<T>) {
+        if self.is_gone() || self.run().ended.get().is_some() {
+            return;
+        }
+        let mut provides = lock(&self.extras().provides);
+        if *provides == Provides::Over {
+            return;
+        }
+        *provides = Provides::Something;
+        let resources = &self.stage().shared.resources;
+        let replaced = resources.add(self.who(), Arc::clone(value));
+        drop(provides);
+        // Not under the lock, because its drop is user code.
+        drop(replaced);
+    }
+
+    /// Lets go of the resources, because the main task has ended.
+    pub(crate) fn provides_no_more(&self) {
+        let Some(extras) = self.run().extras.get() else {
+            return;
+        };
+        let before = std::mem::replace(&mut *lock(&extras.provides), Provides::Over);
+        if before == Provides::Something {
+            discard(self.stage().shared.resources.take(self.who()));
+        }
     }
 
     /// Notes how the main task ended.

@@ -157,6 +157,8 @@ where
 impl Drop for MainTask {
     fn drop(&mut self) {
         let Self(incarnation) = self;
+        // Before it can be gone: what is started then must not find what it had.
+        incarnation.provides_no_more();
         let ended = incarnation.run().ended.get().is_some();
         let failure = incarnation.run().failure();
         // Other holds must not hide that the main task has ended. The release itself decides whether this was the

@@ -30,6 +30,16 @@ pub(crate) struct Extras {
     pub(crate) sub_tasks: Mutex<SubTasks>,
     /// The failure of its main task.
     pub(crate) failure: Mutex<Option<Arc<ReportedFailure>>>,
+    pub(crate) provides: Mutex<Provides>,
+}
+
+/// Whether an incarnation has provided resources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Provides {
+    Nothing,
+    Something,
+    /// Its main task has ended: it provides nothing any more.
+    Over,
 }
 
 impl Extras {
@@ -113,6 +123,7 @@ impl Run {
                 reports: Arc::new(ReportSource::of(component, epoch)),
                 sub_tasks: Mutex::default(),
                 failure: Mutex::new(None),
+                provides: Mutex::new(Provides::Nothing),
             })
         })
     }

@@ -1,13 +1,14 @@
-//! The error of a run that was halted.
+//! The error of a run.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::error::Failure;
 use super::reported::ReportedFailure;
-use crate::machine::HaltReason;
+use super::run_report::{RunReport, UncleanStop};
+use crate::machine::{HaltReason, RunOutcome};
 
-/// The run could not continue safely. The process should exit, so that an orchestrator can restart it.
+/// The run could not continue safely, or it did not stop well. The process should exit with an exit code other than 0.
 ///
 /// The [`Failure`] that ended the run, if there was one, is [`failure`](Self::failure) and not the source.
 ///
@@ -24,16 +25,22 @@ use crate::machine::HaltReason;
 /// ```
 #[derive(Debug)]
 pub struct RunError {
-    pub(crate) why: HaltReason,
-    pub(crate) reason: Arc<str>,
+    pub(crate) report: RunReport,
     pub(crate) failure: Option<(Option<Arc<str>>, Arc<ReportedFailure>)>,
-    pub(crate) wedged: Vec<Arc<str>>,
 }
 
 impl RunError {
-    /// Why the run was halted.
-    pub fn why(&self) -> HaltReason {
-        self.why
+    /// Why the run was halted. `None` if it was stopped as requested, but some components did not stop well.
+    pub fn why(&self) -> Option<HaltReason> {
+        match self.report.outcome() {
+            Some(RunOutcome::Halted(why)) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// How the run ended.
+    pub fn report(&self) -> &RunReport {
+        &self.report
     }
 
     /// The fatal failure that ended the run, if one did.
@@ -51,23 +58,44 @@ impl RunError {
     /// Their threads keep the process alive and continue their work, so exit the process.
     /// [`Overwatch::run_or_exit`](crate::Overwatch::run_or_exit) does this.
     pub fn wedged(&self) -> &[Arc<str>] {
-        &self.wedged
+        self.report.wedged()
+    }
+
+    /// The components that did not stop well. See [`RunReport::unclean_stops`].
+    pub fn unclean_stops(&self) -> &[UncleanStop] {
+        self.report.unclean_stops()
     }
 }
 
+/// The most components that a message names.
+const NAMED: usize = 8;
+
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.failure {
-            Some((Some(name), told)) => {
+        match (&self.failure, self.why()) {
+            (_, None) => f.write_str("stopped, but not well")?,
+            (Some((Some(name), told)), _) => {
                 write!(f, "halted: {name:?} failed fatally: {}", told.failure())?;
             }
-            Some((None, told)) => write!(f, "halted: {}", told.failure())?,
-            None => write!(f, "halted: {}", self.reason)?,
+            (Some((None, told)), _) => write!(f, "halted: {}", told.failure())?,
+            (None, _) => write!(f, "halted: {}", self.report.reason())?,
         }
-        if !self.wedged.is_empty() {
-            write!(f, "; wedged: {}", self.wedged.join(", "))?;
+        if !self.wedged().is_empty() {
+            write!(f, "; wedged: {}", self.wedged().join(", "))?;
         }
-        Ok(())
+        let unclean = self.unclean_stops();
+        for (place, stop) in unclean.iter().take(NAMED).enumerate() {
+            let before = if place == 0 && self.why().is_none() {
+                ": "
+            } else {
+                "; "
+            };
+            write!(f, "{before}{stop}")?;
+        }
+        match unclean.len().saturating_sub(NAMED) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more did not stop well"),
+        }
     }
 }
 

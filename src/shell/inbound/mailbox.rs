@@ -8,13 +8,11 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::command::{CommandAnswer, CommandReply, Commands};
 use super::message::{ComponentAnswer, RenewedLease};
 use super::reports::ReportSource;
 use crate::driver::Command;
 use crate::shell::sync::lock;
-
-/// The most commands that wait. Further ones are refused.
-const MAX_COMMANDS: usize = 64;
 
 /// The capacity in answers that is kept after a large stage has started or stopped.
 pub(crate) const ROOM_KEPT: usize = 256;
@@ -53,7 +51,7 @@ struct Queues {
     /// The epoch and the time of sending of the latest renewal.
     renewed: Option<(u64, Instant)>,
     reports: VecDeque<Arc<ReportSource>>,
-    commands: VecDeque<Command>,
+    commands: Commands,
     /// Nobody takes anything any more.
     closed: bool,
 }
@@ -107,20 +105,14 @@ impl Mailbox {
         self.wake.notify_one();
     }
 
-    /// Adds a command. Returns `false` if too many wait.
-    pub(crate) fn command(&self, command: Command) -> bool {
+    /// Adds a command. `None` if too many wait.
+    pub(crate) fn command(&self, command: Command) -> Option<CommandAnswer> {
         let mut waiting = lock(&self.waiting);
-        if waiting.commands.back() == Some(&command) {
-            return true;
-        }
-        let room = waiting.commands.len() < MAX_COMMANDS;
-        if room {
-            waiting.commands.push_back(command);
-            self.inside.fetch_or(COMMANDS, Ordering::Release);
-        }
+        let answer = waiting.commands.push(command);
+        self.inside.fetch_or(COMMANDS, Ordering::Release);
         drop(waiting);
         self.wake.notify_one();
-        room
+        answer
     }
 
     pub(crate) fn shut_down(&self) {
@@ -179,12 +171,12 @@ impl Mailbox {
         waiting.lease.take()
     }
 
-    pub(crate) fn take_command(&self) -> Option<Command> {
+    pub(crate) fn take_command(&self) -> Option<(Command, CommandReply)> {
         if !self.is_inside(COMMANDS) {
             return None;
         }
         let mut waiting = lock(&self.waiting);
-        let command = waiting.commands.pop_front();
+        let command = waiting.commands.pop();
         if waiting.commands.is_empty() {
             self.inside.fetch_and(!COMMANDS, Ordering::Relaxed);
         }
@@ -232,6 +224,8 @@ impl Mailbox {
             let mut waiting = lock(&self.waiting);
             waiting.closed = true;
             waiting.answers = VecDeque::new();
+            // The commands get no answer any more.
+            waiting.commands = Commands::default();
             mem::take(&mut waiting.reports)
         };
         // Outside of the lock, because the drop of reports is user code.

@@ -16,7 +16,7 @@ pub(crate) enum ComponentAnswer {
 }
 
 /// Identifies an incarnation.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct IncarnationId {
     pub(crate) component: ComponentId,
     pub(crate) epoch: u64,

@@ -42,7 +42,11 @@ pub(crate) fn describe(
         ),
         Cause::Command(command) => command.words().unwrap_or_else(|| command.as_str()).into(),
         Cause::Finished => "every component has finished".into(),
-        Cause::Shutdown => "a shutdown was asked for".into(),
+        // The detail is the signal.
+        Cause::Shutdown => match detail {
+            Some(signal) => format!("{signal} asked for a shutdown"),
+            None => "a shutdown was asked for".into(),
+        },
         Cause::Recovered => format!("the dependency has proved itself{because}"),
         Cause::AllUp => "every component is up".into(),
         Cause::AllGone => "every component is gone".into(),
@@ -60,7 +64,11 @@ pub(crate) fn describe(
                 name(component)
             )
         }
-        Cause::GaveUp => "too many starts failed in a row".into(),
+        Cause::GaveUp => match policy.give_up_after() {
+            Some(1) => "a start failed".into(),
+            Some(limit) => format!("{limit} starts failed in a row"),
+            None => "a component failed too often".into(),
+        },
     }
 }
 

@@ -70,6 +70,8 @@ pub struct Outage {
     pub began: Instant,
     /// How long it lasted; `None` while it is open.
     pub lasted: Option<Duration>,
+    /// Why the last start in it failed, if one did.
+    pub last_failure: Option<Arc<str>>,
     /// The counts of the outage; zeros while it is open.
     pub record: Record,
 }
@@ -120,6 +122,16 @@ impl Journal {
             kept.outages.pop_front();
         }
         kept.outages.push_back(outage);
+    }
+
+    /// Notes why a start failed within the outage that is open.
+    pub(crate) fn note_failure(&self, reason: &Arc<str>) {
+        let mut kept = lock(&self.kept);
+        let goes_on = !kept.closed;
+        let open = kept.outages.back_mut();
+        if let Some(outage) = open.filter(|outage| goes_on && outage.lasted.is_none()) {
+            outage.last_failure = Some(Arc::clone(reason));
+        }
     }
 
     /// Closes an outage, and returns how long it lasted if it was open.

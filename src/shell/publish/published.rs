@@ -1,8 +1,8 @@
 //! Everything that is published of a run.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -13,6 +13,7 @@ use super::roster::Roster;
 use super::status::{ComponentStatus, Status};
 use super::summary::Summary;
 use crate::policy::{ComponentId, Layout};
+use crate::shell::failure::{RunReport, StopSignal};
 
 pub(crate) struct Published {
     pub(crate) roster: Roster,
@@ -27,6 +28,10 @@ pub(crate) struct Published {
     poll_delay: AtomicU64,
     /// Grows with each answered ping.
     pulse: watch::Sender<u64>,
+    /// The signal that asked for the end, if one did.
+    signal: OnceLock<StopSignal>,
+    /// How the run ended, once it has.
+    report: OnceLock<RunReport>,
 }
 
 /// Stands for no measurement: no delay is this long.
@@ -44,6 +49,8 @@ impl Published {
             notes: Notes::default(),
             poll_delay: AtomicU64::new(NO_DELAY),
             pulse: watch::Sender::new(0),
+            signal: OnceLock::new(),
+            report: OnceLock::new(),
         }
     }
 
@@ -152,21 +159,39 @@ impl Published {
         });
     }
 
-    /// Notes the regular end of the run, and returns the last reason.
-    pub(crate) fn end(&self) -> Arc<str> {
-        let mut reason = Arc::from("");
-        self.summary.send_modify(|summary| {
-            summary.over = true;
-            reason = Arc::clone(&summary.reason);
-        });
+    /// The last reason.
+    pub(crate) fn reason(&self) -> Arc<str> {
+        Arc::clone(&self.summary.borrow().reason)
+    }
+
+    /// Notes the regular end of the run.
+    pub(crate) fn end(&self, report: RunReport) {
+        // Before the end is published, so that it is there for all who wait for the end.
+        let _ = self.report.set(report);
+        self.summary.send_modify(|summary| summary.over = true);
         self.journal.close();
-        reason
+    }
+
+    /// How the run ended, once it has.
+    pub(crate) fn report(&self) -> Option<&RunReport> {
+        self.report.get()
+    }
+
+    /// Notes the signal that asks for the end. The first one counts.
+    pub(crate) fn note_signal(&self, signal: StopSignal) {
+        let _ = self.signal.set(signal);
+    }
+
+    pub(crate) fn signal(&self) -> Option<StopSignal> {
+        self.signal.get().copied()
     }
 
     /// Publishes that the run was dropped, unless it has ended regularly.
     pub(crate) fn abandon(&self) {
         self.summary.send_if_modified(|summary| {
             self.ready.store(false, Ordering::Release);
+            // If it has ended regularly, its report is there.
+            let _ = self.report.set(RunReport::dropped());
             summary.abandon()
         });
         self.journal.close();

@@ -68,6 +68,7 @@ pub struct Builder {
     watchdog: Option<bool>,
     control_thread: Option<bool>,
     on_step: Option<Hook>,
+    unclean_stop_is_error: bool,
 }
 
 impl Overwatch {
@@ -92,6 +93,7 @@ impl Builder {
             watchdog: None,
             control_thread: None,
             on_step: None,
+            unclean_stop_is_error: true,
         }
     }
 
@@ -286,6 +288,17 @@ impl Builder {
         self
     }
 
+    /// Sets whether a run fails if a component did not stop well at its end. Default: yes.
+    ///
+    /// A component did not stop well if it was aborted at its stop deadline, returned an error, or panicked: it may have
+    /// left something behind. The run then returns a [`RunError`](crate::RunError) that names the component, and
+    /// [`Overwatch::run_or_exit`] exits with exit code 1. Without this, the names are only in the log and in
+    /// [`Handle::report`](crate::Handle::report).
+    pub fn unclean_stop_is_error(mut self, is_error: bool) -> Self {
+        self.unclean_stop_is_error = is_error;
+        self
+    }
+
     /// Checks everything and builds the service. Nothing is started before the service is run.
     ///
     /// # Errors
@@ -343,6 +356,7 @@ impl Builder {
             watchdog: self.watchdog,
             control_thread: self.control_thread,
             on_step: self.on_step,
+            unclean_stop_is_error: self.unclean_stop_is_error,
         }))
     }
 }

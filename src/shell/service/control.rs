@@ -22,9 +22,9 @@ use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
 
 use super::signals::Signals;
-use crate::machine::HaltReason;
+use crate::machine::{HaltReason, RunOutcome};
 use crate::shell::component::Begin;
-use crate::shell::failure::{Failure, ReportedFailure, RunError};
+use crate::shell::failure::{Failure, ReportParts, ReportedFailure, RunError, RunReport};
 use crate::shell::log::{LOGGED_WITHIN, Log, discard};
 use crate::shell::probe::Probe;
 use crate::shell::process;
@@ -44,6 +44,7 @@ pub(crate) struct Service {
     pub(crate) watchdog: Option<bool>,
     pub(crate) control_thread: Option<bool>,
     pub(crate) on_step: Option<Hook>,
+    pub(crate) unclean_stop_is_error: bool,
 }
 
 /// What ends a run, in addition to its handle.
@@ -85,6 +86,7 @@ async fn in_place(service: Service, until: Until, runtime: Handle) -> Result<(),
         runtime,
         log: log.clone(),
         has_hook,
+        unclean_stop_is_error: service.unclean_stop_is_error,
         apart: false,
     });
     let ended = run(&mut supervisor, until).await;
@@ -118,6 +120,7 @@ async fn apart(service: Service, until: Until, runtime: Handle) -> Result<(), Ru
         runtime,
         log: log.clone(),
         has_hook,
+        unclean_stop_is_error: service.unclean_stop_is_error,
         apart: true,
     };
     let (tell, told) = oneshot::channel();
@@ -262,7 +265,10 @@ async fn run(supervisor: &mut Supervisor, until: Until) -> Result<(), RunError> 
     tokio::select! {
         biased;
         ended = &mut run => return ended,
-        () = signals.next() => shared.mailbox.shut_down(),
+        signal = signals.next() => {
+            shared.published.note_signal(signal);
+            shared.mailbox.shut_down();
+        }
     }
     tokio::select! {
         biased;
@@ -294,14 +300,16 @@ impl Drop for Abandoned {
 }
 
 pub(crate) fn cannot_run(what: &str, error: std::io::Error) -> RunError {
+    let failure = Failure::new(format!("{what}: {error}")).fatal();
     RunError {
-        why: HaltReason::Fatal,
-        reason: what.into(),
-        failure: Some((
-            None,
-            ReportedFailure::new(Failure::new(format!("{what}: {error}")).fatal()),
-        )),
-        wedged: Vec::new(),
+        report: RunReport::new(ReportParts {
+            outcome: Some(RunOutcome::Halted(HaltReason::Fatal)),
+            reason: what.into(),
+            unclean_stops: Vec::new(),
+            wedged: Vec::new(),
+            signal: None,
+        }),
+        failure: Some((None, ReportedFailure::new(failure))),
     }
 }
 

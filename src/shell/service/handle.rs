@@ -11,6 +11,8 @@ use tokio::sync::watch;
 
 use crate::driver::Command;
 use crate::shell::component::Reporter;
+use crate::shell::failure::RunReport;
+use crate::shell::inbound::CommandAnswer;
 use crate::shell::publish::{ComponentStatus, Outage, Status, Summary, Transitions};
 use crate::shell::run_state::RunState;
 
@@ -21,8 +23,8 @@ use crate::shell::run_state::RunState;
 /// | to | call |
 /// | --- | --- |
 /// | read the state | [`is_ready`](Self::is_ready), [`status`](Self::status), [`components`](Self::components), [`outages`](Self::outages) |
-/// | wait | [`wait_until_ready`](Self::wait_until_ready), [`wait_for`](Self::wait_for), [`transitions`](Self::transitions) |
-/// | control | [`shutdown`](Self::shutdown), [`drain`](Self::drain), [`resume`](Self::resume), [`trip`](Self::trip), [`reset`](Self::reset) |
+/// | wait | [`wait_until_ready`](Self::wait_until_ready), [`wait_for`](Self::wait_for), [`transitions`](Self::transitions), [`wait_until_ended`](Self::wait_until_ended) |
+/// | control | [`shutdown`](Self::shutdown), [`drain`](Self::drain), [`resume`](Self::resume), [`trip`](Self::trip), [`reset`](Self::reset); await the [answer](CommandAnswer) to learn whether a command has any effect |
 /// | report from outside of components | [`reporter`](Self::reporter) |
 ///
 /// ```
@@ -133,6 +135,19 @@ impl Handle {
         .await
     }
 
+    /// How the run ended, once it is over.
+    pub fn report(&self) -> Option<RunReport> {
+        self.0.published.report().cloned()
+    }
+
+    /// Waits until the run is over, and returns how it ended.
+    ///
+    /// For parts of the program that do not await the run themselves.
+    pub async fn wait_until_ended(&self) -> RunReport {
+        let _ = self.wait(|_| None::<()>).await;
+        self.report().unwrap_or_else(RunReport::dropped)
+    }
+
     async fn wait<T>(&self, mut found: impl FnMut(&Summary) -> Option<T>) -> Result<T, RunEnded> {
         let mut summary = self.0.published.subscribe();
         loop {
@@ -176,7 +191,7 @@ impl Handle {
     /// # Errors
     ///
     /// See [`CommandError`].
-    pub fn drain(&self) -> Result<(), CommandError> {
+    pub fn drain(&self) -> Result<CommandAnswer, CommandError> {
         self.command(Command::Drain)
     }
 
@@ -185,7 +200,7 @@ impl Handle {
     /// # Errors
     ///
     /// See [`CommandError`].
-    pub fn resume(&self) -> Result<(), CommandError> {
+    pub fn resume(&self) -> Result<CommandAnswer, CommandError> {
         self.command(Command::Resume)
     }
 
@@ -194,7 +209,7 @@ impl Handle {
     /// # Errors
     ///
     /// See [`CommandError`].
-    pub fn trip(&self) -> Result<(), CommandError> {
+    pub fn trip(&self) -> Result<CommandAnswer, CommandError> {
         self.command(Command::Trip)
     }
 
@@ -203,7 +218,7 @@ impl Handle {
     /// # Errors
     ///
     /// See [`CommandError`].
-    pub fn reset(&self) -> Result<(), CommandError> {
+    pub fn reset(&self) -> Result<CommandAnswer, CommandError> {
         self.command(Command::Reset)
     }
 
@@ -244,15 +259,12 @@ impl Handle {
         *self.0.published.pulse().borrow()
     }
 
-    fn command(&self, command: Command) -> Result<(), CommandError> {
+    fn command(&self, command: Command) -> Result<CommandAnswer, CommandError> {
         if self.is_over() {
             return Err(CommandError::Ended);
         }
-        if self.0.mailbox.command(command) {
-            Ok(())
-        } else {
-            Err(CommandError::TooMany)
-        }
+        let answer = self.0.mailbox.command(command);
+        answer.ok_or(CommandError::TooMany)
     }
 }
 

@@ -7,6 +7,8 @@
 use std::convert::Infallible;
 use std::io;
 
+use crate::shell::failure::StopSignal;
+
 /// The signals that a run listens to. It listens until this is dropped, which must be after the end of the run.
 pub(crate) struct Signals {
     #[cfg(unix)]
@@ -39,13 +41,14 @@ impl Signals {
         })
     }
 
-    /// Completes when the run is to stop.
-    pub(crate) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
+    /// Completes when the run is to stop, with the signal that asks for it.
+    pub(crate) async fn next(&mut self) -> StopSignal {
+        let signal = tokio::select! {
+            _ = self.interrupt.recv() => StopSignal::Interrupt,
+            _ = self.terminate.recv() => StopSignal::Terminate,
+        };
         self.listening.told();
+        signal
     }
 
     /// Ends the process at the second signal, if the signal handler does not. Await it together with the
@@ -63,11 +66,12 @@ impl Signals {
     }
 
     /// Completes when the run is to stop.
-    pub(crate) async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) -> StopSignal {
         if tokio::signal::ctrl_c().await.is_err() {
             // No signal will come: only the handle can stop the run.
             std::future::pending::<()>().await;
         }
+        StopSignal::Interrupt
     }
 
     /// Ends the process at the second ctrl-c. Await it together with the rest of the run, after

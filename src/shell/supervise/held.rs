@@ -9,7 +9,7 @@ use crate::driver::{Source, Tell};
 use crate::machine::{Exit, FailureClass, Input, Timer};
 use crate::shell::component::Incarnation;
 use crate::shell::failure::ReportedFailure;
-use crate::shell::inbound::ReportTexts;
+use crate::shell::inbound::{CommandOutcome, CommandReply, ReportTexts};
 use crate::shell::probe::Observation;
 use crate::shell::publish::trace::Incident;
 use crate::shell::run_state::RunState;
@@ -22,6 +22,8 @@ pub(crate) struct Held {
     pub(crate) last_words: [Option<ReportTexts>; 4],
     pub(crate) observation: Option<Observation>,
     pub(crate) report: Option<ReportTexts>,
+    /// Where the answer to the command goes.
+    pub(crate) reply: Option<CommandReply>,
     /// Until when the last renewed lease is valid, on the watchdog's clock.
     pub(crate) lease: Option<std::time::Instant>,
 }
@@ -34,6 +36,7 @@ impl Held {
             last_words: [const { None }; 4],
             observation: None,
             report: None,
+            reply: None,
             lease: None,
         }
     }
@@ -66,6 +69,19 @@ impl Held {
                 ..StepText::default()
             },
             _ => StepText::default(),
+        }
+    }
+
+    /// Answers a command that the machine has got.
+    pub(crate) fn answer_command(&mut self, source: Source, changed: bool) {
+        if source != Source::Command {
+            return;
+        }
+        if let Some(reply) = self.reply.take() {
+            reply.answer(match changed {
+                true => CommandOutcome::Accepted,
+                false => CommandOutcome::NoEffect,
+            });
         }
     }
 

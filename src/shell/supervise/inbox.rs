@@ -123,8 +123,9 @@ impl Inbox {
             self.bring(decider, Arrival::Shutdown, now, Vec::new);
         }
         if decider.has_room(Source::Command)
-            && let Some(command) = self.shared.mailbox.take_command()
+            && let Some((command, reply)) = self.shared.mailbox.take_command()
         {
+            self.held.reply = Some(reply);
             self.bring(decider, Arrival::Command(command), now, Vec::new);
         }
         if decider.has_room(Source::Observation)

@@ -11,16 +11,22 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::giving_up::LastFailures;
 use super::inbox::Inbox;
 use super::recorded::{Came, Recorded};
 use super::step_text::{Detail, Fatal};
 use crate::driver::{Decider, Decision};
-use crate::machine::{Cause, ComponentState, Effect, Phase, Record, Step, Timer, Transition};
-use crate::shell::failure::ReportedFailure;
+use crate::machine::{
+    Cause, ComponentState, Effect, Input, Phase, Record, Step, Timer, Transition,
+};
+use crate::policy::ComponentId;
+use crate::shell::failure::{ReportedFailure, StopSignal};
 use crate::shell::log::Log;
 use crate::shell::probe::Observation;
 use crate::shell::publish::trace::{self, Incident};
-use crate::shell::publish::{DependencyStatus, Few, Outage, TransitionEvent, describe, overdue};
+use crate::shell::publish::{
+    DependencyStatus, Few, Outage, Summary, TransitionEvent, describe, overdue,
+};
 use crate::shell::run_state::RunState;
 
 /// How long to wait for the text of an error.
@@ -38,6 +44,8 @@ struct Notice {
     early: Option<String>,
     detail: Detail,
     fatal: Option<Arc<ReportedFailure>>,
+    /// The component that has failed too often.
+    failed_too_often: Option<ComponentId>,
     outage_number: u64,
     at: Instant,
 }
@@ -103,6 +111,7 @@ pub(crate) struct Publisher {
     trail: Trail,
     shown_trail: Trail,
     dependency: Option<DependencyStatus>,
+    last_failures: LastFailures,
     /// The steps that are not published yet, in order.
     notices: VecDeque<Notice>,
     /// Whether the rest of the published state is up to date.
@@ -118,6 +127,7 @@ impl Publisher {
             trail: Trail::new(),
             shown_trail: Trail::new(),
             dependency: None,
+            last_failures: LastFailures::default(),
             notices: VecDeque::new(),
             is_published: false,
         }
@@ -156,8 +166,12 @@ impl Publisher {
     }
 
     fn describe(&self, cause: Cause, detail: Option<&str>) -> String {
-        let (roster, policy) = (&self.shared.published.roster, self.shared.plan.policy());
-        describe(cause, detail, roster, policy)
+        let (published, policy) = (&self.shared.published, self.shared.plan.policy());
+        let detail = match cause {
+            Cause::Shutdown => published.signal().map(StopSignal::as_str),
+            _ => detail,
+        };
+        describe(cause, detail, &published.roster, policy)
     }
 
     /// The components that are not up.
@@ -208,6 +222,10 @@ impl Publisher {
             early,
             detail,
             fatal: fatal.map(|(_, told)| Arc::clone(told)),
+            failed_too_often: match decision.input() {
+                Some(Input::FailedTooOften { component }) => Some(component),
+                _ => None,
+            },
             outage_number: machine.outage(),
             at: Instant::now(),
         });
@@ -252,12 +270,38 @@ impl Publisher {
         let fatal = notice.fatal.map(Detail::Failure);
         let fatal = fatal.as_ref().and_then(text).or_else(|| detail.clone());
         self.note_observation(notice.detail);
+        let too_often = notice.failed_too_often.map(|component| {
+            let limit = self.describe(Cause::FailedTooOften { component }, None);
+            self.last_failures.too_often(&limit)
+        });
+        if let (Some(reason), false) = (&too_often, notice.dry) {
+            // A reader wants to know why it does not go on, also while it still stops.
+            let publish = |summary: &mut Summary| summary.reason = Arc::clone(reason);
+            self.shared.published.publish(publish);
+        }
         for hop in notice.hops.into_iter().flatten() {
             let reason = match (hop.cause, &notice.early) {
                 (Cause::StartOverdue, Some(early)) => early.clone(),
                 (Cause::Fatal, _) => self.describe(hop.cause, fatal.as_deref()),
+                (Cause::GaveUp, _) => {
+                    let starts = self.describe(hop.cause, None);
+                    self.last_failures.gave_up(&starts)
+                }
+                (Cause::FailedTooOften { .. }, _) if too_often.is_some() => {
+                    too_often.as_deref().unwrap_or_default().to_owned()
+                }
                 _ => self.describe(hop.cause, detail.as_deref()),
             };
+            let reason: Arc<str> = reason.into();
+            if !notice.dry {
+                self.last_failures.note(&hop, &reason);
+                if hop.from == Phase::Restarting
+                    && !hop.cause.is_wanted()
+                    && hop.to != Phase::Running
+                {
+                    self.shared.published.journal.note_failure(&reason);
+                }
+            }
             let trail = match notice.dry {
                 true => &mut self.shown_trail,
                 false => &mut self.trail,
@@ -268,7 +312,7 @@ impl Publisher {
                 from: hop.from,
                 to: hop.to,
                 cause: hop.cause,
-                reason: reason.into(),
+                reason,
                 epoch: hop.epoch,
                 outage: notice.outage_number,
                 spent: notice.at.saturating_duration_since(trail.entered),
@@ -302,6 +346,7 @@ impl Publisher {
                 reason: self.describe(cause, detail.as_deref()).into(),
                 began: notice.at,
                 lasted: None,
+                last_failure: None,
                 record: Record::default(),
             });
         }

@@ -13,11 +13,12 @@ use super::publisher::{OutageNews, Publisher};
 use super::service_guard::ServiceGuard;
 use super::service_watch::ServiceWatch;
 use super::step_text::{Detail, Fatal, StepText, is_plain};
+use super::stop_failures::StopFailures;
 use super::watchdog::Watchdog;
 use crate::driver::{Arrival, Decided, Decider, Decision, Silence, Source, Tell};
-use crate::machine::{Cause, ComponentState, Effect, HaltReason, Input, RunOutcome, Step};
+use crate::machine::{Cause, ComponentState, Effect, HaltReason, Input, Phase, RunOutcome, Step};
 use crate::shell::component::Begin;
-use crate::shell::failure::RunError;
+use crate::shell::failure::{ReportParts, RunError, RunReport, UncleanStop};
 use crate::shell::log::Log;
 use crate::shell::probe::{Probe, Sessions};
 use crate::shell::publish::trace;
@@ -46,6 +47,8 @@ pub(crate) struct Supervisor {
     /// The published level.
     level: u32,
     fatal: Option<Fatal>,
+    stop_failures: StopFailures,
+    unclean_stop_is_error: bool,
     is_abandoned: bool,
 }
 
@@ -63,6 +66,7 @@ pub(crate) struct Parts {
     pub(crate) log: Log,
     /// Whether the log has a hook.
     pub(crate) has_hook: bool,
+    pub(crate) unclean_stop_is_error: bool,
     /// Whether the run has a separate thread.
     pub(crate) apart: bool,
 }
@@ -79,6 +83,7 @@ impl Supervisor {
             probe_runtime,
             log,
             has_hook,
+            unclean_stop_is_error,
             apart,
         } = parts;
         let plan = &shared.plan;
@@ -108,6 +113,8 @@ impl Supervisor {
             effects,
             level: 0,
             fatal: None,
+            stop_failures: StopFailures::default(),
+            unclean_stop_is_error,
             is_abandoned: false,
             shared,
         }
@@ -327,12 +334,19 @@ impl Supervisor {
             fatal,
             incident,
         } = self.inbox.held.event(&tell);
+        match step.transitions().any(|hop| hop.to == Phase::ShuttingDown) {
+            true => self.stop_failures = StopFailures::default(),
+            false => self.stop_failures.note(&input, &detail),
+        }
         let is_ignored = matches!(step, Step::Ignored(_));
         if matches!(input, Input::LeaseRenewed { .. }) && !is_ignored {
             self.executor.watch_fence(self.inbox.held.lease);
         }
         self.carry_out(effects, decision);
         self.executor.note_slots(&input, &self.decider);
+        self.inbox
+            .held
+            .answer_command(tell.source, decision.changed);
 
         // All effects are carried out. From here on the step is published.
         self.record(at, Some(decision), effects);
@@ -353,7 +367,8 @@ impl Supervisor {
         }
         let has_moved = step.transitions().next().is_some();
         let outage = OutageNews::of(effects);
-        if has_moved || outage.is_some() {
+        let is_limit = matches!(input, Input::FailedTooOften { .. }) && !is_ignored;
+        if has_moved || outage.is_some() || is_limit {
             let early = late.map(|late| self.publisher.overdue(late));
             let (decider, fatal) = (&self.decider, self.fatal.as_ref());
             self.publisher
@@ -408,27 +423,39 @@ impl Supervisor {
     // The end.
 
     fn finish(&mut self) -> Result<(), RunError> {
-        let wedged: Vec<Arc<str>> = self
-            .shared
-            .published
+        let published = &self.shared.published;
+        let name = |id| Arc::clone(self.shared.name(id));
+        let machine = self.decider.machine();
+        let wedged = published
             .roster
             .ids()
-            .filter(|&id| self.decider.machine().component_state(id) == ComponentState::Wedged)
-            .map(|id| Arc::clone(self.shared.name(id)))
-            .collect();
-        let reason = self.shared.published.end();
-        match self.executor.ended() {
-            Some(RunOutcome::Halted(why)) => Err(RunError {
-                why,
-                reason,
-                failure: self
-                    .fatal
-                    .take()
-                    .filter(|_| matches!(why, HaltReason::Fatal | HaltReason::Wedged)),
-                wedged,
-            }),
-            _ => Ok(()),
+            .filter(|&id| machine.component_state(id) == ComponentState::Wedged);
+        let unclean = self.decider.unclean_ends();
+        let report = RunReport::new(ReportParts {
+            outcome: self.executor.ended(),
+            reason: published.reason(),
+            unclean_stops: unclean
+                .map(|(id, end)| UncleanStop {
+                    component: name(id),
+                    what: self.stop_failures.words(id, end),
+                })
+                .collect(),
+            wedged: wedged.map(name).collect(),
+            signal: published.signal(),
+        });
+        published.end(report.clone());
+        let is_halted = matches!(self.executor.ended(), Some(RunOutcome::Halted(_)));
+        let is_unclean = self.unclean_stop_is_error && !report.unclean_stops().is_empty();
+        if !is_halted && !is_unclean {
+            return Ok(());
         }
+        let failure = self.fatal.take().filter(|_| {
+            let halted = self.executor.ended();
+            [HaltReason::Fatal, HaltReason::Wedged]
+                .into_iter()
+                .any(|why| halted == Some(RunOutcome::Halted(why)))
+        });
+        Err(RunError { report, failure })
     }
 }
 

@@ -105,7 +105,7 @@ async fn node(how: &str, id: &str, url: &str) {
         return service.run_or_exit().await;
     }
     let error = service.run_until_signal().await.expect_err("it is wedged");
-    assert_eq!(error.why(), HaltReason::Wedged, "{error}");
+    assert_eq!(error.why(), Some(HaltReason::Wedged), "{error}");
     println!("{OVER} - {}", now().as_nanos());
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::driver::{Arrival, Decided, Decider, Next, Source, View};
-use overwatch::machine::{ComponentState, Effect, Machine};
-use overwatch::policy::Plan;
+use overwatch::machine::{ComponentState, Effect, Input, Machine, Phase, Step};
+use overwatch::policy::{ComponentId, Plan};
 
 use super::laws::{Broken, Watch};
 
@@ -13,13 +13,20 @@ use super::laws::{Broken, Watch};
 pub(crate) struct Whole {
     decider: Decider,
     watch: Watch,
+    /// The component that made the service lose readiness with the last step.
+    tripped_by: Option<ComponentId>,
 }
 
 impl Whole {
     pub(crate) fn new(plan: Arc<Plan>) -> Self {
         let watch = Watch::new(plan.policy().silence_limit());
         let decider = Decider::live(plan);
-        Self { decider, watch }
+        let tripped_by = None;
+        Self {
+            decider,
+            watch,
+            tripped_by,
+        }
     }
 
     pub(crate) fn machine(&self) -> &Machine {
@@ -56,7 +63,12 @@ impl Whole {
             asked,
         };
         let decided = self.decider.next(now, effects);
+        let tripped_by = self.tripped_by.take();
         let next = match decided {
+            // It comes from the decider, right after the failure that reaches the limit, and from no arrival.
+            Decided::Step(decision) if matches!(decision.input(), Some(Input::FailedTooOften { component }) if Some(component) == tripped_by) => {
+                None
+            }
             Decided::Step(decision) => decision.told.map(|(tell, _)| Next::Tell(tell)),
             Decided::Drop(source) => Some(Next::Drop(source)),
             Decided::WhySilent { since } => Some(Next::WhySilent { since }),
@@ -66,6 +78,12 @@ impl Whole {
             self.watch.judge(next, &view, now)?;
         }
         self.watch.carry_out(effects, now);
+        if let Decided::Step(decision) = decided {
+            let hops = decision.step();
+            let mut hops = hops.iter().flat_map(Step::transitions);
+            let trip = hops.find(|hop| hop.from == Phase::Running);
+            self.tripped_by = trip.and_then(|hop| hop.cause.component());
+        }
         Ok(decided)
     }
 }

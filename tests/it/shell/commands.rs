@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overwatch::machine::{Command, Phase};
-use overwatch::{CommandError, Context, Handle};
+use overwatch::{CommandAnswer, CommandError, Context, Handle};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -122,7 +122,7 @@ async fn run_until_ends_with_its_future() {
 }
 
 /// Each command has a method.
-fn command(handle: &Handle, command: Command) -> Result<(), CommandError> {
+fn command(handle: &Handle, command: Command) -> Result<CommandAnswer, CommandError> {
     match command {
         Command::Drain => handle.drain(),
         Command::Resume => handle.resume(),
@@ -162,7 +162,7 @@ async fn commands_are_bounded_and_refused_after_the_end() {
     for _ in 0..100 {
         for command in [handle.drain(), handle.resume()] {
             match command {
-                Ok(()) => {}
+                Ok(_) => {}
                 Err(error) => {
                     assert_eq!(error, CommandError::TooMany);
                     refused += 1;
@@ -175,5 +175,5 @@ async fn commands_are_bounded_and_refused_after_the_end() {
     // A shutdown is never refused.
     handle.shutdown();
     bounded(service.run()).await.unwrap();
-    assert_eq!(handle.trip(), Err(CommandError::Ended));
+    assert_eq!(handle.trip().unwrap_err(), CommandError::Ended);
 }

@@ -212,7 +212,7 @@ async fn d07_nothing_is_started_beside_its_earlier_incarnation() {
     });
     running.until_ready(1).await;
     outages(&running, 2..=5).await;
-    running.shut_down().await;
+    running.shut_down_uncleanly().await;
     assert_eq!(crowd.most(), 1);
 }
 
@@ -254,7 +254,7 @@ async fn d08_health_flips_before_the_first_stop() {
     );
     running.dependency.recover();
     running.until_ready(2).await;
-    running.shut_down().await;
+    running.shut_down_uncleanly().await;
 }
 
 /// D9: from the third outage on, stale entries blocked the stop path.
@@ -393,7 +393,7 @@ async fn d13_no_outage_leaks_a_task() {
     let tasks = alive_tasks().await;
     outages(&running, 2..=10).await;
     assert_eq!(alive_tasks().await, tasks);
-    running.shut_down().await;
+    running.shut_down_uncleanly().await;
 }
 
 /// D14: components were stopped in start order, and blocked on channels whose readers were gone.
@@ -503,7 +503,7 @@ async fn d20_a_shutdown_works_from_every_phase() {
         });
         match phase {
             Phase::Monitoring => running.dependency.fail("down"),
-            Phase::Drained => running.handle.drain().unwrap(),
+            Phase::Drained => drop(running.handle.drain().unwrap()),
             Phase::ShuttingDown => {
                 running.until_ready(1).await;
                 running.handle.trip().unwrap();

@@ -37,7 +37,7 @@ async fn a_fatal_report_right_before_the_end_ends_the_run() {
     let error = running.end().await.0.unwrap_err();
     assert_eq!(
         (error.why(), error.component()),
-        (HaltReason::Fatal, Some("talker"))
+        (Some(HaltReason::Fatal), Some("talker"))
     );
 }
 
@@ -49,7 +49,7 @@ async fn a_fatal_sub_task_that_is_awaited_ends_the_run() {
         Ok(())
     });
     let error = running.end().await.0.unwrap_err();
-    assert_eq!(error.why(), HaltReason::Fatal);
+    assert_eq!(error.why(), Some(HaltReason::Fatal));
 }
 
 #[tokio::test(start_paused = true)]
@@ -302,7 +302,7 @@ fn a_blocking_job_that_waits_for_its_turn_does_not_wedge() {
         });
         running.until_ready(1).await;
         running.handle.shutdown();
-        running.end_unjudged().await.0.expect("an ordered stop");
+        running.end_unjudged().await.0.expect_err("it was aborted");
     });
     drop(release);
 }

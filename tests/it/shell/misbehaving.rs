@@ -150,7 +150,7 @@ async fn error_and_panic_after_a_stop_count_as_stopped() {
     });
     running.until_ready(1).await;
     let began = Instant::now();
-    running.shut_down().await;
+    running.shut_down_uncleanly().await;
     assert!(
         began.elapsed() < Duration::from_secs(1),
         "nothing had to be aborted"
@@ -170,7 +170,7 @@ async fn fatal_after_a_stop_ends_the_run_with_it() {
     let error = ended.unwrap_err();
     assert_eq!(
         (error.why(), error.component()),
-        (HaltReason::Fatal, Some("bad"))
+        (Some(HaltReason::Fatal), Some("bad"))
     );
 }
 
@@ -220,7 +220,7 @@ async fn one_that_ignores_the_stop_is_aborted() {
     let stop_deadline = Duration::from_secs(10);
     assert!((stop_deadline..stop_deadline + Duration::from_secs(1)).contains(&began.elapsed()));
     assert_eq!(running.notes.all(), ["below up 1", "below stopped 1"]);
-    running.shut_down().await;
+    running.shut_down_uncleanly().await;
     assert!(
         dropped.load(Ordering::Relaxed),
         "what the future held was dropped"
@@ -265,7 +265,7 @@ async fn one_that_blocks_its_thread_is_wedged_and_the_others_are_stopped() {
     let (handle, notes) = (running.handle.clone(), running.notes.clone());
     let (ended, _) = running.end().await;
     let error = ended.unwrap_err();
-    assert_eq!(error.why(), HaltReason::Wedged);
+    assert_eq!(error.why(), Some(HaltReason::Wedged));
     assert_eq!(
         error
             .wedged()
@@ -335,7 +335,7 @@ async fn sub_task_that_ignores_the_stop_is_aborted() {
         })
     });
     running.until_ready(1).await;
-    running.shut_down().await;
+    running.shut_down_uncleanly().await;
     assert_eq!(alive_tasks().await, before);
 }
 
@@ -494,7 +494,7 @@ async fn gives_up_after_as_many_failed_starts_as_the_policy_says() {
         },
     );
     let (ended, _) = running.end().await;
-    assert_eq!(ended.unwrap_err().why(), HaltReason::GaveUp);
+    assert_eq!(ended.unwrap_err().why(), Some(HaltReason::GaveUp));
     assert_eq!(starts.load(Ordering::Relaxed), 3);
 }
 

@@ -287,7 +287,8 @@ async fn work_is_stopped_before_the_lease_runs_out() {
         .await
         .unwrap();
     handle.shutdown();
-    bounded(run).await.unwrap().unwrap();
+    let ended = bounded(run).await.unwrap();
+    assert_eq!(ended.unwrap_err().why(), None, "it was aborted again");
     judged.acquit();
 }
 

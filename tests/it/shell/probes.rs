@@ -324,7 +324,7 @@ async fn a_fatal_observation_ends_the_run_after_an_ordered_stop_and_says_why() {
     let run = tokio::spawn(service.run());
     bounded(handle.wait_until_ready()).await.unwrap();
     let error = bounded(run).await.unwrap().unwrap_err();
-    assert_eq!(error.why(), overwatch::machine::HaltReason::Fatal);
+    assert_eq!(error.why(), Some(overwatch::machine::HaltReason::Fatal));
     assert!(error.to_string().contains("the disk is gone"), "{error}");
     assert_eq!(notes.all(), ["a up 1", "a stopped 1"]);
     let sight = handle.status().dependency.expect("something was seen");

@@ -270,7 +270,7 @@ fn of_many_one_is_deaf_and_aborted_and_one_blocks_a_worker_and_is_wedged() {
     until("it is over", || handle.status().phase == Phase::Halted);
     drop(free);
     let error = runtime.block_on(run).unwrap().unwrap_err();
-    assert_eq!(error.why(), HaltReason::Wedged);
+    assert_eq!(error.why(), Some(HaltReason::Wedged));
     // Others may have stood right behind it, on the worker that it blocks.
     let is_wedged = |number: usize| {
         let name = number.to_string();

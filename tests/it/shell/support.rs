@@ -152,6 +152,24 @@ pub(crate) fn try_start(
     })
 }
 
+/// Runs a service by this plan, which is that of the builder.
+pub(crate) fn start_by(plan: Plan, add: impl FnOnce(Builder, &Notes) -> Builder) -> Running {
+    let dependency = FakeDependency::new();
+    let notes = Notes::default();
+    let builder = Overwatch::builder(dependency.probe()).policy(plan.policy().clone());
+    let (builder, judged) = judged_by(add(builder, &notes), plan);
+    let service = builder.build().expect("a service that can be built");
+    let handle = service.handle();
+    let run = tokio::spawn(service.run());
+    Running {
+        handle,
+        dependency,
+        notes,
+        judged,
+        run,
+    }
+}
+
 impl Running {
     /// Waits for a status; not longer than an hour of the paused clock.
     pub(crate) async fn until(&self, wanted: impl FnMut(&Status) -> bool) -> Status {
@@ -189,6 +207,16 @@ impl Running {
         self.handle.shutdown();
         let (ended, trace) = self.end().await;
         ended.expect("an ordered stop");
+        trace
+    }
+
+    /// Shuts down where some components do not stop well.
+    pub(crate) async fn shut_down_uncleanly(self) -> Vec<String> {
+        self.handle.shutdown();
+        let (ended, trace) = self.end().await;
+        let error = ended.expect_err("something does not stop well");
+        assert_eq!(error.why(), None, "{error}");
+        assert!(!error.unclean_stops().is_empty(), "{error}");
         trace
     }
 

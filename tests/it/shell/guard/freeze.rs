@@ -80,7 +80,7 @@ fn one_blocked_thread_does_not_hold_up_a_trip() {
 
 fn assert_wedged(result: &Result<(), RunError>) {
     let error = result.as_ref().expect_err("it is halted");
-    assert_eq!(error.why(), HaltReason::Wedged, "{error}");
+    assert_eq!(error.why(), Some(HaltReason::Wedged), "{error}");
     assert_eq!(error.wedged(), ["stuck".into()], "{error}");
 }
 

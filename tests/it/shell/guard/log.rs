@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use overwatch::machine::Phase;
-use overwatch::{CommandError, Context as Component, Failure, TransitionEvent};
+use overwatch::{CommandAnswer, CommandError, Context as Component, Failure, TransitionEvent};
 use rustix::process::Signal;
 use tracing::field::{Field, Visit};
 use tracing::instrument::WithSubscriber;
@@ -417,7 +417,7 @@ fn what_a_blocked_writer_never_gets_is_counted() {
         times.ring();
         within(SOON, "it is stopped", || run.phase() == Phase::Monitoring);
         // A resume is ignored there, and each one that is ignored is an event.
-        let send = |command: &dyn Fn() -> Result<(), CommandError>| {
+        let send = |command: &dyn Fn() -> Result<CommandAnswer, CommandError>| {
             within(SOON, "the command is taken", || command().is_ok());
         };
         for _ in 0..FLOOD {

@@ -354,7 +354,7 @@ fn blocking_work_that_never_began_is_dropped_on_a_thread_of_the_user() {
             });
         let run = Run::start(&workers, way, service.build().unwrap());
         run.until_ready();
-        run.shut_down().unwrap();
+        assert_eq!(run.shut_down().unwrap_err().why(), None);
         // At the latest when a thread is free.
         gate.open();
         seen.assert_on_user_threads(&["drop of queued work"]);

@@ -1,0 +1,170 @@
+//! Which components did not stop well in the last stop.
+
+use std::collections::BTreeMap;
+
+use crate::machine::{ComponentState, Effect, Exit, FailureClass, Input, Phase, Step};
+use crate::policy::ComponentId;
+
+/// How a component did not stop well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UncleanEnd {
+    /// It was not gone at its stop deadline, so it was aborted.
+    Aborted,
+    /// It returned an error or panicked after it was asked to stop.
+    Failed(FailureClass),
+}
+
+/// The components that did not stop well since everything was last asked to stop.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub(super) struct Stops(BTreeMap<ComponentId, UncleanEnd>);
+
+impl Stops {
+    /// Notes what a step says about stops. `was` is the state of the component of the input before the step.
+    pub(super) fn note(
+        &mut self,
+        input: &Input,
+        was: ComponentState,
+        step: &Step,
+        effects: &[Effect],
+    ) {
+        let begins = |phase| matches!(phase, Phase::Running | Phase::Restarting);
+        if step.transitions().any(|hop| begins(hop.from)) {
+            self.0.clear();
+        }
+        for effect in effects {
+            if let Effect::Abort { component, .. } = *effect {
+                self.0.insert(component, UncleanEnd::Aborted);
+            }
+        }
+        let was_asked = matches!(
+            was,
+            ComponentState::Stopping | ComponentState::Aborting | ComponentState::Wedged
+        );
+        if let Input::Gone { component, how, .. } | Input::Exited { component, how, .. } = *input
+            && let Exit::Failed(class) = how
+            && was_asked
+        {
+            // That it was aborted is the graver news.
+            self.0.entry(component).or_insert(UncleanEnd::Failed(class));
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ComponentId, UncleanEnd)> + '_ {
+        self.0.iter().map(|(&id, &end)| (id, end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::{Arrival, Decided, Decider, Ended, LastWords, Observed, Seen};
+    use crate::machine::{Command, Timer};
+    use crate::policy::{Layout, Plan, Policy};
+    use core::time::Duration;
+
+    /// A service of two components in one stage, on a clock.
+    struct Service {
+        decider: Decider,
+        now: Duration,
+    }
+
+    impl Service {
+        fn ready() -> Self {
+            let layout = Layout::new(&[2]).expect("valid");
+            let plan = Plan::new(Policy::default(), layout).expect("valid");
+            let now = Duration::ZERO;
+            let decider = Decider::live(plan);
+            let mut service = Self { decider, now };
+            service.settle();
+            service.come_up();
+            service
+        }
+
+        fn settle(&mut self) {
+            let mut effects = Vec::new();
+            while !matches!(
+                self.decider.next(self.now, &mut effects),
+                Decided::Wait(_) | Decided::WhySilent { .. }
+            ) {}
+        }
+
+        fn bring(&mut self, arrival: Arrival) {
+            assert!(self.decider.arrive(arrival));
+            self.settle();
+        }
+
+        fn come_up(&mut self) {
+            let session = self.decider.machine().session().unwrap_or_default();
+            let (round, at, seen) = (0, self.now, Seen::Alive);
+            self.bring(Arrival::Observed(Observed {
+                session,
+                round,
+                at,
+                seen,
+            }));
+            let epoch = self.decider.machine().epoch();
+            for component in [ComponentId(0), ComponentId(1)] {
+                self.bring(Arrival::Up { component, epoch });
+            }
+            assert!(self.decider.machine().is_ready());
+        }
+
+        fn end(&mut self, component: u32, how: Exit) {
+            self.bring(Arrival::Ended(Ended {
+                component: ComponentId(component),
+                epoch: self.decider.machine().epoch(),
+                how,
+                gone: true,
+                last_words: LastWords::NONE,
+            }));
+        }
+
+        fn unclean(&self) -> Vec<(u32, UncleanEnd)> {
+            let unclean = self.decider.unclean_ends();
+            unclean.map(|(id, end)| (id.0, end)).collect()
+        }
+    }
+
+    const FAILED: Exit = Exit::Failed(FailureClass::Component);
+
+    #[test]
+    fn what_fails_or_is_aborted_when_it_is_asked_to_stop_is_unclean() {
+        let mut service = Service::ready();
+        service.bring(Arrival::Shutdown);
+        service.end(0, FAILED);
+        service.now = service.decider.due(Timer::Stage).expect("a deadline");
+        service.settle();
+        // It fails as well, because it is aborted.
+        service.end(1, FAILED);
+        assert_eq!(
+            service.unclean(),
+            [
+                (0, UncleanEnd::Failed(FailureClass::Component)),
+                (1, UncleanEnd::Aborted)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_failure_before_the_stop_and_a_plain_end_are_not() {
+        let mut service = Service::ready();
+        service.end(0, FAILED);
+        assert!(!service.decider.machine().is_ready());
+        service.end(1, Exit::Returned);
+        assert_eq!(service.unclean(), []);
+    }
+
+    #[test]
+    fn only_the_last_stop_counts() {
+        let mut service = Service::ready();
+        service.bring(Arrival::Command(Command::Drain));
+        service.end(0, FAILED);
+        service.end(1, Exit::Returned);
+        assert_eq!(service.unclean().len(), 1);
+        service.bring(Arrival::Command(Command::Resume));
+        service.come_up();
+        assert_eq!(service.unclean().len(), 1, "until the next stop");
+        service.bring(Arrival::Shutdown);
+        assert_eq!(service.unclean(), []);
+    }
+}
