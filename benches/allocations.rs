@@ -139,7 +139,7 @@ fn send(news: News, feed: &Feed, handle: &Handle, end: &Notify) {
         News::Report => handle.reporter().report(Failure::new("lost")),
         News::Observation => feed.failing("lost"),
         News::RunOutcome => end.notify_one(),
-        News::Trip => handle.trip().expect("it is taken"),
+        News::Trip => drop(handle.trip().expect("it is taken")),
         News::Shutdown => handle.shutdown(),
     }
 }

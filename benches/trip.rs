@@ -219,7 +219,7 @@ fn supervised(runtime: &Runtime, place: Place, from: From) -> Vec<f64> {
         });
         let ready = runtime.block_on(handle.wait_until_ready());
         ready.expect("it gets ready");
-        busy.work_and(from, || handle.trip().expect("it is taken"));
+        busy.work_and(from, || drop(handle.trip().expect("it is taken")));
         let down = handle.wait_for(|status| status.epoch == 1 && !status.ready);
         runtime.block_on(down).expect("it trips");
         // Asked for now, so that nothing is started again.

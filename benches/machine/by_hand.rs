@@ -163,6 +163,8 @@ impl ByHand {
                 }
                 _ => self.trouble(true, out),
             },
+            // No plan of the benches has a limit, or components that may finish.
+            Input::FailedTooOften { .. } => {}
             Input::Frozen => match self.state {
                 State::Running { .. } | State::Restarting { .. } => {
                     self.fail(false, Cause::Frozen, out)

@@ -108,7 +108,7 @@ impl Knobs {
         }
         if self.jitter_seed / 32 % 4 == 3 {
             let may_finish =
-                |&id: &u32| Some(id) != owner && (self.jitter_seed >> (8 + id)) % 3 > 0;
+                |&id: &u32| Some(id) != owner && !(self.jitter_seed >> (8 + id)).is_multiple_of(3);
             for id in (0..components as u32).filter(may_finish) {
                 layout = layout.with_one_shot(ComponentId(id));
             }

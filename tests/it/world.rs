@@ -197,7 +197,8 @@ pub(crate) fn any_plan_with_jitter(jitter: Duration) -> impl Strategy<Value = Ar
             }
             let owner = (fenced && components > 0).then(|| (seed % components as u64) as u32);
             if seed % 5 < 2 {
-                let may_finish = |&id: &u32| Some(id) != owner && (seed >> (8 + id)) % 3 > 0;
+                let may_finish =
+                    |&id: &u32| Some(id) != owner && !(seed >> (8 + id)).is_multiple_of(3);
                 for id in (0..components as u32).filter(may_finish) {
                     layout = layout.with_one_shot(ComponentId(id));
                 }

@@ -101,14 +101,12 @@ async fn a_run_ends_when_all_have_finished() {
 }
 
 /// A component that fails two seconds after each start.
-fn flaky(ctx: Context) -> impl Future<Output = Result<(), Failure>> + Send {
-    async move {
-        ctx.mark_ready();
-        ctx.sleep(Duration::from_secs(2)).await;
-        match ctx.is_stopping() {
-            true => Ok(()),
-            false => Err(Failure::new("the disk is full")),
-        }
+async fn flaky(ctx: Context) -> Result<(), Failure> {
+    ctx.mark_ready();
+    ctx.sleep(Duration::from_secs(2)).await;
+    match ctx.is_stopping() {
+        true => Ok(()),
+        false => Err(Failure::new("the disk is full")),
     }
 }
 
