@@ -2,21 +2,28 @@
 
 mod commands;
 mod defects;
+mod failures;
 mod follow;
 mod guard;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "http-server")]
 mod http_server;
+mod judged;
 mod last_words;
 mod many;
 mod misbehaving;
+mod nested;
+mod no_dependency;
 mod outages;
+mod polled;
 mod probes;
 mod process;
 mod proving;
 mod replay;
 mod reports;
+#[cfg(feature = "http")]
+mod require_ready;
 mod spawned;
 mod starter;
 mod support;
