@@ -40,7 +40,7 @@ async fn a_run_through_a_script_is_judged_and_traced() {
     let trace = judge.trace();
     assert!(trace.len() > 20, "{trace:#?}");
     assert!(
-        trace[0].starts_with("0ns None None [OpenSession"),
+        trace[0].starts_with("0ns None None [OutageOpened"),
         "{}",
         trace[0]
     );
