@@ -38,6 +38,10 @@
 //! # }
 //! ```
 //!
+//! # Your own routes
+//!
+//! [`require_ready`] is a layer for them: while the service is not ready, they answer 503 at once.
+//!
 //! # The body of `/status/check` and `/readyz`
 //!
 //! The body is a [`HealthBody`] as JSON. While nothing new is published, its texts may be a tenth of a second old. Its
@@ -74,12 +78,14 @@
 #![cfg_attr(not(feature = "http-server"), allow(rustdoc::broken_intra_doc_links))]
 
 mod live;
+mod require_ready;
 mod router;
 #[cfg(feature = "http-server")]
 mod server;
 #[cfg(test)]
 mod tests;
 
+pub use require_ready::{RequireReady, require_ready};
 pub use router::{DependencyBody, HealthBody, health, router};
 #[cfg(feature = "http-server")]
 pub use server::{Server, serve};

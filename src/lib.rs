@@ -42,7 +42,7 @@
 //! | --- | --- |
 //! | build a service and run it | [`Overwatch`], [`Builder`], [`Policy`] |
 //! | write a component | [`Component`], [`StartStop`], [`Context`], [`Failure`] |
-//! | observe a dependency | [`Probe`], [`polled`], [`feed`], [`all`], [`isolated`], `etcd::EtcdProbe` |
+//! | observe a dependency | [`Probe`], [`polled`], [`feed`], [`all`], [`isolated`], [`no_dependency`], `etcd::EtcdProbe` |
 //! | watch and control a run | [`Handle`], [`Status`], [`Transitions`], `http` |
 //! | share work among nodes | `etcd::Membership`, `etcd::Shards` |
 //! | test a service | `test_util`, [`law`], [`explore`] |
@@ -62,10 +62,10 @@
 //! | feature | adds |
 //! | --- | --- |
 //! | `shell` (default) | components, probes, status, the loop. Without this feature, only [`machine`], [`policy`], [`law`], [`driver`] and [`explore`] remain |
-//! | `http` | `/status/check`, `/readyz` and `/livez` as an axum router |
+//! | `http` | `/status/check`, `/readyz` and `/livez` as an axum router, and a layer that refuses requests while the service is not ready |
 //! | `http-server` | the same, served from a separate thread |
 //! | `etcd` | a probe for etcd, membership and shards. Needs `protoc` at build time |
-//! | `test-util` | a dependency that tests switch on and off, and a context without a supervisor |
+//! | `test-util` | a dependency that tests switch on and off, a context without a supervisor, and a judge of runs by the laws |
 #![deny(missing_debug_implementations)]
 #![forbid(unsafe_code)]
 // Public types that may grow are marked as `non_exhaustive`. The others state why they may not grow.
@@ -117,7 +117,8 @@ pub use shell::{BuildError, Builder, Overwatch, RunError, RunReport, StopSignal,
 // Components, what they receive, and what they report.
 #[cfg(feature = "shell")]
 pub use shell::{
-    Classify, Component, Context, Failure, Hold, Reporter, StartStop, SubTask, component_fn,
+    Classify, Component, ComponentResult, Context, Failure, Hold, Reporter, StartStop, SubTask,
+    component_fn,
 };
 
 /// The macro for implementations of the async traits [`Component`], [`StartStop`] and [`Probe`].
@@ -127,8 +128,8 @@ pub use async_trait::async_trait;
 // Probes.
 #[cfg(feature = "shell")]
 pub use shell::{
-    All, Feed, FeedProbe, Isolated, Observation, Polled, Probe, ProbeMode, all, feed, isolated,
-    polled,
+    All, Feed, FeedProbe, IntoObservation, Isolated, NoDependency, Observation, Polled, Probe,
+    ProbeMode, all, feed, isolated, no_dependency, polled,
 };
 
 // Watching and controlling a run from outside.

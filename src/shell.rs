@@ -18,12 +18,14 @@ pub(crate) mod step_record;
 pub(crate) mod supervise;
 pub(crate) mod sync;
 
-pub use component::{Component, Context, Hold, Reporter, StartStop, SubTask, component_fn};
+pub use component::{
+    Component, ComponentResult, Context, Hold, Reporter, StartStop, SubTask, component_fn,
+};
 pub use failure::{Classify, Failure, RunError, RunReport, StopSignal, UncleanStop};
 pub use inbound::{CommandAnswer, CommandLost, CommandOutcome};
 pub use probe::{
-    All, Feed, FeedProbe, Isolated, Observation, Polled, Probe, ProbeMode, all, feed, isolated,
-    polled,
+    All, Feed, FeedProbe, IntoObservation, Isolated, NoDependency, Observation, Polled, Probe,
+    ProbeMode, all, feed, isolated, no_dependency, polled,
 };
 pub use publish::{
     ComponentStatus, DependencyStatus, Lagged, Outage, Status, TransitionEvent, Transitions,

@@ -1,4 +1,5 @@
-//! Utilities for your tests: a fake dependency, and a context without a supervisor. Feature `test-util`.
+//! Utilities for your tests: a fake dependency, a context without a supervisor, and a judge of runs by the laws. Feature
+//! `test-util`.
 //!
 //! With tokio's paused clock a whole outage takes no real time. Waiting advances the clock to the next
 //! timer, so a test needs no sleeps:
@@ -36,6 +37,10 @@
 
 mod dependency;
 mod detached;
+mod judge;
+mod script;
 
 pub use dependency::FakeDependency;
 pub use detached::{Reported, TestContext};
+pub use judge::{Judge, JudgeError, judged, judged_in_real_time};
+pub use script::{DependencyMode, DependencyScript};

@@ -9,6 +9,8 @@ mod falsified_runs;
 mod fuzzed;
 mod gallery;
 mod laws;
+#[cfg(feature = "shell")]
+mod messages;
 mod normalization;
 mod policy;
 mod purity;

@@ -202,6 +202,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "test_util",
         &[
+            "law",
             "machine",
             "policy",
             "shell::component",
@@ -209,6 +210,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "shell::log",
             "shell::probe",
             "shell::run_state",
+            "shell::service",
+            "shell::step_record",
             "shell::sync",
         ],
     ),

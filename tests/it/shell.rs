@@ -3,6 +3,7 @@
 mod commands;
 mod defects;
 mod endings;
+mod failures;
 mod finished;
 mod follow;
 mod guard;
@@ -10,15 +11,21 @@ mod guard;
 mod http;
 #[cfg(feature = "http-server")]
 mod http_server;
+mod judged;
 mod last_words;
 mod many;
 mod misbehaving;
+mod nested;
+mod no_dependency;
 mod outages;
+mod polled;
 mod probes;
 mod process;
 mod proving;
 mod replay;
 mod reports;
+#[cfg(feature = "http")]
+mod require_ready;
 mod resources;
 mod spawned;
 mod starter;

@@ -24,6 +24,8 @@ macro_rules! types {
 const OTHERS: &[&str] = &[
     "Classify",
     "Component",
+    "ComponentResult",
+    "IntoObservation",
     "Probe",
     "StartStop",
     "all",
@@ -31,6 +33,7 @@ const OTHERS: &[&str] = &[
     "component_fn",
     "feed",
     "isolated",
+    "no_dependency",
     "polled",
 ];
 
@@ -54,6 +57,7 @@ fn all_types_at_the_root_are_debug_send_and_sync() {
         Hold,
         Isolated<overwatch::FeedProbe>,
         Lagged,
+        NoDependency,
         Observation,
         Outage,
         Polled<()>,
@@ -147,11 +151,16 @@ fn types_in_modules_are_debug_send_and_sync() {
         held::<etcd::ShardLost>();
         held::<etcd::Owners>();
     }
+    #[cfg(feature = "http")]
+    held::<overwatch::http::RequireReady>();
     #[cfg(feature = "http-server")]
     held::<overwatch::http::Server>();
     #[cfg(feature = "test-util")]
     {
         held::<overwatch::test_util::FakeDependency>();
         held::<overwatch::test_util::TestContext>();
+        held::<overwatch::test_util::DependencyScript>();
+        held::<overwatch::test_util::Judge>();
+        held::<overwatch::test_util::JudgeError>();
     }
 }

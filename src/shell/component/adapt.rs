@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::context::Context;
 use super::main_task::Body;
-use super::traits::{Component, StartStop};
+use super::traits::{Component, ComponentResult, StartStop};
 use crate::shell::failure::{Failure, unwinding};
 
 /// Makes a component from a closure. See [`Builder::task`](crate::Builder::task).
@@ -31,6 +31,7 @@ pub fn component_fn<F, Fut>(run: F) -> impl Component
 where
     F: FnOnce(Context) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+    Fut::Output: ComponentResult,
 {
     Task(run)
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use tokio::runtime;
 use tracing::Instrument;
 
+use super::push_live::push_live;
 use super::run::{Extras, Provides, Queued, Run};
 use super::stage::{Block, Stage};
 use crate::machine::Exit;
@@ -172,9 +173,7 @@ impl Incarnation {
             drop(tasks);
             return task.abort();
         }
-        // Removes the handles of ended tasks, so there are never more handles than live tasks.
-        tasks.spawned.retain(|task| !task.is_finished());
-        tasks.spawned.push(task);
+        push_live(&mut tasks.spawned, task, |task| !task.is_finished());
     }
 
     /// As `spawn`, for work that blocks. Work that has not begun when the sub-tasks are aborted never will.
@@ -191,8 +190,8 @@ impl Incarnation {
         {
             let mut tasks = lock(&self.extras().sub_tasks);
             if !tasks.closed {
-                tasks.queued.retain(|queued| lock(queued).is_some());
-                tasks.queued.push(Arc::clone(&queued));
+                let waits = |queued: &Arc<Mutex<Option<Queued>>>| lock(queued).is_some();
+                push_live(&mut tasks.queued, Arc::clone(&queued), waits);
             } else {
                 drop(tasks);
                 return drop(queued);

@@ -44,7 +44,7 @@ impl Reporter {
         Self { shared, source }
     }
 
-    /// Reports a failure: a [`Failure`], or any error as a failure of the component itself.
+    /// Reports a failure: a [`Failure`], or any error or text as a failure of the component itself.
     pub fn report(&self, failure: impl Into<Failure>) {
         // Converted first, because `into` is user code.
         let Some(added) = self

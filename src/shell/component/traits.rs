@@ -1,4 +1,7 @@
 //! The traits of components.
+//!
+//! If an `impl` lacks `#[async_trait]`, the compiler only says that lifetimes do not match (E0195), and no attribute changes
+//! that text. But it shows the line of the trait's method, so that line says what to do.
 
 use std::sync::Arc;
 
@@ -17,7 +20,12 @@ use crate::shell::failure::Failure;
 /// 4. release everything, and return.
 ///
 /// `run` is called again in every epoch. **Fields, and state captured by a closure, survive a restart.
-/// Local variables do not.**
+/// Local variables do not.** What is shared over epochs needs a lock, e.g. the receiver of a channel a
+/// `tokio::sync::Mutex`: [the guide](crate::guide::components#a-receiver-that-outlives-epochs) has an example.
+///
+/// **A task that `run` starts with `tokio::spawn`, or that a library starts, cannot be seen**: if it outlives its epoch, it
+/// works on beside its successor. Start tasks with [`Context::spawn`], which awaits and aborts them with the component, or
+/// keep a [`Context::hold`] in them, which the next epoch waits for.
 ///
 /// | `run` | consequence |
 /// | --- | --- |
@@ -29,6 +37,9 @@ use crate::shell::failure::Failure;
 /// | never calls [`Context::mark_ready`] | the start deadline passes, and everything is stopped |
 /// | continues past the stop deadline | it is aborted: its future is dropped at the next `.await` |
 /// | blocks its thread past the abort deadline | it is *wedged*: the others are stopped, and the run ends with an error, because only the end of the process can stop it |
+///
+/// A failure of one component restarts all of them. [The guide](crate::guide::components#one-component-that-may-fail-alone)
+/// shows how a component that runs its parts as a separate service fails alone.
 ///
 /// If a stop begins before `run` was called, which can happen with many thousands of components, the component counts
 /// as stopped, and `run` is not called in that epoch.
@@ -54,13 +65,38 @@ use crate::shell::failure::Failure;
 /// }
 /// ```
 #[async_trait]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a component",
+    label = "this is not a component",
+    note = "implement `overwatch::Component` for it, with `#[overwatch::async_trait]` on the `impl`; it must be \
+            `Send + Sync + 'static`",
+    note = "a closure is added with `Builder::task`, and made a component by `component_fn`"
+)]
 pub trait Component: Send + Sync + 'static {
     /// Runs one incarnation, from start to stop.
     ///
     /// # Errors
     ///
     /// The reason why the component cannot start, or cannot continue. The [trait](Component) lists the consequences.
-    async fn run(&self, ctx: Context) -> Result<(), Failure>;
+    async fn run(&self, ctx: Context) -> Result<(), Failure>; // The `impl` needs #[overwatch::async_trait]
+}
+
+/// What the closure of a component returns: a `Result<(), Failure>`, and nothing else.
+///
+/// This is only here so that the compiler says what to write where a closure or an async function returns something else.
+#[diagnostic::on_unimplemented(
+    message = "a component returns `Result<(), overwatch::Failure>`, and not `{Self}`",
+    label = "this returns `{Self}`",
+    note = "`?` makes a `Failure` from any error: let it return `Result<(), overwatch::Failure>`, and end it with `Ok(())`"
+)]
+pub trait ComponentResult: sealed::Sealed {}
+
+impl ComponentResult for Result<(), Failure> {}
+
+mod sealed {
+    pub trait Sealed {}
+
+    impl Sealed for Result<(), super::Failure> {}
 }
 
 /// Something with a start and a stop, e.g. an agent, a client or a server with a handle.
@@ -101,6 +137,12 @@ pub trait Component: Send + Sync + 'static {
 /// let service = Overwatch::builder(probe).start_stop("api", Api { running: Mutex::new(None) });
 /// ```
 #[async_trait]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no start and stop",
+    label = "this is no `StartStop`",
+    note = "implement `overwatch::StartStop` for it, with `#[overwatch::async_trait]` on the `impl`; it must be \
+            `Send + Sync + 'static`"
+)]
 pub trait StartStop: Send + Sync + 'static {
     /// Starts it.
     ///
@@ -109,7 +151,7 @@ pub trait StartStop: Send + Sync + 'static {
     /// # Errors
     ///
     /// The reason why it cannot start. [`stop`](StartStop::stop) is called in this case too.
-    async fn start(&self, ctx: &Context) -> Result<(), Failure>;
+    async fn start(&self, ctx: &Context) -> Result<(), Failure>; // The `impl` needs #[overwatch::async_trait]
 
     /// Stops it, and releases everything.
     ///
@@ -119,7 +161,7 @@ pub trait StartStop: Send + Sync + 'static {
     /// # Errors
     ///
     /// What could not be released; the error is logged.
-    async fn stop(&self, ctx: &Context) -> Result<(), Failure>;
+    async fn stop(&self, ctx: &Context) -> Result<(), Failure>; // The `impl` needs #[overwatch::async_trait]
 }
 
 /// A `Box` or an `Arc` of a component is a component too, likewise for `StartStop`.

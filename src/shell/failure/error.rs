@@ -17,9 +17,10 @@ const MAX_SOURCES: usize = 32;
 
 /// What went wrong, and what is at fault.
 ///
-/// `?` makes a failure from any error, as with `anyhow::Error` (so this type does not implement [`Error`] itself). A
-/// plain error blames the component; [`dependency`](Self::dependency), [`critical`](Self::critical) and
-/// [`fatal`](Self::fatal) set another class. [`Classify`] does the same on a `Result`.
+/// `?` makes a failure from any error, from an `anyhow::Error`, from a boxed error that is `Send` and `Sync`, and from a
+/// text: a `String` or a `&str`. So this type does not implement [`Error`] itself. A plain error blames the component;
+/// [`dependency`](Self::dependency), [`critical`](Self::critical) and [`fatal`](Self::fatal) set another class.
+/// [`Classify`] does the same on a `Result`.
 /// [The guide](crate::guide::components#which-errors-to-return-and-which-to-handle-inside) has a table that shows
 /// when to use which class.
 ///
@@ -29,6 +30,8 @@ const MAX_SOURCES: usize = 32;
 /// fn load() -> Result<(), Failure> {
 ///     // The component itself is at fault:
 ///     let port: u16 = "8080".parse()?;
+///     // The same, with a text:
+///     let name = Some("node-1").ok_or("no name is configured")?;
 ///     // The dependency is at fault:
 ///     std::net::TcpListener::bind(("127.0.0.1", 0)).dependency()?;
 ///     // No restart can mend it:
@@ -79,6 +82,11 @@ impl Failure {
     /// The error that this failure was made from.
     pub fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.error
+    }
+
+    /// Whether no restart can repair it.
+    pub(crate) fn is_fatal(&self) -> bool {
+        self.class == FailureClass::Fatal
     }
 
     fn with_class(mut self, class: FailureClass) -> Self {
@@ -161,7 +169,7 @@ impl fmt::Display for Gone {
 
 impl Error for Gone {}
 
-impl<E: Error + Send + Sync + 'static> From<E> for Failure {
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::new(error)
     }

@@ -9,15 +9,18 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
+use super::into_observation::IntoObservation;
 use super::traits::{Observation, Probe};
 use crate::policy::{MIN_DURATION, Policy, PolicyError};
-use crate::shell::failure::Failure;
 use crate::shell::sync::lock;
 
 /// Makes a probe that calls `check` at the interval `every`.
 ///
 /// The dependency is failing if `check` returns an error, or does not return `within` a time. The two times together
 /// must be shorter than the silence limit. Otherwise [`Builder::build`](crate::Builder::build) returns an error.
+///
+/// The check may also return evidence, the class of a failure, or a fatal failure: see
+/// [`IntoObservation`](crate::IntoObservation).
 ///
 /// ```
 /// use std::time::Duration;
@@ -31,7 +34,7 @@ use crate::shell::sync::lock;
 pub fn polled<F, Fut>(every: Duration, within: Duration, check: F) -> Polled<F>
 where
     F: Fn() -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+    Fut: Future<Output: IntoObservation> + Send + 'static,
 {
     Polled {
         every,
@@ -95,7 +98,7 @@ const LATE: Duration = Duration::from_millis(250);
 impl<F, Fut> Probe for Polled<F>
 where
     F: Fn() -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+    Fut: Future<Output: IntoObservation> + Send + 'static,
 {
     async fn observe(&self) -> Observation {
         let last = *lock(&self.last);
@@ -110,8 +113,7 @@ where
         *lock(&self.last) = Some(began);
         let _checking = Checking::begin(&self.checks);
         match answer(self.within, (self.check)()).await {
-            Some(Ok(())) => Observation::alive(format!("answered in {:.1?}", began.elapsed())),
-            Some(Err(failure)) => Observation::failing(failure.to_string()),
+            Some(answer) => answer.into_observation(began.elapsed()),
             None => Observation::failing(format!("no answer within {:?}", self.within)),
         }
     }

@@ -124,11 +124,18 @@ pub enum ProbeMode {
 /// # async fn ping() -> std::io::Result<std::time::Duration> { Ok(std::time::Duration::ZERO) }
 /// ```
 #[async_trait::async_trait]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a probe",
+    label = "this is not a probe",
+    note = "make one from a closure with `overwatch::polled`, or implement `overwatch::Probe`, with \
+            `#[overwatch::async_trait]` on the `impl`; it must be `Send + Sync + 'static`",
+    note = "a service that depends on nothing has the probe `overwatch::no_dependency()`"
+)]
 pub trait Probe: Send + Sync + 'static {
     /// Returns the next observation.
     ///
     /// The probe itself sets the pace: it returns about once a second, and always before the silence limit.
-    async fn observe(&self) -> Observation;
+    async fn observe(&self) -> Observation; // The `impl` needs #[overwatch::async_trait]
 
     /// Requests one more observation now rather than at the next interval.
     ///

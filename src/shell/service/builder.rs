@@ -11,7 +11,7 @@ use super::control::{Abandoned, Service};
 use super::overwatch::Overwatch;
 use crate::policy::{ComponentId, Layout, Plan, Policy};
 use crate::shell::component::{
-    Begin, Boxed, Component, Context, StartStop, StartStopped, Task, component_fn,
+    Begin, Boxed, Component, ComponentResult, Context, StartStop, StartStopped, Task, component_fn,
 };
 use crate::shell::failure::Failure;
 use crate::shell::probe::Probe;
@@ -131,6 +131,7 @@ impl Builder {
     where
         F: FnOnce(Context) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+        Fut::Output: ComponentResult,
     {
         let component: Arc<dyn Begin> = if size_of::<Fut>() > LARGEST_INLINE {
             Arc::new(Boxed(component_fn(run)))
