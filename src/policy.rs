@@ -7,6 +7,7 @@
 mod error;
 mod fence;
 mod layout;
+mod room;
 mod tuning;
 
 use core::time::Duration;
@@ -14,6 +15,7 @@ use core::time::Duration;
 pub use error::PolicyError;
 pub use fence::Fence;
 pub use layout::{ComponentId, Layout, Plan};
+pub use room::Need;
 pub use tuning::Tuning;
 
 use error::{in_range, in_range_count};
@@ -147,6 +149,17 @@ impl Policy {
     /// The knobs that are seldom changed.
     pub fn tuning(&self) -> &Tuning {
         &self.tuning
+    }
+
+    /// The same policy with this fence.
+    ///
+    /// # Errors
+    ///
+    /// If a time of the fence is out of its bounds.
+    pub(crate) fn with_fence(mut self, fence: Fence) -> Result<Self, PolicyError> {
+        fence.check()?;
+        self.fence = Some(fence);
+        Ok(self)
     }
 
     pub(crate) fn without_jitter(mut self) -> Self {
