@@ -2,6 +2,7 @@
 
 mod commands;
 mod defects;
+mod errors;
 mod follow;
 mod guard;
 #[cfg(feature = "http")]
@@ -21,3 +22,4 @@ mod spawned;
 mod starter;
 mod support;
 mod trace;
+mod wiring;

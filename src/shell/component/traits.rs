@@ -1,10 +1,13 @@
 //! The traits of components.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::context::Context;
+use super::wiring::{Wiring, WiringError};
+use crate::policy::Fence;
 use crate::shell::failure::Failure;
 
 /// Something that the service starts and stops, e.g. a scheduler, a pool or a cluster membership.
@@ -60,6 +63,32 @@ pub trait Component: Send + Sync + 'static {
     ///
     /// The reason why the component cannot start, or cannot continue. The [trait](Component) lists the consequences.
     async fn run(&self, ctx: Context) -> Result<(), Failure>;
+
+    /// Checks that this can work where it was added. [`Builder::build`](crate::Builder::build) calls this.
+    ///
+    /// A type that runs another component inside forwards this and [`as_any`](Self::as_any) to it.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and what to do. By default every place is accepted.
+    fn check(&self, wiring: &Wiring<'_>) -> Result<(), WiringError> {
+        let _ = wiring;
+        Ok(())
+    }
+
+    /// What other components find with [`Wiring::find`]. By default nothing.
+    fn as_any(&self) -> Option<&(dyn Any + Send + Sync)> {
+        None
+    }
+}
+
+/// A component that holds the lease which the work of the service depends on.
+///
+/// [`Builder::lease_holder`](crate::Builder::lease_holder) adds it. It renews its lease, and reports each renewal with
+/// [`Context::lease_renewed`]. `etcd::Membership` is one.
+pub trait LeaseHolder: Component {
+    /// The fence of its lease.
+    fn fence(&self) -> Fence;
 }
 
 /// Something with a start and a stop, e.g. an agent, a client or a server with a handle.
@@ -119,15 +148,46 @@ pub trait StartStop: Send + Sync + 'static {
     ///
     /// What could not be released; the error is logged.
     async fn stop(&self, ctx: &Context) -> Result<(), Failure>;
+
+    /// Checks that this can work where it was added. [`Builder::build`](crate::Builder::build) calls this.
+    ///
+    /// A type that runs another component inside forwards this and [`as_any`](Self::as_any) to it.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and what to do. By default every place is accepted.
+    fn check(&self, wiring: &Wiring<'_>) -> Result<(), WiringError> {
+        let _ = wiring;
+        Ok(())
+    }
+
+    /// What other components find with [`Wiring::find`]. By default nothing.
+    fn as_any(&self) -> Option<&(dyn Any + Send + Sync)> {
+        None
+    }
 }
 
-/// A `Box` or an `Arc` of a component is a component too, likewise for `StartStop`.
+/// A `Box` or an `Arc` of a component is a component too, likewise for `LeaseHolder` and `StartStop`.
 macro_rules! pointer_to_one {
     ($pointer:ty) => {
         #[async_trait]
         impl<C: Component + ?Sized> Component for $pointer {
             async fn run(&self, ctx: Context) -> Result<(), Failure> {
                 (**self).run(ctx).await
+            }
+
+            fn check(&self, wiring: &Wiring<'_>) -> Result<(), WiringError> {
+                (**self).check(wiring)
+            }
+
+            fn as_any(&self) -> Option<&(dyn Any + Send + Sync)> {
+                (**self).as_any()
+            }
+        }
+
+        impl<C: LeaseHolder + ?Sized> LeaseHolder for $pointer {
+            fn fence(&self) -> Fence {
+                (**self).fence()
             }
         }
 
@@ -139,6 +199,14 @@ macro_rules! pointer_to_one {
 
             async fn stop(&self, ctx: &Context) -> Result<(), Failure> {
                 (**self).stop(ctx).await
+            }
+
+            fn check(&self, wiring: &Wiring<'_>) -> Result<(), WiringError> {
+                (**self).check(wiring)
+            }
+
+            fn as_any(&self) -> Option<&(dyn Any + Send + Sync)> {
+                (**self).as_any()
             }
         }
     };
