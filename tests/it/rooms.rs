@@ -144,6 +144,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "etcd::basics",
             "etcd::host",
             "policy",
+            "shell::log",
             "shell::placement",
             "shell::sync",
         ],
