@@ -17,7 +17,10 @@ pub(crate) mod step_record;
 pub(crate) mod supervise;
 pub(crate) mod sync;
 
-pub use component::{Component, Context, Hold, Reporter, StartStop, SubTask, component_fn};
+pub use component::{
+    Component, Context, Hold, LeaseHolder, Reporter, StartStop, SubTask, Wiring, WiringError,
+    component_fn,
+};
 pub use failure::{Classify, Failure, RunError};
 pub use probe::{
     All, Feed, FeedProbe, Isolated, Observation, Polled, Probe, ProbeMode, all, feed, isolated,
