@@ -259,7 +259,9 @@ fn a_fence_leaves_time_for_what_delays_a_renewal() {
     check(
         "fence.ttl",
         plan.leaves_room_for(&[need(3_000), Need::new("a connection", ms(2_000))]),
-        expect![[""]],
+        expect![
+            "`fence.ttl` is 35s, but less the margin of 1s and the stop budget of 2 stages × (10s stop + 2s abort) = 24s it leaves 10s for work, which must be more than `fence.renewal_interval` = 5s + an election = 3s + a connection = 2s, together 10s: lengthen the lease or shorten the deadlines"
+        ],
     );
     // Without a lease nothing has to fit.
     let plan = Plan::new(Policy::default(), Layout::new(&[1]).unwrap()).unwrap();
@@ -289,14 +291,22 @@ fn a_grace_shortens_the_lease_and_the_time_to_live_is_told_as_it_was_set() {
         plan(7_599).unwrap().fence_after(fence.lease()),
         Some(ms(7_600))
     );
-    check("fence.ttl", plan(7_600), expect![[""]]);
+    check(
+        "fence.ttl",
+        plan(7_600),
+        expect![
+            "`fence.ttl` is 15s, but less the grace of 1s, the margin of 1.4s and the stop budget of 2 stages × (2s stop + 500ms abort) = 5s it leaves 7.6s for work, which must be more than `start_deadline` = 7.6s: lengthen the lease or shorten the deadlines"
+        ],
+    );
     // A grace longer than the time to live leaves nothing, and nothing wraps around.
     let none = fence.with_grace(ms(15_001));
     assert_eq!(none.lease(), Duration::ZERO);
     check(
         "fence.grace",
         with_fence(fence.with_grace(Duration::MAX)),
-        expect![[""]],
+        expect![
+            "`fence.grace` is 18446744073709551615.999999999s, but it must lie between 1ms and 86400s"
+        ],
     );
 }
 

@@ -49,6 +49,12 @@ fn begin() -> Builder {
     begin_with(etcd(), deadlines())
 }
 
+fn right(builder: Builder) {
+    if let Err(error) = builder.build() {
+        panic!("refused: {error}");
+    }
+}
+
 fn refused(builder: Builder, text: &str) {
     let error = builder.build().expect_err("refused").to_string();
     assert_eq!(error, text);
@@ -58,25 +64,22 @@ fn refused(builder: Builder, text: &str) {
 fn the_shortest_wiring_is_right() {
     let node = membership(TTL);
     let (checks, reports) = (shards(&node, "checks"), shards(&node, "reports"));
-    begin()
+    let builder = begin()
         .lease_holder("membership", node)
         .component("checks", checks)
-        .component("reports", reports)
-        .build()
-        .expect("right");
+        .component("reports", reports);
+    right(builder);
     // The long way is right as well.
     let node = membership(TTL);
     let checks = shards(&node, "checks");
-    begin_with(etcd(), deadlines().fence(node.fence()))
+    let builder = begin_with(etcd(), deadlines().fence(node.fence()))
         .component("membership", node)
         .lease_owner("membership")
         .next_stage()
-        .component("checks", Box::new(checks))
-        .build()
-        .expect("right");
+        .component("checks", Box::new(checks));
+    right(builder);
     // A node without work.
-    let builder = begin().lease_holder("membership", membership(TTL));
-    builder.build().expect("right");
+    right(begin().lease_holder("membership", membership(TTL)));
 }
 
 #[test]
@@ -223,5 +226,5 @@ fn a_fence_that_an_election_would_trip_is_refused() {
     }
     // Shorter elections fit.
     let etcd = etcd().with_election_timeout(Duration::from_millis(700));
-    of_stages(etcd, 3).build().expect("2.3 s are enough");
+    right(of_stages(etcd, 3));
 }
