@@ -24,7 +24,7 @@
 //! - an answer or the end of any component, in every way in which it can end, whether it was asked to stop or not;
 //! - a report of any class, from any component or from outside of any component, one or billions at once;
 //! - an alive observation that began before or after the last request for one, or a failing one, fatal or not;
-//! - a renewal of the lease for a whole TTL, at the last moment, or too late;
+//! - a renewal of the lease for a whole lease, at the last moment, or too late;
 //! - a shutdown, and every command of an operator;
 //! - a freeze of the runtime;
 //! - any of these once more, or from an epoch, session or round that is over or has not begun (then one report at a

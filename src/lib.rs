@@ -41,7 +41,7 @@
 //! | to | see |
 //! | --- | --- |
 //! | build a service and run it | [`Overwatch`], [`Builder`], [`Policy`] |
-//! | write a component | [`Component`], [`StartStop`], [`Context`], [`Failure`] |
+//! | write a component | [`Component`], [`StartStop`], [`LeaseHolder`], [`Context`], [`Failure`] |
 //! | observe a dependency | [`Probe`], [`polled`], [`feed`], [`all`], [`isolated`], [`no_dependency`], `etcd::EtcdProbe` |
 //! | watch and control a run | [`Handle`], [`Status`], [`Transitions`], `http` |
 //! | share work among nodes | `etcd::Membership`, `etcd::Shards` |
@@ -117,8 +117,8 @@ pub use shell::{BuildError, Builder, Overwatch, RunError, RunReport, StopSignal,
 // Components, what they receive, and what they report.
 #[cfg(feature = "shell")]
 pub use shell::{
-    Classify, Component, ComponentResult, Context, Failure, Hold, Reporter, StartStop, SubTask,
-    component_fn,
+    Classify, Component, ComponentResult, Context, Failure, Hold, LeaseHolder, Reporter, StartStop,
+    SubTask, Wiring, WiringError, component_fn,
 };
 
 /// The macro for implementations of the async traits [`Component`], [`StartStop`] and [`Probe`].

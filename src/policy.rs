@@ -8,6 +8,7 @@ mod error;
 mod failure_limit;
 mod fence;
 mod layout;
+mod room;
 mod tuning;
 
 use core::time::Duration;
@@ -16,6 +17,7 @@ pub use error::PolicyError;
 pub use failure_limit::FailureLimit;
 pub use fence::Fence;
 pub use layout::{ComponentId, Layout, Plan};
+pub use room::Need;
 pub use tuning::Tuning;
 
 use error::{in_range, in_range_count};
@@ -165,6 +167,17 @@ impl Policy {
     /// The knobs that are seldom changed.
     pub fn tuning(&self) -> &Tuning {
         &self.tuning
+    }
+
+    /// The same policy with this fence.
+    ///
+    /// # Errors
+    ///
+    /// If a time of the fence is out of its bounds.
+    pub(crate) fn with_fence(mut self, fence: Fence) -> Result<Self, PolicyError> {
+        fence.check()?;
+        self.fence = Some(fence);
+        Ok(self)
     }
 
     pub(crate) fn without_jitter(mut self) -> Self {

@@ -19,7 +19,8 @@ pub(crate) mod supervise;
 pub(crate) mod sync;
 
 pub use component::{
-    Component, ComponentResult, Context, Hold, Reporter, StartStop, SubTask, component_fn,
+    Component, ComponentResult, Context, Hold, LeaseHolder, Reporter, StartStop, SubTask, Wiring,
+    WiringError, component_fn,
 };
 pub use failure::{Classify, Failure, RunError, RunReport, StopSignal, UncleanStop};
 pub use inbound::{CommandAnswer, CommandLost, CommandOutcome};

@@ -596,7 +596,7 @@ impl ByHand {
         let owner = self.plan.layout().lease_owner();
         if let (Some(fence), Some(owner)) = (self.policy().fence(), owner)
             && ids.contains(&owner.0)
-            && let Some(after) = self.plan.fence_after(fence.ttl())
+            && let Some(after) = self.plan.fence_after(fence.lease())
         {
             self.arm(Timer::Fence, after, out);
         }

@@ -14,6 +14,7 @@
 //!   node's share.
 //! - Each shard runs on one node at a time. A node that leaves is replaced at once, one that dies when its
 //!   lease has expired.
+//! - `lease_holder` adds the membership with its lease: the work after it is stopped before the node leaves.
 //! - The *fence* stops all work before the lease can expire: deadlines that are too long for it are
 //!   refused when the service is built.
 //! - `shard.check()` says whether this node still owns the shard, as far as it can know. `shard.token()`
@@ -59,17 +60,13 @@ where
     let membership = membership.build()?;
     let shards = Shards::new(&membership, "work", SHARDS, work)?;
     let policy = Policy::builder()
-        .fence(membership.fence())
         .start_deadline(Duration::from_secs(4))
         .stop_deadline(Duration::from_secs(1))
         .abort_deadline(Duration::from_millis(500))
         .build()?;
     let service = Overwatch::builder(EtcdProbe::new(etcd)?)
         .policy(policy)
-        .component("membership", membership)
-        .lease_owner("membership")
-        // The work is stopped before the node leaves.
-        .next_stage()
+        .lease_holder("membership", membership)
         .component("work", shards)
         .build()?;
     Ok(service)

@@ -3,6 +3,7 @@
 mod backoff;
 mod config_error;
 mod etcd_error;
+mod failure_log;
 mod fault;
 mod hash;
 mod moment;
@@ -14,6 +15,7 @@ pub use config_error::EtcdConfigError;
 pub(crate) use etcd_error::{EtcdError, shorten};
 #[cfg(feature = "etcd")]
 pub(crate) use etcd_error::{of_status, tls};
+pub(crate) use failure_log::{FailureLog, Loudness};
 pub(crate) use fault::Verdicts;
 pub use fault::{Fault, Verdict};
 pub(crate) use hash::{mix, named};

@@ -12,6 +12,7 @@ mod connect;
 #[cfg(feature = "etcd")]
 mod endpoint;
 mod expected_cluster;
+mod exposure;
 #[cfg(feature = "etcd")]
 mod failover;
 #[cfg(feature = "etcd")]

@@ -20,6 +20,7 @@ mod node;
 mod register;
 mod registration;
 mod times;
+mod wiring;
 
 #[cfg(all(test, feature = "etcd"))]
 pub(crate) use lease_state::Lease;

@@ -17,6 +17,7 @@ mod list;
 mod owners;
 mod plan;
 mod reconcile;
+mod wiring;
 #[cfg(feature = "etcd")]
 mod work;
 #[cfg(feature = "etcd")]

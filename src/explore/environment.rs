@@ -122,10 +122,10 @@ impl Environment {
         }
     }
 
-    /// Whether this is the renewal of a healthy owner: for a whole TTL.
+    /// Whether this is the renewal of a healthy owner: for a whole lease.
     pub(super) fn is_healthy_renewal(&self, input: &Input) -> bool {
-        let ttl = self.plan.policy().fence().map(Fence::ttl);
-        matches!(*input, Input::LeaseRenewed { epoch: NOW, remaining } if Some(remaining) == ttl)
+        let lease = self.plan.policy().fence().map(Fence::lease);
+        matches!(*input, Input::LeaseRenewed { epoch: NOW, remaining } if Some(remaining) == lease)
     }
 
     pub(super) fn is_present_alive(input: &Input) -> bool {
@@ -226,13 +226,13 @@ fn moves(plan: &Plan, tick: Option<Duration>) -> Vec<Action> {
 
 /// How long a lease can be valid when its renewal gets to the machine.
 ///
-/// This is a whole TTL, the least that leaves time for work, or the most that leaves none.
+/// This is a whole lease, the least that leaves time for work, or the most that leaves none.
 fn renewals(plan: &Plan) -> Vec<Duration> {
     let Some(fence) = plan.policy().fence() else {
         return vec![Duration::ZERO];
     };
     let none_left = fence.margin() + plan.stop_budget();
-    vec![fence.ttl(), none_left + tick_of(plan), none_left]
+    vec![fence.lease(), none_left + tick_of(plan), none_left]
 }
 
 /// The greatest common divisor of all durations of a plan.
@@ -263,7 +263,7 @@ fn durations(plan: &Plan) -> impl Iterator<Item = (&'static str, Duration)> + '_
         ("decay", tuning.decay()),
         ("stable_after", tuning.stable_after()),
         ("unready_delay", tuning.unready_delay()),
-        ("fence.ttl", fence.map_or(Duration::ZERO, Fence::ttl)),
+        ("fence.lease", fence.map_or(Duration::ZERO, Fence::lease)),
         ("fence.margin", fence.map_or(Duration::ZERO, Fence::margin)),
     ]
     .into_iter()

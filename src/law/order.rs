@@ -82,7 +82,7 @@ impl Monitor {
         })?;
         let owner = self.plan.layout().lease_owner();
         if owner.is_some_and(|owner| components.contains(&owner.0)) {
-            self.model.lease = self.plan.policy().fence().map(crate::policy::Fence::ttl);
+            self.model.lease = self.plan.policy().fence().map(crate::policy::Fence::lease);
         }
         for id in components {
             self.model.parts[id as usize] = ComponentActivity::Starting;

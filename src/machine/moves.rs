@@ -154,9 +154,9 @@ impl Core {
         if let (Some(fence), Some(owner)) = (plan.policy().fence(), owner)
             && ids.contains(&owner.0)
         {
-            // The lease cannot have been granted before now, so it is valid for a whole TTL. `Plan::new` refuses a
+            // The lease cannot have been granted before now, so it is valid in full. `Plan::new` refuses a
             // plan in which that leaves no time.
-            self.arm_fence(fence.ttl(), cx);
+            self.arm_fence(fence.lease(), cx);
         }
         count
     }

@@ -1,13 +1,14 @@
 //! The lease that allows work, and the arithmetic that keeps work inside it.
 
+use core::fmt;
 use core::time::Duration;
 
-use super::error::{PolicyError, in_range};
+use super::error::{PolicyError, in_range, in_range_or_zero};
 
 /// A lease that some work depends on: when it runs out, other nodes may do that work.
 ///
 /// One component owns the lease ([`Layout::with_lease_owner`](super::Layout::with_lease_owner)) and reports each
-/// renewal. Everything is stopped so early that all components are confirmed gone, or the machine has halted, a
+/// renewal. [`Builder::lease_holder`](crate::Builder::lease_holder) adds a component together with its fence. Everything is stopped so early that all components are confirmed gone, or the machine has halted, a
 /// `margin` before the lease can expire on the server. Deadlines that leave no room for that are refused: see
 /// [`Plan::new`](super::Plan::new).
 ///
@@ -73,6 +74,7 @@ use super::error::{PolicyError, in_range};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fence {
     ttl: Duration,
+    grace: Duration,
     margin: Duration,
     renewal_interval: Duration,
 }
@@ -84,9 +86,19 @@ impl Fence {
     pub fn new(ttl: Duration, renewal_interval: Duration) -> Self {
         Self {
             ttl,
+            grace: Duration::ZERO,
             margin: ttl / 10,
             renewal_interval,
         }
+    }
+
+    /// Sets how long other nodes wait after the lease has expired. Default 0.
+    ///
+    /// The time to live is what other nodes rely on, so the [lease](Self::lease) is this much shorter.
+    #[must_use]
+    pub fn with_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
     }
 
     /// Sets how long before the expiry all work must be gone.
@@ -96,9 +108,19 @@ impl Fence {
         self
     }
 
-    /// The time to live of the lease.
+    /// The time to live: how long the owner may be silent before other nodes may do its work.
     pub fn ttl(&self) -> Duration {
         self.ttl
+    }
+
+    /// How long other nodes wait after the lease has expired.
+    pub fn grace(&self) -> Duration {
+        self.grace
+    }
+
+    /// How long the lease lasts after a renewal: the time to live, less the [grace](Self::grace).
+    pub fn lease(&self) -> Duration {
+        self.ttl.saturating_sub(self.grace)
     }
 
     /// How long before the expiry all work must be gone.
@@ -113,6 +135,7 @@ impl Fence {
 
     pub(super) fn check(&self) -> Result<(), PolicyError> {
         in_range("fence.ttl", self.ttl)?;
+        in_range_or_zero("fence.grace", self.grace)?;
         in_range("fence.margin", self.margin)?;
         in_range("fence.renewal_interval", self.renewal_interval)
     }
@@ -124,5 +147,25 @@ impl Fence {
             .checked_sub(self.margin)?
             .checked_sub(stop_budget)
             .filter(|slack| !slack.is_zero())
+    }
+}
+
+impl fmt::Display for Fence {
+    /// All its times, e.g. `ttl 15s, grace 1s, margin 1.4s, renewal interval 2.8s`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            ttl,
+            grace,
+            margin,
+            renewal_interval,
+        } = self;
+        write!(f, "ttl {ttl:?}, ")?;
+        if !grace.is_zero() {
+            write!(f, "grace {grace:?}, ")?;
+        }
+        write!(
+            f,
+            "margin {margin:?}, renewal interval {renewal_interval:?}"
+        )
     }
 }

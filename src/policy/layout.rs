@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use super::error::in_range;
+use super::room::{Need, Room};
 use super::{Policy, PolicyError};
 
 /// The number of a component in its [`Layout`].
@@ -238,7 +239,7 @@ impl Plan {
     /// - There is a fence without a lease owner, a lease owner without a fence, or an owner that is not a component.
     /// - A component that may finish does not exist, or owns the lease.
     /// - A deadline of a single stage is out of bounds, or there is no such stage.
-    /// - The fence leaves no room: TTL − margin − Σ(stop + abort deadlines of all stages) must be above the start
+    /// - The fence leaves no room: TTL − grace − margin − Σ(stop + abort deadlines of all stages) must be above the start
     ///   deadline of the owner's stage (the owner may need all of it to acquire the lease), the renewal interval
     ///   (otherwise a lease that is renewed on time would trip), and the unready delay (so that the delay is complete
     ///   if the lease was just renewed). The error shows the arithmetic.
@@ -270,30 +271,13 @@ impl Plan {
                         format!("there are only {} components", layout.components()),
                     ));
                 }
-                let slack = fence.slack(fence.ttl(), stop_budget).unwrap_or_default();
                 let stage = layout.stage_of(owner).unwrap_or_default();
-                for (knob, least) in [
-                    ("start_deadline", start_deadline(&policy, &layout, stage)),
-                    ("fence.renewal_interval", fence.renewal_interval()),
-                    ("unready_delay", policy.tuning().unready_delay()),
-                ] {
-                    if slack <= least {
-                        return Err(PolicyError::new(
-                            "fence.ttl",
-                            format!("{:?}", fence.ttl()),
-                            format!(
-                                "less the margin of {:?} and the stop budget of {} = {:?} \
-                                 it leaves {:?} for work, which must be more than `{knob}` = {:?}: \
-                                 lengthen the lease or shorten the deadlines",
-                                fence.margin(),
-                                stop_deadlines(&policy, &layout),
-                                stop_budget,
-                                slack,
-                                least,
-                            ),
-                        ));
-                    }
-                }
+                let start = start_deadline(&policy, &layout, stage);
+                let delay = policy.tuning().unready_delay();
+                let room = Room::new(*fence, stop_budget, stop_deadlines(&policy, &layout));
+                room.is_more_than(&[Need::new("`start_deadline`", start)])?;
+                room.is_more_than(&[Need::renewal(fence)])?;
+                room.is_more_than(&[Need::new("`unready_delay`", delay)])?;
             }
         }
         Ok(Self {
@@ -333,6 +317,41 @@ impl Plan {
     /// The longest time that it can take to stop everything.
     pub fn stop_budget(&self) -> Duration {
         self.stop_budget
+    }
+
+    /// Checks that the fence leaves more time than all of these need together, counted from when a renewal is due.
+    ///
+    /// A renewal that is due may have to wait for them: e.g. for an election, which the probe does not report. Without a
+    /// fence everything passes.
+    ///
+    /// ```
+    /// use overwatch::policy::{ComponentId, Fence, Layout, Need, Plan, Policy};
+    /// use std::time::Duration;
+    ///
+    /// let policy = Policy::builder()
+    ///     .fence(Fence::new(Duration::from_secs(20), Duration::from_secs(4)))
+    ///     .start_deadline(Duration::from_secs(5))
+    ///     .stop_deadline(Duration::from_secs(3))
+    ///     .abort_deadline(Duration::from_secs(1))
+    ///     .build()?;
+    /// let plan = Plan::new(policy, Layout::new(&[1, 1])?.with_lease_owner(ComponentId(0)))?;
+    /// // 20 s less the margin of 2 s, the stop budget of 8 s and the renewal interval of 4 s leave 6 s.
+    /// assert!(plan.leaves_room_for(&[Need::new("an election", Duration::from_secs(5))]).is_ok());
+    /// assert!(plan.leaves_room_for(&[Need::new("an election", Duration::from_secs(6))]).is_err());
+    /// # Ok::<(), overwatch::PolicyError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If it leaves less. The error shows the arithmetic.
+    pub fn leaves_room_for(&self, needs: &[Need]) -> Result<(), PolicyError> {
+        let Some(fence) = self.policy.fence() else {
+            return Ok(());
+        };
+        let mut all = vec![Need::renewal(fence)];
+        all.extend_from_slice(needs);
+        let stops = stop_deadlines(&self.policy, &self.layout);
+        Room::new(*fence, self.stop_budget, stops).is_more_than(&all)
     }
 
     /// How long work may continue if the lease is still valid for `remaining`.

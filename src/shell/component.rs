@@ -39,6 +39,7 @@ mod stage;
 mod stage_run;
 mod starter;
 mod traits;
+mod wiring;
 
 pub use adapt::component_fn;
 pub(crate) use adapt::{Boxed, StartStopped, Task};
@@ -49,4 +50,6 @@ pub(crate) use main_task::Begin;
 pub use reporter::Reporter;
 pub(crate) use run::Ending;
 pub(crate) use stage_run::StageRun;
-pub use traits::{Component, ComponentResult, StartStop};
+pub use traits::{Component, ComponentResult, LeaseHolder, StartStop};
+pub(crate) use wiring::Added;
+pub use wiring::{Wiring, WiringError};

@@ -2,6 +2,7 @@
 
 mod describe;
 mod journal;
+mod last_failures;
 mod notes;
 mod published;
 mod roster;
@@ -11,6 +12,7 @@ pub(crate) mod trace;
 
 pub(crate) use describe::{describe, overdue};
 pub use journal::{Lagged, Outage, TransitionEvent, Transitions};
+pub(crate) use last_failures::LastFailures;
 pub(crate) use published::Published;
 pub(crate) use roster::Few;
 pub use status::{ComponentStatus, DependencyStatus, Status};

@@ -1,7 +1,6 @@
 //! The supervisor: the loop that collects arrivals, asks the decider, and carries out its decisions.
 
 mod executor;
-mod giving_up;
 mod held;
 mod inbox;
 mod publisher;

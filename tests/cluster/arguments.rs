@@ -16,7 +16,7 @@ judges from what the jobs wrote down whether one of them ever ran twice, or paus
   --etcd PATH     the etcd to run (default: $ETCD_BIN, or the one on the path)
   --nodes N       2 to 9 nodes (default 3)
   --shards N      1 to 200 jobs (default 24); up to 10000 with `redistribution` alone
-  --ttl SECONDS   8 to 60: how soon a node that is silent is given up (default 10)
+  --ttl SECONDS   10 to 60: how soon a node that is silent is given up (default 10)
   --keep          keep logs and records also if all is well
   --write FILE    put the rows into the tables of that file, which is docs/cluster-faults.md; that is
                   for the usual nodes, shards and time to live
@@ -93,7 +93,7 @@ impl Arguments {
                 "--etcd" => etcd = Some(value()?),
                 "--nodes" => nodes = number(text, &value()?, 2, 9)?,
                 "--shards" => shards = number(text, &value()?, 1, 10_000)?,
-                "--ttl" => ttl = number(text, &value()?, 8, 60)?,
+                "--ttl" => ttl = number(text, &value()?, 10, 60)?,
                 "--keep" => keep = true,
                 "--write" => write = Some(value()?.into()),
                 flag if flag.starts_with('-') => return Err(format!("unknown option {flag:?}")),

@@ -131,7 +131,11 @@ fn failed(error: &dyn Error) -> ExitCode {
 
 /// A service whose jobs run on one node at a time.
 fn service(told: &Told, block: Arc<AtomicBool>) -> Result<Overwatch, Box<dyn Error>> {
-    let etcd = EtcdConfig::new(&told.etcd)?;
+    let mut etcd = EtcdConfig::new(&told.etcd)?;
+    if !told.drain.is_zero() {
+        // The time that it takes to stop leaves less than an election, and there is none while a node drains.
+        etcd = etcd.with_election_timeout(Duration::from_millis(600));
+    }
     let membership = Membership::builder(etcd.clone(), PREFIX, &told.id)
         .metadata(format!("process {}", std::process::id()))
         .ttl(told.ttl)
@@ -148,7 +152,6 @@ fn service(told: &Told, block: Arc<AtomicBool>) -> Result<Overwatch, Box<dyn Err
     })?;
     let policy = Policy::builder()
         .window(WINDOW)
-        .fence(membership.fence())
         .start_deadline(start_deadline(told.ttl, told.stop_deadline()))
         .stop_deadline(told.stop_deadline())
         .abort_deadline(ABORT)
@@ -161,9 +164,7 @@ fn service(told: &Told, block: Arc<AtomicBool>) -> Result<Overwatch, Box<dyn Err
         .build()?;
     let service = Overwatch::builder(EtcdProbe::new(etcd)?)
         .policy(policy)
-        .component("membership", membership.clone())
-        .lease_owner("membership")
-        .next_stage()
+        .lease_holder("membership", membership.clone())
         .component(WORK, shards)
         .build()?;
     tokio::spawn(tell_members(membership));

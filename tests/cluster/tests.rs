@@ -55,7 +55,7 @@ fn arguments_that_do_not() {
         ("--members 2", "take 1 or 3"),
         ("--nodes 1", "no number from 2 to 9"),
         ("--nodes three", "no number from 2 to 9"),
-        ("--ttl 7", "no number from 8 to 60"),
+        ("--ttl 9", "no number from 10 to 60"),
         ("--shards 0", "no number from 1 to 10000"),
         ("--shards 1000", "the only fault"),
         ("node-sick", "there is no fault"),

@@ -10,6 +10,7 @@ mod nodes;
 mod promises;
 mod record;
 mod threads;
+mod wiring;
 mod work;
 
 use std::time::Duration;

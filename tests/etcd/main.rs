@@ -5,7 +5,9 @@
 //! | `probe` | `EtcdProbe`: each fault is seen in time, and nothing else is |
 //! | `cluster` | `Membership` and `Shards`: several nodes that share work |
 //! | `names` | a resolver that never answers |
+//! | `warnings` | what is a warning in the log |
 
 mod cluster;
 mod names;
 mod probe;
+mod warnings;

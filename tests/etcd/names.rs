@@ -39,8 +39,7 @@ fn child() {
         "membership" => {
             let membership = Membership::builder(etcd, "nodes", "a");
             let membership = membership.build().expect("a valid membership");
-            let policy = Policy::builder().fence(membership.fence());
-            let policy = policy
+            let policy = Policy::builder()
                 .start_deadline(5 * SECOND)
                 .stop_deadline(2 * SECOND)
                 .abort_deadline(SECOND / 2)
@@ -49,8 +48,7 @@ fn child() {
             let always = polled(SECOND / 10, SECOND, || async { Ok(()) });
             Overwatch::builder(always)
                 .policy(policy)
-                .component("membership", membership)
-                .lease_owner("membership")
+                .lease_holder("membership", membership)
         }
         other => panic!("nothing to play: {other}"),
     };

@@ -224,7 +224,7 @@ impl<'a> Walk<'a> {
         let too_late = fence.margin() + self.plan().stop_budget();
         match usize::from(detail % 8) {
             place @ 0..=2 => beside(too_late)[place],
-            3 | 4 => fence.ttl(),
+            3 | 4 => fence.lease(),
             _ => too_late + ms(detail.into()),
         }
     }

@@ -80,7 +80,7 @@ fn set(bytes: &mut Unstructured<'_>, note: &mut dyn FnMut(Arguments<'_>)) -> Res
     fence(&knobs, &plan, wild(bytes, DURATIONS)?);
     if let Some(lease) = plan.policy().fence() {
         let too_late = lease.margin() + plan.stop_budget();
-        fence(&knobs, &plan, lease.ttl());
+        fence(&knobs, &plan, lease.lease());
         for remaining in beside(too_late) {
             fence(&knobs, &plan, remaining);
         }
@@ -340,13 +340,13 @@ impl Knobs {
             (None, Some(_)) | (Some(_), None) => Some("fence"),
             (Some(_), Some(owner)) if owner as usize >= components => Some("lease_owner"),
             (Some(fence), Some(_)) => {
-                let too_short = nanos(fence.ttl()) <= self.needed_lease(fence);
+                let too_short = nanos(fence.lease()) <= self.needed_lease(fence);
                 too_short.then_some("fence.ttl")
             }
         }
     }
 
-    /// What the time to live of a lease must be above, in nanoseconds.
+    /// What a lease must be above, in nanoseconds.
     fn needed_lease(&self, fence: Fence) -> u128 {
         let least = self
             .start_deadline
@@ -476,7 +476,7 @@ fn short_life(plan: Plan) {
             "{plan:?}"
         );
         if let Some(fence) = plan.policy().fence() {
-            let remaining = fence.ttl();
+            let remaining = fence.lease();
             life.tell(Input::LeaseRenewed { epoch, remaining });
             let running = life.checked.machine().is_ready();
             assert!(running, "a lease that was just renewed trips: {plan:?}");

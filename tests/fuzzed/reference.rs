@@ -676,7 +676,7 @@ impl Reference {
         if let Some(owner) = self.plan.layout().lease_owner()
             && self.plan.layout().stage_of(owner) == Some(usize::from(stage))
             && let Some(fence) = policy.fence()
-            && let Some(after) = self.plan.fence_after(fence.ttl())
+            && let Some(after) = self.plan.fence_after(fence.lease())
         {
             self.arm(Timer::Fence, after);
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use overwatch::policy::{
-    Blame, ComponentId, Fence, Layout, MAX_COUNT, MAX_DURATION, Plan, Policy, PolicyBuilder,
+    Blame, ComponentId, Fence, Layout, MAX_COUNT, MAX_DURATION, Need, Plan, Policy, PolicyBuilder,
     PolicyError, Tuning,
 };
 
@@ -316,6 +316,75 @@ fn stages_can_have_deadlines_of_their_own() {
         .build();
     let layout = own.expect("valid").with_lease_owner(ComponentId(0));
     assert!(Plan::new(longer.expect("valid"), layout).is_ok());
+}
+
+/// Of 35 s the plan leaves 10 s, and 5 s when a renewal is due.
+#[test]
+fn a_fence_leaves_time_for_what_delays_a_renewal() {
+    let plan = leased(35, 5, 5).unwrap();
+    let need = |millis| Need::new("an election", ms(millis));
+    for fits in [&[][..], &[need(4_999)], &[need(2_000), need(2_999)]] {
+        assert_eq!(plan.leaves_room_for(fits), Ok(()), "{fits:?}");
+    }
+    for exceeds in [
+        &[need(5_000)][..],
+        &[need(2_000), need(3_000)],
+        &[Need::new("for ever", Duration::MAX), need(1)],
+    ] {
+        assert!(plan.leaves_room_for(exceeds).is_err(), "{exceeds:?}");
+    }
+    check(
+        "fence.ttl",
+        plan.leaves_room_for(&[need(3_000), Need::new("a connection", ms(2_000))]),
+        expect![
+            "`fence.ttl` is 35s, but less the margin of 1s and the stop budget of 2 stages × (10s stop + 2s abort) = 24s it leaves 10s for work, which must be more than `fence.renewal_interval` = 5s + an election = 3s + a connection = 2s, together 10s: lengthen the lease or shorten the deadlines"
+        ],
+    );
+    // Without a lease nothing has to fit.
+    let plan = Plan::new(Policy::default(), Layout::new(&[1]).unwrap()).unwrap();
+    assert_eq!(plan.leaves_room_for(&[need(u64::MAX)]), Ok(()));
+}
+
+/// Other nodes wait for the grace, so the lease is that much shorter than its time to live.
+#[test]
+fn a_grace_shortens_the_lease_and_the_time_to_live_is_told_as_it_was_set() {
+    let fence = Fence::new(ms(15_000), ms(2_800)).with_grace(ms(1_000));
+    let fence = fence.with_margin(ms(1_400));
+    assert_eq!((fence.ttl(), fence.grace()), (ms(15_000), ms(1_000)));
+    assert_eq!(fence.lease(), ms(14_000));
+    assert_eq!(
+        fence.to_string(),
+        "ttl 15s, grace 1s, margin 1.4s, renewal interval 2.8s"
+    );
+    let plan = |start_deadline| {
+        let policy = Policy::builder().fence(fence);
+        let policy = policy.start_deadline(ms(start_deadline));
+        let policy = policy.stop_deadline(ms(2_000)).abort_deadline(ms(500));
+        let layout = Layout::new(&[1, 1])?.with_lease_owner(ComponentId(0));
+        Plan::new(policy.build()?, layout)
+    };
+    // 14 s less the margin and two stages of 2.5 s.
+    assert_eq!(
+        plan(7_599).unwrap().fence_after(fence.lease()),
+        Some(ms(7_600))
+    );
+    check(
+        "fence.ttl",
+        plan(7_600),
+        expect![
+            "`fence.ttl` is 15s, but less the grace of 1s, the margin of 1.4s and the stop budget of 2 stages × (2s stop + 500ms abort) = 5s it leaves 7.6s for work, which must be more than `start_deadline` = 7.6s: lengthen the lease or shorten the deadlines"
+        ],
+    );
+    // A grace longer than the time to live leaves nothing, and nothing wraps around.
+    let none = fence.with_grace(ms(15_001));
+    assert_eq!(none.lease(), Duration::ZERO);
+    check(
+        "fence.grace",
+        with_fence(fence.with_grace(Duration::MAX)),
+        expect![
+            "`fence.grace` is 18446744073709551615.999999999s, but it must lie between 1ms and 86400s"
+        ],
+    );
 }
 
 #[test]

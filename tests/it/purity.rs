@@ -68,11 +68,13 @@ fn what_decides_and_what_judges_is_pure() {
 const ETCD: &[&str] = &[
     "basics/backoff",
     "basics/etcd_error",
+    "basics/failure_log",
     "basics/config_error",
     "basics/fault",
     "basics/hash",
     "basics/moment",
     "client/expected_cluster",
+    "client/exposure",
     "client/cluster_map",
     "client/timing",
     "client/turn",
@@ -88,6 +90,7 @@ const ETCD: &[&str] = &[
     "membership/lease_state",
     "membership/registration",
     "membership/times",
+    "membership/wiring",
     "probe/reconnect",
     "records/copy_check",
     "records/entry",
@@ -102,6 +105,7 @@ const ETCD: &[&str] = &[
     "shards/plan",
     "shards/reconcile",
     "shards/announcer",
+    "shards/wiring",
 ];
 
 /// Names that have no place in what decides in the etcd half either.

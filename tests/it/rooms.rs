@@ -67,6 +67,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "shell::sync",
         ],
     ),
+    ("shell::resources", &["shell::inbound", "shell::sync"]),
     (
         "shell::run_state",
         &[
@@ -75,6 +76,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "shell::inbound",
             "shell::log",
             "shell::publish",
+            "shell::resources",
         ],
     ),
     (
@@ -117,6 +119,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "policy",
             "shell::component",
             "shell::failure",
+            "shell::inbound",
             "shell::log",
             "shell::probe",
             "shell::process",
@@ -144,6 +147,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "etcd::basics",
             "etcd::host",
             "policy",
+            "shell::log",
             "shell::placement",
             "shell::sync",
         ],

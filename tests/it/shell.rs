@@ -3,6 +3,7 @@
 mod commands;
 mod defects;
 mod endings;
+mod errors;
 mod failures;
 mod finished;
 mod follow;
@@ -31,3 +32,4 @@ mod spawned;
 mod starter;
 mod support;
 mod trace;
+mod wiring;

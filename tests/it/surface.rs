@@ -26,6 +26,7 @@ const OTHERS: &[&str] = &[
     "Component",
     "ComponentResult",
     "IntoObservation",
+    "LeaseHolder",
     "Probe",
     "StartStop",
     "all",
@@ -70,7 +71,13 @@ fn all_types_at_the_root_are_debug_send_and_sync() {
         SubTask<String>,
         TransitionEvent,
         Transitions,
+        WiringError,
     ]);
+    #[cfg(feature = "shell")]
+    {
+        held::<overwatch::Wiring<'static>>();
+        names.push("Wiring");
+    }
     // They hold a hook, which is called by one thread and need not be shared.
     #[cfg(feature = "shell")]
     names.extend(types![handed_over: Builder, Overwatch]);
@@ -123,6 +130,7 @@ fn types_in_modules_are_debug_send_and_sync() {
 
     held::<policy::Plan>();
     held::<policy::Layout>();
+    held::<policy::Need>();
     held::<machine::Machine>();
     held::<machine::Snapshot>();
     held::<machine::Input>();

@@ -49,7 +49,7 @@ const NAMED: &[(&str, &[&str])] = &[
     // What is carried out.
     (
         "supervise/supervisor.rs",
-        &["ComponentState", "Input", "Step"],
+        &["ComponentState", "Input", "Phase", "Step"],
     ),
     (
         "supervise/executor.rs",
@@ -63,10 +63,12 @@ const NAMED: &[(&str, &[&str])] = &[
     ("supervise/step_text.rs", &["Exit", "Input"]),
     (
         "supervise/publisher.rs",
-        &["ComponentState", "Phase", "Step", "Timer"],
+        &["ComponentState", "Input", "Phase", "Step", "Timer"],
     ),
+    ("supervise/stop_failures.rs", &["Input"]),
     ("publish/describe.rs", &["ComponentState"]),
     ("publish/journal.rs", &["Phase"]),
+    ("publish/last_failures.rs", &["Phase"]),
     ("publish/roster.rs", &["ComponentState"]),
     ("publish/status.rs", &["Phase", "ComponentState"]),
     ("publish/summary.rs", &["Phase", "ComponentState"]),
@@ -190,14 +192,19 @@ fn each_line_that_goes_by_a_step_is_known() {
           Observation::Failing { fatal, .. } => driver::Seen::Failing { fatal },
           let (Observation::Alive { evidence: text } | Observation::Failing { reason: text, .. }) =
         supervise/publisher.rs
+          Cause::Shutdown => published.signal().map(StopSignal::as_str),
           Few::doing(&self.shared.published.roster, &[ComponentState::Starting])
           true => decider.observer(),
           false => decider.machine(),
           let mut hops = step.iter().flat_map(Step::transitions);
           let is_fatal = hops.iter().flatten().any(|hop| hop.cause == Cause::Fatal);
+          Some(Input::FailedTooOften { component }) => Some(component),
           outage_number: machine.outage(),
+          let limit = self.describe(Cause::FailedTooOften { component }, None);
           (Cause::StartOverdue, Some(early)) => early.clone(),
           (Cause::Fatal, _) => self.describe(hop.cause, fatal.as_deref()),
+          (Cause::GaveUp, _) => {
+          (Cause::FailedTooOften { .. }, _) if too_often.is_some() => {
           if hop.cause != Cause::AllGone {
           let machine = decider.machine();
           let monitoring = machine.phase() == Phase::Monitoring;
@@ -218,20 +225,25 @@ fn each_line_that_goes_by_a_step_is_known() {
           Input::Up { .. }
           | Input::Gone {
           how: Exit::Returned,
+        supervise/stop_failures.rs
+          if let Input::Gone { component, .. } | Input::Exited { component, .. } = *input
         supervise/supervisor.rs
           let awaited = self.decider.machine().awaited() as usize;
           None => Silence::Polled,
           let level_changed = self.level != self.decider.machine().level();
           if step == Step::Absorbed && effects.is_empty() && !level_changed && is_plain(&tell) {
           .any(|hop| hop.cause == Cause::StartOverdue);
+          match step.transitions().any(|hop| hop.to == Phase::ShuttingDown) {
           let is_ignored = matches!(step, Step::Ignored(_));
           if matches!(input, Input::LeaseRenewed { .. }) && !is_ignored {
           Input::Failing { fatal: true, .. } => detail.fatal_observation(),
           if let Step::Ignored(why) = step {
           let is_observation = matches!(input, Input::Alive { .. } | Input::Failing { .. });
           self.level = self.decider.machine().level();
+          let is_limit = matches!(input, Input::FailedTooOften { .. }) && !is_ignored;
           } else if !matches!(step, Step::Ignored(_)) {
-          .filter(|&id| self.decider.machine().component_state(id) == ComponentState::Wedged)
+          let machine = self.decider.machine();
+          .filter(|&id| machine.component_state(id) == ComponentState::Wedged);
     "#]]
     .assert_eq(&lines);
 }

@@ -81,6 +81,15 @@ impl EtcdError {
         self.sure && self.fault.of_cluster()
     }
 
+    /// Whether the token of an authenticated client is not valid any more, e.g. because it has expired.
+    ///
+    /// The next attempt gets a new one.
+    pub(crate) fn is_stale_token(&self) -> bool {
+        let says = |words| self.text.contains(words);
+        self.fault == Fault::Unauthenticated
+            && (says("invalid auth token") || says("revision of auth store is old"))
+    }
+
     /// The same error from a connection that has worked before. It is never final: the member may have restarted, or a
     /// token may have expired.
     pub(crate) fn unsure(mut self) -> Self {

@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use etcd_client::{Client, Error};
+use tracing::Level;
 
 use super::cluster_map::meant;
 use super::clusters::Clusters;
@@ -12,11 +14,13 @@ use super::clusters::Clusters;
 use super::connect::Dial;
 use super::connect::{Access, Way, over_the_network};
 use super::endpoint::Endpoint;
+use super::exposure::exposed_password;
 use super::timing::Timing;
 use super::tls::Tls;
-use crate::etcd::basics::{EtcdConfigError, Fault, Verdict, Verdicts};
+use crate::etcd::basics::{EtcdConfigError, Fault, TARGET, Verdict, Verdicts};
 use crate::etcd::host::{Suspended, Uncompared, by_the_system};
 use crate::policy::{Policy, PolicyError};
+use crate::shell::log::log;
 
 /// The configuration for etcd: endpoints, access and timing.
 ///
@@ -73,6 +77,8 @@ use crate::policy::{Policy, PolicyError};
 pub struct EtcdConfig {
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) user: Option<(String, String)>,
+    /// Whether it was logged that the password is exposed.
+    warned: Uncompared<Arc<AtomicBool>>,
     pub(crate) tls: Option<Tls>,
     pub(crate) sentinel_key: String,
     pub(crate) timing: Timing,
@@ -122,6 +128,7 @@ impl EtcdConfig {
         Ok(Self {
             endpoints: checked,
             user: None,
+            warned: Uncompared(Arc::default()),
             tls: None,
             sentinel_key: SENTINEL_KEY.to_owned(),
             timing: Timing::DEFAULT,
@@ -158,8 +165,13 @@ impl EtcdConfig {
     /// Authenticates with a name and a password.
     ///
     /// If authentication is not enabled on the cluster, they are not used, as in etcd's own Go client.
+    ///
+    /// Without [TLS](Self::with_tls) everybody on the way to etcd can read the password. A warning is then logged when
+    /// the first probe or membership is built with this configuration or a clone of it.
     #[must_use]
     pub fn with_user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
+        // Clones with other users get their own warning.
+        self.warned = Uncompared(Arc::default());
         self.user = Some((name.into(), password.into()));
         self
     }
@@ -291,7 +303,10 @@ impl EtcdConfig {
         self
     }
 
-    /// Sets the value of etcd's `--election-timeout`. It is only used to check the other numbers.
+    /// Sets the value of etcd's `--election-timeout`. It is only used to check other numbers.
+    ///
+    /// These are the grace periods, and the [fence](crate::Fence) of the service: an election may take three times this,
+    /// and a lease cannot be renewed meanwhile.
     #[must_use]
     pub fn with_election_timeout(mut self, time: Duration) -> Self {
         self.timing.election_timeout = time;
@@ -418,7 +433,24 @@ impl EtcdConfig {
     /// Checks what can be checked only when the configuration is complete.
     pub(crate) fn check(&self) -> Result<(), EtcdConfigError> {
         self.check_access()?;
-        self.timing.check()
+        self.timing.check()?;
+        self.warn_of_exposed_password();
+        Ok(())
+    }
+
+    /// Logs once for all clones if the password is sent without encryption.
+    fn warn_of_exposed_password(&self) {
+        let user = self.user.as_ref().map(|(name, _)| &**name);
+        let endpoints = self.endpoints.iter().map(|it| (it.url(), it.tls()));
+        let Some(text) = exposed_password(user, endpoints) else {
+            return;
+        };
+        if !self.warned.0.swap(true, Ordering::Relaxed) {
+            log(
+                Level::WARN,
+                move |at_ms| tracing::warn!(target: TARGET, at_ms, "{text}"),
+            );
+        }
     }
 
     fn check_access(&self) -> Result<(), EtcdConfigError> {

@@ -103,6 +103,11 @@ impl Timing {
         LATELY + 2 * self.shortest_every()
     }
 
+    /// How long an election may take. The probe reports none of this length, because its grace periods are longer.
+    pub(crate) fn longest_election(&self) -> Duration {
+        3 * self.election_timeout
+    }
+
     pub(crate) fn check(&self) -> Result<(), EtcdConfigError> {
         for (
             every_knob,
@@ -242,7 +247,7 @@ impl Timing {
             at_least(
                 knob,
                 grace_period,
-                3 * self.election_timeout,
+                self.longest_election(),
                 " (three times the election_timeout), or an election is an outage",
             )?;
             at_least(
@@ -351,6 +356,19 @@ mod tests {
             );
             assert_eq!(refused(gap), Some("silence_limit"));
             assert_eq!(refused(gap + Duration::from_millis(1)), None);
+        }
+    }
+
+    #[test]
+    fn an_election_takes_three_election_timeouts_at_most_and_no_probe_reports_it() {
+        let second = Duration::from_secs(1);
+        for mut timing in [Timing::DEFAULT, Timing::FAST, Timing::GENTLE] {
+            assert_eq!(timing.longest_election(), 3 * second);
+            let grace_period = timing.read.grace_period.min(timing.write.grace_period);
+            assert!(timing.longest_election() <= grace_period);
+            timing.election_timeout = 5 * second;
+            assert_eq!(timing.longest_election(), 15 * second);
+            assert!(timing.check().is_err(), "it would report an election");
         }
     }
 

@@ -121,6 +121,14 @@ impl EndpointState {
         self.open && self.works
     }
 
+    /// Whether it is usable, or only waits for a new token because the last one has expired.
+    ///
+    /// If the server refuses the new token as well, the failure is certain.
+    pub(crate) fn is_worth_no_warning(&self) -> bool {
+        let expired = |cause: &EtcdError| cause.is_stale_token() && !cause.sure;
+        self.usable() || self.cause.as_ref().is_some_and(expired)
+    }
+
     /// Whether the failure is certain: the server reported it, or the connection is lost.
     pub(crate) fn surely_lost(&self) -> bool {
         self.cause.as_ref().is_some_and(|cause| {
@@ -222,4 +230,25 @@ pub(crate) fn usable(endpoints: &[EndpointState]) -> Option<String> {
         "{of} of {all} endpoints usable, not {}",
         says.join(", not ")
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_expires_is_worth_no_warning_unless_the_next_one_is_refused_too() {
+        let mut endpoint = EndpointState::new("http://a:2379", false);
+        assert!(!endpoint.is_worth_no_warning(), "it was not reached yet");
+        let expired = EtcdError::sure(Fault::Unauthenticated, "invalid auth token");
+        // On a connection that has worked before.
+        endpoint.lost(expired.clone().unsure());
+        assert!(endpoint.is_worth_no_warning());
+        endpoint.opened(Some(1));
+        assert!(endpoint.is_worth_no_warning(), "nothing was asked yet");
+        endpoint.lost(expired);
+        assert!(!endpoint.is_worth_no_warning());
+        endpoint.lost(EtcdError::silent());
+        assert!(!endpoint.is_worth_no_warning());
+    }
 }

@@ -23,7 +23,9 @@ use crate::etcd::records::{Generation, Prefix, check_name};
 ///     .ttl(Duration::from_secs(10))
 ///     .metadata("10.0.0.1:8080")
 ///     .build()?;
-/// assert_eq!(membership.fence().ttl(), Duration::from_secs(9)); // the lease is a second shorter
+/// let fence = membership.fence();
+/// assert_eq!(fence.ttl(), Duration::from_secs(10));
+/// assert_eq!(fence.lease(), Duration::from_secs(9)); // a second shorter
 /// # Ok(())
 /// # }
 /// ```

@@ -1,5 +1,6 @@
 //! The membership as a component, and what it does in each epoch.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +11,11 @@ use super::lease_session::LeaseSessionGuard;
 use super::members::Members;
 use super::node::{Node, Only, SOON_GONE, failure};
 use super::times::{GRACE, Times};
+use super::wiring::{FencedLease, check_lease};
 use crate::etcd::host::{CLIENTS, KEYS};
 use crate::machine::FailureClass;
 use crate::policy::Fence;
-use crate::shell::component::{Component, Context};
+use crate::shell::component::{Component, Context, LeaseHolder, Wiring, WiringError};
 use crate::shell::failure::Failure;
 use crate::shell::placement::Placement;
 
@@ -21,9 +23,7 @@ use crate::shell::placement::Placement;
 ///
 /// 1. Build it with [`builder`](Self::builder) and a clone of the probe's configuration;
 /// 2. make the [`Shards`](crate::etcd::Shards) with it, and keep a clone for [`members`](Self::members);
-/// 3. set [`fence`](Self::fence) in the policy;
-/// 4. add it in a stage before all work that depends on it, and name it as
-///    [lease owner](crate::Builder::lease_owner).
+/// 3. add it with [`Builder::lease_holder`](crate::Builder::lease_holder), before all work that depends on it.
 ///
 /// [The guide](crate::guide::cluster) explains how to choose the deadlines, and leader election.
 ///
@@ -46,16 +46,13 @@ use crate::shell::placement::Placement;
 ///     Ok(())
 /// })?;
 /// let policy = Policy::builder()
-///     .fence(membership.fence())
 ///     .start_deadline(Duration::from_secs(5))
 ///     .stop_deadline(Duration::from_secs(2))
 ///     .abort_deadline(Duration::from_millis(500))
 ///     .build()?;
 /// let service = Overwatch::builder(EtcdProbe::new(etcd)?)
 ///     .policy(policy)
-///     .component("membership", membership.clone())
-///     .lease_owner("membership")
-///     .next_stage()
+///     .lease_holder("membership", membership.clone())
 ///     .component("checks", checks)
 ///     .build()?;
 /// service.run_or_exit().await;
@@ -135,11 +132,11 @@ impl Membership {
         &self.0.id
     }
 
-    /// The fence of this membership, for [`PolicyBuilder::fence`](crate::policy::PolicyBuilder::fence).
+    /// The fence of this membership, which [`Builder::lease_holder`](crate::Builder::lease_holder) sets.
     ///
     /// When the service is built, the deadlines of the policy are checked against the fence: the lease, less the margin
-    /// and the stop and abort deadlines of all stages, must be longer than the start deadline and than the time between
-    /// two renewals.
+    /// and the stop and abort deadlines of all stages, must be longer than the start deadline, and longer than the time
+    /// between two renewals and what the probe [forgives](crate::Probe::forgives) together.
     pub fn fence(&self) -> Fence {
         let Times {
             lease,
@@ -147,7 +144,9 @@ impl Membership {
             renew_every,
             ..
         } = self.0.times;
-        Fence::new(lease, renew_every).with_margin(margin)
+        Fence::new(lease + GRACE, renew_every)
+            .with_grace(GRACE)
+            .with_margin(margin)
     }
 
     /// The members, as they change.
@@ -190,6 +189,34 @@ impl Component for Membership {
         };
         self.0.publish_newest();
         lived.unwrap_or_else(|gone| Err(failure("the lease is in nobody's hands", &gone.into())))
+    }
+
+    fn check(&self, wiring: &Wiring<'_>) -> Result<(), WiringError> {
+        let layout = wiring.plan().layout();
+        let fence = wiring.plan().policy().fence();
+        let fenced = fence.zip(layout.lease_owner()).map(|(fence, owner)| {
+            let is_own = owner == wiring.id();
+            let owner = wiring.name_of(owner).unwrap_or_default();
+            FencedLease {
+                fence,
+                owner,
+                is_own,
+            }
+        });
+        let all = wiring.find::<Self>();
+        let mut twins = all.filter(|(id, it)| *id != wiring.id() && Arc::ptr_eq(&it.0, &self.0));
+        let twin = twins.next().and_then(|(id, _)| wiring.name_of(id));
+        check_lease(&self.fence(), fenced, twin).map_err(WiringError::new)
+    }
+
+    fn as_any(&self) -> Option<&(dyn Any + Send + Sync)> {
+        Some(self)
+    }
+}
+
+impl LeaseHolder for Membership {
+    fn fence(&self) -> Fence {
+        self.fence()
     }
 }
 

@@ -112,6 +112,12 @@ impl Node {
                 Renewed::Confirmed => self.renewed(session, sent, ctx),
                 Renewed::Lost(why) => return self.lost(session, &why),
                 Renewed::Again => {}
+                Renewed::Expired(cause) => {
+                    let (id, why) = (self.id.clone(), cause.text);
+                    log(Level::DEBUG, move |at_ms| {
+                        tracing::debug!(target: TARGET, at_ms, id, why, "the lease is renewed with a new token");
+                    });
+                }
                 Renewed::Failed(cause) => {
                     let (id, fault, why) = (self.id.clone(), cause.fault.as_str(), cause.text);
                     log(Level::WARN, move |at_ms| {

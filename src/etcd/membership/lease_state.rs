@@ -6,7 +6,7 @@
 use core::time::Duration;
 
 use super::times::Times;
-use crate::etcd::basics::{EtcdError, Moment, RETRY_AFTER};
+use crate::etcd::basics::{EtcdError, FailureLog, Loudness, Moment, RETRY_AFTER};
 use crate::etcd::client::ExpectedCluster;
 
 /// A lease, and the cluster that granted it.
@@ -179,12 +179,11 @@ pub(crate) enum Renewal {
     Unsure,
 }
 
-/// When a lease is renewed next, and whether a failure was logged.
+/// When a lease is renewed next, and which failures were logged.
 pub(crate) struct Renewals {
     every: Duration,
     at: Duration,
-    /// Whether the last one failed, and that was logged.
-    failing: bool,
+    log: FailureLog,
 }
 
 /// The consequence of a renewal.
@@ -195,8 +194,10 @@ pub(crate) enum Renewed {
     Lost(String),
     /// The renewal is tried again.
     Again,
-    /// The same, and the failure must be logged.
+    /// The same, and the failure must be logged as a warning.
     Failed(EtcdError),
+    /// The same, and the failure is worth a line only for debugging: the token has expired.
+    Expired(EtcdError),
 }
 
 impl Renewals {
@@ -204,7 +205,7 @@ impl Renewals {
         Self {
             every: times.renew_every,
             at: now + times.renew_every,
-            failing: false,
+            log: FailureLog::default(),
         }
     }
 
@@ -223,7 +224,7 @@ impl Renewals {
         match renewal {
             Ok(Renewal::Confirmed) => {
                 self.at = sent + self.every;
-                self.failing = false;
+                self.log.succeeded();
                 Renewed::Confirmed
             }
             Ok(Renewal::Gone(why)) => Renewed::Lost(why),
@@ -233,9 +234,10 @@ impl Renewals {
             }
             Err(cause) => {
                 self.at = now + RETRY_AFTER;
-                match core::mem::replace(&mut self.failing, true) {
-                    true => Renewed::Again,
-                    false => Renewed::Failed(cause),
+                match self.log.failed(&cause) {
+                    Loudness::Warn => Renewed::Failed(cause),
+                    Loudness::Debug => Renewed::Expired(cause),
+                    Loudness::Silent => Renewed::Again,
                 }
             }
         }

@@ -114,14 +114,18 @@ impl Times {
         if granted == asked {
             return Ok(());
         }
+        let ttl = self.lease + grace;
+        let differs = format!(
+            "a ttl of {ttl:?} needs a lease of {asked} s, but etcd grants one of {granted} s"
+        );
         if granted < asked {
-            return Err(format!("etcd grants {granted} s for a lease of {asked} s"));
+            return Err(differs);
         }
         // No other node would work in the meantime, but others would take over later than promised.
-        let ttl = Duration::from_secs(granted.unsigned_abs()) + grace;
+        let longer = Duration::from_secs(granted.unsigned_abs()) + grace;
         Err(format!(
-            "etcd grants no lease of {asked} s, but one of {granted} s (by its election timeout): \
-             give the membership a ttl of {ttl:?}, or etcd a shorter --election-timeout"
+            "{differs} (by its election timeout): give the membership a ttl of {longer:?}, or etcd a \
+             shorter --election-timeout"
         ))
     }
 }
@@ -279,10 +283,11 @@ mod tests {
     fn a_lease_of_another_length_is_not_taken() {
         let check = |granted| times().check_granted(granted, SECOND);
         assert_eq!(check(14), Ok(()));
-        let shorter = "etcd grants 13 s for a lease of 14 s";
+        let shorter = "a ttl of 15s needs a lease of 14 s, but etcd grants one of 13 s";
         assert_eq!(check(13), Err(shorter.to_owned()));
-        let longer = "etcd grants no lease of 14 s, but one of 15 s (by its election timeout): \
-                      give the membership a ttl of 16s, or etcd a shorter --election-timeout";
+        let longer = "a ttl of 15s needs a lease of 14 s, but etcd grants one of 15 s (by its \
+                      election timeout): give the membership a ttl of 16s, or etcd a shorter \
+                      --election-timeout";
         assert_eq!(check(15), Err(longer.to_owned()));
     }
 }

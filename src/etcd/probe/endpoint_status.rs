@@ -31,7 +31,7 @@ pub(crate) struct EndpointStatuses(Mutex<Known>);
 
 struct Known {
     statuses: Vec<EndpointStatus>,
-    /// Which endpoints were usable when this was last logged.
+    /// Which endpoints were usable, or will be with a new token, when this was last logged.
     logged: Vec<bool>,
 }
 
@@ -64,7 +64,8 @@ impl EndpointStatuses {
     /// While etcd fails nothing is logged here: the failure itself says what is wrong with each endpoint.
     pub(crate) fn publish(&self, endpoints: &[EndpointState], observation: &Observation) {
         let statuses: Vec<EndpointStatus> = endpoints.iter().map(status).collect();
-        let usable: Vec<bool> = statuses.iter().map(|status| status.usable).collect();
+        let usable = endpoints.iter().map(EndpointState::is_worth_no_warning);
+        let usable: Vec<bool> = usable.collect();
         let mut known = lock(&self.0);
         known.statuses.clone_from(&statuses);
         let alive = matches!(observation, Observation::Alive { .. });
@@ -75,7 +76,7 @@ impl EndpointStatuses {
         drop(known);
         let all = usable.iter().all(|&usable| usable);
         let level = if all { Level::INFO } else { Level::WARN };
-        log(level, move |at_ms| describe(&statuses, at_ms));
+        log(level, move |at_ms| describe(&statuses, all, at_ms));
     }
 }
 
@@ -90,7 +91,7 @@ fn status(endpoint: &EndpointState) -> EndpointStatus {
     }
 }
 
-fn describe(statuses: &[EndpointStatus], at_ms: u64) {
+fn describe(statuses: &[EndpointStatus], all: bool, at_ms: u64) {
     let mut text = String::new();
     for EndpointStatus {
         url,
@@ -107,7 +108,7 @@ fn describe(statuses: &[EndpointStatus], at_ms: u64) {
         };
         let _ = write!(text, "{separator}{url}: {is}");
     }
-    if statuses.iter().all(|status| status.usable) {
+    if all {
         tracing::info!(target: "overwatch::etcd", at_ms, "every endpoint is usable: {text}");
     } else {
         tracing::warn!(target: "overwatch::etcd", at_ms, "not every endpoint is usable: {text}");

@@ -161,6 +161,10 @@ impl Probe for EtcdProbe {
         self.0.config.fits(policy)
     }
 
+    fn forgives(&self) -> Duration {
+        self.0.config.timing.longest_election()
+    }
+
     fn refresh(&self) -> bool {
         // If no call is pending now, the next one takes the permit: earlier observations do not count.
         self.0.hurry.notify_one();

@@ -4,7 +4,7 @@
 
 use core::time::Duration;
 
-use crate::etcd::basics::RETRY_AFTER;
+use crate::etcd::basics::{EtcdError, FailureLog, Loudness, RETRY_AFTER};
 
 /// The times at which one copy is checked or made anew.
 pub(crate) struct CopyCheck {
@@ -17,8 +17,8 @@ pub(crate) struct CopyCheck {
     begun: Duration,
     /// When another watch may begin at the earliest.
     rest_until: Duration,
-    /// Whether the copy could not be made, and that was logged.
-    failing: bool,
+    /// Which failures to make the copy were logged.
+    log: FailureLog,
     /// The copy's revision when a read last disagreed with it.
     doubt: Option<i64>,
 }
@@ -59,7 +59,7 @@ impl CopyCheck {
             checked_at: now,
             begun: now,
             rest_until: now,
-            failing: false,
+            log: FailureLog::default(),
             doubt: None,
         }
     }
@@ -78,14 +78,14 @@ impl CopyCheck {
     pub(crate) fn made(&mut self, now: Duration) {
         self.begun = now;
         self.check_at = now + self.every;
-        self.failing = false;
+        self.log.succeeded();
         self.doubt = None;
     }
 
-    /// Notes that the copy could not be made. Returns `true` if this must be logged.
-    pub(crate) fn not_made(&mut self, now: Duration) -> bool {
+    /// Notes that the copy could not be made, and returns how this is logged.
+    pub(crate) fn not_made(&mut self, cause: &EtcdError, now: Duration) -> Loudness {
         self.rest_until = now + RETRY_AFTER;
-        !core::mem::replace(&mut self.failing, true)
+        self.log.failed(cause)
     }
 
     /// Notes that the watch has ended.
@@ -219,9 +219,10 @@ mod tests {
         let mut check = made();
         for round in 1..3 {
             let now = T0 + round * SECOND;
-            assert!(check.not_made(now));
+            let silent = EtcdError::silent();
+            assert_eq!(check.not_made(&silent, now), Loudness::Warn);
             assert_eq!(check.rest_until(), now + RETRY_AFTER);
-            assert!(!check.not_made(now + MS));
+            assert_eq!(check.not_made(&silent, now + MS), Loudness::Silent);
             assert_eq!(check.rest_until(), now + MS + RETRY_AFTER);
             check.made(now);
         }

@@ -21,7 +21,7 @@ use super::copy_check::{Checked, CopyCheck, Digest};
 use super::entry::Entry;
 use super::foreign_keys::{ForeignKeys, Warning};
 use super::key_copy::{KeyChanges, KeyCopy, Listing};
-use crate::etcd::basics::{EtcdError, TARGET};
+use crate::etcd::basics::{EtcdError, Loudness, TARGET};
 use crate::etcd::client::{ExpectedCluster, Failover, Turn, next};
 use crate::etcd::host::clock;
 use crate::shell::log::log;
@@ -102,13 +102,8 @@ impl Mirror {
                 match self.make().await {
                     Ok(()) => return KeyChanges::Anew,
                     Err(cause) => {
-                        if self.check.not_made(clock::now()) {
-                            let (prefix, fault, why) =
-                                (self.prefix.clone(), cause.fault, cause.text);
-                            log(Level::WARN, move |at_ms| {
-                                tracing::warn!(target: TARGET, at_ms, prefix, %fault, why, "cannot follow what is below the prefix");
-                            });
-                        }
+                        let loudness = self.check.not_made(&cause, clock::now());
+                        warn_not_made(loudness, self.prefix.clone(), cause);
                         continue;
                     }
                 }
@@ -235,6 +230,19 @@ impl Mirror {
                 false
             }
         }
+    }
+}
+
+/// Logs that the copy could not be made.
+fn warn_not_made(loudness: Loudness, prefix: String, EtcdError { fault, text, .. }: EtcdError) {
+    match loudness {
+        Loudness::Warn => log(Level::WARN, move |at_ms| {
+            tracing::warn!(target: TARGET, at_ms, prefix, %fault, why = text, "cannot follow what is below the prefix");
+        }),
+        Loudness::Debug => log(Level::DEBUG, move |at_ms| {
+            tracing::debug!(target: TARGET, at_ms, prefix, why = text, "what is below the prefix is read with a new token");
+        }),
+        Loudness::Silent => {}
     }
 }
 

@@ -1,5 +1,6 @@
 //! The shards as a component, and its configuration.
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -9,18 +10,20 @@ use tokio::sync::watch;
 use super::job::Shard;
 use super::list::{List, check_count, check_moving, sorted};
 use super::owners::Owners;
+use super::wiring::{Place, check_place, check_work};
 use super::work::Work;
 use super::worker::Worker;
 use crate::etcd::basics::EtcdConfigError;
 use crate::etcd::host::Latest;
 use crate::etcd::membership::{Membership, Node};
 use crate::etcd::records::check_name;
-use crate::shell::component::{Component, Context};
+use crate::shell::component::{Component, Context, Wiring, WiringError};
 use crate::shell::failure::Failure;
 
 /// Spreads a fixed number of shards, or named jobs, over the members.
 ///
-/// It is a [`Component`] for a stage after that of the [`Membership`]. You write one async function. It is called
+/// It is a [`Component`] for a stage after that of the [`Membership`]. [`Builder::build`](crate::Builder::build) refuses
+/// another place. You write one async function. It is called
 /// for each shard that this node owns, runs until [`Shard::stopping`] completes, and is called again when the shard
 /// comes back.
 ///
@@ -258,6 +261,27 @@ impl Component for Shards {
         let latest = self.publish(&ctx);
         let worker = Worker::new(node, work, session, ctx, self.most_moving).publishing_to(latest);
         part.as_part_of_run(worker.run()).await
+    }
+
+    fn check(&self, wiring: &Wiring<'_>) -> Result<(), WiringError> {
+        let memberships = wiring.find::<Membership>();
+        let mut own = memberships.filter(|(_, it)| Arc::ptr_eq(it.node(), &self.node));
+        let membership = own.next().map(|(id, _)| Place {
+            name: wiring.name_of(id).unwrap_or_default(),
+            stage: wiring.plan().layout().stage_of(id).unwrap_or_default(),
+        });
+        let is_same =
+            |it: &Self| Arc::ptr_eq(&it.node, &self.node) && it.work.name == self.work.name;
+        let all = wiring.find::<Self>();
+        let mut others = all.filter(|(id, it)| *id != wiring.id() && is_same(it));
+        let other = others.next().and_then(|(id, _)| wiring.name_of(id));
+        check_place(wiring.stage(), membership)
+            .and_then(|()| check_work(&self.work.name, other))
+            .map_err(WiringError::new)
+    }
+
+    fn as_any(&self) -> Option<&(dyn Any + Send + Sync)> {
+        Some(self)
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::claims::{Claim, REMEMBERED, View};
 use super::list::List;
-use crate::etcd::basics::{EtcdError, named};
+use crate::etcd::basics::{EtcdError, FailureLog, Loudness, named};
 use crate::machine::FailureClass;
 
 /// Decides what one node does for one work under one lease.
@@ -33,8 +33,8 @@ pub(crate) struct Reconciler {
     taking_part: i64,
     /// When this node writes its list, if no other node has written it by then.
     list_due: Option<Duration>,
-    /// Whether the last write failed.
-    failing: bool,
+    /// Which failed writes were logged.
+    log: FailureLog,
     /// When to reconcile again, even without a new view.
     again: Option<Duration>,
 }
@@ -149,8 +149,8 @@ pub(crate) enum Logged {
 pub(crate) enum Unwritten {
     /// etcd refuses it for good.
     Refused,
-    /// It is tried again. The first failure is logged.
-    Again { log: bool },
+    /// It is tried again. The failure is logged in this way.
+    Again(Loudness),
 }
 
 impl Reconciler {
@@ -172,7 +172,7 @@ impl Reconciler {
             unseen: Unseen::default(),
             taking_part: 0,
             list_due: None,
-            failing: false,
+            log: FailureLog::default(),
             again: None,
         }
     }
@@ -358,7 +358,7 @@ impl Reconciler {
 
     /// Notes that all writes have succeeded.
     pub(crate) fn all_written(&mut self) {
-        self.failing = false;
+        self.log.succeeded();
     }
 
     /// Notes that a write failed, or that its result is unknown. The writes after it must not be tried now.
@@ -367,9 +367,7 @@ impl Reconciler {
             return Unwritten::Refused;
         };
         self.look_again(now + pause);
-        Unwritten::Again {
-            log: !core::mem::replace(&mut self.failing, true),
-        }
+        Unwritten::Again(self.log.failed(cause))
     }
 
     /// Handles the end of a shard's function.

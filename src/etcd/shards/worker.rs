@@ -18,7 +18,7 @@ use super::jobs::{Job, Jobs};
 use super::owners::Owners;
 use super::reconcile::{Action, Consequence, Logged, Reconciler, Unwritten, Write};
 use super::work::Work;
-use crate::etcd::basics::{EtcdError, TARGET};
+use crate::etcd::basics::{EtcdError, Loudness, TARGET};
 use crate::etcd::host::{KEYS, Latest, clock};
 use crate::etcd::membership::{LeaseSession, Membership, Node, failure};
 use crate::etcd::records::{KeyChanges, Mirror, warn_of};
@@ -225,13 +225,19 @@ impl Worker {
             };
             match self.reconciler.not_written(&cause, clock::now()) {
                 Unwritten::Refused => return Err(failure("claims are refused", &cause)),
-                Unwritten::Again { log: true } => {
+                Unwritten::Again(Loudness::Warn) => {
                     let (work, fault, why) = (self.work.name.clone(), cause.fault, cause.text);
                     log(Level::WARN, move |at_ms| {
                         tracing::warn!(target: TARGET, at_ms, work, %fault, why, "claims are not settled");
                     });
                 }
-                Unwritten::Again { log: false } => {}
+                Unwritten::Again(Loudness::Debug) => {
+                    let (work, why) = (self.work.name.clone(), cause.text);
+                    log(Level::DEBUG, move |at_ms| {
+                        tracing::debug!(target: TARGET, at_ms, work, why, "claims are settled with a new token");
+                    });
+                }
+                Unwritten::Again(Loudness::Silent) => {}
             }
             return Ok(());
         }

@@ -1,5 +1,6 @@
 //! Adapters that make components from closures and from `StartStop`.
 
+use std::any::Any;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use async_trait::async_trait;
 use super::context::Context;
 use super::main_task::Body;
 use super::traits::{Component, ComponentResult, StartStop};
+use super::wiring::{Wiring, WiringError};
 use crate::shell::failure::{Failure, unwinding};
 
 /// Makes a component from a closure. See [`Builder::task`](crate::Builder::task).
@@ -63,6 +65,14 @@ impl<S: StartStop> Component for StartStopped<S> {
         // The first failure counts.
         started.unwrap_or(Ok(())).and(stopped)
     }
+
+    fn check(&self, wiring: &Wiring<'_>) -> Result<(), WiringError> {
+        self.0.check(wiring)
+    }
+
+    fn as_any(&self) -> Option<&(dyn Any + Send + Sync)> {
+        self.0.as_any()
+    }
 }
 
 impl<F, Fut> Body for Task<F>
@@ -85,5 +95,9 @@ pub(crate) struct Boxed<C>(pub(crate) C);
 impl<C: Component> Body for Boxed<C> {
     async fn run(self: Arc<Self>, ctx: Context) -> Result<(), Failure> {
         self.0.run(ctx).await
+    }
+
+    fn component(&self) -> Option<&dyn Component> {
+        Some(&self.0)
     }
 }

@@ -13,12 +13,18 @@ use tracing::Instrument;
 
 use super::context::Context;
 use super::incarnation::Incarnation;
+use super::traits::Component;
 use crate::shell::failure::{Failure, Unwinding};
 use crate::shell::inbound::ComponentAnswer;
 
 /// A component without the box that the `Component` trait needs.
 pub(crate) trait Body: Send + Sync + 'static {
     fn run(self: Arc<Self>, ctx: Context) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// The component, unless it is a closure.
+    fn component(&self) -> Option<&dyn Component> {
+        None
+    }
 }
 
 /// A component, as the supervisor sees it: it can begin an incarnation.
@@ -29,6 +35,9 @@ pub(crate) trait Begin: Send + Sync {
         incarnation: Incarnation,
         runtime: &runtime::Handle,
     ) -> JoinHandle<()>;
+
+    /// The component, unless it is a closure, which has nothing to check.
+    fn component(&self) -> Option<&dyn Component>;
 }
 
 impl<B: Body> Begin for B {
@@ -39,6 +48,10 @@ impl<B: Body> Begin for B {
     ) -> JoinHandle<()> {
         // If the runtime is gone, the task is dropped, with everything in it.
         runtime.spawn(MainTask(incarnation).run(self))
+    }
+
+    fn component(&self) -> Option<&dyn Component> {
+        Body::component(self)
     }
 }
 

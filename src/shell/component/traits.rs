@@ -3,11 +3,14 @@
 //! If an `impl` lacks `#[async_trait]`, the compiler only says that lifetimes do not match (E0195), and no attribute changes
 //! that text. But it shows the line of the trait's method, so that line says what to do.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::context::Context;
+use super::wiring::{Wiring, WiringError};
+use crate::policy::Fence;
 use crate::shell::failure::Failure;
 
 /// Something that the service starts and stops, e.g. a scheduler, a pool or a cluster membership.
@@ -79,6 +82,23 @@ pub trait Component: Send + Sync + 'static {
     ///
     /// The reason why the component cannot start, or cannot continue. The [trait](Component) lists the consequences.
     async fn run(&self, ctx: Context) -> Result<(), Failure>; // The `impl` needs #[overwatch::async_trait]
+
+    /// Checks that this can work where it was added. [`Builder::build`](crate::Builder::build) calls this.
+    ///
+    /// A type that runs another component inside forwards this and [`as_any`](Self::as_any) to it.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and what to do. By default every place is accepted.
+    fn check(&self, wiring: &Wiring<'_>) -> Result<(), WiringError> {
+        let _ = wiring;
+        Ok(())
+    }
+
+    /// What other components find with [`Wiring::find`]. By default nothing.
+    fn as_any(&self) -> Option<&(dyn Any + Send + Sync)> {
+        None
+    }
 }
 
 /// What the closure of a component returns: a `Result<(), Failure>`, and nothing else.
@@ -97,6 +117,15 @@ mod sealed {
     pub trait Sealed {}
 
     impl Sealed for Result<(), super::Failure> {}
+}
+
+/// A component that holds the lease which the work of the service depends on.
+///
+/// [`Builder::lease_holder`](crate::Builder::lease_holder) adds it. It renews its lease, and reports each renewal with
+/// [`Context::lease_renewed`]. `etcd::Membership` is one.
+pub trait LeaseHolder: Component {
+    /// The fence of its lease.
+    fn fence(&self) -> Fence;
 }
 
 /// Something with a start and a stop, e.g. an agent, a client or a server with a handle.
@@ -162,15 +191,46 @@ pub trait StartStop: Send + Sync + 'static {
     ///
     /// What could not be released; the error is logged.
     async fn stop(&self, ctx: &Context) -> Result<(), Failure>; // The `impl` needs #[overwatch::async_trait]
+
+    /// Checks that this can work where it was added. [`Builder::build`](crate::Builder::build) calls this.
+    ///
+    /// A type that runs another component inside forwards this and [`as_any`](Self::as_any) to it.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and what to do. By default every place is accepted.
+    fn check(&self, wiring: &Wiring<'_>) -> Result<(), WiringError> {
+        let _ = wiring;
+        Ok(())
+    }
+
+    /// What other components find with [`Wiring::find`]. By default nothing.
+    fn as_any(&self) -> Option<&(dyn Any + Send + Sync)> {
+        None
+    }
 }
 
-/// A `Box` or an `Arc` of a component is a component too, likewise for `StartStop`.
+/// A `Box` or an `Arc` of a component is a component too, likewise for `LeaseHolder` and `StartStop`.
 macro_rules! pointer_to_one {
     ($pointer:ty) => {
         #[async_trait]
         impl<C: Component + ?Sized> Component for $pointer {
             async fn run(&self, ctx: Context) -> Result<(), Failure> {
                 (**self).run(ctx).await
+            }
+
+            fn check(&self, wiring: &Wiring<'_>) -> Result<(), WiringError> {
+                (**self).check(wiring)
+            }
+
+            fn as_any(&self) -> Option<&(dyn Any + Send + Sync)> {
+                (**self).as_any()
+            }
+        }
+
+        impl<C: LeaseHolder + ?Sized> LeaseHolder for $pointer {
+            fn fence(&self) -> Fence {
+                (**self).fence()
             }
         }
 
@@ -182,6 +242,14 @@ macro_rules! pointer_to_one {
 
             async fn stop(&self, ctx: &Context) -> Result<(), Failure> {
                 (**self).stop(ctx).await
+            }
+
+            fn check(&self, wiring: &Wiring<'_>) -> Result<(), WiringError> {
+                (**self).check(wiring)
+            }
+
+            fn as_any(&self) -> Option<&(dyn Any + Send + Sync)> {
+                (**self).as_any()
             }
         }
     };

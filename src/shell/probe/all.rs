@@ -177,6 +177,12 @@ impl Probe for All {
         self.probes.iter().try_for_each(|probe| probe.check(policy))
     }
 
+    /// The longest, because it is not known which of the dependencies has the lease.
+    fn forgives(&self) -> Duration {
+        let forgiven = self.probes.iter().map(|probe| probe.forgives());
+        forgiven.max().unwrap_or_default()
+    }
+
     /// The runtime of all probes, if they have the same one: a probe must not be called on the runtime of another one.
     fn home(&self) -> Option<Handle> {
         let homes: Option<Vec<Handle>> = self.probes.iter().map(|probe| probe.home()).collect();

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
@@ -85,6 +86,10 @@ impl<P: Probe> Probe for Isolated<P> {
 
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
         self.probe.check(policy)
+    }
+
+    fn forgives(&self) -> Duration {
+        self.probe.forgives()
     }
 
     fn home(&self) -> Option<Handle> {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 
@@ -175,6 +176,16 @@ pub trait Probe: Send + Sync + 'static {
         let _ = policy;
         Ok(())
     }
+
+    /// For how long the dependency may fail without a report of this probe, because that passes by itself.
+    ///
+    /// E.g. an election of etcd. A lease cannot be renewed in this time either, so
+    /// [`Builder::build`](crate::Builder::build) refuses a [fence](crate::Fence) that leaves less time for work when a
+    /// renewal is due: the service would trip for something that its probe tolerates. By default a probe forgives
+    /// nothing.
+    fn forgives(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// A `Box` or an `Arc` of a probe is a probe too.
@@ -200,6 +211,10 @@ macro_rules! pointer_to_a_probe {
 
             fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
                 (**self).check(policy)
+            }
+
+            fn forgives(&self) -> Duration {
+                (**self).forgives()
             }
         }
     };

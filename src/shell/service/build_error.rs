@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::policy::PolicyError;
+use crate::policy::{Fence, PolicyError};
+use crate::shell::component::WiringError;
 
 /// Why a service could not be built.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,34 @@ pub enum BuildError {
     UnknownLeaseOwner {
         /// The name.
         name: String,
+    },
+    /// A component owns a lease, but the policy has no fence.
+    LeaseOwnerWithoutFence {
+        /// The name of the component.
+        name: String,
+    },
+    /// The policy has a fence, but no component owns its lease.
+    FenceWithoutLeaseOwner,
+    /// Two components were added or named as the owner of the lease.
+    SeveralLeaseOwners {
+        /// Their names.
+        names: [String; 2],
+    },
+    /// The fence of the policy is not that of the lease holder.
+    FenceOfAnotherLease {
+        /// The name of the lease holder.
+        name: String,
+        /// The fence of the policy.
+        fence: Fence,
+        /// The fence of the lease holder.
+        own: Fence,
+    },
+    /// A component cannot work where it was added.
+    Wiring {
+        /// The name of the component.
+        component: String,
+        /// What is wrong, and what to do.
+        error: WiringError,
     },
     /// The fence watchdog was switched on, but the policy has no fence.
     WatchdogWithoutFence,
@@ -67,6 +96,32 @@ impl fmt::Display for BuildError {
                     "the lease owner {name:?} is no component: name one that was added"
                 )
             }
+            Self::LeaseOwnerWithoutFence { name } => {
+                write!(
+                    f,
+                    "component {name:?} owns a lease, but the policy has no fence: set the fence, add \
+                     the component with `lease_holder`, which brings the fence along, or name no owner"
+                )
+            }
+            Self::FenceWithoutLeaseOwner => f.write_str(
+                "the policy has a fence, but no component owns its lease: add the one that renews it \
+                 with `lease_holder`, name it with `lease_owner`, or set no fence",
+            ),
+            Self::SeveralLeaseOwners { names: [one, other] } => {
+                write!(
+                    f,
+                    "two components own the lease, {one:?} and {other:?}: a service has one lease, so \
+                     leave one out, or put it into a service of its own"
+                )
+            }
+            Self::FenceOfAnotherLease { name, fence, own } => {
+                write!(
+                    f,
+                    "the policy's fence is not that of the lease holder {name:?} ({fence} instead of \
+                     {own}): set no fence in the policy, the lease holder brings its own"
+                )
+            }
+            Self::Wiring { component, error } => write!(f, "component {component:?}: {error}"),
             Self::WatchdogWithoutFence => f.write_str(
                 "a fence watchdog without a fence: set the policy's fence, or ask for no watchdog",
             ),
@@ -75,11 +130,5 @@ impl fmt::Display for BuildError {
     }
 }
 
-impl std::error::Error for BuildError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Policy(error) => Some(error),
-            _ => None,
-        }
-    }
-}
+/// It has no source, because its text contains the whole cause.
+impl std::error::Error for BuildError {}

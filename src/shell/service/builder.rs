@@ -9,9 +9,10 @@ use std::time::Duration;
 use super::build_error::BuildError;
 use super::control::{Abandoned, Service};
 use super::overwatch::Overwatch;
-use crate::policy::{ComponentId, Layout, Plan, Policy};
+use crate::policy::{ComponentId, Fence, Layout, Need, Plan, Policy};
 use crate::shell::component::{
-    Begin, Boxed, Component, ComponentResult, Context, StartStop, StartStopped, Task, component_fn,
+    Added, Begin, Boxed, Component, ComponentResult, Context, LeaseHolder, StartStop, StartStopped,
+    Task, Wiring, component_fn,
 };
 use crate::shell::failure::Failure;
 use crate::shell::probe::Probe;
@@ -63,7 +64,10 @@ pub struct Builder {
     one_shots: Vec<ComponentId>,
     start_deadlines: BTreeMap<usize, Duration>,
     stop_deadlines: BTreeMap<usize, Duration>,
+    /// Whether the next component begins another stage.
+    stage_is_closed: bool,
     lease_owner: Option<String>,
+    lease_holders: Vec<(String, Fence)>,
     observe_only: bool,
     watchdog: Option<bool>,
     control_thread: Option<bool>,
@@ -88,7 +92,9 @@ impl Builder {
             one_shots: Vec::new(),
             start_deadlines: BTreeMap::new(),
             stop_deadlines: BTreeMap::new(),
+            stage_is_closed: false,
             lease_owner: None,
+            lease_holders: Vec::new(),
             observe_only: false,
             watchdog: None,
             control_thread: None,
@@ -103,6 +109,9 @@ impl Builder {
     }
 
     fn add(mut self, name: String, component: Arc<dyn Begin>) -> Self {
+        if self.stage_is_closed {
+            self = self.next_stage();
+        }
         self.components.push((name.into(), component));
         if let Some(stage) = self.stages.last_mut() {
             *stage += 1;
@@ -185,6 +194,7 @@ impl Builder {
     /// those stops.
     pub fn next_stage(mut self) -> Self {
         self.stages.push(0);
+        self.stage_is_closed = false;
         self
     }
 
@@ -230,6 +240,8 @@ impl Builder {
     /// Sets the name of the component that holds the lease of the policy's [fence](crate::Fence).
     ///
     /// That component reports renewals with [`Context::lease_renewed`]. A fence without a lease owner is refused.
+    /// [`lease_holder`](Self::lease_holder) adds a component, names it and sets its fence in one call. This one is for a
+    /// closure.
     pub fn lease_owner(mut self, name: impl Into<String>) -> Self {
         self.lease_owner = Some(name.into());
         self
@@ -322,31 +334,28 @@ impl Builder {
                 return Err(BuildError::DuplicateName { name });
             }
         }
-        self.probe.check(&self.policy)?;
+        let (policy, lease_owner) = self.leased()?;
+        self.probe.check(&policy)?;
         let mut layout = Layout::new(&self.stages)?;
-        for one_shot in self.one_shots {
+        for one_shot in self.one_shots.iter().copied() {
             layout = layout.with_one_shot(one_shot);
         }
-        for (stage, deadline) in self.start_deadlines {
+        for (&stage, &deadline) in &self.start_deadlines {
             layout = layout.with_start_deadline(stage, deadline);
         }
-        for (stage, deadline) in self.stop_deadlines {
+        for (&stage, &deadline) in &self.stop_deadlines {
             layout = layout.with_stop_deadline(stage, deadline);
         }
-        if let Some(name) = self.lease_owner {
-            let place = self
-                .components
-                .iter()
-                .position(|(other, _)| **other == *name);
-            let Some(place) = place else {
-                return Err(BuildError::UnknownLeaseOwner { name });
-            };
-            layout = layout.with_lease_owner(ComponentId(place as u32));
+        if let Some(owner) = lease_owner {
+            layout = layout.with_lease_owner(owner);
         }
-        if self.watchdog == Some(true) && self.policy.fence().is_none() {
+        if self.watchdog == Some(true) && policy.fence().is_none() {
             return Err(BuildError::WatchdogWithoutFence);
         }
-        let plan = Plan::new(self.policy, layout)?;
+        let plan = Plan::new(policy, layout)?;
+        let forgiven = Need::new("what the probe forgives", self.probe.forgives());
+        plan.leaves_room_for(&[forgiven])?;
+        self.check_components(&plan)?;
         let (names, components) = self.components.into_iter().unzip();
         let shared = Arc::new(RunState::new(Arc::new(plan), names));
         Ok(Overwatch(Service {
@@ -359,6 +368,120 @@ impl Builder {
             on_step: self.on_step,
             unclean_stop_is_error: self.unclean_stop_is_error,
         }))
+    }
+
+    /// Adds the component that holds the lease of the service, with its fence.
+    ///
+    /// This is all that a lease needs. The holder joins the current stage, and all components that are added after it
+    /// begin in a later one, so they start when the lease is held, and stop before it is given up. It is the
+    /// [lease owner](Self::lease_owner), and its [fence](LeaseHolder::fence) becomes that of the policy, so the policy
+    /// needs none. A service has one lease holder.
+    ///
+    /// ```
+    /// use overwatch::{Component, Context, Failure, Fence, LeaseHolder, Overwatch, Policy};
+    /// use std::time::Duration;
+    /// use tokio::time::Instant;
+    ///
+    /// struct Lock;
+    ///
+    /// const TTL: Duration = Duration::from_secs(60);
+    /// const RENEWAL: Duration = Duration::from_secs(10);
+    ///
+    /// # impl Lock { async fn renew(&self) -> std::io::Result<()> { Ok(()) } }
+    /// #[overwatch::async_trait]
+    /// impl Component for Lock {
+    ///     async fn run(&self, ctx: Context) -> Result<(), Failure> {
+    ///         loop {
+    ///             let sent = Instant::now(); // before the request: the server may count from then
+    ///             match ctx.until_stopping(self.renew()).await {
+    ///                 Some(Ok(())) => ctx.lease_renewed(sent, TTL),
+    ///                 Some(Err(error)) => eprintln!("the next turn tries again: {error}"),
+    ///                 None => return Ok(()),
+    ///             }
+    ///             ctx.mark_ready();
+    ///             ctx.sleep(RENEWAL).await;
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// impl LeaseHolder for Lock {
+    ///     fn fence(&self) -> Fence {
+    ///         Fence::new(TTL, RENEWAL)
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (_feed, probe) = overwatch::feed();
+    /// let service = Overwatch::builder(probe)
+    ///     .policy(Policy::builder().start_deadline(Duration::from_secs(10)).build()?)
+    ///     .lease_holder("lock", Lock)
+    ///     .task("work", |ctx| async move { // in the second stage
+    ///         ctx.mark_ready();
+    ///         ctx.stopping().await;
+    ///         Ok(())
+    ///     })
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn lease_holder(mut self, name: impl Into<String>, holder: impl LeaseHolder) -> Self {
+        let name = name.into();
+        self.lease_holders.push((name.clone(), holder.fence()));
+        self = self.component(name, holder);
+        self.stage_is_closed = true;
+        self
+    }
+
+    /// The policy with the fence of the lease holder, and the lease owner.
+    fn leased(&self) -> Result<(Policy, Option<ComponentId>), BuildError> {
+        let (mut policy, mut owner) = (self.policy.clone(), self.lease_owner.clone());
+        for (name, fence) in &self.lease_holders {
+            if let Some(other) = owner.filter(|other| other != name) {
+                let names = [other, name.clone()];
+                return Err(BuildError::SeveralLeaseOwners { names });
+            }
+            if let Some(other) = policy.fence().filter(|other| *other != fence) {
+                return Err(BuildError::FenceOfAnotherLease {
+                    name: name.clone(),
+                    fence: *other,
+                    own: *fence,
+                });
+            }
+            policy = policy.with_fence(*fence)?;
+            owner = Some(name.clone());
+        }
+        let Some(name) = owner else {
+            return match policy.fence() {
+                Some(_) => Err(BuildError::FenceWithoutLeaseOwner),
+                None => Ok((policy, None)),
+            };
+        };
+        let place = (self.components.iter()).position(|(other, _)| **other == *name);
+        let Some(place) = place else {
+            return Err(BuildError::UnknownLeaseOwner { name });
+        };
+        if policy.fence().is_none() {
+            return Err(BuildError::LeaseOwnerWithoutFence { name });
+        }
+        Ok((policy, Some(ComponentId(place as u32))))
+    }
+
+    fn check_components(&self, plan: &Plan) -> Result<(), BuildError> {
+        let added = self.components.iter().map(|(name, begin)| Added {
+            name,
+            part: begin.component().and_then(Component::as_any),
+        });
+        let added: Vec<Added<'_>> = added.collect();
+        for (id, (name, begin)) in (0..).map(ComponentId).zip(&self.components) {
+            let Some(component) = begin.component() else {
+                continue;
+            };
+            if let Err(error) = component.check(&Wiring::new(plan, &added, id)) {
+                let component = name.to_string();
+                return Err(BuildError::Wiring { component, error });
+            }
+        }
+        Ok(())
     }
 }
 

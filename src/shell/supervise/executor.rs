@@ -134,7 +134,7 @@ impl Executor {
         if owner.is_some_and(|owner| components.contains(&owner.0))
             && let Some(fence) = plan.policy().fence()
         {
-            self.watch_fence(Some(Instant::now() + fence.ttl()));
+            self.watch_fence(Some(Instant::now() + fence.lease()));
         }
         if let Some(stage) = &self.stages[stage]
             && let Some(runtime) = self.shared.runtime()

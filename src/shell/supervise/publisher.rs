@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::giving_up::LastFailures;
 use super::inbox::Inbox;
 use super::recorded::{Came, Recorded};
 use super::step_text::{Detail, Fatal};
@@ -25,7 +24,7 @@ use crate::shell::log::Log;
 use crate::shell::probe::Observation;
 use crate::shell::publish::trace::{self, Incident};
 use crate::shell::publish::{
-    DependencyStatus, Few, Outage, Summary, TransitionEvent, describe, overdue,
+    DependencyStatus, Few, LastFailures, Outage, Summary, TransitionEvent, describe, overdue,
 };
 use crate::shell::run_state::RunState;
 
@@ -293,14 +292,8 @@ impl Publisher {
                 _ => self.describe(hop.cause, detail.as_deref()),
             };
             let reason: Arc<str> = reason.into();
-            if !notice.dry {
-                self.last_failures.note(&hop, &reason);
-                if hop.from == Phase::Restarting
-                    && !hop.cause.is_wanted()
-                    && hop.to != Phase::Running
-                {
-                    self.shared.published.journal.note_failure(&reason);
-                }
+            if !notice.dry && self.last_failures.note(&hop, &reason) {
+                self.shared.published.journal.note_failure(&reason);
             }
             let trail = match notice.dry {
                 true => &mut self.shown_trail,

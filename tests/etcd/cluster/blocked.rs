@@ -84,16 +84,13 @@ async fn node(how: &str, id: &str, url: &str) {
         .expect("a valid membership");
     let checks = Shards::new(&membership, WORK, 2, job).expect("valid shards");
     let policy = Policy::builder()
-        .fence(membership.fence())
         .window(Duration::from_millis(500))
         .start_deadline(START)
         .stop_deadline(STOP)
         .abort_deadline(ABORT);
     let service = Overwatch::builder(EtcdProbe::new(etcd).expect("valid"))
         .policy(policy.build().expect("a valid policy"))
-        .component("membership", membership)
-        .lease_owner("membership")
-        .next_stage()
+        .lease_holder("membership", membership)
         .component("checks", checks);
     let service = match how {
         "unwatched" => service.fence_watchdog(false),

@@ -121,16 +121,11 @@ fn deadlines_that_the_lease_does_not_leave_room_for_are_refused_with_the_arithme
         .build()
         .expect("valid");
     let shards = Shards::new(&membership, "w", 1, |_| async { Ok(()) }).expect("valid");
-    let policy = Policy::builder()
-        .fence(membership.fence())
-        .build()
-        .expect("each by itself fits");
+    let policy = Policy::builder().build().expect("each by itself fits");
     let (_, probe) = feed();
     let error = Overwatch::builder(probe)
         .policy(policy)
-        .component("membership", membership)
-        .lease_owner("membership")
-        .next_stage()
+        .lease_holder("membership", membership)
         .component("work", shards)
         .build()
         .expect_err("no room")

@@ -82,7 +82,6 @@ async fn neither_renewals_nor_observations_wait_for_busy_shards() {
         Ok(())
     });
     let policy = Policy::builder()
-        .fence(membership.fence())
         .start_deadline(5 * SECOND)
         .stop_deadline(2 * SECOND)
         .abort_deadline(SECOND / 2)
@@ -92,9 +91,7 @@ async fn neither_renewals_nor_observations_wait_for_busy_shards() {
     let note = Arc::clone(&told);
     let service = Overwatch::builder(EtcdProbe::new(config).expect("a valid configuration"))
         .policy(policy)
-        .component("membership", membership)
-        .lease_owner("membership")
-        .next_stage()
+        .lease_holder("membership", membership)
         .component("checks", shards.expect("valid shards"))
         .on_step(move |step| {
             let mut told = note.lock().expect("no panic");

@@ -26,7 +26,9 @@ async fn cluster_id(etcd: &Etcd) -> u64 {
 }
 
 fn config(urls: &[&str]) -> EtcdConfig {
-    EtcdConfig::new(urls).expect("valid endpoints")
+    let config = EtcdConfig::new(urls).expect("valid endpoints");
+    // There is one member, so an election is short. A longer one is not for leases as short as these.
+    config.with_election_timeout(Duration::from_millis(500))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

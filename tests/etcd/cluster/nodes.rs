@@ -149,7 +149,6 @@ impl Setup {
         let membership = self.membership(id).build().expect("a valid membership");
         let shards = Shards::new(&membership, WORK, self.shards, job).expect("valid shards");
         let policy = Policy::builder()
-            .fence(membership.fence())
             .window(Duration::from_millis(500))
             .start_deadline(Duration::from_millis(2_500))
             .stop_deadline(Duration::from_millis(500))
@@ -163,9 +162,7 @@ impl Setup {
         }
         let service = service
             .policy(policy)
-            .component("membership", membership.clone())
-            .lease_owner("membership")
-            .next_stage()
+            .lease_holder("membership", membership.clone())
             .component("checks", shards)
             .build()
             .expect("a valid service");

@@ -342,7 +342,9 @@ async fn a_lease_that_is_revoked_while_all_workers_are_blocked_is_noticed() {
 }
 
 fn etcd_config(etcd: &Etcd) -> EtcdConfig {
-    EtcdConfig::new([etcd.url()]).expect("a valid endpoint")
+    let config = EtcdConfig::new([etcd.url()]).expect("a valid endpoint");
+    // There is one member, so an election is short. A longer one is not for leases as short as these.
+    config.with_election_timeout(Duration::from_millis(500))
 }
 
 /// Writes nothing, notes the threads, and blocks for good where a key is warned of.

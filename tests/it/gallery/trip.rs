@@ -263,7 +263,7 @@ fn fence_without_stop_budget(
 fn renewals_are_ignored(machine: &mut Machine, input: Input, effects: &mut Vec<Effect>) -> Step {
     let before = machine.clone();
     let step = machine.handle(input, effects);
-    let ttl = machine.plan().policy().fence().map(Fence::ttl);
+    let ttl = machine.plan().policy().fence().map(Fence::lease);
     if let Input::LeaseRenewed { remaining, .. } = input
         && step == Step::Absorbed
         && Some(remaining) == ttl

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use overwatch::etcd::{EtcdConfig, EtcdProbe, Membership, Owners, Shard, Shards};
 use overwatch::{
-    BuildError, Handle, Observation, Overwatch, Policy, PolicyError, Probe, ProbeMode, Tuning,
+    BuildError, Component, Context, Failure, Handle, Observation, Overwatch, Policy, PolicyError,
+    Probe, ProbeMode, Tuning,
 };
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
@@ -218,11 +219,7 @@ impl Node {
             shards = shards.with_max_moving(most)?;
         }
         *lock(&self.0.owners) = Some(shards.owners());
-        let mut policy = Policy::builder();
-        if told.is_fenced {
-            policy = policy.fence(membership.fence());
-        }
-        let policy = policy
+        let policy = Policy::builder()
             .window(setup.window)
             .start_deadline(Duration::from_millis(2_500))
             .stop_deadline(Duration::from_millis(500))
@@ -234,15 +231,17 @@ impl Node {
             node: self.clone(),
         };
         let node = self.clone();
-        let mut service = Overwatch::builder(probe)
-            .policy(policy)
-            .component("membership", membership.clone());
-        if told.is_fenced {
-            service = service.lease_owner("membership");
-        }
+        let service = Overwatch::builder(probe).policy(policy);
+        let service = match told.is_fenced {
+            true => service
+                .lease_holder("membership", membership)
+                .component("checks", shards),
+            false => service
+                .component("membership", Unchecked(membership))
+                .next_stage()
+                .component("checks", Unchecked(shards)),
+        };
         let service: Result<Overwatch, BuildError> = service
-            .next_stage()
-            .component("checks", shards)
             .on_step(move |step| {
                 node.note(format_args!(
                     "{:?} {:?} {:?}",
@@ -257,6 +256,16 @@ impl Node {
         self.0
             .trace
             .add(clock(), format_args!("{}: {what}", self.0.id));
+    }
+}
+
+/// A component that is wired in a way that is refused: without a fence.
+struct Unchecked<C>(C);
+
+#[async_trait::async_trait]
+impl<C: Component> Component for Unchecked<C> {
+    async fn run(&self, ctx: Context) -> Result<(), Failure> {
+        self.0.run(ctx).await
     }
 }
 

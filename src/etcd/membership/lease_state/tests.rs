@@ -235,6 +235,21 @@ fn the_next_renewal_counts_from_when_the_last_was_sent() {
 }
 
 #[test]
+fn a_token_that_expires_is_no_warning_if_the_next_renewal_is_confirmed() {
+    let expired = || EtcdError::sure(Fault::Unauthenticated, "invalid auth token");
+    let mut renewals = Renewals::new(&times(), T0);
+    for _ in 0..2 {
+        let first = renewals.came(Err(expired()), T0, T0);
+        assert_eq!(first, Renewed::Expired(expired()));
+        assert_eq!(renewals.at(), T0 + RETRY_AFTER);
+        renewals.came(Ok(Renewal::Confirmed), T0, T0);
+    }
+    renewals.came(Err(expired()), T0, T0);
+    let again = renewals.came(Err(expired()), T0, T0);
+    assert_eq!(again, Renewed::Failed(expired()));
+}
+
+#[test]
 fn that_renewals_fail_is_said_once_until_one_is_confirmed() {
     let silent = || Err(EtcdError::silent());
     let mut renewals = Renewals::new(&times(), T0);

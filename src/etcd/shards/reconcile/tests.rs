@@ -404,20 +404,24 @@ fn what_is_written_has_an_order() {
 #[test]
 fn a_write_that_fails_is_tried_again_after_a_pause_and_logged_once() {
     let mut case = Case::new(1);
-    for (round, log) in [(1, true), (2, false), (3, false)] {
+    for (round, log) in [
+        (1, Loudness::Warn),
+        (2, Loudness::Silent),
+        (3, Loudness::Silent),
+    ] {
         let now = T0 + round * REPEAT;
         case.look(&view(8, &["a"], vec![own(8)]), now);
         let unwritten = case.reconciler.not_written(&EtcdError::silent(), now);
-        assert_eq!(unwritten, Unwritten::Again { log }, "{round}");
+        assert_eq!(unwritten, Unwritten::Again(log), "{round}");
         assert_eq!(case.reconciler.again, Some(now + RETRY_AFTER));
     }
     // One of several writes is no sign that all is well.
     case.reconciler.written(&Write::List, 9);
     let unwritten = case.reconciler.not_written(&EtcdError::silent(), T0);
-    assert_eq!(unwritten, Unwritten::Again { log: false });
+    assert_eq!(unwritten, Unwritten::Again(Loudness::Silent));
     case.reconciler.all_written();
     let unwritten = case.reconciler.not_written(&EtcdError::silent(), T0);
-    assert_eq!(unwritten, Unwritten::Again { log: true });
+    assert_eq!(unwritten, Unwritten::Again(Loudness::Warn));
     let refused = EtcdError::sure(Fault::Permission, "denied");
     let unwritten = case.reconciler.not_written(&refused, T0);
     assert_eq!(unwritten, Unwritten::Refused);

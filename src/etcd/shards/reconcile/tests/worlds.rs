@@ -365,7 +365,7 @@ impl World {
                 reconciler.written(write, revision);
             } else {
                 let unwritten = reconciler.not_written(&EtcdError::silent(), now);
-                assert!(matches!(unwritten, Unwritten::Again { .. }));
+                assert!(matches!(unwritten, Unwritten::Again(_)));
                 assert!(reconciler.again.is_some(), "or it is never tried again");
                 break;
             }

@@ -20,8 +20,8 @@ pub(crate) struct LastFailures {
 }
 
 impl LastFailures {
-    /// Notes a transition with its reason.
-    pub(crate) fn note(&mut self, hop: &Transition, reason: &Arc<str>) {
+    /// Notes a transition with its reason. Returns whether a start has failed.
+    pub(crate) fn note(&mut self, hop: &Transition, reason: &Arc<str>) -> bool {
         match (hop.from, hop.to) {
             (Phase::Running, _) => self.trip = Some(Arc::clone(reason)),
             (_, Phase::Running) => *self = Self::default(),
@@ -30,9 +30,11 @@ impl LastFailures {
                 if self.starts.len() < KEPT || self.starts.contains_key(&who) {
                     self.starts.insert(who, Arc::clone(reason));
                 }
+                return true;
             }
             _ => {}
         }
+        false
     }
 
     /// Why a component has failed too often. `limit` is that in words, without its last failure.
