@@ -80,6 +80,6 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use router::{DependencyBody, HealthBody, health, router};
+pub use router::{DependencyBody, Detail, HealthBody, health, router, router_with};
 #[cfg(feature = "http-server")]
-pub use server::{Server, serve};
+pub use server::{Server, serve, serve_with};

@@ -59,9 +59,9 @@ impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.failure {
             Some((Some(name), told)) => {
-                write!(f, "halted: {name:?} failed fatally: {}", told.failure())?;
+                write!(f, "halted: {name:?} failed fatally: {}", told.text())?;
             }
-            Some((None, told)) => write!(f, "halted: {}", told.failure())?,
+            Some((None, told)) => write!(f, "halted: {}", told.text())?,
             None => write!(f, "halted: {}", self.reason)?,
         }
         if !self.wedged.is_empty() {

@@ -1,8 +1,10 @@
 //! Causes in words for operators.
 
+use std::time::Duration;
+
 use super::roster::{Few, Roster};
 use crate::machine::{Cause, ComponentState};
-use crate::policy::{ComponentId, Policy};
+use crate::policy::{Blame, ComponentId, Plan, Policy};
 
 /// The cause of a transition in words. `detail` is the text of the input, e.g. of an error or an observation.
 pub(crate) fn describe(
@@ -35,7 +37,7 @@ pub(crate) fn describe(
             "the dependency gave no sign of life for {:?}",
             policy.silence_limit()
         ),
-        Cause::Fence => "the lease would run out before everything could be stopped".into(),
+        Cause::Fence => describe_fence(""),
         Cause::Frozen => format!(
             "the service's runtime is frozen: no task of it was polled for {:?}",
             policy.silence_limit()
@@ -61,4 +63,84 @@ pub(crate) fn overdue(late: Few, roster: &Roster, policy: &Policy) -> String {
         policy.start_deadline(),
         late.names(roster)
     )
+}
+
+/// What is known of the lease when stopping must begin.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LeaseNews {
+    /// How long ago the owner was started.
+    pub(crate) started_ago: Duration,
+    /// How long ago the last renewal that arrived was sent.
+    pub(crate) sent_ago: Option<Duration>,
+    /// What the renewal that has just arrived leaves of the lease.
+    pub(crate) left: Option<Duration>,
+}
+
+/// Why the fence trips, in words: which renewal was missed, or came too late.
+pub(crate) fn fence(news: LeaseNews, plan: &Plan) -> String {
+    let Some(fence) = plan.policy().fence() else {
+        return describe_fence("");
+    };
+    let renewal = match (news.left, news.sent_ago) {
+        (Some(left), _) => format!("the last renewal leaves only {} of it", seconds(left)),
+        (None, Some(ago)) => missed("last renewed", ago, fence.renewal_interval()),
+        (None, None) => missed(
+            "its owner was started",
+            news.started_ago,
+            fence.renewal_interval(),
+        ),
+    };
+    let kept = plan.stop_budget() + fence.margin();
+    describe_fence(&format!(
+        ": {renewal}; the last {} of the lease's {} are kept for the stop and the margin",
+        seconds(kept),
+        seconds(fence.ttl()),
+    ))
+}
+
+fn describe_fence(because: &str) -> String {
+    format!("the lease would run out before everything could be stopped{because}")
+}
+
+fn missed(since: &str, ago: Duration, interval: Duration) -> String {
+    match ago.checked_sub(interval) {
+        Some(late) => format!(
+            "{since} {} ago, the next renewal was due {} ago",
+            seconds(ago),
+            seconds(late)
+        ),
+        None => format!(
+            "{since} {} ago, a renewal is due every {}",
+            seconds(ago),
+            seconds(interval)
+        ),
+    }
+}
+
+/// Why a hold-off is longer than at the first failure, in words; `None` if it is not.
+pub(crate) fn grown(level: u32, blame: Blame, policy: &Policy) -> Option<String> {
+    let relapses = level.checked_sub(1).filter(|&relapses| relapses > 0)?;
+    let (base, what) = match blame {
+        Blame::Component => (policy.tuning().backoff(), "backoff"),
+        Blame::Dependency => (policy.window(), "window"),
+    };
+    let times = if relapses == 1 {
+        "once".into()
+    } else {
+        format!("{relapses} times")
+    };
+    let longest = match policy.hold_off(level, blame) == policy.longest_hold_off() {
+        true => ", the longest",
+        false => "",
+    };
+    Some(format!(
+        "{what} {}, relapsed {times} lately{longest}; {} of running or a reset lowers the next one",
+        seconds(base),
+        seconds(policy.tuning().stable_after()),
+    ))
+}
+
+/// A duration in seconds, even if it is zero: a `Duration` of zero is formatted as nanoseconds.
+pub(crate) fn seconds(duration: Duration) -> String {
+    format!("{:.1}s", duration.as_secs_f64())
 }

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::step_text::{Detail, RETURNED, StepText};
 use crate::driver::{Source, Tell};
 use crate::machine::{Exit, FailureClass, Input, Timer};
@@ -24,6 +26,8 @@ pub(crate) struct Held {
     pub(crate) report: Option<ReportTexts>,
     /// Until when the last renewed lease is valid, on the watchdog's clock.
     pub(crate) lease: Option<std::time::Instant>,
+    /// When the last renewal was sent.
+    pub(crate) renewal_sent: Option<Instant>,
 }
 
 impl Held {
@@ -35,6 +39,7 @@ impl Held {
             observation: None,
             report: None,
             lease: None,
+            renewal_sent: None,
         }
     }
 
