@@ -63,8 +63,17 @@ const NAMED: &[(&str, &[&str])] = &[
     ("supervise/step_text.rs", &["Exit", "Input"]),
     (
         "supervise/publisher.rs",
-        &["ComponentState", "Phase", "Step", "Timer"],
+        &[
+            "ComponentState",
+            "Input",
+            "Machine",
+            "Phase",
+            "State",
+            "Step",
+            "Timer",
+        ],
     ),
+    ("supervise/stop_log.rs", &["ComponentState"]),
     ("publish/describe.rs", &["ComponentState"]),
     ("publish/journal.rs", &["Phase"]),
     ("publish/roster.rs", &["ComponentState"]),

@@ -103,10 +103,10 @@ impl Mirror {
                     Ok(()) => return KeyChanges::Anew,
                     Err(cause) => {
                         if self.check.not_made(clock::now()) {
-                            let (prefix, fault, why) =
-                                (self.prefix.clone(), cause.fault, cause.text);
+                            let (prefix, class, why) =
+                                (self.prefix.clone(), cause.fault.as_str(), cause.text);
                             log(Level::WARN, move |at_ms| {
-                                tracing::warn!(target: TARGET, at_ms, prefix, %fault, why, "cannot follow what is below the prefix");
+                                tracing::warn!(target: TARGET, at_ms, prefix, class, why, "cannot follow what is below the prefix");
                             });
                         }
                         continue;
@@ -127,9 +127,10 @@ impl Mirror {
                         return KeyChanges::Changed;
                     },
                     Err(cause) => {
-                        let (prefix, fault, why) = (self.prefix.clone(), cause.fault, cause.text);
+                        let (prefix, class, why) =
+                            (self.prefix.clone(), cause.fault.as_str(), cause.text);
                         log(Level::DEBUG, move |at_ms| {
-                            tracing::debug!(target: TARGET, at_ms, prefix, %fault, why, "the watch ended");
+                            tracing::debug!(target: TARGET, at_ms, prefix, class, why, "the watch ended");
                         });
                         self.watch = None;
                         self.check.ended();

@@ -144,3 +144,77 @@ pub(crate) fn grown(level: u32, blame: Blame, policy: &Policy) -> Option<String>
 pub(crate) fn seconds(duration: Duration) -> String {
     format!("{:.1}s", duration.as_secs_f64())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Fence, Layout};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_fence_that_trips_names_the_renewal_that_is_missing() {
+        let policy = Policy::builder()
+            .start_deadline(SECOND)
+            .stop_deadline(4 * SECOND)
+            .abort_deadline(2 * SECOND)
+            .fence(Fence::new(20 * SECOND, 3 * SECOND))
+            .build()
+            .expect("valid");
+        let layout = Layout::new(&[1]).expect("valid");
+        let layout = layout.with_lease_owner(ComponentId(0));
+        let plan = Plan::new(policy, layout).expect("valid");
+        let says = |started_ago: u64, sent_ago: Option<u64>, left: Option<u64>| {
+            let news = LeaseNews {
+                started_ago: Duration::from_secs(started_ago),
+                sent_ago: sent_ago.map(Duration::from_secs),
+                left: left.map(Duration::from_secs),
+            };
+            let text = fence(news, &plan);
+            let because =
+                text.strip_prefix("the lease would run out before everything could be stopped: ");
+            let kept = "; the last 8.0s of the lease's 20.0s are kept for the stop and the margin";
+            let renewal = because.and_then(|text| text.strip_suffix(kept));
+            renewal.map(str::to_owned).expect(&text)
+        };
+        assert_eq!(
+            says(60, Some(12), None),
+            "last renewed 12.0s ago, the next renewal was due 9.0s ago"
+        );
+        assert_eq!(
+            says(60, Some(2), None),
+            "last renewed 2.0s ago, a renewal is due every 3.0s"
+        );
+        assert_eq!(
+            says(12, None, None),
+            "its owner was started 12.0s ago, the next renewal was due 9.0s ago"
+        );
+        assert_eq!(
+            says(60, Some(15), Some(5)),
+            "the last renewal leaves only 5.0s of it"
+        );
+    }
+
+    #[test]
+    fn a_hold_off_has_grown_from_the_first_relapse_on() {
+        let policy = Policy::builder().window(5 * SECOND).build().expect("valid");
+        let says = |level, blame| grown(level, blame, &policy);
+        assert_eq!(says(0, Blame::Dependency), None);
+        assert_eq!(says(1, Blame::Dependency), None);
+        let lowers = "60.0s of running or a reset lowers the next one";
+        assert_eq!(
+            says(2, Blame::Dependency),
+            Some(format!("window 5.0s, relapsed once lately; {lowers}"))
+        );
+        assert_eq!(
+            says(5, Blame::Component),
+            Some(format!("backoff 1.0s, relapsed 4 times lately; {lowers}"))
+        );
+        assert_eq!(
+            says(8, Blame::Dependency),
+            Some(format!(
+                "window 5.0s, relapsed 7 times lately, the longest; {lowers}"
+            ))
+        );
+    }
+}
