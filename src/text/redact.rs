@@ -249,13 +249,9 @@ fn assignment(text: &str, word: &str, end: usize, is_short: bool) -> Option<(usi
     };
     let sign = skip_spaces(after_quote);
     let rest = &text[sign..];
-    if rest.starts_with('=') {
-        let sign = if rest[1..].starts_with(['=', '>']) {
-            sign + 2
-        } else {
-            sign + 1
-        };
-        Some((skip_spaces(sign), Assigned::Surely))
+    if let Some(after) = rest.strip_prefix('=') {
+        let length = if after.starts_with(['=', '>']) { 2 } else { 1 };
+        Some((skip_spaces(sign + length), Assigned::Surely))
     } else if rest.starts_with(":=") {
         Some((skip_spaces(sign + 2), Assigned::Surely))
     } else if rest.starts_with(':') && !rest.starts_with("::") && !is_short {
@@ -323,7 +319,7 @@ fn closing(text: &str, begin: usize, sign: char, is_escaped: bool) -> usize {
         if end == text.len() || is_escaped {
             return begin + inside.len();
         }
-        if slashes % 2 == 0 {
+        if slashes.is_multiple_of(2) {
             return end;
         }
         at = end + 1;
