@@ -51,15 +51,18 @@
 //! {
 //!   "ready": false,
 //!   "phase": "Monitoring",
-//!   "since": "2026-01-02T03:04:05.678Z",
-//!   "epoch": 3,
-//!   "reason": "every component is gone",
-//!   "awaited": "the dependency to stay alive for another 12.3s",
-//!   "outage": 2,
+//!   "since": "2026-11-30T14:45:22.955Z",
+//!   "epoch": 1,
+//!   "reason": "the dependency must prove itself; the outage began with: the dependency is failing: Connection refused (os error 111)",
+//!   "awaited": "the dependency to stay alive for another 21.6s of 30.0s",
+//!   "outage": 1,
+//!   "level": 1,
+//!   "hold_off_ms": 30000,
 //!   "dependency": {
 //!     "alive": true,
 //!     "class": null,
-//!     "what": "the evidence, or why it fails and what to do"
+//!     "what": "answered in 316.1µs",
+//!     "seen_ago_ms": 400
 //!   }
 //! }
 //! ```
@@ -86,6 +89,6 @@ mod server;
 mod tests;
 
 pub use require_ready::{RequireReady, require_ready};
-pub use router::{DependencyBody, HealthBody, health, router};
+pub use router::{DependencyBody, Detail, HealthBody, health, router, router_with};
 #[cfg(feature = "http-server")]
-pub use server::{Server, serve};
+pub use server::{Server, serve, serve_with};

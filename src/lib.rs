@@ -82,6 +82,8 @@ mod pack;
 pub mod policy;
 #[cfg(any(feature = "shell", test))]
 mod pulse;
+#[cfg(any(feature = "shell", test))]
+mod text;
 
 /// The states, and all that can happen in them: a diagram and a table.
 ///

@@ -5,6 +5,8 @@ use std::time::Duration;
 pub(crate) const USAGE: &str = "\
 usage: outage                                    plays a script: an embedded dependency fails,
                                                  hangs and flaps; ends within 30 s
+       outage --flapping                         the dependency relapses: each time it must prove
+                                                 itself for longer, and the service says why
        outage --etcd URL... [--window SECONDS]   runs the same service against etcd, until ctrl-c
 
   --etcd URL[,URL...]   where etcd is; may be repeated
@@ -14,6 +16,7 @@ usage: outage                                    plays a script: an embedded dep
 pub(crate) enum Arguments {
     Help,
     Script,
+    Flapping,
     Etcd {
         urls: Vec<String>,
         window: Option<Duration>,
@@ -23,7 +26,7 @@ pub(crate) enum Arguments {
 impl Arguments {
     pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut arguments = arguments.peekable();
-        let (mut urls, mut window) = (Vec::new(), None);
+        let (mut urls, mut window, mut flapping) = (Vec::new(), None, false);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "-h" | "--help" => return Ok(Self::Help),
@@ -36,6 +39,7 @@ impl Arguments {
                         return Err("--etcd needs a URL, such as http://127.0.0.1:2379".into());
                     }
                 }
+                "--flapping" => flapping = true,
                 "--window" => {
                     let value = arguments.next().ok_or("--window needs seconds")?;
                     window = Some(seconds(&value)?);
@@ -43,10 +47,12 @@ impl Arguments {
                 other => return Err(format!("unknown argument {other:?}")),
             }
         }
-        match (urls.is_empty(), window) {
-            (false, window) => Ok(Self::Etcd { urls, window }),
-            (true, None) => Ok(Self::Script),
-            (true, Some(_)) => Err("--window goes with --etcd only".into()),
+        match (urls.is_empty(), window, flapping) {
+            (false, window, false) => Ok(Self::Etcd { urls, window }),
+            (true, None, false) => Ok(Self::Script),
+            (true, None, true) => Ok(Self::Flapping),
+            (_, _, true) => Err("--flapping stands alone".into()),
+            (true, Some(_), false) => Err("--window goes with --etcd only".into()),
         }
     }
 }

@@ -5,10 +5,14 @@
 //! and `/status/check`, asked over TCP all along. It prints what happens as it happens, ends by
 //! itself within half a minute, and exits with 1 if anything that it promises did not happen.
 //!
+//! `cargo run --example outage -- --flapping` shows how the hold-off grows with each relapse, and how the service says
+//! so.
+//!
 //! `cargo run --example outage --features etcd -- --etcd http://127.0.0.1:2379` runs the same service
 //! against your etcd, until ctrl-c.
 
 mod arguments;
+mod flapping;
 #[cfg(feature = "etcd")]
 mod live;
 mod script;
@@ -38,6 +42,7 @@ async fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Ok(Arguments::Script) => play().await,
+        Ok(Arguments::Flapping) => flap().await,
         Ok(Arguments::Etcd { urls, window }) => live(&urls, window).await,
         Err(problem) => return misused(&problem),
     };
@@ -61,6 +66,15 @@ async fn play() -> Result<ExitCode, Box<dyn Error>> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Plays the relapses, and says how the hold-off grew.
+async fn flap() -> Result<ExitCode, Box<dyn Error>> {
+    let hold_offs = flapping::play(say, screen()).await?;
+    say(&format!(
+        "\nThe hold-offs, the last one after a reset: {hold_offs:?}"
+    ));
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(feature = "etcd")]

@@ -7,6 +7,7 @@ use overwatch::machine::Phase;
 use overwatch_examples::timeline::{Did, Event};
 
 use super::arguments::Arguments;
+use super::flapping;
 use super::script::{WINDOW, play};
 use super::summary::Summary;
 
@@ -40,6 +41,20 @@ async fn the_show_keeps_its_promises() {
     assert!(told.contains("gave no sign of life for 1.5s"), "{told}");
     assert!(told.contains("it is failing: no sign of life"), "{told}");
     assert!(told.contains("it is failing: no leader"), "{told}");
+}
+
+#[tokio::test]
+async fn each_relapse_doubles_the_hold_off_and_a_reset_begins_anew() {
+    let mut lines = Vec::new();
+    let hold_offs = flapping::play(|_| {}, |entry| lines.push(entry.line(false)));
+    let hold_offs = hold_offs.await.unwrap();
+    let expected = [1, 2, 4, 8, 1].map(|times| times * flapping::WINDOW);
+    assert_eq!(hold_offs, expected);
+    let told = lines.join("\n");
+    assert!(
+        told.contains("of 4.0s (window 0.5s, relapsed 3 times lately; "),
+        "{told}"
+    );
 }
 
 /// In the order in which a reader of the screen sees it.
@@ -91,6 +106,8 @@ fn parse(arguments: &str) -> Result<Arguments, String> {
 fn arguments_that_make_sense() {
     assert_eq!(parse(""), Ok(Arguments::Script));
     assert_eq!(parse("--help"), Ok(Arguments::Help));
+    assert_eq!(parse("--flapping"), Ok(Arguments::Flapping));
+    assert!(parse("--flapping --etcd http://a:1").is_err());
     let several = "--etcd http://a:2379,http://b:2379 --window 2.5 --etcd https://c:2379";
     assert_eq!(
         parse(several),

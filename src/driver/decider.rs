@@ -80,6 +80,11 @@ impl Decider {
         }
     }
 
+    /// Whether what the dependency does is only shown.
+    pub fn is_dry_run(&self) -> bool {
+        matches!(self, Self::DryRun(_))
+    }
+
     /// Whether a report would bring a trip nearer, so that it must not wait.
     pub fn reports_are_urgent(&self) -> bool {
         let trips =

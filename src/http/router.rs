@@ -14,6 +14,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::live::Live;
+use crate::machine::Phase;
 use crate::shell::publish::Status;
 use crate::shell::service::{Handle, Summaries};
 use crate::shell::sync::lock;
@@ -29,6 +30,19 @@ const A_MOMENT: Duration = Duration::from_millis(100);
 /// The most notes in an answer: an answer is made up to ten times a second.
 const MOST_NOTES: usize = 100;
 
+/// How much `/status/check` and `/readyz` say. [`router_with`] and [`serve_with`](super::serve_with) take it.
+///
+/// The code is the same with each: 200 or 503.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Detail {
+    /// All of [`HealthBody`]. Texts of errors are in it, with secrets hidden, and names of hosts.
+    #[default]
+    Full,
+    /// Only `ready` and `phase`: `{"ready":false,"phase":"Monitoring"}`. For endpoints that everybody can ask.
+    Bare,
+}
+
 /// The body of `/status/check` and `/readyz`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -41,14 +55,22 @@ pub struct HealthBody {
     pub since: String,
     /// The number of the current epoch, or of the last one; 0 before the first start.
     pub epoch: u64,
-    /// Why the service is in this state, in words.
+    /// Why the service is not ready now, in words, and with what the outage began. If it is ready: the cause of the state.
     pub reason: String,
     /// What must happen before the service is ready again; `null` while it is ready.
     pub awaited: Option<String>,
     /// The number of the current outage, or of the last one. Boot is outage 0.
     pub outage: u64,
+    /// How often the service relapsed lately; the hold-off grows with this level.
+    pub level: u32,
+    /// How long the dependency must stay alive before the next start, in milliseconds and before jitter. `null` in the
+    /// state Running, and after the end. See [`Status::hold_off`](crate::Status::hold_off).
+    pub hold_off_ms: Option<u64>,
     /// The last observation of the dependency; `null` before the first one.
     pub dependency: Option<DependencyBody>,
+    /// In observe-only: the state in which the service would be. Otherwise omitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would_be: Option<&'static str>,
     /// The [notes](crate::Context::note) of at most 100 components, by their names. Omitted if there are none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub notes: BTreeMap<String, String>,
@@ -65,12 +87,22 @@ fn is_none_left(count: &usize) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DependencyBody {
-    /// Whether the dependency was alive.
+    /// Whether the dependency was seen alive since the supervisor last began to observe it. See
+    /// [`DependencyStatus::alive`](crate::DependencyStatus::alive).
     pub alive: bool,
     /// The class of the failure, if it fails and the probe returned one.
     pub class: Option<&'static str>,
     /// The evidence, or the reason of the failure and what to do.
     pub what: String,
+    /// How long ago this was observed, in milliseconds.
+    pub seen_ago_ms: u64,
+}
+
+/// The body with [`Detail::Bare`].
+#[derive(Serialize)]
+struct BareBody {
+    ready: bool,
+    phase: &'static str,
 }
 
 /// A router with `/status/check`, `/readyz` and `/livez`, to merge into a router with any state.
@@ -91,11 +123,25 @@ pub struct DependencyBody {
 /// # }
 /// ```
 pub fn router<S: Clone + Send + Sync + 'static>(handle: Handle) -> Router<S> {
+    router_with(handle, Detail::Full)
+}
+
+/// As [`router`], with a choice of how much `/status/check` and `/readyz` say.
+///
+/// ```
+/// use overwatch::http::{Detail, router_with};
+///
+/// /// For a port that everybody can reach.
+/// fn public(run: overwatch::Handle) -> axum::Router {
+///     router_with(run, Detail::Bare)
+/// }
+/// ```
+pub fn router_with<S: Clone + Send + Sync + 'static>(handle: Handle, detail: Detail) -> Router<S> {
     Router::new()
         .route("/status/check", get(ready))
         .route("/readyz", get(ready))
         .route("/livez", get(live))
-        .with_state(Arc::new(Health::new(handle)))
+        .with_state(Arc::new(Health::new(handle, detail)))
 }
 
 /// The current answer of `/status/check`, for your own handlers.
@@ -120,15 +166,23 @@ pub fn health(handle: &Handle) -> (StatusCode, HealthBody) {
         reason: status.reason.to_string(),
         awaited: status.awaited,
         outage: status.outage,
+        level: status.level,
+        hold_off_ms: status.hold_off.map(millis),
         dependency: status.dependency.map(|sight| DependencyBody {
             alive: sight.alive,
             class: sight.class,
             what: sight.what.to_string(),
+            seen_ago_ms: millis(sight.seen_ago),
         }),
+        would_be: status.would_be.map(Phase::as_str),
         notes,
         more_notes,
     };
     (code(body.ready), body)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// When the current state was entered, by the clock of the system.
@@ -143,6 +197,7 @@ fn since(status: &Status) -> SystemTime {
 /// The state that the endpoints share.
 struct Health {
     handle: Handle,
+    detail: Detail,
     said: Mutex<CachedAnswer>,
     live: Live,
 }
@@ -159,7 +214,7 @@ struct CachedAnswer {
 }
 
 impl Health {
-    fn new(handle: Handle) -> Self {
+    fn new(handle: Handle, detail: Detail) -> Self {
         let said = CachedAnswer {
             news: handle.news(),
             flag: false,
@@ -169,6 +224,7 @@ impl Health {
         };
         Self {
             handle,
+            detail,
             said: Mutex::new(said),
             live: Live::default(),
         }
@@ -183,7 +239,14 @@ impl Health {
             let (code, body) = health(&self.handle);
             (said.flag, said.code) = (flag, code);
             // Strings and numbers can always be serialized.
-            said.body = serde_json::to_vec(&body).unwrap_or_default().into();
+            let body = match self.detail {
+                Detail::Full => serde_json::to_vec(&body),
+                Detail::Bare => serde_json::to_vec(&BareBody {
+                    ready: body.ready,
+                    phase: body.phase,
+                }),
+            };
+            said.body = body.unwrap_or_default().into();
             said.until = Some(Instant::now() + A_MOMENT);
         }
         (said.code, said.body.clone())

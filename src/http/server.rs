@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
-use super::router;
+use super::router::{Detail, router_with};
 use crate::shell::service::Handle;
 
 /// The most connections that are open at a time.
@@ -91,8 +91,32 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// }
 /// ```
 pub fn serve(addr: impl Into<SocketAddr>, handle: Handle) -> io::Result<Server> {
+    serve_with(addr, handle, Detail::Full)
+}
+
+/// As [`serve`], with a choice of how much `/status/check` and `/readyz` say.
+///
+/// # Errors
+///
+/// See [`serve`].
+///
+/// ```no_run
+/// use overwatch::http::{Detail, serve_with};
+///
+/// # fn example(service: &overwatch::Overwatch) -> std::io::Result<()> {
+/// // For everybody, and for operators only.
+/// let public = serve_with(([0, 0, 0, 0], 8081), service.handle(), Detail::Bare)?;
+/// let full = serve_with(([127, 0, 0, 1], 8082), service.handle(), Detail::Full)?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn serve_with(
+    addr: impl Into<SocketAddr>,
+    handle: Handle,
+    detail: Detail,
+) -> io::Result<Server> {
     let addr = addr.into();
-    let router = router(handle);
+    let router = router_with(handle, detail);
     let (stop, stopped) = oneshot::channel();
     let (ready, is_ready) = mpsc::sync_channel(1);
     let (running, gone) = mpsc::channel::<()>();

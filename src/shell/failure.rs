@@ -1,6 +1,7 @@
 //! Failures of components, errors of runs, and panics as failures.
 
 mod error;
+mod error_text;
 mod reported;
 mod run_error;
 mod run_report;

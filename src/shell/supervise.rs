@@ -3,12 +3,14 @@
 mod executor;
 mod held;
 mod inbox;
+mod lease_log;
 mod publisher;
 mod recorded;
 mod service_guard;
 mod service_watch;
 mod step_text;
 mod stop_failures;
+mod stop_log;
 mod supervisor;
 mod watchdog;
 

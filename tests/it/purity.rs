@@ -36,6 +36,7 @@ const FORBIDDEN: &[&str] = &[
 
 /// All of std that pure code may name.
 const STD: &[&str] = &[
+    "borrow::Cow",
     "sync::Arc",
     "collections::VecDeque",
     "collections::BTreeMap",
@@ -456,7 +457,7 @@ fn modules_of(text: &str) -> Vec<String> {
 /// The sources of all that is left without features, but for tests in their midst.
 fn pure_sources() -> Vec<PathBuf> {
     [
-        "driver", "explore", "law", "machine", "pack", "policy", "pulse",
+        "driver", "explore", "law", "machine", "pack", "policy", "pulse", "text",
     ]
     .into_iter()
     .flat_map(sources_of)

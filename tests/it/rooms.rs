@@ -25,6 +25,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("explore", &["law", "machine", "pack", "policy"]),
     ("driver", &["machine", "policy"]),
     ("pulse", &["driver"]),
+    ("text", &[]),
     // The shell.
     ("shell::sync", &[]),
     ("shell::process", &[]),
@@ -33,7 +34,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "shell::log",
         &["shell::process", "shell::step_record", "shell::sync"],
     ),
-    ("shell::failure", &["machine", "shell::log"]),
+    ("shell::failure", &["machine", "shell::log", "text"]),
     ("shell::placement", &["shell::log"]),
     (
         "shell::probe",
@@ -43,6 +44,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "shell::log",
             "shell::placement",
             "shell::sync",
+            "text",
         ],
     ),
     (
@@ -65,6 +67,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "shell::inbound",
             "shell::log",
             "shell::sync",
+            "text",
         ],
     ),
     ("shell::resources", &["shell::inbound", "shell::sync"]),
@@ -131,7 +134,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     // etcd.
-    ("etcd::basics", &[]),
+    ("etcd::basics", &["text"]),
     (
         "etcd::host",
         &[
@@ -201,7 +204,10 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     // Other adapters.
-    ("http", &["shell::publish", "shell::service", "shell::sync"]),
+    (
+        "http",
+        &["machine", "shell::publish", "shell::service", "shell::sync"],
+    ),
     ("guide", &[]),
     (
         "test_util",

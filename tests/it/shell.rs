@@ -10,6 +10,8 @@ mod follow;
 mod guard;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "http")]
+mod http_body;
 #[cfg(feature = "http-server")]
 mod http_server;
 mod judged;
@@ -19,6 +21,7 @@ mod misbehaving;
 mod nested;
 mod no_dependency;
 mod outages;
+mod overruns;
 mod polled;
 mod probes;
 mod process;
@@ -28,8 +31,10 @@ mod reports;
 #[cfg(feature = "http")]
 mod require_ready;
 mod resources;
+mod secrets;
 mod spawned;
 mod starter;
 mod support;
 mod trace;
+mod why;
 mod wiring;

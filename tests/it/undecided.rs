@@ -63,9 +63,18 @@ const NAMED: &[(&str, &[&str])] = &[
     ("supervise/step_text.rs", &["Exit", "Input"]),
     (
         "supervise/publisher.rs",
-        &["ComponentState", "Input", "Phase", "Step", "Timer"],
+        &[
+            "ComponentState",
+            "Input",
+            "Machine",
+            "Phase",
+            "State",
+            "Step",
+            "Timer",
+        ],
     ),
     ("supervise/stop_failures.rs", &["Input"]),
+    ("supervise/stop_log.rs", &["ComponentState"]),
     ("publish/describe.rs", &["ComponentState"]),
     ("publish/journal.rs", &["Phase"]),
     ("publish/last_failures.rs", &["Phase"]),
@@ -194,27 +203,45 @@ fn each_line_that_goes_by_a_step_is_known() {
         supervise/publisher.rs
           Cause::Shutdown => published.signal().map(StopSignal::as_str),
           Few::doing(&self.shared.published.roster, &[ComponentState::Starting])
+          Input::LeaseRenewed { remaining, .. } => Some(remaining),
+          timer: Timer::HoldOff,
           true => decider.observer(),
           false => decider.machine(),
           let mut hops = step.iter().flat_map(Step::transitions);
           let is_fatal = hops.iter().flatten().any(|hop| hop.cause == Cause::Fatal);
           Some(Input::FailedTooOften { component }) => Some(component),
           outage_number: machine.outage(),
+          level: machine.level(),
+          session: decider.observer().session(),
           let limit = self.describe(Cause::FailedTooOften { component }, None);
-          (Cause::StartOverdue, Some(early)) => early.clone(),
+          (Cause::StartOverdue | Cause::Fence, Some(early)) => early.clone(),
           (Cause::Fatal, _) => self.describe(hop.cause, fatal.as_deref()),
           (Cause::GaveUp, _) => {
           (Cause::FailedTooOften { .. }, _) if too_often.is_some() => {
+          if hop.from == Phase::ShuttingDown && !notice.dry {
+          hold_off: notice.hold_off.filter(|_| hop.to != Phase::Running),
           if hop.cause != Cause::AllGone {
-          let machine = decider.machine();
+          (Cause::Fence, Some(early)) => early.into(),
+          let began = (cause != Cause::Boot).then(|| Arc::clone(&reason));
+          let (machine, observer) = (decider.machine(), decider.observer());
           let monitoring = machine.phase() == Phase::Monitoring;
+          let holds_off = due(Timer::HoldOff).filter(|_| monitoring);
+          grown: grown(machine.level(), machine.blame(), policy).map(Arc::from),
           summary.reason = self.describe(Cause::Boot, None).into();
           summary.outage = machine.outage();
           summary.level = machine.level();
-          summary.hold_off_due = due(Timer::HoldOff).filter(|_| monitoring);
+          summary.session = observer.session();
+          summary.would_be = decider.is_dry_run().then(|| observer.phase());
           summary.stage_due = due(Timer::Stage);
-          Detail::Observed(Observation::Alive { evidence }) => DependencyStatus::alive(&evidence),
+          let phase = machine.phase();
+          let holds = phase != Phase::Running && !phase.is_ended();
+          .hold_off(machine.level(), machine.blame())
+          Detail::Observed(Observation::Alive { evidence }) => {
+          LastSeen::alive(&evidence, now, session)
           Detail::Observed(Observation::Failing { reason, class, .. }) => {
+          LastSeen::failing(class, &reason, now)
+          LastSeen::failing(None, &format!("no sign of life for {limit:?}"), now)
+          step: StopStep::Delaying,
         supervise/service_guard.rs
           if let Silence::Thawed(stuck_for) = why {
         supervise/service_watch.rs
@@ -227,6 +254,8 @@ fn each_line_that_goes_by_a_step_is_known() {
           how: Exit::Returned,
         supervise/stop_failures.rs
           if let Input::Gone { component, .. } | Input::Exited { component, .. } = *input
+        supervise/stop_log.rs
+          let wedged = |&id: &ComponentId| roster.component_state(id) == ComponentState::Wedged;
         supervise/supervisor.rs
           let awaited = self.decider.machine().awaited() as usize;
           None => Silence::Polled,
@@ -241,7 +270,11 @@ fn each_line_that_goes_by_a_step_is_known() {
           let is_observation = matches!(input, Input::Alive { .. } | Input::Failing { .. });
           self.level = self.decider.machine().level();
           let is_limit = matches!(input, Input::FailedTooOften { .. }) && !is_ignored;
-          } else if !matches!(step, Step::Ignored(_)) {
+          let session = self.decider.observer().session();
+          let is_ignored = matches!(step, Step::Ignored(_));
+          if matches!(tell.input, Input::LeaseRenewed { .. }) && !is_ignored {
+          let session = self.decider.observer().session();
+          let trips = step.transitions().any(|hop| hop.cause == Cause::Fence);
           let machine = self.decider.machine();
           .filter(|&id| machine.component_state(id) == ComponentState::Wedged);
     "#]]

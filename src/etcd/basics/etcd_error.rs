@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::backoff::RETRY_AFTER;
 use super::fault::Fault;
+use crate::text::redact;
 
 /// Why a connection, or a request on one, failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,12 +156,9 @@ pub(crate) fn tls(text: &str) -> EtcdError {
     EtcdError::sure(Fault::Tls, shorten(&format!("TLS: {text}")))
 }
 
-/// Bounds a server's message to one line of limited length, because it goes into logs and health pages.
+/// Bounds a server's message to one line of limited length without secrets, because it goes into logs and health pages.
 pub(crate) fn shorten(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(LONGEST)
-        .collect()
+    redact(text).chars().take(LONGEST).collect()
 }
 
 const LONGEST: usize = 200;

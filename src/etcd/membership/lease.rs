@@ -119,9 +119,9 @@ impl Node {
                     });
                 }
                 Renewed::Failed(cause) => {
-                    let (id, fault, why) = (self.id.clone(), cause.fault.as_str(), cause.text);
+                    let (id, class, why) = (self.id.clone(), cause.fault.as_str(), cause.text);
                     log(Level::WARN, move |at_ms| {
-                        tracing::warn!(target: TARGET, at_ms, id, fault, why, "the lease was not renewed");
+                        tracing::warn!(target: TARGET, at_ms, id, class, why, "the lease was not renewed");
                     });
                 }
             }

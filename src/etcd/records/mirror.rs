@@ -122,9 +122,10 @@ impl Mirror {
                         return KeyChanges::Changed;
                     },
                     Err(cause) => {
-                        let (prefix, fault, why) = (self.prefix.clone(), cause.fault, cause.text);
+                        let (prefix, class, why) =
+                            (self.prefix.clone(), cause.fault.as_str(), cause.text);
                         log(Level::DEBUG, move |at_ms| {
-                            tracing::debug!(target: TARGET, at_ms, prefix, %fault, why, "the watch ended");
+                            tracing::debug!(target: TARGET, at_ms, prefix, class, why, "the watch ended");
                         });
                         self.watch = None;
                         self.check.ended();

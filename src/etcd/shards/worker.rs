@@ -226,9 +226,10 @@ impl Worker {
             match self.reconciler.not_written(&cause, clock::now()) {
                 Unwritten::Refused => return Err(failure("claims are refused", &cause)),
                 Unwritten::Again(Loudness::Warn) => {
-                    let (work, fault, why) = (self.work.name.clone(), cause.fault, cause.text);
+                    let (work, class, why) =
+                        (self.work.name.clone(), cause.fault.as_str(), cause.text);
                     log(Level::WARN, move |at_ms| {
-                        tracing::warn!(target: TARGET, at_ms, work, %fault, why, "claims are not settled");
+                        tracing::warn!(target: TARGET, at_ms, work, class, why, "claims are not settled");
                     });
                 }
                 Unwritten::Again(Loudness::Debug) => {

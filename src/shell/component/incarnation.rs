@@ -61,12 +61,12 @@ impl Incarnation {
 
     /// The span of the component, for each sub-task.
     fn span(&self) -> tracing::Span {
-        tracing::info_span!(target: "overwatch::component", "component", name = %self.name(), epoch = self.stage().epoch)
+        tracing::info_span!(target: "overwatch::component", "component", component = %self.name(), epoch = self.stage().epoch)
     }
 
     /// The span of its main task, in the log of the run. It has no parent.
     pub(crate) fn main_span(&self) -> tracing::Span {
-        let span = || tracing::info_span!(target: "overwatch::component", parent: None, "component", name = %self.name(), epoch = self.stage().epoch);
+        let span = || tracing::info_span!(target: "overwatch::component", parent: None, "component", component = %self.name(), epoch = self.stage().epoch);
         match self.stage().shared.log() {
             Some(log) => log.span(tracing::Level::INFO, span),
             None => span(),

@@ -2,18 +2,13 @@
 
 use std::any::Any;
 use std::error::Error;
-use std::fmt::{self, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::fmt;
+use std::mem;
 use std::sync::Mutex;
-use std::{iter, mem};
 
+use super::error_text::text_of;
 use crate::machine::FailureClass;
 use crate::shell::log::discard;
-
-/// The longest text of a failure that is kept, in bytes.
-const MAX_TEXT: usize = 4096;
-/// The most sources of an error that are shown.
-const MAX_SOURCES: usize = 32;
 
 /// What went wrong, and what is at fault.
 ///
@@ -23,6 +18,10 @@ const MAX_SOURCES: usize = 32;
 /// [`Classify`] does the same on a `Result`.
 /// [The guide](crate::guide::components#which-errors-to-return-and-which-to-handle-inside) has a table that shows
 /// when to use which class.
+///
+/// What is shown of it, in the log, in the status and by `Display`, is one line of at most 4,096 bytes: the error and its
+/// sources, without what was said already. Passwords in URLs, `Bearer` tokens, and values with names like `password`
+/// or `token` are shown as `<hidden>`. [`error`](Self::error) has the error itself.
 ///
 /// ```
 /// use overwatch::{Classify, Failure};
@@ -94,20 +93,10 @@ impl Failure {
         self
     }
 
-    /// The text. `Display` is user code: a panic in it must not reach the caller.
+    /// The text. The `Display` of the error is user code: a panic in it must not reach the caller.
     pub(crate) fn text(&self) -> String {
-        let mut text = Bounded(String::new());
-        // The only error is that of a text that was cut off.
-        let written = catch_unwind(AssertUnwindSafe(|| {
-            let _ = write!(text, "{self}");
-        }));
-        match written {
-            Ok(()) => text.0,
-            Err(panic) => {
-                let _ = write!(text, "(its text {})", Self::from_panic(panic).error);
-                text.0
-            }
-        }
+        let words = |panic| Self::from_panic(panic).error.to_string();
+        text_of(&*self.error, words)
     }
 
     /// A failure with the message of a panic.
@@ -176,14 +165,9 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
 }
 
 impl fmt::Display for Failure {
-    /// The error and all its sources, joined by colons.
+    /// The error and its sources, joined by colons: one line of at most 4,096 bytes, in which secrets are hidden.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.error)?;
-        // A longer chain is a cycle.
-        let sources = iter::successors(self.error.source(), |&error| error.source());
-        sources
-            .take(MAX_SOURCES)
-            .try_for_each(|error| write!(f, ": {error}"))
+        f.write_str(&self.text())
     }
 }
 
@@ -237,24 +221,5 @@ impl<T, E: Into<Failure>> Classify<T> for Result<T, E> {
 
     fn fatal(self) -> Result<T, Failure> {
         self.map_err(|error| error.into().fatal())
-    }
-}
-
-/// A text that grows no longer than [`MAX_TEXT`].
-struct Bounded(String);
-
-impl Write for Bounded {
-    fn write_str(&mut self, more: &str) -> fmt::Result {
-        let left = MAX_TEXT - self.0.len();
-        if more.len() <= left {
-            self.0.push_str(more);
-            return Ok(());
-        }
-        self.0.extend(more.chars().scan(left, |left, char| {
-            *left = left.checked_sub(char.len_utf8())?;
-            Some(char)
-        }));
-        // Full: stops the formatting.
-        Err(fmt::Error)
     }
 }

@@ -75,9 +75,9 @@ impl fmt::Display for RunError {
         match (&self.failure, self.why()) {
             (_, None) => f.write_str("stopped, but not well")?,
             (Some((Some(name), told)), _) => {
-                write!(f, "halted: {name:?} failed fatally: {}", told.failure())?;
+                write!(f, "halted: {name:?} failed fatally: {}", told.text())?;
             }
-            (Some((None, told)), _) => write!(f, "halted: {}", told.failure())?,
+            (Some((None, told)), _) => write!(f, "halted: {}", told.text())?,
             (None, _) => write!(f, "halted: {}", self.report.reason())?,
         }
         if !self.wedged().is_empty() {

@@ -176,7 +176,7 @@ impl Calls {
                 session: self.session,
                 at: Instant::now(),
                 round: told.round,
-                observation,
+                observation: observation.redacted(),
             };
             if self.tell.send(seen).await.is_err() {
                 return;

@@ -7,8 +7,12 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use crate::policy::{Policy, PolicyError};
+use crate::text::redact;
 
 /// One observation of the dependency by a [`Probe`].
+///
+/// Its text is shown as one line of at most 4,096 bytes, in which secrets are hidden, as those of a
+/// [`Failure`](crate::Failure).
 ///
 /// ```
 /// use overwatch::Observation;
@@ -71,6 +75,15 @@ impl Observation {
     pub fn fatal(mut self) -> Self {
         if let Self::Failing { fatal, .. } = &mut self {
             *fatal = true;
+        }
+        self
+    }
+
+    /// The same with a text that may be shown.
+    pub(crate) fn redacted(mut self) -> Self {
+        let (Self::Alive { evidence: text } | Self::Failing { reason: text, .. }) = &mut self;
+        if let Cow::Owned(shown) = redact(text) {
+            *text = shown.into();
         }
         self
     }

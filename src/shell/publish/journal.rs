@@ -48,6 +48,10 @@ pub struct TransitionEvent {
     pub outage: u64,
     /// How long the run was in the state that was left.
     pub spent: Duration,
+    /// The level, after the transition: how often the service relapsed lately.
+    pub level: u32,
+    /// How long the dependency must stay alive before the next start. See [`Status::hold_off`](crate::Status::hold_off).
+    pub hold_off: Option<Duration>,
 }
 
 /// One outage. From [`Handle::outages`](crate::Handle::outages).

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::policy::ComponentId;
 use crate::shell::sync::lock;
+use crate::text::redact;
 
 /// The last note of each component.
 #[derive(Default)]
@@ -39,10 +40,9 @@ impl Notes {
     }
 }
 
-/// Bounds a note to one short line, because it is shown on status pages.
+/// Bounds a note to one short line without secrets, because it is shown on status pages.
 fn shortened(text: &str) -> String {
-    let line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    line.take(LONGEST).collect()
+    redact(text).chars().take(LONGEST).collect()
 }
 
 const LONGEST: usize = 500;
@@ -68,5 +68,7 @@ mod tests {
         assert_eq!(get(one, 2), None);
         notes.set(one, 2, &"x".repeat(1_000));
         assert_eq!(get(one, 2).map(|text| text.len()), Some(LONGEST));
+        notes.set(one, 2, "at http://user:pw@host");
+        assert_eq!(get(one, 2).as_deref(), Some("at http://<hidden>@host"));
     }
 }

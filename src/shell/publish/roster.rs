@@ -88,20 +88,32 @@ pub(crate) struct Few {
 impl Few {
     /// The components in any of these states.
     pub(crate) fn doing(roster: &Roster, slots: &[ComponentState]) -> Self {
+        let ids = roster.ids();
+        Self::of(ids.filter(|&id| slots.contains(&roster.component_state(id))))
+    }
+
+    /// These components.
+    pub(crate) fn of(components: impl Iterator<Item = ComponentId>) -> Self {
         let mut few = Self {
             first: [ComponentId(0); NAMES_LISTED],
             count: 0,
         };
-        for id in roster
-            .ids()
-            .filter(|&id| slots.contains(&roster.component_state(id)))
-        {
+        for id in components {
             if let Some(place) = few.first.get_mut(few.count) {
                 *place = id;
             }
             few.count += 1;
         }
         few
+    }
+
+    pub(crate) fn count(self) -> usize {
+        self.count
+    }
+
+    /// The first of them, if there are any.
+    pub(crate) fn first(self) -> Option<ComponentId> {
+        self.first.first().copied().filter(|_| self.count > 0)
     }
 
     pub(crate) fn names(self, roster: &Roster) -> String {

@@ -29,9 +29,11 @@ pub struct Status {
     pub epoch: u64,
     /// How long the supervisor has been in this phase.
     pub time_in_phase: Duration,
-    /// Why the service is not ready. If it is ready: the cause of the current phase.
+    /// Why the service is not ready now, and with what the outage began. If it is ready: the cause of the current phase.
     pub reason: Arc<str>,
     /// What must happen before the service is ready again. `None` while it is ready, and after the end.
+    ///
+    /// For a hold-off this says how long it is and why it has grown.
     pub awaited: Option<String>,
     /// The number of the current outage, or of the last one. Boot is outage 0.
     pub outage: u64,
@@ -39,8 +41,15 @@ pub struct Status {
     pub outage_open: bool,
     /// How often the service relapsed lately; the hold-off grows with this level.
     pub level: u32,
+    /// How long the dependency must stay alive before the next start, before jitter.
+    ///
+    /// It follows from the level and from [what is at fault](crate::policy::Blame). At level 0 it is zero: one observation
+    /// is enough. `None` in the state Running, and after the end.
+    pub hold_off: Option<Duration>,
     /// The last observation of the dependency.
     pub dependency: Option<DependencyStatus>,
+    /// In [observe-only](crate::Builder::observe_only): the state in which the service would be. Otherwise `None`.
+    pub would_be: Option<Phase>,
     /// How long a new task on the service's runtime lately waited before it was polled.
     ///
     /// For a task that still waits, this is the time so far. More than some milliseconds mean that the workers are busy
@@ -52,30 +61,17 @@ pub struct Status {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DependencyStatus {
-    /// Whether it was alive. Silence beyond its limit counts as not alive.
+    /// Whether it was seen alive since the supervisor last began to observe it.
+    ///
+    /// Silence beyond its limit counts as not alive. A stop that the dependency caused, a drain and a shutdown end the
+    /// observation. Until the dependency is seen alive again this is `false`.
     pub alive: bool,
     /// The class of the failure, if it fails and the probe returned one.
     pub class: Option<&'static str>,
     /// The evidence, or the reason of the failure and what to do.
     pub what: Arc<str>,
-}
-
-impl DependencyStatus {
-    pub(crate) fn alive(what: &str) -> Self {
-        Self {
-            alive: true,
-            class: None,
-            what: what.into(),
-        }
-    }
-
-    pub(crate) fn failing(class: Option<&'static str>, what: &str) -> Self {
-        Self {
-            alive: false,
-            class,
-            what: what.into(),
-        }
-    }
+    /// How long ago this was observed. For a silence: how long ago it was noticed.
+    pub seen_ago: Duration,
 }
 
 /// What one component is doing.

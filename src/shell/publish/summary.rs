@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::roster::Roster;
-use super::status::{DependencyStatus, Status};
+use super::describe::seconds;
+use super::last_seen::LastSeen;
+use super::roster::{Few, Roster};
+use super::status::Status;
 use crate::machine::{ComponentState, Phase};
 
 /// The reason from the moment when readiness goes off until the real reason is known.
@@ -21,11 +23,30 @@ pub(crate) struct Summary {
     pub(crate) reason: Arc<str>,
     pub(crate) outage: u64,
     pub(crate) outage_open: bool,
+    /// The reason with which the outage began, unless that was the boot.
+    pub(crate) outage_reason: Option<Arc<str>>,
     pub(crate) level: u32,
-    pub(crate) dependency: Option<DependencyStatus>,
-    pub(crate) hold_off_due: Option<Instant>,
+    /// The hold-off of the level.
+    pub(crate) hold_off: Option<Duration>,
+    pub(crate) dependency: Option<LastSeen>,
+    /// The session with the dependency, while it is open.
+    pub(crate) session: Option<u64>,
+    pub(crate) would_be: Option<Phase>,
+    /// The hold-off that runs.
+    pub(crate) holds_off: Option<HoldOff>,
     pub(crate) stage_due: Option<Instant>,
+    /// Whether this is the unready delay, in which components are not stopped yet.
+    pub(crate) is_delaying: bool,
     pub(crate) over: bool,
+}
+
+/// A hold-off that runs.
+#[derive(Clone, Debug)]
+pub(crate) struct HoldOff {
+    pub(crate) due: Instant,
+    pub(crate) lasts: Duration,
+    /// Why it is longer than at the first failure, if it is.
+    pub(crate) grown: Option<Arc<str>>,
 }
 
 impl Summary {
@@ -37,10 +58,15 @@ impl Summary {
             reason: "the run has not begun".into(),
             outage: 0,
             outage_open: true,
+            outage_reason: None,
             level: 0,
+            hold_off: None,
             dependency: None,
-            hold_off_due: None,
+            session: None,
+            would_be: None,
+            holds_off: None,
             stage_due: None,
+            is_delaying: false,
             over: false,
         }
     }
@@ -74,13 +100,18 @@ impl Summary {
             reason: if self.is_stopping(flag) {
                 STOPPING.into()
             } else {
-                Arc::clone(&self.reason)
+                self.reason_now()
             },
             awaited: self.awaited(roster),
             outage: self.outage,
             outage_open: self.outage_open,
             level: self.level,
-            dependency: self.dependency.clone(),
+            hold_off: self.hold_off,
+            dependency: self
+                .dependency
+                .as_ref()
+                .map(|seen| seen.status(self.session)),
+            would_be: self.would_be,
             poll_delay,
         }
     }
@@ -100,25 +131,51 @@ impl Summary {
         !self.is_stopping(flag)
     }
 
+    /// Why it is not ready now. What caused the outage may be over by then.
+    fn reason_now(&self) -> Arc<str> {
+        let has_begun = self.entered.is_some() && !self.over;
+        let now = match self.phase {
+            Phase::Monitoring if has_begun => match &self.dependency {
+                Some(seen) if seen.is_failing() => {
+                    format!("the dependency is failing: {}", seen.what())
+                }
+                Some(seen) if seen.is_alive(self.session) => {
+                    "the dependency must prove itself".into()
+                }
+                _ => "the dependency was not seen alive yet".into(),
+            },
+            Phase::Restarting if has_begun => "components are being started".into(),
+            _ => return Arc::clone(&self.reason),
+        };
+        match &self.outage_reason {
+            Some(began) if self.outage_open && **began != *now => {
+                format!("{now}; the outage began with: {began}").into()
+            }
+            _ => now.into(),
+        }
+    }
+
     fn awaited(&self, roster: &Roster) -> Option<String> {
-        // In seconds even if nothing is left, because a zero `Duration` is formatted as nanoseconds.
         let left = |due: Option<Instant>| {
             let left = due.map_or(Duration::ZERO, |due| due.duration_since(Instant::now()));
-            format!("{:.1}s", left.as_secs_f64())
+            seconds(left)
         };
         match self.phase {
             Phase::Running | Phase::Stopped | Phase::Halted => None,
             Phase::Drained => Some("an operator's resume".into()),
-            Phase::Monitoring => Some(match (&self.dependency, self.hold_off_due) {
-                (_, Some(_)) => {
-                    format!(
-                        "the dependency to stay alive for another {}",
-                        left(self.hold_off_due)
-                    )
+            Phase::Monitoring => Some(match (&self.dependency, &self.holds_off) {
+                (_, Some(hold_off)) => {
+                    let (due, lasts) = (left(Some(hold_off.due)), seconds(hold_off.lasts));
+                    let grown = hold_off.grown.as_ref();
+                    let grown = grown.map_or_else(String::new, |grown| format!(" ({grown})"));
+                    format!("the dependency to stay alive for another {due} of {lasts}{grown}")
                 }
-                (Some(seen), None) if !seen.alive => {
-                    let reason = &seen.what;
+                (Some(seen), None) if seen.is_failing() => {
+                    let reason = seen.what();
                     format!("the dependency to be seen alive; it is failing: {reason}")
+                }
+                (Some(seen), None) if seen.is_alive(self.session) => {
+                    "the dependency to be seen alive once more".into()
                 }
                 (_, None) => "the dependency to be seen alive".into(),
             }),
@@ -127,6 +184,15 @@ impl Summary {
                 left(self.stage_due),
                 roster.listed(&[ComponentState::Starting])
             )),
+            Phase::ShuttingDown if self.is_delaying => {
+                let serving = Few::doing(roster, &[ComponentState::Up]);
+                Some(format!(
+                    "the unready delay to end within {}; until then {} still serve: {}",
+                    left(self.stage_due),
+                    serving.count(),
+                    serving.names(roster)
+                ))
+            }
             Phase::ShuttingDown => Some(format!(
                 "to be gone within {}: {}",
                 left(self.stage_due),

@@ -1,15 +1,18 @@
 //! The trace: the log events of a run, with stable targets and fields.
 //!
-//! `at_ms` is when an event happened, in milliseconds since the run began: it may be written later.
+//! `at_ms` is when an event happened, in milliseconds since the run began: it may be written later. The message of an
+//! event is a fixed text, and what differs is in its fields: nothing is said twice in a line.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::{Level, debug, error, info, warn};
 
 use super::journal::TransitionEvent;
+use super::last_seen::LastSeen;
 use super::roster::Roster;
-use super::status::DependencyStatus;
 use crate::machine::{Effect, FailureClass, IgnoreReason, Input, Phase, Record};
+use crate::policy::{Fence, Plan};
 use crate::shell::failure::ReportedFailure;
 use crate::shell::inbound::Last;
 use crate::shell::log::Log;
@@ -27,14 +30,14 @@ macro_rules! transition {
             class = $transitioned.cause.class().map(crate::machine::FailureClass::as_str),
             epoch = $transitioned.epoch,
             outage = $transitioned.outage,
-            spent_ms = $transitioned.spent.as_millis() as u64,
+            spent_ms = ms($transitioned.spent),
+            level = $transitioned.level,
+            hold_off_ms = $transitioned.hold_off.map(ms),
             reason = &*$transitioned.reason,
             observe_only = $observe_only,
             at_ms = $at_ms,
-            "{} -> {}: {}",
-            $transitioned.from,
-            $transitioned.to,
-            $transitioned.reason
+            "{}",
+            if $observe_only { "it would be in another state" } else { words($transitioned.to) }
         )
     };
 }
@@ -53,7 +56,110 @@ pub(crate) enum Incident {
         first: Arc<ReportedFailure>,
         last: Option<Last>,
     },
-    Observed(DependencyStatus),
+    Observed(LastSeen),
+}
+
+/// Some components that did not stop in time.
+pub(crate) struct Overrun {
+    /// The first few names.
+    pub(crate) components: String,
+    pub(crate) count: usize,
+    pub(crate) stage: u16,
+    /// Since the stage was asked to stop.
+    pub(crate) took: Duration,
+    pub(crate) epoch: u64,
+    pub(crate) how: Overran,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overran {
+    /// They missed the stop deadline.
+    Aborted,
+    /// They were gone after the abort.
+    Gone,
+    /// They survived the abort.
+    Wedged,
+}
+
+/// The first event of a run: what runs, and under which policy.
+pub(crate) fn begins(log: &Log, plan: &Plan, observe_only: bool) {
+    let (policy, layout) = (plan.policy(), plan.layout());
+    let stages = (0..layout.stages()).map(|stage| layout.stage(stage).len().to_string());
+    let stages = stages.collect::<Vec<_>>().join(", ");
+    let components = layout.components();
+    let fence = policy.fence();
+    let (ttl, renewals) = (fence.map(Fence::ttl), fence.map(Fence::renewal_interval));
+    let slack = ttl.map(|ttl| plan.fence_after(ttl).unwrap_or_default());
+    let (window, silence) = (policy.window(), policy.silence_limit());
+    let (start, stop, abort) = (
+        policy.start_deadline(),
+        policy.stop_deadline(),
+        policy.abort_deadline(),
+    );
+    let (threshold, delay) = (policy.trip_threshold(), policy.tuning().unready_delay());
+    let longest = policy.longest_hold_off();
+    log.event(Level::INFO, move |at_ms| {
+        info!(
+            target: "overwatch::run",
+            version = env!("CARGO_PKG_VERSION"),
+            components,
+            stages,
+            observe_only,
+            window_ms = ms(window),
+            silence_limit_ms = ms(silence),
+            trip_threshold = threshold,
+            max_hold_off_ms = ms(longest),
+            start_deadline_ms = ms(start),
+            stop_deadline_ms = ms(stop),
+            abort_deadline_ms = ms(abort),
+            unready_delay_ms = ms(delay),
+            fence_ttl_ms = ttl.map(ms),
+            fence_renewal_ms = renewals.map(ms),
+            fence_slack_ms = slack.map(ms),
+            at_ms,
+            "the run begins"
+        );
+    });
+}
+
+/// Components that did not stop in time: one event, however many there are.
+pub(crate) fn overrun(log: &Log, overrun: Overrun) {
+    let level = match overrun.how {
+        Overran::Gone => Level::INFO,
+        Overran::Aborted | Overran::Wedged => Level::WARN,
+    };
+    log.event(level, move |at_ms| {
+        let Overrun { components, count, stage, took, epoch, how } = overrun;
+        let took_ms = ms(took);
+        match how {
+            Overran::Aborted => {
+                warn!(target: "overwatch::stop", components, count, stage, took_ms, epoch, at_ms, "not stopped within the stop deadline, so they are aborted");
+            }
+            Overran::Gone => {
+                info!(target: "overwatch::stop", components, count, stage, took_ms, epoch, at_ms, "gone after the abort");
+            }
+            Overran::Wedged => {
+                warn!(target: "overwatch::stop", components, count, stage, took_ms, epoch, at_ms, "wedged: not gone within the abort deadline, so only the end of the process ends them");
+            }
+        }
+    });
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What a state means, in words.
+fn words(to: Phase) -> &'static str {
+    match to {
+        Phase::Running => "the service is ready",
+        Phase::ShuttingDown => "everything is being stopped",
+        Phase::Monitoring => "the dependency must prove itself",
+        Phase::Restarting => "components are being started",
+        Phase::Drained => "the service is drained",
+        Phase::Stopped => "the run is over",
+        Phase::Halted => "the run cannot go on",
+    }
 }
 
 pub(crate) fn transition(
@@ -92,8 +198,7 @@ pub(crate) fn outage_closed(log: &Log, record: Record, lasted_ms: Option<u64>) {
             stale_reports = record.stale_reports,
             failed_starts = record.failed_starts,
             at_ms,
-            "outage {} is over",
-            record.outage
+            "the outage is over"
         );
     });
 }
@@ -117,7 +222,7 @@ pub(crate) fn ignored(log: &Log, input: Input, why: IgnoreReason) {
 
 pub(crate) fn news(log: &Log, news: Incident) {
     let level = match &news {
-        Incident::Observed(sight) if sight.alive => Level::INFO,
+        Incident::Observed(seen) if !seen.is_failing() => Level::INFO,
         _ => Level::WARN,
     };
     log.event(level, move |at_ms| match news {
@@ -126,8 +231,8 @@ pub(crate) fn news(log: &Log, news: Incident) {
             told,
             stopping,
         } => {
-            let (name, failure) = (&*name, &**told.text());
-            warn!(target: "overwatch::component", component = name, failure, stopping, at_ms, "{name:?} failed: {failure}");
+            let (name, class, failure) = (&*name, told.class().as_str(), &**told.text());
+            warn!(target: "overwatch::component", component = name, class, failure, stopping, at_ms, "a component failed");
         }
         Incident::Reported {
             name,
@@ -139,13 +244,14 @@ pub(crate) fn news(log: &Log, news: Incident) {
             let last = last.map(|last| last.text());
             let (name, class, last) = (name.as_deref(), class.as_str(), last.as_deref());
             let first = &**first.text();
-            warn!(target: "overwatch::report", component = name, class, count, first, last, at_ms, "{count} reported: {first}");
+            warn!(target: "overwatch::report", component = name, class, count, first, last, at_ms, "a failure was reported");
         }
-        Incident::Observed(DependencyStatus { alive, class, what }) => {
+        Incident::Observed(seen) => {
+            let (alive, class, what) = (!seen.is_failing(), seen.class(), &**seen.what());
             if alive {
-                info!(target: "overwatch::probe", alive, at_ms, "the dependency is alive: {what}");
+                info!(target: "overwatch::probe", alive, what, at_ms, "the dependency is alive");
             } else {
-                warn!(target: "overwatch::probe", alive, class, at_ms, "the dependency is failing: {what}");
+                warn!(target: "overwatch::probe", alive, class, what, at_ms, "the dependency is failing");
             }
         }
     });

@@ -195,7 +195,12 @@ impl Handle {
         self.command(Command::Drain)
     }
 
-    /// Ends a drain: everything is started again once the dependency is seen alive.
+    /// Ends a drain: everything is started again once the dependency has proved itself.
+    ///
+    /// If the service did not relapse lately, one observation of a dependency that is alive is enough. Otherwise the
+    /// dependency must stay alive for the whole hold-off of the present [level](Status::level), up to 5 minutes by
+    /// default: [`Status::hold_off`] shows it. To start sooner, call [`reset`](Self::reset) before this: it lowers the
+    /// level to 1, so that the hold-off is one window, or the short backoff if the dependency was not at fault.
     ///
     /// # Errors
     ///
@@ -214,6 +219,8 @@ impl Handle {
     }
 
     /// Clears the suspicion and the level in the state Running. In other states it lowers the level to 1.
+    ///
+    /// A hold-off that runs already keeps its length; the next one is shorter.
     ///
     /// # Errors
     ///

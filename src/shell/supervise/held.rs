@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::step_text::{Detail, RETURNED, StepText};
 use crate::driver::{Source, Tell};
 use crate::machine::{Exit, FailureClass, Input, Timer};
@@ -26,6 +28,8 @@ pub(crate) struct Held {
     pub(crate) reply: Option<CommandReply>,
     /// Until when the last renewed lease is valid, on the watchdog's clock.
     pub(crate) lease: Option<std::time::Instant>,
+    /// When the last renewal was sent.
+    pub(crate) renewal_sent: Option<Instant>,
 }
 
 impl Held {
@@ -38,6 +42,7 @@ impl Held {
             report: None,
             reply: None,
             lease: None,
+            renewal_sent: None,
         }
     }
 

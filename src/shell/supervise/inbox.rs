@@ -240,13 +240,19 @@ impl Inbox {
 
     /// Passes on a renewed lease, even if an earlier one waits, because the later one replaces it.
     fn bring_lease(&mut self, decider: &mut Decider, now: Duration) {
-        let Some(RenewedLease { epoch, expires, .. }) = self.shared.mailbox.take_lease() else {
+        let Some(RenewedLease {
+            epoch,
+            sent,
+            expires,
+        }) = self.shared.mailbox.take_lease()
+        else {
             return;
         };
         // Read first: if the process is stopped here, the lease must not seem to last longer.
         let here = std::time::Instant::now();
         let remaining = expires.saturating_duration_since(Instant::now());
         self.held.lease = Some(here + remaining);
+        self.held.renewal_sent = Some(sent);
         let expires = self.since_the_begin(expires);
         let renewed = Arrival::Renewed(Renewed { epoch, expires });
         self.bring(decider, renewed, now, Vec::new);

@@ -12,11 +12,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::inbox::Inbox;
+use super::lease_log::LeaseLog;
 use super::recorded::{Came, Recorded};
 use super::step_text::{Detail, Fatal};
+use super::stop_log::StopLog;
 use crate::driver::{Decider, Decision};
 use crate::machine::{
-    Cause, ComponentState, Effect, Input, Phase, Record, Step, Timer, Transition,
+    Cause, ComponentState, Effect, Input, Machine, Phase, Record, State, Step, StopStep, Timer,
+    Transition,
 };
 use crate::policy::ComponentId;
 use crate::shell::failure::{ReportedFailure, StopSignal};
@@ -24,7 +27,8 @@ use crate::shell::log::Log;
 use crate::shell::probe::Observation;
 use crate::shell::publish::trace::{self, Incident};
 use crate::shell::publish::{
-    DependencyStatus, Few, LastFailures, Outage, Summary, TransitionEvent, describe, overdue,
+    Few, HoldOff, LastFailures, LastSeen, Outage, Summary, TransitionEvent, describe, fence, grown,
+    overdue,
 };
 use crate::shell::run_state::RunState;
 
@@ -46,6 +50,10 @@ struct Notice {
     /// The component that has failed too often.
     failed_too_often: Option<ComponentId>,
     outage_number: u64,
+    level: u32,
+    hold_off: Option<Duration>,
+    /// The session with the dependency that was open after the step.
+    session: Option<u64>,
     at: Instant,
 }
 
@@ -109,8 +117,12 @@ pub(crate) struct Publisher {
     /// What was last published of each machine.
     trail: Trail,
     shown_trail: Trail,
-    dependency: Option<DependencyStatus>,
+    dependency: Option<LastSeen>,
     last_failures: LastFailures,
+    /// The length of the hold-off that began last.
+    hold_off: Duration,
+    lease: LeaseLog,
+    stops: StopLog,
     /// The steps that are not published yet, in order.
     notices: VecDeque<Notice>,
     /// Whether the rest of the published state is up to date.
@@ -127,15 +139,19 @@ impl Publisher {
             shown_trail: Trail::new(),
             dependency: None,
             last_failures: LastFailures::default(),
+            hold_off: Duration::ZERO,
+            lease: LeaseLog::default(),
+            stops: StopLog::default(),
             notices: VecDeque::new(),
             is_published: false,
         }
     }
 
-    /// Notes that the run begins.
-    pub(crate) fn begin(&mut self) {
+    /// Notes and logs that the run begins.
+    pub(crate) fn begin(&mut self, observe_only: bool) {
         self.trail = Trail::new();
         self.shown_trail = Trail::new();
+        trace::begins(&self.log, &self.shared.plan, observe_only);
     }
 
     /// Notes that something other than transitions must be published.
@@ -165,12 +181,12 @@ impl Publisher {
     }
 
     fn describe(&self, cause: Cause, detail: Option<&str>) -> String {
-        let (published, policy) = (&self.shared.published, self.shared.plan.policy());
+        let (published, plan) = (&self.shared.published, &self.shared.plan);
         let detail = match cause {
             Cause::Shutdown => published.signal().map(StopSignal::as_str),
             _ => detail,
         };
-        describe(cause, detail, &published.roster, policy)
+        describe(cause, detail, &published.roster, plan)
     }
 
     /// The components that are not up.
@@ -180,8 +196,39 @@ impl Publisher {
 
     /// Why a start is overdue, in words.
     pub(crate) fn overdue(&self, late: Few) -> String {
-        let (roster, policy) = (&self.shared.published.roster, self.shared.plan.policy());
-        overdue(late, roster, policy)
+        overdue(late, &self.shared.published.roster, &self.shared.plan)
+    }
+
+    /// Why the fence trips, in words. `left` is what a renewal leaves of the lease, if it was one that tripped.
+    pub(crate) fn fence(&self, input: Input) -> String {
+        let left = match input {
+            Input::LeaseRenewed { remaining, .. } => Some(remaining),
+            _ => None,
+        };
+        fence(self.lease.news(left), &self.shared.plan)
+    }
+
+    /// Notes the effects of a step, after they were carried out, as far as the log and the status need them.
+    pub(crate) fn follow(&mut self, effects: &[Effect], dry: bool) {
+        let (plan, roster) = (&self.shared.plan, &self.shared.published.roster);
+        for effect in effects.iter().filter(|_| !dry) {
+            match *effect {
+                Effect::Arm {
+                    timer: Timer::HoldOff,
+                    after,
+                } => self.hold_off = after,
+                Effect::StartStage { stage, .. } => self.lease.started(stage, plan),
+                _ => {}
+            }
+        }
+        if !dry {
+            self.stops.follow(effects, &self.log, roster);
+        }
+    }
+
+    /// Notes a renewal of the lease, which was sent then.
+    pub(crate) fn note_renewal(&mut self, sent: Option<Instant>) {
+        self.lease.renewed(sent);
     }
 
     /// Logs a failure or an observation.
@@ -226,6 +273,9 @@ impl Publisher {
                 _ => None,
             },
             outage_number: machine.outage(),
+            level: machine.level(),
+            hold_off: self.hold_off_of(machine),
+            session: decider.observer().session(),
             at: Instant::now(),
         });
     }
@@ -268,7 +318,7 @@ impl Publisher {
         let detail = text(&notice.detail);
         let fatal = notice.fatal.map(Detail::Failure);
         let fatal = fatal.as_ref().and_then(text).or_else(|| detail.clone());
-        self.note_observation(notice.detail);
+        self.note_observation(notice.detail, notice.session);
         let too_often = notice.failed_too_often.map(|component| {
             let limit = self.describe(Cause::FailedTooOften { component }, None);
             self.last_failures.too_often(&limit)
@@ -280,7 +330,7 @@ impl Publisher {
         }
         for hop in notice.hops.into_iter().flatten() {
             let reason = match (hop.cause, &notice.early) {
-                (Cause::StartOverdue, Some(early)) => early.clone(),
+                (Cause::StartOverdue | Cause::Fence, Some(early)) => early.clone(),
                 (Cause::Fatal, _) => self.describe(hop.cause, fatal.as_deref()),
                 (Cause::GaveUp, _) => {
                     let starts = self.describe(hop.cause, None);
@@ -294,6 +344,9 @@ impl Publisher {
             let reason: Arc<str> = reason.into();
             if !notice.dry && self.last_failures.note(&hop, &reason) {
                 self.shared.published.journal.note_failure(&reason);
+            }
+            if hop.from == Phase::ShuttingDown && !notice.dry {
+                self.stops.end(&self.log, &self.shared.published.roster);
             }
             let trail = match notice.dry {
                 true => &mut self.shown_trail,
@@ -309,6 +362,8 @@ impl Publisher {
                 epoch: hop.epoch,
                 outage: notice.outage_number,
                 spent: notice.at.saturating_duration_since(trail.entered),
+                level: notice.level,
+                hold_off: notice.hold_off.filter(|_| hop.to != Phase::Running),
             };
             trail.entered = notice.at;
             trail.transitions += 1;
@@ -334,9 +389,17 @@ impl Publisher {
         }
         let OutageNews { opened, closed } = notice.outage.unwrap_or_default();
         if let Some((number, cause)) = opened {
+            let reason: Arc<str> = match (cause, notice.early) {
+                (Cause::Fence, Some(early)) => early.into(),
+                _ => self.describe(cause, detail.as_deref()).into(),
+            };
+            let began = (cause != Cause::Boot).then(|| Arc::clone(&reason));
+            self.shared
+                .published
+                .publish(|summary| summary.outage_reason = began);
             self.shared.published.journal.open_outage(Outage {
                 number,
-                reason: self.describe(cause, detail.as_deref()).into(),
+                reason,
                 began: notice.at,
                 lasted: None,
                 last_failure: None,
@@ -356,9 +419,16 @@ impl Publisher {
 
     /// Publishes the state that can change without a transition.
     fn publish_summary(&mut self, decider: &Decider, inbox: &Inbox) {
-        let machine = decider.machine();
+        let (machine, observer) = (decider.machine(), decider.observer());
         let monitoring = machine.phase() == Phase::Monitoring;
         let due = |timer| decider.due(timer).map(|due| inbox.at(due));
+        let policy = self.shared.plan.policy();
+        let holds_off = due(Timer::HoldOff).filter(|_| monitoring);
+        let holds_off = holds_off.map(|due| HoldOff {
+            due,
+            lasts: self.hold_off,
+            grown: grown(machine.level(), machine.blame(), policy).map(Arc::from),
+        });
         self.shared.published.publish(|summary| {
             if self.trail.transitions == 0 {
                 summary.reason = self.describe(Cause::Boot, None).into();
@@ -368,30 +438,65 @@ impl Publisher {
             summary.outage = machine.outage();
             summary.outage_open = machine.outage_is_open();
             summary.level = machine.level();
+            summary.hold_off = self.hold_off_of(machine);
             summary.dependency.clone_from(&self.dependency);
-            summary.hold_off_due = due(Timer::HoldOff).filter(|_| monitoring);
+            summary.session = observer.session();
+            summary.would_be = decider.is_dry_run().then(|| observer.phase());
+            summary.holds_off = holds_off;
             summary.stage_due = due(Timer::Stage);
+            summary.is_delaying = is_delaying(machine);
         });
     }
 
+    /// The hold-off before the next start, while the service does not run.
+    fn hold_off_of(&self, machine: &Machine) -> Option<Duration> {
+        let phase = machine.phase();
+        let holds = phase != Phase::Running && !phase.is_ended();
+        holds.then(|| {
+            self.shared
+                .plan
+                .policy()
+                .hold_off(machine.level(), machine.blame())
+        })
+    }
+
     /// Notes an observation of the dependency, and logs it if it differs from the last one.
-    pub(crate) fn note_observation(&mut self, detail: Detail) {
-        let sight = match detail {
-            Detail::Observed(Observation::Alive { evidence }) => DependencyStatus::alive(&evidence),
+    ///
+    /// `session` is the session that is open after it.
+    pub(crate) fn note_observation(&mut self, detail: Detail, session: Option<u64>) {
+        let now = Instant::now();
+        let seen = match detail {
+            Detail::Observed(Observation::Alive { evidence }) => {
+                LastSeen::alive(&evidence, now, session)
+            }
             Detail::Observed(Observation::Failing { reason, class, .. }) => {
-                DependencyStatus::failing(class, &reason)
+                LastSeen::failing(class, &reason, now)
             }
             Detail::Silence => {
                 let limit = self.shared.plan.policy().silence_limit();
-                DependencyStatus::failing(None, &format!("no sign of life for {limit:?}"))
+                LastSeen::failing(None, &format!("no sign of life for {limit:?}"), now)
             }
             Detail::Nothing | Detail::Plain(_) | Detail::Failure(_) => return,
         };
-        let before = self.dependency.as_ref();
-        if before.is_none_or(|was| (was.alive, was.class) != (sight.alive, sight.class)) {
-            trace::news(&self.log, Incident::Observed(sight.clone()));
+        if self
+            .dependency
+            .as_ref()
+            .is_none_or(|before| !before.is_like(&seen))
+        {
+            trace::news(&self.log, Incident::Observed(seen.clone()));
         }
-        self.dependency = Some(sight);
+        self.dependency = Some(seen);
         self.is_published = false;
     }
+}
+
+/// Whether everything still runs although a stop was requested.
+fn is_delaying(machine: &Machine) -> bool {
+    matches!(
+        machine.state(),
+        State::ShuttingDown {
+            step: StopStep::Delaying,
+            ..
+        }
+    )
 }

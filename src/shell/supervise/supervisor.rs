@@ -131,7 +131,7 @@ impl Supervisor {
     /// If the hook panicked.
     pub(crate) async fn run(&mut self) -> Result<(), RunError> {
         self.inbox.begin();
-        self.publisher.begin();
+        self.publisher.begin(self.decider.is_dry_run());
         while self.executor.ended().is_none() {
             let (at, decision) = self.next().await;
             self.follow(at, decision);
@@ -297,6 +297,7 @@ impl Supervisor {
         self.executor.unready_first(effects);
         self.carry_out(effects, decision);
         self.record(at, Some(decision), effects);
+        self.publisher.follow(effects, false);
         let (outage, nothing) = (OutageNews::of(effects), Detail::Nothing);
         self.publisher
             .announce(decision, &self.decider, outage, None, nothing, None);
@@ -341,6 +342,7 @@ impl Supervisor {
         let is_ignored = matches!(step, Step::Ignored(_));
         if matches!(input, Input::LeaseRenewed { .. }) && !is_ignored {
             self.executor.watch_fence(self.inbox.held.lease);
+            self.publisher.note_renewal(self.inbox.held.renewal_sent);
         }
         self.carry_out(effects, decision);
         self.executor.note_slots(&input, &self.decider);
@@ -370,12 +372,15 @@ impl Supervisor {
         let is_limit = matches!(input, Input::FailedTooOften { .. }) && !is_ignored;
         if has_moved || outage.is_some() || is_limit {
             let early = late.map(|late| self.publisher.overdue(late));
+            let early = early.or_else(|| self.fence_reason(input, step));
             let (decider, fatal) = (&self.decider, self.fatal.as_ref());
             self.publisher
                 .announce(decision, decider, outage, early, detail, fatal);
         } else if !is_ignored {
-            self.publisher.note_observation(detail);
+            let session = self.decider.observer().session();
+            self.publisher.note_observation(detail, session);
         }
+        self.publisher.follow(effects, false);
         trace::effects(&self.log, effects, false);
         self.settle();
     }
@@ -389,16 +394,30 @@ impl Supervisor {
                 detail, incident, ..
             } = self.inbox.held.event(&tell);
             self.publisher.log(incident);
+            let is_ignored = matches!(step, Step::Ignored(_));
+            if matches!(tell.input, Input::LeaseRenewed { .. }) && !is_ignored {
+                self.publisher.note_renewal(self.inbox.held.renewal_sent);
+            }
             if step.transitions().next().is_some() {
+                let early = self.fence_reason(tell.input, step);
                 let (decider, fatal) = (&self.decider, self.fatal.as_ref());
                 self.publisher
-                    .announce(decision, decider, None, None, detail, fatal);
-            } else if !matches!(step, Step::Ignored(_)) {
-                self.publisher.note_observation(detail);
+                    .announce(decision, decider, None, early, detail, fatal);
+            } else if !is_ignored {
+                let session = self.decider.observer().session();
+                self.publisher.note_observation(detail, session);
             }
         }
+        // Otherwise the status would fall behind the log.
+        self.publisher.mark_outdated();
         trace::effects(&self.log, effects, true);
         self.settle();
+    }
+
+    /// Why the fence tripped, if it did.
+    fn fence_reason(&self, input: Input, step: Step) -> Option<String> {
+        let trips = step.transitions().any(|hop| hop.cause == Cause::Fence);
+        trips.then(|| self.publisher.fence(input))
     }
 
     fn carry_out(&mut self, effects: &[Effect], decision: Decision) {

@@ -141,14 +141,14 @@ async fn status_says_why_and_what_is_awaited() {
         .await;
     assert_eq!(
         status.awaited.unwrap(),
-        "the dependency to stay alive for another 30.0s"
+        "the dependency to stay alive for another 30.0s of 30.0s"
     );
     // A moment before the end it is seconds as well.
     tokio::time::sleep(Duration::from_millis(29_960)).await;
     let awaited = running.handle.status().awaited;
     assert_eq!(
         awaited.unwrap(),
-        "the dependency to stay alive for another 0.0s"
+        "the dependency to stay alive for another 0.0s of 30.0s"
     );
     running.until_ready(2).await;
     let outages = running.handle.outages();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
-use overwatch::http::router;
+use overwatch::http::{Detail, router, router_with};
 use overwatch::machine::{Effect, Phase};
 use overwatch::test_util::FakeDependency;
 use overwatch::{Observation, Status};
@@ -57,8 +57,8 @@ async fn status_check_is_200_when_ready_and_503_otherwise_and_livez_stays() {
     assert_eq!(code, StatusCode::OK);
     let expected = json!({
         "ready": true, "phase": "Running", "since": null, "epoch": 1,
-        "reason": "every component is up", "awaited": null, "outage": 0,
-        "dependency": {"alive": true, "class": null, "what": "it is up"},
+        "reason": "every component is up", "awaited": null, "outage": 0, "level": 0, "hold_off_ms": null,
+        "dependency": {"alive": true, "class": null, "what": "it is up", "seen_ago_ms": 0},
     });
     assert_eq!(body, expected);
 
@@ -95,6 +95,26 @@ async fn status_check_is_200_when_ready_and_503_otherwise_and_livez_stays() {
         (StatusCode::SERVICE_UNAVAILABLE, &json!("Stopped"))
     );
     assert_eq!(get(&app, "/livez").await.0, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bare_body_has_the_state_and_nothing_else() {
+    let running = start(&[1], policy().build().unwrap(), |builder, notes| {
+        builder.component("a", worker(notes, "a"))
+    });
+    let app: Router = router_with(running.handle.clone(), Detail::Bare);
+    running.until_ready(1).await;
+    let body = r#"{"ready":true,"phase":"Running"}"#;
+    assert_eq!(get(&app, "/readyz").await, (StatusCode::OK, body.into()));
+    running.dependency.fail("connection refused");
+    running.until_phase(Phase::Monitoring).await;
+    let body = r#"{"ready":false,"phase":"Monitoring"}"#;
+    for path in ["/status/check", "/readyz"] {
+        let answer = get(&app, path).await;
+        assert_eq!(answer, (StatusCode::SERVICE_UNAVAILABLE, body.into()));
+    }
+    assert_eq!(get(&app, "/livez").await.0, StatusCode::OK);
+    running.shut_down().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -156,7 +176,11 @@ async fn status_check_tells_the_class_of_a_failing_dependency() {
         bounded(handle.wait_for(|status| (status.epoch, status.phase) == (epoch, phase)))
             .await
             .unwrap();
-        assert_eq!(check(&app).await.1["dependency"], dependency);
+        let mut seen = check(&app).await.1["dependency"].take();
+        // It is seen once a second.
+        let seen_ago = seen.as_object_mut().unwrap().remove("seen_ago_ms");
+        assert!(seen_ago.unwrap().as_u64().unwrap() <= 1_000);
+        assert_eq!(seen, dependency);
     }
     handle.shutdown();
     bounded(run).await.unwrap().unwrap();

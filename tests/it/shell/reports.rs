@@ -63,9 +63,10 @@ async fn below_the_threshold_suspicion_decays() {
             .report(Failure::new("thick and fast"));
     }
     let status = running.until(|status| !status.ready).await;
-    assert_eq!(
-        &*status.reason,
-        "the program reported a component failure: thick and fast"
+    assert!(
+        status
+            .reason
+            .ends_with("the program reported a component failure: thick and fast")
     );
     running.shut_down().await;
 }
@@ -83,9 +84,10 @@ async fn critical_trips_at_once_and_fatal_ends_the_run() {
         .reporter()
         .report(Failure::new("lease lost").critical());
     let status = running.until(|status| !status.ready).await;
-    assert_eq!(
-        &*status.reason,
-        "the program reported a critical failure: lease lost"
+    assert!(
+        status
+            .reason
+            .ends_with("the program reported a critical failure: lease lost")
     );
     running.until_ready(2).await;
     running
@@ -215,9 +217,10 @@ async fn a_component_reports_without_ending() {
     let status = running
         .until(|status| status.epoch == 1 && status.outage == 1)
         .await;
-    assert_eq!(
-        &*status.reason,
-        "\"a\" reported a dependency failure: watch lost"
+    assert!(
+        status
+            .reason
+            .ends_with("\"a\" reported a dependency failure: watch lost")
     );
     running.until_ready(2).await;
     assert_eq!(running.notes.all(), ["stopped 1"]);

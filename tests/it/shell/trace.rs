@@ -15,10 +15,10 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use super::support::{Notes, bounded, policy, start, worker};
 
-type Fields = BTreeMap<&'static str, String>;
+pub(super) type Fields = BTreeMap<&'static str, String>;
 
 #[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<(Level, String, Fields)>>>);
+pub(super) struct Captured(Arc<Mutex<Vec<(Level, String, Fields)>>>);
 
 impl<S: Subscriber> Layer<S> for Captured {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
@@ -45,7 +45,19 @@ impl Visit for Recorder<'_> {
 }
 
 impl Captured {
-    fn at(&self, target: &str) -> Vec<(Level, Fields)> {
+    /// Captures what is logged here until the guard is dropped.
+    pub(super) fn begin() -> (Self, tracing::subscriber::DefaultGuard) {
+        let captured = Self::default();
+        let subscriber = tracing_subscriber::registry().with(captured.clone());
+        (captured, tracing::subscriber::set_default(subscriber))
+    }
+
+    /// Everything so far.
+    pub(super) fn all(&self) -> Vec<(Level, String, Fields)> {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub(super) fn at(&self, target: &str) -> Vec<(Level, Fields)> {
         let all = self.0.lock().unwrap();
         all.iter()
             .filter(|(_, at, _)| at == target)
@@ -96,21 +108,23 @@ async fn each_transition_is_one_event_with_stable_fields() {
                 "epoch",
                 "outage",
                 "spent_ms",
+                "level",
+                "hold_off_ms",
                 "reason",
             ];
             format!("{level} {}", columns.map(field).join("|"))
         })
         .collect();
     let expected = [
-        "INFO Monitoring|Restarting|recovered|-|-|1|0|0|the dependency has proved itself: it is up",
-        "INFO Restarting|Running|all_up|-|-|1|0|0|every component is up",
-        "WARN Running|ShuttingDown|exited|flaky|dependency|1|1|1500|\"flaky\" ended unasked: no route",
-        "INFO ShuttingDown|Monitoring|all_gone|-|-|1|1|0|every component is gone",
-        "INFO Monitoring|Restarting|recovered|-|-|2|1|30500|the dependency has proved itself: it is up",
-        "INFO Restarting|Running|all_up|-|-|2|1|0|every component is up",
-        "WARN Running|ShuttingDown|trip|-|-|2|2|0|an operator tripped it",
-        "INFO ShuttingDown|Monitoring|all_gone|-|-|2|2|0|every component is gone",
-        "INFO Monitoring|Stopped|shutdown|-|-|2|2|0|a shutdown was asked for",
+        "INFO Monitoring|Restarting|recovered|-|-|1|0|0|0|0|the dependency has proved itself: it is up",
+        "INFO Restarting|Running|all_up|-|-|1|0|0|0|-|every component is up",
+        "WARN Running|ShuttingDown|exited|flaky|dependency|1|1|1500|1|30000|\"flaky\" ended unasked: no route",
+        "INFO ShuttingDown|Monitoring|all_gone|-|-|1|1|0|1|30000|every component is gone",
+        "INFO Monitoring|Restarting|recovered|-|-|2|1|30500|1|30000|the dependency has proved itself: it is up",
+        "INFO Restarting|Running|all_up|-|-|2|1|0|1|-|every component is up",
+        "WARN Running|ShuttingDown|trip|-|-|2|2|0|2|60000|an operator tripped it",
+        "INFO ShuttingDown|Monitoring|all_gone|-|-|2|2|0|2|60000|every component is gone",
+        "INFO Monitoring|Stopped|shutdown|-|-|2|2|0|2|-|a shutdown was asked for",
     ];
     assert_eq!(lines, expected);
 
@@ -134,6 +148,77 @@ async fn each_transition_is_one_event_with_stable_fields() {
         probe,
         ["true"],
         "told when it changes, not at each observation"
+    );
+    for (_, target, fields) in captured.all() {
+        if ["transition", "component", "report", "probe", "outage"]
+            .iter()
+            .any(|it| target == format!("overwatch::{it}"))
+        {
+            nothing_is_said_twice(&fields);
+        }
+    }
+}
+
+/// Neither the message nor a field repeats the text of a field.
+fn nothing_is_said_twice(fields: &Fields) {
+    for (name, value) in fields.iter().filter(|(_, value)| value.contains(' ')) {
+        for (other, text) in fields {
+            assert!(
+                name == other || !text.contains(value),
+                "{other}: {fields:?}"
+            );
+        }
+    }
+    for name in ["from", "to"].iter().filter_map(|name| fields.get(name)) {
+        assert!(!fields["message"].contains(name), "{fields:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_line_says_what_runs_and_under_which_policy() {
+    let (captured, _guard) = Captured::begin();
+    let second = Duration::from_secs(1);
+    let policy = policy()
+        .window(5 * second)
+        .start_deadline(3 * second)
+        .stop_deadline(2 * second)
+        .abort_deadline(second)
+        .fence(overwatch::Fence::new(20 * second, 3 * second))
+        .build()
+        .unwrap();
+    let (_feed, probe) = overwatch::feed();
+    let idle = |ctx: overwatch::Context| async move {
+        ctx.stopping().await;
+        Ok(())
+    };
+    let service = overwatch::Overwatch::builder(probe)
+        .policy(policy)
+        .task("lease", idle)
+        .lease_owner("lease")
+        .next_stage()
+        .task("a", idle)
+        .task("b", idle)
+        .build()
+        .unwrap();
+    let handle = service.handle();
+    let run = tokio::spawn(service.run());
+    tokio::time::sleep(second).await;
+    handle.shutdown();
+    bounded(run).await.unwrap().unwrap();
+    let (level, target, fields) = captured.all().remove(0);
+    assert_eq!((level, &*target), (Level::INFO, "overwatch::run"));
+    let fields: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(
+        fields.join(" "),
+        format!(
+            "abort_deadline_ms=1000 at_ms=0 components=3 fence_renewal_ms=3000 fence_slack_ms=12000 fence_ttl_ms=20000 \
+             max_hold_off_ms=300000 message=the run begins observe_only=false silence_limit_ms=5000 stages=1, 2 \
+             start_deadline_ms=3000 stop_deadline_ms=2000 trip_threshold=1 unready_delay_ms=0 version={version} window_ms=5000"
+        )
     );
 }
 
@@ -193,21 +278,22 @@ async fn how_the_dependency_fails_is_told_with_its_class_whenever_that_changes()
         .map(|(level, fields)| {
             let field = |name| fields.get(name).map_or("-", String::as_str);
             format!(
-                "{level} {}|{}|{}",
+                "{level} {}|{}|{}|{}",
                 field("alive"),
                 field("class"),
-                field("message")
+                field("message"),
+                field("what")
             )
         })
         .collect();
     assert_eq!(
         told,
         [
-            "INFO true|-|the dependency is alive: fine",
-            "WARN false|unreachable|the dependency is failing: refused",
-            "WARN false|corrupt|the dependency is failing: alarm raised by member 1",
-            "WARN false|-|the dependency is failing: no idea",
-            "INFO true|-|the dependency is alive: fine again",
+            "INFO true|-|the dependency is alive|fine",
+            "WARN false|unreachable|the dependency is failing|refused",
+            "WARN false|corrupt|the dependency is failing|alarm raised by member 1",
+            "WARN false|-|the dependency is failing|no idea",
+            "INFO true|-|the dependency is alive|fine again",
         ]
     );
 }
@@ -253,7 +339,7 @@ async fn each_component_runs_in_a_span_of_its_name_and_epoch() {
     running.shut_down().await;
     assert_eq!(
         *captured.0.lock().unwrap(),
-        ["component name=singer epoch=1"]
+        ["component component=singer epoch=1"]
     );
 }
 
@@ -271,8 +357,8 @@ impl<S: Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>> Layer
         attributes.record(&mut Recorder(&mut fields));
         let name = attributes.metadata().name();
         self.0.lock().unwrap().push(format!(
-            "{name} name={} epoch={}",
-            fields["name"], fields["epoch"]
+            "{name} component={} epoch={}",
+            fields["component"], fields["epoch"]
         ));
     }
 }

@@ -308,6 +308,19 @@ fn a_subscriber_that_blocks_in_new_span_holds_up_components_only() {
     });
 }
 
+/// What the log says of a state besides its name.
+fn words(to: Phase) -> &'static str {
+    match to {
+        Phase::Running => "the service is ready",
+        Phase::ShuttingDown => "everything is being stopped",
+        Phase::Monitoring => "the dependency must prove itself",
+        Phase::Restarting => "components are being started",
+        Phase::Drained => "the service is drained",
+        Phase::Stopped => "the run is over",
+        Phase::Halted => "the run cannot go on",
+    }
+}
+
 /// What is logged of transitions is what was published, in order, with all the fields.
 fn assert_all_are_logged(logger: &Logger, published: &[TransitionEvent]) {
     let expected: Vec<_> = published
@@ -322,13 +335,14 @@ fn assert_all_are_logged(logger: &Logger, published: &[TransitionEvent]) {
                 ("outage", seen.outage.to_string()),
                 ("spent_ms", seen.spent.as_millis().to_string()),
                 ("observe_only", "false".to_owned()),
-                (
-                    "message",
-                    format!("{} -> {}: {}", seen.from, seen.to, seen.reason),
-                ),
+                ("level", seen.level.to_string()),
+                ("message", words(seen.to).to_owned()),
             ]);
             if seen.cause.component().is_some() {
                 fields.insert("component", "teller".to_owned());
+            }
+            if let Some(hold_off) = seen.hold_off {
+                fields.insert("hold_off_ms", hold_off.as_millis().to_string());
             }
             if let Some(class) = seen.cause.class() {
                 fields.insert("class", class.as_str().to_owned());

@@ -1,0 +1,97 @@
+//! Components that do not stop in time are in the log by name, however many they are.
+
+use std::time::Duration;
+
+use overwatch::machine::Phase;
+use overwatch::{Context, Failure};
+use tracing::Level;
+
+use super::support::{policy, start, worker};
+use super::trace::Captured;
+
+/// Never returns by itself.
+async fn deaf(ctx: Context) -> Result<(), Failure> {
+    ctx.mark_ready();
+    std::future::pending().await
+}
+
+/// What was logged of them.
+fn told(captured: &Captured) -> Vec<String> {
+    let told = captured.at("overwatch::stop").into_iter();
+    told.map(|(level, fields)| {
+        let names = [
+            "components",
+            "count",
+            "stage",
+            "took_ms",
+            "epoch",
+            "message",
+        ];
+        format!(
+            "{level} {}",
+            names.map(|name| fields[name].clone()).join("|")
+        )
+    })
+    .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_are_aborted_are_one_line_with_names_stage_and_time() {
+    let (captured, _guard) = Captured::begin();
+    let second = Duration::from_secs(1);
+    let policy = policy().stop_deadline(2 * second).abort_deadline(second);
+    let running = start(&[1, 3_000], policy.build().unwrap(), |builder, notes| {
+        let builder = builder
+            .component("pool", worker(notes, "pool"))
+            .next_stage();
+        (0..3_000).fold(builder, |builder, number| {
+            builder.task(format!("job-{number}"), deaf)
+        })
+    });
+    running.until_ready(1).await;
+    running.handle.trip().unwrap();
+    running.until_phase(Phase::Monitoring).await;
+    assert_eq!(
+        told(&captured),
+        [
+            "WARN job-0, job-1, job-2 and 2997 more|3000|1|2000|1|\
+             not stopped within the stop deadline, so they are aborted",
+            "INFO job-0, job-1, job-2 and 2997 more|3000|1|2000|1|gone after the abort",
+        ]
+    );
+    running.shut_down().await;
+    assert_eq!(told(&captured).len(), 2, "what stops in time is no news");
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_survive_their_abort_are_told_apart_from_those_that_are_gone() {
+    let (captured, _guard) = Captured::begin();
+    let second = Duration::from_secs(1);
+    let policy = policy().stop_deadline(2 * second).abort_deadline(second);
+    let running = start(&[2, 1], policy.build().unwrap(), |builder, notes| {
+        builder
+            .task("stuck", |ctx: Context| async move {
+                std::mem::forget(ctx.hold());
+                deaf(ctx).await
+            })
+            .task("slow", deaf)
+            .next_stage()
+            .component("quick", worker(notes, "quick"))
+    });
+    running.until_ready(1).await;
+    running.handle.shutdown();
+    let (ended, _) = running.end().await;
+    assert_eq!(ended.unwrap_err().wedged(), ["stuck".into()]);
+    assert_eq!(
+        told(&captured),
+        [
+            "WARN stuck, slow|2|0|2000|1|not stopped within the stop deadline, so they are aborted",
+            "INFO slow|1|0|3000|1|gone after the abort",
+            "WARN stuck|1|0|3000|1|wedged: not gone within the abort deadline, so only the end of the process ends them",
+        ]
+    );
+    // Before the end of the run is told.
+    let all = captured.all();
+    let last = all.last().unwrap();
+    assert_eq!((last.0, &*last.2["to"]), (Level::ERROR, "Halted"));
+}
