@@ -258,10 +258,10 @@ async fn in_observe_only_the_status_is_as_fresh_as_the_log() {
         assert_eq!((status.ready, status.phase), (true, Phase::Running));
         assert_eq!(status.dependency.unwrap().alive, alive);
         let logged = captured.at("overwatch::transition");
-        let shown = logged
+        let mut shown = logged
             .iter()
             .filter(|(_, fields)| fields["observe_only"] == "true");
-        let last = shown.last().map(|(_, fields)| fields["to"].clone());
+        let last = shown.next_back().map(|(_, fields)| fields["to"].clone());
         assert_eq!(last.as_deref(), Some(would_be.as_str()));
     }
     handle.shutdown();
