@@ -123,8 +123,8 @@ pub use shell::{BuildError, Builder, Overwatch, RunError, RunReport, StopSignal,
 // Components, what they receive, and what they report.
 #[cfg(feature = "shell")]
 pub use shell::{
-    Classify, Component, ComponentResult, Context, Failure, Hold, LeaseHolder, Reporter, StartStop,
-    SubTask, Wiring, WiringError, component_fn,
+    CaughtTask, Classify, Component, ComponentResult, Context, Failure, Hold, LeaseHolder,
+    Reporter, StartStop, SubTask, Wiring, WiringError, component_fn,
 };
 
 /// The macro for implementations of the async traits [`Component`], [`StartStop`] and [`Probe`].

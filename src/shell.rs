@@ -19,8 +19,8 @@ pub(crate) mod supervise;
 pub(crate) mod sync;
 
 pub use component::{
-    Component, ComponentResult, Context, Hold, LeaseHolder, Reporter, StartStop, SubTask, Wiring,
-    WiringError, component_fn,
+    CaughtTask, Component, ComponentResult, Context, Hold, LeaseHolder, Reporter, StartStop,
+    SubTask, Wiring, WiringError, component_fn,
 };
 pub use failure::{Classify, Failure, RunError, RunReport, StopSignal, UncleanStop};
 pub use inbound::{CommandAnswer, CommandLost, CommandOutcome};

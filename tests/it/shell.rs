@@ -34,6 +34,7 @@ mod resources;
 mod secrets;
 mod spawned;
 mod starter;
+mod sub_tasks;
 mod support;
 mod trace;
 mod why;

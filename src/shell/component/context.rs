@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::incarnation::{Hold, Incarnation};
 use super::reporter::Reporter;
+use super::sub_task::{CaughtTask, SubTask, caught};
 use crate::machine::Cause;
 use crate::policy::MAX_DURATION;
 use crate::shell::failure::{Failure, unwinding};
@@ -25,7 +26,7 @@ use crate::shell::placement::Placement;
 /// | step | call |
 /// | --- | --- |
 /// | 1. start | [`mark_ready`](Self::mark_ready) once the component is up |
-/// | 2. work | [`sleep`](Self::sleep) and [`until_stopping`](Self::until_stopping), which end early when the component should stop; [`spawn`](Self::spawn), [`spawn_blocking`](Self::spawn_blocking), [`report`](Self::report), [`note`](Self::note) |
+/// | 2. work | [`sleep`](Self::sleep) and [`until_stopping`](Self::until_stopping), which end early when the component should stop; [`spawn`](Self::spawn), [`spawn_caught`](Self::spawn_caught), [`spawn_blocking`](Self::spawn_blocking), [`report`](Self::report), [`note`](Self::note) |
 /// | 3. stop | [`stopping`](Self::stopping) completes; [`stop_cause`](Self::stop_cause) and [`stop_deadline`](Self::stop_deadline) are known |
 ///
 /// A clone that is kept after the end of the incarnation keeps nothing running: [`is_stopping`](Self::is_stopping)
@@ -249,13 +250,50 @@ impl Context {
     ) -> SubTask<T> {
         let (tell, told) = oneshot::channel();
         let reporter = self.reporter();
-        self.0.spawn(async move {
+        let handle = self.0.spawn(async move {
             match unwinding(Box::pin(work)).await {
                 Ok(value) => drop(tell.send(value)),
                 Err(failure) => reporter.report(failure),
             }
         });
-        SubTask(told)
+        SubTask::new(told, handle)
+    }
+
+    /// As [`spawn`](Self::spawn), but a failure goes to whatever awaits the task, and is not reported.
+    ///
+    /// For work that may fail without the component, e.g. one of many connections. If the task fails after its
+    /// [`CaughtTask`] was dropped, the failure is a warning in the log.
+    ///
+    /// ```
+    /// # use overwatch::{Context, Failure};
+    /// # struct Connection; impl Connection { async fn serve(self) -> std::io::Result<u64> { Ok(0) } }
+    /// # async fn accept() -> std::io::Result<Connection> { Ok(Connection) }
+    /// async fn server(ctx: Context) -> Result<(), Failure> {
+    ///     ctx.mark_ready();
+    ///     while let Some(connection) = ctx.until_stopping(accept()).await {
+    ///         let connection = connection?; // the listener broke: a failure of the component
+    ///         let served = ctx.spawn_caught(async move { Ok(connection.serve().await?) });
+    ///         let log = ctx.clone();
+    ///         ctx.spawn(async move {
+    ///             if let Err(failure) = served.await {
+    ///                 log.note(&format!("a connection broke: {failure}")); // the others go on
+    ///             }
+    ///             Ok(())
+    ///         });
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn spawn_caught<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> CaughtTask<T> {
+        let (tell, told) = oneshot::channel();
+        let handle = self.0.spawn(async move {
+            let result = unwinding(Box::pin(work)).await;
+            CaughtTask::tell(tell, result);
+        });
+        CaughtTask::new(told, handle)
     }
 
     /// As [`spawn`](Self::spawn), for work that blocks, on a separate thread.
@@ -268,14 +306,25 @@ impl Context {
     ) -> SubTask<T> {
         let (tell, told) = oneshot::channel();
         let reporter = self.reporter();
-        self.0.spawn_blocking(move || {
-            match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
-                Ok(Ok(value)) => drop(tell.send(value)),
-                Ok(Err(failure)) => reporter.report(failure),
-                Err(panic) => reporter.report(Failure::from_panic(panic)),
-            }
+        let handle = self.0.spawn_blocking(move || match caught(work) {
+            Ok(value) => drop(tell.send(value)),
+            Err(failure) => reporter.report(failure),
         });
-        SubTask(told)
+        SubTask::new(told, handle)
+    }
+
+    /// As [`spawn_caught`](Self::spawn_caught), for work that blocks, on a separate thread.
+    ///
+    /// See [`spawn_blocking`](Self::spawn_blocking).
+    pub fn spawn_blocking_caught<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> CaughtTask<T> {
+        let (tell, told) = oneshot::channel();
+        let handle = self
+            .0
+            .spawn_blocking(move || CaughtTask::tell(tell, caught(work)));
+        CaughtTask::new(told, handle)
     }
 
     /// Keeps the incarnation from counting as gone until the [`Hold`] is dropped.
@@ -350,28 +399,5 @@ impl<F: Future<Output = ()>> Future for Fused<F> {
             future.set(None);
         }
         Poll::Ready(())
-    }
-}
-
-/// The result of a sub-task: `None` if the task failed (which was reported), or was aborted.
-///
-/// The task runs whether or not this is awaited.
-///
-/// ```
-/// # async fn example(ctx: overwatch::Context) {
-/// let lines = ctx.spawn_blocking(|| Ok(std::fs::read_to_string("/etc/hosts")?.lines().count()));
-/// if let Some(lines) = lines.await {
-///     println!("{lines} lines");
-/// }
-/// # }
-/// ```
-#[derive(Debug)]
-pub struct SubTask<T>(oneshot::Receiver<T>);
-
-impl<T> Future for SubTask<T> {
-    type Output = Option<T>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Poller<'_>) -> Poll<Option<T>> {
-        Pin::new(&mut self.0).poll(cx).map(Result::ok)
     }
 }

@@ -10,6 +10,7 @@ use tracing::Instrument;
 use super::push_live::push_live;
 use super::run::{Extras, Provides, Queued, Run};
 use super::stage::{Block, Stage};
+use super::sub_task::TaskHandle;
 use crate::machine::Exit;
 use crate::policy::ComponentId;
 use crate::shell::failure::{Failure, ReportedFailure};
@@ -157,10 +158,11 @@ impl Incarnation {
     }
 
     /// Spawns a task that belongs to this incarnation, unless that is over.
-    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let Some((runtime, hold)) = self.may_spawn() else {
-            return;
-        };
+    pub(crate) fn spawn(
+        &self,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> Option<TaskHandle> {
+        let (runtime, hold) = self.may_spawn()?;
         let work = async move {
             work.await;
             drop(hold);
@@ -168,19 +170,23 @@ impl Incarnation {
         // Without the lock of the sub-tasks, which the supervisor takes: the subscriber is user code, and so is
         // the drop of a future that cannot be spawned.
         let task = runtime.spawn(work.instrument(self.span())).abort_handle();
+        let handle = TaskHandle::new(task.clone(), None);
         let mut tasks = lock(&self.extras().sub_tasks);
         if tasks.closed {
             drop(tasks);
-            return task.abort();
+            task.abort();
+        } else {
+            push_live(&mut tasks.spawned, task, |task| !task.is_finished());
         }
-        push_live(&mut tasks.spawned, task, |task| !task.is_finished());
+        Some(handle)
     }
 
     /// As `spawn`, for work that blocks. Work that has not begun when the sub-tasks are aborted never will.
-    pub(crate) fn spawn_blocking(&self, work: impl FnOnce() + Send + 'static) {
-        let Some((runtime, hold)) = self.may_spawn() else {
-            return;
-        };
+    pub(crate) fn spawn_blocking(
+        &self,
+        work: impl FnOnce() + Send + 'static,
+    ) -> Option<TaskHandle> {
+        let (runtime, hold) = self.may_spawn()?;
         let span = self.span();
         let work = Box::new(move || span.in_scope(work));
         let queued = Arc::new(Mutex::new(Some(Queued {
@@ -189,21 +195,23 @@ impl Incarnation {
         })));
         {
             let mut tasks = lock(&self.extras().sub_tasks);
-            if !tasks.closed {
-                let waits = |queued: &Arc<Mutex<Option<Queued>>>| lock(queued).is_some();
-                push_live(&mut tasks.queued, Arc::clone(&queued), waits);
-            } else {
+            if tasks.closed {
+                // What was queued is user code, and is dropped without the lock.
                 drop(tasks);
-                return drop(queued);
+                return None;
             }
+            let waits = |queued: &Arc<Mutex<Option<Queued>>>| lock(queued).is_some();
+            push_live(&mut tasks.queued, Arc::clone(&queued), waits);
         }
-        runtime.spawn_blocking(move || {
+        let waiting = Arc::clone(&queued);
+        let task = runtime.spawn_blocking(move || {
             let begun = lock(&queued).take();
             if let Some(Queued { work, hold }) = begun {
                 work();
                 drop(hold);
             }
         });
+        Some(TaskHandle::new(task.abort_handle(), Some(waiting)))
     }
 
     /// The runtime of sub-tasks, and a hold for one more; `None` if no further one may begin.

@@ -14,10 +14,12 @@ use overwatch::{BuildError, Failure, Fence, Overwatch, Policy, PolicyError, Wiri
 const WITHOUT_SOURCE: &[&str] = &[
     "BuildError",
     "CommandError",
+    "CommandLost",
     "Counterexample",
     "EtcdConfigError",
     "ExploreError",
     "Gone",
+    "JudgeError",
     "Lagged",
     "PolicyError",
     "RunEnded",
