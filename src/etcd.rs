@@ -175,5 +175,5 @@ pub use {
     client::{EtcdConfig, Tls},
     membership::{Member, Members, Membership, MembershipBuilder},
     probe::{EndpointStatus, EtcdProbe},
-    shards::{Owner, Owners, Shard, ShardLost, Shards},
+    shards::{Owner, Owners, Shard, ShardHold, ShardLost, Shards},
 };

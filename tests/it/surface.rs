@@ -144,6 +144,7 @@ fn types_in_modules_are_debug_send_and_sync() {
         held::<etcd::Members>();
         held::<etcd::Shards>();
         held::<etcd::Shard>();
+        held::<etcd::ShardHold>();
         held::<etcd::ShardLost>();
         held::<etcd::Owners>();
     }

@@ -186,12 +186,46 @@ impl Context {
         &self,
         work: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) -> SubTask<T> {
+        self.spawn_in(Incarnation::span, work)
+    }
+
+    /// As [`spawn`](Self::spawn), for a task that is a part of an adapter and not called by the user in some other span.
+    ///
+    /// So its span is not nested in the span of the same component.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn spawn_part<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> SubTask<T> {
+        self.spawn_in(Incarnation::main_span, work)
+    }
+
+    fn spawn_in<T: Send + 'static>(
+        &self,
+        span: fn(&Incarnation) -> tracing::Span,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> SubTask<T> {
         let (tell, told) = oneshot::channel();
         let reporter = self.reporter();
-        self.0.spawn(async move {
+        self.0.spawn(span, async move {
             match unwinding(Box::pin(work)).await {
                 Ok(value) => drop(tell.send(value)),
                 Err(failure) => reporter.report(failure),
+            }
+        });
+        SubTask(told)
+    }
+
+    /// As [`spawn_part`](Self::spawn_part), for work that handles its failures itself.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn spawn_unreported<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Option<T>> + Send + 'static,
+    ) -> SubTask<T> {
+        let (tell, told) = oneshot::channel();
+        self.0.spawn(Incarnation::main_span, async move {
+            if let Some(value) = work.await {
+                drop(tell.send(value));
             }
         });
         SubTask(told)
@@ -306,6 +340,14 @@ impl<F: Future<Output = ()>> Future for Fused<F> {
 /// ```
 #[derive(Debug)]
 pub struct SubTask<T>(oneshot::Receiver<T>);
+
+#[cfg(feature = "etcd")]
+impl<T> SubTask<T> {
+    /// The result of a task that was never spawned.
+    pub(crate) fn of_nothing() -> Self {
+        Self(oneshot::channel().1)
+    }
+}
 
 impl<T> Future for SubTask<T> {
     type Output = Option<T>;
