@@ -16,7 +16,7 @@ pub(crate) use etcd_error::{EtcdError, shorten};
 pub(crate) use etcd_error::{of_status, tls};
 pub(crate) use fault::Verdicts;
 pub use fault::{Fault, Verdict};
-pub(crate) use hash::{mix, named};
+pub(crate) use hash::{mix, named, of_bytes};
 pub(crate) use moment::Moment;
 #[cfg(feature = "etcd")]
 pub(crate) use target::TARGET;
