@@ -155,6 +155,8 @@ async fn values_follow_what_is_written_and_one_bad_value_harms_nothing() {
 
     // Nothing changes, and yet it stays current; and nobody is woken for that.
     let mut idle = service.view.clone();
+    let newest = idle.changed().await.expect("the watch lives");
+    assert_eq!(newest.get("b"), Some(&4));
     service.is_newer_than(Instant::now()).await;
     assert!(
         timeout(Duration::from_millis(1), idle.changed())

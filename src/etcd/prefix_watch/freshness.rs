@@ -77,6 +77,11 @@ impl Freshness {
     }
 }
 
+/// How old values are that contain all changes up to this moment.
+pub(crate) fn age(as_of: Option<Duration>, now: Duration) -> Option<Duration> {
+    as_of.map(|as_of| now.saturating_sub(as_of))
+}
+
 /// Whether values of this age count as current.
 pub(crate) fn is_current(age: Option<Duration>, max_age: Option<Duration>) -> bool {
     age.is_some_and(|age| age <= max_age.unwrap_or(CURRENT))
@@ -174,6 +179,9 @@ mod tests {
 
     #[test]
     fn current_is_what_was_confirmed_lately() {
+        assert_eq!(age(Some(T0), T0 + SECOND), Some(SECOND));
+        assert_eq!(age(Some(T0 + MS), T0), Some(Duration::ZERO));
+        assert_eq!(age(None, T0), None);
         assert!(!is_current(None, None));
         assert!(!is_current(None, Some(60 * SECOND)));
         for (max_age, limit) in [(None, 10 * SECOND), (Some(60 * SECOND), 60 * SECOND)] {

@@ -1,7 +1,8 @@
 //! The parsed values below a prefix. A value that cannot be parsed leaves the last good one in place. Pure.
 
 use core::str::from_utf8;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::changes::Changes;

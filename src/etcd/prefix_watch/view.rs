@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::freshness::is_current;
+use super::freshness::{age, is_current};
 use super::values::{Keys, Values};
+use crate::etcd::host::clock;
 
 /// The newest values of a [`PrefixWatch`](crate::etcd::PrefixWatch). From
 /// [`PrefixWatch::view`](crate::etcd::PrefixWatch::view).
@@ -76,7 +77,7 @@ impl<T> PrefixView<T> {
     /// suspended does not count.
     pub fn age(&self) -> Option<Duration> {
         let as_of = self.snapshots.borrow().as_of;
-        as_of.map(|as_of| as_of.elapsed())
+        age(as_of.map(clock::time_of), clock::now())
     }
 
     /// Whether the values were confirmed lately: their [`age`](Self::age) is at most 10 s, or at most

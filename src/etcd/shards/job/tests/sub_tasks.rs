@@ -41,7 +41,7 @@ async fn the_shard_has_ended_only_when_its_tasks_have() {
     let (outcome, ()) = tokio::join!(run, stopping);
     assert_eq!(
         (outcome.how, begun.elapsed()),
-        (ShardExit::Returned, 7 * SECOND)
+        (ShardExit::Returned, 6 * SECOND)
     );
     assert!(kept.check().is_err() && kept.hold().is_none());
     assert_eq!(
