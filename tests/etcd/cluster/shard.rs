@@ -83,7 +83,7 @@ async fn a_shard_moves_when_its_tasks_have_ended() {
     let (record, of_a) = (setup.record.clone(), Duration::from_millis(1_500));
     let a = setup.start_with("a", move |shard: Shard| async move {
         let (task, working) = (shard.clone(), record.begin("a", &shard));
-        let _ = shard.spawn(async move {
+        shard.spawn(async move {
             let _working = working;
             task.stopping().await;
             sleep(of_a).await;

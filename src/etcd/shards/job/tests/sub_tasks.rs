@@ -25,7 +25,7 @@ async fn the_shard_has_ended_only_when_its_tasks_have() {
             let told = shard.spawn(async move {
                 task.stopping().await;
                 let more = task.clone();
-                let _ = task.spawn(async move {
+                task.spawn(async move {
                     sleep(5 * SECOND).await;
                     more.check()?;
                     Ok(())
@@ -57,7 +57,7 @@ async fn a_task_is_asked_to_stop_when_the_function_has_returned() {
     let kept = shard.clone();
     let run = shard.run(|shard| {
         let task = shard.clone();
-        let _ = shard.spawn(async move {
+        shard.spawn(async move {
             task.stopping().await;
             Ok(())
         });
@@ -107,7 +107,7 @@ async fn tasks_are_dropped_when_the_shard_is_lost_or_the_lease_runs_out() {
         let (lose, of_task) = (shard.clone(), Dropped(Arc::clone(&order), "task"));
         let run = shard.run(move |shard| {
             Box::pin(async move {
-                let _ = shard.spawn(async move {
+                shard.spawn(async move {
                     let _dropped = of_task;
                     std::future::pending::<Result<(), Failure>>().await
                 });
