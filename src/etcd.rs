@@ -4,9 +4,10 @@
 //! - [`Membership`] makes the node a member of its cluster, under a lease, and feeds the
 //!   [fence](crate::Fence).
 //! - [`Shards`] spreads work over the members, each shard at one member at a time.
+//! - [`PrefixWatch`] keeps the values below a prefix, e.g. a configuration, current in this process.
 //!
-//! All three take an [`EtcdConfig`]. Membership and shards write only below a prefix of your choice. The probe
-//! writes nothing.
+//! All of them take an [`EtcdConfig`]. Membership and shards write only below a prefix of your choice. The probe
+//! and the watch write nothing.
 //!
 //! | key | value | exists as long as |
 //! | --- | --- | --- |
@@ -113,18 +114,18 @@
 //! # Threads
 //!
 //! If the run has a [separate thread](crate::Builder::control_thread), the clients share no thread with the service
-//! either. Two threads serve all probes, memberships and shards of the process. They are started when they are first
+//! either. Two threads serve everything of this module in the process. They are started when they are first
 //! needed, and end with the process. There are two because a copy of many keys takes long to read, and must not
 //! delay a renewal:
 //!
 //! | thread | what runs there |
 //! | --- | --- |
 //! | `overwatch-etcd` | the probe; leases: grants, renewals, registration, revocation |
-//! | `overwatch-keys` | copies of the members and the claims; claims and releases |
+//! | `overwatch-keys` | copies of the members, the claims and watched prefixes; claims and releases |
 //!
 //! So a lease is renewed and etcd is observed in time even while the service's tasks keep all workers busy, or block
-//! them. User code is never called, polled or dropped on these threads: the functions of shards run on the service's
-//! runtime, as components do, and so does the planning of which node runs which shard. A log subscriber is user code
+//! them. User code is never called, polled or dropped on these threads: the functions of shards, and those
+//! that parse values, run on the service's runtime, as components do, and so does the planning of which node runs which shard. A log subscriber is user code
 //! too: the log thread of the run writes what the clients log.
 //!
 //! If there is a subscriber, `tracing` events that the libraries below emit on these threads are lost. (`tracing`
@@ -162,6 +163,7 @@ mod health;
 #[cfg(feature = "etcd")]
 mod host;
 mod membership;
+mod prefix_watch;
 mod probe;
 mod records;
 mod shards;
@@ -174,6 +176,7 @@ pub use client::{Access, Dial};
 pub use {
     client::{EtcdConfig, Tls},
     membership::{Member, Members, Membership, MembershipBuilder},
+    prefix_watch::{PrefixSnapshot, PrefixView, PrefixWatch},
     probe::{EndpointStatus, EtcdProbe},
-    shards::{Owner, Owners, Shard, ShardLost, Shards},
+    shards::{Owner, Owners, Shard, ShardHold, ShardLost, Shards},
 };

@@ -5,7 +5,7 @@
 //! | [concepts] | what the crate does, in which order, and when it is the wrong tool |
 //! | [components] | how to write one, which errors to return, how stages share a connection pool, where an HTTP API belongs |
 //! | [probes] | what counts as evidence, how to write a probe, a complete one for PostgreSQL |
-//! | [etcd] | the settings of the etcd probe, user rights, TLS, restores |
+//! | [etcd] | the settings of the etcd probe, user rights, TLS, restores, a configuration that is kept in etcd |
 //! | [cluster] | membership, shards, leader election, fencing tokens, upgrades with another number of shards |
 //! | [operating] | threads, signals and exit codes, health endpoints, the trace, Kubernetes, systemd |
 //! | [testing] | outages on a paused clock, one component by itself, laws in your own tests |

@@ -45,6 +45,7 @@
 //! | observe a dependency | [`Probe`], [`polled`], [`feed`], [`all`], [`isolated`], [`no_dependency`], `etcd::EtcdProbe` |
 //! | watch and control a run | [`Handle`], [`Status`], [`Transitions`], `http` |
 //! | share work among nodes | `etcd::Membership`, `etcd::Shards` |
+//! | keep a configuration in etcd current | `etcd::PrefixWatch` |
 //! | test a service | `test_util`, [`law`], [`explore`] |
 //! | understand the decisions | [`machine`], [`driver`], [`states`] |
 //!
@@ -64,7 +65,7 @@
 //! | `shell` (default) | components, probes, status, the loop. Without this feature, only [`machine`], [`policy`], [`law`], [`driver`] and [`explore`] remain |
 //! | `http` | `/status/check`, `/readyz` and `/livez` as an axum router, and a layer that refuses requests while the service is not ready |
 //! | `http-server` | the same, served from a separate thread |
-//! | `etcd` | a probe for etcd, membership and shards. Needs `protoc` at build time |
+//! | `etcd` | a probe for etcd, membership, shards, and values that stay current. Needs `protoc` at build time |
 //! | `test-util` | a dependency that tests switch on and off, a context without a supervisor, and a judge of runs by the laws |
 #![deny(missing_debug_implementations)]
 #![forbid(unsafe_code)]

@@ -174,7 +174,7 @@ impl Policy {
     /// # Errors
     ///
     /// If a time of the fence is out of its bounds.
-    pub(crate) fn with_fence(mut self, fence: Fence) -> Result<Self, PolicyError> {
+    pub fn with_fence(mut self, fence: Fence) -> Result<Self, PolicyError> {
         fence.check()?;
         self.fence = Some(fence);
         Ok(self)

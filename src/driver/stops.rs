@@ -27,8 +27,7 @@ impl Stops {
         step: &Step,
         effects: &[Effect],
     ) {
-        let begins = |phase| matches!(phase, Phase::Running | Phase::Restarting);
-        if step.transitions().any(|hop| begins(hop.from)) {
+        if step.transitions().any(|hop| hop.to == Phase::ShuttingDown) {
             self.0.clear();
         }
         for effect in effects {

@@ -18,7 +18,7 @@ pub(crate) use etcd_error::{of_status, tls};
 pub(crate) use failure_log::{FailureLog, Loudness};
 pub(crate) use fault::Verdicts;
 pub use fault::{Fault, Verdict};
-pub(crate) use hash::{mix, named};
+pub(crate) use hash::{mix, named, of_bytes};
 pub(crate) use moment::Moment;
 #[cfg(feature = "etcd")]
 pub(crate) use target::TARGET;

@@ -7,15 +7,19 @@ mod key_copy;
 mod keys;
 #[cfg(feature = "etcd")]
 mod mirror;
+mod not_current;
+mod size_limit;
 #[cfg(feature = "etcd")]
 mod token;
 
+pub(crate) use copy_check::Pauses;
 pub(crate) use entry::Entry;
 pub(crate) use foreign_keys::ForeignKeys;
-#[cfg(feature = "etcd")]
 pub(crate) use key_copy::KeyChanges;
 pub(crate) use keys::{Prefix, WorkKey, WorkKeys, check_name};
 #[cfg(feature = "etcd")]
 pub(crate) use mirror::{Mirror, warn_of};
+pub(crate) use not_current::NotCurrent;
+pub(crate) use size_limit::SizeLimit;
 #[cfg(feature = "etcd")]
 pub(crate) use token::Generation;

@@ -6,8 +6,12 @@ mod claim_store;
 mod claims;
 #[cfg(feature = "etcd")]
 mod component;
+#[cfg(feature = "etcd")]
+mod fenced;
 mod follower;
 mod handover;
+#[cfg(feature = "etcd")]
+mod holds;
 #[cfg(feature = "etcd")]
 mod job;
 #[cfg(feature = "etcd")]
@@ -26,6 +30,6 @@ mod worker;
 #[cfg(feature = "etcd")]
 pub use {
     component::Shards,
-    job::{Shard, ShardLost},
+    job::{Shard, ShardHold, ShardLost},
     owners::{Owner, Owners},
 };

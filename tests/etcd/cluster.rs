@@ -9,6 +9,7 @@ mod lists;
 mod nodes;
 mod promises;
 mod record;
+mod shard;
 mod threads;
 mod wiring;
 mod work;

@@ -174,6 +174,19 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["etcd::basics", "etcd::client", "etcd::host", "shell::log"],
     ),
     (
+        "etcd::prefix_watch",
+        &[
+            "etcd::basics",
+            "etcd::client",
+            "etcd::host",
+            "etcd::records",
+            "policy",
+            "shell::component",
+            "shell::failure",
+            "shell::log",
+        ],
+    ),
+    (
         "etcd::membership",
         &[
             "etcd::basics",

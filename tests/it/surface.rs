@@ -156,8 +156,12 @@ fn types_in_modules_are_debug_send_and_sync() {
         held::<etcd::Members>();
         held::<etcd::Shards>();
         held::<etcd::Shard>();
+        held::<etcd::ShardHold>();
         held::<etcd::ShardLost>();
         held::<etcd::Owners>();
+        held::<etcd::PrefixWatch<u32>>();
+        held::<etcd::PrefixView<u32>>();
+        held::<etcd::PrefixSnapshot<u32>>();
     }
     #[cfg(feature = "http")]
     held::<overwatch::http::RequireReady>();

@@ -59,7 +59,7 @@ impl EtcdError {
     /// An answer from another cluster than the expected one. The next member may belong to the expected one.
     pub(crate) fn of_another_cluster(url: &str, cluster: u64, meant: u64) -> Self {
         let text =
-            format!("{url} is of cluster {cluster:x}, and the lease is of cluster {meant:x}");
+            format!("{url} is of cluster {cluster:x}, and not of cluster {meant:x} as expected");
         Self::passing(Fault::Misdirected, text)
     }
 

@@ -29,8 +29,13 @@ impl FailureLog {
     ///
     /// A token that has expired is none: the next attempt gets a new one. If that attempt fails as well, that is.
     pub(crate) fn failed(&mut self, cause: &EtcdError) -> Loudness {
+        self.failed_by(cause.is_stale_token())
+    }
+
+    /// The same, where only this is known of the failure: whether a token has expired.
+    pub(crate) fn failed_by(&mut self, is_stale_token: bool) -> Loudness {
         let is_first = !core::mem::replace(&mut self.failing, true);
-        if is_first && cause.is_stale_token() {
+        if is_first && is_stale_token {
             return Loudness::Debug;
         }
         match core::mem::replace(&mut self.warned, true) {

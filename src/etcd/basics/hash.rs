@@ -4,7 +4,12 @@
 ///
 /// No UTF-8 text contains the separator byte.
 pub(crate) fn named(one: &str, other: &str) -> u64 {
-    let bytes = one.bytes().chain([0xff]).chain(other.bytes());
+    of_bytes(one.bytes().chain([0xff]).chain(other.bytes()))
+}
+
+/// FNV-1a, mixed.
+pub(crate) fn of_bytes(bytes: impl IntoIterator<Item = u8>) -> u64 {
+    let bytes = bytes.into_iter();
     mix(bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     }))

@@ -10,6 +10,14 @@ pub(crate) enum ExpectedCluster {
 }
 
 impl ExpectedCluster {
+    /// The cluster from which further answers are accepted, after the first one came from this cluster.
+    pub(crate) fn or_bound_to(self, cluster: u64) -> Self {
+        match self {
+            Self::Any => Self::Cluster(cluster),
+            expected => expected,
+        }
+    }
+
     /// Checks that an answer of this cluster is accepted; the error is the expected cluster.
     ///
     /// An id of 0 is always accepted: a proxy may not pass on the id, and answer with 0.
@@ -24,6 +32,14 @@ impl ExpectedCluster {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_answer_decides_only_if_nothing_was_expected() {
+        let seven = ExpectedCluster::Cluster(7);
+        assert_eq!(ExpectedCluster::Any.or_bound_to(7), seven);
+        assert_eq!(seven.or_bound_to(8), seven);
+        assert_eq!(seven.or_bound_to(0), seven);
+    }
 
     #[test]
     fn an_answer_of_another_cluster_is_never_believed_and_one_that_names_none_is() {

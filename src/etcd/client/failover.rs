@@ -12,7 +12,7 @@ use super::config::EtcdConfig;
 use super::expected_cluster::ExpectedCluster;
 use super::has_header::HasHeader;
 use super::turn::Turn;
-use crate::etcd::basics::EtcdError;
+use crate::etcd::basics::{EtcdError, Fault};
 use crate::etcd::host::{Latest, clock};
 use crate::shell::sync::lock;
 
@@ -101,6 +101,20 @@ impl Failover {
             let url = self.config.endpoints[index].url();
             EtcdError::of_another_cluster(url, cluster, meant)
         })
+    }
+
+    /// Checks that all endpoints that have answered lately belong to one cluster, and to the expected one.
+    ///
+    /// If answers of one cluster only are accepted, nothing else is needed.
+    pub(crate) fn undivided(&self, of: ExpectedCluster) -> Result<(), EtcdError> {
+        let split = match of {
+            ExpectedCluster::Any => self.config.split(clock::now()),
+            ExpectedCluster::Cluster(_) => None,
+        };
+        match split {
+            Some(split) => Err(EtcdError::passing(Fault::Misdirected, split)),
+            None => Ok(()),
+        }
     }
 
     /// Drops the client: its connection may be dead, or its token expired.

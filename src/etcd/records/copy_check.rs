@@ -4,7 +4,7 @@
 
 use core::time::Duration;
 
-use crate::etcd::basics::{EtcdError, FailureLog, Loudness, RETRY_AFTER};
+use crate::etcd::basics::{FailureLog, Loudness, RETRY_AFTER, mix, pause};
 
 /// The times at which one copy is checked or made anew.
 pub(crate) struct CopyCheck {
@@ -17,10 +17,39 @@ pub(crate) struct CopyCheck {
     begun: Duration,
     /// When another watch may begin at the earliest.
     rest_until: Duration,
+    /// How often in a row the copy could not be made.
+    failures: u32,
+    pauses: Pauses,
     /// Which failures to make the copy were logged.
     log: FailureLog,
     /// The copy's revision when a read last disagreed with it.
     doubt: Option<i64>,
+}
+
+/// The pauses before another attempt to make a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pauses {
+    /// The longest pause after a failure.
+    pub(crate) longest: Duration,
+    /// An addition to each pause that differs from process to process, so that many do not ask at the same moment.
+    pub(crate) jitter: Duration,
+}
+
+impl Pauses {
+    /// For the keys of nodes, which trip if etcd does not answer for long.
+    pub(crate) const SHORT: Self = Self {
+        longest: RETRY_AFTER,
+        jitter: Duration::ZERO,
+    };
+
+    /// For keys that are followed also through a long outage. The seed differs from process to process.
+    pub(crate) fn spread(seed: u64) -> Self {
+        let jitter = mix(seed) % LONGEST_JITTER.as_millis() as u64;
+        Self {
+            longest: LONGEST_REST,
+            jitter: Duration::from_millis(jitter),
+        }
+    }
 }
 
 /// Distinguishes two states of the keys: after the newest change keys can only have been deleted.
@@ -52,13 +81,15 @@ pub(crate) enum Checked {
 }
 
 impl CopyCheck {
-    pub(crate) fn new(every: Duration, now: Duration) -> Self {
+    pub(crate) fn new(every: Duration, pauses: Pauses, now: Duration) -> Self {
         Self {
             every: every.min(LONGEST_UNCHECKED),
             check_at: now,
             checked_at: now,
             begun: now,
             rest_until: now,
+            failures: 0,
+            pauses,
             log: FailureLog::default(),
             doubt: None,
         }
@@ -78,19 +109,21 @@ impl CopyCheck {
     pub(crate) fn made(&mut self, now: Duration) {
         self.begun = now;
         self.check_at = now + self.every;
+        self.failures = 0;
         self.log.succeeded();
         self.doubt = None;
     }
 
     /// Notes that the copy could not be made, and returns how this is logged.
-    pub(crate) fn not_made(&mut self, cause: &EtcdError, now: Duration) -> Loudness {
-        self.rest_until = now + RETRY_AFTER;
-        self.log.failed(cause)
+    pub(crate) fn not_made(&mut self, is_stale_token: bool, now: Duration) -> Loudness {
+        self.failures = self.failures.saturating_add(1);
+        self.rest_until = now + pause(self.failures, self.pauses.longest) + self.pauses.jitter;
+        self.log.failed_by(is_stale_token)
     }
 
     /// Notes that the watch has ended.
-    pub(crate) fn ended(&mut self) {
-        self.rest_until = self.begun + SHORTEST_WATCH;
+    pub(crate) fn ended(&mut self, now: Duration) {
+        self.rest_until = (self.begun + SHORTEST_WATCH).max(now + self.pauses.jitter);
     }
 
     /// Notes that another member is asked now than the one with the watch, so the copy is checked soon.
@@ -134,6 +167,9 @@ impl CopyCheck {
 }
 
 const DOUBT: Duration = Duration::from_millis(300);
+/// The longest pause before another attempt, if it need not be soon.
+const LONGEST_REST: Duration = Duration::from_secs(2);
+const LONGEST_JITTER: Duration = Duration::from_millis(500);
 /// A watch that ends sooner is not restarted at once.
 const SHORTEST_WATCH: Duration = Duration::from_secs(1);
 /// About how long a watch may miss changes before this is noticed.
@@ -153,7 +189,7 @@ mod tests {
 
     /// One that was just made.
     fn made() -> CopyCheck {
-        let mut check = CopyCheck::new(9 * SECOND, T0 - SECOND);
+        let mut check = CopyCheck::new(9 * SECOND, Pauses::SHORT, T0 - SECOND);
         assert_eq!(check.rest_until(), T0 - SECOND, "it is made at once");
         check.made(T0);
         check
@@ -162,7 +198,7 @@ mod tests {
     #[test]
     fn it_is_checked_now_and_then_and_every_two_seconds_at_least() {
         for (every, checked) in [(9, 2), (1, 1)] {
-            let mut check = CopyCheck::new(every * SECOND, T0);
+            let mut check = CopyCheck::new(every * SECOND, Pauses::SHORT, T0);
             check.made(T0);
             assert_eq!(check.check_at(), T0 + checked * SECOND);
             // From the answer on, whether it agreed or did not come.
@@ -210,20 +246,53 @@ mod tests {
     #[test]
     fn a_watch_that_ends_soon_is_not_begun_again_at_once() {
         let mut check = made();
-        check.ended();
+        check.ended(T0);
         assert_eq!(check.rest_until(), T0 + SHORTEST_WATCH);
+        check.ended(T0 + 3 * SECOND);
+        assert_eq!(check.rest_until(), T0 + 3 * SECOND, "one that was long is");
     }
 
     #[test]
-    fn that_a_copy_cannot_be_made_is_news_once() {
+    fn a_thousand_processes_do_not_ask_at_the_same_moment() {
+        let mut jitters: Vec<u128> = (0..1_000)
+            .map(Pauses::spread)
+            .map(|pauses| pauses.jitter.as_millis())
+            .collect();
+        jitters.sort_unstable();
+        assert!(jitters[999] < 500 && jitters[0] < 5, "{jitters:?}");
+        let busiest = (0..900).map(|at| jitters[at + 99] - jitters[at]).min();
+        assert!(busiest > Some(20), "{busiest:?}");
+        assert_eq!(Pauses::spread(1).longest, 2 * SECOND);
+    }
+
+    #[test]
+    fn pauses_grow_and_differ_from_process_to_process() {
+        let pauses = Pauses {
+            longest: 350 * MS,
+            jitter: 7 * MS,
+        };
+        let mut check = CopyCheck::new(SECOND, pauses, T0);
+        assert_eq!(check.rest_until(), T0, "the first is made at once");
+        for pause in [107, 207, 357, 357] {
+            check.not_made(false, T0);
+            assert_eq!(check.rest_until(), T0 + pause * MS);
+        }
+        check.made(T0);
+        check.ended(T0 + 3 * SECOND);
+        assert_eq!(check.rest_until(), T0 + 3 * SECOND + 7 * MS);
+        check.not_made(false, T0);
+        assert_eq!(check.rest_until(), T0 + 107 * MS, "from the beginning");
+    }
+
+    #[test]
+    fn that_a_copy_cannot_be_made_is_news_once_and_a_token_that_expires_is_none() {
         let mut check = made();
         for round in 1..3 {
             let now = T0 + round * SECOND;
-            let silent = EtcdError::silent();
-            assert_eq!(check.not_made(&silent, now), Loudness::Warn);
-            assert_eq!(check.rest_until(), now + RETRY_AFTER);
-            assert_eq!(check.not_made(&silent, now + MS), Loudness::Silent);
-            assert_eq!(check.rest_until(), now + MS + RETRY_AFTER);
+            assert_eq!(check.not_made(false, now), Loudness::Warn);
+            assert_eq!(check.not_made(false, now + MS), Loudness::Silent);
+            check.made(now);
+            assert_eq!(check.not_made(true, now), Loudness::Debug);
             check.made(now);
         }
     }

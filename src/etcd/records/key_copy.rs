@@ -13,6 +13,8 @@ pub(crate) struct KeyCopy {
     removed: Vec<(Vec<u8>, Entry)>,
     /// The copy holds all changes up to this one.
     revision: i64,
+    /// The size of all keys and values.
+    bytes: usize,
 }
 
 impl KeyCopy {
@@ -22,6 +24,11 @@ impl KeyCopy {
 
     pub(crate) fn revision(&self) -> i64 {
         self.revision
+    }
+
+    /// The size of all keys and values.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Takes the keys that were removed since the last call, with their last state.
@@ -35,9 +42,14 @@ impl KeyCopy {
     /// because the library panics on a type that it does not know.)
     pub(crate) fn changed(&mut self, key: Vec<u8>, version: i64, entry: Entry) {
         self.revision = self.revision.max(entry.revision);
-        if version == 0 {
-            self.removed.extend(self.entries.remove_entry(&key));
-        } else {
+        if let Some((key, entry)) = self.entries.remove_entry(&key) {
+            self.bytes -= size(&key, &entry);
+            if version == 0 {
+                self.removed.push((key, entry));
+            }
+        }
+        if version != 0 {
+            self.bytes += size(&key, &entry);
             self.entries.insert(key, entry);
         }
     }
@@ -80,6 +92,10 @@ pub(crate) struct Listing {
     entries: BTreeMap<Vec<u8>, Entry>,
     /// The revision of all pages; 0 before the first page.
     revision: i64,
+    /// The size of all keys and values so far.
+    bytes: usize,
+    /// How many keys there are in total, as far as a page has shown.
+    total: usize,
 }
 
 impl Listing {
@@ -95,6 +111,8 @@ impl Listing {
             end,
             entries: BTreeMap::new(),
             revision: 0,
+            bytes: 0,
+            total: 0,
         }
     }
 
@@ -129,6 +147,7 @@ impl Listing {
         let mut last = None;
         for (key, entry) in keys {
             last = Some(key.clone());
+            self.bytes += size(&key, &entry);
             self.entries.insert(key, entry);
         }
         let Some(mut after) = last.filter(|_| more) else {
@@ -137,6 +156,22 @@ impl Listing {
         after.push(0);
         self.from = after;
         true
+    }
+
+    /// Notes how many keys there are from the begin of the next page on. Each page shows this.
+    pub(crate) fn announced(&mut self, keys: i64) {
+        let keys = usize::try_from(keys).unwrap_or_default();
+        self.total = self.entries.len().saturating_add(keys);
+    }
+
+    /// The number of keys, as far as it is known.
+    pub(crate) fn keys(&self) -> usize {
+        self.total.max(self.entries.len())
+    }
+
+    /// The size of all keys and values so far.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The revision at which the watch must begin.
@@ -150,8 +185,13 @@ impl Listing {
             entries: self.entries,
             removed: Vec::new(),
             revision: self.revision,
+            bytes: self.bytes,
         }
     }
+}
+
+fn size(key: &[u8], entry: &Entry) -> usize {
+    key.len() + entry.value.len()
 }
 
 #[cfg(test)]
@@ -243,6 +283,31 @@ mod tests {
         copy.changed(b"p/b".to_vec(), 0, entry("", 13));
         assert_eq!(copy.take_removed(), [key("p/a", 3), key("p/b", 5)]);
         assert_eq!(copy.take_removed(), []);
+    }
+
+    #[test]
+    fn the_size_is_that_of_all_keys_and_values() {
+        let mut listing = Listing::new("p/");
+        listing.page(9, [key("p/a", 3), key("p/b", 5)], true);
+        assert_eq!((listing.keys(), listing.bytes()), (2, 12));
+        listing.announced(40);
+        assert_eq!((listing.keys(), listing.bytes()), (42, 12));
+        for nonsense in [0, -1] {
+            listing.announced(nonsense);
+            assert_eq!(listing.keys(), 2);
+        }
+        listing.page(9, [key("p/c", 5)], false);
+        assert_eq!((listing.keys(), listing.bytes()), (3, 18));
+        let mut copy = listing.finish();
+        assert_eq!(copy.bytes(), 18);
+        copy.changed(b"p/a".to_vec(), 2, entry("longer than before", 10));
+        assert_eq!(copy.bytes(), 18 - 3 + 18);
+        copy.changed(b"p/d".to_vec(), 1, entry("", 11));
+        assert_eq!(copy.bytes(), 33 + 3);
+        for gone in ["p/a", "p/b", "p/c", "p/d", "p/never"] {
+            copy.changed(gone.into(), 0, entry("", 12));
+        }
+        assert_eq!((copy.bytes(), copy.digest().count), (0, 0));
     }
 
     /// The changes of one revision may come in any order.

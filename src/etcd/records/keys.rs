@@ -21,6 +21,10 @@ impl Prefix {
         Ok(Self(format!("{given}{slash}")))
     }
 
+    pub(crate) fn all(&self) -> &str {
+        &self.0
+    }
+
     pub(crate) fn members(&self) -> String {
         format!("{}members/", self.0)
     }

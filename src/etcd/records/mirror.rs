@@ -17,11 +17,13 @@ use etcd_client::{
 use tokio::time::{Instant, sleep_until};
 use tracing::Level;
 
-use super::copy_check::{Checked, CopyCheck, Digest};
+use super::copy_check::{Checked, CopyCheck, Digest, Pauses};
 use super::entry::Entry;
 use super::foreign_keys::{ForeignKeys, Warning};
 use super::key_copy::{KeyChanges, KeyCopy, Listing};
-use crate::etcd::basics::{EtcdError, Loudness, TARGET};
+use super::not_current::NotCurrent;
+use super::size_limit::SizeLimit;
+use crate::etcd::basics::{EtcdError, Fault, Loudness, TARGET};
 use crate::etcd::client::{ExpectedCluster, Failover, Turn, next};
 use crate::etcd::host::clock;
 use crate::shell::log::log;
@@ -38,9 +40,14 @@ pub(crate) fn warn_of(foreign: &mut ForeignKeys) {
 /// The copy, with its watch and its checks. All work is done within [`next`](Self::next), which may be dropped.
 pub(crate) struct Mirror {
     failover: Arc<Failover>,
-    /// The cluster that the keys belong to.
+    /// The cluster that the keys must belong to.
+    expected: ExpectedCluster,
+    /// The cluster of this copy.
     of: ExpectedCluster,
     prefix: String,
+    limit: SizeLimit,
+    /// The most keys that are read by one request.
+    page: i64,
     copy: KeyCopy,
     watch: Option<WatchStream>,
     as_of: Option<Instant>,
@@ -62,15 +69,60 @@ impl Mirror {
         prefix: impl Into<String>,
         every: Duration,
     ) -> Self {
+        let expected = ExpectedCluster::Cluster(cluster);
+        let check = CopyCheck::new(every, Pauses::SHORT, clock::now());
+        Self::with(
+            failover,
+            expected,
+            prefix.into(),
+            SizeLimit::NONE,
+            PAGE,
+            check,
+        )
+    }
+
+    /// A mirror of keys that anybody may write, of any size up to this limit.
+    ///
+    /// If no cluster is expected, each copy is of the cluster that answers first, and no copy is made while the
+    /// endpoints belong to several clusters.
+    pub(crate) fn bounded(
+        failover: Arc<Failover>,
+        expected: ExpectedCluster,
+        prefix: String,
+        limit: SizeLimit,
+        pauses: Pauses,
+    ) -> Self {
+        let check = CopyCheck::new(Duration::MAX, pauses, clock::now());
+        Self::with(
+            failover,
+            expected,
+            prefix,
+            limit,
+            PAGE_OF_FOREIGN_KEYS,
+            check,
+        )
+    }
+
+    fn with(
+        failover: Arc<Failover>,
+        expected: ExpectedCluster,
+        prefix: String,
+        limit: SizeLimit,
+        page: i64,
+        check: CopyCheck,
+    ) -> Self {
         Self {
             turn: failover.turn(),
             failover,
-            of: ExpectedCluster::Cluster(cluster),
-            prefix: prefix.into(),
+            expected,
+            of: expected,
+            prefix,
+            limit,
+            page,
             copy: KeyCopy::default(),
             watch: None,
             as_of: None,
-            check: CopyCheck::new(every, clock::now()),
+            check,
             checking: None,
         }
     }
@@ -97,15 +149,20 @@ impl Mirror {
     /// Waits until the copy has changed or was confirmed. It never gives up while etcd does not answer.
     pub(crate) async fn next(&mut self) -> KeyChanges {
         loop {
+            if let Ok(news) = self.step().await {
+                return news;
+            }
+        }
+    }
+
+    /// Waits until the copy has changed or was confirmed, or until one attempt has failed. The next call tries again.
+    pub(crate) async fn step(&mut self) -> Result<KeyChanges, NotCurrent> {
+        loop {
             let Some(watch) = &mut self.watch else {
                 sleep_until(clock::moment_of(self.check.rest_until())).await;
                 match self.make().await {
-                    Ok(()) => return KeyChanges::Anew,
-                    Err(cause) => {
-                        let loudness = self.check.not_made(&cause, clock::now());
-                        warn_not_made(loudness, self.prefix.clone(), cause);
-                        continue;
-                    }
+                    Ok(()) => return Ok(KeyChanges::Anew),
+                    Err(cause) => return Err(self.not_made(cause)),
                 }
             };
             let check = async {
@@ -119,7 +176,13 @@ impl Mirror {
                 biased;
                 message = next(watch) => match message.and_then(|message| self.of.believe(message)) {
                     Ok(message) => if self.take(&message) {
-                        return KeyChanges::Changed;
+                        let (keys, bytes) = (self.copy.entries().len(), self.copy.bytes());
+                        let Some(why) = self.limit.exceeded(&self.prefix, keys, bytes) else {
+                            return Ok(KeyChanges::Changed);
+                        };
+                        // It is made anew when there is less.
+                        self.watch = None;
+                        return Err(self.not_made(NotCurrent::too_large(why)));
                     },
                     Err(cause) => {
                         let (prefix, class, why) =
@@ -128,7 +191,7 @@ impl Mirror {
                             tracing::debug!(target: TARGET, at_ms, prefix, class, why, "the watch ended");
                         });
                         self.watch = None;
-                        self.check.ended();
+                        self.check.ended(clock::now());
                     }
                 },
                 () = self.failover.moved(self.turn) => {
@@ -142,8 +205,15 @@ impl Mirror {
                     }
                     Some(told) => {
                         self.checking = None;
+                        let (told, cause) = match told {
+                            Ok(told) => (Some(told), None),
+                            Err(cause) => (None, Some(cause)),
+                        };
                         if self.is_confirmed(told) {
-                            return KeyChanges::Confirmed;
+                            return Ok(KeyChanges::Confirmed);
+                        }
+                        if let Some(cause) = cause {
+                            return Err(cause.into());
                         }
                     }
                 },
@@ -152,13 +222,15 @@ impl Mirror {
     }
 
     /// Reads all keys, and watches them from there on.
-    async fn make(&mut self) -> Result<(), EtcdError> {
+    async fn make(&mut self) -> Result<(), NotCurrent> {
         let sent = Instant::now();
+        let mut of = self.expected;
+        self.failover.undivided(of)?;
         let mut listing = Listing::new(&self.prefix);
         loop {
             let options = GetOptions::new()
                 .with_range(listing.end())
-                .with_limit(PAGE)
+                .with_limit(self.page)
                 .with_revision(listing.revision());
             let key = listing.from().to_owned();
             let ask = |client: Client| async move {
@@ -167,10 +239,17 @@ impl Mirror {
                 let mut client = client.max_decoding_message_size(LARGEST_PAGE);
                 client.get(key, Some(options)).await
             };
-            let page = self.failover.ask(self.of, ask).await?;
+            let page = self.failover.ask(of, ask).await?;
             let header = page.header().ok_or_else(EtcdError::without_header)?;
+            of = of.or_bound_to(header.cluster_id());
+            listing.announced(page.count());
             let keys = page.kvs().iter().map(entry);
-            if !listing.page(header.revision(), keys, page.more()) {
+            let more = listing.page(header.revision(), keys, page.more());
+            let (keys, bytes) = (listing.keys(), listing.bytes());
+            if let Some(why) = self.limit.exceeded(&self.prefix, keys, bytes) {
+                return Err(NotCurrent::too_large(why));
+            }
+            if !more {
                 break;
             }
         }
@@ -187,10 +266,11 @@ impl Mirror {
                 message.ok_or_else(|| Error::WatchError("the server ended the watch".into()))?;
             Ok((watch, begun))
         };
-        let (watch, begun) = self.failover.ask(self.of, ask).await?;
+        let (watch, begun) = self.failover.ask(of, ask).await?;
         if begun.canceled() {
-            return Err(EtcdError::of_canceled_watch(begun.cancel_reason()));
+            return Err(EtcdError::of_canceled_watch(begun.cancel_reason()).into());
         }
+        self.of = of;
         self.watch = Some(watch);
         self.copy = listing.finish();
         self.as_of = Some(sent);
@@ -199,6 +279,23 @@ impl Mirror {
         // This copy is newer than any earlier turn.
         self.turn = self.failover.turn();
         Ok(())
+    }
+
+    /// Notes and logs that the copy could not be made.
+    fn not_made(&mut self, cause: NotCurrent) -> NotCurrent {
+        let loudness = self.check.not_made(cause.is_stale_token, clock::now());
+        let (prefix, failed) = (self.prefix.clone(), cause.clone());
+        match loudness {
+            Loudness::Warn => log(Level::WARN, move |at_ms| {
+                let (class, why) = (failed.fault.map(Fault::as_str), failed.text);
+                tracing::warn!(target: TARGET, at_ms, prefix, class, why, "cannot follow what is below the prefix");
+            }),
+            Loudness::Debug => log(Level::DEBUG, move |at_ms| {
+                tracing::debug!(target: TARGET, at_ms, prefix, why = failed.text, "what is below the prefix is read with a new token");
+            }),
+            Loudness::Silent => {}
+        }
+        cause
     }
 
     /// Takes a message of the watch. Returns whether anything changed.
@@ -213,9 +310,9 @@ impl Mirror {
     }
 
     /// Whether the copy is confirmed.
-    fn is_confirmed(&mut self, told: Result<(Instant, Digest), EtcdError>) -> bool {
+    fn is_confirmed(&mut self, told: Option<(Instant, Digest)>) -> bool {
         let (copy, revision) = (self.copy.digest(), self.copy.revision());
-        let (sent, read) = told.ok().unzip();
+        let (sent, read) = told.unzip();
         match self.check.checked(read, copy, revision, clock::now()) {
             Checked::Confirmed => {
                 self.as_of = sent;
@@ -231,19 +328,6 @@ impl Mirror {
                 false
             }
         }
-    }
-}
-
-/// Logs that the copy could not be made.
-fn warn_not_made(loudness: Loudness, prefix: String, EtcdError { fault, text, .. }: EtcdError) {
-    match loudness {
-        Loudness::Warn => log(Level::WARN, move |at_ms| {
-            tracing::warn!(target: TARGET, at_ms, prefix, %fault, why = text, "cannot follow what is below the prefix");
-        }),
-        Loudness::Debug => log(Level::DEBUG, move |at_ms| {
-            tracing::debug!(target: TARGET, at_ms, prefix, why = text, "what is below the prefix is read with a new token");
-        }),
-        Loudness::Silent => {}
     }
 }
 
@@ -274,5 +358,7 @@ fn digest(line: &Arc<Failover>, of: ExpectedCluster, prefix: &str) -> Checking {
 
 /// This number of keys fits well into one answer.
 const PAGE: i64 = 200;
+/// Fewer, because values of others may be large.
+const PAGE_OF_FOREIGN_KEYS: i64 = 50;
 /// etcd accepts values of 1.5 MiB by default.
 const LARGEST_PAGE: usize = 512 << 20;

@@ -15,20 +15,20 @@ pub(crate) struct ClaimStore {
     node: Arc<Node>,
     work: Arc<Work>,
     session: Arc<LeaseSession>,
-    keys: WorkKeys,
+    keys: Arc<WorkKeys>,
 }
 
 impl ClaimStore {
     pub(crate) fn new(node: Arc<Node>, work: Arc<Work>, session: Arc<LeaseSession>) -> Self {
         Self {
-            keys: node.prefix.work(&work.name),
+            keys: Arc::new(node.prefix.work(&work.name)),
             node,
             work,
             session,
         }
     }
 
-    pub(crate) fn keys(&self) -> &WorkKeys {
+    pub(crate) fn keys(&self) -> &Arc<WorkKeys> {
         &self.keys
     }
 

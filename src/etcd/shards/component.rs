@@ -75,13 +75,14 @@ use crate::shell::failure::Failure;
 ///
 /// - a process that is frozen between the check and the work, and work that begins within the margin and ends late;
 ///   likewise a machine that is suspended there, or whose clocks are all stopped (see [`Membership`]);
-/// - tasks and threads that the function starts and does not wait for. It must end them before it returns, and when
-///   it is dropped (from then on [`Shard::check`] returns an error to them);
+/// - threads, and tasks that are not started with [`Shard::spawn`], if the function does not wait for them. It must end
+///   them before it returns, and when it is dropped (from then on [`Shard::check`] returns an error to them), or take a
+///   [hold](Shard::hold) for them;
 /// - a lease that is revoked by hand, or by etcd itself, if the node cannot notice it within a second;
 /// - nodes that are connected to two clusters, each node to one of them (see the [module](crate::etcd)).
 ///
 /// A store that refuses a stale [`token`](Shard::token) also covers these cases, except the last: the tokens of two
-/// clusters cannot be compared.
+/// clusters cannot be compared. If the store is the same etcd, [`Shard::guard`] does this without a token.
 ///
 /// # Several lists
 ///
@@ -234,7 +235,7 @@ impl Shards {
         let latest = Arc::new(Latest::new(Owners::default()));
         let (owners, newest, told_to_stop) =
             (self.owners.clone(), Arc::clone(&latest), ctx.stopping());
-        ctx.spawn(async move {
+        ctx.spawn_part(async move {
             let mut told_to_stop = std::pin::pin!(told_to_stop);
             let mut version = 0;
             loop {

@@ -4,22 +4,28 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context as Poller, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::time::{Sleep, sleep_until};
-use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFuture};
+use etcd_client::{Compare, CompareOp};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::fenced::Fenced;
+use super::holds::Holds;
 use super::reconcile::ShardExit;
 use crate::etcd::membership::LeaseSession;
+use crate::etcd::records::WorkKeys;
+use crate::shell::component::{Context, Hold, SubTask};
 use crate::shell::failure::{Failure, unwinding};
+use crate::shell::sync::lock;
 
 /// A shard that this node owns: the argument of the function of [`Shards`](crate::etcd::Shards).
 ///
 /// It is cheap to clone; clones are the same shard. Call [`check`](Self::check) before each unit of work, send
-/// [`token`](Self::token) with each write, and return when [`stopping`](Self::stopping) completes: only then may
-/// another node claim the shard.
+/// [`token`](Self::token) with each write (or [`guard`](Self::guard), if you write to the same etcd), and return when
+/// [`stopping`](Self::stopping) completes: only then may another node claim the shard. Tasks that belong to the shard
+/// are started with [`spawn`](Self::spawn).
 ///
 /// ```
 /// use overwatch::Failure;
@@ -56,11 +62,20 @@ struct JobState {
     index: u32,
     name: Arc<str>,
     claim: Claimed,
+    keys: Arc<WorkKeys>,
     session: Arc<LeaseSession>,
+    /// The context of the component.
+    ctx: Context,
+    /// The function and its sub-tasks should end.
     stop: CancellationToken,
+    /// They should end because the shard moves, or the service stops.
+    moves: AtomicBool,
     lost: CancellationToken,
-    /// The function has ended, or is being dropped.
+    /// The function and its sub-tasks have ended, or are being dropped. Also if the shard is lost.
     given_up: CancellationToken,
+    holds: Holds,
+    /// The first failure of a sub-task.
+    failure: Mutex<Option<Failure>>,
 }
 
 impl Shard {
@@ -68,17 +83,24 @@ impl Shard {
         index: u32,
         name: Arc<str>,
         claim: Claimed,
+        keys: Arc<WorkKeys>,
         session: Arc<LeaseSession>,
+        ctx: Context,
     ) -> Self {
         let lost = session.lost.child_token();
         Self(Arc::new(JobState {
             index,
             name,
             claim,
+            keys,
             session,
+            ctx,
             stop: CancellationToken::new(),
+            moves: AtomicBool::new(false),
+            given_up: lost.child_token(),
             lost,
-            given_up: CancellationToken::new(),
+            holds: Holds::default(),
+            failure: Mutex::new(None),
         }))
     }
 
@@ -104,6 +126,37 @@ impl Shard {
         self.0.claim.token
     }
 
+    /// A condition for your own transactions in the same etcd: this node still owns the shard, under this claim.
+    ///
+    /// A transaction with this condition is refused as soon as the claim was released or taken by another node, or has
+    /// disappeared with its lease, whatever this process believes. So it needs no [`check`](Self::check), and no store
+    /// that remembers tokens. The client must be one of the same cluster, and its user must be allowed to read
+    /// below the prefix of the membership. The type is that of the crate `etcd-client`, version 0.21.
+    ///
+    /// ```
+    /// use etcd_client::{Client, Txn, TxnOp};
+    /// use overwatch::Failure;
+    /// use overwatch::etcd::Shard;
+    ///
+    /// async fn checkpoint(shard: &Shard, etcd: &mut Client, done: &str) -> Result<(), Failure> {
+    ///     let key = format!("checkpoints/{}", shard.name());
+    ///     let write = Txn::new().when([shard.guard()]).and_then([TxnOp::put(key, done, None)]);
+    ///     match etcd.txn(write).await?.succeeded() {
+    ///         true => Ok(()),
+    ///         false => Err(Failure::new("another node may own the shard: nothing was written")),
+    ///     }
+    /// }
+    /// ```
+    pub fn guard(&self) -> Compare {
+        let key = self.0.keys.shard(&self.0.name);
+        Compare::mod_revision(key, CompareOp::Equal, self.0.claim.revision)
+    }
+
+    /// The epoch of the service in which this incarnation of the shard runs.
+    pub fn epoch(&self) -> u64 {
+        self.0.ctx.epoch()
+    }
+
     /// The revision of the claim.
     pub(crate) fn claim(&self) -> i64 {
         self.0.claim.revision
@@ -116,11 +169,10 @@ impl Shard {
     /// # Errors
     ///
     /// [`ShardLost`] if the claim or the lease is gone, or if the lease may expire within the margin. Clones that are
-    /// kept return it as soon as the function has ended. Return the error: the function is dropped at its next `.await`
+    /// kept return it as soon as the function and its tasks have ended. Return the error: the function is dropped at its next `.await`
     /// anyway.
     pub fn check(&self) -> Result<(), ShardLost> {
-        let JobState { lost, given_up, .. } = &*self.0;
-        if lost.is_cancelled() || given_up.is_cancelled() || !self.0.session.allows() {
+        if self.0.given_up.is_cancelled() || !self.0.session.allows() {
             return Err(ShardLost {
                 shard: Arc::clone(&self.0.name),
             });
@@ -157,13 +209,85 @@ impl Shard {
         }
     }
 
-    /// Whether its function has ended, or is being dropped.
+    /// Spawns a task that belongs to the shard.
+    ///
+    /// The shard counts as ended, and is released, only when the task has ended. The task gets the same protection as
+    /// the function: it is dropped at its next `.await` when the lease or the claim is lost. If the task returns an
+    /// error or panics, [`stopping`](Self::stopping) completes, and that failure counts as the function's own when the
+    /// function has returned. When the function has returned, `stopping` completes for the tasks. So a task should end
+    /// then; nothing else ends it as long as this node owns the shard. After the end of the shard nothing is spawned.
+    ///
+    /// ```
+    /// # use overwatch::Failure;
+    /// # use overwatch::etcd::Shard;
+    /// # use std::time::Duration;
+    /// async fn job(shard: Shard) -> Result<(), Failure> {
+    ///     let task = shard.clone();
+    ///     shard.spawn(async move {
+    ///         while task.sleep(Duration::from_secs(60)).await {
+    ///             println!("clean up shard {}", task.name());
+    ///         }
+    ///         Ok(())
+    ///     });
+    ///     while shard.sleep(Duration::from_secs(1)).await {
+    ///         shard.check()?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> SubTask<T> {
+        let Some(hold) = JobHold::of(self) else {
+            return SubTask::of_nothing();
+        };
+        self.0.ctx.spawn_unreported(async move {
+            let shard = &hold.0;
+            let done = unwinding(shard.fenced(&shard.0.given_up, None, work)).await;
+            let value = done.map_err(|failure| shard.sub_task_failed(failure)).ok();
+            drop(hold);
+            value
+        })
+    }
+
+    /// Keeps the shard from counting as ended until the [`ShardHold`] is dropped.
+    ///
+    /// This is for work of the shard that is not one of its [tasks](Self::spawn), e.g. a thread or a child process. That
+    /// work must end when [`check`](Self::check) returns an error. The result is `None` if the shard has ended already.
+    pub fn hold(&self) -> Option<ShardHold> {
+        Some(ShardHold {
+            job: JobHold::of(self)?,
+            _component: self.0.ctx.hold()?,
+        })
+    }
+
+    /// Reports a failure of the shard's work without ending it, as [`Context::report`](crate::Context::report) does for
+    /// a component.
+    ///
+    /// By default one report trips the service. (An error that the function returns only pauses this shard.) If the
+    /// shard is lost, the failure is ignored, unless it is [fatal](Failure::fatal).
+    pub fn report(&self, failure: impl Into<Failure>) {
+        let failure = failure.into();
+        if ShardExit::counts(failure.class(), self.check().is_ok()) {
+            self.0.ctx.report(failure);
+        }
+    }
+
+    /// Whether the function and its sub-tasks have ended, or are being dropped.
     pub(crate) fn is_given_up(&self) -> bool {
         self.0.given_up.is_cancelled()
     }
 
+    /// Asks the function to return, because the shard moves or the service stops.
     pub(crate) fn stop(&self) {
+        self.0.moves.store(true, Ordering::Release);
         self.0.stop.cancel();
+    }
+
+    /// Whether the function was asked to return, because the shard moves or the service stops.
+    pub(crate) fn is_moving(&self) -> bool {
+        self.0.moves.load(Ordering::Acquire)
     }
 
     /// The claim is gone: nothing more may be done.
@@ -171,23 +295,62 @@ impl Shard {
         self.0.lost.cancel();
     }
 
-    /// Runs the function to its end, or until the shard is lost.
+    /// Runs the function and its sub-tasks to their end, or until the shard is lost.
     pub(crate) async fn run(self, begin: impl FnOnce(Self) -> JobFuture + Send) -> Outcome {
-        let (session, lost) = (Arc::clone(&self.0.session), self.0.lost.clone());
-        let fenced = Fenced {
-            _given_up: self.0.given_up.clone().drop_guard(),
-            session: &session,
-            lost: Box::pin(lost.cancelled()),
-            end: Box::pin(sleep_until(session.until())),
-            // It may panic before it has made its future.
-            work: Box::pin(async move { begin(self).await }),
+        let given_up = self.0.given_up.clone().drop_guard();
+        let work = self.clone().live(begin);
+        let ended = unwinding(self.fenced(&self.0.lost, Some(given_up), work)).await;
+        let is_ours = !self.0.lost.is_cancelled() && self.0.session.allows();
+        // If it is lost, its sub-tasks end at their next `.await`.
+        self.0.holds.close();
+        self.0.holds.all_released().await;
+        let first = lock(&self.0.failure).take();
+        let class = |failure: Option<&Failure>| failure.map(Failure::class);
+        let failure = match ShardExit::is_graver(class(ended.as_ref().err()), class(first.as_ref()))
+        {
+            true => ended.err(),
+            false => first,
         };
-        let failure = unwinding(fenced).await.err();
-        let is_ours = !lost.is_cancelled() && session.allows();
         Outcome {
             how: ShardExit::how(failure.as_ref().map(Failure::class), is_ours),
             failure,
         }
+    }
+
+    /// The function, and then what is left of its sub-tasks.
+    async fn live(self, begin: impl FnOnce(Self) -> JobFuture + Send) -> Result<(), Failure> {
+        let shard = self.clone();
+        // It may panic before it has made its future.
+        let ended = unwinding(async move { begin(shard).await }).await;
+        self.0.stop.cancel();
+        self.0.holds.all_released().await;
+        ended
+    }
+
+    fn fenced<'a, F>(
+        &'a self,
+        lost: &'a CancellationToken,
+        given_up: Option<DropGuard>,
+        work: F,
+    ) -> Fenced<'a, F> {
+        Fenced::new(&self.0.session, lost, given_up, work)
+    }
+
+    /// Notes the failure of a sub-task, and asks the function to return.
+    fn sub_task_failed(&self, failure: Failure) {
+        if !ShardExit::counts(failure.class(), self.check().is_ok()) {
+            return;
+        }
+        // What it takes the place of is dropped after the lock is released, because that is user code.
+        let _dropped = {
+            let mut first = lock(&self.0.failure);
+            let earlier = first.as_ref().map(Failure::class);
+            match ShardExit::is_graver(Some(failure.class()), earlier) {
+                true => first.replace(failure),
+                false => Some(failure),
+            }
+        };
+        self.0.stop.cancel();
     }
 }
 
@@ -208,37 +371,48 @@ pub(crate) struct Outcome {
     pub(crate) failure: Option<Failure>,
 }
 
-/// Polls the work only while the lease allows it: a process that was frozen stops at its next `.await`.
-///
-/// Ends, and so drops the work, as soon as the shard is lost or the lease runs out.
-struct Fenced<'a, F> {
-    /// Dropped first: `Shard::check` then fails in blocking work and tasks that continue elsewhere, so a drop
-    /// that waits for them ends.
-    _given_up: DropGuard,
-    session: &'a LeaseSession,
-    lost: Pin<Box<WaitForCancellationFuture<'a>>>,
-    /// The end of the lease when it was last read. Mostly the lease was renewed since.
-    end: Pin<Box<Sleep>>,
-    work: Pin<Box<F>>,
+/// Keeps a job from counting as ended.
+struct JobHold(Shard);
+
+impl JobHold {
+    /// One more hold, unless the job has ended.
+    fn of(shard: &Shard) -> Option<Self> {
+        shard.0.holds.take().then(|| Self(shard.clone()))
+    }
 }
 
-impl<F: Future<Output = Result<(), Failure>>> Future for Fenced<'_, F> {
-    type Output = Result<(), Failure>;
+impl Drop for JobHold {
+    fn drop(&mut self) {
+        self.0.0.holds.release();
+    }
+}
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Poller<'_>) -> Poll<Self::Output> {
-        if self.lost.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(Failure::new("the shard is lost")));
-        }
-        // The timer only wakes this future. The runtime may fire it later than something that wakes the work, so
-        // the lease itself is checked first.
-        while self.session.allows() {
-            if self.end.as_mut().poll(cx).is_pending() {
-                return self.work.as_mut().poll(cx);
-            }
-            let until = self.session.until();
-            self.end.as_mut().reset(until);
-        }
-        Poll::Ready(Err(Failure::new("the lease has run out")))
+/// Keeps a shard from counting as ended, and from being released. From [`Shard::hold`].
+///
+/// Drop it when the work that it stands for has ended. A hold that is never dropped keeps the shard from moving, and the
+/// component from being gone.
+///
+/// ```
+/// # fn example(shard: overwatch::etcd::Shard) {
+/// if let Some(hold) = shard.hold() {
+///     std::thread::spawn(move || {
+///         while !shard.is_stopping() && shard.check().is_ok() {
+///             std::thread::sleep(std::time::Duration::from_millis(10));
+///         }
+///         drop(hold); // from here on another node may claim the shard
+///     });
+/// }
+/// # }
+/// ```
+#[must_use = "dropping it says that the work has ended"]
+pub struct ShardHold {
+    job: JobHold,
+    _component: Hold,
+}
+
+impl fmt::Debug for ShardHold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ShardHold").field(&self.job.0).finish()
     }
 }
 

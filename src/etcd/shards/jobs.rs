@@ -22,7 +22,7 @@ impl Job {
         RunningShard {
             claim: self.shard.claim(),
             begun: self.begun,
-            stopping: self.shard.is_stopping(),
+            stopping: self.shard.is_moving(),
         }
     }
 }

@@ -127,6 +127,22 @@ impl ShardExit {
             None => Self::Returned,
         }
     }
+
+    /// Whether a failure of this class counts. `is_ours` if the shard is still owned by this node.
+    pub(crate) fn counts(class: FailureClass, is_ours: bool) -> bool {
+        Self::how(Some(class), is_ours) != Self::Lost
+    }
+
+    /// Whether a failure takes the place of an earlier one. The first one is the cause, unless a later one is fatal.
+    pub(crate) fn is_graver(later: Option<FailureClass>, earlier: Option<FailureClass>) -> bool {
+        match (later, earlier) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(later), Some(earlier)) => {
+                later == FailureClass::Fatal && earlier != FailureClass::Fatal
+            }
+        }
+    }
 }
 
 /// The consequence of the end of a shard's function.

@@ -143,7 +143,7 @@ impl Worker {
         let line = Arc::clone(&self.node.failover);
         let mut mirror = Mirror::new(line, cluster, self.store.keys().all(), every);
         let mut follower = Follower::new(
-            self.store.keys().clone(),
+            (**self.store.keys()).clone(),
             &self.store.own_key(),
             &self.work.list,
             Membership::GRACE,
@@ -188,7 +188,7 @@ impl Worker {
             }
         });
         let following = self.ctx.as_part_of_run(following);
-        self.ctx.spawn(async move {
+        self.ctx.spawn_part(async move {
             let followed = following.await;
             followed.map_err(|gone| failure("the claims are not followed", &gone.into()))
         });
@@ -269,7 +269,8 @@ impl Worker {
         let name = Arc::clone(self.work.list.name(place));
         let token = self.node.generation.token(revision);
         let claim = Claimed { revision, token };
-        let shard = Shard::new(place as u32, name, claim, Arc::clone(&self.session));
+        let (keys, session) = (Arc::clone(self.store.keys()), Arc::clone(&self.session));
+        let shard = Shard::new(place as u32, name, claim, keys, session, self.ctx.clone());
         let job = Job {
             shard: shard.clone(),
             begun,
@@ -277,7 +278,7 @@ impl Worker {
         self.jobs.begin(place, job);
         let (work, tell) = (Arc::clone(&self.work), self.tell.clone());
         let at_work = self.node.at_work();
-        self.ctx.spawn(async move {
+        self.ctx.spawn_part(async move {
             let outcome = shard.run(|shard| work.begin(shard)).await;
             drop(at_work);
             let _ = tell.send((place, outcome)).await;

@@ -248,9 +248,28 @@ impl Context {
         &self,
         work: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) -> SubTask<T> {
+        self.spawn_in(Incarnation::span, work)
+    }
+
+    /// As [`spawn`](Self::spawn), for a task that is a part of an adapter and not called by the user in some other span.
+    ///
+    /// So its span is not nested in the span of the same component.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn spawn_part<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> SubTask<T> {
+        self.spawn_in(Incarnation::main_span, work)
+    }
+
+    fn spawn_in<T: Send + 'static>(
+        &self,
+        span: fn(&Incarnation) -> tracing::Span,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> SubTask<T> {
         let (tell, told) = oneshot::channel();
         let reporter = self.reporter();
-        let handle = self.0.spawn(async move {
+        let handle = self.0.spawn(span, async move {
             match unwinding(Box::pin(work)).await {
                 Ok(value) => drop(tell.send(value)),
                 Err(failure) => reporter.report(failure),
@@ -289,11 +308,26 @@ impl Context {
         work: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) -> CaughtTask<T> {
         let (tell, told) = oneshot::channel();
-        let handle = self.0.spawn(async move {
+        let handle = self.0.spawn(Incarnation::span, async move {
             let result = unwinding(Box::pin(work)).await;
             CaughtTask::tell(tell, result);
         });
         CaughtTask::new(told, handle)
+    }
+
+    /// As [`spawn_part`](Self::spawn_part), for work that handles its failures itself.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn spawn_unreported<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Option<T>> + Send + 'static,
+    ) -> SubTask<T> {
+        let (tell, told) = oneshot::channel();
+        let handle = self.0.spawn(Incarnation::main_span, async move {
+            if let Some(value) = work.await {
+                drop(tell.send(value));
+            }
+        });
+        SubTask::new(told, handle)
     }
 
     /// As [`spawn`](Self::spawn), for work that blocks, on a separate thread.

@@ -61,11 +61,11 @@ impl Incarnation {
     }
 
     /// The span of the component, for each sub-task.
-    fn span(&self) -> tracing::Span {
+    pub(crate) fn span(&self) -> tracing::Span {
         tracing::info_span!(target: "overwatch::component", "component", component = %self.name(), epoch = self.stage().epoch)
     }
 
-    /// The span of its main task, in the log of the run. It has no parent.
+    /// The span of its main task, and of tasks that are parts of an adapter, in the log of the run. It has no parent.
     pub(crate) fn main_span(&self) -> tracing::Span {
         let span = || tracing::info_span!(target: "overwatch::component", parent: None, "component", component = %self.name(), epoch = self.stage().epoch);
         match self.stage().shared.log() {
@@ -157,9 +157,10 @@ impl Incarnation {
         let _ = self.run().ended.set(how);
     }
 
-    /// Spawns a task that belongs to this incarnation, unless that is over.
+    /// Spawns a task that belongs to this incarnation, unless that is over. It runs in the span that is made by `span`.
     pub(crate) fn spawn(
         &self,
+        span: fn(&Self) -> tracing::Span,
         work: impl Future<Output = ()> + Send + 'static,
     ) -> Option<TaskHandle> {
         let (runtime, hold) = self.may_spawn()?;
@@ -169,7 +170,7 @@ impl Incarnation {
         };
         // Without the lock of the sub-tasks, which the supervisor takes: the subscriber is user code, and so is
         // the drop of a future that cannot be spawned.
-        let task = runtime.spawn(work.instrument(self.span())).abort_handle();
+        let task = runtime.spawn(work.instrument(span(self))).abort_handle();
         let handle = TaskHandle::new(task.clone(), None);
         let mut tasks = lock(&self.extras().sub_tasks);
         if tasks.closed {

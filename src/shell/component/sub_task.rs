@@ -111,6 +111,12 @@ impl<T> SubTask<T> {
     pub(crate) fn new(told: oneshot::Receiver<T>, handle: Option<TaskHandle>) -> Self {
         Self { told, handle }
     }
+
+    /// The result of a task that was never spawned.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn of_nothing() -> Self {
+        Self::new(oneshot::channel().1, None)
+    }
 }
 
 impl<T> CaughtTask<T> {

@@ -1,14 +1,19 @@
 mod lost;
+mod sub_tasks;
 
-use std::sync::Mutex;
-use std::task::Waker;
+use std::task::{Context as Poller, Poll, Waker};
 
-use tokio::time::{Instant, advance, sleep};
+use tokio::time::{Instant, advance, sleep, sleep_until};
 
 use super::*;
 use crate::etcd::host::{by_the_system, moment};
 use crate::etcd::membership::Lease;
+use crate::etcd::records::Prefix;
 use crate::machine::FailureClass;
+use crate::policy::{ComponentId, Layout, Plan, Policy};
+use crate::shell::component::StageRun;
+use crate::shell::log::Log;
+use crate::shell::run_state::RunState;
 
 const SECOND: Duration = Duration::from_secs(1);
 const LEASE: Lease = Lease { id: 7, cluster: 1 };
@@ -22,8 +27,19 @@ fn shard(allowed: Duration) -> (Arc<LeaseSession>, Shard) {
         revision: 1,
         token: 1,
     };
-    let shard = Shard::new(0, "0".into(), claim, Arc::clone(&session));
+    let keys = Prefix::parse("nodes").expect("valid").work("checks");
+    let (name, keys, ctx) = ("0".into(), Arc::new(keys), context());
+    let shard = Shard::new(0, name, claim, keys, Arc::clone(&session), ctx);
     (session, shard)
+}
+
+/// The context of a component that nobody supervises.
+fn context() -> Context {
+    let layout = Layout::new(&[1]).expect("one component makes a layout");
+    let plan = Plan::new(Policy::default(), layout).expect("the default policy works");
+    let shared = Arc::new(RunState::new(Arc::new(plan), vec!["checks".into()]));
+    shared.enter(tokio::runtime::Handle::current(), Log::direct(None));
+    Context::new(StageRun::new(1, 0..1, shared).incarnation(ComponentId(0)))
 }
 
 /// Counts what it gets done.
@@ -80,15 +96,18 @@ async fn who_was_frozen_goes_no_further_than_its_next_await() {
 
 #[tokio::test(start_paused = true)]
 async fn the_clock_decides_and_not_the_timer() {
+    async fn polled() -> Result<(), Failure> {
+        panic!("polled")
+    }
     let (session, _) = shard(Duration::ZERO);
     let lost = CancellationToken::new();
     let mut fenced = Fenced {
-        _given_up: CancellationToken::new().drop_guard(),
+        _given_up: None,
         session: &session,
         lost: Box::pin(lost.cancelled()),
         // As if the runtime had not got to it.
         end: Box::pin(sleep_until(Instant::now() + SECOND)),
-        work: Box::pin(async { panic!("polled") }),
+        work: Box::pin(polled()),
     };
     let mut cx = Poller::from_waker(Waker::noop());
     assert!(Pin::new(&mut fenced).poll(&mut cx).is_ready());

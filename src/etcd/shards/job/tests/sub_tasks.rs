@@ -1,0 +1,178 @@
+//! What belongs to a job besides its function.
+
+use super::*;
+
+/// Sends its name when it is dropped.
+struct Dropped(Arc<Mutex<Vec<&'static str>>>, &'static str);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        lock(&self.0).push(self.1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_shard_has_ended_only_when_its_tasks_have() {
+    let (_session, shard) = shard(3_600 * SECOND);
+    let (begun, kept) = (Instant::now(), shard.clone());
+    let stopping = async {
+        sleep(SECOND).await;
+        kept.stop();
+    };
+    let run = shard.run(|shard| {
+        Box::pin(async move {
+            let task = shard.clone();
+            let told = shard.spawn(async move {
+                task.stopping().await;
+                let more = task.clone();
+                task.spawn(async move {
+                    sleep(5 * SECOND).await;
+                    more.check()?;
+                    Ok(())
+                });
+                sleep(SECOND).await;
+                Ok(17)
+            });
+            shard.stopping().await;
+            drop(told);
+            Ok(())
+        })
+    });
+    let (outcome, ()) = tokio::join!(run, stopping);
+    assert_eq!(
+        (outcome.how, begun.elapsed()),
+        (ShardExit::Returned, 6 * SECOND)
+    );
+    assert!(kept.check().is_err() && kept.hold().is_none());
+    assert_eq!(
+        kept.spawn(async { Ok(1) }).await,
+        None,
+        "there is none after the end"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_is_asked_to_stop_when_the_function_has_returned() {
+    let (_session, shard) = shard(3_600 * SECOND);
+    let kept = shard.clone();
+    let run = shard.run(|shard| {
+        let task = shard.clone();
+        shard.spawn(async move {
+            task.stopping().await;
+            Ok(())
+        });
+        Box::pin(async { Err(Failure::new("not today")) })
+    });
+    let outcome = run.await;
+    assert_eq!(outcome.how, ShardExit::Failed(FailureClass::Component));
+    assert!(!kept.is_moving(), "it failed, and nobody asked it to stop");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_failure_of_a_task_is_that_of_the_shard() {
+    type Task = fn() -> Result<(), Failure>;
+    let tasks: [(Task, _); 3] = [
+        (
+            || Err(Failure::new("no more").dependency()),
+            FailureClass::Dependency,
+        ),
+        (|| panic!("no more"), FailureClass::Component),
+        (|| Err(Failure::new("no more").fatal()), FailureClass::Fatal),
+    ];
+    for (task, class) in tasks {
+        let (_session, shard) = shard(3_600 * SECOND);
+        let kept = shard.clone();
+        let run = shard.run(move |shard| {
+            Box::pin(async move {
+                let told = shard.spawn(async move { task() });
+                assert_eq!(told.await, None);
+                shard.stopping().await;
+                // This follows from it.
+                Err(Failure::new("the task is gone"))
+            })
+        });
+        let outcome = run.await;
+        assert_eq!(outcome.how, ShardExit::Failed(class));
+        let failure = outcome.failure.expect("a failure").to_string();
+        assert!(failure.contains("no more"), "{failure}");
+        assert!(!kept.is_moving());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_are_dropped_when_the_shard_is_lost_or_the_lease_runs_out() {
+    for by_claim in [true, false] {
+        let (_session, shard) = shard(3 * SECOND);
+        let (order, begun) = (Arc::default(), Instant::now());
+        let (lose, of_task) = (shard.clone(), Dropped(Arc::clone(&order), "task"));
+        let run = shard.run(move |shard| {
+            Box::pin(async move {
+                shard.spawn(async move {
+                    let _dropped = of_task;
+                    std::future::pending::<Result<(), Failure>>().await
+                });
+                std::future::pending().await
+            })
+        });
+        let losing = async {
+            if by_claim {
+                sleep(SECOND).await;
+                lose.lose();
+            }
+        };
+        let (outcome, ()) = tokio::join!(run, losing);
+        assert_eq!(outcome.how, ShardExit::Lost);
+        let after = if by_claim { 1 } else { 3 };
+        assert_eq!(begun.elapsed(), after * SECOND);
+        assert_eq!(*lock(&order), ["task"]);
+    }
+}
+
+/// Its worker would begin the shard once more on this node, beside what is left.
+#[tokio::test(start_paused = true)]
+async fn a_hold_is_waited_for_also_when_the_shard_is_lost() {
+    for is_lost in [true, false] {
+        let (_session, shard) = shard(3_600 * SECOND);
+        let (begun, kept) = (Instant::now(), shard.clone());
+        let run = shard.run(|shard| {
+            let hold = shard.hold().expect("it runs");
+            assert_eq!(format!("{hold:?}").matches("Shard").count(), 2);
+            let held = shard.clone();
+            tokio::spawn(async move {
+                held.stopping().await;
+                sleep(2 * SECOND).await;
+                drop(hold);
+            });
+            Box::pin(async move {
+                shard.stopping().await;
+                Ok(())
+            })
+        });
+        let stopping = async {
+            kept.stop();
+            if is_lost {
+                kept.lose();
+                assert!(kept.hold().is_some(), "it is not polled yet");
+                tokio::task::yield_now().await;
+                assert!(kept.check().is_err());
+            }
+        };
+        let (_, ()) = tokio::join!(run, stopping);
+        assert_eq!(begun.elapsed(), 2 * SECOND);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_knows_its_epoch() {
+    let (_session, shard) = shard(SECOND);
+    assert_eq!(shard.epoch(), 1);
+    shard.report(Failure::new("somebody listens"));
+}
+
+/// The condition is of this claim: the key is that of the shard, and the revision that of the claim.
+#[tokio::test(start_paused = true)]
+async fn the_guard_is_of_the_claim() {
+    let (_session, shard) = shard(SECOND);
+    let expected = Compare::mod_revision("nodes/work/checks/shard/0", CompareOp::Equal, 1);
+    assert_eq!(format!("{:?}", shard.guard()), format!("{expected:?}"));
+}
