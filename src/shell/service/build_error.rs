@@ -48,9 +48,9 @@ pub enum BuildError {
         /// The name of the lease holder.
         name: String,
         /// The fence of the policy.
-        fence: Fence,
+        fence: Box<Fence>,
         /// The fence of the lease holder.
-        own: Fence,
+        own: Box<Fence>,
     },
     /// A component cannot work where it was added.
     Wiring {

@@ -443,8 +443,8 @@ impl Builder {
             if let Some(other) = policy.fence().filter(|other| *other != fence) {
                 return Err(BuildError::FenceOfAnotherLease {
                     name: name.clone(),
-                    fence: *other,
-                    own: *fence,
+                    fence: Box::new(*other),
+                    own: Box::new(*fence),
                 });
             }
             policy = policy.with_fence(*fence)?;

@@ -71,8 +71,8 @@ async fn no_error_shows_its_cause_twice() {
         },
         BuildError::FenceOfAnotherLease {
             name: names(),
-            fence,
-            own,
+            fence: Box::new(fence),
+            own: Box::new(own),
         },
         BuildError::Wiring {
             component: names(),
