@@ -30,7 +30,8 @@ fn of_io() -> io::Result<()> {
 
 #[test]
 fn a_question_mark_takes_errors_of_anyhow_boxed_errors_and_texts() {
-    let all: [(fn() -> Result<(), Failure>, &str); 5] = [
+    type Fails = fn() -> Result<(), Failure>;
+    let all: [(Fails, &str); 5] = [
         (|| Ok(of_anyhow()?), "reading the list: no route"),
         (|| Ok(of_boxed()?), "boxed"),
         (|| Ok(of_text()?), "text 1"),
@@ -43,7 +44,10 @@ fn a_question_mark_takes_errors_of_anyhow_boxed_errors_and_texts() {
         assert_eq!(failure.class(), FailureClass::Component, "{text}");
     }
     // A failure stays the failure that it is.
-    let classed = || -> Result<(), Failure> { Ok(of_text().critical()?) };
+    let classed = || -> Result<(), Failure> {
+        of_text().critical()?;
+        Ok(())
+    };
     let failure = classed().expect_err("it fails");
     assert_eq!(failure.class(), FailureClass::Critical);
 }
