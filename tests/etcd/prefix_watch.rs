@@ -164,7 +164,7 @@ async fn values_follow_what_is_written_and_one_bad_value_harms_nothing() {
             .is_err()
     );
     service.never_tripped();
-    let mut view = service.view.clone();
+    let mut view = idle;
     service.stop().await;
     assert!(view.changed().await.is_none());
     assert_eq!(view.get("b").as_deref(), Some(&4), "the last known ones");

@@ -87,7 +87,7 @@ impl<T> PrefixView<T> {
     }
 }
 
-/// Clones are independent: each of them sees each change.
+/// Clones are independent: each of them sees each change. A clone counts the same changes as seen as its original.
 impl<T> Clone for PrefixView<T> {
     fn clone(&self) -> Self {
         Self {
