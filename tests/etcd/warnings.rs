@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use etcd_client::PermissionType;
 use overwatch::etcd::{EtcdConfig, EtcdProbe, Membership, Shard, Shards, Tls};
-use overwatch::{Handle, Overwatch, Policy};
+use overwatch::{Handle, Overwatch, Policy, RunError};
 use overwatch_test_support::etcd::{Etcd, Version, enable_auth};
 use tokio::runtime::Builder;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::field::Field;
 use tracing::{Dispatch, Event, Level, Subscriber};
@@ -113,7 +114,7 @@ fn tokens_that_expire_are_no_warnings() {
     runtime.block_on(async {
         let (etcd, _key) = with_short_tokens(Version::V35).await;
         enable_auth(&etcd, PermissionType::Readwrite).await;
-        let handle = node(&etcd);
+        let (handle, run) = node(&etcd);
         let ready = timeout(20 * SECOND, handle.wait_until_ready()).await;
         ready.expect("in time").expect("it runs on");
         let epoch = handle.status().epoch;
@@ -121,6 +122,8 @@ fn tokens_that_expire_are_no_warnings() {
         let status = handle.status();
         assert!(status.ready && status.epoch == epoch, "{status:?}");
         handle.shutdown();
+        let ended = timeout(20 * SECOND, run).await.expect("in time");
+        ended.expect("no panic").expect("an orderly end");
     });
     let expired = seen.of(Level::DEBUG, "new token");
     assert!(!expired.is_empty(), "no token has expired");
@@ -129,7 +132,7 @@ fn tokens_that_expire_are_no_warnings() {
     assert!(others.is_empty(), "{others:#?}");
 }
 
-fn node(etcd: &Etcd) -> Handle {
+fn node(etcd: &Etcd) -> (Handle, JoinHandle<Result<(), RunError>>) {
     let config = EtcdConfig::new([etcd.url()]).expect("valid");
     let config = config
         .with_user("narrow", "right")
@@ -151,6 +154,6 @@ fn node(etcd: &Etcd) -> Handle {
         .build()
         .expect("a valid service");
     let handle = service.handle();
-    tokio::spawn(service.run());
-    handle
+    let run = tokio::spawn(service.run());
+    (handle, run)
 }

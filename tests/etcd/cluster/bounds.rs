@@ -130,7 +130,6 @@ fn deadlines_that_the_lease_does_not_leave_room_for_are_refused_with_the_arithme
         .build()
         .expect_err("no room")
         .to_string();
-    let arithmetic =
-        "less the margin of 1s and the stop budget of 2 stages \u{d7} (10s stop + 2s abort) = 24s";
+    let arithmetic = "less the grace of 1s, the margin of 1s and the stop budget of 2 stages \u{d7} (10s stop + 2s abort) = 24s";
     assert!(error.contains(arithmetic), "{error}");
 }

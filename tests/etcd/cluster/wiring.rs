@@ -213,9 +213,8 @@ fn a_fence_that_an_election_would_trip_is_refused() {
         })
     };
     for etcd in [etcd(), etcd().fast()] {
-        of_stages(etcd.clone(), 2)
-            .build()
-            .expect("4.8 s are enough");
+        // 4.8 s are enough.
+        right(of_stages(etcd.clone(), 2));
         refused(
             of_stages(etcd, 3),
             "`fence.ttl` is 15s, but less the grace of 1s, the margin of 1.4s and the stop budget of 3 \
