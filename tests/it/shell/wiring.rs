@@ -152,7 +152,8 @@ fn a_component_sees_its_place_and_who_else_is_there() {
 /// The layout that a service of these components gets, as the last one of them sees it.
 fn stages(builder: Builder) -> (Vec<usize>, Option<ComponentId>) {
     let seen: Arc<Mutex<Option<_>>> = Arc::default();
-    struct Looks(Arc<Mutex<Option<(Vec<usize>, Option<ComponentId>)>>>);
+    type Seen = Option<(Vec<usize>, Option<ComponentId>)>;
+    struct Looks(Arc<Mutex<Seen>>);
     #[overwatch::async_trait]
     impl Component for Looks {
         async fn run(&self, _: Context) -> Result<(), Failure> {
