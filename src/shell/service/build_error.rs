@@ -47,10 +47,8 @@ pub enum BuildError {
     FenceOfAnotherLease {
         /// The name of the lease holder.
         name: String,
-        /// The fence of the policy.
-        fence: Fence,
-        /// The fence of the lease holder.
-        own: Fence,
+        /// The fence of the policy, and that of the lease holder.
+        fences: Box<[Fence; 2]>,
     },
     /// A component cannot work where it was added.
     Wiring {
@@ -114,7 +112,8 @@ impl fmt::Display for BuildError {
                      leave one out, or put it into a service of its own"
                 )
             }
-            Self::FenceOfAnotherLease { name, fence, own } => {
+            Self::FenceOfAnotherLease { name, fences } => {
+                let [fence, own] = **fences;
                 write!(
                     f,
                     "the policy's fence is not that of the lease holder {name:?} ({fence} instead of \

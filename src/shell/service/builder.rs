@@ -346,8 +346,7 @@ impl Builder {
             if let Some(other) = policy.fence().filter(|other| *other != fence) {
                 return Err(BuildError::FenceOfAnotherLease {
                     name: name.clone(),
-                    fence: *other,
-                    own: *fence,
+                    fences: Box::new([*other, *fence]),
                 });
             }
             policy = policy.with_fence(*fence)?;

@@ -69,8 +69,7 @@ async fn no_error_shows_its_cause_twice() {
         },
         BuildError::FenceOfAnotherLease {
             name: names(),
-            fence,
-            own,
+            fences: Box::new([fence, own]),
         },
         BuildError::Wiring {
             component: names(),

@@ -149,10 +149,13 @@ fn a_component_sees_its_place_and_who_else_is_there() {
     );
 }
 
+/// How many components each stage has, and the lease owner.
+type Stages = (Vec<usize>, Option<ComponentId>);
+
 /// The layout that a service of these components gets, as the last one of them sees it.
-fn stages(builder: Builder) -> (Vec<usize>, Option<ComponentId>) {
+fn stages(builder: Builder) -> Stages {
     let seen: Arc<Mutex<Option<_>>> = Arc::default();
-    struct Looks(Arc<Mutex<Option<(Vec<usize>, Option<ComponentId>)>>>);
+    struct Looks(Arc<Mutex<Option<Stages>>>);
     #[overwatch::async_trait]
     impl Component for Looks {
         async fn run(&self, _: Context) -> Result<(), Failure> {
