@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use overwatch::policy::{Blame, ComponentId, Fence, Layout, Plan, Policy, PolicyError, Tuning};
+use overwatch::policy::{
+    Blame, ComponentId, FailureLimit, Fence, Layout, Plan, Policy, PolicyError, Tuning,
+};
 
 /// A plan of small numbers, and whether it is explored on a clock.
 #[derive(Clone, Debug)]
@@ -37,6 +39,10 @@ pub(crate) struct Switches {
     /// Hold-offs grow: the highest level is 3, not 1. An abort may take twice as long as a stop, and
     /// three observations are needed, not two.
     pub(crate) growth: bool,
+    /// The last stage may take twice as long to start and to stop as the others.
+    pub(crate) slow: bool,
+    /// Components may finish, but for the owner of a lease, and there is a limit on their failures.
+    pub(crate) finish: bool,
     /// This component owns a lease.
     pub(crate) lease: Option<u32>,
 }
@@ -91,9 +97,24 @@ impl Size {
             policy = policy.give_up_after(2);
         }
         let mut layout = Layout::new(&self.stages)?;
+        let mut slower = Duration::ZERO;
+        if on.slow && !self.stages.is_empty() {
+            let last = self.stages.len() - 1;
+            slower = short;
+            layout = layout
+                .with_start_deadline(last, short + slower)
+                .with_stop_deadline(last, short + slower);
+        }
+        if on.finish {
+            policy = policy.failure_limit(FailureLimit::new(2, short));
+            let may_finish = |id: &u32| Some(*id) != on.lease;
+            for id in (0..layout.components() as u32).filter(may_finish) {
+                layout = layout.with_one_shot(ComponentId(id));
+            }
+        }
         if let Some(owner) = on.lease {
             // The least that leaves time for work: the margin, the stop, and two steps more.
-            let ttl = (short + abort) * self.stages.len() as u32 + 3 * short;
+            let ttl = (short + abort) * self.stages.len() as u32 + 3 * short + 2 * slower;
             policy = policy.fence(Fence::new(ttl, short).with_margin(short));
             layout = layout.with_lease_owner(ComponentId(owner));
         }
@@ -106,22 +127,24 @@ impl Size {
 pub(crate) fn at_most(plan: &Plan) -> [Duration; 3] {
     let policy = plan.policy();
     let tuning = policy.tuning();
-    let stages = plan.layout().stages() as u32;
-    let delay = match policy.fence() {
-        None if stages > 0 => tuning.unready_delay(),
-        _ => Duration::ZERO,
+    let stages = plan.layout().stages();
+    let delay = match stages {
+        0 => Duration::ZERO,
+        _ => tuning.unready_delay(),
     };
     let shutdown = delay + plan.stop_budget();
     // Silence is what notices that nothing happens any more.
     let rest = plan.stop_budget() + policy.silence_limit().max(delay);
     // Every answer and every observation comes at the last moment; one stage may be at its abort.
-    let stop = policy.stop_deadline();
-    let stops = stop * stages.saturating_sub(1)
-        + if stages > 0 {
-            stop.max(policy.abort_deadline())
-        } else {
-            Duration::ZERO
-        };
+    let later = (0..stages).map(|stage| {
+        let abort = policy.abort_deadline();
+        abort.saturating_sub(plan.stop_deadline(stage))
+    });
+    let stops = (0..stages)
+        .map(|stage| plan.stop_deadline(stage))
+        .chain(later.max())
+        .sum::<Duration>();
+    let starts = (0..stages).map(|stage| plan.start_deadline(stage));
     let highest = tuning.max_level();
     let evidence = policy.needed_evidence(highest, Blame::Dependency);
     let clean_run = policy
@@ -134,7 +157,7 @@ pub(crate) fn at_most(plan: &Plan) -> [Duration; 3] {
         + policy.silence_limit()
         + clean_run
         + policy.silence_limit()
-        + policy.start_deadline() * stages;
+        + starts.sum::<Duration>();
     [recovery, shutdown, rest]
 }
 
@@ -147,6 +170,8 @@ impl fmt::Display for Size {
             (on.delay, "delay"),
             (on.give_up, "give-up"),
             (on.growth, "growth"),
+            (on.slow, "slow stage"),
+            (on.finish, "finish"),
         ] {
             if on {
                 write!(f, " {name}")?;
@@ -185,15 +210,22 @@ fn combinations(components: usize) -> Vec<Switches> {
         delay: true,
         give_up: true,
         growth: true,
+        slow: true,
+        finish: false,
         lease: None,
     };
     let lease = |owner: usize| Switches {
-        // There is no delay with a lease.
-        delay: false,
         lease: Some(owner as u32),
         ..everything
     };
     let mut combinations = vec![Switches::default(), everything];
+    if components > 0 {
+        combinations.push(Switches {
+            delay: true,
+            finish: true,
+            ..Switches::default()
+        });
+    }
     if components > 0 {
         combinations.push(lease(0));
     }
@@ -210,14 +242,13 @@ fn all_combinations(components: usize) -> Vec<Switches> {
     for lease in leases {
         for bits in 0..16_u32 {
             let bit = |place: u32| bits >> place & 1 == 1;
-            if lease.is_some() && bit(1) {
-                continue;
-            }
             all.push(Switches {
                 suspicion: bit(0),
                 delay: bit(1),
                 give_up: bit(2),
                 growth: bit(3),
+                slow: bit(1),
+                finish: bit(0),
                 lease,
             });
         }

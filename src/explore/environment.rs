@@ -218,7 +218,10 @@ fn moves(plan: &Plan, tick: Option<Duration>) -> Vec<Action> {
     inputs.extend(Timer::ALL.map(Input::Fired));
     inputs.push(Input::Shutdown);
     inputs.extend(Command::ALL.iter().map(|command| command.input()));
-    inputs.extend(someone().map(|component| Input::FailedTooOften { component }));
+    // Without a limit it means nothing, whatever component it is about.
+    let has_limit = plan.policy().failure_limit().is_some();
+    let often = someone().map(|component| Input::FailedTooOften { component });
+    inputs.extend(often.take(if has_limit { usize::MAX } else { 1 }));
     inputs.push(Input::Frozen);
     let inputs = inputs.into_iter().map(Action::Tell);
     tick.map(Action::Tick).into_iter().chain(inputs).collect()
