@@ -7,7 +7,6 @@ mod key_copy;
 mod keys;
 #[cfg(feature = "etcd")]
 mod mirror;
-#[cfg(feature = "etcd")]
 mod token;
 
 pub(crate) use entry::Entry;
@@ -17,5 +16,4 @@ pub(crate) use key_copy::KeyChanges;
 pub(crate) use keys::{Prefix, WorkKey, WorkKeys, check_name};
 #[cfg(feature = "etcd")]
 pub(crate) use mirror::{Mirror, warn_of};
-#[cfg(feature = "etcd")]
 pub(crate) use token::Generation;
