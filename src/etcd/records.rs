@@ -9,7 +9,6 @@ mod keys;
 mod mirror;
 mod not_current;
 mod size_limit;
-#[cfg(feature = "etcd")]
 mod token;
 
 pub(crate) use copy_check::Pauses;
@@ -21,5 +20,4 @@ pub(crate) use keys::{Prefix, WorkKey, WorkKeys, check_name};
 pub(crate) use mirror::{Mirror, warn_of};
 pub(crate) use not_current::NotCurrent;
 pub(crate) use size_limit::SizeLimit;
-#[cfg(feature = "etcd")]
 pub(crate) use token::Generation;

@@ -242,6 +242,21 @@ mod tests {
         assert_eq!(check.slow, 1);
     }
 
+    /// But never later than it was due anyhow, and never in the past.
+    #[test]
+    fn after_a_late_answer_the_next_request_is_due_one_interval_after_the_last() {
+        for (every, answered_at, due_at) in [
+            (1_000, 2_000, 2_000),
+            (1_500, 2_000, 2_500),
+            (9_000, 2_000, 5_000),
+        ] {
+            let (mut check, t0) = check();
+            check.answered(t0, ms(5_000), t0);
+            check.answered_late(t0 + ms(1_000), ms(every), t0 + ms(answered_at));
+            assert_eq!(check.due_at, t0 + ms(due_at), "every {every} ms");
+        }
+    }
+
     #[test]
     fn late_answers_count_once_for_each_pause() {
         let (mut check, t0) = check();

@@ -251,4 +251,163 @@ mod tests {
         endpoint.lost(EtcdError::silent());
         assert!(!endpoint.is_worth_no_warning());
     }
+
+    #[test]
+    fn a_new_begin_forgets_the_connection_but_not_the_member() {
+        let mut endpoint = read();
+        endpoint.told(false);
+        endpoint.proposed(true);
+        endpoint.begin();
+        assert!(!endpoint.usable() && !endpoint.refuses() && !endpoint.leaderless());
+        assert_eq!(endpoint.cluster_id(), None);
+        assert_eq!((endpoint.member_id(), endpoint.term()), (Some(0xa), 5));
+        // Nothing of the connection before is left to be found again on the next one.
+        endpoint.opened(None);
+        assert!(!endpoint.usable());
+        assert_eq!(endpoint.cluster_id(), None);
+        // It has worked before, so a closed connection is no question of https.
+        endpoint.lost(EtcdError::closed());
+        assert_eq!(text(&endpoint), "the connection was closed");
+    }
+
+    #[test]
+    fn a_connection_disproves_that_it_is_unreachable_and_nothing_else() {
+        for (fault, is_left) in [
+            (Fault::Unreachable, false),
+            (Fault::Unauthenticated, true),
+            (Fault::Tls, true),
+        ] {
+            let mut endpoint = plain();
+            endpoint.lost(EtcdError::sure(fault, "so it is"));
+            assert_eq!(endpoint.fault(), Some(fault));
+            assert!(endpoint.problem().is_some());
+            endpoint.opened(Some(1));
+            assert_eq!(endpoint.fault(), is_left.then_some(fault));
+            assert_eq!(endpoint.problem().is_some(), is_left, "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn the_highest_term_is_kept_until_there_is_another_member_or_another_store() {
+        let mut endpoint = read();
+        endpoint.read(store(0xa), Some(3));
+        assert_eq!(endpoint.term(), 5);
+        endpoint.read(store(0xb), Some(3));
+        assert_eq!(endpoint.term(), 3);
+        endpoint.forget_term();
+        assert_eq!(endpoint.term(), 0);
+    }
+
+    #[test]
+    fn what_a_member_says_of_its_leader_counts_until_it_is_forgotten() {
+        for (leader, said) in [
+            (true, "the member itself answers, and knows a leader"),
+            (false, "the member knows no leader"),
+        ] {
+            let forgets: [fn(&mut EndpointState); 3] = [
+                |endpoint| endpoint.forget_leader(),
+                |endpoint| endpoint.read(store(0xa), None),
+                |endpoint| endpoint.lost(EtcdError::silent()),
+            ];
+            for forget in forgets {
+                let mut endpoint = read();
+                assert!(!endpoint.responsive() && !endpoint.leaderless());
+                endpoint.told(leader);
+                let known = (endpoint.responsive(), endpoint.leaderless());
+                assert_eq!(known, (leader, !leader));
+                let complaint = format!("http://a:2379: {said}");
+                assert_eq!(endpoint.complaint(), Some(complaint));
+                forget(&mut endpoint);
+                assert!(!endpoint.responsive() && !endpoint.leaderless());
+            }
+        }
+        // An error says it as well as a status does.
+        let mut endpoint = read();
+        endpoint.failed(&EtcdError::passing(Fault::NoLeader, "no leader"));
+        assert!(endpoint.leaderless() && !endpoint.responsive());
+    }
+
+    #[test]
+    fn only_an_endpoint_that_is_not_usable_is_complained_of() {
+        let mut endpoint = plain();
+        let no_answer = Some("http://a:2379: no answer".to_owned());
+        assert_eq!(endpoint.complaint(), no_answer, "not reached yet");
+        endpoint.opened(Some(1));
+        assert_eq!(endpoint.complaint(), no_answer, "nothing was answered yet");
+        endpoint.read(store(0xa), None);
+        assert_eq!(endpoint.complaint(), None);
+        endpoint.failed(&EtcdError::sure(Fault::Permission, "denied"));
+        let denied = "http://a:2379: denied".to_owned();
+        assert_eq!(endpoint.complaint(), Some(denied));
+    }
+
+    #[test]
+    fn a_closed_connection_is_a_question_of_tls_as_long_as_it_never_worked() {
+        let closed = "the connection was closed";
+        for (tls, has_worked, fault, asks) in [
+            (
+                false,
+                false,
+                Fault::Unreachable,
+                "; does the server want https?",
+            ),
+            (false, true, Fault::Unreachable, ""),
+            (true, false, Fault::Tls, "; does the server speak TLS?"),
+            // A certificate may have expired meanwhile.
+            (
+                true,
+                true,
+                Fault::Unreachable,
+                "; does the server speak TLS?",
+            ),
+        ] {
+            let mut endpoint = EndpointState::new("http://a:2379", tls);
+            if has_worked {
+                endpoint.opened(Some(1));
+                endpoint.read(store(0xa), None);
+            }
+            endpoint.lost(EtcdError::closed());
+            let case = format!("tls {tls}, has worked {has_worked}");
+            assert_eq!(endpoint.fault(), Some(fault), "{case}");
+            assert_eq!(text(&endpoint), format!("{closed}{asks}"), "{case}");
+            // Nothing is to be guessed of an error that says what it is.
+            endpoint.lost(EtcdError::sure(Fault::Unreachable, "refused"));
+            assert_eq!(text(&endpoint), "refused", "{case}");
+        }
+    }
+
+    #[test]
+    fn the_endpoints_that_cannot_be_used_are_counted_and_named() {
+        assert_eq!(usable(&[read(), read()]), None);
+        let one = "1 of 2 endpoints usable, not http://a:2379: no answer";
+        assert_eq!(usable(&[plain(), read()]), Some(one.to_owned()));
+        let two =
+            "1 of 3 endpoints usable, not http://a:2379: no answer, not http://a:2379: no answer";
+        assert_eq!(usable(&[plain(), read(), plain()]), Some(two.to_owned()));
+    }
+
+    fn plain() -> EndpointState {
+        EndpointState::new("http://a:2379", false)
+    }
+
+    /// One that is open and has answered a read in term 5.
+    fn read() -> EndpointState {
+        let mut endpoint = plain();
+        endpoint.opened(Some(1));
+        endpoint.read(store(0xa), Some(5));
+        endpoint
+    }
+
+    fn store(member_id: u64) -> Store {
+        Store {
+            cluster_id: 1,
+            revision: 7,
+            term: 5,
+            member_id,
+        }
+    }
+
+    fn text(endpoint: &EndpointState) -> &str {
+        endpoint.problem().map_or("", |cause| &cause.text)
+    }
 }

@@ -493,7 +493,7 @@ impl HealthModel {
         });
         let checks = checks.chain(CheckKind::ALL.map(|kind| self.overdue_at(kind)));
         let wakes = checks.chain([told]).flatten().filter(|&at| at > now);
-        wakes.min().unwrap_or(now + every).min(now + every)
+        wakes.fold(now + every, Duration::min)
     }
 
     /// Whether the answer of some check is missing for longer than the latency budget.

@@ -198,6 +198,18 @@ mod tests {
     }
 
     #[test]
+    fn a_baseline_is_current_until_the_store_is_another_one() {
+        let mut store_identity = knowing(store(1, 7, 2));
+        let before = baseline(&store_identity, 2);
+        assert!(store_identity.is_current(before));
+        store_identity.read(before, store(1, 9, 2));
+        assert!(store_identity.is_current(before), "the same store");
+        store_identity.read(baseline(&store_identity, 2), store(1, 3, 2));
+        assert!(!store_identity.is_current(before));
+        assert!(store_identity.is_current(baseline(&store_identity, 2)));
+    }
+
+    #[test]
     fn another_cluster_is_a_reset() {
         let mut store_identity = knowing(store(1, 7, 2));
         let reset = store_identity.read(baseline(&store_identity, 2), store(0x2f, 9, 2));

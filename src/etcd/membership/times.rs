@@ -1,5 +1,6 @@
 //! The times of a membership: their bounds, and the times derived from them. Pure.
 
+use core::cmp::Ordering;
 use core::time::Duration;
 
 use crate::etcd::basics::{EtcdConfigError, named};
@@ -111,22 +112,22 @@ impl Times {
     /// Other nodes take over `grace` after the lease has run out.
     pub(crate) fn check_granted(&self, granted: i64, grace: Duration) -> Result<(), String> {
         let asked = self.seconds();
-        if granted == asked {
-            return Ok(());
-        }
         let ttl = self.lease + grace;
         let differs = format!(
             "a ttl of {ttl:?} needs a lease of {asked} s, but etcd grants one of {granted} s"
         );
-        if granted < asked {
-            return Err(differs);
+        match granted.cmp(&asked) {
+            Ordering::Equal => Ok(()),
+            Ordering::Less => Err(differs),
+            // No other node would work in the meantime, but others would take over later than promised.
+            Ordering::Greater => {
+                let longer = Duration::from_secs(granted.unsigned_abs()) + grace;
+                Err(format!(
+                    "{differs} (by its election timeout): give the membership a ttl of {longer:?}, or etcd a \
+                     shorter --election-timeout"
+                ))
+            }
         }
-        // No other node would work in the meantime, but others would take over later than promised.
-        let longer = Duration::from_secs(granted.unsigned_abs()) + grace;
-        Err(format!(
-            "{differs} (by its election timeout): give the membership a ttl of {longer:?}, or etcd a \
-             shorter --election-timeout"
-        ))
     }
 }
 

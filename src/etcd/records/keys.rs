@@ -181,6 +181,9 @@ mod tests {
             prefix.parse_member(&prefix.member("node-1")),
             Some("node-1")
         );
+        // And by what all such keys begin with, which is watched.
+        assert_eq!(prefix.members(), "checks/members/");
+        assert_eq!(prefix.member("node-1"), "checks/members/node-1");
         for junk in [
             "checks/members/",
             "checks/members/a/b",
@@ -210,6 +213,8 @@ mod tests {
             assert!(error.starts_with("id: ") && error.contains(why), "{error}");
         }
         assert!(check_name("id", "knoten-ä.1:8080").is_ok());
+        assert!(check_name("id", &"x".repeat(128)).is_ok());
+        assert!(Prefix::parse(&"x".repeat(512)).is_ok());
         assert!(Prefix::parse("").is_err());
         assert!(Prefix::parse("a\u{7}").is_err());
         assert!(Prefix::parse(&"x".repeat(513)).is_err());

@@ -28,7 +28,7 @@ impl Generation {
     ///
     /// It grows with the revision, and each token of a higher generation is higher than all tokens of a lower one.
     pub(crate) fn token(self, revision: i64) -> i64 {
-        (self.0 << REVISION_BITS) | revision.clamp(0, HIGHEST_REVISION)
+        (self.0 << REVISION_BITS) + revision.clamp(0, HIGHEST_REVISION)
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn plan(
         held[place] += 1;
     }
     let quotas = quotas(&seeds, &held, plan.len());
-    let room = give_up(&mut plan, &seeds, shards, &held, quotas);
+    let room = give_up(&mut plan, &seeds, shards, &held, &quotas);
     hand_out(&mut plan, &seeds, shards, &room);
     plan
 }
@@ -67,30 +67,33 @@ fn give_up(
     seeds: &[u64],
     shards: &[u64],
     held: &[usize],
-    quotas: Vec<usize>,
+    quotas: &[usize],
 ) -> Vec<usize> {
+    let mut excess: Vec<usize> = held
+        .iter()
+        .zip(quotas)
+        .map(|(held, quota)| held.saturating_sub(*quota))
+        .collect();
     let mut contested = Vec::new();
     for (at, (holder, &shard)) in plan.iter().zip(shards).enumerate() {
         if let &Some(place) = holder
-            && held[place] > quotas[place]
+            && excess[place] != 0
         {
-            contested.push((place, Reverse(shard_score(seeds[place], shard)), at));
+            contested.push((place, shard_score(seeds[place], shard), Reverse(at)));
         }
     }
+    // Of each member the shards with the lowest scores come first.
     contested.sort_unstable();
-    let mut room = quotas;
-    for (place, _, at) in contested {
-        if room[place] > 0 {
-            room[place] -= 1;
-        } else {
+    for (place, _, Reverse(at)) in contested {
+        if excess[place] != 0 {
+            excess[place] -= 1;
             plan[at] = None;
         }
     }
-    for (place, room) in room.iter_mut().enumerate() {
-        // A member that held more has filled its room above.
-        *room = room.saturating_sub(held[place]);
-    }
-    room
+    let rooms = quotas.iter().zip(held);
+    rooms
+        .map(|(quota, held)| quota.saturating_sub(*held))
+        .collect()
 }
 
 /// A member with room.

@@ -68,6 +68,18 @@ fn each_answer_of_etcd_has_its_class() {
         ),
         (
             INVALID_ARGUMENT,
+            "request is too large",
+            Fault::WritePath,
+            "request is too large",
+        ),
+        (
+            INVALID_ARGUMENT,
+            "too many operations in txn request",
+            Fault::WritePath,
+            "too many operations in txn request",
+        ),
+        (
+            INVALID_ARGUMENT,
             "authentication failed, invalid user ID or password",
             Fault::Unauthenticated,
             "authentication failed: invalid user ID or password",

@@ -4,10 +4,12 @@ use super::*;
 use crate::etcd::client::ClusterMap;
 use crate::etcd::health::probe_loop::{Order, ProbeLoop, SubchannelEvent};
 
+mod due;
 mod evidence;
 mod failures;
 mod freezes;
 mod proving;
+mod reasons;
 mod runs;
 mod slow;
 mod store;

@@ -106,3 +106,20 @@ fn the_next_look_is_when_the_first_of_them_has_no_owner_for_long() {
     assert_eq!(again(FOR_LONG + second), Some(FOR_LONG + 3 * second));
     assert_eq!(again(FOR_LONG + 3 * second), None);
 }
+
+#[test]
+fn three_shards_without_an_owner_are_named_and_the_others_counted() {
+    let (list, named) = (
+        List::numbered(8),
+        "shard 0 (0 s), shard 1 (0 s), shard 2 (0 s)",
+    );
+    for (count, text) in [
+        (0, String::new()),
+        (1, "shard 0 (0 s)".to_owned()),
+        (3, named.to_owned()),
+        (4, format!("{named}, and 1 more")),
+    ] {
+        let unowned = (0..count).map(|place| (place, BEGUN));
+        assert_eq!(describe(&list, unowned, BEGUN), text);
+    }
+}

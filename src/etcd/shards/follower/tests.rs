@@ -299,3 +299,51 @@ fn lists_with_names_are_known_as_long_as_their_records_are_there() {
             .any(|group| group.lists.iter().eq(BTreeSet::from(both).iter()))
     );
 }
+
+#[test]
+fn a_shard_has_the_owner_that_claims_it_and_otherwise_none_since_that_was_first_seen() {
+    let mut store = Store::new();
+    let second = Duration::from_secs(1);
+    let view = store.view();
+    let since = Some(BEGUN);
+    assert_eq!((view.owner(0), view.owner(1)), (Err(since), Err(since)));
+    assert!(view.unowned().eq([(0, BEGUN), (1, BEGUN)]));
+
+    store.put("shard/0", "a", 7);
+    let view = store.view_after(second, false);
+    assert_eq!((view.owner(0), view.owner(1)), (Ok("a"), Err(since)));
+    assert!(view.unowned().eq([(1, BEGUN)]), "it goes on");
+    store.put("shard/0", "b", 8);
+    assert_eq!(store.view_after(second, false).owner(0), Ok("b"));
+
+    // Released, vanished, or in the way: nobody runs it.
+    let released = Some(BEGUN + 3 * second);
+    store.put("shard/0", "", 8);
+    assert_eq!(store.view_after(second, false).owner(0), Err(released));
+    store.remove("shard/0");
+    assert_eq!(store.view_after(second, false).owner(0), Err(released));
+    store.put("shard/0", "nobody", 0);
+    let view = store.view_after(second, false);
+    assert_eq!(view.owner(0), Err(released), "no node wrote that");
+    assert!(view.unowned().eq([(0, BEGUN + 3 * second), (1, BEGUN)]));
+
+    store.put("shard/0", "a", 7);
+    store.put("shard/1", "a", 7);
+    let view = store.view_after(second, false);
+    assert_eq!((view.owner(0), view.owner(1)), (Ok("a"), Ok("a")));
+    assert_eq!(view.unowned().count(), 0);
+}
+
+/// So that a work of many shards, whose views are dear, takes a quarter of a core at most.
+#[test]
+fn the_pause_after_a_view_is_three_times_what_it_took() {
+    let took = |millis| rest_after(BEGUN, BEGUN + Duration::from_millis(millis));
+    assert_eq!(took(0), Duration::ZERO);
+    assert_eq!(took(20), Duration::from_millis(60));
+    let earlier = BEGUN - GRACE;
+    assert_eq!(
+        rest_after(BEGUN, earlier),
+        Duration::ZERO,
+        "a clock that went back"
+    );
+}

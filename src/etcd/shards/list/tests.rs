@@ -232,3 +232,27 @@ fn what_cannot_be_a_list_says_what_to_do() {
     let names = sorted(["b", "a"]).unwrap();
     assert_eq!(names.iter().collect::<Vec<_>>(), ["a", "b"]);
 }
+
+#[test]
+fn a_record_is_read_again_when_it_was_written_again() {
+    let (own, other) = (Arc::new(names(&["a"])), names(&["b", "c"]));
+    let mut lists = Lists::new(&own);
+    let entry = |value: &[u8], revision| Entry {
+        value: value.into(),
+        lease: 7,
+        revision,
+    };
+    let record = other.record().expect("it has names");
+    let Identity::Named { hash, .. } = other.identity() else {
+        panic!("it has names");
+    };
+    assert!(!lists.take(hash, &entry(b"junk", 4)), "no node wrote that");
+    assert!(lists.take(hash, &entry(&record, 5)));
+    assert!(lists.take(hash, &entry(&record, 5)));
+    assert!(
+        lists.take(hash, &entry(b"junk", 5)),
+        "a revision is read once"
+    );
+    assert!(!lists.take(hash, &entry(b"junk", 6)));
+    assert!(lists.take(hash, &entry(&record, 7)));
+}

@@ -59,6 +59,26 @@ fn what_was_forgiven_before_a_start_depended_on_it_stays_forgiven() {
 }
 
 #[test]
+fn only_the_begin_of_proving_forgives() {
+    for proving in [true, false] {
+        let mut case = Case::alive(config(["http://a", "http://b"]));
+        // Of a start two slow answers of three are enough.
+        let slow = if proving { 2 } else { 3 };
+        case.probe_loop.model.prove(proving);
+        for number in 1..=slow {
+            assert_eq!(case.next(20_000 * number), None, "proving: {proving}");
+            case.slow_read(20_000 * number, 20_000 * number + 1_001);
+            // It is said once more, which changes nothing.
+            case.probe_loop.model.prove(proving);
+            if number < slow {
+                case.lives(20_000 * number + 1_001);
+            }
+        }
+        assert_eq!(case.fails(20_000 * slow + 1_001).0, "too_slow");
+    }
+}
+
+#[test]
 fn what_was_asked_before_it_is_demanded_proves_nothing() {
     let mut case = Case::alive(config(["http://a", "http://b"]));
     let before = CheckKind::ALL.map(|kind| case.asked(kind, 19_990));
@@ -366,4 +386,35 @@ fn that_another_cluster_is_accepted_is_logged_once() {
         [HealthWarning::Accepted { cluster, before }]
     );
     assert_eq!(starts(&mut case), []);
+}
+
+/// Or a cluster that nobody meant would be the one that counts.
+#[test]
+fn another_cluster_is_accepted_only_at_the_end_of_proving() {
+    let mut case = Case::alive(config(["http://a"]));
+    case.lost(0, refused(), case.at(1_000));
+    case.opened(0, Some(2), case.at(1_000));
+    let asked = case.asked(CheckKind::Read, 1_000);
+    case.answer(0, asked, store(2, 9, 2), 1_000);
+    let model = &mut case.probe_loop.model;
+    for proving in [false, true, true] {
+        model.prove(proving);
+        assert_eq!(model.take_warnings(), []);
+    }
+    model.prove(false);
+    let (cluster, before) = (2, 1);
+    let accepted = HealthWarning::Accepted { cluster, before };
+    assert_eq!(model.take_warnings(), [accepted]);
+}
+
+/// Other clients and the endpoints may show it for a moment, e.g. while names change.
+#[test]
+fn two_clusters_that_are_tolerated_are_told_after_the_grace_period() {
+    let config = config(["http://a", "http://b"]);
+    let transient = config.with_verdict(Fault::Misdirected, Verdict::Transient);
+    let mut case = Case::alive(transient);
+    case.opened(1, Some(2), case.at(20_000));
+    assert_eq!(case.next(20_000), None);
+    assert_eq!(case.next(23_349), None);
+    assert_eq!(case.fails(23_350).0, "misdirected");
 }
