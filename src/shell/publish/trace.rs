@@ -84,12 +84,22 @@ pub(crate) enum Overran {
 /// The first event of a run: what runs, and under which policy.
 pub(crate) fn begins(log: &Log, plan: &Plan, observe_only: bool) {
     let (policy, layout) = (plan.policy(), plan.layout());
-    let stages = (0..layout.stages()).map(|stage| layout.stage(stage).len().to_string());
-    let stages = stages.collect::<Vec<_>>().join(", ");
+    let stages: Vec<String> = (0..layout.stages())
+        .map(|stage| {
+            let count = layout.stage(stage).len();
+            let (start, stop) = (plan.start_deadline(stage), plan.stop_deadline(stage));
+            match (start, stop) == (policy.start_deadline(), policy.stop_deadline()) {
+                true => count.to_string(),
+                false => format!("{count} (start {start:?}, stop {stop:?})"),
+            }
+        })
+        .collect();
+    let stages = stages.join(", ");
+    let budget = plan.stop_budget();
     let components = layout.components();
     let fence = policy.fence();
     let (ttl, renewals) = (fence.map(Fence::ttl), fence.map(Fence::renewal_interval));
-    let slack = ttl.map(|ttl| plan.fence_after(ttl).unwrap_or_default());
+    let slack = fence.map(|fence| plan.fence_after(fence.lease()).unwrap_or_default());
     let (window, silence) = (policy.window(), policy.silence_limit());
     let (start, stop, abort) = (
         policy.start_deadline(),
@@ -112,6 +122,7 @@ pub(crate) fn begins(log: &Log, plan: &Plan, observe_only: bool) {
             start_deadline_ms = ms(start),
             stop_deadline_ms = ms(stop),
             abort_deadline_ms = ms(abort),
+            stop_budget_ms = ms(budget),
             unready_delay_ms = ms(delay),
             fence_ttl_ms = ttl.map(ms),
             fence_renewal_ms = renewals.map(ms),

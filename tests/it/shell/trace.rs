@@ -217,7 +217,7 @@ async fn the_first_line_says_what_runs_and_under_which_policy() {
         format!(
             "abort_deadline_ms=1000 at_ms=0 components=3 fence_renewal_ms=3000 fence_slack_ms=12000 fence_ttl_ms=20000 \
              max_hold_off_ms=300000 message=the run begins observe_only=false silence_limit_ms=5000 stages=1, 2 \
-             start_deadline_ms=3000 stop_deadline_ms=2000 trip_threshold=1 unready_delay_ms=0 version={version} window_ms=5000"
+             start_deadline_ms=3000 stop_budget_ms=6000 stop_deadline_ms=2000 trip_threshold=1 unready_delay_ms=0 version={version} window_ms=5000"
         )
     );
 }
