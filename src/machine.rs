@@ -182,6 +182,17 @@ impl Machine {
         !matches!(self.phase(), Phase::Restarting | Phase::Running)
     }
 
+    /// Whether this is the unready delay: everything still works, although a stop was requested.
+    pub fn is_delaying(&self) -> bool {
+        matches!(
+            self.state,
+            State::ShuttingDown {
+                step: StopStep::Delaying,
+                ..
+            }
+        )
+    }
+
     /// The number of the current epoch, or of the last one. 0 before the first start.
     pub fn epoch(&self) -> u64 {
         self.core.epoch

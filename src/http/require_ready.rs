@@ -30,6 +30,9 @@ type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
 /// This is for routes that are served beside the run, and so are reachable during an outage as well. Add the layer before
 /// you [merge](super::router) the health endpoints, which must answer during an outage.
 ///
+/// During the [unready delay](crate::Tuning::with_unready_delay) of a requested stop it lets requests pass: the components
+/// still work, and load balancers may send requests until they see that the service is not ready.
+///
 /// The layer looks once, when a request arrives. A handler that is at work when the service trips runs to its end, so work
 /// that must not go on after a trip belongs into a component.
 ///
@@ -55,7 +58,7 @@ pub fn require_ready(handle: Handle) -> RequireReady {
 }
 
 async fn answer(handle: Handle, request: Request, next: Next) -> Response {
-    if handle.is_ready() {
+    if handle.is_serving() {
         return next.run(request).await;
     }
     let code = StatusCode::SERVICE_UNAVAILABLE;

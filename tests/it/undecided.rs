@@ -173,9 +173,11 @@ fn each_line_that_goes_by_a_step_is_known() {
           Observation::failing(format!("the probe {panic}")),
         supervise/executor.rs
           cause: Cause::Boot,
+          published.set_delaying(decider.machine().is_delaying());
           Phase::ShuttingDown => {
           roster.set_slot(id, decider.machine().component_state(id));
           Phase::Monitoring | Phase::Drained => self.watch_fence(None),
+          .set_delaying(decider.machine().is_delaying());
           self.sessions.prove(decider.observer().is_proving());
           let starting = ComponentState::Starting;
           if decider.machine().component_state(component) == ComponentState::Stopping {
@@ -223,6 +225,7 @@ fn each_line_that_goes_by_a_step_is_known() {
           if hop.cause != Cause::AllGone {
           (Cause::Fence, Some(early)) => early.into(),
           let began = (cause != Cause::Boot).then(|| Arc::clone(&reason));
+          let is_over = hops.any(|hop| hop.to == Phase::Running);
           let (machine, observer) = (decider.machine(), decider.observer());
           let monitoring = machine.phase() == Phase::Monitoring;
           let holds_off = due(Timer::HoldOff).filter(|_| monitoring);
@@ -233,15 +236,12 @@ fn each_line_that_goes_by_a_step_is_known() {
           summary.session = observer.session();
           summary.would_be = decider.is_dry_run().then(|| observer.phase());
           summary.stage_due = due(Timer::Stage);
-          let phase = machine.phase();
-          let holds = phase != Phase::Running && !phase.is_ended();
           .hold_off(machine.level(), machine.blame())
           Detail::Observed(Observation::Alive { evidence }) => {
           LastSeen::alive(&evidence, now, session)
           Detail::Observed(Observation::Failing { reason, class, .. }) => {
           LastSeen::failing(class, &reason, now)
           LastSeen::failing(None, &format!("no sign of life for {limit:?}"), now)
-          step: StopStep::Delaying,
         supervise/service_guard.rs
           if let Silence::Thawed(stuck_for) = why {
         supervise/service_watch.rs

@@ -308,9 +308,10 @@ impl Context {
         work: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) -> CaughtTask<T> {
         let (tell, told) = oneshot::channel();
+        let ctx = self.clone();
         let handle = self.0.spawn(Incarnation::span, async move {
             let result = unwinding(Box::pin(work)).await;
-            CaughtTask::tell(tell, result);
+            CaughtTask::tell(tell, result, ctx.0.stage().shared.log());
         });
         CaughtTask::new(told, handle)
     }
@@ -355,9 +356,10 @@ impl Context {
         work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
     ) -> CaughtTask<T> {
         let (tell, told) = oneshot::channel();
-        let handle = self
-            .0
-            .spawn_blocking(move || CaughtTask::tell(tell, caught(work)));
+        let ctx = self.clone();
+        let handle = self.0.spawn_blocking(move || {
+            CaughtTask::tell(tell, caught(work), ctx.0.stage().shared.log());
+        });
         CaughtTask::new(told, handle)
     }
 

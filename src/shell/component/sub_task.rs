@@ -13,7 +13,7 @@ use tracing::Level;
 
 use super::run::Queued;
 use crate::shell::failure::Failure;
-use crate::shell::log::log;
+use crate::shell::log::Log;
 use crate::shell::sync::lock;
 
 /// The result of a sub-task: `None` if the task failed (which was reported), or was aborted.
@@ -129,10 +129,14 @@ impl<T> CaughtTask<T> {
     }
 
     /// Passes the result on. A failure that nothing awaits any more is logged.
-    pub(crate) fn tell(tell: oneshot::Sender<Result<T, Failure>>, result: Result<T, Failure>) {
-        if let Err(Err(failure)) = tell.send(result) {
+    pub(crate) fn tell(
+        tell: oneshot::Sender<Result<T, Failure>>,
+        result: Result<T, Failure>,
+        log: Option<&Log>,
+    ) {
+        if let (Err(Err(failure)), Some(log)) = (tell.send(result), log) {
             let (class, failure) = (failure.class().as_str(), failure.text());
-            log(Level::WARN, move |at_ms| {
+            log.event(Level::WARN, move |at_ms| {
                 tracing::warn!(target: "overwatch::component", at_ms, class, failure, "a sub-task failed, and nothing awaits it");
             });
         }

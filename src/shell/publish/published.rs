@@ -18,6 +18,8 @@ use crate::shell::failure::{RunReport, StopSignal};
 pub(crate) struct Published {
     pub(crate) roster: Roster,
     ready: AtomicBool,
+    /// Whether components still serve although it is not ready: the unready delay.
+    delaying: AtomicBool,
     /// Whether the service's runtime is frozen.
     frozen: AtomicBool,
     pub(crate) epoch: AtomicU64,
@@ -42,6 +44,7 @@ impl Published {
         Self {
             roster: Roster::new(names),
             ready: AtomicBool::new(false),
+            delaying: AtomicBool::new(false),
             frozen: AtomicBool::new(false),
             epoch: AtomicU64::new(0),
             summary: watch::Sender::new(Summary::before_the_run()),
@@ -58,6 +61,11 @@ impl Published {
 
     pub(crate) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
+    }
+
+    /// Whether it is ready, or in the unready delay.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.is_ready() || self.delaying.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_frozen(&self) -> bool {
@@ -143,6 +151,11 @@ impl Published {
         }
     }
 
+    /// Notes whether components still serve although the service is not ready.
+    pub(crate) fn set_delaying(&self, delaying: bool) {
+        self.delaying.store(delaying, Ordering::Release);
+    }
+
     /// Publishes whether the service's runtime is frozen.
     pub(crate) fn set_frozen(&self, frozen: bool) {
         self.frozen.store(frozen, Ordering::Release);
@@ -190,6 +203,7 @@ impl Published {
     pub(crate) fn abandon(&self) {
         self.summary.send_if_modified(|summary| {
             self.ready.store(false, Ordering::Release);
+            self.delaying.store(false, Ordering::Release);
             // If it has ended regularly, its report is there.
             let _ = self.report.set(RunReport::dropped());
             summary.abandon()

@@ -144,13 +144,13 @@ pub(crate) fn overrun(log: &Log, overrun: Overrun) {
         let took_ms = ms(took);
         match how {
             Overran::Aborted => {
-                warn!(target: "overwatch::stop", components, count, stage, took_ms, epoch, at_ms, "not stopped within the stop deadline, so they are aborted");
+                warn!(target: "overwatch::stop", names = components, count, stage, took_ms, epoch, at_ms, "not stopped within the stop deadline, so they are aborted");
             }
             Overran::Gone => {
-                info!(target: "overwatch::stop", components, count, stage, took_ms, epoch, at_ms, "gone after the abort");
+                info!(target: "overwatch::stop", names = components, count, stage, took_ms, epoch, at_ms, "gone after the abort");
             }
             Overran::Wedged => {
-                warn!(target: "overwatch::stop", components, count, stage, took_ms, epoch, at_ms, "wedged: not gone within the abort deadline, so only the end of the process ends them");
+                warn!(target: "overwatch::stop", names = components, count, stage, took_ms, epoch, at_ms, "wedged: not gone within the abort deadline, so only the end of the process ends them");
             }
         }
     });
@@ -164,7 +164,7 @@ fn ms(duration: Duration) -> u64 {
 fn words(to: Phase) -> &'static str {
     match to {
         Phase::Running => "the service is ready",
-        Phase::ShuttingDown => "everything is being stopped",
+        Phase::ShuttingDown => "the service is not ready, and is being stopped",
         Phase::Monitoring => "the dependency must prove itself",
         Phase::Restarting => "components are being started",
         Phase::Drained => "the service is drained",
@@ -199,7 +199,8 @@ pub(crate) fn transition(
     });
 }
 
-pub(crate) fn outage_closed(log: &Log, record: Record, lasted_ms: Option<u64>) {
+/// An outage is over, or the run ends in the middle of it.
+pub(crate) fn outage_closed(log: &Log, record: Record, lasted_ms: Option<u64>, is_over: bool) {
     log.event(Level::INFO, move |at_ms| {
         info!(
             target: "overwatch::outage",
@@ -209,7 +210,8 @@ pub(crate) fn outage_closed(log: &Log, record: Record, lasted_ms: Option<u64>) {
             stale_reports = record.stale_reports,
             failed_starts = record.failed_starts,
             at_ms,
-            "the outage is over"
+            "{}",
+            if is_over { "the outage is over" } else { "the outage ended with the run" }
         );
     });
 }

@@ -22,7 +22,7 @@ use crate::shell::run_state::RunState;
 ///
 /// | to | call |
 /// | --- | --- |
-/// | read the state | [`is_ready`](Self::is_ready), [`status`](Self::status), [`components`](Self::components), [`outages`](Self::outages) |
+/// | read the state | [`is_ready`](Self::is_ready), [`is_serving`](Self::is_serving), [`status`](Self::status), [`components`](Self::components), [`outages`](Self::outages) |
 /// | wait | [`wait_until_ready`](Self::wait_until_ready), [`wait_for`](Self::wait_for), [`transitions`](Self::transitions), [`wait_until_ended`](Self::wait_until_ended) |
 /// | control | [`shutdown`](Self::shutdown), [`drain`](Self::drain), [`resume`](Self::resume), [`trip`](Self::trip), [`reset`](Self::reset); await the [answer](CommandAnswer) to learn whether a command has any effect |
 /// | report from outside of components | [`reporter`](Self::reporter) |
@@ -65,6 +65,13 @@ impl Handle {
     #[inline]
     pub fn is_ready(&self) -> bool {
         self.0.published.is_ready()
+    }
+
+    /// Whether requests that arrive should be served: the service is ready, or a stop was requested and its
+    /// [unready delay](crate::Tuning::with_unready_delay) is not over, so that all components still work.
+    #[inline]
+    pub fn is_serving(&self) -> bool {
+        self.0.published.is_serving()
     }
 
     /// Whether the service's runtime is frozen, e.g. because all of its threads are blocked: one atomic load.

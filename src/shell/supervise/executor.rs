@@ -61,10 +61,13 @@ impl Executor {
 
     /// Turns readiness off, if this is the first effect.
     ///
-    /// It is done before everything else, so that no further requests are sent here.
-    pub(crate) fn unready_first(&self, effects: &[Effect]) {
+    /// It is done before everything else, so that no further requests are sent here. In the unready delay components
+    /// still serve those that come nevertheless.
+    pub(crate) fn unready_first(&self, effects: &[Effect], decider: &Decider) {
         if let Some(Effect::Ready(false)) = effects.first() {
-            self.shared.published.set_ready(false);
+            let published = &self.shared.published;
+            published.set_delaying(decider.machine().is_delaying());
+            published.set_ready(false);
         }
     }
 
@@ -98,6 +101,9 @@ impl Executor {
         decider: &Decider,
         inbox: &mut Inbox,
     ) {
+        self.shared
+            .published
+            .set_delaying(decider.machine().is_delaying());
         self.sessions.prove(decider.observer().is_proving());
         for effect in effects.iter().filter(|effect| carried.includes(effect)) {
             match *effect {

@@ -18,7 +18,7 @@ use super::step_text::{Detail, Fatal};
 use super::stop_log::StopLog;
 use crate::driver::{Decider, Decision};
 use crate::machine::{
-    Cause, ComponentState, Effect, Input, Machine, Phase, Record, State, Step, StopStep, Timer,
+    AfterStop, Cause, ComponentState, Effect, Input, Machine, Phase, Record, State, Step, Timer,
     Transition,
 };
 use crate::policy::ComponentId;
@@ -328,7 +328,8 @@ impl Publisher {
             let publish = |summary: &mut Summary| summary.reason = Arc::clone(reason);
             self.shared.published.publish(publish);
         }
-        for hop in notice.hops.into_iter().flatten() {
+        let hops = notice.hops;
+        for hop in hops.into_iter().flatten() {
             let reason = match (hop.cause, &notice.early) {
                 (Cause::StartOverdue | Cause::Fence, Some(early)) => early.clone(),
                 (Cause::Fatal, _) => self.describe(hop.cause, fatal.as_deref()),
@@ -407,13 +408,15 @@ impl Publisher {
             });
         }
         if let Some(record) = closed {
+            let mut hops = hops.iter().flatten();
+            let is_over = hops.any(|hop| hop.to == Phase::Running);
             let lasted = self
                 .shared
                 .published
                 .journal
                 .close_outage(record, notice.at);
             let lasted_ms = lasted.map(|lasted| lasted.as_millis() as u64);
-            trace::outage_closed(&self.log, record, lasted_ms);
+            trace::outage_closed(&self.log, record, lasted_ms, is_over);
         }
     }
 
@@ -444,15 +447,19 @@ impl Publisher {
             summary.would_be = decider.is_dry_run().then(|| observer.phase());
             summary.holds_off = holds_off;
             summary.stage_due = due(Timer::Stage);
-            summary.is_delaying = is_delaying(machine);
+            summary.is_delaying = machine.is_delaying();
         });
     }
 
     /// The hold-off before the next start, while the service does not run.
     fn hold_off_of(&self, machine: &Machine) -> Option<Duration> {
-        let phase = machine.phase();
-        let holds = phase != Phase::Running && !phase.is_ended();
-        holds.then(|| {
+        // A stop that ends the run has no start after it.
+        let starts = match *machine.state() {
+            State::ShuttingDown { then, .. } => then <= AfterStop::Drain,
+            State::Running { .. } | State::Ended(_) => false,
+            _ => true,
+        };
+        starts.then(|| {
             self.shared
                 .plan
                 .policy()
@@ -488,15 +495,4 @@ impl Publisher {
         self.dependency = Some(seen);
         self.is_published = false;
     }
-}
-
-/// Whether everything still runs although a stop was requested.
-fn is_delaying(machine: &Machine) -> bool {
-    matches!(
-        machine.state(),
-        State::ShuttingDown {
-            step: StopStep::Delaying,
-            ..
-        }
-    )
 }

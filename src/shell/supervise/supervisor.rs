@@ -294,7 +294,7 @@ impl Supervisor {
 
     /// Carries out the first effects of the machine.
     fn boot(&mut self, at: Duration, decision: Decision, effects: &[Effect]) {
-        self.executor.unready_first(effects);
+        self.executor.unready_first(effects, &self.decider);
         self.carry_out(effects, decision);
         self.record(at, Some(decision), effects);
         self.publisher.follow(effects, false);
@@ -314,7 +314,7 @@ impl Supervisor {
         step: Step,
         effects: &[Effect],
     ) {
-        self.executor.unready_first(effects);
+        self.executor.unready_first(effects, &self.decider);
         let input = tell.input;
         let level_changed = self.level != self.decider.machine().level();
         if step == Step::Absorbed && effects.is_empty() && !level_changed && is_plain(&tell) {

@@ -19,14 +19,7 @@ async fn deaf(ctx: Context) -> Result<(), Failure> {
 fn told(captured: &Captured) -> Vec<String> {
     let told = captured.at("overwatch::stop").into_iter();
     told.map(|(level, fields)| {
-        let names = [
-            "components",
-            "count",
-            "stage",
-            "took_ms",
-            "epoch",
-            "message",
-        ];
+        let names = ["names", "count", "stage", "took_ms", "epoch", "message"];
         format!(
             "{level} {}",
             names.map(|name| fields[name].clone()).join("|")

@@ -1,5 +1,7 @@
 //! Routes behind the layer that refuses while the service is not ready.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, StatusCode};
@@ -8,7 +10,7 @@ use overwatch::http::{require_ready, router};
 use overwatch::machine::Phase;
 use tower::ServiceExt;
 
-use super::support::{policy, start, worker};
+use super::support::{policy, start, tuning, worker};
 
 async fn ask(app: &Router, method: Method, path: &str) -> (StatusCode, Option<String>, String) {
     let request = Request::builder().method(method).uri(path);
@@ -112,4 +114,61 @@ async fn the_layer_fits_where_axum_takes_layers() {
     assert_eq!(code("/closed").await, StatusCode::OK);
     assert_eq!(code("/inner/closed").await, StatusCode::OK);
     running.shut_down().await;
+}
+
+/// Load balancers send requests until they have seen that the service is not ready.
+#[tokio::test(start_paused = true)]
+async fn requests_are_served_during_the_unready_delay_and_not_after_it() {
+    let delay = Duration::from_secs(3);
+    let policy = policy().tuning(tuning().with_unready_delay(delay));
+    let running = start(&[1], policy.build().unwrap(), |builder, _| {
+        builder.task("slow", |ctx: overwatch::Context| async move {
+            ctx.mark_ready();
+            ctx.stopping().await;
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            Ok(())
+        })
+    });
+    let handle = running.handle.clone();
+    let app: Router = Router::new()
+        .route("/orders", get(|| async {}))
+        .layer(require_ready(handle.clone()));
+    let code = async || ask(&app, Method::GET, "/orders").await.0;
+    running.until_ready(1).await;
+    assert!(handle.is_serving());
+    // A drain that nothing is left of, and then a shutdown.
+    for is_last in [false, true] {
+        let drained = match is_last {
+            true => Phase::Stopped,
+            false => Phase::Drained,
+        };
+        match is_last {
+            true => handle.shutdown(),
+            false => drop(handle.drain().unwrap()),
+        }
+        let status = running.until(|status| !status.ready).await;
+        assert!(handle.is_serving() && !handle.is_ready());
+        // What ends the run has no start after it.
+        assert_eq!(status.hold_off.is_none(), is_last);
+        assert_eq!(code().await, StatusCode::OK);
+        tokio::time::sleep(delay - Duration::from_millis(10)).await;
+        assert_eq!(code().await, StatusCode::OK);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(code().await, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(!handle.is_serving());
+        if is_last {
+            break;
+        }
+        running.until_phase(drained).await;
+        assert_eq!(code().await, StatusCode::SERVICE_UNAVAILABLE);
+        handle.resume().unwrap();
+        running.until_ready(2).await;
+        // A trip has no delay.
+        handle.trip().unwrap();
+        running.until(|status| !status.ready).await;
+        assert!(!handle.is_serving());
+        running.until_ready(3).await;
+    }
+    running.end().await.0.expect("an ordered stop");
+    assert!(!handle.is_serving());
 }

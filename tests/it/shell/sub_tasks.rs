@@ -7,6 +7,7 @@ use overwatch::{Context, Failure};
 use tokio::sync::Notify;
 
 use super::support::{policy, start};
+use super::trace::Captured;
 
 /// One connection breaks; the others and the component go on.
 #[tokio::test(start_paused = true)]
@@ -146,4 +147,31 @@ async fn after_the_end_a_caught_task_is_a_failure_at_once() {
     running.shut_down().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(notes.all(), ["finished: true", "the task was aborted"]);
+}
+
+/// Nothing is lost: what nobody awaits is in the log, with the time since the run began.
+#[tokio::test(start_paused = true)]
+async fn a_caught_failure_that_nothing_awaits_is_logged() {
+    let (captured, _guard) = Captured::begin();
+    let running = start(&[1], policy().build().unwrap(), |builder, _| {
+        builder.task("server", |ctx: Context| async move {
+            ctx.mark_ready();
+            ctx.sleep(Duration::from_secs(36)).await;
+            drop(ctx.spawn_caught::<()>(async { Err(Failure::new("reset by peer")) }));
+            ctx.stopping().await;
+            Ok(())
+        })
+    });
+    running.until_ready(1).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let logged = captured.at("overwatch::component");
+    let (level, fields) = logged.first().expect("it is logged");
+    assert_eq!(*level, tracing::Level::WARN);
+    assert_eq!(fields["failure"], "reset by peer");
+    assert!(
+        fields["at_ms"].parse::<u64>().unwrap() >= 36_000,
+        "{fields:?}"
+    );
+    assert_eq!(running.handle.status().epoch, 1);
+    running.shut_down().await;
 }
