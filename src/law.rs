@@ -125,8 +125,8 @@ laws! {
          if it did not."
 
     L15 OneDeadline "one deadline a phase"
-        "The deadline of a phase is armed once, with the policy's value; nothing extends it, and it does \
-         not outlive the phase."
+        "The deadline of a phase is armed once, with the value of its stage or of the policy; nothing extends it, and \
+         it does not outlive the phase."
 
     L16 NoDelay "no delay"
         "A condition that must trip, unwind, go on with the stop or open the gate to a start takes effect \

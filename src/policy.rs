@@ -73,7 +73,7 @@ pub enum Blame {
 /// | [`abort_deadline`](PolicyBuilder::abort_deadline) | 2 s | how long an aborted component may take to be gone before it counts as wedged |
 /// | [`fence`](PolicyBuilder::fence) | none | the lease that work depends on |
 /// | [`give_up_after`](PolicyBuilder::give_up_after) | never | how many failed starts in a row end the run |
-/// | [`failure_limit`](PolicyBuilder::failure_limit) | none | how often a component may fail within a time while the service is ready |
+/// | [`failure_limit`](PolicyBuilder::failure_limit) | none | how often a component may fail within a time, once it has come up |
 /// | [`end_when_finished`](PolicyBuilder::end_when_finished) | no | whether the run ends when every component has finished |
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
@@ -154,7 +154,7 @@ impl Policy {
         self.give_up_after
     }
 
-    /// How often a component may fail while the service is ready, if there is a limit.
+    /// How often a component may fail once it has come up, if there is a limit.
     pub fn failure_limit(&self) -> Option<&FailureLimit> {
         self.failure_limit.as_ref()
     }
@@ -307,7 +307,7 @@ impl PolicyBuilder {
         self
     }
 
-    /// How often a component may fail while the service is ready. Default: as often as it does.
+    /// How often a component may fail once it has come up. Default: as often as it does.
     pub fn failure_limit(mut self, limit: FailureLimit) -> Self {
         self.0.failure_limit = Some(limit);
         self

@@ -23,7 +23,7 @@ impl Failures {
     ) -> Option<ComponentId> {
         let component = step
             .transitions()
-            .find(|hop| hop.from == Phase::Running)
+            .find(|hop| matches!(hop.from, Phase::Running | Phase::Restarting))
             .and_then(|hop| match hop.cause {
                 Cause::Report {
                     component, class, ..

@@ -14,7 +14,10 @@ pub enum UncleanEnd {
     Failed(FailureClass),
 }
 
-/// The components that did not stop well since everything was last asked to stop.
+/// The most components that are kept, so that a step stays short however many there are.
+const KEPT: usize = 1_024;
+
+/// The components that did not stop well since everything was last asked to stop: the first [`KEPT`] of them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub(super) struct Stops(BTreeMap<ComponentId, UncleanEnd>);
 
@@ -27,11 +30,18 @@ impl Stops {
         step: &Step,
         effects: &[Effect],
     ) {
-        if step.transitions().any(|hop| hop.to == Phase::ShuttingDown) {
+        // Another stop begins, or the run ends without one, because nothing was alive.
+        let is_anew = step.transitions().next().is_some_and(|hop| {
+            let at_rest = matches!(hop.from, Phase::Monitoring | Phase::Drained);
+            hop.to == Phase::ShuttingDown || at_rest
+        });
+        if is_anew {
             self.0.clear();
         }
         for effect in effects {
-            if let Effect::Abort { component, .. } = *effect {
+            if let Effect::Abort { component, .. } = *effect
+                && self.has_room(component)
+            {
                 self.0.insert(component, UncleanEnd::Aborted);
             }
         }
@@ -42,10 +52,15 @@ impl Stops {
         if let Input::Gone { component, how, .. } | Input::Exited { component, how, .. } = *input
             && let Exit::Failed(class) = how
             && was_asked
+            && self.has_room(component)
         {
             // That it was aborted is the graver news.
             self.0.entry(component).or_insert(UncleanEnd::Failed(class));
         }
+    }
+
+    fn has_room(&self, component: ComponentId) -> bool {
+        self.0.len() < KEPT || self.0.contains_key(&component)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (ComponentId, UncleanEnd)> + '_ {
@@ -161,9 +176,35 @@ mod tests {
         service.end(1, Exit::Returned);
         assert_eq!(service.unclean().len(), 1);
         service.bring(Arrival::Command(Command::Resume));
+        assert_eq!(service.unclean(), [], "the next run begins");
         service.come_up();
-        assert_eq!(service.unclean().len(), 1, "until the next stop");
         service.bring(Arrival::Shutdown);
         assert_eq!(service.unclean(), []);
+    }
+
+    /// What was aborted an hour ago, in an outage, is no matter of a shutdown while nothing is alive.
+    #[test]
+    fn a_run_that_ends_at_rest_has_no_stop() {
+        let mut service = Service::ready();
+        service.bring(Arrival::Command(Command::Trip));
+        service.end(0, FAILED);
+        service.end(1, Exit::Returned);
+        assert_eq!(service.unclean().len(), 1);
+        service.bring(Arrival::Shutdown);
+        assert!(service.decider.machine().phase().is_ended());
+        assert_eq!(service.unclean(), []);
+    }
+
+    #[test]
+    fn only_so_many_are_kept() {
+        let mut stops = Stops::default();
+        let abort = |id| Effect::Abort {
+            component: ComponentId(id),
+            epoch: 1,
+        };
+        let effects: Vec<_> = (0..2 * KEPT as u32).map(abort).collect();
+        let fired = Input::Fired(Timer::Stage);
+        stops.note(&fired, ComponentState::Down, &Step::Absorbed, &effects);
+        assert_eq!(stops.iter().count(), KEPT);
     }
 }

@@ -146,7 +146,7 @@ pub enum Input {
     Trip,
     /// An operator's reset: clear suspicion and level in Running; lower the level to at most 1 in other states.
     Reset,
-    /// A component has failed so often while the service was ready that the policy's
+    /// A component has failed so often after it had come up that the policy's
     /// [limit](crate::policy::FailureLimit) is reached.
     FailedTooOften {
         /// The component.

@@ -113,7 +113,9 @@ impl Core {
     /// Returns what follows if it was the last one, and the run is to end then.
     pub(super) fn finish(&mut self, component: ComponentId, cx: &mut Cx<'_>) -> Option<State> {
         self.slots[component.index()] = ComponentState::Finished;
+        // Nearly always something is alive, and not all components are looked at.
         let all = self.policy().end_when_finished()
+            && self.highest_live_stage().is_none()
             && self
                 .slots
                 .iter()

@@ -4,14 +4,15 @@ use core::time::Duration;
 
 use super::error::{PolicyError, in_range, in_range_count};
 
-/// How often one component may fail within a time, while the service is ready.
+/// How often one component may fail within a time, once it has come up.
 ///
 /// A service that starts well and fails again a few minutes later is restarted again and again: the hold-off sinks while
 /// it runs, and [`give_up_after`](super::PolicyBuilder::give_up_after) counts only starts. This limit ends that.
 ///
-/// A failure counts if it stopped a service that was ready, if a component caused it by a report or by its end, and if
-/// its class does not blame the dependency. Each component is counted by itself. Erlang's supervisors call this limit
-/// the restart intensity.
+/// A failure counts if it stopped a service that was ready or starting, if a component caused it by a report, or by its end
+/// after it had marked itself as ready, and if its class does not blame the dependency. So a component that crashes right
+/// after each start counts as well. Each component is counted by itself. Erlang's supervisors call this limit the restart
+/// intensity.
 ///
 /// ```
 /// use overwatch::policy::FailureLimit;

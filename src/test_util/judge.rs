@@ -105,9 +105,9 @@ impl Drop for Judge {
         if judged.was_read || std::thread::panicking() {
             return;
         }
-        let error = judged.error.clone();
+        let verdict = judged.verdict();
         drop(judged);
-        if let Some(error) = error {
+        if let Err(error) = verdict {
             panic!("{error}");
         }
     }

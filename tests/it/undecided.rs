@@ -262,9 +262,9 @@ fn each_line_that_goes_by_a_step_is_known() {
           let level_changed = self.level != self.decider.machine().level();
           if step == Step::Absorbed && effects.is_empty() && !level_changed && is_plain(&tell) {
           .any(|hop| hop.cause == Cause::StartOverdue);
-          match step.transitions().any(|hop| hop.to == Phase::ShuttingDown) {
           let is_ignored = matches!(step, Step::Ignored(_));
           if matches!(input, Input::LeaseRenewed { .. }) && !is_ignored {
+          match step.transitions().any(|hop| hop.to == Phase::ShuttingDown) {
           Input::Failing { fatal: true, .. } => detail.fatal_observation(),
           if let Step::Ignored(why) = step {
           let is_observation = matches!(input, Input::Alive { .. } | Input::Failing { .. });

@@ -213,7 +213,7 @@ impl<T: Send + Sync + 'static> PrefixWatch<T> {
         if let Some(rejected) = values.take_rejected() {
             let prefix = self.prefix.all().to_owned();
             log(Level::WARN, move |at_ms| {
-                tracing::warn!(target: TARGET, at_ms, prefix, rejected, "a value was rejected, and the last good one stays");
+                tracing::warn!(target: TARGET, at_ms, prefix, rejected, "a value was rejected");
             });
         }
     }

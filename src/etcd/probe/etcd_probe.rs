@@ -162,6 +162,7 @@ impl Probe for EtcdProbe {
     }
 
     fn forgives(&self) -> Duration {
+        // Not the grace periods, which also cover what is no election: a fence must outlast an election.
         self.0.config.timing.longest_election()
     }
 

@@ -156,7 +156,9 @@ impl<T> Future for CaughtTask<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Poller<'_>) -> Poll<Self::Output> {
         let told = Pin::new(&mut self.told).poll(cx);
-        told.map(|told| told.unwrap_or_else(|_| Err(Failure::new("the task was aborted"))))
+        told.map(|told| {
+            told.unwrap_or_else(|_| Err(Failure::new("the task was aborted, or never began")))
+        })
     }
 }
 

@@ -104,7 +104,8 @@ impl RunReport {
 
     /// The components that did not stop well when everything was last stopped.
     ///
-    /// They were aborted at their stop deadline, or returned an error, or panicked.
+    /// They were aborted at their stop deadline, or returned an error, or panicked. If there are very many, these are the
+    /// first 1,024. A run that ends while nothing is alive, e.g. in an outage, has none.
     pub fn unclean_stops(&self) -> &[UncleanStop] {
         &self.0.unclean_stops
     }

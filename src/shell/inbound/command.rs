@@ -51,6 +51,13 @@ impl std::error::Error for CommandLost {}
 #[derive(Clone, Debug)]
 pub struct CommandAnswer(watch::Receiver<Option<CommandOutcome>>);
 
+impl CommandAnswer {
+    /// The answer to a command that nothing handles any more.
+    pub(crate) fn lost() -> Self {
+        Self(watch::channel(None).1)
+    }
+}
+
 impl IntoFuture for CommandAnswer {
     type Output = Result<CommandOutcome, CommandLost>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
@@ -101,5 +108,21 @@ impl Commands {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_that_nothing_handles_any_more_is_answered() {
+        assert_eq!(CommandAnswer::lost().await, Err(CommandLost));
+        let mailbox = crate::shell::inbound::Mailbox::default();
+        let waits = mailbox.command(Command::Drain).expect("room");
+        mailbox.close();
+        assert_eq!(waits.await, Err(CommandLost));
+        let late = mailbox.command(Command::Drain).expect("an answer");
+        assert_eq!(late.await, Err(CommandLost));
     }
 }

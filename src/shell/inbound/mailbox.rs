@@ -35,6 +35,8 @@ pub(crate) struct Mailbox {
     /// none, and does not delay the senders.
     inside: AtomicU8,
     shutdown: AtomicBool,
+    /// Whether a shutdown was ever requested.
+    was_shut_down: AtomicBool,
     pinged: AtomicBool,
 }
 
@@ -108,6 +110,9 @@ impl Mailbox {
     /// Adds a command. `None` if too many wait.
     pub(crate) fn command(&self, command: Command) -> Option<CommandAnswer> {
         let mut waiting = lock(&self.waiting);
+        if waiting.closed {
+            return Some(CommandAnswer::lost());
+        }
         let answer = waiting.commands.push(command);
         self.inside.fetch_or(COMMANDS, Ordering::Release);
         drop(waiting);
@@ -116,8 +121,14 @@ impl Mailbox {
     }
 
     pub(crate) fn shut_down(&self) {
+        self.was_shut_down.store(true, Ordering::Release);
         self.shutdown.store(true, Ordering::Release);
         self.wake.notify_one();
+    }
+
+    /// Whether a shutdown was ever requested.
+    pub(crate) fn was_shut_down(&self) -> bool {
+        self.was_shut_down.load(Ordering::Acquire)
     }
 
     /// Pings the supervisor. Pings that wait at the same time share one answer.

@@ -25,11 +25,16 @@ impl LastFailures {
         match (hop.from, hop.to) {
             (Phase::Running, _) => self.trip = Some(Arc::clone(reason)),
             (_, Phase::Running) => *self = Self::default(),
+            // An operator resumed it.
+            (_, Phase::Restarting) => self.limit = None,
             (Phase::Restarting, _) if !hop.cause.is_wanted() => {
                 let who = hop.cause.component();
-                if self.starts.len() < KEPT || self.starts.contains_key(&who) {
-                    self.starts.insert(who, Arc::clone(reason));
+                if self.starts.len() >= KEPT && !self.starts.contains_key(&who) {
+                    // The last one is told in any case.
+                    self.starts.pop_first();
                 }
+                self.starts.insert(who, Arc::clone(reason));
+                self.trip = Some(Arc::clone(reason));
                 return true;
             }
             _ => {}
@@ -106,5 +111,12 @@ mod tests {
             last.gave_up("2 starts failed"),
             "often, the last time: full"
         );
+        // After a drain and a resume it gives up for another reason.
+        last.note(&hop(Phase::Monitoring, Phase::Restarting, 0), &"".into());
+        last.note(
+            &hop(Phase::Restarting, Phase::ShuttingDown, 0),
+            &"taken".into(),
+        );
+        assert_eq!(last.gave_up("2 starts failed"), "2 starts failed: taken");
     }
 }

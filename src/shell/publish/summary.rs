@@ -187,7 +187,7 @@ impl Summary {
             Phase::ShuttingDown if self.is_delaying => {
                 let serving = Few::doing(roster, &[ComponentState::Up]);
                 Some(format!(
-                    "the unready delay to end within {}; until then {} still serve: {}",
+                    "the unready delay to end within {}; components that still work ({}): {}",
                     left(self.stage_due),
                     serving.count(),
                     serving.names(roster)

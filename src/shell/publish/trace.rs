@@ -199,6 +199,19 @@ pub(crate) fn transition(
     });
 }
 
+/// A component has failed too often, so the run ends, or it drains.
+pub(crate) fn failed_too_often(log: &Log, reason: Arc<str>, drains: bool) {
+    log.event(Level::WARN, move |at_ms| {
+        warn!(
+            target: "overwatch::limit",
+            reason = &*reason,
+            drains,
+            at_ms,
+            "a component has failed too often"
+        );
+    });
+}
+
 /// An outage is over, or the run ends in the middle of it.
 pub(crate) fn outage_closed(log: &Log, record: Record, lasted_ms: Option<u64>, is_over: bool) {
     log.event(Level::INFO, move |at_ms| {

@@ -59,6 +59,18 @@ pub enum BuildError {
         /// What is wrong, and what to do.
         error: WiringError,
     },
+    /// [`may_finish`](crate::Builder::may_finish) was called before any component was added.
+    NothingMayFinish,
+    /// The component that holds the lease may finish, but the lease must be renewed as long as there is work.
+    LeaseOwnerMayFinish {
+        /// Its name.
+        name: String,
+    },
+    /// The run is to end when all components have finished, but this one may not.
+    NeverFinishes {
+        /// Its name.
+        name: String,
+    },
     /// The fence watchdog was switched on, but the policy has no fence.
     WatchdogWithoutFence,
     /// The policy cannot work at all, or not with these components or this probe.
@@ -122,6 +134,18 @@ impl fmt::Display for BuildError {
                 )
             }
             Self::Wiring { component, error } => write!(f, "component {component:?}: {error}"),
+            Self::NothingMayFinish => {
+                f.write_str("`may_finish` comes before all components: call it after the one that may finish")
+            }
+            Self::LeaseOwnerMayFinish { name } => write!(
+                f,
+                "{name:?} holds the lease, which must be renewed as long as there is work: do not let it finish"
+            ),
+            Self::NeverFinishes { name } => write!(
+                f,
+                "the run is to end when all have finished, but {name:?} may not finish: call `may_finish` after it, or \
+                 set no `end_when_finished`"
+            ),
             Self::WatchdogWithoutFence => f.write_str(
                 "a fence watchdog without a fence: set the policy's fence, or ask for no watchdog",
             ),

@@ -62,6 +62,8 @@ pub struct Builder {
     components: Vec<(Arc<str>, Arc<dyn Begin>)>,
     stages: Vec<usize>,
     one_shots: Vec<ComponentId>,
+    /// Whether `may_finish` was called before any component was added.
+    nothing_may_finish: bool,
     start_deadlines: BTreeMap<usize, Duration>,
     stop_deadlines: BTreeMap<usize, Duration>,
     /// Whether the next component begins another stage.
@@ -90,6 +92,7 @@ impl Builder {
             components: Vec::new(),
             stages: vec![0],
             one_shots: Vec::new(),
+            nothing_may_finish: false,
             start_deadlines: BTreeMap::new(),
             stop_deadlines: BTreeMap::new(),
             stage_is_closed: false,
@@ -182,9 +185,10 @@ impl Builder {
     /// # ;
     /// ```
     pub fn may_finish(mut self) -> Self {
-        let last = self.components.len().checked_sub(1);
-        self.one_shots
-            .extend(last.map(|last| ComponentId(last as u32)));
+        match self.components.len().checked_sub(1) {
+            Some(last) => self.one_shots.push(ComponentId(last as u32)),
+            None => self.nothing_may_finish = true,
+        }
         self
     }
 
@@ -337,6 +341,7 @@ impl Builder {
         let (policy, lease_owner) = self.leased()?;
         self.probe.check(&policy)?;
         let mut layout = Layout::new(&self.stages)?;
+        self.check_finishing(&policy, lease_owner)?;
         for one_shot in self.one_shots.iter().copied() {
             layout = layout.with_one_shot(one_shot);
         }
@@ -464,6 +469,26 @@ impl Builder {
             return Err(BuildError::LeaseOwnerWithoutFence { name });
         }
         Ok((policy, Some(ComponentId(place as u32))))
+    }
+
+    fn check_finishing(
+        &self,
+        policy: &Policy,
+        lease_owner: Option<ComponentId>,
+    ) -> Result<(), BuildError> {
+        if self.nothing_may_finish {
+            return Err(BuildError::NothingMayFinish);
+        }
+        for (id, (name, _)) in (0..).map(ComponentId).zip(&self.components) {
+            let (name, may_finish) = (name.to_string(), self.one_shots.contains(&id));
+            if may_finish && lease_owner == Some(id) {
+                return Err(BuildError::LeaseOwnerMayFinish { name });
+            }
+            if !may_finish && policy.end_when_finished() {
+                return Err(BuildError::NeverFinishes { name });
+            }
+        }
+        Ok(())
     }
 
     fn check_components(&self, plan: &Plan) -> Result<(), BuildError> {

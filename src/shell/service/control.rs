@@ -266,7 +266,10 @@ async fn run(supervisor: &mut Supervisor, until: Until) -> Result<(), RunError> 
         biased;
         ended = &mut run => return ended,
         signal = signals.next() => {
-            shared.published.note_signal(signal);
+            // Before the request, so that the reason can name it.
+            if !shared.mailbox.was_shut_down() {
+                shared.published.note_signal(signal);
+            }
             shared.mailbox.shut_down();
         }
     }

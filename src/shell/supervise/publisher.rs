@@ -21,7 +21,7 @@ use crate::machine::{
     AfterStop, Cause, ComponentState, Effect, Input, Machine, Phase, Record, State, Step, Timer,
     Transition,
 };
-use crate::policy::ComponentId;
+use crate::policy::{ComponentId, FailureLimit};
 use crate::shell::failure::{ReportedFailure, StopSignal};
 use crate::shell::log::Log;
 use crate::shell::probe::Observation;
@@ -327,6 +327,9 @@ impl Publisher {
             // A reader wants to know why it does not go on, also while it still stops.
             let publish = |summary: &mut Summary| summary.reason = Arc::clone(reason);
             self.shared.published.publish(publish);
+            let drains = self.shared.plan.policy().failure_limit();
+            let drains = drains.is_some_and(FailureLimit::drains);
+            trace::failed_too_often(&self.log, Arc::clone(reason), drains);
         }
         let hops = notice.hops;
         for hop in hops.into_iter().flatten() {

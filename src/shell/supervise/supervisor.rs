@@ -335,10 +335,6 @@ impl Supervisor {
             fatal,
             incident,
         } = self.inbox.held.event(&tell);
-        match step.transitions().any(|hop| hop.to == Phase::ShuttingDown) {
-            true => self.stop_failures = StopFailures::default(),
-            false => self.stop_failures.note(&input, &detail),
-        }
         let is_ignored = matches!(step, Step::Ignored(_));
         if matches!(input, Input::LeaseRenewed { .. }) && !is_ignored {
             self.executor.watch_fence(self.inbox.held.lease);
@@ -351,6 +347,10 @@ impl Supervisor {
             .answer_command(tell.source, decision.changed);
 
         // All effects are carried out. From here on the step is published.
+        match step.transitions().any(|hop| hop.to == Phase::ShuttingDown) {
+            true => self.stop_failures = StopFailures::default(),
+            false => self.stop_failures.note(&input, &detail),
+        }
         self.record(at, Some(decision), effects);
         if self.fatal.is_none() && !is_ignored {
             self.fatal = match input {

@@ -13,7 +13,7 @@ use super::laws::{Broken, Watch};
 pub(crate) struct Whole {
     decider: Decider,
     watch: Watch,
-    /// The component that made the service lose readiness with the last step.
+    /// The component that stopped a service that was ready or starting, with the last step.
     tripped_by: Option<ComponentId>,
 }
 
@@ -81,7 +81,7 @@ impl Whole {
         if let Decided::Step(decision) = decided {
             let hops = decision.step();
             let mut hops = hops.iter().flat_map(Step::transitions);
-            let trip = hops.find(|hop| hop.from == Phase::Running);
+            let trip = hops.find(|hop| matches!(hop.from, Phase::Running | Phase::Restarting));
             self.tripped_by = trip.and_then(|hop| hop.cause.component());
         }
         Ok(decided)

@@ -78,6 +78,9 @@ async fn no_error_shows_its_cause_twice() {
             component: names(),
             error: wiring.clone(),
         },
+        BuildError::NothingMayFinish,
+        BuildError::LeaseOwnerMayFinish { name: names() },
+        BuildError::NeverFinishes { name: names() },
         BuildError::WatchdogWithoutFence,
         BuildError::Policy(policy.clone()),
     ] {

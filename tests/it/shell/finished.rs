@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use overwatch::machine::{ComponentState, HaltReason, Phase, RunOutcome};
-use overwatch::policy::{ComponentId, FailureLimit, Layout, Plan, PolicyBuilder};
-use overwatch::{Context, Failure};
+use overwatch::policy::{ComponentId, FailureLimit, Fence, Layout, Plan, PolicyBuilder};
+use overwatch::{BuildError, Builder, Context, Failure, Overwatch};
 
 use super::support::{Running, bounded, policy, start, start_by, worker};
+use super::trace::Captured;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -192,5 +193,95 @@ async fn a_component_that_fails_too_often_drains_if_the_policy_wants_it() {
     )
     .await
     .expect("the run goes on");
+    running.shut_down().await;
+}
+
+/// What cannot work is refused with what to do.
+#[test]
+fn what_may_never_finish_is_refused() {
+    let build = |policy: PolicyBuilder, add: fn(Builder) -> Builder| {
+        let builder =
+            Overwatch::builder(overwatch::no_dependency()).policy(policy.build().unwrap());
+        add(builder).build().map(|_| ())
+    };
+    let ends = || policy().end_when_finished(true);
+    assert_eq!(
+        build(policy(), |builder| builder.may_finish().task("a", flaky)),
+        Err(BuildError::NothingMayFinish)
+    );
+    assert_eq!(
+        build(ends(), |builder| builder
+            .task("a", flaky)
+            .may_finish()
+            .task("b", flaky)),
+        Err(BuildError::NeverFinishes { name: "b".into() })
+    );
+    let both: fn(Builder) -> Builder = |builder| {
+        builder
+            .task("a", flaky)
+            .may_finish()
+            .task("b", flaky)
+            .may_finish()
+    };
+    assert_eq!(build(ends(), both), Ok(()));
+    let fenced = policy().fence(Fence::new(HOUR, Duration::from_secs(1)));
+    assert_eq!(
+        build(fenced, |builder| builder
+            .task("lease", flaky)
+            .may_finish()
+            .lease_owner("lease")),
+        Err(BuildError::LeaseOwnerMayFinish {
+            name: "lease".into()
+        })
+    );
+}
+
+/// It crashes after it has come up, and before the service is ready.
+#[tokio::test(start_paused = true)]
+async fn a_component_that_crashes_in_each_start_is_counted_too() {
+    let limit = FailureLimit::new(3, HOUR).with_drain(true);
+    let policy = policy().failure_limit(limit).build();
+    let running = start(&[2, 1], policy.unwrap(), |builder, notes| {
+        builder
+            .component("a", worker(notes, "a"))
+            .task("crashes", |ctx: Context| async move {
+                ctx.mark_ready();
+                Err(Failure::new("a bad job"))
+            })
+            .next_stage()
+            .component("b", worker(notes, "b"))
+    });
+    let status = running.until_phase(Phase::Drained).await;
+    assert_eq!(status.epoch, 3);
+    assert!(
+        status.reason.contains("\"crashes\" failed 3 times") && status.reason.contains("a bad job"),
+        "{}",
+        status.reason
+    );
+    running.shut_down().await;
+}
+
+/// With others to stop, the limit is reached while they stop: the log must say it.
+#[tokio::test(start_paused = true)]
+async fn the_log_says_that_a_component_has_failed_too_often() {
+    let (captured, _guard) = Captured::begin();
+    let limit = FailureLimit::new(2, HOUR).with_drain(true);
+    let policy = policy().failure_limit(limit).build();
+    let running = start(&[2], policy.unwrap(), |builder, notes| {
+        builder
+            .component("a", worker(notes, "a"))
+            .task("flaky", flaky)
+    });
+    running.until_phase(Phase::Drained).await;
+    let told = captured.at("overwatch::limit");
+    let [(level, fields)] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!(*level, tracing::Level::WARN);
+    assert!(
+        fields["reason"].contains("\"flaky\" failed 2 times"),
+        "{fields:?}"
+    );
+    assert_eq!(fields["drains"], "true");
     running.shut_down().await;
 }

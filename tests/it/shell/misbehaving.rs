@@ -220,7 +220,7 @@ async fn one_that_ignores_the_stop_is_aborted() {
     let stop_deadline = Duration::from_secs(10);
     assert!((stop_deadline..stop_deadline + Duration::from_secs(1)).contains(&began.elapsed()));
     assert_eq!(running.notes.all(), ["below up 1", "below stopped 1"]);
-    running.shut_down_uncleanly().await;
+    running.shut_down().await;
     assert!(
         dropped.load(Ordering::Relaxed),
         "what the future held was dropped"

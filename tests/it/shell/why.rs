@@ -215,7 +215,7 @@ async fn during_the_unready_delay_the_status_says_that_components_still_serve() 
         (&*status.reason, awaited(&status)),
         (
             "a shutdown was asked for",
-            "the unready delay to end within 3.0s; until then 4 still serve: a, b, c and 1 more"
+            "the unready delay to end within 3.0s; components that still work (4): a, b, c and 1 more"
         )
     );
     tokio::time::sleep(2 * SECOND).await;

@@ -312,7 +312,7 @@ fn a_subscriber_that_blocks_in_new_span_holds_up_components_only() {
 fn words(to: Phase) -> &'static str {
     match to {
         Phase::Running => "the service is ready",
-        Phase::ShuttingDown => "everything is being stopped",
+        Phase::ShuttingDown => "the service is not ready, and is being stopped",
         Phase::Monitoring => "the dependency must prove itself",
         Phase::Restarting => "components are being started",
         Phase::Drained => "the service is drained",
