@@ -212,8 +212,14 @@ pub(crate) fn failed_too_often(log: &Log, reason: Arc<str>, drains: bool) {
     });
 }
 
-/// An outage is over, or the run ends in the middle of it.
+/// An outage is over, or the run ends in the middle of it. The first start has the number 0.
 pub(crate) fn outage_closed(log: &Log, record: Record, lasted_ms: Option<u64>, is_over: bool) {
+    let words = match (record.outage, is_over) {
+        (0, true) => "the service is up for the first time",
+        (0, false) => "the run ended before the service was up",
+        (_, true) => "the outage is over",
+        (_, false) => "the outage ended with the run",
+    };
     log.event(Level::INFO, move |at_ms| {
         info!(
             target: "overwatch::outage",
@@ -223,8 +229,7 @@ pub(crate) fn outage_closed(log: &Log, record: Record, lasted_ms: Option<u64>, i
             stale_reports = record.stale_reports,
             failed_starts = record.failed_starts,
             at_ms,
-            "{}",
-            if is_over { "the outage is over" } else { "the outage ended with the run" }
+            "{words}"
         );
     });
 }

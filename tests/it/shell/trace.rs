@@ -132,6 +132,18 @@ async fn each_transition_is_one_event_with_stable_fields() {
     let counts =
         |fields: &Fields| ["outage", "reports", "failed_starts"].map(|name| fields[name].clone());
     assert_eq!(counts(&outages[1].1), ["1", "0", "0"]);
+    let words: Vec<_> = outages
+        .iter()
+        .map(|(_, fields)| &*fields["message"])
+        .collect();
+    assert_eq!(
+        words,
+        [
+            "the service is up for the first time",
+            "the outage is over",
+            "the outage ended with the run",
+        ]
+    );
     let effects = captured.at("overwatch::effect");
     assert!(effects.iter().all(|(level, _)| *level == Level::DEBUG) && effects.len() > 20);
     let ignored = captured.at("overwatch::ignored");
