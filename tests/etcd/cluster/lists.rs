@@ -10,7 +10,7 @@ use overwatch_test_support::etcd::Etcd;
 use tokio::time::sleep;
 
 use super::BUSY;
-use super::nodes::{PREFIX, Setup, TTL, WORK, keys, within};
+use super::nodes::{PREFIX, Setup, TTL, WORK, keys, policy, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_the_lists_no_shard_of_any_is_without_an_owner() {
@@ -64,8 +64,8 @@ impl Jobs {
         let shards = Shards::named(&membership, WORK, names, job).expect("valid");
         let every = Duration::from_millis(100);
         let service = Overwatch::builder(polled(every, 10 * every, || async { Ok(()) }))
-            .component("membership", membership)
-            .next_stage()
+            .policy(policy())
+            .lease_holder("membership", membership)
             .component("jobs", shards)
             .build()
             .expect("a valid service");

@@ -148,20 +148,12 @@ impl Setup {
     {
         let membership = self.membership(id).build().expect("a valid membership");
         let shards = Shards::new(&membership, WORK, self.shards, job).expect("valid shards");
-        let policy = Policy::builder()
-            .window(Duration::from_millis(500))
-            .start_deadline(Duration::from_millis(2_500))
-            .stop_deadline(Duration::from_millis(500))
-            .abort_deadline(Duration::from_millis(250))
-            .tuning(Tuning::default().with_backoff(Duration::from_millis(200)))
-            .build()
-            .expect("a valid policy");
         let mut service = Overwatch::builder(probe);
         if let Some(on) = self.control_thread {
             service = service.control_thread(on);
         }
         let service = service
-            .policy(policy)
+            .policy(policy())
             .lease_holder("membership", membership.clone())
             .component("checks", shards)
             .build()
@@ -217,8 +209,20 @@ impl Node {
 
     /// What it says of its last failure.
     pub(super) fn why(&self) -> String {
-        format!("{:?} {:?}", self.handle.status(), self.handle.components())
+        let (status, outages) = (self.handle.status(), self.handle.outages());
+        format!("{status:?} {outages:?} {:?}", self.handle.components())
     }
+}
+
+/// The policy of a node: short enough for the lease.
+pub(super) fn policy() -> Policy {
+    let builder = Policy::builder()
+        .window(Duration::from_millis(500))
+        .start_deadline(Duration::from_millis(2_500))
+        .stop_deadline(Duration::from_millis(500))
+        .abort_deadline(Duration::from_millis(250))
+        .tuning(Tuning::default().with_backoff(Duration::from_millis(200)));
+    builder.build().expect("a valid policy")
 }
 
 /// All keys below this prefix.

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::BUSY;
-use super::nodes::{PREFIX, Setup, TTL, WORK, keys, within};
+use super::nodes::{PREFIX, Setup, TTL, WORK, keys, policy, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_in_one_shard_backs_off_that_shard_alone() {
@@ -116,8 +116,8 @@ async fn named_jobs_are_numbered_by_their_names() {
     let shards = Shards::named(&membership, WORK, ["http", "dns", "tcp"], job);
     let every = Duration::from_millis(100);
     let service = Overwatch::builder(polled(every, 10 * every, || async { Ok(()) }))
-        .component("membership", membership.clone())
-        .next_stage()
+        .policy(policy())
+        .lease_holder("membership", membership.clone())
         .component("checks", shards.expect("valid"))
         .build()
         .expect("a valid service");
@@ -152,24 +152,23 @@ async fn what_is_added_twice_is_refused_in_words() {
     let every = Duration::from_millis(100);
     let service = || Overwatch::builder(polled(every, 10 * every, || async { Ok(()) }));
     let twice = service()
-        .component("membership", membership.clone())
-        .next_stage()
+        .policy(policy())
+        .lease_holder("membership", membership.clone())
         .component("checks", shards())
         .component("checks again", shards());
-    let run = twice.build().expect("a valid service").run();
-    let error = within(2 * TTL, "ended", run).await.expect_err("refused");
+    let error = twice.build().expect_err("refused").to_string();
     assert!(
-        error.to_string().contains("the work \"checks\" runs twice"),
+        error.contains("\"checks again\" does the work \"checks\""),
         "{error}"
     );
 
     let twice = service()
-        .component("membership", membership.clone())
+        .policy(policy())
+        .lease_holder("membership", membership.clone())
         .component("membership again", membership.clone());
-    let run = twice.build().expect("a valid service").run();
-    let error = within(2 * TTL, "ended", run).await.expect_err("refused");
+    let error = twice.build().expect_err("refused").to_string();
     assert!(
-        error.to_string().contains("this membership runs twice"),
+        error.contains("the lease owner is \"membership\""),
         "{error}"
     );
 }
@@ -203,8 +202,8 @@ async fn a_claim_that_is_removed_ends_the_work_also_while_it_drains() {
     let shards = Shards::new(&membership, WORK, 2, job).expect("valid");
     let every = Duration::from_millis(100);
     let service = Overwatch::builder(polled(every, 10 * every, || async { Ok(()) }))
-        .component("membership", membership.clone())
-        .next_stage()
+        .policy(policy())
+        .lease_holder("membership", membership.clone())
         .component("checks", shards)
         .build()
         .expect("a valid service");
