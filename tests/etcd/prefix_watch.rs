@@ -101,7 +101,8 @@ impl Service {
     }
 
     fn why(&self) -> String {
-        format!("{:?} {:?}", self.handle.status(), self.handle.components())
+        let (status, outages) = (self.handle.status(), self.handle.outages());
+        format!("{status:?} {outages:?} {:?}", self.handle.components())
     }
 
     /// Nothing has tripped it.

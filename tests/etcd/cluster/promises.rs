@@ -42,7 +42,7 @@ async fn a_lease_that_is_longer_than_was_asked_for_is_refused_and_given_back() {
     for version in [Version::V34, Version::V35] {
         let etcd = Etcd::start_version(version, 1, &slow).await.remove(0);
         let node = Setup::new(&etcd).start("a");
-        let why = "etcd grants no lease of 5 s, but one of 6 s";
+        let why = "needs a lease of 5 s, but etcd grants one of 6 s";
         until_it_says(&node, &[why.to_owned()]).await;
         node.stop().await;
         without_leases(&etcd).await;
