@@ -150,6 +150,16 @@ impl Node {
         reason.map(|reason| reason.to_string()).unwrap_or_default()
     }
 
+    /// Why its last failed start failed, as the outages tell.
+    #[cfg(test)]
+    pub(super) fn last_failure(&self) -> String {
+        let handle = lock(&self.0.handle);
+        let outages = handle.as_ref().map(|handle| handle.outages());
+        let mut newest_first = outages.iter().flatten().rev();
+        let failure = newest_first.find_map(|outage| outage.last_failure.as_deref());
+        failure.unwrap_or_default().to_owned()
+    }
+
     /// What the host runs.
     pub(super) async fn live(self) -> Result<(), Box<dyn std::error::Error>> {
         sleep(self.0.starts.saturating_sub(clock())).await;

@@ -11,9 +11,9 @@ fn a_lease_that_is_longer_than_was_asked_for_is_refused_and_given_back() {
         ..Setup::of(1)
     });
     fleet.until("it says why", s(5.0), |fleet| {
-        let reason = fleet.nodes[0].reason();
-        reason.contains("etcd grants no lease of 5 s, but one of 8 s")
-            && reason.contains("a ttl of 9s")
+        let failure = fleet.nodes[0].last_failure();
+        failure.contains("a ttl of 6s needs a lease of 5 s, but etcd grants one of 8 s")
+            && failure.contains("a ttl of 9s")
     });
     fleet.run_for(s(5.0));
     assert!(fleet.record.runs().is_empty());
