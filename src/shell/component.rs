@@ -49,7 +49,7 @@ pub use incarnation::Hold;
 pub(crate) use incarnation::Incarnation;
 pub(crate) use main_task::Begin;
 pub use reporter::Reporter;
-pub(crate) use run::Ending;
+pub(crate) use run::{Ending, Left};
 pub(crate) use stage_run::StageRun;
 pub use sub_task::{CaughtTask, SubTask};
 pub use traits::{Component, ComponentResult, LeaseHolder, StartStop};

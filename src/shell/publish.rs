@@ -16,6 +16,6 @@ pub use journal::{Lagged, Outage, TransitionEvent, Transitions};
 pub(crate) use last_failures::LastFailures;
 pub(crate) use last_seen::LastSeen;
 pub(crate) use published::Published;
-pub(crate) use roster::{Few, Roster};
+pub(crate) use roster::{Few, NAMES_LISTED, Roster};
 pub use status::{ComponentStatus, DependencyStatus, Status};
 pub(crate) use summary::{HoldOff, Summary};

@@ -10,8 +10,13 @@
 //!
 //! `password: x` is also a value, but `no password: permission denied` is prose. So after a colon and a space only that
 //! is hidden which is alone, or does not look like a word. In doubt it is hidden.
+//!
+//! What cannot be told apart is shown: `http://a:80/b@c` is taken for a host, a port and a path. In a URL a `/` in a
+//! password must be written as `%2F` ([RFC 3986, section 3.2.1](https://www.rfc-editor.org/rfc/rfc3986#section-3.2.1)).
 
 use std::borrow::Cow;
+
+use value::value;
 
 /// The longest text that is shown, in bytes.
 const MOST: usize = 4096;
@@ -189,8 +194,9 @@ fn credentials(text: &str, begin: usize, is_cut: bool) -> Option<Secret> {
         return until(url.len());
     }
     // This is no port, nor the end of an IPv6 address, so it may be a password with a slash in it.
-    let is_port = last.ends_with(']') || last.bytes().all(|byte| byte.is_ascii_digit());
-    if is_port {
+    let is_number = last.bytes().all(|byte| byte.is_ascii_digit());
+    let is_port = is_number && (last.is_empty() || last.parse::<u16>().is_ok());
+    if is_port || last.ends_with(']') {
         None
     } else {
         until(url.rfind('@')?)
@@ -213,7 +219,10 @@ fn named(text: &str, word: &str, end: usize) -> Option<Secret> {
         let is_sure = word.eq_ignore_ascii_case("bearer");
         let secret =
             value(text, begin).filter(|secret| begin > end && may_be_secret(text, *secret))?;
-        return (is_sure || !is_word(&text[secret.begin..secret.end])).then_some(secret);
+        let said = &text[secret.begin..secret.end];
+        // Base64 has capital letters anywhere.
+        let is_prose = is_word(said) && !said.chars().skip(1).any(char::is_uppercase);
+        return (is_sure || !is_prose).then_some(secret);
     }
     let is_short = SHORT_NAMES.iter().any(|name| is_called(word, name, true));
     if !is_short && !NAMES.iter().any(|name| is_called(word, name, false)) {
@@ -241,14 +250,11 @@ fn named(text: &str, word: &str, end: usize) -> Option<Secret> {
 /// Where the value of a name begins that ends at `end`, and how it is assigned.
 fn assignment(text: &str, word: &str, end: usize, is_short: bool) -> Option<(usize, Assigned)> {
     let skip_spaces = |at| end_of(text, at, |c| !is_space(c));
-    // The name may be in quotes, which may be escaped.
-    let quote = end_of(text, end, |c| c != '\\');
-    let after_quote = match text[quote..].chars().next() {
-        Some('"' | '\'' | '`') => quote + 1,
-        _ => end,
-    };
-    let sign = skip_spaces(after_quote);
+    let sign = skip_spaces(behind_name(text, end));
     let rest = &text[sign..];
+    if let Some("%3D" | "%3d" | "%3A" | "%3a") = rest.get(..3) {
+        return Some((sign + 3, Assigned::Surely));
+    }
     if let Some(after) = rest.strip_prefix('=') {
         let length = if after.starts_with(['=', '>']) { 2 } else { 1 };
         Some((skip_spaces(sign + length), Assigned::Surely))
@@ -272,58 +278,34 @@ fn assignment(text: &str, word: &str, end: usize, is_short: bool) -> Option<(usi
     }
 }
 
+/// Where a name with everything that belongs to it ends: a quote, which may be escaped, and brackets, as in
+/// `user[password]` and `password[0]`. In a URL each of these may be encoded.
+fn behind_name(text: &str, end: usize) -> usize {
+    let quote = end_of(text, end, |c| c != '\\');
+    if text[quote..].starts_with(['"', '\'', '`']) {
+        return quote + 1;
+    }
+    let rest = &text[end..];
+    let inside = rest.strip_prefix('[').map_or("", |rest| {
+        let length = rest.bytes().take_while(|&byte| is_of_name(byte)).count();
+        &rest[..length]
+    });
+    let closed = rest
+        .get(1 + inside.len()..)
+        .is_some_and(|rest| rest.starts_with(']'));
+    match rest.get(..3) {
+        _ if rest.starts_with(']') => end + 1,
+        _ if rest.starts_with('[') && closed => end + inside.len() + 2,
+        Some("%22" | "%27" | "%5D" | "%5d") => end + 3,
+        _ => end,
+    }
+}
+
 /// Where the scheme of an `Authorization` header ends, if there is one and something follows it.
 fn scheme(text: &str, begin: usize) -> Option<usize> {
     let end = end_of(text, begin, |c| !c.is_ascii_alphabetic());
     let is_scheme = is_one_of(&text[begin..end], SCHEMES);
     (is_scheme && text[end..].starts_with(is_space)).then_some(end)
-}
-
-/// The value that begins here: what is in quotes, or all up to a space, a quote, `&` or `;`.
-fn value(text: &str, begin: usize) -> Option<Secret> {
-    let begin = inside(text, begin);
-    let quote = end_of(text, begin, |c| c != '\\');
-    if let Some(sign @ ('"' | '\'' | '`')) = text[quote..].chars().next() {
-        let is_escaped = quote > begin;
-        let begin = quote + 1;
-        let end = closing(text, begin, sign, is_escaped);
-        return Some(Secret { begin, end }).filter(|_| end > begin);
-    }
-    let end = end_of(text, begin, |c| {
-        is_space(c) || matches!(c, '"' | '\'' | '`' | '&' | ';')
-    });
-    let value = text[begin..end].trim_end_matches([',', '.', ':', ')', ']', '}', '\\']);
-    Some(Secret {
-        begin,
-        end: begin + value.len(),
-    })
-    .filter(|_| !value.is_empty())
-}
-
-/// Behind `Some(` and the like, if something in quotes is in there.
-fn inside(text: &str, begin: usize) -> usize {
-    let end = end_of(text, begin, |c| {
-        !c.is_alphanumeric() && !matches!(c, '_' | ':' | '(')
-    });
-    let is_wrapper = text[begin..end].ends_with('(') && text[end..].starts_with(['"', '\\']);
-    if is_wrapper { end } else { begin }
-}
-
-/// Where what is in quotes ends: before the next quote that is not escaped, or at the end of the text.
-fn closing(text: &str, begin: usize, sign: char, is_escaped: bool) -> usize {
-    let mut at = begin;
-    loop {
-        let end = end_of(text, at, |c| c == sign);
-        let inside = text[begin..end].trim_end_matches('\\');
-        let slashes = end - begin - inside.len();
-        if end == text.len() || is_escaped {
-            return begin + inside.len();
-        }
-        if slashes.is_multiple_of(2) {
-            return end;
-        }
-        at = end + 1;
-    }
 }
 
 /// Whether a value is all that is said, and so no prose.
@@ -360,6 +342,8 @@ fn is_called(word: &str, name: &str, wholly: bool) -> bool {
         .all(|letter| letters.next() == Some(letter));
     ends && (!wholly || letters.next().is_none())
 }
+
+mod value;
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context as Poller, Poll, ready};
 
 use pin_project_lite::pin_project;
@@ -176,6 +177,8 @@ impl Drop for MainTask {
         let failure = incarnation.run().failure();
         // Other holds must not hide that the main task has ended. The release itself decides whether this was the
         // last one, because a hold may be taken at any moment. After Gone this answer is stale and harmless.
+        let run = incarnation.run();
+        run.main_is_over.store(true, Ordering::Release);
         let was_last = incarnation.let_go();
         if ended && !was_last && incarnation.stage().told().is_none() {
             let exited = ComponentAnswer::Exited(incarnation.who());

@@ -1,6 +1,6 @@
 //! The state of one incarnation of one component.
 
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::runtime;
@@ -17,6 +17,8 @@ use crate::shell::sync::lock;
 pub(crate) struct Run {
     pub(crate) holds: AtomicU32,
     pub(crate) up: AtomicBool,
+    /// Whether its main task has let go of its hold.
+    pub(crate) main_is_over: AtomicBool,
     /// How its main task ended; unset if it was aborted.
     pub(crate) ended: OnceLock<Exit>,
     /// Made when it is first needed: most incarnations never need it.
@@ -31,6 +33,15 @@ pub(crate) struct Extras {
     /// The failure of its main task.
     pub(crate) failure: Mutex<Option<Arc<ReportedFailure>>>,
     pub(crate) provides: Mutex<Provides>,
+}
+
+/// What keeps an incarnation from being gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Left {
+    /// Whether its main task is not over.
+    pub(crate) main_task: bool,
+    /// Its sub-tasks, and the holds of the user.
+    pub(crate) others: u32,
 }
 
 /// Whether an incarnation has provided resources.
@@ -112,6 +123,7 @@ impl Run {
         Self {
             holds: AtomicU32::new(1),
             up: AtomicBool::new(false),
+            main_is_over: AtomicBool::new(false),
             ended: OnceLock::new(),
             extras: OnceLock::new(),
         }
@@ -132,6 +144,16 @@ impl Run {
     pub(crate) fn take_reports(&self) -> impl Iterator<Item = Batch> + use<> {
         let said = self.extras.get().map(|extras| extras.reports.take());
         said.into_iter().flatten()
+    }
+
+    /// What keeps it from being gone.
+    pub(crate) fn left(&self) -> Left {
+        let main_task = !self.main_is_over.load(Ordering::Acquire);
+        let holds = self.holds.load(Ordering::Acquire);
+        Left {
+            main_task: main_task && holds > 0,
+            others: holds.saturating_sub(main_task.into()),
+        }
     }
 
     /// How its main task ended, if there is nothing else to report about it.

@@ -7,7 +7,7 @@ use tokio::runtime;
 
 use super::incarnation::Incarnation;
 use super::main_task::Begin;
-use super::run::Run;
+use super::run::{Left, Run};
 use super::stage::{BLOCK, Block, Stage};
 use super::starter::{Starter, Tasks};
 use crate::policy::ComponentId;
@@ -48,6 +48,11 @@ impl StageRun {
     /// The run of a component of this stage.
     pub(crate) fn of(&self, component: ComponentId) -> &Run {
         self.tasks.run(self.place_of(component))
+    }
+
+    /// What keeps a component of this stage from being gone.
+    pub(crate) fn left(&self, component: ComponentId) -> Left {
+        self.of(component).left()
     }
 
     /// The incarnation of a component of this stage.

@@ -8,7 +8,7 @@ use crate::machine::ComponentState;
 use crate::policy::ComponentId;
 
 /// How many names a text lists before it counts the rest.
-const NAMES_LISTED: usize = 3;
+pub(crate) const NAMES_LISTED: usize = 3;
 
 /// All components of a service.
 pub(crate) struct Roster {

@@ -64,6 +64,8 @@ pub(crate) struct Overrun {
     /// The first few names.
     pub(crate) components: String,
     pub(crate) count: usize,
+    /// What keeps the first few of them from being gone.
+    pub(crate) left: Option<String>,
     pub(crate) stage: u16,
     /// Since the stage was asked to stop.
     pub(crate) took: Duration,
@@ -140,17 +142,17 @@ pub(crate) fn overrun(log: &Log, overrun: Overrun) {
         Overran::Aborted | Overran::Wedged => Level::WARN,
     };
     log.event(level, move |at_ms| {
-        let Overrun { components, count, stage, took, epoch, how } = overrun;
+        let Overrun { components, count, left, stage, took, epoch, how } = overrun;
         let took_ms = ms(took);
         match how {
             Overran::Aborted => {
-                warn!(target: "overwatch::stop", names = components, count, stage, took_ms, epoch, at_ms, "not stopped within the stop deadline, so they are aborted");
+                warn!(target: "overwatch::stop", names = components, count, left, stage, took_ms, epoch, at_ms, "not stopped within the stop deadline, so they are aborted");
             }
             Overran::Gone => {
                 info!(target: "overwatch::stop", names = components, count, stage, took_ms, epoch, at_ms, "gone after the abort");
             }
             Overran::Wedged => {
-                warn!(target: "overwatch::stop", names = components, count, stage, took_ms, epoch, at_ms, "wedged: not gone within the abort deadline, so only the end of the process ends them");
+                warn!(target: "overwatch::stop", names = components, count, left, stage, took_ms, epoch, at_ms, "wedged: not gone within the abort deadline, so only the end of the process ends them");
             }
         }
     });

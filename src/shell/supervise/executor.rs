@@ -1,10 +1,12 @@
 //! Carries out the decisions: readiness, stages, sessions, the watchdog.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::inbox::Inbox;
+use super::stop_log::Overruns;
 use super::watchdog::Watchdog;
 use crate::driver::{Carried, Decider};
 use crate::machine::{Cause, ComponentState, Effect, Input, Phase, RunOutcome, Timer, Transition};
@@ -23,6 +25,7 @@ pub(crate) struct Executor {
     watchdog: Option<Watchdog>,
     /// Why components are asked to stop.
     cause: Cause,
+    overruns: Overruns,
     ended: Option<RunOutcome>,
 }
 
@@ -40,6 +43,7 @@ impl Executor {
             sessions,
             watchdog,
             cause: Cause::Boot,
+            overruns: Overruns::default(),
             ended: None,
         }
     }
@@ -52,6 +56,11 @@ impl Executor {
     /// How the run ended, once it has.
     pub(crate) fn ended(&self) -> Option<RunOutcome> {
         self.ended
+    }
+
+    /// The components that were aborted or wedged since the last call.
+    pub(crate) fn take_overruns(&mut self) -> Overruns {
+        mem::take(&mut self.overruns)
     }
 
     /// Waits until the task of the last session is gone, for at most this long.
@@ -170,7 +179,9 @@ impl Executor {
         let roster = &self.shared.published.roster;
         roster.set_slot(component, ComponentState::Aborting);
         if let Some(stage) = self.stage_of(component) {
+            let left = stage.left(component);
             stage.abort(component);
+            self.overruns.aborted.push((component, left));
         }
     }
 
@@ -205,8 +216,14 @@ impl Executor {
             }
             Input::Fired(Timer::Stage) => {
                 for id in roster.ids() {
-                    if machine.component_state(id) == ComponentState::Wedged {
-                        roster.set_slot(id, ComponentState::Wedged);
+                    let wedged = ComponentState::Wedged;
+                    if machine.component_state(id) == wedged && roster.component_state(id) != wedged
+                    {
+                        roster.set_slot(id, wedged);
+                        if let Some(stage) = self.stage_of(id) {
+                            let left = stage.left(id);
+                            self.overruns.wedged.push((id, left));
+                        }
                     }
                 }
             }

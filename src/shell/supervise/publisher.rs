@@ -15,7 +15,7 @@ use super::inbox::Inbox;
 use super::lease_log::LeaseLog;
 use super::recorded::{Came, Recorded};
 use super::step_text::{Detail, Fatal};
-use super::stop_log::StopLog;
+use super::stop_log::{Overruns, StopLog};
 use crate::driver::{Decider, Decision};
 use crate::machine::{
     AfterStop, Cause, ComponentState, Effect, Input, Machine, Phase, Record, State, Step, Timer,
@@ -208,10 +208,11 @@ impl Publisher {
         fence(self.lease.news(left), &self.shared.plan)
     }
 
-    /// Notes the effects of a step, after they were carried out, as far as the log and the status need them.
-    pub(crate) fn follow(&mut self, effects: &[Effect], dry: bool) {
+    /// Notes the effects of a step, after they were carried out, and the components that did not stop in time, as far as
+    /// the log and the status need them.
+    pub(crate) fn follow(&mut self, effects: &[Effect], overruns: Overruns) {
         let (plan, roster) = (&self.shared.plan, &self.shared.published.roster);
-        for effect in effects.iter().filter(|_| !dry) {
+        for effect in effects {
             match *effect {
                 Effect::Arm {
                     timer: Timer::HoldOff,
@@ -221,9 +222,7 @@ impl Publisher {
                 _ => {}
             }
         }
-        if !dry {
-            self.stops.follow(effects, &self.log, roster);
-        }
+        self.stops.follow(effects, overruns, &self.log, roster);
     }
 
     /// Notes a renewal of the lease, which was sent then.

@@ -2,11 +2,20 @@
 
 use tokio::time::Instant;
 
-use crate::machine::{ComponentState, Effect};
+use crate::machine::Effect;
 use crate::policy::ComponentId;
+use crate::shell::component::Left;
 use crate::shell::log::Log;
 use crate::shell::publish::trace::{self, Overran, Overrun};
-use crate::shell::publish::{Few, Roster};
+use crate::shell::publish::{Few, NAMES_LISTED, Roster};
+
+/// Components that did not stop in time, in order, and what kept each of them.
+#[derive(Default)]
+pub(crate) struct Overruns {
+    /// What kept them just before they were aborted.
+    pub(crate) aborted: Vec<(ComponentId, Left)>,
+    pub(crate) wedged: Vec<(ComponentId, Left)>,
+}
 
 /// The stage that is being stopped.
 #[derive(Default)]
@@ -18,22 +27,24 @@ struct Stopping {
     stage: u16,
     epoch: u64,
     asked: Instant,
-    aborted: Vec<ComponentId>,
+    overruns: Overruns,
 }
 
 impl StopLog {
-    /// Follows the effects of a step, after they were carried out.
-    pub(crate) fn follow(&mut self, effects: &[Effect], log: &Log, roster: &Roster) {
-        let aborts = effects.iter().filter_map(|effect| match *effect {
-            Effect::Abort { component, .. } => Some(component),
-            _ => None,
-        });
+    /// Follows a step, after its effects were carried out.
+    pub(crate) fn follow(
+        &mut self,
+        effects: &[Effect],
+        overruns: Overruns,
+        log: &Log,
+        roster: &Roster,
+    ) {
         if let Some(stopping) = &mut self.stopping {
-            let before = stopping.aborted.len();
-            stopping.aborted.extend(aborts);
-            if stopping.aborted.len() > before {
-                let late = Few::of(stopping.aborted.iter().copied());
-                stopping.log(late, Overran::Aborted, log, roster);
+            let Overruns { aborted, wedged } = overruns;
+            stopping.overruns.wedged.extend(wedged);
+            if !aborted.is_empty() {
+                stopping.overruns.aborted.extend(aborted);
+                stopping.log(&stopping.overruns.aborted, Overran::Aborted, log, roster);
             }
         }
         for effect in effects {
@@ -43,7 +54,7 @@ impl StopLog {
                     stage,
                     epoch,
                     asked: Instant::now(),
-                    aborted: Vec::new(),
+                    overruns: Overruns::default(),
                 });
             }
         }
@@ -54,27 +65,52 @@ impl StopLog {
         let Some(stopping) = self.stopping.take() else {
             return;
         };
-        for (how, is_it) in [(Overran::Gone, false), (Overran::Wedged, true)] {
-            let aborted = stopping.aborted.iter().copied();
-            let wedged = |&id: &ComponentId| roster.component_state(id) == ComponentState::Wedged;
-            let some = Few::of(aborted.filter(|id| wedged(id) == is_it));
-            if some.count() > 0 {
-                stopping.log(some, how, log, roster);
-            }
-        }
+        let Overruns { aborted, wedged } = &stopping.overruns;
+        let is_wedged = |id| wedged.binary_search_by_key(&id, |&(id, _)| id).is_ok();
+        let gone = aborted.iter().copied().filter(|&(id, _)| !is_wedged(id));
+        let gone: Vec<_> = gone.collect();
+        stopping.log(&gone, Overran::Gone, log, roster);
+        stopping.log(wedged, Overran::Wedged, log, roster);
     }
 }
 
 impl Stopping {
-    fn log(&self, some: Few, how: Overran, log: &Log, roster: &Roster) {
+    fn log(&self, some: &[(ComponentId, Left)], how: Overran, log: &Log, roster: &Roster) {
+        if some.is_empty() {
+            return;
+        }
+        let few = Few::of(some.iter().map(|&(id, _)| id));
         let overrun = Overrun {
-            components: some.names(roster),
-            count: some.count(),
+            components: few.names(roster),
+            count: few.count(),
+            left: (how != Overran::Gone).then(|| left(some, roster)),
             stage: self.stage,
             took: self.asked.elapsed(),
             epoch: self.epoch,
             how,
         };
         trace::overrun(log, overrun);
+    }
+}
+
+/// What keeps the first few of these components, in words.
+fn left(some: &[(ComponentId, Left)], roster: &Roster) -> String {
+    let first = some.iter().take(NAMES_LISTED);
+    let each = first.map(|&(id, left)| format!("{}: {}", roster.name(id), kept_by(left)));
+    each.collect::<Vec<_>>().join("; ")
+}
+
+fn kept_by(Left { main_task, others }: Left) -> String {
+    let others = match others {
+        0 => None,
+        1 => Some("1 sub-task or hold".to_owned()),
+        others => Some(format!("{others} sub-tasks or holds")),
+    };
+    match (main_task, others) {
+        (true, Some(others)) => format!("its main task and {others}"),
+        (true, None) => "its main task".to_owned(),
+        (false, Some(others)) => others,
+        // It was gone in the meantime.
+        (false, None) => "nothing any more".to_owned(),
     }
 }

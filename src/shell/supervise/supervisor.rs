@@ -297,7 +297,8 @@ impl Supervisor {
         self.executor.unready_first(effects, &self.decider);
         self.carry_out(effects, decision);
         self.record(at, Some(decision), effects);
-        self.publisher.follow(effects, false);
+        let overruns = self.executor.take_overruns();
+        self.publisher.follow(effects, overruns);
         let (outage, nothing) = (OutageNews::of(effects), Detail::Nothing);
         self.publisher
             .announce(decision, &self.decider, outage, None, nothing, None);
@@ -380,7 +381,8 @@ impl Supervisor {
             let session = self.decider.observer().session();
             self.publisher.note_observation(detail, session);
         }
-        self.publisher.follow(effects, false);
+        let overruns = self.executor.take_overruns();
+        self.publisher.follow(effects, overruns);
         trace::effects(&self.log, effects, false);
         self.settle();
     }

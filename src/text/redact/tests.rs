@@ -38,6 +38,10 @@ fn what_is_secret_is_hidden_and_the_rest_is_shown() {
             "\"authorization\": \"<hidden>\"",
         ),
         ("sent Basic czNjcjN0OmE=", "sent Basic <hidden>"),
+        // Base64 may consist of letters only.
+        ("sent Basic YWJjOmRlZg", "sent Basic <hidden>"),
+        // No port is as large.
+        ("http://user:123456/s3cr3t@host", "http://<hidden>@host"),
         // Values with a name.
         ("password=s3cr3t", "password=<hidden>"),
         (
@@ -79,6 +83,39 @@ fn what_is_secret_is_hidden_and_the_rest_is_shown() {
         ),
         ("pass=s3cr3t sig=s3cr3t", "pass=<hidden> sig=<hidden>"),
         ("password=\u{e9}\u{e8}\u{1f512} b", "password=<hidden> b"),
+        // A value may contain what also stands between values.
+        ("password=s3cr3t;s3cr3t&s3cr3t b", "password=<hidden> b"),
+        ("Pwd=s3cr3t;s3cr3t;Server=a", "Pwd=<hidden>;Server=a"),
+        ("?token=s3cr3t&s3cr3t&b=c", "?token=<hidden>&b=c"),
+        ("Pwd=s3cr3t; Server=a", "Pwd=<hidden>; Server=a"),
+        // Names with brackets, and what is encoded in a URL.
+        ("user[password]=s3cr3t&a=b", "user[password]=<hidden>&a=b"),
+        (
+            "passwords[0]=a password[1]=s3cr3t",
+            "passwords[0]=a password[1]=<hidden>",
+        ),
+        ("?q=password%3Ds3cr3t", "?q=password%3D<hidden>"),
+        ("user%5Bpassword%5D=s3cr3t", "user%5Bpassword%5D=<hidden>"),
+        ("%22token%22%3A%22s3cr3t%22", "%22token%22%3A<hidden>"),
+        // Lists and structures.
+        ("password: [115, 51, 99], a: 1", "password: <hidden>, a: 1"),
+        (
+            "{ secret: b\"s3cr3t\", a: 1 }",
+            "{ secret: b\"<hidden>\", a: 1 }",
+        ),
+        (
+            "Secret([1, 2]) token: Some([1, 2]) b",
+            "Secret([1, 2]) token: Some(<hidden>) b",
+        ),
+        (
+            "A { token: Token { value: \"s3}r3t\", of: [1] }, b: 2 }",
+            "A { token: <hidden>, b: 2 }",
+        ),
+        (
+            "{\"credentials\": {\"user\": \"a\", \"key\": \"s3cr3t\"}, \"b\": 1}",
+            "{\"credentials\": <hidden>, \"b\": 1}",
+        ),
+        ("secret: {\"a\": \"s3cr3t\"", "secret: <hidden>"),
         // One line.
         (
             "a\r\nb\tc\u{7f}d\u{1b}[31me\u{2028}f\u{202e}g",
@@ -106,6 +143,8 @@ fn what_is_no_secret_is_shown_as_it_is() {
         "invalid bearer token",
         "Bearer realm=\"a\"",
         "Basic checks failed",
+        "password [optional]",
+        "the token: expired {at: 3}",
         "the bearer of bad news",
         "password is required",
         "use_password=true token=null",
@@ -205,6 +244,13 @@ const PIECES: &[&str] = &[
     ">",
     ":=",
     "=>",
+    "{",
+    " {",
+    "Token",
+    "[1",
+    "b\"",
+    "%3D",
+    "%22",
 ];
 
 fn any_text() -> impl Strategy<Value = String> {
@@ -235,6 +281,12 @@ fn with_a_secret() -> impl Strategy<Value = String> {
         "password: Some(\"SECRET\")",
         "--password SECRET",
         "?access_token=SECRET&a=b",
+        "?access_token=a&SECRET&a=b",
+        "user[password]=SECRET",
+        "password%3DSECRET",
+        "secret: Secret { value: \"SECRET\" }",
+        "{\"credentials\":{\"a\":\"SECRET\"}}",
+        "password: b\"SECRET\"",
     ]);
     let secret = "[a-z0-9+_~]{3,12}[0-9][A-Za-z]{3,6}";
     ("[a-z ]{0,20}", with, secret, "[a-z ]{0,20}").prop_map(|(before, with, secret, after)| {
