@@ -85,7 +85,7 @@ async fn flap(
         dependency.recover();
         let holds_off = |status: &Status| {
             let seen = status.dependency.as_ref();
-            status.phase == Phase::Monitoring && seen.is_some_and(|seen| seen.alive)
+            status.phase == Phase::Monitoring && seen.is_some_and(|seen| seen.alive == Some(true))
         };
         let status = handle.wait_for(holds_off).await?;
         hold_offs.extend(status.hold_off);

@@ -80,7 +80,8 @@ fn follow_dependency(handle: &Handle, timeline: Timeline) -> JoinHandle<()> {
 }
 
 /// What is worth telling of the dependency: evidence is new each time, and is not.
-fn news(status: &Status) -> Option<(bool, Option<Arc<str>>)> {
+fn news(status: &Status) -> Option<(Option<bool>, Option<Arc<str>>)> {
     let sight = status.dependency.as_ref()?;
-    Some((sight.alive, (!sight.alive).then(|| Arc::clone(&sight.what))))
+    let fails = sight.alive == Some(false);
+    Some((sight.alive, fails.then(|| Arc::clone(&sight.what))))
 }

@@ -142,7 +142,12 @@ impl Stage {
         self.dependency.recover();
         let _ = self
             .handle
-            .wait_for(|status| status.dependency.as_ref().is_some_and(|sight| sight.alive))
+            .wait_for(|status| {
+                status
+                    .dependency
+                    .as_ref()
+                    .is_some_and(|sight| sight.alive == Some(true))
+            })
             .await;
         self.timeline.check(self.endpoint).await;
     }

@@ -87,9 +87,9 @@ fn is_none_left(count: &usize) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DependencyBody {
-    /// Whether the dependency was seen alive since the supervisor last began to observe it. See
+    /// Whether the dependency is alive; `null` if that was not seen since the supervisor last began to observe it. See
     /// [`DependencyStatus::alive`](crate::DependencyStatus::alive).
-    pub alive: bool,
+    pub alive: Option<bool>,
     /// The class of the failure, if it fails and the probe returned one.
     pub class: Option<&'static str>,
     /// The evidence, or the reason of the failure and what to do.

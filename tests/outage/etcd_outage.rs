@@ -211,7 +211,10 @@ async fn what_is_no_etcd_is_waited_for_and_never_ready() {
     let _other = serve(listener, axum::Router::new());
     let node = Node::start(&format!("http://{endpoint}")).await;
     node.until("seen to fail", |status| {
-        status.dependency.as_ref().is_some_and(|sight| !sight.alive)
+        status
+            .dependency
+            .as_ref()
+            .is_some_and(|sight| sight.alive == Some(false))
     })
     .await;
     assert_eq!(node.code().await, 503);
@@ -228,7 +231,10 @@ async fn d19_etcd_that_is_down_at_boot_is_waited_for() {
     etcd.kill();
     let node = Node::start(etcd.url()).await;
     node.until("seen to fail", |status| {
-        status.dependency.as_ref().is_some_and(|sight| !sight.alive)
+        status
+            .dependency
+            .as_ref()
+            .is_some_and(|sight| sight.alive == Some(false))
     })
     .await;
     assert_eq!(node.code().await, 503);

@@ -106,10 +106,19 @@ pub(crate) fn fence(news: LeaseNews, plan: &Plan) -> String {
         ),
     };
     let kept = plan.stop_budget() + fence.margin();
+    let lease = match fence.grace() {
+        Duration::ZERO => format!("the lease's {}", seconds(fence.lease())),
+        // Otherwise the lease would be taken for another one than that of the policy.
+        grace => format!(
+            "the lease's {} (its time to live of {} without the grace of {})",
+            seconds(fence.lease()),
+            seconds(fence.ttl()),
+            seconds(grace)
+        ),
+    };
     describe_fence(&format!(
-        ": {renewal}; the last {} of the lease's {} are kept for the stop and the margin",
+        ": {renewal}; the last {} of {lease} are kept for the stop and the margin",
         seconds(kept),
-        seconds(fence.lease()),
     ))
 }
 
@@ -169,23 +178,24 @@ mod tests {
 
     #[test]
     fn a_fence_that_trips_names_the_renewal_that_is_missing() {
-        let policy = Policy::builder()
-            .start_deadline(SECOND)
-            .stop_deadline(4 * SECOND)
-            .abort_deadline(2 * SECOND)
-            .fence(Fence::new(20 * SECOND, 3 * SECOND))
-            .build()
-            .expect("valid");
-        let layout = Layout::new(&[1]).expect("valid");
-        let layout = layout.with_lease_owner(ComponentId(0));
-        let plan = Plan::new(policy, layout).expect("valid");
+        let plan = |fence| {
+            let policy = Policy::builder()
+                .start_deadline(SECOND)
+                .stop_deadline(4 * SECOND)
+                .abort_deadline(2 * SECOND)
+                .fence(fence);
+            let layout = Layout::new(&[1]).expect("valid");
+            let layout = layout.with_lease_owner(ComponentId(0));
+            Plan::new(policy.build().expect("valid"), layout).expect("valid")
+        };
+        let without_grace = Fence::new(20 * SECOND, 3 * SECOND);
         let says = |started_ago: u64, sent_ago: Option<u64>, left: Option<u64>| {
             let news = LeaseNews {
                 started_ago: Duration::from_secs(started_ago),
                 sent_ago: sent_ago.map(Duration::from_secs),
                 left: left.map(Duration::from_secs),
             };
-            let text = fence(news, &plan);
+            let text = fence(news, &plan(without_grace));
             let because =
                 text.strip_prefix("the lease would run out before everything could be stopped: ");
             let kept = "; the last 8.0s of the lease's 20.0s are kept for the stop and the margin";
@@ -208,6 +218,10 @@ mod tests {
             says(60, Some(15), Some(5)),
             "the last renewal leaves only 5.0s of it"
         );
+        let with_grace = without_grace.with_grace(SECOND);
+        let text = fence(LeaseNews::default(), &plan(with_grace));
+        let lease = "of the lease's 19.0s (its time to live of 20.0s without the grace of 1.0s)";
+        assert!(text.contains(lease), "{text}");
     }
 
     #[test]

@@ -62,10 +62,13 @@ impl LastSeen {
 
     /// What it says while this session is open. What was alive before the session began may not be so any more.
     pub(crate) fn status(&self, open: Option<u64>) -> DependencyStatus {
-        let alive = self.is_alive(open);
-        let what = match self.alive && !alive {
-            true => format!("not seen since the stop began; before that: {}", self.what).into(),
-            false => Arc::clone(&self.what),
+        let (alive, what) = match self.alive && !self.is_alive(open) {
+            true => {
+                let before = &self.what;
+                let what = format!("not seen since the stop began; before that: {before}");
+                (None, what.into())
+            }
+            false => (Some(self.alive), Arc::clone(&self.what)),
         };
         DependencyStatus {
             alive,

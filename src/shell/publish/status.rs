@@ -61,11 +61,11 @@ pub struct Status {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DependencyStatus {
-    /// Whether it was seen alive since the supervisor last began to observe it.
+    /// Whether it is alive, as far as was seen since the supervisor last began to observe it.
     ///
     /// Silence beyond its limit counts as not alive. A stop that the dependency caused, a drain and a shutdown end the
-    /// observation. Until the dependency is seen alive again this is `false`.
-    pub alive: bool,
+    /// observation: if the dependency was alive before that, this is `None` until it is seen again.
+    pub alive: Option<bool>,
     /// The class of the failure, if it fails and the probe returned one.
     pub class: Option<&'static str>,
     /// The evidence, or the reason of the failure and what to do.

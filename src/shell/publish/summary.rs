@@ -140,7 +140,8 @@ impl Summary {
                     format!("the dependency is failing: {}", seen.what())
                 }
                 Some(seen) if seen.is_alive(self.session) => {
-                    "the dependency must prove itself".into()
+                    "everything is stopped, and the dependency must first stay alive for a while"
+                        .into()
                 }
                 _ => "the dependency was not seen alive yet".into(),
             },
@@ -160,6 +161,10 @@ impl Summary {
             let left = due.map_or(Duration::ZERO, |due| due.duration_since(Instant::now()));
             seconds(left)
         };
+        let then = self.hold_off.filter(|hold_off| !hold_off.is_zero());
+        let then = then
+            .map(|hold_off| format!(", and then to stay alive for about {}", seconds(hold_off)));
+        let then = then.unwrap_or_default();
         match self.phase {
             Phase::Running | Phase::Stopped | Phase::Halted => None,
             Phase::Drained => Some("an operator's resume".into()),
@@ -168,16 +173,19 @@ impl Summary {
                     let (due, lasts) = (left(Some(hold_off.due)), seconds(hold_off.lasts));
                     let grown = hold_off.grown.as_ref();
                     let grown = grown.map_or_else(String::new, |grown| format!(" ({grown})"));
-                    format!("the dependency to stay alive for another {due} of {lasts}{grown}")
+                    // After that it must be seen once more.
+                    format!(
+                        "the dependency to stay alive for at least another {due} of {lasts}{grown}"
+                    )
                 }
                 (Some(seen), None) if seen.is_failing() => {
                     let reason = seen.what();
-                    format!("the dependency to be seen alive; it is failing: {reason}")
+                    format!("the dependency to be seen alive{then}; it is failing: {reason}")
                 }
                 (Some(seen), None) if seen.is_alive(self.session) => {
                     "the dependency to be seen alive once more".into()
                 }
-                (_, None) => "the dependency to be seen alive".into(),
+                (_, None) => format!("the dependency to be seen alive{then}"),
             }),
             Phase::Restarting => Some(format!(
                 "to be up within {}: {}",

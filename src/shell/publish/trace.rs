@@ -110,6 +110,9 @@ pub(crate) fn begins(log: &Log, plan: &Plan, observe_only: bool) {
     );
     let (threshold, delay) = (policy.trip_threshold(), policy.tuning().unready_delay());
     let longest = policy.longest_hold_off();
+    let (backoff, stable_after) = (policy.tuning().backoff(), policy.tuning().stable_after());
+    let (give_up_after, limit) = (policy.give_up_after(), policy.failure_limit());
+    let limit = limit.map(|limit| format!("{} within {:?}", limit.failures(), limit.within()));
     log.event(Level::INFO, move |at_ms| {
         info!(
             target: "overwatch::run",
@@ -121,6 +124,10 @@ pub(crate) fn begins(log: &Log, plan: &Plan, observe_only: bool) {
             silence_limit_ms = ms(silence),
             trip_threshold = threshold,
             max_hold_off_ms = ms(longest),
+            backoff_ms = ms(backoff),
+            stable_after_ms = ms(stable_after),
+            give_up_after,
+            failure_limit = limit,
             start_deadline_ms = ms(start),
             stop_deadline_ms = ms(stop),
             abort_deadline_ms = ms(abort),
@@ -167,7 +174,9 @@ fn words(to: Phase) -> &'static str {
     match to {
         Phase::Running => "the service is ready",
         Phase::ShuttingDown => "the service is not ready, and is being stopped",
-        Phase::Monitoring => "the dependency must prove itself",
+        Phase::Monitoring => {
+            "everything is stopped, and the dependency must first stay alive for a while"
+        }
         Phase::Restarting => "components are being started",
         Phase::Drained => "the service is drained",
         Phase::Stopped => "the run is over",

@@ -212,10 +212,15 @@ async fn status_check_tells_what_is_so_now() {
 
     running.dependency.recover();
     running
-        .until(|status| status.dependency.as_ref().is_some_and(|sight| sight.alive))
+        .until(|status| {
+            status
+                .dependency
+                .as_ref()
+                .is_some_and(|sight| sight.alive == Some(true))
+        })
         .await;
     let awaited = check(&app).await.1["awaited"].take();
-    let counts_down = "the dependency to stay alive for another ";
+    let counts_down = "the dependency to stay alive for at least another ";
     assert!(awaited.as_str().unwrap().starts_with(counts_down));
     tokio::time::sleep(Duration::from_millis(150)).await;
     let later = check(&app).await.1["awaited"].take();

@@ -361,7 +361,7 @@ async fn observe_only_takes_no_action_and_says_what_it_would_have_done() {
         .status()
         .dependency
         .map(|sight| (sight.alive, sight.what.to_string()));
-    assert_eq!(seen, Some((false, "no sign of life for 5s".into())));
+    assert_eq!(seen, Some((Some(false), "no sign of life for 5s".into())));
     assert_eq!(notes.all(), ["a up 1"]);
     handle.drain().unwrap();
     bounded(handle.wait_for(|status| status.phase == Phase::Drained))

@@ -328,7 +328,7 @@ async fn a_fatal_observation_ends_the_run_after_an_ordered_stop_and_says_why() {
     assert!(error.to_string().contains("the disk is gone"), "{error}");
     assert_eq!(notes.all(), ["a up 1", "a stopped 1"]);
     let sight = handle.status().dependency.expect("something was seen");
-    assert_eq!((sight.alive, sight.class), (false, Some("corrupt")));
+    assert_eq!((sight.alive, sight.class), (Some(false), Some("corrupt")));
 }
 
 #[tokio::test(start_paused = true)]

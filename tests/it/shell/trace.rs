@@ -195,6 +195,8 @@ async fn the_first_line_says_what_runs_and_under_which_policy() {
         .start_deadline(3 * second)
         .stop_deadline(2 * second)
         .abort_deadline(second)
+        .give_up_after(3)
+        .failure_limit(overwatch::policy::FailureLimit::new(5, 60 * second))
         .fence(overwatch::Fence::new(20 * second, 3 * second))
         .build()
         .unwrap();
@@ -227,8 +229,8 @@ async fn the_first_line_says_what_runs_and_under_which_policy() {
     assert_eq!(
         fields.join(" "),
         format!(
-            "abort_deadline_ms=1000 at_ms=0 components=3 fence_renewal_ms=3000 fence_slack_ms=12000 fence_ttl_ms=20000 \
-             max_hold_off_ms=300000 message=the run begins observe_only=false silence_limit_ms=5000 stages=1, 2 \
+            "abort_deadline_ms=1000 at_ms=0 backoff_ms=1000 components=3 failure_limit=5 within 60s fence_renewal_ms=3000 fence_slack_ms=12000 fence_ttl_ms=20000 give_up_after=3 \
+             max_hold_off_ms=300000 message=the run begins observe_only=false silence_limit_ms=5000 stable_after_ms=60000 stages=1, 2 \
              start_deadline_ms=3000 stop_budget_ms=6000 stop_deadline_ms=2000 trip_threshold=1 unready_delay_ms=0 version={version} window_ms=5000"
         )
     );

@@ -313,7 +313,9 @@ fn words(to: Phase) -> &'static str {
     match to {
         Phase::Running => "the service is ready",
         Phase::ShuttingDown => "the service is not ready, and is being stopped",
-        Phase::Monitoring => "the dependency must prove itself",
+        Phase::Monitoring => {
+            "everything is stopped, and the dependency must first stay alive for a while"
+        }
         Phase::Restarting => "components are being started",
         Phase::Drained => "the service is drained",
         Phase::Stopped => "the run is over",
