@@ -124,9 +124,9 @@
 //! | `overwatch-keys` | copies of the members, the claims and watched prefixes; claims and releases |
 //!
 //! So a lease is renewed and etcd is observed in time even while the service's tasks keep all workers busy, or block
-//! them. User code is never called, polled or dropped on these threads: the functions of shards, and those
-//! that parse values, run on the service's runtime, as components do, and so does the planning of which node runs which shard. A log subscriber is user code
-//! too: the log thread of the run writes what the clients log.
+//! them. User code is never called, polled or dropped on these threads: the functions of shards, and those that parse
+//! values, run on the service's runtime, as components do, and so does the planning of which node runs which shard. A log
+//! subscriber is user code too: the log thread of the run writes what the clients log.
 //!
 //! If there is a subscriber, `tracing` events that the libraries below emit on these threads are lost. (`tracing`
 //! then knows two subscribers: yours, and one that ignores everything. It asks yours for each event whether the event

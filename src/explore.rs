@@ -27,6 +27,7 @@
 //! - a renewal of the lease for a whole lease, at the last moment, or too late;
 //! - a shutdown, and every command of an operator;
 //! - a freeze of the runtime;
+//! - a component that has failed too often, if the policy has a limit;
 //! - any of these once more, or from an epoch, session or round that is over or has not begun (then one report at a
 //!   time), or from a component that does not exist;
 //! - the firing of any timer, armed or not. On a [clock](Explorer::with_clock), an armed timer fires when it is due,
@@ -104,7 +105,7 @@ pub struct Explorer {
     plan: Arc<Plan>,
     handle: HandleFn,
     with_clock: bool,
-    at_most: usize,
+    max_states: usize,
 }
 
 /// One step of the machine, in one of the states that it can reach.
@@ -203,7 +204,7 @@ pub enum ExploreError {
     /// There are more states than were allowed.
     TooManyStates {
         /// How many were allowed.
-        at_most: usize,
+        max_states: usize,
     },
     /// The plan has a number that is too large to enumerate.
     TooFine {
@@ -218,9 +219,9 @@ impl fmt::Display for ExploreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Counterexample(refuted) => refuted.fmt(f),
-            Self::TooManyStates { at_most } => write!(
+            Self::TooManyStates { max_states } => write!(
                 f,
-                "more than {at_most} states: allow more with `with_max_states`, or explore a smaller plan"
+                "more than {max_states} states: allow more with `with_max_states`, or explore a smaller plan"
             ),
             Self::TooFine { knob, bound } => {
                 write!(f, "`{knob}` is too large to explore: {bound}")
@@ -239,7 +240,7 @@ impl From<Counterexample> for ExploreError {
 
 impl Explorer {
     /// The limit for the number of states, unless it is [set](Explorer::with_max_states).
-    pub const AT_MOST: usize = 10_000_000;
+    pub const MAX_STATES: usize = 10_000_000;
 
     /// Creates an explorer of this plan, in which any armed timer may fire at any moment.
     ///
@@ -255,7 +256,7 @@ impl Explorer {
             plan,
             handle: Machine::handle,
             with_clock: false,
-            at_most: Self::AT_MOST,
+            max_states: Self::MAX_STATES,
         })
     }
 
@@ -292,7 +293,7 @@ impl Explorer {
     /// One state takes some 70 to 150 bytes, and half as much again during the proof of what must happen in the end.
     #[must_use]
     pub fn with_max_states(mut self, states: usize) -> Self {
-        self.at_most = states.min(u32::MAX as usize - 1);
+        self.max_states = states.min(u32::MAX as usize - 1);
         self
     }
 
@@ -335,7 +336,7 @@ impl Explorer {
     /// [allowed](Explorer::with_max_states).
     pub fn run(&self) -> Result<Proof, ExploreError> {
         let world = self.world();
-        let mut graph = Graph::new(&world, self.at_most)?;
+        let mut graph = Graph::new(&world, self.max_states)?;
         let visited = graph.visit_all(|_| {})?;
         let longest = liveness::prove(&graph)?;
         Ok(Proof {
@@ -368,7 +369,7 @@ impl Explorer {
     /// The same as those of [`run`](Explorer::run).
     pub fn visit(&self, see: impl FnMut(Edge<'_>)) -> Result<StateSpace, ExploreError> {
         let world = self.world();
-        Graph::new(&world, self.at_most)?.visit_all(see)
+        Graph::new(&world, self.max_states)?.visit_all(see)
     }
 
     fn world(&self) -> Environment {

@@ -83,11 +83,7 @@ mod pack;
 pub mod policy;
 #[cfg(any(feature = "shell", test))]
 mod pulse;
-#[cfg(any(feature = "shell", test))]
-#[cfg_attr(
-    not(feature = "shell"),
-    allow(dead_code, unused_imports, reason = "only the shell uses all of it")
-)]
+#[cfg(feature = "shell")]
 mod text;
 
 /// The states, and all that can happen in them: a diagram and a table.

@@ -8,6 +8,7 @@ mod error;
 mod failure_limit;
 mod fence;
 mod layout;
+mod plan;
 mod room;
 mod tuning;
 
@@ -16,7 +17,8 @@ use core::time::Duration;
 pub use error::PolicyError;
 pub use failure_limit::FailureLimit;
 pub use fence::Fence;
-pub use layout::{ComponentId, Layout, Plan};
+pub use layout::{ComponentId, Layout};
+pub use plan::Plan;
 pub use room::Need;
 pub use tuning::Tuning;
 
@@ -61,7 +63,8 @@ pub enum Blame {
 /// # Ok::<(), overwatch::PolicyError>(())
 /// ```
 ///
-/// Durations lie between [`MIN_DURATION`] and [`MAX_DURATION`], counts between 1 and [`MAX_COUNT`].
+/// Durations lie between [`MIN_DURATION`] and [`MAX_DURATION`], counts between 1 and [`MAX_COUNT`]; a
+/// [`FailureLimit`] has its own bounds.
 ///
 /// | knob | default | what it sets |
 /// | --- | --- | --- |
@@ -73,7 +76,7 @@ pub enum Blame {
 /// | [`abort_deadline`](PolicyBuilder::abort_deadline) | 2 s | how long an aborted component may take to be gone before it counts as wedged |
 /// | [`fence`](PolicyBuilder::fence) | none | the lease that work depends on |
 /// | [`give_up_after`](PolicyBuilder::give_up_after) | never | how many failed starts in a row end the run |
-/// | [`failure_limit`](PolicyBuilder::failure_limit) | none | how often a component may fail within a time, once it has come up |
+/// | [`failure_limit`](PolicyBuilder::failure_limit) | none | how many failures of one component within a time are too many |
 /// | [`end_when_finished`](PolicyBuilder::end_when_finished) | no | whether the run ends when every component has finished |
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
@@ -154,7 +157,7 @@ impl Policy {
         self.give_up_after
     }
 
-    /// How often a component may fail once it has come up, if there is a limit.
+    /// How many failures of one component within a time are too many, if there is a limit.
     pub fn failure_limit(&self) -> Option<&FailureLimit> {
         self.failure_limit.as_ref()
     }
@@ -174,7 +177,8 @@ impl Policy {
     /// # Errors
     ///
     /// If a time of the fence is out of its bounds.
-    pub fn with_fence(mut self, fence: Fence) -> Result<Self, PolicyError> {
+    #[cfg(feature = "shell")]
+    pub(crate) fn with_fence(mut self, fence: Fence) -> Result<Self, PolicyError> {
         fence.check()?;
         self.fence = Some(fence);
         Ok(self)
@@ -307,13 +311,13 @@ impl PolicyBuilder {
         self
     }
 
-    /// How often a component may fail once it has come up. Default: as often as it does.
+    /// How many failures of one component within a time are too many. Default: no number of them is.
     pub fn failure_limit(mut self, limit: FailureLimit) -> Self {
         self.0.failure_limit = Some(limit);
         self
     }
 
-    /// Whether the run ends, well, when every component has finished. Default: no.
+    /// Whether the run ends, as `Stopped` and without an error, when every component has finished. Default: no.
     ///
     /// Only components that [may finish](Layout::with_one_shot) do. Without this the service stays ready, with nothing
     /// left to do.

@@ -7,5 +7,5 @@
 mod chain;
 mod redact;
 
-pub(crate) use chain::add_source;
+pub(crate) use chain::{add_source, say_once};
 pub(crate) use redact::{MOST_READ, redact};

@@ -92,7 +92,7 @@ impl Decider {
         trips(self.machine()) && trips(self.observer())
     }
 
-    /// The components that did not stop well since everything was last asked to stop, and how.
+    /// The components that did not stop well since everything was last asked to stop, and how: the first 1,024 of them.
     pub fn unclean_ends(&self) -> impl Iterator<Item = (ComponentId, UncleanEnd)> + '_ {
         let stops = match self {
             Self::Live(live) => &live.stops,

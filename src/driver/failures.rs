@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 
-use crate::machine::{Cause, Phase, Step};
+use crate::machine::{Cause, FailureClass, Phase, Step};
 use crate::policy::{ComponentId, FailureLimit};
 
 /// When components failed lately. It is empty if the policy has no limit.
@@ -25,11 +25,12 @@ impl Failures {
             .transitions()
             .find(|hop| matches!(hop.from, Phase::Running | Phase::Restarting))
             .and_then(|hop| match hop.cause {
+                // What is fatal ends the run in any case.
                 Cause::Report {
                     component, class, ..
-                } => component.filter(|_| !class.blames_dependency()),
+                } => component.filter(|_| class == FailureClass::Component),
                 Cause::Exited { component, class } => {
-                    (!class.blames_dependency()).then_some(component)
+                    (class == FailureClass::Component).then_some(component)
                 }
                 _ => None,
             })?;
@@ -53,7 +54,7 @@ impl Failures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::{Effect, Exit, FailureClass, Input, Machine};
+    use crate::machine::{Effect, Exit, Input, Machine};
     use crate::policy::{Layout, Plan, Policy};
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -120,10 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn what_the_dependency_did_does_not_count() {
+    fn what_the_dependency_did_and_what_is_fatal_does_not_count() {
         let limit = FailureLimit::new(1, 10 * SECOND);
         for ends in [false, true] {
-            for class in [FailureClass::Dependency, FailureClass::Critical] {
+            for class in [
+                FailureClass::Dependency,
+                FailureClass::Critical,
+                FailureClass::Fatal,
+            ] {
                 let step = failing(0, class, ends);
                 assert!(step.transitions().next().is_some());
                 assert_eq!(Failures::default().note(&limit, &step, SECOND), None);

@@ -1,6 +1,6 @@
 //! Which components did not stop well in the last stop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::machine::{ComponentState, Effect, Exit, FailureClass, Input, Phase, Step};
 use crate::policy::ComponentId;
@@ -10,16 +10,21 @@ use crate::policy::ComponentId;
 pub enum UncleanEnd {
     /// It was not gone at its stop deadline, so it was aborted.
     Aborted,
-    /// It returned an error or panicked after it was asked to stop.
+    /// It returned an error, panicked or reported a failure after it was asked to stop, or one of its sub-tasks failed.
     Failed(FailureClass),
 }
 
 /// The most components that are kept, so that a step stays short however many there are.
 const KEPT: usize = 1_024;
 
-/// The components that did not stop well since everything was last asked to stop: the first [`KEPT`] of them.
+/// The components that did not stop well since everything was last asked to stop.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
-pub(super) struct Stops(BTreeMap<ComponentId, UncleanEnd>);
+pub(super) struct Stops {
+    /// The first [`KEPT`] of them.
+    unclean: BTreeMap<ComponentId, UncleanEnd>,
+    /// Those whose main task ended before they were asked to stop, until they are gone: at most [`KEPT`].
+    ended_before: BTreeSet<ComponentId>,
+}
 
 impl Stops {
     /// Notes what a step says about stops. `was` is the state of the component of the input before the step.
@@ -30,48 +35,71 @@ impl Stops {
         step: &Step,
         effects: &[Effect],
     ) {
+        if matches!(step, Step::Ignored(_)) {
+            return;
+        }
         // Another stop begins, or the run ends without one, because nothing was alive.
         let is_anew = step.transitions().next().is_some_and(|hop| {
             let at_rest = matches!(hop.from, Phase::Monitoring | Phase::Drained);
             hop.to == Phase::ShuttingDown || at_rest
         });
         if is_anew {
-            self.0.clear();
+            self.unclean.clear();
         }
         for effect in effects {
             if let Effect::Abort { component, .. } = *effect
                 && self.has_room(component)
             {
-                self.0.insert(component, UncleanEnd::Aborted);
+                self.unclean.insert(component, UncleanEnd::Aborted);
             }
         }
         let was_asked = matches!(
             was,
             ComponentState::Stopping | ComponentState::Aborting | ComponentState::Wedged
         );
-        if let Input::Gone { component, how, .. } | Input::Exited { component, how, .. } = *input
-            && let Exit::Failed(class) = how
+        let (component, how, was_asked) = match *input {
+            // How its main task ended is told again when nothing is left of it.
+            Input::Gone { component, how, .. } => {
+                let ended_before = self.ended_before.remove(&component);
+                (component, how, was_asked && !ended_before)
+            }
+            Input::Exited { component, how, .. } => {
+                if !was_asked && self.ended_before.len() < KEPT {
+                    self.ended_before.insert(component);
+                }
+                (component, how, was_asked)
+            }
+            // Its sub-tasks fail like this.
+            Input::Report {
+                component: Some(component),
+                class,
+                ..
+            } => (component, Exit::Failed(class), was_asked),
+            _ => return,
+        };
+        if let Exit::Failed(class) = how
             && was_asked
             && self.has_room(component)
         {
             // That it was aborted is the graver news.
-            self.0.entry(component).or_insert(UncleanEnd::Failed(class));
+            let failed = UncleanEnd::Failed(class);
+            self.unclean.entry(component).or_insert(failed);
         }
     }
 
     fn has_room(&self, component: ComponentId) -> bool {
-        self.0.len() < KEPT || self.0.contains_key(&component)
+        self.unclean.len() < KEPT || self.unclean.contains_key(&component)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (ComponentId, UncleanEnd)> + '_ {
-        self.0.iter().map(|(&id, &end)| (id, end))
+        self.unclean.iter().map(|(&id, &end)| (id, end))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::{Arrival, Decided, Decider, Ended, LastWords, Observed, Seen};
+    use crate::driver::{Arrival, Decided, Decider, Ended, LastWords, Observed, Reported, Seen};
     use crate::machine::{Command, Timer};
     use crate::policy::{Layout, Plan, Policy};
     use core::time::Duration;
@@ -124,11 +152,16 @@ mod tests {
         }
 
         fn end(&mut self, component: u32, how: Exit) {
+            self.main_task_ends(component, how, true);
+        }
+
+        /// `gone` is whether nothing else is left of it.
+        fn main_task_ends(&mut self, component: u32, how: Exit, gone: bool) {
             self.bring(Arrival::Ended(Ended {
                 component: ComponentId(component),
                 epoch: self.decider.machine().epoch(),
                 how,
-                gone: true,
+                gone,
                 last_words: LastWords::NONE,
             }));
         }
@@ -166,6 +199,61 @@ mod tests {
         assert!(!service.decider.machine().is_ready());
         service.end(1, Exit::Returned);
         assert_eq!(service.unclean(), []);
+    }
+
+    /// Its failure is the cause of the stop, and it is told again when its sub-tasks are gone.
+    #[test]
+    fn who_failed_before_the_stop_and_had_something_left_has_not_failed_in_it() {
+        let mut service = Service::ready();
+        service.main_task_ends(0, FAILED, false);
+        assert!(!service.decider.machine().is_ready());
+        service.bring(Arrival::Shutdown);
+        service.end(0, FAILED);
+        service.end(1, Exit::Returned);
+        assert!(service.decider.machine().phase().is_ended());
+        assert_eq!(service.unclean(), []);
+
+        // The next time it is asked first.
+        let mut service = Service::ready();
+        service.main_task_ends(0, FAILED, false);
+        service.end(0, FAILED);
+        service.end(1, Exit::Returned);
+        service.now += Duration::from_secs(60);
+        service.come_up();
+        service.bring(Arrival::Shutdown);
+        service.main_task_ends(0, FAILED, false);
+        service.end(0, FAILED);
+        service.end(1, Exit::Returned);
+        assert_eq!(service.unclean().len(), 1);
+    }
+
+    /// A sub-task that cannot write what is left.
+    #[test]
+    fn a_report_of_who_is_asked_to_stop_is_unclean() {
+        for (asked, unclean) in [(false, 0), (true, 1)] {
+            let mut service = Service::ready();
+            let report = |service: &mut Service| {
+                let reports = Reported {
+                    component: Some(ComponentId(1)),
+                    epoch: service.decider.machine().epoch(),
+                    class: FailureClass::Component,
+                    count: 1,
+                    stale: 0,
+                };
+                service.bring(Arrival::Reported(reports));
+            };
+            if !asked {
+                report(&mut service);
+            }
+            service.bring(Arrival::Shutdown);
+            if asked {
+                report(&mut service);
+            }
+            service.end(0, Exit::Returned);
+            service.end(1, Exit::Returned);
+            assert!(service.decider.machine().phase().is_ended());
+            assert_eq!(service.unclean().len(), unclean);
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ const NONE: u32 = u32::MAX;
 
 pub(super) struct Graph<'a> {
     world: &'a Environment,
-    at_most: usize,
+    max_states: usize,
     /// All states. Each takes as many bytes as the first.
     bytes: Vec<u8>,
     stride: usize,
@@ -42,13 +42,13 @@ pub(super) struct Scratch {
 }
 
 impl<'a> Graph<'a> {
-    pub(super) fn new(world: &'a Environment, at_most: usize) -> Result<Self, ExploreError> {
+    pub(super) fn new(world: &'a Environment, max_states: usize) -> Result<Self, ExploreError> {
         let mut effects = Vec::new();
         let mut boot = world.boot(&mut effects).map_err(Counterexample::at_once)?;
         boot.normalize();
         let mut graph = Self {
             world,
-            at_most,
+            max_states,
             bytes: Vec::new(),
             stride: 0,
             came: Vec::new(),
@@ -269,9 +269,9 @@ impl<'a> Graph<'a> {
         let Err(place) = self.look_up(packed, hash) else {
             return Ok(false);
         };
-        let at_most = self.at_most;
-        if self.len() >= at_most {
-            return Err(ExploreError::TooManyStates { at_most });
+        let max_states = self.max_states;
+        if self.len() >= max_states {
+            return Err(ExploreError::TooManyStates { max_states });
         }
         self.index[place] = ((hash >> 32) as u32, self.len() as u32);
         self.bytes.extend_from_slice(packed);

@@ -262,7 +262,7 @@ impl Monitor {
             });
         }
         let finishes = self.finishes(input);
-        self.take_in(input);
+        self.take_in(input, finishes);
         let mut step = Judged {
             phase_began: false,
             outage_closed: false,

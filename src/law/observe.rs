@@ -7,17 +7,20 @@ use crate::machine::{AfterStop, Command, Exit, FailureClass, HaltReason, Input, 
 use crate::policy::Blame;
 
 impl Monitor {
-    /// Updates the model with an input that is not stale.
-    pub(super) fn take_in(&mut self, input: &Input) {
+    /// Whether this is a renewal that leaves no time for work.
+    fn is_renewed_too_late(&self, input: &Input) -> bool {
+        matches!(*input, Input::LeaseRenewed { remaining, .. } if self.plan.fence_after(remaining).is_none())
+    }
+
+    /// Updates the model with an input that is not stale. `finishes` is whether a component finishes with it.
+    pub(super) fn take_in(&mut self, input: &Input, finishes: bool) {
         let running = self.model.mode == Activity::Ready;
         let up = matches!(self.model.mode, Activity::Ready | Activity::Starting);
         let works = up || self.model.mode == Activity::Delaying;
         let cap = self.plan.policy().tuning().max_level();
         let asked = self.was_asked_to_stop(input);
-        let finishes = self.finishes(input);
         // If a renewal comes too late, the lease runs out: the dependency is at fault.
-        let too_late = works
-            && matches!(*input, Input::LeaseRenewed { remaining, .. } if self.plan.fence_after(remaining).is_none());
+        let too_late = works && self.is_renewed_too_late(input);
         let model = &mut self.model;
         let demanded = (model.level, model.blame);
         if too_late || blames_dependency(input) && !asked {
@@ -179,8 +182,7 @@ impl Monitor {
                     ..
                 }
             );
-        let lease_ends = *input == Input::Fired(Timer::Fence)
-            || matches!(*input, Input::LeaseRenewed { remaining, .. } if self.plan.fence_after(remaining).is_none());
+        let lease_ends = *input == Input::Fired(Timer::Fence) || self.is_renewed_too_late(input);
         let gone_bad = broken || lease_ends || *input == Input::Fired(Timer::Silence);
         let all_finished = finishes && model.goal == AfterStop::Stop;
         let wanted = *input == Input::Shutdown || drains(input) || all_finished;

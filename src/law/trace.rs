@@ -25,9 +25,9 @@ pub(super) fn judge(
         ensure(HonestTrace, hop.epoch == after.epoch(), || {
             format!("{hop:?} is told in epoch {}", after.epoch())
         })?;
-        let ends_well = is_finished(hop, after);
+        let ends_well = ends_stop(hop, after);
         let named = if first {
-            names(hop, input, before) || ends_well && may_finish(input)
+            names(hop, input, before) || ends_well && may_end_stop(input)
         } else {
             hop.cause == Cause::AllUp || ends_well
         };
@@ -100,12 +100,12 @@ fn has_finished(component: ComponentId, how: Exit, before: &Machine) -> bool {
 }
 
 /// Whether this input can be the last one that a stop waited for.
-fn may_finish(input: Input) -> bool {
+fn may_end_stop(input: Input) -> bool {
     matches!(input, Input::Gone { .. } | Input::Fired(Timer::Stage))
 }
 
 /// Whether this transition is the end of a stop.
-fn is_finished(hop: Transition, after: &Machine) -> bool {
+fn ends_stop(hop: Transition, after: &Machine) -> bool {
     let halted = |why| *after.state() == State::Ended(RunOutcome::Halted(why));
     match hop.cause {
         Cause::AllGone => matches!(hop.to, Phase::Monitoring | Phase::Drained | Phase::Stopped),

@@ -47,7 +47,7 @@ pub enum Cause {
     Shutdown,
     /// The dependency proved itself for the whole hold-off.
     Recovered,
-    /// Every component of every stage is up.
+    /// Every component of every stage is up, or has finished.
     AllUp,
     /// Every component is gone.
     AllGone,
@@ -55,7 +55,7 @@ pub enum Cause {
     Finished,
     /// A component was not gone within the abort deadline.
     Wedged,
-    /// A component failed more often than the policy allows.
+    /// A component has failed as often as the policy's [limit](crate::policy::FailureLimit) says.
     FailedTooOften {
         /// The component.
         component: ComponentId,

@@ -1,4 +1,4 @@
-//! Drained: everything is stopped because an operator asked for it.
+//! Drained: everything is stopped because an operator asked for it, or because a component failed too often.
 
 use statig::Outcome;
 

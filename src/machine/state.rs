@@ -1,15 +1,15 @@
 //! The states, their hierarchy, and the calls to their handlers.
 //!
 //! ```text
-//! Supervising                              handles Shutdown, Drain and what is fatal
+//! Supervising                              handles Shutdown, Drain, what is fatal and what failed too often
 //! ├── Serving              ready
 //! │   └── Running          below the trip threshold; suspicion decays
 //! └── Suspended            not ready; a report, a trip or a freeze raises the level to at least 1
 //!     ├── ShuttingDown     stop stage by stage; abort what overruns
 //!     ├── Monitoring       the hold-off runs only on positive evidence
 //!     ├── Restarting       start stage by stage; any failure unwinds
-//!     └── Drained          an operator asked; waits for resume
-//! Ended                    Stopped (asked for) or Halted (cannot go on safely)
+//!     └── Drained          an operator or a failure limit asked; waits for resume
+//! Ended                    Stopped (asked for, or all finished) or Halted (cannot go on safely)
 //! ```
 
 use core::fmt;
@@ -54,7 +54,7 @@ pub enum State {
         /// How many of its components are not up yet.
         waiting: u32,
     },
-    /// Everything is stopped because an operator asked for it.
+    /// Everything is stopped because an operator asked for it, or because a component failed too often.
     Drained,
     /// The run is over.
     Ended(RunOutcome),
@@ -78,7 +78,7 @@ pub enum AfterStop {
     Monitor,
     /// Wait for an operator's resume.
     Drain,
-    /// End, because a shutdown was requested.
+    /// End, because a shutdown was requested, or because every component has finished.
     Stop,
     /// End, because the run cannot go on.
     Halt(HaltReason),
@@ -87,7 +87,7 @@ pub enum AfterStop {
 /// How the run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RunOutcome {
-    /// A shutdown was requested, and everything is stopped.
+    /// A shutdown was requested, or every component has finished. Everything is stopped.
     Stopped,
     /// The run cannot go on safely: the process must exit.
     Halted(HaltReason),
@@ -130,9 +130,9 @@ pub enum Phase {
     Monitoring,
     /// Components are being started.
     Restarting,
-    /// Everything is stopped because an operator asked for it.
+    /// Everything is stopped because an operator asked for it, or because a component failed too often.
     Drained,
-    /// The run is over, as requested.
+    /// The run is over, as requested, or because every component has finished.
     Stopped,
     /// The run is over because it could not go on safely.
     Halted,

@@ -50,12 +50,21 @@ impl fmt::Display for PolicyError {
 impl core::error::Error for PolicyError {}
 
 pub(super) fn in_range(knob: &'static str, value: Duration) -> Result<(), PolicyError> {
+    in_range_of(knob, "", value)
+}
+
+/// The value of something special, which the error shows behind the value, e.g. ` for stage 1`.
+pub(super) fn in_range_of(
+    knob: &'static str,
+    special: &str,
+    value: Duration,
+) -> Result<(), PolicyError> {
     if (MIN_DURATION..=MAX_DURATION).contains(&value) {
         return Ok(());
     }
     Err(PolicyError::new(
         knob,
-        format!("{value:?}"),
+        format!("{value:?}{special}"),
         format!("it must lie between {MIN_DURATION:?} and {MAX_DURATION:?}"),
     ))
 }

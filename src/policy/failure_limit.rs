@@ -1,18 +1,21 @@
-//! How often a component may fail before the service gives up on it.
+//! After how many failures of a component the service gives up on it.
 
 use core::time::Duration;
 
 use super::error::{PolicyError, in_range, in_range_count};
 
-/// How often one component may fail within a time, once it has come up.
+/// How many failures of one component within a time are too many.
 ///
 /// A service that starts well and fails again a few minutes later is restarted again and again: the hold-off sinks while
 /// it runs, and [`give_up_after`](super::PolicyBuilder::give_up_after) counts only starts. This limit ends that.
 ///
-/// A failure counts if it stopped a service that was ready or starting, if a component caused it by a report, or by its end
-/// after it had marked itself as ready, and if its class does not blame the dependency. So a component that crashes right
-/// after each start counts as well. Each component is counted by itself. Erlang's supervisors call this limit the restart
-/// intensity.
+/// A failure counts if all of this holds:
+///
+/// - it is a report of a component, or its end after it had called `mark_ready`;
+/// - it stopped the service, which was ready or starting;
+/// - its class is `component`: it blames neither the dependency nor is it fatal.
+///
+/// So a component that crashes right after each start counts as well. Each component is counted by itself.
 ///
 /// ```
 /// use overwatch::policy::FailureLimit;
@@ -37,7 +40,8 @@ impl FailureLimit {
     /// The highest number of failures that can be counted.
     pub const MAX_FAILURES: u32 = 1_000;
 
-    /// Ends the run when one component has failed this often within this time. The run is then halted.
+    /// Ends the run when one component has failed this often within this time: 1 to 1,000 times within 1 ms to 24 h. The run
+    /// is then halted. [`PolicyBuilder::build`](super::PolicyBuilder::build) checks the bounds.
     pub fn new(failures: u32, within: Duration) -> Self {
         Self {
             failures,

@@ -8,9 +8,9 @@ use super::error::{PolicyError, in_range, in_range_or_zero};
 /// A lease that some work depends on: when it runs out, other nodes may do that work.
 ///
 /// One component owns the lease ([`Layout::with_lease_owner`](super::Layout::with_lease_owner)) and reports each
-/// renewal. [`Builder::lease_holder`](crate::Builder::lease_holder) adds a component together with its fence. Everything is stopped so early that all components are confirmed gone, or the machine has halted, a
-/// `margin` before the lease can expire on the server. Deadlines that leave no room for that are refused: see
-/// [`Plan::new`](super::Plan::new).
+/// renewal. [`Builder::lease_holder`](crate::Builder::lease_holder) adds a component together with its fence. Everything is
+/// stopped so early that all components are confirmed gone, or the machine has halted, a `margin` before the lease can expire
+/// on the server. Deadlines that leave no room for that are refused: see [`Plan::new`](super::Plan::new).
 ///
 /// This holds while the process runs. A process that was frozen (stopped, swapped out, or in a suspended virtual
 /// machine) for longer than the margin wakes up too late. The shell's watchdog then aborts the process at once, if the

@@ -52,7 +52,7 @@ impl Room {
     /// # Errors
     ///
     /// The arithmetic, and what to change.
-    pub(super) fn is_more_than(&self, needs: &[Need]) -> Result<(), PolicyError> {
+    pub(super) fn check(&self, needs: &[Need]) -> Result<(), PolicyError> {
         let sum = needs.iter().fold(Duration::ZERO, |sum, need| {
             // What users say of their own code may be anything.
             sum.saturating_add(need.time)

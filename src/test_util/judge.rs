@@ -68,8 +68,8 @@ fn judged_with(builder: Builder, timed: Option<Duration>) -> (Builder, Judge) {
 
 /// Has judged the steps of a run so far. From [`judged`].
 ///
-/// Keep it to the end of the test. When it is dropped, it panics if a law was broken, unless [`verdict`](Self::verdict) has
-/// returned that before.
+/// Keep it to the end of the test. When it is dropped, it panics if a law was broken, unless the last
+/// [`verdict`](Self::verdict) has returned that.
 #[must_use = "it panics when it is dropped, so it must be kept to the end of the test: `_judge`, and not `_`"]
 pub struct Judge(Arc<Mutex<Judged>>);
 
@@ -89,8 +89,9 @@ impl Judge {
     /// ```
     pub fn verdict(&self) -> Result<(), JudgeError> {
         let mut judged = lock(&self.0);
-        judged.was_read = true;
-        judged.verdict()
+        let verdict = judged.verdict();
+        judged.told = verdict.clone().err();
+        verdict
     }
 
     /// The last 1,000 steps, in words: when, the input, its result, and its effects.
@@ -102,12 +103,15 @@ impl Judge {
 impl Drop for Judge {
     fn drop(&mut self) {
         let judged = lock(&self.0);
-        if judged.was_read || std::thread::panicking() {
+        if std::thread::panicking() {
             return;
         }
-        let verdict = judged.verdict();
+        let untold = judged
+            .verdict()
+            .err()
+            .filter(|error| judged.told.as_ref() != Some(error));
         drop(judged);
-        if let Err(error) = verdict {
+        if let Some(error) = untold {
             panic!("{error}");
         }
     }
@@ -173,8 +177,8 @@ struct Judged {
     steps: u64,
     trace: VecDeque<String>,
     error: Option<JudgeError>,
-    /// Whether somebody has asked for the verdict.
-    was_read: bool,
+    /// The error that was last returned as the verdict.
+    told: Option<JudgeError>,
 }
 
 impl Judged {
@@ -186,17 +190,20 @@ impl Judged {
             steps: 0,
             trace: VecDeque::new(),
             error: None,
-            was_read: false,
+            told: None,
         }
     }
 
     fn read(&mut self, step: &StepRecord<'_>) {
         // Nothing that follows an error is judged: the monitor knows no more where the machine is.
-        if step.observe_only || self.error.is_some() {
+        if self.error.is_some() {
             return;
         }
+        // Before the step itself: what is missing may be of the other machine.
         if step.missed > 0 {
             self.error = Some(JudgeError::Missed { steps: step.missed });
+        }
+        if step.observe_only || self.error.is_some() {
             return;
         }
         self.steps += 1;
@@ -252,6 +259,21 @@ mod tests {
         Arc::new(Plan::new(Policy::default(), layout).expect("the default works"))
     }
 
+    /// A step in which nothing happens.
+    fn nothing(plan: &Arc<Plan>) -> StepRecord<'_> {
+        StepRecord {
+            plan,
+            at: Duration::ZERO,
+            arrivals: &[],
+            input: None,
+            step: None,
+            effects: &[],
+            is_boot: false,
+            observe_only: false,
+            missed: 0,
+        }
+    }
+
     /// A judge that has read a boot, and then a step with these effects added.
     fn after(added: &[Effect], missed: u64) -> Judge {
         let plan = plan();
@@ -259,15 +281,9 @@ mod tests {
         let mut effects = Vec::new();
         let mut machine = Machine::new(Arc::clone(&plan), &mut effects);
         let boot = StepRecord {
-            plan: &plan,
-            at: Duration::ZERO,
-            arrivals: &[],
-            input: None,
-            step: None,
             effects: &effects,
             is_boot: true,
-            observe_only: false,
-            missed: 0,
+            ..nothing(&plan)
         };
         judged.read(&boot);
         let mut effects = Vec::new();
@@ -330,6 +346,34 @@ mod tests {
     }
 
     #[test]
+    fn a_verdict_is_only_of_what_was_read_before_it() {
+        for before in [
+            after(&[], 0),
+            Judge(Arc::new(Mutex::new(Judged::new(None)))),
+        ] {
+            let _ = before.verdict();
+            lock(&before.0).read(&StepRecord {
+                missed: 3,
+                ..nothing(&plan())
+            });
+            let panic = panic_of(before).expect("what came later was not told");
+            assert!(panic.starts_with("3 steps are missing"), "{panic}");
+        }
+    }
+
+    /// They may be of the machine that runs the service.
+    #[test]
+    fn steps_that_are_missing_before_a_step_of_a_dry_run_are_missing() {
+        let judge = after(&[], 0);
+        lock(&judge.0).read(&StepRecord {
+            missed: 3,
+            observe_only: true,
+            ..nothing(&plan())
+        });
+        assert_eq!(judge.verdict(), Err(JudgeError::Missed { steps: 3 }));
+    }
+
+    #[test]
     fn a_long_run_keeps_the_last_steps() {
         let judge = after(&[], 0);
         {
@@ -337,15 +381,8 @@ mod tests {
             let plan = plan();
             for at in 0..2 * LONGEST_TRACE as u64 {
                 judged.read(&StepRecord {
-                    plan: &plan,
                     at: Duration::from_millis(20 + at),
-                    arrivals: &[],
-                    input: None,
-                    step: None,
-                    effects: &[],
-                    is_boot: false,
-                    observe_only: false,
-                    missed: 0,
+                    ..nothing(&plan)
                 });
             }
         }

@@ -25,6 +25,16 @@ pub(crate) fn add_source(text: &mut String, source: &str) {
     text.push_str(&more);
 }
 
+/// Leaves out each part of a text that repeats the part before it: several errors of one type may show their sources.
+pub(crate) fn say_once(text: &mut String) {
+    let mut parts: Vec<&str> = text.split(BETWEEN).collect();
+    let all = parts.len();
+    parts.dedup();
+    if parts.len() < all {
+        *text = parts.join(BETWEEN);
+    }
+}
+
 /// Whether the text is the source, or ends with it as a part of its own, e.g. after a colon or in brackets.
 fn ends_with_all(text: &str, source: &str) -> bool {
     let end = text.trim_end_matches([')', ']', '.', '"', '\'']);

@@ -202,10 +202,10 @@ fn it_stops_at_as_many_states_as_are_allowed() {
     let all = explorer.run().expect("lawful").visited.states;
     assert!(explorer.clone().with_max_states(all).run().is_ok());
     let stopped = explorer.with_max_states(all - 1).run();
-    let Err(ExploreError::TooManyStates { at_most }) = stopped else {
+    let Err(ExploreError::TooManyStates { max_states }) = stopped else {
         panic!("{stopped:?}");
     };
-    assert_eq!(at_most, all - 1);
+    assert_eq!(max_states, all - 1);
 }
 
 #[test]

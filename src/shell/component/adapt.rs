@@ -62,8 +62,16 @@ impl<S: StartStop> Component for StartStopped<S> {
             ctx.stopping().await;
         }
         let stopped = self.0.stop(&ctx).await;
-        // The first failure counts.
-        started.unwrap_or(Ok(())).and(stopped)
+        match (started.unwrap_or(Ok(())), stopped) {
+            (Err(started), stopped) => {
+                // The first failure counts. The other one must not be lost.
+                if let Err(stopped) = stopped {
+                    ctx.report(stopped);
+                }
+                Err(started)
+            }
+            (Ok(()), stopped) => stopped,
+        }
     }
 
     fn check(&self, wiring: &Wiring<'_>) -> Result<(), WiringError> {

@@ -15,7 +15,7 @@ use super::incarnation::{Hold, Incarnation};
 use super::reporter::Reporter;
 use super::sub_task::{CaughtTask, SubTask, caught};
 use crate::machine::Cause;
-use crate::policy::MAX_DURATION;
+use crate::policy::{Fence, MAX_DURATION};
 use crate::shell::failure::{Failure, unwinding};
 use crate::shell::inbound::RenewedLease;
 #[cfg(feature = "etcd")]
@@ -391,15 +391,16 @@ impl Context {
 
     /// Reports that the lease of this component was renewed. This renews the [fence](crate::Fence).
     ///
-    /// `sent` is when the renewal was *sent*, not when it was answered, because the server may count from then.
-    /// [`Fence`](crate::Fence) has an example. Only calls of the [lease owner](crate::Builder::lease_owner) have an
-    /// effect.
-    pub fn lease_renewed(&self, sent: Instant, ttl: Duration) {
+    /// `sent` is when the renewal was *sent*, not when it was answered, because the server may count from then. `lease` is
+    /// how long the lease lasts from then on: not longer than [`Fence::lease`](crate::Fence::lease), since that is what the
+    /// policy promises. A longer one counts as that long. [`Fence`](crate::Fence) has an example. Only calls of the
+    /// [lease owner](crate::Builder::lease_owner) have an effect.
+    pub fn lease_renewed(&self, sent: Instant, lease: Duration) {
+        let fence = self.0.stage().shared.plan.policy().fence();
         let lease = RenewedLease {
             epoch: self.0.stage().epoch,
             sent,
-            // A lease of more than a day needs no fence before that day is over.
-            expires: sent + ttl.min(MAX_DURATION),
+            expires: sent + lease.min(fence.map_or(MAX_DURATION, Fence::lease)),
         };
         self.0
             .stage()

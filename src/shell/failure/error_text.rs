@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use std::iter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::text::{MOST_READ, add_source, redact};
+use crate::text::{MOST_READ, add_source, redact, say_once};
 
 /// The longest character, in bytes.
 const LONGEST_CHAR: usize = 4;
@@ -36,6 +36,7 @@ pub(crate) fn text_of(
         add_source(&mut text, &part.0);
         let _ = write!(text, "(its text {})", words(panic));
     }
+    say_once(&mut text);
     redact(&text).into_owned()
 }
 

@@ -74,8 +74,8 @@ pub struct Outage {
     pub began: Instant,
     /// How long it lasted; `None` while it is open.
     pub lasted: Option<Duration>,
-    /// Why the last start in it failed, if one did.
-    pub last_failure: Option<Arc<str>>,
+    /// Why starts in it failed: the last reason for each component, for eight of them at most. Empty if none has failed.
+    pub last_failures: Vec<Arc<str>>,
     /// The counts of the outage; zeros while it is open.
     pub record: Record,
 }
@@ -128,13 +128,13 @@ impl Journal {
         kept.outages.push_back(outage);
     }
 
-    /// Notes why a start failed within the outage that is open.
-    pub(crate) fn note_failure(&self, reason: &Arc<str>) {
+    /// Notes why starts failed within the outage that is open.
+    pub(crate) fn note_failures(&self, reasons: Vec<Arc<str>>) {
         let mut kept = lock(&self.kept);
         let goes_on = !kept.closed;
         let open = kept.outages.back_mut();
         if let Some(outage) = open.filter(|outage| goes_on && outage.lasted.is_none()) {
-            outage.last_failure = Some(Arc::clone(reason));
+            outage.last_failures = reasons;
         }
     }
 

@@ -1,4 +1,4 @@
-//! What failed lately: the reason of a run that gives up.
+//! What failed lately: why starts failed, and the reason of a run that gives up.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +14,8 @@ const KEPT: usize = 8;
 pub(crate) struct LastFailures {
     /// Why starts failed: the last reason for each component. `None` stands for what no component caused.
     starts: BTreeMap<Option<ComponentId>, Arc<str>>,
+    /// The last of these.
+    last_start: Option<Arc<str>>,
     trip: Option<Arc<str>>,
     /// Why a component has failed too often.
     limit: Option<Arc<str>>,
@@ -34,12 +36,23 @@ impl LastFailures {
                     self.starts.pop_first();
                 }
                 self.starts.insert(who, Arc::clone(reason));
+                self.last_start = Some(Arc::clone(reason));
                 self.trip = Some(Arc::clone(reason));
                 return true;
             }
             _ => {}
         }
         false
+    }
+
+    /// Why the last start failed, if one has failed since the service was last ready.
+    pub(crate) fn last_start(&self) -> Option<&Arc<str>> {
+        self.last_start.as_ref()
+    }
+
+    /// Why starts have failed since the service was last ready: the last reason for each component.
+    pub(crate) fn of_starts(&self) -> Vec<Arc<str>> {
+        self.starts.values().map(Arc::clone).collect()
     }
 
     /// Why a component has failed too often. `limit` is that in words, without its last failure.

@@ -25,6 +25,8 @@ pub(crate) struct Summary {
     pub(crate) outage_open: bool,
     /// The reason with which the outage began, unless that was the boot.
     pub(crate) outage_reason: Option<Arc<str>>,
+    /// Why the last start failed, if one has failed since the service was last ready.
+    pub(crate) failed_start: Option<Arc<str>>,
     pub(crate) level: u32,
     /// The hold-off of the level.
     pub(crate) hold_off: Option<Duration>,
@@ -59,6 +61,7 @@ impl Summary {
             outage: 0,
             outage_open: true,
             outage_reason: None,
+            failed_start: None,
             level: 0,
             hold_off: None,
             dependency: None,
@@ -134,7 +137,7 @@ impl Summary {
     /// Why it is not ready now. What caused the outage may be over by then.
     fn reason_now(&self) -> Arc<str> {
         let has_begun = self.entered.is_some() && !self.over;
-        let now = match self.phase {
+        let mut now = match self.phase {
             Phase::Monitoring if has_begun => match &self.dependency {
                 Some(seen) if seen.is_failing() => {
                     format!("the dependency is failing: {}", seen.what())
@@ -145,15 +148,27 @@ impl Summary {
                 }
                 _ => "the dependency was not seen alive yet".into(),
             },
-            Phase::Restarting if has_begun => "components are being started".into(),
+            Phase::Restarting if has_begun => "components are being started".to_owned(),
             _ => return Arc::clone(&self.reason),
         };
-        match &self.outage_reason {
-            Some(began) if self.outage_open && **began != *now => {
-                format!("{now}; the outage began with: {began}").into()
+        // The first failure of an outage may be over, and the last one is not always its consequence.
+        let began = self
+            .outage_reason
+            .as_ref()
+            .filter(|began| self.outage_open && ***began != *now);
+        let failed = self
+            .failed_start
+            .as_ref()
+            .filter(|failed| Some(*failed) != began);
+        for (what, text) in [
+            ("the last start failed", failed),
+            ("the outage began with", began),
+        ] {
+            if let Some(text) = text {
+                now.push_str(&format!("; {what}: {text}"));
             }
-            _ => now.into(),
         }
+        now.into()
     }
 
     fn awaited(&self, roster: &Roster) -> Option<String> {

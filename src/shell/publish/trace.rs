@@ -31,7 +31,7 @@ macro_rules! transition {
             epoch = $transitioned.epoch,
             outage = $transitioned.outage,
             spent_ms = ms($transitioned.spent),
-            level = $transitioned.level,
+            relapse_level = $transitioned.level,
             hold_off_ms = $transitioned.hold_off.map(ms),
             reason = &*$transitioned.reason,
             observe_only = $observe_only,

@@ -346,7 +346,8 @@ impl Publisher {
             };
             let reason: Arc<str> = reason.into();
             if !notice.dry && self.last_failures.note(&hop, &reason) {
-                self.shared.published.journal.note_failure(&reason);
+                let reasons = self.last_failures.of_starts();
+                self.shared.published.journal.note_failures(reasons);
             }
             if hop.from == Phase::ShuttingDown && !notice.dry {
                 self.stops.end(&self.log, &self.shared.published.roster);
@@ -383,6 +384,7 @@ impl Publisher {
             self.shared.published.publish(|summary| {
                 summary.phase = hop.to;
                 summary.entered = Some(entered);
+                summary.failed_start = self.last_failures.last_start().map(Arc::clone);
                 // A reader wants to know why everything was stopped, and not that everything is gone.
                 if hop.cause != Cause::AllGone {
                     summary.reason = Arc::clone(&transitioned.reason);
@@ -405,7 +407,7 @@ impl Publisher {
                 reason,
                 began: notice.at,
                 lasted: None,
-                last_failure: None,
+                last_failures: Vec::new(),
                 record: Record::default(),
             });
         }

@@ -17,9 +17,14 @@ const KEPT: usize = 64;
 pub(crate) struct StopFailures(BTreeMap<ComponentId, Arc<ReportedFailure>>);
 
 impl StopFailures {
-    /// Keeps the failure of a component that has ended.
+    /// Keeps the failure of a component that has ended, or has reported it.
     pub(crate) fn note(&mut self, input: &Input, detail: &Detail) {
-        if let Input::Gone { component, .. } | Input::Exited { component, .. } = *input
+        let component = match *input {
+            Input::Gone { component, .. } | Input::Exited { component, .. } => Some(component),
+            Input::Report { component, .. } => component,
+            _ => None,
+        };
+        if let Some(component) = component
             && let Some(told) = detail.told()
             && (self.0.len() < KEPT || self.0.contains_key(&component))
         {

@@ -128,10 +128,10 @@ async fn a_run_that_gives_up_says_what_failed() {
         "{text}"
     );
     assert_eq!(&*handle.status().reason, error.report().reason());
-    let last = handle.outages().pop().expect("the boot").last_failure;
+    let boot = handle.outages().pop().expect("the boot");
     assert_eq!(
-        last.as_deref(),
-        Some("\"api\" failed to start: port 80 is taken")
+        boot.last_failures,
+        ["\"api\" failed to start: port 80 is taken".into()]
     );
 }
 

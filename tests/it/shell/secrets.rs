@@ -125,10 +125,7 @@ fn what_an_error_says_of_its_source_is_said_once() {
         "error connecting: refused"
     );
     let twice = Connecting(std::io::Error::other(Connecting(refused())));
-    assert_eq!(
-        Failure::new(twice).to_string(),
-        "error connecting: error connecting: refused"
-    );
+    assert_eq!(Failure::new(twice).to_string(), "error connecting: refused");
 }
 
 /// The limit is that of the text, not of the error.

@@ -108,7 +108,7 @@ async fn each_transition_is_one_event_with_stable_fields() {
                 "epoch",
                 "outage",
                 "spent_ms",
-                "level",
+                "relapse_level",
                 "hold_off_ms",
                 "reason",
             ];

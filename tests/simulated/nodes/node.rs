@@ -156,8 +156,8 @@ impl Node {
         let handle = lock(&self.0.handle);
         let outages = handle.as_ref().map(|handle| handle.outages());
         let mut newest_first = outages.iter().flatten().rev();
-        let failure = newest_first.find_map(|outage| outage.last_failure.as_deref());
-        failure.unwrap_or_default().to_owned()
+        let failure = newest_first.find_map(|outage| outage.last_failures.last());
+        failure.map(|text| text.to_string()).unwrap_or_default()
     }
 
     /// What the host runs.

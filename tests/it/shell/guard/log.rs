@@ -337,7 +337,7 @@ fn assert_all_are_logged(logger: &Logger, published: &[TransitionEvent]) {
                 ("outage", seen.outage.to_string()),
                 ("spent_ms", seen.spent.as_millis().to_string()),
                 ("observe_only", "false".to_owned()),
-                ("level", seen.level.to_string()),
+                ("relapse_level", seen.level.to_string()),
                 ("message", words(seen.to).to_owned()),
             ]);
             if seen.cause.component().is_some() {
