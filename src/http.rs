@@ -40,7 +40,8 @@
 //!
 //! # Your own routes
 //!
-//! [`require_ready`] is a layer for them: while the service is not ready, they answer 503 at once.
+//! [`require_ready`] is a layer for them: while the service is not ready, except during the unready delay, they
+//! answer 503 at once.
 //!
 //! # The body of `/status/check` and `/readyz`
 //!
@@ -53,16 +54,16 @@
 //!   "phase": "Monitoring",
 //!   "since": "2026-11-30T14:45:22.955Z",
 //!   "epoch": 1,
-//!   "reason": "everything is stopped, and the dependency must first stay alive for a while; the outage began with: the dependency is failing: Connection refused (os error 111)",
-//!   "awaited": "the dependency to stay alive for at least another 21.6s of 30.0s",
+//!   "reason": "the dependency is failing: Connection refused (os error 111)",
+//!   "awaited": "the dependency to be seen alive, and then to stay alive for about 30.0s; it is failing: Connection refused (os error 111)",
 //!   "outage": 1,
 //!   "level": 1,
 //!   "hold_off_ms": 30000,
 //!   "dependency": {
-//!     "alive": true,
+//!     "alive": false,
 //!     "class": null,
-//!     "what": "answered in 316.1µs",
-//!     "seen_ago_ms": 400
+//!     "what": "Connection refused (os error 111)",
+//!     "seen_ago_ms": 700
 //!   }
 //! }
 //! ```

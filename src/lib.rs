@@ -83,7 +83,14 @@ mod pack;
 pub mod policy;
 #[cfg(any(feature = "shell", test))]
 mod pulse;
-#[cfg(feature = "shell")]
+#[cfg(any(feature = "shell", test))]
+#[cfg_attr(
+    not(feature = "shell"),
+    allow(
+        unused_imports,
+        reason = "the tests of etcd's pure part need some of it"
+    )
+)]
 mod text;
 
 /// The states, and all that can happen in them: a diagram and a table.

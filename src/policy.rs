@@ -177,8 +177,7 @@ impl Policy {
     /// # Errors
     ///
     /// If a time of the fence is out of its bounds.
-    #[cfg(feature = "shell")]
-    pub(crate) fn with_fence(mut self, fence: Fence) -> Result<Self, PolicyError> {
+    pub fn with_fence(mut self, fence: Fence) -> Result<Self, PolicyError> {
         fence.check()?;
         self.fence = Some(fence);
         Ok(self)

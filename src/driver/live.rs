@@ -88,12 +88,9 @@ impl Live {
     ) -> (Step, bool) {
         let (before, gist) = (effects.len(), self.gist());
         let was = match input {
-            Input::Gone { component, .. }
-            | Input::Exited { component, .. }
-            | Input::Report {
-                component: Some(component),
-                ..
-            } => self.machine.component_state(component),
+            Input::Gone { component, .. } | Input::Exited { component, .. } => {
+                self.machine.component_state(component)
+            }
             _ => ComponentState::Down,
         };
         let step = self.machine.handle(input, effects);

@@ -1,6 +1,7 @@
 //! Which components did not stop well in the last stop.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use crate::machine::{ComponentState, Effect, Exit, FailureClass, Input, Phase, Step};
 use crate::policy::ComponentId;
@@ -10,7 +11,7 @@ use crate::policy::ComponentId;
 pub enum UncleanEnd {
     /// It was not gone at its stop deadline, so it was aborted.
     Aborted,
-    /// It returned an error, panicked or reported a failure after it was asked to stop, or one of its sub-tasks failed.
+    /// It returned an error or panicked after it was asked to stop, or one of its sub-tasks did.
     Failed(FailureClass),
 }
 
@@ -69,15 +70,11 @@ impl Stops {
                 }
                 (component, how, was_asked)
             }
-            // Its sub-tasks fail like this.
-            Input::Report {
-                component: Some(component),
-                class,
-                ..
-            } => (component, Exit::Failed(class), was_asked),
             _ => return,
         };
+        // What is fatal is the outcome of the run, which names it.
         if let Exit::Failed(class) = how
+            && class != FailureClass::Fatal
             && was_asked
             && self.has_room(component)
         {
@@ -99,7 +96,7 @@ impl Stops {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::{Arrival, Decided, Decider, Ended, LastWords, Observed, Reported, Seen};
+    use crate::driver::{Arrival, Decided, Decider, Ended, LastWords, Observed, Seen};
     use crate::machine::{Command, Timer};
     use crate::policy::{Layout, Plan, Policy};
     use core::time::Duration;
@@ -212,48 +209,30 @@ mod tests {
         service.end(1, Exit::Returned);
         assert!(service.decider.machine().phase().is_ended());
         assert_eq!(service.unclean(), []);
-
-        // The next time it is asked first.
-        let mut service = Service::ready();
-        service.main_task_ends(0, FAILED, false);
-        service.end(0, FAILED);
-        service.end(1, Exit::Returned);
-        service.now += Duration::from_secs(60);
-        service.come_up();
-        service.bring(Arrival::Shutdown);
-        service.main_task_ends(0, FAILED, false);
-        service.end(0, FAILED);
-        service.end(1, Exit::Returned);
-        assert_eq!(service.unclean().len(), 1);
     }
 
-    /// A sub-task that cannot write what is left.
+    /// It is kept only until the component is gone.
     #[test]
-    fn a_report_of_who_is_asked_to_stop_is_unclean() {
-        for (asked, unclean) in [(false, 0), (true, 1)] {
-            let mut service = Service::ready();
-            let report = |service: &mut Service| {
-                let reports = Reported {
-                    component: Some(ComponentId(1)),
-                    epoch: service.decider.machine().epoch(),
-                    class: FailureClass::Component,
-                    count: 1,
-                    stale: 0,
-                };
-                service.bring(Arrival::Reported(reports));
-            };
-            if !asked {
-                report(&mut service);
-            }
-            service.bring(Arrival::Shutdown);
-            if asked {
-                report(&mut service);
-            }
-            service.end(0, Exit::Returned);
-            service.end(1, Exit::Returned);
-            assert!(service.decider.machine().phase().is_ended());
-            assert_eq!(service.unclean().len(), unclean);
-        }
+    fn who_failed_before_an_earlier_stop_may_fail_in_a_later_one() {
+        let (component, epoch, how) = (ComponentId(0), 1, FAILED);
+        let exited = Input::Exited {
+            component,
+            epoch,
+            how,
+        };
+        let gone = Input::Gone {
+            component,
+            epoch,
+            how,
+        };
+        let mut stops = Stops::default();
+        let mut note = |input, was| {
+            stops.note(&input, was, &Step::Absorbed, &[]);
+            stops.iter().count()
+        };
+        assert_eq!(note(exited, ComponentState::Up), 0);
+        assert_eq!(note(gone, ComponentState::Stopping), 0);
+        assert_eq!(note(gone, ComponentState::Stopping), 1);
     }
 
     #[test]

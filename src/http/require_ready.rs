@@ -22,7 +22,8 @@ type RefuseFn = fn(State<Handle>, Request, Next) -> Answer;
 
 type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-/// A layer that answers 503 while the service is not ready, so that your routes refuse at once.
+/// A layer that answers 503 while the service is not ready, except during the unready delay, so that your routes refuse at
+/// once.
 ///
 /// The answer has a short text as its body, and `Retry-After: 5`. The text does not say what is wrong, because your clients
 /// read it; `/status/check` does. While the service is ready, a request costs one atomic load and some allocations more.
@@ -34,7 +35,7 @@ type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
 /// still work, and load balancers may send requests until they see that the service is not ready.
 ///
 /// The layer looks once, when a request arrives. A handler that is at work when the service trips runs to its end, so work
-/// that must not go on after a trip belongs into a component.
+/// that must not go on after a trip belongs in a component.
 ///
 /// ```no_run
 /// use axum::{Router, routing::get};

@@ -63,8 +63,8 @@ pub struct HealthBody {
     pub outage: u64,
     /// How often the service relapsed lately; the hold-off grows with this level.
     pub level: u32,
-    /// How long the dependency must stay alive before the next start, in milliseconds and before jitter. `null` in the
-    /// state Running, and after the end. See [`Status::hold_off`](crate::Status::hold_off).
+    /// How long the dependency must stay alive before the next start, in milliseconds. `null` if no start follows. See
+    /// [`Status::hold_off`](crate::Status::hold_off).
     pub hold_off_ms: Option<u64>,
     /// The last observation of the dependency; `null` before the first one.
     pub dependency: Option<DependencyBody>,
@@ -87,7 +87,7 @@ fn is_none_left(count: &usize) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DependencyBody {
-    /// Whether the dependency is alive; `null` if that was not seen since the supervisor last began to observe it. See
+    /// Whether the dependency is alive; `null` if it was, and was not seen since the supervisor last began to observe it. See
     /// [`DependencyStatus::alive`](crate::DependencyStatus::alive).
     pub alive: Option<bool>,
     /// The class of the failure, if it fails and the probe returned one.

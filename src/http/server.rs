@@ -83,7 +83,14 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// #[tokio::main]
 /// async fn main() -> Result<(), Box<dyn std::error::Error>> {
 ///     let second = Duration::from_secs(1);
-///     let service = Overwatch::builder(polled(second, 2 * second, || async { Ok(()) })).build()?;
+///     let probe = polled(second, 2 * second, || async { Ok(()) });
+///     let service = Overwatch::builder(probe)
+///         .task("worker", |ctx| async move {
+///             ctx.mark_ready();
+///             ctx.stopping().await;
+///             Ok(())
+///         })
+///         .build()?;
 ///     let health = overwatch::http::serve(([127, 0, 0, 1], 8081), service.handle())?;
 ///     println!("curl http://{}/status/check", health.local_addr());
 ///     service.run_until_signal().await?;

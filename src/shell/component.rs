@@ -9,8 +9,8 @@
 //! A service may have a hundred thousand components. Each optimization here improves a row of the benchmarks (groups
 //! `shell` and `trip`, in BENCHMARKING.md), and is explained in its place. Run that row before and after you change one.
 //! The figures are ratios to bare tasks: without the optimization, and in brackets with it. Both were measured on one
-//! machine on one day, where two contenders took turns; the benchmarks have four, and other times. Bytes do not vary,
-//! times vary by a fifth.
+//! machine on one day, in turns, so they differ from the figures of the benchmarks. Bytes do not vary, times vary by a
+//! fifth.
 //!
 //! | what | where | the row, without it (with it) |
 //! | --- | --- | --- |

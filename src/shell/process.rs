@@ -15,10 +15,10 @@ pub(crate) const WORDS_WITHIN: Duration = Duration::from_millis(100);
 /// How long to wait for exit handlers and the flush of stdout.
 const HANDLERS_WITHIN: Duration = Duration::from_millis(500);
 
-/// The exit code of a process whose run was halted.
+/// The exit code of a process whose run was halted, or did not stop well.
 const HALTED: i32 = 1;
 
-/// Exits the process because a run was halted: with the error as the last message, and exit code 1.
+/// Exits the process because of the error of a run: with the error as the last message, and exit code 1.
 ///
 /// Call it before anything of the run is dropped, because a drop may run user code, which may block.
 pub(crate) fn halted(error: impl fmt::Display + Send + 'static) -> ! {

@@ -36,6 +36,12 @@ impl Resources {
         Arc::clone(value).downcast().ok()
     }
 
+    /// Takes out everything.
+    pub(crate) fn take_all(&self) -> Vec<Resource> {
+        let all = std::mem::take(&mut *lock(&self.0));
+        all.into_values().map(|(_, value)| value).collect()
+    }
+
     /// Takes out what an incarnation has provided.
     pub(crate) fn take(&self, from: IncarnationId) -> Vec<Resource> {
         let mut all = lock(&self.0);

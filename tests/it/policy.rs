@@ -288,7 +288,7 @@ fn stages_can_have_deadlines_of_their_own() {
     check(
         "stop_deadline",
         layout().and_then(|own| Plan::new(Policy::default(), own.with_stop_deadline(0, ms(0)))),
-        expect!["`stop_deadline` is 0ns, but it must lie between 1ms and 86400s"],
+        expect!["`stop_deadline` is 0ns for stage 0, but it must lie between 1ms and 86400s"],
     );
     // The slow start of a stage above costs the lease nothing; that of the owner's stage does, and so does each stop.
     let leased = |owner| {

@@ -34,7 +34,10 @@ const ROOMS: &[(&str, &[&str])] = &[
         "shell::log",
         &["shell::process", "shell::step_record", "shell::sync"],
     ),
-    ("shell::failure", &["machine", "shell::log", "text"]),
+    (
+        "shell::failure",
+        &["driver", "machine", "shell::log", "text"],
+    ),
     ("shell::placement", &["shell::log"]),
     (
         "shell::probe",

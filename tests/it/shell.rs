@@ -14,6 +14,8 @@ mod http;
 mod http_body;
 #[cfg(feature = "http-server")]
 mod http_server;
+#[cfg(feature = "http")]
+mod json_log;
 mod judged;
 mod last_words;
 mod many;

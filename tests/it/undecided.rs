@@ -74,7 +74,6 @@ const NAMED: &[(&str, &[&str])] = &[
         ],
     ),
     ("supervise/stop_failures.rs", &["Input"]),
-    ("supervise/stop_log.rs", &["ComponentState"]),
     ("publish/describe.rs", &["ComponentState"]),
     ("publish/journal.rs", &["Phase"]),
     ("publish/last_failures.rs", &["Phase"]),
@@ -176,7 +175,7 @@ fn each_line_that_goes_by_a_step_is_known() {
           published.set_delaying(decider.machine().is_delaying());
           Phase::ShuttingDown => {
           roster.set_slot(id, decider.machine().component_state(id));
-          Phase::Monitoring | Phase::Drained => self.watch_fence(None),
+          Phase::Monitoring | Phase::Drained => {
           .set_delaying(decider.machine().is_delaying());
           self.sessions.prove(decider.observer().is_proving());
           let starting = ComponentState::Starting;
@@ -189,8 +188,8 @@ fn each_line_that_goes_by_a_step_is_known() {
           Input::Gone {
           roster.set_slot(component, machine.component_state(component));
           Input::Fired(Timer::Stage) => {
-          if machine.component_state(id) == ComponentState::Wedged {
-          roster.set_slot(id, ComponentState::Wedged);
+          let wedged = ComponentState::Wedged;
+          if machine.component_state(id) == wedged && roster.component_state(id) != wedged
         supervise/held.rs
           Source::Timer if tell.input == Input::Fired(Timer::Silence) => StepText {
           Input::Exited { component, how, .. } | Input::Gone { component, how, .. } => {
@@ -207,11 +206,12 @@ fn each_line_that_goes_by_a_step_is_known() {
           Few::doing(&self.shared.published.roster, &[ComponentState::Starting])
           Input::LeaseRenewed { remaining, .. } => Some(remaining),
           timer: Timer::HoldOff,
+          grown(machine.level(), machine.blame(), plan.policy()).map(Arc::from);
           true => decider.observer(),
           false => decider.machine(),
           let mut hops = step.iter().flat_map(Step::transitions);
           let is_fatal = hops.iter().flatten().any(|hop| hop.cause == Cause::Fatal);
-          Some(Input::FailedTooOften { component }) => Some(component),
+          Some(Input::FailedTooOften { component }) if self.limit_decides(machine) => {
           outage_number: machine.outage(),
           level: machine.level(),
           session: decider.observer().session(),
@@ -229,7 +229,6 @@ fn each_line_that_goes_by_a_step_is_known() {
           let (machine, observer) = (decider.machine(), decider.observer());
           let monitoring = machine.phase() == Phase::Monitoring;
           let holds_off = due(Timer::HoldOff).filter(|_| monitoring);
-          grown: grown(machine.level(), machine.blame(), policy).map(Arc::from),
           summary.reason = self.describe(Cause::Boot, None).into();
           summary.outage = machine.outage();
           summary.level = machine.level();
@@ -254,11 +253,10 @@ fn each_line_that_goes_by_a_step_is_known() {
           how: Exit::Returned,
         supervise/stop_failures.rs
           if let Input::Gone { component, .. } | Input::Exited { component, .. } = *input
-        supervise/stop_log.rs
-          let wedged = |&id: &ComponentId| roster.component_state(id) == ComponentState::Wedged;
         supervise/supervisor.rs
           let awaited = self.decider.machine().awaited() as usize;
           None => Silence::Polled,
+          let machine = self.decider.machine();
           let level_changed = self.level != self.decider.machine().level();
           if step == Step::Absorbed && effects.is_empty() && !level_changed && is_plain(&tell) {
           .any(|hop| hop.cause == Cause::StartOverdue);
@@ -271,6 +269,7 @@ fn each_line_that_goes_by_a_step_is_known() {
           self.level = self.decider.machine().level();
           let is_limit = matches!(input, Input::FailedTooOften { .. }) && !is_ignored;
           let session = self.decider.observer().session();
+          let machine = self.decider.machine();
           let is_ignored = matches!(step, Step::Ignored(_));
           if matches!(tell.input, Input::LeaseRenewed { .. }) && !is_ignored {
           let session = self.decider.observer().session();

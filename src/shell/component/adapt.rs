@@ -66,7 +66,7 @@ impl<S: StartStop> Component for StartStopped<S> {
             (Err(started), stopped) => {
                 // The first failure counts. The other one must not be lost.
                 if let Err(stopped) = stopped {
-                    ctx.report(stopped);
+                    ctx.log_failure(&stopped, "the stop after a failed start failed too");
                 }
                 Err(started)
             }

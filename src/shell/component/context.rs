@@ -25,8 +25,8 @@ use crate::shell::placement::Placement;
 ///
 /// | step | call |
 /// | --- | --- |
-/// | 1. start | [`mark_ready`](Self::mark_ready) once the component is up |
-/// | 2. work | [`sleep`](Self::sleep) and [`until_stopping`](Self::until_stopping), which end early when the component should stop; [`spawn`](Self::spawn), [`spawn_caught`](Self::spawn_caught), [`spawn_blocking`](Self::spawn_blocking), [`report`](Self::report), [`note`](Self::note) |
+/// | 1. start | [`resource`](Self::resource) and [`provide`](Self::provide); [`mark_ready`](Self::mark_ready) once the component is up |
+/// | 2. work | [`sleep`](Self::sleep) and [`until_stopping`](Self::until_stopping), which end early when the component should stop; [`spawn`](Self::spawn), [`spawn_caught`](Self::spawn_caught), [`spawn_blocking`](Self::spawn_blocking), [`hold`](Self::hold), [`report`](Self::report), [`note`](Self::note), [`shutdown`](Self::shutdown) |
 /// | 3. stop | [`stopping`](Self::stopping) completes; [`stop_cause`](Self::stop_cause) and [`stop_deadline`](Self::stop_deadline) are known |
 ///
 /// A clone that is kept after the end of the incarnation keeps nothing running: [`is_stopping`](Self::is_stopping)
@@ -85,19 +85,21 @@ impl Context {
         self.reporter().report(failure);
     }
 
+    /// Logs a failure that has no other effect.
+    pub(crate) fn log_failure(&self, failure: &Failure, message: &'static str) {
+        self.0.log_failure(failure, message);
+    }
+
     /// A reporter for failures of this incarnation, for callbacks and other threads.
     pub fn reporter(&self) -> Reporter {
-        Reporter::new(
-            Arc::clone(&self.0.stage().shared),
-            Arc::clone(self.0.reports()),
-        )
+        self.0.reporter()
     }
 
     /// Provides a value for the stages above, e.g. a connection pool. They get it with [`resource`](Self::resource).
     ///
     /// There is one value of each type: a later one replaces it. Call this before [`mark_ready`](Self::mark_ready), so
-    /// that the value is there when the next stage starts. It belongs to this epoch: the run lets go of it when the
-    /// component's main task ends, and everything above has been stopped by then.
+    /// that the value is there when the next stage starts. It belongs to this epoch: the run drops its reference when the
+    /// component's main task ends; if the component has [finished](crate::Builder::may_finish), when everything is stopped.
     ///
     /// ```
     /// use overwatch::{Context, Failure, Overwatch, feed};
@@ -223,8 +225,8 @@ impl Context {
     /// Spawns a task that belongs to the incarnation.
     ///
     /// The component counts as gone only when the task has ended, and the task is aborted together with the component.
-    /// An error or a panic of the task is reported as a failure of the component. The task should end
-    /// when [`stopping`](Self::stopping) completes. After the end of the incarnation nothing is spawned.
+    /// An error or a panic of the task is reported as a failure of the component; after the component was asked to stop, it
+    /// has not [stopped well](crate::UncleanStop). The task should end when [`stopping`](Self::stopping) completes. After the end of the incarnation nothing is spawned.
     ///
     /// ```
     /// # use overwatch::{Context, Failure};
@@ -251,7 +253,7 @@ impl Context {
         self.spawn_in(Incarnation::span, work)
     }
 
-    /// As [`spawn`](Self::spawn), for a task that is a part of an adapter and not called by the user in some other span.
+    /// As [`spawn`](Self::spawn), for a task that an adapter spawns from within the component's span.
     ///
     /// So its span is not nested in the span of the same component.
     #[cfg(feature = "etcd")]
@@ -268,11 +270,11 @@ impl Context {
         work: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) -> SubTask<T> {
         let (tell, told) = oneshot::channel();
-        let reporter = self.reporter();
+        let incarnation = self.0.clone();
         let handle = self.0.spawn(span, async move {
             match unwinding(Box::pin(work)).await {
                 Ok(value) => drop(tell.send(value)),
-                Err(failure) => reporter.report(failure),
+                Err(failure) => incarnation.sub_task_failed(failure),
             }
         });
         SubTask::new(told, handle)
@@ -291,7 +293,12 @@ impl Context {
     ///     ctx.mark_ready();
     ///     while let Some(connection) = ctx.until_stopping(accept()).await {
     ///         let connection = connection?; // the listener broke: a failure of the component
-    ///         let served = ctx.spawn_caught(async move { Ok(connection.serve().await?) });
+    ///         let task = ctx.clone();
+    ///         // Without `until_stopping` an open connection would be aborted at the stop deadline.
+    ///         let served = ctx.spawn_caught(async move {
+    ///             task.until_stopping(connection.serve()).await.transpose()?;
+    ///             Ok(())
+    ///         });
     ///         let log = ctx.clone();
     ///         ctx.spawn(async move {
     ///             if let Err(failure) = served.await {
@@ -308,10 +315,11 @@ impl Context {
         work: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) -> CaughtTask<T> {
         let (tell, told) = oneshot::channel();
-        let ctx = self.clone();
+        let incarnation = self.0.clone();
         let handle = self.0.spawn(Incarnation::span, async move {
             let result = unwinding(Box::pin(work)).await;
-            CaughtTask::tell(tell, result, ctx.0.stage().shared.log());
+            let log = |failure: &Failure, message| incarnation.log_failure(failure, message);
+            CaughtTask::tell(tell, result, log);
         });
         CaughtTask::new(told, handle)
     }
@@ -340,10 +348,10 @@ impl Context {
         work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
     ) -> SubTask<T> {
         let (tell, told) = oneshot::channel();
-        let reporter = self.reporter();
+        let incarnation = self.0.clone();
         let handle = self.0.spawn_blocking(move || match caught(work) {
             Ok(value) => drop(tell.send(value)),
-            Err(failure) => reporter.report(failure),
+            Err(failure) => incarnation.sub_task_failed(failure),
         });
         SubTask::new(told, handle)
     }
@@ -356,9 +364,10 @@ impl Context {
         work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
     ) -> CaughtTask<T> {
         let (tell, told) = oneshot::channel();
-        let ctx = self.clone();
+        let incarnation = self.0.clone();
         let handle = self.0.spawn_blocking(move || {
-            CaughtTask::tell(tell, caught(work), ctx.0.stage().shared.log());
+            let log = |failure: &Failure, message| incarnation.log_failure(failure, message);
+            CaughtTask::tell(tell, caught(work), log);
         });
         CaughtTask::new(told, handle)
     }

@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use tokio::runtime;
-use tracing::Instrument;
+use tracing::{Instrument, Level};
 
 use super::push_live::push_live;
+use super::reporter::Reporter;
 use super::run::{Extras, Provides, Queued, Run};
 use super::stage::{Block, Stage};
 use super::sub_task::TaskHandle;
@@ -131,10 +132,19 @@ impl Incarnation {
         drop(provides);
         // Not under the lock, because its drop is user code.
         drop(replaced);
+        if self.run().main_is_over.load(Ordering::SeqCst) {
+            // It ended in the meantime, and has not seen this.
+            self.provides_no_more();
+        }
     }
 
     /// Lets go of the resources, because the main task has ended.
+    ///
+    /// What has finished has provided them for the rest of the epoch: the supervisor drops them at its end.
     pub(crate) fn provides_no_more(&self) {
+        if self.has_finished() {
+            return;
+        }
         let Some(extras) = self.run().extras.get() else {
             return;
         };
@@ -144,17 +154,84 @@ impl Incarnation {
         }
     }
 
+    /// Whether it has done its work, and counts as up from then on.
+    fn has_finished(&self) -> bool {
+        let may_finish = self
+            .stage()
+            .shared
+            .plan
+            .layout()
+            .is_one_shot(self.component());
+        may_finish && self.run().ended.get() == Some(&Exit::Returned)
+    }
+
     /// Notes how the main task ended.
     pub(crate) fn end(&self, result: Result<(), Failure>) {
         let how = match result {
             Ok(()) => Exit::Returned,
             Err(failure) => {
                 let how = Exit::Failed(failure.class());
-                *lock(&self.extras().failure) = Some(ReportedFailure::new(failure));
-                how
+                match self.fails_with(failure) {
+                    Ok(()) => how,
+                    Err(failure) => {
+                        // A sub-task has failed in the stop: the first failure counts, and none is lost.
+                        self.report(failure);
+                        Exit::Returned
+                    }
+                }
             }
         };
         let _ = self.run().ended.set(how);
+    }
+
+    /// Notes the failure of a sub-task.
+    ///
+    /// While the component works it is reported. After the component was asked to stop there is nothing to trip, but it has
+    /// not stopped well.
+    pub(crate) fn sub_task_failed(&self, failure: Failure) {
+        let refused = match self.stage().told() {
+            None => Err(failure),
+            Some(_) => self.fails_with(failure),
+        };
+        match refused {
+            Err(failure) => self.report(failure),
+            Ok(()) => {
+                if let Some(told) = self.run().failure() {
+                    self.stage().shared.make_text(&told);
+                }
+            }
+        }
+    }
+
+    /// Notes the failure with which it ends, unless it has one already.
+    fn fails_with(&self, failure: Failure) -> Result<(), Failure> {
+        let mut kept = lock(&self.extras().failure);
+        if kept.is_some() {
+            return Err(failure);
+        }
+        *kept = Some(ReportedFailure::new(failure));
+        Ok(())
+    }
+
+    pub(crate) fn reporter(&self) -> Reporter {
+        Reporter::new(Arc::clone(&self.stage().shared), Arc::clone(self.reports()))
+    }
+
+    fn report(&self, failure: Failure) {
+        self.reporter().report(failure);
+    }
+
+    /// Logs a failure that has no other effect. The event names the component.
+    pub(crate) fn log_failure(&self, failure: &Failure, message: &'static str) {
+        let Some(log) = self.stage().shared.log() else {
+            return;
+        };
+        let (name, epoch) = (Arc::clone(self.name()), self.stage().epoch);
+        let stopping = self.stage().told().is_some();
+        let (class, failure) = (failure.class().as_str(), failure.text());
+        log.event(Level::WARN, move |at_ms| {
+            tracing::warn!(target: "overwatch::component", component = %name, epoch, class, failure, stopping, at_ms, "{message}");
+        });
     }
 
     /// Spawns a task that belongs to this incarnation, unless that is over. It runs in the span that is made by `span`.

@@ -171,14 +171,15 @@ where
 impl Drop for MainTask {
     fn drop(&mut self) {
         let Self(incarnation) = self;
+        let run = incarnation.run();
+        // Before it is seen what it has provided: what is provided later sees this.
+        run.main_is_over.store(true, Ordering::SeqCst);
         // Before it can be gone: what is started then must not find what it had.
         incarnation.provides_no_more();
-        let ended = incarnation.run().ended.get().is_some();
-        let failure = incarnation.run().failure();
+        let ended = run.ended.get().is_some();
+        let failure = run.failure();
         // Other holds must not hide that the main task has ended. The release itself decides whether this was the
         // last one, because a hold may be taken at any moment. After Gone this answer is stale and harmless.
-        let run = incarnation.run();
-        run.main_is_over.store(true, Ordering::Release);
         let was_last = incarnation.let_go();
         if ended && !was_last && incarnation.stage().told().is_none() {
             let exited = ComponentAnswer::Exited(incarnation.who());

@@ -30,7 +30,7 @@ pub(crate) struct Extras {
     /// Where its reports are collected.
     pub(crate) reports: Arc<ReportSource>,
     pub(crate) sub_tasks: Mutex<SubTasks>,
-    /// The failure of its main task.
+    /// The failure of its main task, or of a sub-task that failed after the component was asked to stop.
     pub(crate) failure: Mutex<Option<Arc<ReportedFailure>>>,
     pub(crate) provides: Mutex<Provides>,
 }
@@ -161,12 +161,16 @@ impl Run {
         self.extras.get().is_none().then(|| self.how())
     }
 
-    /// How its main task ended.
+    /// How it ended, as far as it has: how its main task ended, or that a sub-task failed when it was asked to stop.
     pub(crate) fn how(&self) -> Exit {
-        self.ended.get().copied().unwrap_or(Exit::Aborted)
+        let how = self.ended.get().copied().unwrap_or(Exit::Aborted);
+        match self.failure() {
+            Some(failure) if how == Exit::Returned => Exit::Failed(failure.class()),
+            _ => how,
+        }
     }
 
-    /// The failure of its main task, unless it was taken.
+    /// The failure with which it ended, unless it was taken.
     pub(crate) fn failure(&self) -> Option<Arc<ReportedFailure>> {
         let extras = self.extras.get()?;
         lock(&extras.failure).clone()
@@ -174,9 +178,9 @@ impl Run {
 
     /// How it ended. The failure is taken, so only the first call returns it.
     pub(crate) fn take_ending(&self) -> Ending {
-        let failure = self.extras.get();
+        let (how, failure) = (self.how(), self.extras.get());
         Ending {
-            how: self.how(),
+            how,
             failure: failure.and_then(|extras| lock(&extras.failure).take()),
         }
     }

@@ -4,19 +4,18 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context as Poller, Poll};
 
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
-use tracing::Level;
 
 use super::run::Queued;
 use crate::shell::failure::Failure;
-use crate::shell::log::Log;
 use crate::shell::sync::lock;
 
-/// The result of a sub-task: `None` if the task failed (which was reported), or was aborted.
+/// The result of a sub-task: `None` if the task failed (which was reported), was aborted, or never began.
 ///
 /// The task runs whether or not this is awaited.
 ///
@@ -49,6 +48,7 @@ pub struct SubTask<T> {
 /// }
 /// # }
 /// ```
+#[must_use = "its failure goes to whoever awaits it: use `spawn` for work whose failure is one of the component"]
 #[derive(Debug)]
 pub struct CaughtTask<T> {
     told: oneshot::Receiver<Result<T, Failure>>,
@@ -60,16 +60,30 @@ pub(crate) struct TaskHandle {
     task: AbortHandle,
     /// For blocking work: what has not begun.
     queued: Option<Arc<Mutex<Option<Queued>>>>,
+    /// Whether it was aborted before it began. Its thread may still have to notice that.
+    never_begins: AtomicBool,
 }
 
 impl TaskHandle {
     pub(crate) fn new(task: AbortHandle, queued: Option<Arc<Mutex<Option<Queued>>>>) -> Self {
-        Self { task, queued }
+        Self {
+            task,
+            queued,
+            never_begins: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether it has ended, or will never begin.
+    fn is_finished(&self) -> bool {
+        self.task.is_finished() || self.never_begins.load(Ordering::Acquire)
     }
 
     fn abort(&self) {
         self.task.abort();
         let never = self.queued.as_ref().and_then(|queued| lock(queued).take());
+        if never.is_some() {
+            self.never_begins.store(true, Ordering::Release);
+        }
         // Not under the lock, because the drop of the work is user code.
         drop(never);
     }
@@ -97,7 +111,7 @@ macro_rules! task_methods {
             /// Whether the task has ended, or never began.
             pub fn is_finished(&self) -> bool {
                 let handle = self.handle.as_ref();
-                handle.is_none_or(|handle| handle.task.is_finished())
+                handle.is_none_or(TaskHandle::is_finished)
             }
         }
     };
@@ -128,17 +142,14 @@ impl<T> CaughtTask<T> {
         Self { told, handle }
     }
 
-    /// Passes the result on. A failure that nothing awaits any more is logged.
+    /// Passes the result on. A failure that nothing awaits any more is passed to `log`, with a message.
     pub(crate) fn tell(
         tell: oneshot::Sender<Result<T, Failure>>,
         result: Result<T, Failure>,
-        log: Option<&Log>,
+        log: impl FnOnce(&Failure, &'static str),
     ) {
-        if let (Err(Err(failure)), Some(log)) = (tell.send(result), log) {
-            let (class, failure) = (failure.class().as_str(), failure.text());
-            log.event(Level::WARN, move |at_ms| {
-                tracing::warn!(target: "overwatch::component", at_ms, class, failure, "a sub-task failed, and nothing awaits it");
-            });
+        if let Err(Err(failure)) = tell.send(result) {
+            log(&failure, "a sub-task failed, and nothing awaits it");
         }
     }
 }

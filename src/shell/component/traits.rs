@@ -35,7 +35,7 @@ use crate::shell::failure::Failure;
 /// | returns without an error, and [may finish](crate::Builder::may_finish) | it has done its work, and counts as up |
 /// | returns an error, panics or returns before [`Context::mark_ready`] | the start failed: everything is stopped and tried again after a hold-off |
 /// | returns an error, panics or returns before it was asked to stop | a component failure: the service trips |
-/// | returns an error or panics after it was asked to stop | this is logged; the component counts as stopped |
+/// | returns an error or panics after it was asked to stop | this is logged, and the component counts as stopped. At the end of the run it is an [unclean stop](crate::UncleanStop) |
 /// | returns a [fatal](Failure::fatal) failure, at any time | an ordered stop; the run ends with that error |
 /// | never calls [`Context::mark_ready`] | the start deadline passes, and everything is stopped |
 /// | continues past the stop deadline | it is aborted: its future is dropped at the next `.await` |
@@ -189,7 +189,8 @@ pub trait StartStop: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// What could not be released; the error is logged.
+    /// What could not be released. The error is logged, and at the end of the run it is an
+    /// [unclean stop](crate::UncleanStop).
     async fn stop(&self, ctx: &Context) -> Result<(), Failure>; // The `impl` needs #[overwatch::async_trait]
 
     /// Checks that this can work where it was added. [`Builder::build`](crate::Builder::build) calls this.

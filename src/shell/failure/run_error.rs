@@ -1,5 +1,6 @@
 //! The error of a run.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -80,10 +81,21 @@ impl fmt::Display for RunError {
             (Some((None, told)), _) => write!(f, "halted: {}", told.text())?,
             (None, _) => write!(f, "halted: {}", self.report.reason())?,
         }
-        if !self.wedged().is_empty() {
-            write!(f, "; wedged: {}", self.wedged().join(", "))?;
+        let wedged = self.wedged();
+        // The reason of a run that was halted because of them names them.
+        let are_named = self.failure.is_none() && self.why() == Some(HaltReason::Wedged);
+        if !wedged.is_empty() && !are_named {
+            let named: Vec<&str> = wedged.iter().take(NAMED).map(|name| &**name).collect();
+            write!(f, "; wedged: {}", named.join(", "))?;
+            if let more @ 1.. = wedged.len().saturating_sub(NAMED) {
+                write!(f, " and {more} more")?;
+            }
         }
-        let unclean = self.unclean_stops();
+        // What is wedged was aborted before.
+        let unclean = self.unclean_stops().iter();
+        let wedged: BTreeSet<&str> = wedged.iter().map(|name| &**name).collect();
+        let unclean = unclean.filter(|stop| !wedged.contains(&*stop.component));
+        let unclean: Vec<_> = unclean.collect();
         for (place, stop) in unclean.iter().take(NAMED).enumerate() {
             let before = if place == 0 && self.why().is_none() {
                 ": "

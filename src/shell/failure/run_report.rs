@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::driver::UncleanEnd;
 use crate::machine::RunOutcome;
 
 /// How a run ended. From [`Handle::wait_until_ended`](crate::Handle::wait_until_ended), and in each
@@ -40,7 +41,9 @@ pub(crate) struct Parts {
 pub struct UncleanStop {
     /// The name of the component.
     pub component: Arc<str>,
-    /// What was wrong, in words.
+    /// What was wrong.
+    pub how: UncleanEnd,
+    /// The same in words, with the error if there was one.
     pub what: Arc<str>,
 }
 

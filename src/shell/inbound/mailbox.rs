@@ -236,10 +236,12 @@ impl Mailbox {
             waiting.closed = true;
             waiting.answers = VecDeque::new();
             // The commands get no answer any more.
-            waiting.commands = Commands::default();
-            mem::take(&mut waiting.reports)
+            (
+                mem::take(&mut waiting.commands),
+                mem::take(&mut waiting.reports),
+            )
         };
-        // Outside of the lock, because the drop of reports is user code.
+        // Outside of the lock: the drop of reports is user code, and that of commands wakes who awaits an answer.
         drop(left);
     }
 }

@@ -41,10 +41,11 @@ pub struct Status {
     pub outage_open: bool,
     /// How often the service relapsed lately; the hold-off grows with this level.
     pub level: u32,
-    /// How long the dependency must stay alive before the next start, before jitter.
+    /// How long the dependency must stay alive before the next start.
     ///
     /// It follows from the level and from [what is at fault](crate::policy::Blame). At level 0 it is zero: one observation
-    /// is enough. `None` in the state Running, and after the end.
+    /// is enough. Jitter is added when the hold-off begins; from then on this is how long it lasts in all. `None` if no start
+    /// follows: in the state Running, before and after the run, and in a stop that ends the run.
     pub hold_off: Option<Duration>,
     /// The last observation of the dependency.
     pub dependency: Option<DependencyStatus>,

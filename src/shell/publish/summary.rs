@@ -36,6 +36,8 @@ pub(crate) struct Summary {
     pub(crate) would_be: Option<Phase>,
     /// The hold-off that runs.
     pub(crate) holds_off: Option<HoldOff>,
+    /// Whether the hold-off is over, so that one more observation is enough.
+    pub(crate) is_proved: bool,
     pub(crate) stage_due: Option<Instant>,
     /// Whether this is the unready delay, in which components are not stopped yet.
     pub(crate) is_delaying: bool,
@@ -68,6 +70,7 @@ impl Summary {
             session: None,
             would_be: None,
             holds_off: None,
+            is_proved: false,
             stage_due: None,
             is_delaying: false,
             over: false,
@@ -109,7 +112,10 @@ impl Summary {
             outage: self.outage,
             outage_open: self.outage_open,
             level: self.level,
-            hold_off: self.hold_off,
+            hold_off: self
+                .holds_off
+                .as_ref()
+                .map_or(self.hold_off, |it| Some(it.lasts)),
             dependency: self
                 .dependency
                 .as_ref()
@@ -198,7 +204,8 @@ impl Summary {
                     format!("the dependency to be seen alive{then}; it is failing: {reason}")
                 }
                 (Some(seen), None) if seen.is_alive(self.session) => {
-                    "the dependency to be seen alive once more".into()
+                    let then = if self.is_proved { "" } else { &then };
+                    format!("the dependency to be seen alive once more{then}")
                 }
                 (_, None) => format!("the dependency to be seen alive{then}"),
             }),

@@ -1,7 +1,7 @@
 //! The trace: the log events of a run, with stable targets and fields.
 //!
-//! `at_ms` is when an event happened, in milliseconds since the run began: it may be written later. The message of an
-//! event is a fixed text, and what differs is in its fields: nothing is said twice in a line.
+//! `at_ms` is when an event happened, in milliseconds since the run began: it may be written later. What differs
+//! is in the fields of an event: nothing is said twice in a line.
 
 use std::sync::Arc;
 use std::time::Duration;

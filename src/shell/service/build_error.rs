@@ -71,6 +71,11 @@ pub enum BuildError {
         /// Its name.
         name: String,
     },
+    /// A deadline of the current stage was set behind a lease holder, which is the last component of its stage.
+    StageIsComplete {
+        /// The method that was called.
+        method: &'static str,
+    },
     /// The fence watchdog was switched on, but the policy has no fence.
     WatchdogWithoutFence,
     /// The policy cannot work at all, or not with these components or this probe.
@@ -134,6 +139,11 @@ impl fmt::Display for BuildError {
                 )
             }
             Self::Wiring { component, error } => write!(f, "component {component:?}: {error}"),
+            Self::StageIsComplete { method } => write!(
+                f,
+                "`{method}` comes right behind `lease_holder`, whose stage is complete: call it before `lease_holder` \
+                 for that stage, or after `next_stage` for the next one"
+            ),
             Self::NothingMayFinish => {
                 f.write_str("`may_finish` comes before all components: call it after the one that may finish")
             }

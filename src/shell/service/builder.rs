@@ -23,7 +23,10 @@ use crate::shell::step_record::{Hook, StepRecord};
 ///
 /// Stages are started in order and stopped in reverse order. The components of one stage are started and stopped
 /// together. A component belongs to the stage that was begun last: [`next_stage`](Builder::next_stage) begins another
-/// one. The other methods may be called in any order; [`build`](Builder::build) checks everything.
+/// one, and [`lease_holder`](Builder::lease_holder) adds the last component of its stage.
+/// [`may_finish`](Builder::may_finish) is about the component before it; [`stage_start_deadline`](Builder::stage_start_deadline)
+/// and [`stage_stop_deadline`](Builder::stage_stop_deadline) are about the current stage. The other methods may be called
+/// in any order. [`build`](Builder::build) checks everything.
 ///
 /// ```
 /// use overwatch::{Component, Context, Failure, Overwatch, Policy, feed};
@@ -61,13 +64,15 @@ pub struct Builder {
     policy: Policy,
     components: Vec<(Arc<str>, Arc<dyn Begin>)>,
     stages: Vec<usize>,
-    one_shots: Vec<ComponentId>,
+    one_shots: BTreeSet<ComponentId>,
     /// Whether `may_finish` was called before any component was added.
     nothing_may_finish: bool,
     start_deadlines: BTreeMap<usize, Duration>,
     stop_deadlines: BTreeMap<usize, Duration>,
     /// Whether the next component begins another stage.
     stage_is_closed: bool,
+    /// A method that was called where it is not clear which stage is meant.
+    misplaced: Option<&'static str>,
     lease_owner: Option<String>,
     lease_holders: Vec<(String, Fence)>,
     observe_only: bool,
@@ -91,11 +96,12 @@ impl Builder {
             policy: Policy::default(),
             components: Vec::new(),
             stages: vec![0],
-            one_shots: Vec::new(),
+            one_shots: BTreeSet::new(),
             nothing_may_finish: false,
             start_deadlines: BTreeMap::new(),
             stop_deadlines: BTreeMap::new(),
             stage_is_closed: false,
+            misplaced: None,
             lease_owner: None,
             lease_holders: Vec::new(),
             observe_only: false,
@@ -109,6 +115,11 @@ impl Builder {
     /// Adds a component to the current stage.
     pub fn component(self, name: impl Into<String>, component: impl Component) -> Self {
         self.add(name.into(), Arc::new(Boxed(component)))
+    }
+
+    /// This method, if the current stage is complete.
+    fn behind_the_stage(&self, method: &'static str) -> Option<&'static str> {
+        self.stage_is_closed.then_some(method)
     }
 
     fn add(mut self, name: String, component: Arc<dyn Begin>) -> Self {
@@ -186,7 +197,9 @@ impl Builder {
     /// ```
     pub fn may_finish(mut self) -> Self {
         match self.components.len().checked_sub(1) {
-            Some(last) => self.one_shots.push(ComponentId(last as u32)),
+            Some(last) => {
+                self.one_shots.insert(ComponentId(last as u32));
+            }
             None => self.nothing_may_finish = true,
         }
         self
@@ -206,7 +219,8 @@ impl Builder {
     /// [`start_deadline`](crate::policy::PolicyBuilder::start_deadline).
     ///
     /// For a stage that is slow to start, e.g. because it loads a large file. If it comes after the stage of a
-    /// [lease owner](Self::lease_owner), the lease is renewed meanwhile, so it does not limit this deadline.
+    /// [lease owner](Self::lease_owner), the lease is renewed meanwhile, so it does not limit this deadline. The stage of a
+    /// [`lease_holder`](Self::lease_holder) is complete, so for that stage call this before.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -224,6 +238,9 @@ impl Builder {
     /// # ;
     /// ```
     pub fn stage_start_deadline(mut self, deadline: Duration) -> Self {
+        self.misplaced = self
+            .misplaced
+            .or(self.behind_the_stage("stage_start_deadline"));
         self.start_deadlines.insert(self.stages.len() - 1, deadline);
         self
     }
@@ -231,6 +248,9 @@ impl Builder {
     /// Sets how long the current stage may take to stop before what is left of it is aborted, in place of the policy's
     /// [`stop_deadline`](crate::policy::PolicyBuilder::stop_deadline).
     pub fn stage_stop_deadline(mut self, deadline: Duration) -> Self {
+        self.misplaced = self
+            .misplaced
+            .or(self.behind_the_stage("stage_stop_deadline"));
         self.stop_deadlines.insert(self.stages.len() - 1, deadline);
         self
     }
@@ -327,6 +347,9 @@ impl Builder {
         }
         if let Some(stage) = self.stages.iter().position(|&components| components == 0) {
             return Err(BuildError::EmptyStage { stage });
+        }
+        if let Some(method) = self.misplaced {
+            return Err(BuildError::StageIsComplete { method });
         }
         let mut names = BTreeSet::new();
         for (place, (name, _)) in self.components.iter().enumerate() {
@@ -480,11 +503,13 @@ impl Builder {
             return Err(BuildError::NothingMayFinish);
         }
         for (id, (name, _)) in (0..).map(ComponentId).zip(&self.components) {
-            let (name, may_finish) = (name.to_string(), self.one_shots.contains(&id));
+            let may_finish = self.one_shots.contains(&id);
             if may_finish && lease_owner == Some(id) {
+                let name = name.to_string();
                 return Err(BuildError::LeaseOwnerMayFinish { name });
             }
             if !may_finish && policy.end_when_finished() {
+                let name = name.to_string();
                 return Err(BuildError::NeverFinishes { name });
             }
         }

@@ -126,7 +126,7 @@ async fn apart(service: Service, until: Until, runtime: Handle) -> Result<(), Ru
     let (tell, told) = oneshot::channel();
     let (here, dropped) = oneshot::channel::<()>();
     let (running, over) = mpsc::channel::<()>();
-    let _awaited = Awaited {
+    let awaited = Awaited {
         shared,
         here: Some(here),
         over,
@@ -160,18 +160,25 @@ async fn apart(service: Service, until: Until, runtime: Handle) -> Result<(), Ru
     };
     let thread = thread::Builder::new().name("overwatch".into());
     if let Err(error) = thread.spawn(control) {
-        return Err(cannot_run("the run has no thread of its own", error));
+        return Err(cannot_run(
+            &awaited.shared,
+            "the run has no thread of its own",
+            error,
+        ));
     }
     let Ok(Left { ended, supervisor }) = told.await else {
         // The thread sends its result before it ends.
         let error = io::Error::other("it ended without a word");
-        return Err(cannot_run("the run has lost its thread", error));
+        return Err(cannot_run(
+            &awaited.shared,
+            "the run has lost its thread",
+            error,
+        ));
     };
     drop(supervisor);
     match ended {
         ThreadEnd::Run(ended) => ended,
         ThreadEnd::Panicked(panic) => resume_unwind(panic),
-        ThreadEnd::NotBegun(error) => Err(cannot_run("the run has no runtime of its own", error)),
     }
 }
 
@@ -194,7 +201,6 @@ fn leave_if_halted(ended: Result<(), RunError>, until: Until, log: &Log) -> Resu
 enum ThreadEnd {
     Run(Result<(), RunError>),
     Panicked(Box<dyn Any + Send>),
-    NotBegun(io::Error),
 }
 
 /// What is left of a run. It contains values of the user.
@@ -224,9 +230,11 @@ fn control(parts: Parts, until: Until, dropped: oneshot::Receiver<()>) -> Left {
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
+            let shared = supervisor.shared();
+            let error = cannot_run(shared, "the run has no runtime of its own", error);
             supervisor.abandon();
             return Left {
-                ended: ThreadEnd::NotBegun(error),
+                ended: ThreadEnd::Run(Err(error)),
                 supervisor,
             };
         }
@@ -258,9 +266,9 @@ async fn run(supervisor: &mut Supervisor, until: Until) -> Result<(), RunError> 
     if until == Until::Shutdown {
         return supervisor.run().await;
     }
-    let mut signals =
-        Signals::new().map_err(|error| cannot_run("signals cannot be listened for", error))?;
     let shared = Arc::clone(supervisor.shared());
+    let mut signals = Signals::new()
+        .map_err(|error| cannot_run(&shared, "signals cannot be listened for", error))?;
     let mut run = std::pin::pin!(supervisor.run());
     tokio::select! {
         biased;
@@ -290,7 +298,7 @@ fn watchdog(service: &Service, in_place: bool) -> Result<Option<Watchdog>, RunEr
     let started = Watchdog::start(Arc::clone(shared));
     started
         .map(Some)
-        .map_err(|error| cannot_run("the fence watchdog has no thread", error))
+        .map_err(|error| cannot_run(shared, "the fence watchdog has no thread", error))
 }
 
 /// Publishes "not ready" when it is dropped.
@@ -302,16 +310,19 @@ impl Drop for Abandoned {
     }
 }
 
-pub(crate) fn cannot_run(what: &str, error: std::io::Error) -> RunError {
+/// The error of a run that cannot go on. Handles get the same report.
+pub(crate) fn cannot_run(shared: &RunState, what: &str, error: std::io::Error) -> RunError {
     let failure = Failure::new(format!("{what}: {error}")).fatal();
+    let report = RunReport::new(ReportParts {
+        outcome: Some(RunOutcome::Halted(HaltReason::Fatal)),
+        reason: what.into(),
+        unclean_stops: Vec::new(),
+        wedged: Vec::new(),
+        signal: None,
+    });
+    shared.published.end(report.clone());
     RunError {
-        report: RunReport::new(ReportParts {
-            outcome: Some(RunOutcome::Halted(HaltReason::Fatal)),
-            reason: what.into(),
-            unclean_stops: Vec::new(),
-            wedged: Vec::new(),
-            signal: None,
-        }),
+        report,
         failure: Some((None, ReportedFailure::new(failure))),
     }
 }

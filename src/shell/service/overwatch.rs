@@ -62,9 +62,10 @@ impl Overwatch {
     ///
     /// # Errors
     ///
-    /// [`RunError`] if the run was halted: by a fatal failure, a wedged component, or too many failed starts in a row
-    /// if the policy gives up. All components except the wedged ones are stopped by then. Also if the operating system
-    /// provides no thread.
+    /// [`RunError`] if the run was halted: by a fatal failure, by a wedged component, or because of too many failed starts in
+    /// a row or a component that failed too often, if the policy has such a limit. All components except the wedged ones
+    /// are stopped by then. Also if the run ended as requested, but a component
+    /// [did not stop well](crate::Builder::unclean_stop_is_error); and if the operating system provides no thread.
     ///
     /// # Panics
     ///
@@ -113,7 +114,8 @@ impl Overwatch {
         supervise(self.0, Until::Signal).await
     }
 
-    /// As [`run_until_signal`](Self::run_until_signal), but exits the process with exit code 1 if the run was halted.
+    /// As [`run_until_signal`](Self::run_until_signal), but exits the process with exit code 1 if the run ended with an
+    /// [error](Self::run): it was halted, or a component did not stop well.
     ///
     /// Otherwise a wedged thread would keep the process alive after `main` has returned, and continue with work that
     /// other nodes may already do. **With a lease use this method.**
@@ -122,7 +124,7 @@ impl Overwatch {
     /// awaits this method nor the runtime. Pending log lines are written, for 1 s at most; the error goes to stderr,
     /// for 100 ms at most; then exit handlers run and stdout is flushed, for 500 ms at most.
     ///
-    /// After an ordered stop this method returns, and `main` continues. If the rest of `main` hangs, the next signal
+    /// After an ordered stop in which each component stopped well, this method returns, and `main` continues. If the rest of `main` hangs, the next signal
     /// ends the process.
     pub async fn run_or_exit(self) {
         if let Err(error) = supervise(self.0, Until::SignalOrExit).await {

@@ -97,7 +97,11 @@ impl Executor {
                     }
                 }
                 // Everything is gone, so there is no work under a lease any more.
-                Phase::Monitoring | Phase::Drained => self.watch_fence(None),
+                Phase::Monitoring | Phase::Drained => {
+                    self.watch_fence(None);
+                    // They are values of the user.
+                    discard(self.shared.resources.take_all());
+                }
                 _ => {}
             }
         }
@@ -234,6 +238,7 @@ impl Executor {
     /// Ends everything of the run, however the run has ended.
     pub(crate) fn abandon(&mut self) {
         self.sessions.close();
+        discard(self.shared.resources.take_all());
         for stage in self.stages.iter().flatten() {
             stage.stop(self.cause, Duration::ZERO);
             // In a run that has ended regularly each component is gone, or was aborted.

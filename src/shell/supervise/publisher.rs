@@ -18,8 +18,8 @@ use super::step_text::{Detail, Fatal};
 use super::stop_log::{Overruns, StopLog};
 use crate::driver::{Decider, Decision};
 use crate::machine::{
-    AfterStop, Cause, ComponentState, Effect, Input, Machine, Phase, Record, State, Step, Timer,
-    Transition,
+    AfterStop, Cause, ComponentState, Effect, HaltReason, Input, Machine, Phase, Record,
+    RunOutcome, State, Step, Timer, Transition,
 };
 use crate::policy::{ComponentId, FailureLimit};
 use crate::shell::failure::{ReportedFailure, StopSignal};
@@ -33,7 +33,7 @@ use crate::shell::publish::{
 use crate::shell::run_state::RunState;
 
 /// How long to wait for the text of an error.
-const TEXT_WITHIN: Duration = Duration::from_millis(50);
+pub(crate) const TEXT_WITHIN: Duration = Duration::from_millis(50);
 /// Replaces a text that is not made in time.
 const UNKNOWN: &str = "(the text of the error is not made yet)";
 
@@ -119,8 +119,9 @@ pub(crate) struct Publisher {
     shown_trail: Trail,
     dependency: Option<LastSeen>,
     last_failures: LastFailures,
-    /// The length of the hold-off that began last.
+    /// The length of the hold-off that began last, and why it was that long.
     hold_off: Duration,
+    grown: Option<Arc<str>>,
     lease: LeaseLog,
     stops: StopLog,
     /// The steps that are not published yet, in order.
@@ -140,6 +141,7 @@ impl Publisher {
             dependency: None,
             last_failures: LastFailures::default(),
             hold_off: Duration::ZERO,
+            grown: None,
             lease: LeaseLog::default(),
             stops: StopLog::default(),
             notices: VecDeque::new(),
@@ -210,14 +212,19 @@ impl Publisher {
 
     /// Notes the effects of a step, after they were carried out, and the components that did not stop in time, as far as
     /// the log and the status need them.
-    pub(crate) fn follow(&mut self, effects: &[Effect], overruns: Overruns) {
+    pub(crate) fn follow(&mut self, effects: &[Effect], overruns: Overruns, machine: &Machine) {
         let (plan, roster) = (&self.shared.plan, &self.shared.published.roster);
         for effect in effects {
             match *effect {
                 Effect::Arm {
                     timer: Timer::HoldOff,
                     after,
-                } => self.hold_off = after,
+                } => {
+                    self.hold_off = after;
+                    // A reset or a further failure changes the next one, and not this one.
+                    self.grown =
+                        grown(machine.level(), machine.blame(), plan.policy()).map(Arc::from);
+                }
                 Effect::StartStage { stage, .. } => self.lease.started(stage, plan),
                 _ => {}
             }
@@ -268,7 +275,9 @@ impl Publisher {
             detail,
             fatal: fatal.map(|(_, told)| Arc::clone(told)),
             failed_too_often: match decision.input() {
-                Some(Input::FailedTooOften { component }) => Some(component),
+                Some(Input::FailedTooOften { component }) if self.limit_decides(machine) => {
+                    Some(component)
+                }
                 _ => None,
             },
             outage_number: machine.outage(),
@@ -277,6 +286,19 @@ impl Publisher {
             session: decider.observer().session(),
             at: Instant::now(),
         });
+    }
+
+    /// Whether what follows is what the failure limit wants. Something graver may have happened as well.
+    fn limit_decides(&self, machine: &Machine) -> bool {
+        let limit = self.shared.plan.policy().failure_limit();
+        let drains = limit.is_some_and(FailureLimit::drains);
+        match *machine.state() {
+            State::ShuttingDown { then, .. } if drains => then == AfterStop::Drain,
+            State::ShuttingDown { then, .. } => then == AfterStop::Halt(HaltReason::GaveUp),
+            State::Drained => drains,
+            State::Ended(end) => !drains && end == RunOutcome::Halted(HaltReason::GaveUp),
+            _ => false,
+        }
     }
 
     /// Publishes the pending steps, in order, as far as their texts exist.
@@ -429,12 +451,11 @@ impl Publisher {
         let (machine, observer) = (decider.machine(), decider.observer());
         let monitoring = machine.phase() == Phase::Monitoring;
         let due = |timer| decider.due(timer).map(|due| inbox.at(due));
-        let policy = self.shared.plan.policy();
         let holds_off = due(Timer::HoldOff).filter(|_| monitoring);
         let holds_off = holds_off.map(|due| HoldOff {
             due,
             lasts: self.hold_off,
-            grown: grown(machine.level(), machine.blame(), policy).map(Arc::from),
+            grown: self.grown.clone(),
         });
         self.shared.published.publish(|summary| {
             if self.trail.transitions == 0 {
@@ -450,6 +471,7 @@ impl Publisher {
             summary.session = observer.session();
             summary.would_be = decider.is_dry_run().then(|| observer.phase());
             summary.holds_off = holds_off;
+            summary.is_proved = matches!(machine.state(), State::Monitoring { done: true, .. });
             summary.stage_due = due(Timer::Stage);
             summary.is_delaying = machine.is_delaying();
         });

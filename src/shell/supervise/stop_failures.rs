@@ -17,19 +17,19 @@ const KEPT: usize = 64;
 pub(crate) struct StopFailures(BTreeMap<ComponentId, Arc<ReportedFailure>>);
 
 impl StopFailures {
-    /// Keeps the failure of a component that has ended, or has reported it.
+    /// Keeps the failure of a component that has ended.
     pub(crate) fn note(&mut self, input: &Input, detail: &Detail) {
-        let component = match *input {
-            Input::Gone { component, .. } | Input::Exited { component, .. } => Some(component),
-            Input::Report { component, .. } => component,
-            _ => None,
-        };
-        if let Some(component) = component
+        if let Input::Gone { component, .. } | Input::Exited { component, .. } = *input
             && let Some(told) = detail.told()
             && (self.0.len() < KEPT || self.0.contains_key(&component))
         {
             self.0.insert(component, Arc::clone(told));
         }
+    }
+
+    /// Whether all texts are made.
+    pub(crate) fn are_known(&self) -> bool {
+        self.0.values().all(|told| told.known_text().is_some())
     }
 
     /// How a component did not stop well, in words.

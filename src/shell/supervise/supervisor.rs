@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::executor::Executor;
 use super::inbox::Inbox;
-use super::publisher::{OutageNews, Publisher};
+use super::publisher::{OutageNews, Publisher, TEXT_WITHIN};
 use super::service_guard::ServiceGuard;
 use super::service_watch::ServiceWatch;
 use super::step_text::{Detail, Fatal, StepText, is_plain};
@@ -156,6 +156,19 @@ impl Supervisor {
                 () = sleep_until(due) => {}
             }
         }
+        // Its error names what components said. They make these texts themselves.
+        let texts_due = Instant::now() + TEXT_WITHIN;
+        while !self.stop_failures.are_known() && Instant::now() < texts_due {
+            self.shared.await_text();
+            if self.stop_failures.are_known() {
+                break;
+            }
+            tokio::select! {
+                biased;
+                () = self.shared.mailbox.woken() => {}
+                () = sleep_until(texts_due) => {}
+            }
+        }
         self.finish()
     }
 
@@ -298,7 +311,8 @@ impl Supervisor {
         self.carry_out(effects, decision);
         self.record(at, Some(decision), effects);
         let overruns = self.executor.take_overruns();
-        self.publisher.follow(effects, overruns);
+        let machine = self.decider.machine();
+        self.publisher.follow(effects, overruns, machine);
         let (outage, nothing) = (OutageNews::of(effects), Detail::Nothing);
         self.publisher
             .announce(decision, &self.decider, outage, None, nothing, None);
@@ -382,7 +396,8 @@ impl Supervisor {
             self.publisher.note_observation(detail, session);
         }
         let overruns = self.executor.take_overruns();
-        self.publisher.follow(effects, overruns);
+        let machine = self.decider.machine();
+        self.publisher.follow(effects, overruns, machine);
         trace::effects(&self.log, effects, false);
         self.settle();
     }
@@ -458,6 +473,7 @@ impl Supervisor {
             unclean_stops: unclean
                 .map(|(id, end)| UncleanStop {
                     component: name(id),
+                    how: end,
                     what: self.stop_failures.words(id, end),
                 })
                 .collect(),
@@ -470,12 +486,11 @@ impl Supervisor {
         if !is_halted && !is_unclean {
             return Ok(());
         }
-        let failure = self.fatal.take().filter(|_| {
-            let halted = self.executor.ended();
-            [HaltReason::Fatal, HaltReason::Wedged]
-                .into_iter()
-                .any(|why| halted == Some(RunOutcome::Halted(why)))
-        });
+        let may_be_fatal = matches!(
+            self.executor.ended(),
+            Some(RunOutcome::Halted(HaltReason::Fatal | HaltReason::Wedged))
+        );
+        let failure = self.fatal.take().filter(|_| may_be_fatal);
         Err(RunError { report, failure })
     }
 }
@@ -487,6 +502,8 @@ impl Supervisor {
             return;
         }
         self.shared.abandon();
+        // Who awaits an answer to a command gets none.
+        self.inbox.held.reply = None;
         self.executor.abandon();
         if self.guard.is_none() {
             // In place, where no event waits to be written. This drops the hook, which is a value of the user.

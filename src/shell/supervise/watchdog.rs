@@ -85,7 +85,9 @@ impl Watchdog {
             let due = expires.checked_sub(self.0.margin / 2);
             due.unwrap_or(expires)
         };
-        lock(&self.0.state).deadline = expires.map(due);
+        let now = Instant::now();
+        let alive = || self.0.shared.published.roster.any_alive();
+        lock(&self.0.state).set(expires.map(due), now, alive);
         self.0.changed.notify_one();
     }
 
@@ -139,6 +141,17 @@ impl WatchdogShared {
 }
 
 impl WatchdogState {
+    /// Sets the deadline.
+    ///
+    /// No renewal comes in time for a deadline that has passed: after a process stood still, the thread that renews the
+    /// lease may be awake before the watchdog.
+    fn set(&mut self, deadline: Option<Instant>, now: Instant, alive: impl FnOnce() -> bool) {
+        let is_missed = self.deadline.is_some_and(|before| before <= now) && alive();
+        if deadline.is_none() || !is_missed {
+            self.deadline = deadline;
+        }
+    }
+
     fn next(&self, now: Instant, alive: bool) -> Now {
         match self.deadline {
             Some(deadline) if deadline <= now && alive => Now::Abort,
@@ -155,6 +168,35 @@ impl WatchdogState {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_missed_cannot_be_renewed() {
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        let (past, ahead, later) = (
+            now.checked_sub(second),
+            Some(now + second),
+            Some(now + 2 * second),
+        );
+        assert!(past.is_some());
+        for (before, alive, deadline, after) in [
+            (past, true, later, past),
+            (Some(now), true, later, Some(now)),
+            // Nothing works under that lease any more.
+            (past, false, later, later),
+            (past, true, None, None),
+            (ahead, true, later, later),
+            (ahead, true, None, None),
+            (None, true, later, later),
+        ] {
+            let mut state = WatchdogState {
+                deadline: before,
+                over: false,
+            };
+            state.set(deadline, now, || alive);
+            assert_eq!(state.deadline, after, "{before:?} {alive} {deadline:?}");
+        }
+    }
 
     #[test]
     fn it_aborts_what_is_alive_after_the_deadline_and_nothing_else() {

@@ -43,6 +43,26 @@ fn what_an_error_has_said_its_source_does_not_say_again() {
     }
 }
 
+/// Several errors of one type that show their sources.
+#[test]
+fn a_part_that_repeats_the_one_before_it_is_left_out() {
+    for (text, once) in [
+        (
+            "error connecting: error connecting: refused",
+            "error connecting: refused",
+        ),
+        ("a: a: a", "a"),
+        ("a: b: a: b", "a: b: a: b"),
+        ("ab: b", "ab: b"),
+        ("a:a", "a:a"),
+        ("", ""),
+    ] {
+        let mut said = text.to_owned();
+        say_once(&mut said);
+        assert_eq!(said, once);
+    }
+}
+
 proptest! {
     /// The text so far stays, and the source is in the whole text.
     #[test]

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use overwatch::machine::{HaltReason, RunOutcome};
+use overwatch::driver::UncleanEnd;
+use overwatch::machine::{FailureClass, HaltReason, RunOutcome};
 use overwatch::{CommandOutcome, Context, Failure};
 
 use super::support::{Running, policy, start, worker};
@@ -63,6 +64,60 @@ async fn a_panic_and_an_abort_in_the_last_stop_are_in_the_result() {
         error.to_string(),
         "stopped, but not well: \"unwell\" was aborted at its stop deadline"
     );
+}
+
+/// It writes what is left, for instance.
+#[tokio::test(start_paused = true)]
+async fn a_sub_task_that_fails_in_the_last_stop_is_in_the_result() {
+    let fails = async |ctx: &Context| {
+        ctx.stopping().await;
+        Err::<(), _>(Failure::new("the file was not flushed"))
+    };
+    for main_fails in [false, true] {
+        let running = start(&[1], policy().build().unwrap(), move |builder, _| {
+            builder.task("unwell", move |ctx: Context| async move {
+                let task = ctx.clone();
+                ctx.spawn(async move { fails(&task).await });
+                ctx.mark_ready();
+                ctx.stopping().await;
+                ctx.sleep(Duration::ZERO).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                match main_fails {
+                    true => Err(Failure::new("neither was the log")),
+                    false => Ok(()),
+                }
+            })
+        });
+        running.until_ready(1).await;
+        running.handle.shutdown();
+        let error = running.end().await.0.unwrap_err();
+        // The first one counts. The other one is a report.
+        assert_eq!(
+            error.to_string(),
+            "stopped, but not well: \"unwell\" failed while it stopped: the file was not flushed"
+        );
+        let [unclean] = error.unclean_stops() else {
+            panic!("{error}");
+        };
+        assert_eq!(unclean.how, UncleanEnd::Failed(FailureClass::Component));
+    }
+}
+
+/// While it works, that is a failure like any other, and the stop after it may be a clean one.
+#[tokio::test(start_paused = true)]
+async fn a_sub_task_that_fails_before_the_stop_does_not_make_it_unclean() {
+    let running = start(&[1], policy().build().unwrap(), |builder, _| {
+        builder.task("works", |ctx: Context| async move {
+            ctx.mark_ready();
+            if ctx.epoch() == 1 {
+                ctx.spawn(async { Err::<(), _>(Failure::new("reset by peer")) });
+            }
+            ctx.stopping().await;
+            Ok(())
+        })
+    });
+    running.until_ready(2).await;
+    running.shut_down().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -79,6 +79,9 @@ async fn no_error_shows_its_cause_twice() {
             error: wiring.clone(),
         },
         BuildError::NothingMayFinish,
+        BuildError::StageIsComplete {
+            method: "stage_start_deadline",
+        },
         BuildError::LeaseOwnerMayFinish { name: names() },
         BuildError::NeverFinishes { name: names() },
         BuildError::WatchdogWithoutFence,

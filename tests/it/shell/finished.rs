@@ -55,6 +55,43 @@ async fn the_next_stage_starts_when_a_component_has_finished() {
     running.shut_down().await;
 }
 
+/// Read the configuration, then go on.
+#[tokio::test(start_paused = true)]
+async fn what_has_finished_has_provided_for_the_rest_of_the_epoch() {
+    let alive = Arc::new(());
+    let plan = plan_with_one_shots(policy(), &[1, 1], &[0]);
+    let provided = Arc::clone(&alive);
+    let running = start_by(plan, move |builder, notes| {
+        let notes = notes.clone();
+        builder
+            .task("config", move |ctx: Context| async move {
+                ctx.provide((ctx.epoch(), provided));
+                Ok(())
+            })
+            .may_finish()
+            .next_stage()
+            .task("api", move |ctx: Context| async move {
+                let config = ctx.resource::<(u64, Arc<()>)>()?;
+                notes.add(format!("configured {}", config.0));
+                drop(config);
+                ctx.mark_ready();
+                ctx.stopping().await;
+                Ok(())
+            })
+    });
+    running.until_ready(1).await;
+    assert_eq!(running.notes.all(), ["configured 1"]);
+    // This one, that of the closure, and that of the run.
+    assert_eq!(Arc::strong_count(&alive), 3);
+    running.handle.drain().unwrap();
+    running.until_phase(Phase::Drained).await;
+    assert_eq!(Arc::strong_count(&alive), 2, "it belonged to the epoch");
+    running.handle.resume().unwrap();
+    running.until_ready(2).await;
+    assert_eq!(running.notes.count("configured 2"), 1);
+    running.shut_down().await;
+}
+
 /// What it started still holds it.
 #[tokio::test(start_paused = true)]
 async fn a_component_has_finished_when_its_sub_tasks_have() {

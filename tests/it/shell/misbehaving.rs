@@ -9,6 +9,7 @@ use overwatch::{Classify, Context, Failure, StartStop};
 use tokio::time::Instant;
 
 use super::support::{Notes, Running, alive_tasks, bounded, policy, start, tuning, worker};
+use super::trace::{Captured, Fields};
 
 /// Does something bad in its first epoch, and works in all later ones.
 fn once<F, Fut>(
@@ -544,6 +545,9 @@ impl StartStop for Agent {
 
     async fn stop(&self, ctx: &Context) -> Result<(), Failure> {
         self.notes.add(format!("stop {}", ctx.epoch()));
+        if self.fails && ctx.epoch() == 1 {
+            return Err(Failure::new("not released"));
+        }
         Ok(())
     }
 }
@@ -576,7 +580,22 @@ async fn start_stop_is_stopped_once_for_each_start() {
 
 #[tokio::test(start_paused = true)]
 async fn start_stop_that_fails_half_way_is_stopped_too() {
+    let (captured, _guard) = Captured::begin();
     let running = agent(Duration::from_secs(1), true);
+    running.until(|status| status.epoch == 2).await;
+    // The first failure counts, and the other one is not lost.
+    let boot = running.handle.outages().remove(0);
+    assert_eq!(
+        boot.last_failures,
+        ["\"agent\" failed to start: half started".into()]
+    );
+    let logged = captured.at("overwatch::component");
+    let said = |(_, fields): &(_, Fields)| (fields["component"].clone(), fields["failure"].clone());
+    let said: Vec<_> = logged.iter().map(said).collect();
+    assert!(
+        said.contains(&("agent".into(), "not released".into())),
+        "{said:?}"
+    );
     running.until(|status| status.epoch == 3).await;
     let story = ["start 1", "stop 1", "start 2", "stop 2"];
     assert_eq!(

@@ -110,6 +110,8 @@ fn blocking_work_that_was_aborted_before_it_began_never_begins() {
                 });
                 assert!(!task.is_finished());
                 task.abort();
+                // Though no thread has seen that yet.
+                assert!(task.is_finished());
                 noted.add(task.await.unwrap_err().to_string());
                 ctx.mark_ready();
                 ctx.stopping().await;
@@ -171,6 +173,10 @@ async fn a_caught_failure_that_nothing_awaits_is_logged() {
     let (level, fields) = logged.first().expect("it is logged");
     assert_eq!(*level, tracing::Level::WARN);
     assert_eq!(fields["failure"], "reset by peer");
+    assert_eq!(
+        (&*fields["component"], &*fields["stopping"]),
+        ("server", "false")
+    );
     assert!(
         fields["at_ms"].parse::<u64>().unwrap() >= 36_000,
         "{fields:?}"

@@ -1,10 +1,12 @@
 //! The status says why it is not ready now, what it waits for, and why that takes so long.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use overwatch::machine::Phase;
 use overwatch::test_util::FakeDependency;
-use overwatch::{Fence, Overwatch, Status, Tuning};
+use overwatch::{Context, Failure, Fence, Overwatch, Status, Tuning};
 
 use super::support::{Notes, bounded, policy, start, tuning, worker};
 use super::trace::Captured;
@@ -29,7 +31,7 @@ async fn a_hold_off_says_how_long_it_is_and_why_it_has_grown() {
         running.until_phase(Phase::Monitoring).await;
         running.dependency.recover();
         let status = running
-            .until(|status| awaited(status).contains("stay alive"))
+            .until(|status| awaited(status).contains("at least another"))
             .await;
         assert_eq!(u64::from(status.level), level);
         let reason = "everything is stopped, and the dependency must first stay alive for a while; the outage began with: the dependency is failing: no leader";
@@ -91,7 +93,7 @@ async fn a_component_that_relapses_is_held_off_by_the_backoff() {
     });
     running.until_ready(3).await;
     let status = running
-        .until(|status| awaited(status).contains("stay alive"))
+        .until(|status| awaited(status).contains("at least another"))
         .await;
     assert_eq!(
         awaited(&status),
@@ -129,14 +131,17 @@ async fn what_was_not_seen_since_the_stop_is_not_told_to_be_alive() {
         &*seen.what,
         "not seen since the stop began; before that: it is up"
     );
-    assert_eq!(awaited(&status), "the dependency to be seen alive");
+    assert_eq!(
+        awaited(&status),
+        "the dependency to be seen alive, and then to stay alive for about 30.0s"
+    );
     assert_eq!(
         &*status.reason,
         "the dependency was not seen alive yet; the outage began with: an operator tripped it"
     );
     running.dependency.recover();
     let status = running
-        .until(|status| awaited(status).contains("stay alive"))
+        .until(|status| awaited(status).contains("at least another"))
         .await;
     let seen = status.dependency.unwrap();
     assert_eq!((seen.alive, &*seen.what), (Some(true), "it is up"));
@@ -270,4 +275,69 @@ async fn in_observe_only_the_status_is_as_fresh_as_the_log() {
     }
     handle.shutdown();
     bounded(run).await.unwrap().unwrap();
+}
+
+/// Somebody has to free the port, however well the dependency is.
+#[tokio::test(start_paused = true)]
+async fn a_failed_start_is_the_reason_until_a_start_succeeds() {
+    let free = Arc::new(AtomicBool::new(false));
+    let port = Arc::clone(&free);
+    let running = start(&[1], policy().build().unwrap(), move |builder, _| {
+        builder.task("api", move |ctx: Context| async move {
+            if !port.load(Ordering::Relaxed) {
+                return Err(Failure::new("port 80 is taken"));
+            }
+            ctx.mark_ready();
+            ctx.stopping().await;
+            Ok(())
+        })
+    });
+    let waits = "everything is stopped, and the dependency must first stay alive for a while";
+    let failed = "the last start failed: \"api\" failed to start: port 80 is taken";
+    let status = running
+        .until(|status| awaited(status).contains("at least another"))
+        .await;
+    assert_eq!(&*status.reason, format!("{waits}; {failed}"));
+    free.store(true, Ordering::Relaxed);
+    let status = running.until_ready(2).await;
+    assert_eq!(&*status.reason, "every component is up");
+
+    free.store(false, Ordering::Relaxed);
+    running.dependency.fail("no leader");
+    running.until_phase(Phase::Monitoring).await;
+    running.dependency.recover();
+    let status = running
+        .until(|status| status.epoch == 3 && awaited(status).contains("at least another"))
+        .await;
+    let began = "the outage began with: the dependency is failing: no leader";
+    assert_eq!(&*status.reason, format!("{waits}; {failed}; {began}"));
+    running.shut_down().await;
+}
+
+/// A reset is for the next hold-off.
+#[tokio::test(start_paused = true)]
+async fn a_hold_off_that_runs_stays_as_long_as_it_is_told_to_be() {
+    let policy = policy().window(5 * SECOND).build().unwrap();
+    let running = start(&[1], policy, |builder, notes| {
+        builder.component("a", worker(notes, "a"))
+    });
+    for epoch in 1..=2 {
+        running.until_ready(epoch).await;
+        running.dependency.fail("no leader");
+        running.until_phase(Phase::Monitoring).await;
+        running.dependency.recover();
+    }
+    let runs = |status: &overwatch::Status| awaited(status).contains("at least another");
+    let before = running.until(runs).await;
+    running.handle.reset().unwrap();
+    let after = running
+        .until(|status| status.level == 1 && runs(status))
+        .await;
+    assert_eq!(before.hold_off, Some(10 * SECOND));
+    assert_eq!(after.hold_off, before.hold_off);
+    assert!(
+        awaited(&after).contains("of 10.0s (window 5.0s, relapsed once lately;"),
+        "{after:?}"
+    );
+    running.shut_down().await;
 }

@@ -312,3 +312,73 @@ fn what_the_probe_forgives_must_not_trip_the_fence() {
     let builder = Overwatch::builder(Forgives(Duration::MAX)).task("work", idle);
     assert!(builder.build().is_ok());
 }
+
+/// Notes the start and stop deadline of each stage.
+#[derive(Clone, Default)]
+struct Deadlines(Arc<Mutex<Vec<(Duration, Duration)>>>);
+
+#[overwatch::async_trait]
+impl Component for Deadlines {
+    async fn run(&self, _: Context) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn check(&self, wiring: &Wiring<'_>) -> Result<(), WiringError> {
+        let plan = wiring.plan();
+        let stages = 0..plan.layout().stages();
+        let deadlines = stages.map(|stage| (plan.start_deadline(stage), plan.stop_deadline(stage)));
+        *self.0.lock().unwrap() = deadlines.collect();
+        Ok(())
+    }
+}
+
+/// A deadline is that of the current stage, and a stage with a lease holder is complete.
+#[test]
+fn a_stage_may_have_deadlines_of_its_own() {
+    let plan = |add: fn(Builder) -> Builder| {
+        let seen = Deadlines::default();
+        let built = add(begin()).component("sees", seen.clone()).build();
+        built.map(|_| seen.0.lock().unwrap().clone())
+    };
+    let (start, stop) = (policy().start_deadline(), policy().stop_deadline());
+    let slow = 600 * SECOND;
+    assert_eq!(
+        plan(|builder| builder
+            .task("a", idle)
+            .next_stage()
+            .task("b", idle)
+            .stage_start_deadline(600 * SECOND)
+            .stage_stop_deadline(SECOND)
+            .next_stage()
+            .task("c", idle)),
+        Ok(vec![(start, stop), (slow, SECOND), (start, stop)])
+    );
+    // Above the lease, which is renewed meanwhile, it may be as long as it likes.
+    assert_eq!(
+        plan(|builder| builder
+            .lease_holder("lock", lock())
+            .next_stage()
+            .stage_start_deadline(600 * SECOND)
+            .task("work", idle)),
+        Ok(vec![(start, stop), (slow, stop)])
+    );
+    assert_eq!(
+        plan(|builder| builder
+            .stage_stop_deadline(SECOND)
+            .lease_holder("lock", lock())
+            .task("work", idle)),
+        Ok(vec![(start, SECOND), (start, stop)])
+    );
+    let refused = plan(|builder| {
+        builder
+            .lease_holder("lock", lock())
+            .stage_start_deadline(600 * SECOND)
+            .task("work", idle)
+    });
+    assert_eq!(
+        refused,
+        Err(BuildError::StageIsComplete {
+            method: "stage_start_deadline"
+        })
+    );
+}

@@ -10,7 +10,7 @@ fn run_or_exit_leaves_a_process_that_a_wedged_thread_would_keep() {
 
 #[test]
 fn run_or_exit_says_why_it_leaves() {
-    says("wedged: stuck", || {
+    says("halted: aborted and still not gone: stuck", || {
         play("wedged").until("up").signal(Signal::TERM).end().1
     });
 }
@@ -70,4 +70,16 @@ fn run_or_exit_returns_after_an_ordered_stop() {
         .until("returned")
         .end();
     assert!(status.success(), "{status} {errors}");
+}
+
+/// An orchestrator must not take it for a stop that went well.
+#[test]
+fn run_or_exit_leaves_with_an_error_after_an_unclean_stop() {
+    let (status, errors) = play("unclean or exit")
+        .until("up")
+        .signal(Signal::TERM)
+        .until("stopped")
+        .end();
+    assert_eq!(status.code(), Some(1), "{errors}");
+    assert!(errors.contains("the file was not flushed"), "{errors}");
 }

@@ -26,8 +26,21 @@ pub(super) fn play(part: &str) {
     match part {
         "obedient" => {
             let service = watching().policy(plain()).task("obedient", obedient);
-            let ended = workers(2).block_on(build(service).run_until_signal());
+            let service = build(service);
+            let handle = service.handle();
+            let ended = workers(2).block_on(service.run_until_signal());
             ended.unwrap();
+            println!("{:?}", handle.report().and_then(|report| report.signal()));
+        }
+        "unclean or exit" => {
+            let service = watching()
+                .policy(plain())
+                .task("unclean", |ctx| async move {
+                    obedient(ctx).await?;
+                    Err(Failure::new("the file was not flushed"))
+                });
+            workers(2).block_on(build(service).run_or_exit());
+            println!("returned");
         }
         "obedient or exit" => {
             let service = watching().policy(plain()).task("obedient", obedient);

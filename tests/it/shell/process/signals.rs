@@ -9,11 +9,16 @@ const INTERRUPTED: i32 = 130;
 
 #[test]
 fn a_signal_stops_in_order() {
-    for signal in [Signal::TERM, Signal::INT] {
+    for (signal, said) in [
+        (Signal::TERM, "Some(Terminate)"),
+        (Signal::INT, "Some(Interrupt)"),
+    ] {
         let (status, errors) = play("obedient")
             .until("up")
             .signal(signal)
             .until("stopped")
+            // The report names the signal.
+            .until(said)
             .end();
         assert!(status.success(), "{status} {errors}");
     }
