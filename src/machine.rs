@@ -193,6 +193,41 @@ impl Machine {
         )
     }
 
+    /// Whether the hold-off is over, so that one more observation is enough for a start.
+    pub fn is_proved(&self) -> bool {
+        matches!(self.state, State::Monitoring { done: true, .. })
+    }
+
+    /// How long the dependency must stay alive before the next start, before jitter. `None` if no start follows.
+    ///
+    /// It follows from the [level](Self::level) and from [what is at fault](Self::blame).
+    pub fn hold_off(&self) -> Option<::core::time::Duration> {
+        let starts = match self.state {
+            State::ShuttingDown { then, .. } => then <= AfterStop::Drain,
+            State::Running { .. } | State::Ended(_) => false,
+            State::Monitoring { .. } | State::Restarting { .. } | State::Drained => true,
+        };
+        let policy = self.core.plan.policy();
+        starts.then(|| policy.hold_off(self.level(), self.blame()))
+    }
+
+    /// Whether everything is stopped, or will be, as the [limit](crate::policy::FailureLimit) of failures says.
+    ///
+    /// It is not after a component has failed too often, if something graver follows.
+    pub fn follows_failure_limit(&self) -> bool {
+        let Some(limit) = self.core.plan.policy().failure_limit() else {
+            return false;
+        };
+        let gives_up = HaltReason::GaveUp;
+        match self.state {
+            State::ShuttingDown { then, .. } if limit.drains() => then == AfterStop::Drain,
+            State::ShuttingDown { then, .. } => then == AfterStop::Halt(gives_up),
+            State::Drained => limit.drains(),
+            State::Ended(end) => !limit.drains() && end == RunOutcome::Halted(gives_up),
+            State::Running { .. } | State::Monitoring { .. } | State::Restarting { .. } => false,
+        }
+    }
+
     /// The number of the current epoch, or of the last one. 0 before the first start.
     pub fn epoch(&self) -> u64 {
         self.core.epoch

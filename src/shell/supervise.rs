@@ -2,8 +2,10 @@
 
 mod executor;
 mod held;
+mod hold_off_log;
 mod inbox;
 mod lease_log;
+mod notice;
 mod publisher;
 mod recorded;
 mod service_guard;

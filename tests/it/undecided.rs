@@ -68,11 +68,11 @@ const NAMED: &[(&str, &[&str])] = &[
             "Input",
             "Machine",
             "Phase",
-            "State",
             "Step",
             "Timer",
         ],
     ),
+    ("supervise/hold_off_log.rs", &["Machine"]),
     ("supervise/stop_failures.rs", &["Input"]),
     ("publish/describe.rs", &["ComponentState"]),
     ("publish/journal.rs", &["Phase"]),
@@ -197,6 +197,8 @@ fn each_line_that_goes_by_a_step_is_known() {
           let fatal = failure.filter(|(told, _)| told.class() == FailureClass::Fatal);
           let Input::Report { class, count, .. } = tell.input else {
           (class == FailureClass::Fatal).then(|| (name.clone(), Arc::clone(&said.first)));
+        supervise/hold_off_log.rs
+          self.grown = grown(machine.level(), machine.blame(), policy).map(Arc::from);
         supervise/inbox.rs
           Observation::Alive { .. } => driver::Seen::Alive,
           Observation::Failing { fatal, .. } => driver::Seen::Failing { fatal },
@@ -206,12 +208,11 @@ fn each_line_that_goes_by_a_step_is_known() {
           Few::doing(&self.shared.published.roster, &[ComponentState::Starting])
           Input::LeaseRenewed { remaining, .. } => Some(remaining),
           timer: Timer::HoldOff,
-          grown(machine.level(), machine.blame(), plan.policy()).map(Arc::from);
           true => decider.observer(),
           false => decider.machine(),
           let mut hops = step.iter().flat_map(Step::transitions);
           let is_fatal = hops.iter().flatten().any(|hop| hop.cause == Cause::Fatal);
-          Some(Input::FailedTooOften { component }) if self.limit_decides(machine) => {
+          Some(Input::FailedTooOften { component }) if machine.follows_failure_limit() => {
           outage_number: machine.outage(),
           level: machine.level(),
           session: decider.observer().session(),
@@ -235,7 +236,6 @@ fn each_line_that_goes_by_a_step_is_known() {
           summary.session = observer.session();
           summary.would_be = decider.is_dry_run().then(|| observer.phase());
           summary.stage_due = due(Timer::Stage);
-          .hold_off(machine.level(), machine.blame())
           Detail::Observed(Observation::Alive { evidence }) => {
           LastSeen::alive(&evidence, now, session)
           Detail::Observed(Observation::Failing { reason, class, .. }) => {

@@ -11,75 +11,27 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::hold_off_log::HoldOffLog;
 use super::inbox::Inbox;
 use super::lease_log::LeaseLog;
+use super::notice::{Notice, OutageNews};
 use super::recorded::{Came, Recorded};
 use super::step_text::{Detail, Fatal};
 use super::stop_log::{Overruns, StopLog};
 use crate::driver::{Decider, Decision};
-use crate::machine::{
-    AfterStop, Cause, ComponentState, Effect, HaltReason, Input, Machine, Phase, Record,
-    RunOutcome, State, Step, Timer, Transition,
-};
-use crate::policy::{ComponentId, FailureLimit};
-use crate::shell::failure::{ReportedFailure, StopSignal};
+use crate::machine::{Cause, ComponentState, Effect, Input, Machine, Phase, Record, Step, Timer};
+use crate::policy::FailureLimit;
+use crate::shell::failure::StopSignal;
 use crate::shell::log::Log;
 use crate::shell::probe::Observation;
 use crate::shell::publish::trace::{self, Incident};
 use crate::shell::publish::{
-    Few, HoldOff, LastFailures, LastSeen, Outage, Summary, TransitionEvent, describe, fence, grown,
-    overdue,
+    Few, LastFailures, LastSeen, Outage, Summary, TransitionEvent, describe, fence, overdue,
 };
 use crate::shell::run_state::RunState;
 
-/// How long to wait for the text of an error.
-pub(crate) const TEXT_WITHIN: Duration = Duration::from_millis(50);
 /// Replaces a text that is not made in time.
 const UNKNOWN: &str = "(the text of the error is not made yet)";
-
-/// The part of one step that must be published.
-struct Notice {
-    /// Whether it is a step of a dry run.
-    dry: bool,
-    hops: [Option<Transition>; 2],
-    outage: Option<OutageNews>,
-    /// The reason, if it had to be made before the step was carried out.
-    early: Option<String>,
-    detail: Detail,
-    fatal: Option<Arc<ReportedFailure>>,
-    /// The component that has failed too often.
-    failed_too_often: Option<ComponentId>,
-    outage_number: u64,
-    level: u32,
-    hold_off: Option<Duration>,
-    /// The session with the dependency that was open after the step.
-    session: Option<u64>,
-    at: Instant,
-}
-
-/// An outage that began, and one that ended.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct OutageNews {
-    opened: Option<(u64, Cause)>,
-    closed: Option<Record>,
-}
-
-impl OutageNews {
-    /// The outages that begin and end with these effects.
-    pub(crate) fn of(effects: &[Effect]) -> Option<Self> {
-        // They are among the first or the last effects; a large stage has many others.
-        let mut news = Self::default();
-        let (first, last) = (effects.iter().take(8), effects.iter().rev().take(8));
-        for effect in first.chain(last) {
-            match *effect {
-                Effect::OutageOpened { outage, cause } => news.opened = Some((outage, cause)),
-                Effect::OutageClosed(record) => news.closed = Some(record),
-                _ => {}
-            }
-        }
-        (news.opened.is_some() || news.closed.is_some()).then_some(news)
-    }
-}
 
 /// How far the transitions of a machine are published.
 struct Trail {
@@ -97,17 +49,6 @@ impl Trail {
     }
 }
 
-impl Notice {
-    fn is_known(&self) -> bool {
-        let fatal = self.fatal.as_ref().map(|told| told.known_text());
-        self.detail.known_text().is_some() && fatal.is_none_or(|text| text.is_some())
-    }
-
-    fn due(&self) -> Instant {
-        self.at + TEXT_WITHIN
-    }
-}
-
 /// Publishes steps, and the last observation of the dependency.
 pub(crate) struct Publisher {
     shared: Arc<RunState>,
@@ -119,9 +60,7 @@ pub(crate) struct Publisher {
     shown_trail: Trail,
     dependency: Option<LastSeen>,
     last_failures: LastFailures,
-    /// The length of the hold-off that began last, and why it was that long.
-    hold_off: Duration,
-    grown: Option<Arc<str>>,
+    hold_off: HoldOffLog,
     lease: LeaseLog,
     stops: StopLog,
     /// The steps that are not published yet, in order.
@@ -140,8 +79,7 @@ impl Publisher {
             shown_trail: Trail::new(),
             dependency: None,
             last_failures: LastFailures::default(),
-            hold_off: Duration::ZERO,
-            grown: None,
+            hold_off: HoldOffLog::default(),
             lease: LeaseLog::default(),
             stops: StopLog::default(),
             notices: VecDeque::new(),
@@ -219,12 +157,7 @@ impl Publisher {
                 Effect::Arm {
                     timer: Timer::HoldOff,
                     after,
-                } => {
-                    self.hold_off = after;
-                    // A reset or a further failure changes the next one, and not this one.
-                    self.grown =
-                        grown(machine.level(), machine.blame(), plan.policy()).map(Arc::from);
-                }
+                } => self.hold_off.begins(after, machine, plan.policy()),
                 Effect::StartStage { stage, .. } => self.lease.started(stage, plan),
                 _ => {}
             }
@@ -275,30 +208,17 @@ impl Publisher {
             detail,
             fatal: fatal.map(|(_, told)| Arc::clone(told)),
             failed_too_often: match decision.input() {
-                Some(Input::FailedTooOften { component }) if self.limit_decides(machine) => {
+                Some(Input::FailedTooOften { component }) if machine.follows_failure_limit() => {
                     Some(component)
                 }
                 _ => None,
             },
             outage_number: machine.outage(),
             level: machine.level(),
-            hold_off: self.hold_off_of(machine),
+            hold_off: machine.hold_off(),
             session: decider.observer().session(),
             at: Instant::now(),
         });
-    }
-
-    /// Whether what follows is what the failure limit wants. Something graver may have happened as well.
-    fn limit_decides(&self, machine: &Machine) -> bool {
-        let limit = self.shared.plan.policy().failure_limit();
-        let drains = limit.is_some_and(FailureLimit::drains);
-        match *machine.state() {
-            State::ShuttingDown { then, .. } if drains => then == AfterStop::Drain,
-            State::ShuttingDown { then, .. } => then == AfterStop::Halt(HaltReason::GaveUp),
-            State::Drained => drains,
-            State::Ended(end) => !drains && end == RunOutcome::Halted(HaltReason::GaveUp),
-            _ => false,
-        }
     }
 
     /// Publishes the pending steps, in order, as far as their texts exist.
@@ -452,11 +372,7 @@ impl Publisher {
         let monitoring = machine.phase() == Phase::Monitoring;
         let due = |timer| decider.due(timer).map(|due| inbox.at(due));
         let holds_off = due(Timer::HoldOff).filter(|_| monitoring);
-        let holds_off = holds_off.map(|due| HoldOff {
-            due,
-            lasts: self.hold_off,
-            grown: self.grown.clone(),
-        });
+        let holds_off = holds_off.map(|due| self.hold_off.until(due));
         self.shared.published.publish(|summary| {
             if self.trail.transitions == 0 {
                 summary.reason = self.describe(Cause::Boot, None).into();
@@ -466,31 +382,15 @@ impl Publisher {
             summary.outage = machine.outage();
             summary.outage_open = machine.outage_is_open();
             summary.level = machine.level();
-            summary.hold_off = self.hold_off_of(machine);
+            summary.hold_off = machine.hold_off();
             summary.dependency.clone_from(&self.dependency);
             summary.session = observer.session();
             summary.would_be = decider.is_dry_run().then(|| observer.phase());
             summary.holds_off = holds_off;
-            summary.is_proved = matches!(machine.state(), State::Monitoring { done: true, .. });
+            summary.is_proved = machine.is_proved();
             summary.stage_due = due(Timer::Stage);
             summary.is_delaying = machine.is_delaying();
         });
-    }
-
-    /// The hold-off before the next start, while the service does not run.
-    fn hold_off_of(&self, machine: &Machine) -> Option<Duration> {
-        // A stop that ends the run has no start after it.
-        let starts = match *machine.state() {
-            State::ShuttingDown { then, .. } => then <= AfterStop::Drain,
-            State::Running { .. } | State::Ended(_) => false,
-            _ => true,
-        };
-        starts.then(|| {
-            self.shared
-                .plan
-                .policy()
-                .hold_off(machine.level(), machine.blame())
-        })
     }
 
     /// Notes an observation of the dependency, and logs it if it differs from the last one.

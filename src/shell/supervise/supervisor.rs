@@ -9,7 +9,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::executor::Executor;
 use super::inbox::Inbox;
-use super::publisher::{OutageNews, Publisher, TEXT_WITHIN};
+use super::notice::{OutageNews, TEXT_WITHIN};
+use super::publisher::Publisher;
 use super::service_guard::ServiceGuard;
 use super::service_watch::ServiceWatch;
 use super::step_text::{Detail, Fatal, StepText, is_plain};

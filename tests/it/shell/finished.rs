@@ -233,6 +233,32 @@ async fn a_component_that_fails_too_often_drains_if_the_policy_wants_it() {
     running.shut_down().await;
 }
 
+/// Both limits are reached at once, and the graver one decides.
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_decides_nothing_is_not_told() {
+    let (captured, _guard) = Captured::begin();
+    let limit = FailureLimit::new(1, HOUR).with_drain(true);
+    let policy = policy().give_up_after(1).failure_limit(limit);
+    let running = start(&[2], policy.build().unwrap(), |builder, _| {
+        builder
+            .task("up", |ctx: Context| async move {
+                ctx.mark_ready();
+                Err(Failure::new("full"))
+            })
+            .task("slow", |ctx: Context| async move {
+                ctx.stopping().await;
+                Ok(())
+            })
+    });
+    let error = running.end().await.0.unwrap_err();
+    assert_eq!(error.why(), Some(HaltReason::GaveUp));
+    assert!(
+        error.to_string().contains("a start failed: \"up\""),
+        "{error}"
+    );
+    assert_eq!(captured.at("overwatch::limit"), []);
+}
+
 /// What cannot work is refused with what to do.
 #[test]
 fn what_may_never_finish_is_refused() {
