@@ -226,7 +226,8 @@ impl Context {
     ///
     /// The component counts as gone only when the task has ended, and the task is aborted together with the component.
     /// An error or a panic of the task is reported as a failure of the component; after the component was asked to stop, it
-    /// has not [stopped well](crate::UncleanStop). The task should end when [`stopping`](Self::stopping) completes. After the end of the incarnation nothing is spawned.
+    /// means that the component has not [stopped well](crate::UncleanStop). The task should end when
+    /// [`stopping`](Self::stopping) completes. After the end of the incarnation nothing is spawned.
     ///
     /// ```
     /// # use overwatch::{Context, Failure};

@@ -99,8 +99,7 @@ impl Executor {
                 // Everything is gone, so there is no work under a lease any more.
                 Phase::Monitoring | Phase::Drained => {
                     self.watch_fence(None);
-                    // They are values of the user.
-                    discard(self.shared.resources.take_all());
+                    self.drop_resources();
                 }
                 _ => {}
             }
@@ -132,6 +131,14 @@ impl Executor {
                 Effect::OutageOpened { .. } | Effect::OutageClosed(_) => {}
                 Effect::Ended(end) => self.ended = Some(end),
             }
+        }
+    }
+
+    /// Drops what components that have finished provided. These are values of the user.
+    fn drop_resources(&self) {
+        let provided = self.shared.resources.take_all();
+        if !provided.is_empty() {
+            discard(provided);
         }
     }
 
@@ -238,7 +245,7 @@ impl Executor {
     /// Ends everything of the run, however the run has ended.
     pub(crate) fn abandon(&mut self) {
         self.sessions.close();
-        discard(self.shared.resources.take_all());
+        self.drop_resources();
         for stage in self.stages.iter().flatten() {
             stage.stop(self.cause, Duration::ZERO);
             // In a run that has ended regularly each component is gone, or was aborted.
