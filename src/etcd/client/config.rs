@@ -192,7 +192,7 @@ impl EtcdConfig {
         self
     }
 
-    /// Sets all numbers so that a hang is seen within 1.5 s, with about 5 requests per second.
+    /// Sets all numbers so that a hang is seen within 1.25 s, with about 5.5 requests per second.
     ///
     /// Elections are tolerated as with the default. A pause of etcd or of the network for longer than a second is not
     /// tolerated.

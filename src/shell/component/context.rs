@@ -10,11 +10,14 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tracing::Level;
 
 use super::incarnation::{Hold, Incarnation};
 use super::reporter::Reporter;
 use super::sub_task::{CaughtTask, SubTask, caught};
 use crate::machine::Cause;
+#[cfg(feature = "etcd")]
+use crate::policy::{ComponentId, Plan};
 use crate::policy::{Fence, MAX_DURATION};
 use crate::shell::failure::{Failure, unwinding};
 use crate::shell::inbound::RenewedLease;
@@ -389,12 +392,26 @@ impl Context {
         }
     }
 
+    /// The plan of the run, and the number of this component in it. `None` if nothing supervises it.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn plan(&self) -> Option<(&Plan, ComponentId)> {
+        let shared = &self.0.stage().shared;
+        (!shared.is_detached()).then(|| (&*shared.plan, self.0.component()))
+    }
+
+    /// The name of a component of the run.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn name_of(&self, component: ComponentId) -> &str {
+        self.0.stage().shared.name(component)
+    }
+
     /// Reports that the lease of this component was renewed. This renews the [fence](crate::Fence).
     ///
     /// `sent` is when the renewal was *sent*, not when it was answered, because the server may count from then. `lease` is
     /// how long the lease lasts from then on: not longer than [`Fence::lease`](crate::Fence::lease), since that is what the
     /// policy promises. A longer one counts as that long. [`Fence`](crate::Fence) has an example. Only calls of the
-    /// [lease owner](crate::Builder::lease_owner) have an effect.
+    /// [lease owner](crate::Builder::lease_owner) have an effect. The first call of another component in each epoch is a
+    /// warning in the log.
     pub fn lease_renewed(&self, sent: Instant, lease: Duration) {
         let fence = self.0.stage().shared.plan.policy().fence();
         let lease = RenewedLease {
@@ -402,10 +419,29 @@ impl Context {
             sent,
             expires: sent + lease.min(fence.map_or(MAX_DURATION, Fence::lease)),
         };
-        self.0
+        if !self
+            .0
             .stage()
             .shared
-            .lease_renewed(self.0.component(), lease);
+            .lease_renewed(self.0.component(), lease)
+        {
+            self.warn_of_renewal();
+        }
+    }
+
+    /// Logs once for each incarnation that its renewals renew nothing.
+    fn warn_of_renewal(&self) {
+        let shared = &self.0.stage().shared;
+        let Some(log) = shared.log().filter(|_| self.0.first_useless_renewal()) else {
+            return;
+        };
+        let component = self.name().to_owned();
+        log.event(Level::WARN, move |at_ms| {
+            tracing::warn!(target: "overwatch::component", component, at_ms,
+                "a renewal of the lease has no effect, because this component is not the lease owner: add it with \
+                 `lease_holder`, or name it with `lease_owner`"
+            );
+        });
     }
 }
 

@@ -98,6 +98,11 @@ impl Incarnation {
         self.run().up.load(Ordering::Relaxed)
     }
 
+    /// Whether this is its first renewal of a lease that it does not own.
+    pub(crate) fn first_useless_renewal(&self) -> bool {
+        !self.extras().renewed_in_vain.swap(true, Ordering::Relaxed)
+    }
+
     /// Ends the incarnation before it has begun, unless it is gone already.
     pub(crate) fn never_begins(&self) {
         if !self.is_gone() {

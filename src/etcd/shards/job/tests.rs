@@ -37,7 +37,7 @@ fn shard(allowed: Duration) -> (Arc<LeaseSession>, Shard) {
 fn context() -> Context {
     let layout = Layout::new(&[1]).expect("one component makes a layout");
     let plan = Plan::new(Policy::default(), layout).expect("the default policy works");
-    let shared = Arc::new(RunState::new(Arc::new(plan), vec!["checks".into()]));
+    let shared = Arc::new(RunState::detached(Arc::new(plan), vec!["checks".into()]));
     shared.enter(tokio::runtime::Handle::current(), Log::direct(None));
     Context::new(StageRun::new(1, 0..1, shared).incarnation(ComponentId(0)))
 }
