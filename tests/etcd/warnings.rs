@@ -75,7 +75,7 @@ fn a_password_without_tls_is_one_warning_for_a_configuration_and_its_clones() {
     assert_eq!(count(), 2);
     let said = seen.of(Level::WARN, EXPOSED).concat();
     assert!(
-        said.contains("user \"ann\"") && said.contains("user \"bob\""),
+        said.contains("user=\"ann\"") && said.contains("user=\"bob\""),
         "{said}"
     );
     assert!(

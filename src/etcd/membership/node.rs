@@ -202,14 +202,14 @@ impl Node {
                 sleep(pause).await;
             }
         });
-        let why = match left.await {
+        let (class, why) = match left.await {
             Ok(Ok(())) => return,
-            Ok(Err(cause)) => format!("etcd refuses: {}: {}", cause.fault, cause.text),
-            Err(_) => "there was still work, or etcd did not answer".to_owned(),
+            Ok(Err(cause)) => (Some(cause.fault.as_str()), cause.text),
+            Err(_) => (None, "there was still work, or etcd did not answer".into()),
         };
         let id = self.id.clone();
         log(Level::WARN, move |at_ms| {
-            tracing::warn!(target: TARGET, at_ms, id, "left without a word: {why}; the lease runs out");
+            tracing::warn!(target: TARGET, at_ms, id, class, why, "the lease was not revoked: it runs out");
         });
     }
 }

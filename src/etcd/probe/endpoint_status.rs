@@ -109,8 +109,8 @@ fn describe(statuses: &[EndpointStatus], all: bool, at_ms: u64) {
         let _ = write!(text, "{separator}{url}: {is}");
     }
     if all {
-        tracing::info!(target: "overwatch::etcd", at_ms, "every endpoint is usable: {text}");
+        tracing::info!(target: "overwatch::etcd", at_ms, endpoints = text, "every endpoint is usable");
     } else {
-        tracing::warn!(target: "overwatch::etcd", at_ms, "not every endpoint is usable: {text}");
+        tracing::warn!(target: "overwatch::etcd", at_ms, endpoints = text, "not every endpoint is usable");
     }
 }

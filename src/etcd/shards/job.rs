@@ -16,7 +16,7 @@ use super::holds::Holds;
 use super::reconcile::ShardExit;
 use crate::etcd::membership::LeaseSession;
 use crate::etcd::records::WorkKeys;
-use crate::shell::component::{Context, Hold, SubTask};
+use crate::shell::component::{CaughtTask, Context, Hold, SubTask, caught};
 use crate::shell::failure::{Failure, unwinding};
 use crate::shell::sync::lock;
 
@@ -25,7 +25,11 @@ use crate::shell::sync::lock;
 /// It is cheap to clone; clones are the same shard. Call [`check`](Self::check) before each unit of work, send
 /// [`token`](Self::token) with each write (or [`guard`](Self::guard), if you write to the same etcd), and return when
 /// [`stopping`](Self::stopping) completes: only then may another node claim the shard. Tasks that belong to the shard
-/// are started with [`spawn`](Self::spawn).
+/// are started with [`spawn`](Self::spawn). What a component of a lower stage provides, e.g. a connection pool, is had
+/// with [`resource`](Self::resource).
+///
+/// A shard has no note for status pages: there is one [note](crate::Context::note) for each component, and that of
+/// [`Shards`](crate::etcd::Shards) says how many shards run.
 ///
 /// ```
 /// use overwatch::Failure;
@@ -245,10 +249,107 @@ impl Shard {
         self.0.ctx.spawn_unreported(async move {
             let shard = &hold.0;
             let done = unwinding(shard.fenced(&shard.0.given_up, None, work)).await;
-            let value = done.map_err(|failure| shard.sub_task_failed(failure)).ok();
+            let value = shard.value_of(done);
             drop(hold);
             value
         })
+    }
+
+    /// As [`spawn`](Self::spawn), but a failure goes to whatever awaits the task, and the shard goes on.
+    ///
+    /// For work that may fail without the shard, e.g. one of many connections. If the task fails after its
+    /// [`CaughtTask`] was dropped, the failure is a warning in the log. If the shard is lost, the result is a failure
+    /// that says so.
+    pub fn spawn_caught<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> CaughtTask<T> {
+        let Some(hold) = JobHold::of(self) else {
+            return CaughtTask::of_nothing();
+        };
+        self.0.ctx.spawn_caught_part(self.logs(), async move {
+            let shard = &hold.0;
+            let done = unwinding(shard.fenced(&shard.0.given_up, None, work)).await;
+            drop(hold);
+            done
+        })
+    }
+
+    /// As [`spawn`](Self::spawn), for work that blocks, on a separate thread.
+    ///
+    /// Blocking work cannot be dropped when the shard is lost, and no other node waits for it then. So call
+    /// [`check`](Self::check) in its loop, and end when it returns an error or [`is_stopping`](Self::is_stopping)
+    /// returns `true`. Work that has not begun when the shard is lost never begins.
+    ///
+    /// ```
+    /// # use overwatch::Failure;
+    /// # use overwatch::etcd::Shard;
+    /// # fn compress(_: &str) -> std::io::Result<()> { Ok(()) }
+    /// async fn job(shard: Shard) -> Result<(), Failure> {
+    ///     let task = shard.clone();
+    ///     shard.spawn_blocking(move || {
+    ///         for file in ["a", "b", "c"] {
+    ///             task.check()?;
+    ///             if task.is_stopping() {
+    ///                 break;
+    ///             }
+    ///             compress(file)?;
+    ///         }
+    ///         Ok(())
+    ///     }).await;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn spawn_blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> SubTask<T> {
+        let Some(hold) = JobHold::of(self) else {
+            return SubTask::of_nothing();
+        };
+        self.0.ctx.spawn_blocking_unreported(move || {
+            let value = hold.0.value_of(hold.0.block(work));
+            drop(hold);
+            value
+        })
+    }
+
+    /// As [`spawn_caught`](Self::spawn_caught), for work that blocks, on a separate thread.
+    ///
+    /// See [`spawn_blocking`](Self::spawn_blocking).
+    pub fn spawn_blocking_caught<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> CaughtTask<T> {
+        let Some(hold) = JobHold::of(self) else {
+            return CaughtTask::of_nothing();
+        };
+        self.0.ctx.spawn_blocking_caught_part(self.logs(), move || {
+            let done = hold.0.block(work);
+            drop(hold);
+            done
+        })
+    }
+
+    /// The value of this type that a component of a lower stage has [provided](crate::Context::provide) in this epoch.
+    ///
+    /// ```
+    /// # use overwatch::Failure;
+    /// # use overwatch::etcd::Shard;
+    /// # struct Pool;
+    /// async fn job(shard: Shard) -> Result<(), Failure> {
+    ///     let pool = shard.resource::<Pool>()?;
+    ///     shard.stopping().await;
+    /// #   drop(pool);
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If none was provided, a failure that says what to do.
+    pub fn resource<T: Send + Sync + 'static>(&self) -> Result<Arc<T>, Failure> {
+        self.0.ctx.resource()
     }
 
     /// Keeps the shard from counting as ended until the [`ShardHold`] is dropped.
@@ -325,6 +426,25 @@ impl Shard {
         self.0.stop.cancel();
         self.0.holds.all_released().await;
         ended
+    }
+
+    /// Runs work that blocks, unless the shard is lost by now.
+    fn block<T>(&self, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+        caught(|| {
+            self.check()?;
+            work()
+        })
+    }
+
+    /// The value of a sub-task, whose failure is that of the shard.
+    fn value_of<T>(&self, done: Result<T, Failure>) -> Option<T> {
+        done.map_err(|failure| self.sub_task_failed(failure)).ok()
+    }
+
+    /// Whether a failure that nothing awaits is logged: not if it only says that the shard is lost.
+    fn logs(&self) -> impl FnOnce(&Failure) -> bool + Send + use<> {
+        let shard = self.clone();
+        move |failure| ShardExit::counts(failure.class(), shard.check().is_ok())
     }
 
     fn fenced<'a, F>(

@@ -334,6 +334,65 @@ impl Context {
         SubTask::new(told, handle)
     }
 
+    /// As [`spawn_caught`](Self::spawn_caught), for a task of an adapter. `is_logged` says of a failure that nothing
+    /// awaits whether it is logged.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn spawn_caught_part<T: Send + 'static>(
+        &self,
+        is_logged: impl FnOnce(&Failure) -> bool + Send + 'static,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> CaughtTask<T> {
+        let (tell, told) = oneshot::channel();
+        let ctx = self.clone();
+        let handle = self.0.spawn(Incarnation::main_span, async move {
+            let result = work.await;
+            ctx.tell_caught(tell, result, is_logged);
+        });
+        CaughtTask::new(told, handle)
+    }
+
+    /// As [`spawn_unreported`](Self::spawn_unreported), for work that blocks.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn spawn_blocking_unreported<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Option<T> + Send + 'static,
+    ) -> SubTask<T> {
+        let (tell, told) = oneshot::channel();
+        let handle = self.0.spawn_blocking(Incarnation::main_span, move || {
+            if let Some(value) = work() {
+                drop(tell.send(value));
+            }
+        });
+        SubTask::new(told, handle)
+    }
+
+    /// As [`spawn_caught_part`](Self::spawn_caught_part), for work that blocks.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn spawn_blocking_caught_part<T: Send + 'static>(
+        &self,
+        is_logged: impl FnOnce(&Failure) -> bool + Send + 'static,
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> CaughtTask<T> {
+        let (tell, told) = oneshot::channel();
+        let ctx = self.clone();
+        let handle = self.0.spawn_blocking(Incarnation::main_span, move || {
+            ctx.tell_caught(tell, work(), is_logged);
+        });
+        CaughtTask::new(told, handle)
+    }
+
+    #[cfg(feature = "etcd")]
+    fn tell_caught<T>(
+        &self,
+        tell: oneshot::Sender<Result<T, Failure>>,
+        result: Result<T, Failure>,
+        is_logged: impl FnOnce(&Failure) -> bool,
+    ) {
+        let is_logged = result.as_ref().err().is_some_and(is_logged);
+        let log = self.0.stage().shared.log();
+        CaughtTask::tell(tell, result, log.filter(|_| is_logged));
+    }
+
     /// As [`spawn`](Self::spawn), for work that blocks, on a separate thread.
     ///
     /// Blocking work cannot be aborted: if it continues past the abort deadline, the component is wedged. So check
@@ -344,10 +403,12 @@ impl Context {
     ) -> SubTask<T> {
         let (tell, told) = oneshot::channel();
         let reporter = self.reporter();
-        let handle = self.0.spawn_blocking(move || match caught(work) {
-            Ok(value) => drop(tell.send(value)),
-            Err(failure) => reporter.report(failure),
-        });
+        let handle = self
+            .0
+            .spawn_blocking(Incarnation::span, move || match caught(work) {
+                Ok(value) => drop(tell.send(value)),
+                Err(failure) => reporter.report(failure),
+            });
         SubTask::new(told, handle)
     }
 
@@ -360,7 +421,7 @@ impl Context {
     ) -> CaughtTask<T> {
         let (tell, told) = oneshot::channel();
         let ctx = self.clone();
-        let handle = self.0.spawn_blocking(move || {
+        let handle = self.0.spawn_blocking(Incarnation::span, move || {
             CaughtTask::tell(tell, caught(work), ctx.0.stage().shared.log());
         });
         CaughtTask::new(told, handle)

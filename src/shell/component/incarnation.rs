@@ -190,10 +190,11 @@ impl Incarnation {
     /// As `spawn`, for work that blocks. Work that has not begun when the sub-tasks are aborted never will.
     pub(crate) fn spawn_blocking(
         &self,
+        span: fn(&Self) -> tracing::Span,
         work: impl FnOnce() + Send + 'static,
     ) -> Option<TaskHandle> {
         let (runtime, hold) = self.may_spawn()?;
-        let span = self.span();
+        let span = span(self);
         let work = Box::new(move || span.in_scope(work));
         let queued = Arc::new(Mutex::new(Some(Queued {
             work,

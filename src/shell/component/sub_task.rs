@@ -128,6 +128,12 @@ impl<T> CaughtTask<T> {
         Self { told, handle }
     }
 
+    /// The result of a task that was never spawned.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn of_nothing() -> Self {
+        Self::new(oneshot::channel().1, None)
+    }
+
     /// Passes the result on. A failure that nothing awaits any more is logged.
     pub(crate) fn tell(
         tell: oneshot::Sender<Result<T, Failure>>,

@@ -86,6 +86,32 @@ fn the_shortest_wiring_is_right() {
     right(begin().lease_holder("membership", membership(TTL)));
 }
 
+/// What is set are the deadlines of the guide, and no others. The default ones are too long for a lease of 15 s.
+#[test]
+fn the_defaults_build_with_the_deadlines_of_the_guide() {
+    let with = |etcd: EtcdConfig, policy: PolicyBuilder| {
+        let node = Membership::builder(etcd.clone(), "p", "a").build();
+        let node = node.expect("valid");
+        let checks = shards(&node, "checks");
+        begin_with(etcd, policy)
+            .lease_holder("membership", node)
+            .component("checks", checks)
+    };
+    right(with(etcd(), deadlines()));
+    right(with(etcd().fast(), deadlines()));
+    right(with(
+        etcd().gentle(),
+        deadlines().silence_limit(20 * SECOND),
+    ));
+    let error = with(etcd(), Policy::builder())
+        .build()
+        .expect_err("refused");
+    assert!(
+        error.to_string().starts_with("`fence.ttl` is 15s"),
+        "{error}"
+    );
+}
+
 #[test]
 fn a_membership_without_a_fence_or_without_the_lease_is_refused() {
     let node = membership(TTL);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use overwatch::etcd::{EtcdConfig, EtcdProbe, Membership, Owners, Shard, Shards};
 use overwatch::{
-    BuildError, Handle, Observation, Overwatch, Policy, PolicyError, Probe, ProbeMode, Tuning,
+    BuildError, Context, Handle, Observation, Overwatch, Policy, PolicyError, Probe, ProbeMode,
+    Tuning,
 };
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
@@ -116,6 +117,14 @@ impl Node {
     pub(super) fn is_ready(&self) -> bool {
         let handle = lock(&self.0.handle);
         handle.as_ref().is_some_and(Handle::is_ready)
+    }
+
+    /// How often its components were started.
+    #[cfg(test)]
+    pub(super) fn epoch(&self) -> u64 {
+        let handle = lock(&self.0.handle);
+        let epoch = handle.as_ref().map(|handle| handle.status().epoch);
+        epoch.unwrap_or_default()
     }
 
     /// Whether the service is to run.
@@ -235,7 +244,11 @@ impl Node {
             .start_deadline(Duration::from_millis(2_500))
             .stop_deadline(Duration::from_millis(500))
             .abort_deadline(Duration::from_millis(250))
-            .tuning(Tuning::default().with_backoff(Duration::from_millis(200)))
+            .tuning(
+                Tuning::default()
+                    .with_backoff(Duration::from_millis(200))
+                    .with_unready_delay(told.unready_delay),
+            )
             .build()?;
         let probe = Heard {
             probe: EtcdProbe::new(etcd.clone())?,
@@ -246,6 +259,18 @@ impl Node {
         let service = service
             .lease_holder("membership", membership)
             .component("checks", shards);
+        let service = match told.last_stage {
+            None => service,
+            Some(starts_within) => service
+                .next_stage()
+                .task("index", move |ctx: Context| async move {
+                    ctx.sleep(starts_within).await;
+                    ctx.mark_ready();
+                    ctx.stopping().await;
+                    Ok(())
+                })
+                .stage_start_deadline(starts_within + Duration::from_secs(1)),
+        };
         let service = match told.is_fenced {
             true => service,
             // Nothing is stopped by the service then, so what ends in time has ended by itself.

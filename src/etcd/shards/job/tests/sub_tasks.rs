@@ -176,3 +176,123 @@ async fn the_guard_is_of_the_claim() {
     let expected = Compare::mod_revision("nodes/work/checks/shard/0", CompareOp::Equal, 1);
     assert_eq!(format!("{:?}", shard.guard()), format!("{expected:?}"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_caught_failure_goes_to_what_awaits_it_and_the_shard_goes_on() {
+    let (_session, shard) = shard(3_600 * SECOND);
+    let kept = shard.clone();
+    let run = shard.run(|shard| {
+        Box::pin(async move {
+            let failed = shard.spawn_caught::<()>(async { Err(Failure::new("reset by peer")) });
+            assert_eq!(failed.await.expect_err("failed").text(), "reset by peer");
+            let panicked = shard.spawn_caught::<()>(async { panic!("this panic is wanted") });
+            let text = panicked.await.expect_err("panicked").text();
+            assert!(text.contains("this panic is wanted"), "{text}");
+            let blocking = shard.spawn_blocking_caught(|| Ok("7x".parse::<u32>()?));
+            let text = blocking.await.expect_err("no number").text();
+            assert!(text.contains("invalid digit"), "{text}");
+            assert_eq!(shard.spawn_caught(async { Ok(5) }).await.expect("done"), 5);
+            assert!(!shard.is_stopping());
+            Ok(())
+        })
+    });
+    assert_eq!(run.await.how, ShardExit::Returned);
+    let never = kept.spawn_caught(async { Ok(5) }).await;
+    assert!(never.is_err(), "there is none after the end");
+    assert!(kept.spawn_blocking_caught(|| Ok(5)).await.is_err());
+}
+
+/// Of one that is lost nothing is said: its tasks are dropped.
+#[tokio::test(start_paused = true)]
+async fn a_caught_task_is_awaited_with_the_shard_and_dropped_when_it_is_lost() {
+    for is_lost in [false, true] {
+        let (_session, shard) = shard(3_600 * SECOND);
+        let (begun, kept) = (Instant::now(), shard.clone());
+        let run = shard.run(|shard| {
+            Box::pin(async move {
+                let task = shard.spawn_caught(async {
+                    sleep(5 * SECOND).await;
+                    Ok(())
+                });
+                shard.stopping().await;
+                drop(task);
+                Ok(())
+            })
+        });
+        let ending = async {
+            sleep(SECOND).await;
+            match is_lost {
+                true => kept.lose(),
+                false => kept.stop(),
+            }
+        };
+        let (outcome, ()) = tokio::join!(run, ending);
+        let (how, after) = match is_lost {
+            true => (ShardExit::Lost, SECOND),
+            false => (ShardExit::Returned, 5 * SECOND),
+        };
+        assert_eq!((outcome.how, begun.elapsed()), (how, after));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_failure_of_blocking_work_is_that_of_the_shard_which_waits_for_it() {
+    let (_session, shard) = shard(3_600 * SECOND);
+    let run = shard.run(|shard| {
+        Box::pin(async move {
+            let counted = shard.spawn_blocking(|| Ok(17));
+            assert_eq!(counted.await, Some(17));
+            let task = shard.clone();
+            shard.spawn_blocking::<()>(move || {
+                while !task.is_stopping() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err(Failure::new("the disk is full"))
+            });
+            Ok(())
+        })
+    });
+    let outcome = run.await;
+    assert_eq!(outcome.how, ShardExit::Failed(FailureClass::Component));
+    let failure = outcome.failure.expect("a failure").text();
+    assert_eq!(failure, "the disk is full");
+}
+
+/// The only thread for blocking work is taken until the shard is lost.
+#[test]
+fn blocking_work_of_a_lost_shard_never_begins() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(1)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let (release, blocked) = std::sync::mpsc::channel::<()>();
+        tokio::task::spawn_blocking(move || blocked.recv());
+        let (_session, shard) = shard(3_600 * SECOND);
+        let (lose, began) = (shard.clone(), Arc::new(AtomicBool::new(false)));
+        let begins = Arc::clone(&began);
+        let run = shard.run(move |shard| {
+            Box::pin(async move {
+                let task = shard.spawn_blocking(move || {
+                    begins.store(true, Ordering::Relaxed);
+                    Ok(())
+                });
+                lose.lose();
+                drop(release);
+                task.await;
+                std::future::pending().await
+            })
+        });
+        assert_eq!(run.await.how, ShardExit::Lost);
+        assert!(!began.load(Ordering::Relaxed));
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resource_that_nobody_provides_is_a_failure_with_what_to_do() {
+    let (_session, shard) = shard(SECOND);
+    let failure = shard.resource::<u32>().expect_err("there is none");
+    let text = failure.text();
+    assert!(text.contains("call `ctx.provide(..)`"), "{text}");
+}
