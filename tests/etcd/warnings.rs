@@ -125,11 +125,15 @@ fn tokens_that_expire_are_no_warnings() {
         let ended = timeout(20 * SECOND, run).await.expect("in time");
         ended.expect("no panic").expect("an orderly end");
     });
-    let expired = seen.of(Level::DEBUG, "new token");
-    assert!(!expired.is_empty(), "no token has expired");
-    let warnings = seen.of(Level::WARN, "");
-    let others: Vec<_> = warnings.iter().filter(|it| !it.contains(EXPOSED)).collect();
-    assert!(others.is_empty(), "{others:#?}");
+    for renewed in ["the lease is renewed", "what is below the prefix is read"] {
+        let expired = seen.of(Level::DEBUG, &format!("{renewed} with a new token"));
+        assert!(!expired.is_empty(), "no token has expired: {renewed}");
+    }
+    // A busy machine may be too slow for something else, which is a warning.
+    let mut warnings = seen.of(Level::WARN, "token");
+    warnings.extend(seen.of(Level::WARN, "auth"));
+    warnings.retain(|it| !it.contains(EXPOSED));
+    assert!(warnings.is_empty(), "{warnings:#?}");
 }
 
 fn node(etcd: &Etcd) -> (Handle, JoinHandle<Result<(), RunError>>) {

@@ -1,4 +1,4 @@
-//! The configuration of the probe.
+//! How the crate reaches etcd, and the numbers of the probe.
 
 use std::fmt;
 use std::sync::Arc;
@@ -167,7 +167,7 @@ impl EtcdConfig {
     /// If authentication is not enabled on the cluster, they are not used, as in etcd's own Go client.
     ///
     /// Without [TLS](Self::with_tls) everybody on the way to etcd can read the password. A warning is then logged when
-    /// the first probe or membership is built with this configuration or a clone of it.
+    /// the first probe, membership or prefix watch is built with this configuration or a clone of it.
     #[must_use]
     pub fn with_user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
         // Clones with other users get their own warning.

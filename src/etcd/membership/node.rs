@@ -109,6 +109,11 @@ impl Node {
         self.work.subscribe()
     }
 
+    /// What makes such guards.
+    pub(crate) fn work(&self) -> watch::Sender<()> {
+        self.work.clone()
+    }
+
     /// Notes that the work with this name runs. Fails if it already runs.
     pub(crate) fn begin_work(self: &Arc<Self>, name: &str) -> Result<WorkRuns, Failure> {
         if lock(&self.works).insert(name.to_owned()) {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use etcd_client::{Compare, CompareOp};
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::fenced::Fenced;
@@ -78,6 +79,8 @@ struct JobState {
     /// The function and its sub-tasks have ended, or are being dropped. Also if the shard is lost.
     given_up: CancellationToken,
     holds: Holds,
+    /// The lease is not revoked while there is a receiver of it.
+    work: watch::Sender<()>,
     /// The first failure of a sub-task.
     failure: Mutex<Option<Failure>>,
 }
@@ -90,6 +93,7 @@ impl Shard {
         keys: Arc<WorkKeys>,
         session: Arc<LeaseSession>,
         ctx: Context,
+        work: watch::Sender<()>,
     ) -> Self {
         let lost = session.lost.child_token();
         Self(Arc::new(JobState {
@@ -104,6 +108,7 @@ impl Shard {
             given_up: lost.child_token(),
             lost,
             holds: Holds::default(),
+            work,
             failure: Mutex::new(None),
         }))
     }
@@ -184,19 +189,20 @@ impl Shard {
         Ok(())
     }
 
-    /// Completes when the function should return, because the shard moves or the service stops.
+    /// Completes when the function and its tasks should end.
     ///
-    /// The future borrows nothing.
+    /// Because the shard moves or the service stops; because a [task](Self::spawn) of the shard failed; and, for tasks,
+    /// because the function has returned. The future borrows nothing.
     pub fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
         self.0.stop.clone().cancelled_owned()
     }
 
-    /// Whether the function should return.
+    /// Whether the function and its tasks should end.
     pub fn is_stopping(&self) -> bool {
         self.0.stop.is_cancelled()
     }
 
-    /// Sleeps, and ends early when the function should return. Returns `true` if it slept to the end.
+    /// Sleeps, and ends early when the function and its tasks should end. Returns `true` if it slept to the end.
     ///
     /// So `while shard.sleep(interval).await { … }` is a loop that stops.
     pub async fn sleep(&self, duration: Duration) -> bool {
@@ -204,7 +210,7 @@ impl Shard {
         slept.await.is_some()
     }
 
-    /// Waits for a future. When the function should return, drops the future and returns `None`.
+    /// Waits for a future. When the function and its tasks should end, drops the future and returns `None`.
     pub async fn until_stopping<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
@@ -491,13 +497,16 @@ pub(crate) struct Outcome {
     pub(crate) failure: Option<Failure>,
 }
 
-/// Keeps a job from counting as ended.
-struct JobHold(Shard);
+/// Keeps a job from counting as ended, and the lease from being revoked.
+///
+/// The second also if the task of the function was aborted, and something of the shard is left.
+struct JobHold(Shard, #[expect(dead_code)] watch::Receiver<()>);
 
 impl JobHold {
     /// One more hold, unless the job has ended.
     fn of(shard: &Shard) -> Option<Self> {
-        shard.0.holds.take().then(|| Self(shard.clone()))
+        let at_work = shard.0.work.subscribe();
+        shard.0.holds.take().then(|| Self(shard.clone(), at_work))
     }
 }
 

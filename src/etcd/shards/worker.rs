@@ -245,7 +245,7 @@ impl Worker {
             }
             return Ok(());
         }
-        self.reconciler.all_written();
+        self.reconciler.all_written(&actions.writes);
         Ok(())
     }
 
@@ -273,7 +273,8 @@ impl Worker {
         let token = self.node.generation.token(revision);
         let claim = Claimed { revision, token };
         let (keys, session) = (Arc::clone(self.store.keys()), Arc::clone(&self.session));
-        let shard = Shard::new(place as u32, name, claim, keys, session, self.ctx.clone());
+        let (ctx, work) = (self.ctx.clone(), self.node.work());
+        let shard = Shard::new(place as u32, name, claim, keys, session, ctx, work);
         let job = Job {
             shard: shard.clone(),
             begun,
@@ -362,8 +363,7 @@ impl Worker {
         match logged {
             Some(Logged::FailedWhileItStopped) => {
                 let (shard, text) = (job.shard.name(), failure.text());
-                let text = format!("shard {shard} failed while it stopped: {text}");
-                Err(Failure::new(text).with_class(failure.class()))
+                Err(Failure::new(format!("shard {shard}: {text}")).with_class(failure.class()))
             }
             _ => Ok(()),
         }

@@ -16,7 +16,10 @@ use crate::shell::failure::Failure;
 use crate::shell::log::Log;
 use crate::shell::sync::lock;
 
-/// The result of a sub-task: `None` if the task failed (which was reported), or was aborted.
+/// The result of a sub-task: `None` if the task failed, or was aborted.
+///
+/// The failure was reported as one of the component; that of a task of a shard is one of the shard, and the task is
+/// also aborted if the shard is lost.
 ///
 /// The task runs whether or not this is awaited.
 ///

@@ -236,8 +236,9 @@ fn what_is_added_twice_is_refused() {
 #[test]
 fn a_fence_that_an_election_would_trip_is_refused() {
     let of_stages = |etcd: EtcdConfig, stages| {
-        let builder = begin_with(etcd, deadlines().start_deadline(4 * SECOND));
-        let builder = builder.lease_holder("membership", membership(TTL));
+        let membership = Membership::builder(etcd.clone(), "p", "a").build();
+        let builder = begin_with(etcd, deadlines().start_deadline(4 * SECOND))
+            .lease_holder("membership", membership.expect("valid"));
         (1..stages).fold(builder, |builder, stage| {
             builder.next_stage().task(format!("stage {stage}"), idle)
         })
@@ -310,7 +311,7 @@ async fn a_membership_that_build_cannot_see_ends_the_run_with_the_same_error() {
     };
     let always = || Overwatch::builder(no_dependency());
     let node = membership(TTL);
-    let unfenced = "\"m\": the service does not stop its work before the lease of this membership \
+    let unfenced = "\"m\" failed fatally: the service does not stop its work before the lease of this membership \
                     expires: add the membership with `Builder::lease_holder`, which brings its fence along";
     ends(always().task("m", closure(node.clone())), unfenced).await;
     ends(always().component("m", Forwarding(node.clone())), unfenced).await;

@@ -166,7 +166,58 @@ async fn a_hold_is_waited_for_also_when_the_shard_is_lost() {
 async fn it_knows_its_epoch() {
     let (_session, shard) = shard(SECOND);
     assert_eq!(shard.epoch(), 1);
-    shard.report(Failure::new("somebody listens"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_shard_reports_is_that_of_the_component_unless_the_shard_is_lost() {
+    let component = incarnation();
+    let (_session, shard) = shard_of(component.clone(), SECOND);
+    let reported = || -> Vec<String> {
+        let reports = component.reports().take();
+        reports.map(|it| it.first.failure().text()).collect()
+    };
+    shard.report(Failure::new("the replica is behind"));
+    assert_eq!(reported(), ["the replica is behind"]);
+    shard.lose();
+    shard.report(Failure::new("not my replica any more"));
+    assert!(reported().is_empty());
+    shard.report(Failure::new("the disk is gone").fatal());
+    assert_eq!(reported(), ["the disk is gone"]);
+}
+
+/// The service could not end a task that blocks: its lease must not be revoked, or another node does the same work.
+#[tokio::test]
+async fn what_is_left_of_a_shard_keeps_the_lease_when_its_function_was_aborted() {
+    for in_task in [true, false] {
+        let (_session, shard) = shard(3_600 * SECOND);
+        let (work, (release, blocked)) = (shard.0.work.clone(), std::sync::mpsc::channel::<()>());
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let run = tokio::spawn(shard.run(move |shard| {
+            Box::pin(async move {
+                let wait = move || assert!(blocked.recv().is_err());
+                if in_task {
+                    shard.spawn_blocking(move || {
+                        wait();
+                        Ok(())
+                    });
+                } else {
+                    let hold = shard.hold();
+                    std::thread::spawn(move || {
+                        wait();
+                        drop(hold);
+                    });
+                }
+                tell.send(()).expect("somebody waits");
+                std::future::pending().await
+            })
+        }));
+        told.await.expect("it runs");
+        run.abort();
+        assert!(run.await.is_err());
+        assert_eq!(work.receiver_count(), 1);
+        drop(release);
+        work.closed().await;
+    }
 }
 
 /// The condition is of this claim: the key is that of the shard, and the revision that of the claim.
