@@ -125,10 +125,8 @@ fn tokens_that_expire_are_no_warnings() {
         let ended = timeout(20 * SECOND, run).await.expect("in time");
         ended.expect("no panic").expect("an orderly end");
     });
-    for renewed in ["the lease is renewed", "what is below the prefix is read"] {
-        let expired = seen.of(Level::DEBUG, &format!("{renewed} with a new token"));
-        assert!(!expired.is_empty(), "no token has expired: {renewed}");
-    }
+    let expired = seen.of(Level::DEBUG, "the lease is renewed with a new token");
+    assert!(!expired.is_empty(), "no token has expired");
     // A busy machine may be too slow for something else, which is a warning.
     let mut warnings = seen.of(Level::WARN, "token");
     warnings.extend(seen.of(Level::WARN, "auth"));

@@ -7,8 +7,6 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use tracing::Level;
-
 use super::claims::View;
 use super::list::{Identity, List};
 
@@ -52,15 +50,6 @@ pub(crate) enum Line {
     },
     /// All shards have an owner again.
     Owned,
-}
-
-impl Line {
-    pub(crate) fn level(&self) -> Level {
-        match self {
-            Self::OtherShards { .. } | Self::Unowned { .. } => Level::WARN,
-            Self::SameShards | Self::Owned => Level::INFO,
-        }
-    }
 }
 
 impl Announcer {

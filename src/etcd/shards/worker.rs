@@ -300,7 +300,11 @@ impl Worker {
         }
         for line in told.lines {
             let work = self.work.name.clone();
-            log(line.level(), move |at_ms| match line {
+            let level = match line {
+                Line::OtherShards { .. } | Line::Unowned { .. } => Level::WARN,
+                Line::SameShards | Line::Owned => Level::INFO,
+            };
+            log(level, move |at_ms| match line {
                 Line::OtherShards {
                     node,
                     theirs: shards,
