@@ -54,7 +54,7 @@ impl RunState {
     }
 
     /// The state of a component that nothing supervises. Its plan is nobody's, so nothing is checked against it.
-    #[cfg(any(test, feature = "test-util"))]
+    #[cfg(any(feature = "test-util", all(test, feature = "etcd")))]
     pub(crate) fn detached(plan: Arc<Plan>, names: Vec<Arc<str>>) -> Self {
         Self {
             detached: true,

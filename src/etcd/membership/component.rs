@@ -139,7 +139,8 @@ impl Membership {
     ///
     /// When the service is built, the deadlines of the policy are checked against the fence: the lease, less the margin
     /// and the stop and abort deadlines of all stages, must be longer than the start deadline, and longer than the time
-    /// between two renewals and an [election](EtcdConfig::with_election_timeout) together, whatever the probe observes.
+    /// between two renewals and an [election](crate::etcd::EtcdConfig::with_election_timeout) together, whatever the
+    /// probe observes.
     pub fn fence(&self) -> Fence {
         let Times {
             lease,
