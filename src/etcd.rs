@@ -6,7 +6,7 @@
 //! - [`Shards`] spreads work over the members, each shard at one member at a time.
 //! - [`PrefixWatch`] keeps the values below a prefix, e.g. a configuration, current in this process.
 //!
-//! All of them take an [`EtcdConfig`]. Membership and shards write only below a prefix of your choice. The probe
+//! All but the shards, which take a membership, take an [`EtcdConfig`]. Membership and shards write only below a prefix of your choice. The probe
 //! and the watch write nothing.
 //!
 //! | key | value | exists as long as |

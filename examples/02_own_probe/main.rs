@@ -96,7 +96,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         server.set(reply);
         sleep(Duration::from_secs(1)).await;
         if let Some(seen) = handle.status().dependency {
-            println!("{reply:?}: alive: {}, {}", seen.alive, seen.what);
+            println!(
+                "{reply:?}: alive: {}, {}",
+                seen.alive == Some(true),
+                seen.what
+            );
         }
     }
     handle.shutdown();

@@ -36,7 +36,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     sleep(Duration::from_secs(2)).await;
     println!("the service is ready: {}", handle.is_ready());
     if let Some(seen) = handle.status().dependency {
-        println!("the dependency is alive: {}, {}", seen.alive, seen.what);
+        println!(
+            "the dependency is alive: {}, {}",
+            seen.alive == Some(true),
+            seen.what
+        );
     }
 
     println!("dependency: is back");

@@ -70,7 +70,12 @@ fn follow_dependency(handle: &Handle, timeline: Timeline) -> JoinHandle<()> {
             let Ok(status) = handle.wait_for(is_news).await else {
                 return;
             };
-            if let Some(DependencyStatus { alive, what, .. }) = &status.dependency {
+            if let Some(DependencyStatus {
+                alive: Some(alive),
+                what,
+                ..
+            }) = &status.dependency
+            {
                 let is = if *alive { "is alive" } else { "is failing" };
                 timeline.dependency(*alive, format!("{is}: {what}"));
             }

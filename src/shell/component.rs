@@ -51,6 +51,8 @@ pub(crate) use main_task::Begin;
 pub use reporter::Reporter;
 pub(crate) use run::{Ending, Left};
 pub(crate) use stage_run::StageRun;
+#[cfg(feature = "etcd")]
+pub(crate) use sub_task::caught;
 pub use sub_task::{CaughtTask, SubTask};
 pub use traits::{Component, ComponentResult, LeaseHolder, StartStop};
 pub(crate) use wiring::Added;

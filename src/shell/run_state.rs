@@ -27,6 +27,8 @@ pub(crate) struct RunState {
     service: OnceLock<Service>,
     /// Nothing supervises any more.
     abandoned: AtomicBool,
+    /// A test does what a supervisor would do.
+    detached: bool,
 }
 
 /// Where the service runs. It is known once its run has begun.
@@ -47,7 +49,23 @@ impl RunState {
             awaits_text: AtomicBool::new(false),
             service: OnceLock::new(),
             abandoned: AtomicBool::new(false),
+            detached: false,
         }
+    }
+
+    /// The state of a component that nothing supervises. Its plan is nobody's, so nothing is checked against it.
+    #[cfg(any(feature = "test-util", all(test, feature = "etcd")))]
+    pub(crate) fn detached(plan: Arc<Plan>, names: Vec<Arc<str>>) -> Self {
+        Self {
+            detached: true,
+            ..Self::new(plan, names)
+        }
+    }
+
+    /// Whether nothing ever supervises it.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn is_detached(&self) -> bool {
+        self.detached
     }
 
     pub(crate) fn name(&self, component: ComponentId) -> &Arc<str> {
@@ -92,11 +110,13 @@ impl RunState {
         fence(Ordering::SeqCst);
     }
 
-    /// Notes a renewal, if the component is the lease owner.
-    pub(crate) fn lease_renewed(&self, component: ComponentId, lease: RenewedLease) {
-        if self.plan.layout().lease_owner() == Some(component) {
+    /// Notes a renewal, if the component is the lease owner. Otherwise it returns `false`.
+    pub(crate) fn lease_renewed(&self, component: ComponentId, lease: RenewedLease) -> bool {
+        let is_owner = self.plan.layout().lease_owner() == Some(component);
+        if is_owner {
             self.mailbox.lease_renewed(lease);
         }
+        is_owner || self.detached
     }
 
     pub(crate) fn answer_ping(&self) {

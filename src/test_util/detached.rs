@@ -60,7 +60,7 @@ impl TestContext {
         let layout = Layout::new(&[1]).expect("one component makes a layout");
         let plan = Plan::new(Policy::default(), layout).expect("the default policy works");
         let name: Arc<str> = name.into();
-        let shared = Arc::new(RunState::new(Arc::new(plan), vec![name]));
+        let shared = Arc::new(RunState::detached(Arc::new(plan), vec![name]));
         shared.enter(tokio::runtime::Handle::current(), Log::direct(None));
         let incarnation = StageRun::new(1, 0..1, Arc::clone(&shared)).incarnation(ComponentId(0));
         Self {

@@ -58,7 +58,7 @@ async fn a_resting_connection_that_breaks_is_seen_before_the_next_request() {
     assert!(reason.contains("connection refused"), "{reason}");
 }
 
-/// What the issue asks of the preset, at several moments of its second. (What it takes at worst, 1.25 s,
+/// With room for a busy machine, at several moments of its second. (What the preset takes at worst, 1.25 s,
 /// is judged on a clock of its own: see the judge's tests.)
 #[tokio::test]
 async fn fast_sees_a_hang_within_a_second_and_a_half() {

@@ -75,7 +75,7 @@ fn a_password_without_tls_is_one_warning_for_a_configuration_and_its_clones() {
     assert_eq!(count(), 2);
     let said = seen.of(Level::WARN, EXPOSED).concat();
     assert!(
-        said.contains("user \"ann\"") && said.contains("user \"bob\""),
+        said.contains("user=\"ann\"") && said.contains("user=\"bob\""),
         "{said}"
     );
     assert!(
@@ -125,11 +125,13 @@ fn tokens_that_expire_are_no_warnings() {
         let ended = timeout(20 * SECOND, run).await.expect("in time");
         ended.expect("no panic").expect("an orderly end");
     });
-    let expired = seen.of(Level::DEBUG, "new token");
+    let expired = seen.of(Level::DEBUG, "the lease is renewed with a new token");
     assert!(!expired.is_empty(), "no token has expired");
-    let warnings = seen.of(Level::WARN, "");
-    let others: Vec<_> = warnings.iter().filter(|it| !it.contains(EXPOSED)).collect();
-    assert!(others.is_empty(), "{others:#?}");
+    // A busy machine may be too slow for something else, which is a warning.
+    let mut warnings = seen.of(Level::WARN, "token");
+    warnings.extend(seen.of(Level::WARN, "auth"));
+    warnings.retain(|it| !it.contains(EXPOSED));
+    assert!(warnings.is_empty(), "{warnings:#?}");
 }
 
 fn node(etcd: &Etcd) -> (Handle, JoinHandle<Result<(), RunError>>) {

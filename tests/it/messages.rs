@@ -84,6 +84,32 @@ const WRONG: &str = r#"
     pub fn check(second: Duration) { let _ = overwatch::polled(second, second, ping); }
 "#;
 
+/// The same with etcd.
+#[cfg(feature = "etcd")]
+const RIGHT_ETCD: &str = r#"
+    pub fn shards(membership: &overwatch::etcd::Membership) {
+        use overwatch::etcd::{Shard, Shards};
+        async fn work(_: Shard) -> Result<(), overwatch::Failure> { Ok(()) }
+        let _ = Shards::new(membership, "a", 8, work);
+        let _ = Shards::new(membership, "b", 8, |_| async { Ok(()) });
+        let _ = Shards::new(membership, "c", 8, |shard| async move { shard.check()?; Ok(()) });
+        let _ = Shards::named(membership, "d", ["x"], |_| async { Err("never".into()) });
+    }
+"#;
+
+#[cfg(feature = "etcd")]
+const WRONG_ETCD: &str = r#"
+    use overwatch::etcd::{Membership, Shard, Shards};
+    use std::io;
+
+    async fn work(_: Shard) -> io::Result<()> { Ok(()) }
+
+    pub fn new(membership: &Membership) { let _ = Shards::new(membership, "a", 8, work); }
+    pub fn named(membership: &Membership) {
+        let _ = Shards::named(membership, "b", ["x"], |shard: Shard| async move { shard.stopping().await; });
+    }
+"#;
+
 /// What the compiler says of them.
 const SAYS: &[&str] = &[
     "`A` is not a component",
@@ -94,12 +120,26 @@ const SAYS: &[&str] = &[
     "`A` is not a probe",
     "make one from a closure with `overwatch::polled`",
     "a service that depends on nothing has the probe `overwatch::no_dependency()`",
-    "a component returns `Result<(), overwatch::Failure>`, and not `Result<(), std::io::Error>`",
-    "a component returns `Result<(), overwatch::Failure>`, and not `()`",
+    WRONG_ERROR,
+    NOTHING,
     "`?` makes a `Failure` from any error: let it return `Result<(), overwatch::Failure>`",
     "the check of a probe cannot return `Result<(), std::io::Error>`",
     "`?` makes a `Failure` from any error: end the check with `Ok(())`",
 ];
+
+const WRONG_ERROR: &str = "a component or a shard returns `Result<(), overwatch::Failure>`, and not \
+                           `Result<(), std::io::Error>`";
+const NOTHING: &str =
+    "a component or a shard returns `Result<(), overwatch::Failure>`, and not `()`";
+
+#[cfg(feature = "etcd")]
+#[test]
+fn a_function_of_shards_with_a_wrong_result_is_refused_with_what_to_write_instead() {
+    let said = compile(WRONG_ETCD, &library()).expect_err("nothing in it is right");
+    for text in [WRONG_ERROR, NOTHING, "`?` makes a `Failure` from any error"] {
+        assert!(said.contains(text), "no {text:?}:\n{said}");
+    }
+}
 
 #[test]
 fn what_cannot_work_is_refused_with_what_to_write_instead() {
@@ -128,10 +168,13 @@ fn library() -> PathBuf {
         }
     }
     found.sort();
+    let right = RIGHT.to_owned();
+    #[cfg(feature = "etcd")]
+    let right = right + RIGHT_ETCD;
     // Older ones may be of other features, or of another compiler.
     let mut said = String::new();
     while let Some((_, library)) = found.pop() {
-        match compile(RIGHT, &library) {
+        match compile(&right, &library) {
             Ok(()) => return library,
             Err(error) if said.is_empty() => said = error,
             Err(_) => {}

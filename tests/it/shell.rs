@@ -28,6 +28,7 @@ mod polled;
 mod probes;
 mod process;
 mod proving;
+mod renewals;
 mod replay;
 mod reports;
 #[cfg(feature = "http")]

@@ -144,11 +144,13 @@ impl<S: Subscriber> Layer<S> for Log {
             return;
         }
         let mut line = metadata.level().to_string();
-        event.record(&mut |field: &Field, value: &dyn Debug| {
-            if field.name() == "message" {
-                line += &format!(" {value:?}");
-            }
+        let mut fields = String::new();
+        event.record(&mut |field: &Field, value: &dyn Debug| match field.name() {
+            "message" => line += &format!(" {value:?}"),
+            "at_ms" => {}
+            name => fields += &format!(" {name}={value:?}"),
         });
+        line += &fields;
         self.0.lock().expect("no logging panics").push(line);
     }
 }

@@ -1,4 +1,4 @@
-//! The configuration of the probe.
+//! How the crate reaches etcd, and the numbers of the probe.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::clusters::Clusters;
 use super::connect::Dial;
 use super::connect::{Access, Way, over_the_network};
 use super::endpoint::Endpoint;
-use super::exposure::exposed_password;
+use super::exposure::{ExposedPassword, exposed_password};
 use super::timing::Timing;
 use super::tls::Tls;
 use crate::etcd::basics::{EtcdConfigError, Fault, TARGET, Verdict, Verdicts};
@@ -167,7 +167,7 @@ impl EtcdConfig {
     /// If authentication is not enabled on the cluster, they are not used, as in etcd's own Go client.
     ///
     /// Without [TLS](Self::with_tls) everybody on the way to etcd can read the password. A warning is then logged when
-    /// the first probe or membership is built with this configuration or a clone of it.
+    /// the first probe, membership or prefix watch is built with this configuration or a clone of it.
     #[must_use]
     pub fn with_user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
         // Clones with other users get their own warning.
@@ -192,7 +192,7 @@ impl EtcdConfig {
         self
     }
 
-    /// Sets all numbers so that a hang is seen within 1.5 s, with about 5 requests per second.
+    /// Sets all numbers so that a hang is seen within 1.25 s, with up to 5.5 requests per second.
     ///
     /// Elections are tolerated as with the default. A pause of etcd or of the network for longer than a second is not
     /// tolerated.
@@ -442,15 +442,23 @@ impl EtcdConfig {
     fn warn_of_exposed_password(&self) {
         let user = self.user.as_ref().map(|(name, _)| &**name);
         let endpoints = self.endpoints.iter().map(|it| (it.url(), it.tls()));
-        let Some(text) = exposed_password(user, endpoints) else {
+        let Some(exposed) = exposed_password(user, endpoints) else {
             return;
         };
-        if !self.warned.0.swap(true, Ordering::Relaxed) {
-            log(
-                Level::WARN,
-                move |at_ms| tracing::warn!(target: TARGET, at_ms, "{text}"),
-            );
+        if self.warned.0.swap(true, Ordering::Relaxed) {
+            return;
         }
+        let ExposedPassword {
+            user,
+            endpoint,
+            other_endpoints,
+        } = exposed;
+        log(Level::WARN, move |at_ms| {
+            tracing::warn!(target: TARGET, at_ms, user, endpoint, other_endpoints,
+                "the password of this user, and the tokens that etcd returns for it, are sent without encryption: \
+                 everybody on the way can read them. Let etcd serve TLS, write https:// and set EtcdConfig::with_tls"
+            );
+        });
     }
 
     fn check_access(&self) -> Result<(), EtcdConfigError> {

@@ -1,4 +1,4 @@
-//! One client at a time, for the member that last answered. Used by membership and shards, not by the probe.
+//! One client at a time, for the member that last answered. Used by all but the probe.
 
 use std::future::Future;
 use std::io::ErrorKind;

@@ -103,7 +103,10 @@ impl Timing {
         LATELY + 2 * self.shortest_every()
     }
 
-    /// How long an election may take. The probe reports none of this length, because its grace periods are longer.
+    /// How long an election may take.
+    ///
+    /// The probe reports none of this length: the grace periods of reads and writes are at least as long, and a
+    /// request for progress is answered during an election.
     pub(crate) fn longest_election(&self) -> Duration {
         3 * self.election_timeout
     }

@@ -1,7 +1,6 @@
 //! The health model. Pure: the time is a parameter, and there is no I/O.
 
 use core::time::Duration;
-use std::fmt;
 
 use super::answer::{Answer, Store};
 use super::check::{Check, CheckKind};
@@ -67,28 +66,10 @@ pub(crate) enum Conclusion {
 pub(crate) enum HealthWarning {
     /// Another cluster than before is accepted.
     Accepted { cluster: u64, before: u64 },
-    /// The store was reset, which is tolerated; how this was seen.
-    Reset(String),
+    /// The store was reset, which is tolerated; where and how this was seen.
+    Reset { endpoint: String, why: String },
     /// All members refuse proposals of this user.
-    Unchecked { url: String, why: String },
-}
-
-/// For an operator.
-impl fmt::Display for HealthWarning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Accepted { .. } => f.write_str(
-                "another cluster is there in the place of the one before, and is taken for the one \
-                 that is meant, since all endpoints that answer agree on it",
-            ),
-            Self::Reset(why) => write!(f, "{}: {why}", Fault::StoreReset),
-            Self::Unchecked { url, why } => write!(
-                f,
-                "{url}: this user may not ask for etcd's alarms ({why}), so the write path, the \
-                 space and corruption are not checked"
-            ),
-        }
-    }
+    Unchecked { endpoint: String, why: String },
 }
 
 /// The last conclusion, and when it was returned.
@@ -528,15 +509,16 @@ impl HealthModel {
                     .iter_mut()
                     .for_each(EndpointState::forget_term);
                 self.endpoints[index].read(store, Some(store.term));
-                let why = format!("{}: {why}", self.endpoints[index].url());
+                let endpoint = self.endpoints[index].url().to_owned();
                 if self.verdicts.of(Fault::StoreReset) == Verdict::Transient {
-                    self.warnings.push(HealthWarning::Reset(why));
+                    self.warnings.push(HealthWarning::Reset { endpoint, why });
                     return true;
                 }
                 // Reported once. After that every check needs a new answer.
                 self.told = LastConclusion::Nothing;
                 self.clean = false;
                 self.demand(now);
+                let why = format!("{endpoint}: {why}");
                 self.pending = Some(self.says(Fault::StoreReset, &why));
                 false
             }
@@ -563,8 +545,9 @@ impl HealthModel {
             return;
         }
         if !self.unchecked_said {
-            let (url, why) = (self.endpoints[index].url().to_owned(), cause.text.clone());
-            self.warnings.push(HealthWarning::Unchecked { url, why });
+            let (endpoint, why) = (self.endpoints[index].url().to_owned(), cause.text.clone());
+            self.warnings
+                .push(HealthWarning::Unchecked { endpoint, why });
         }
         self.unchecked = true;
         self.unchecked_said = true;

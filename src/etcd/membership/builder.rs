@@ -34,7 +34,7 @@ use crate::etcd::records::{Generation, Prefix, check_name};
 /// | --- | --- | --- |
 /// | prefix | | 1 to 512 bytes without white space and control characters; a slash is added at the end |
 /// | id | | 1 to 128 bytes without white space, control characters and slashes |
-/// | [`ttl`](Self::ttl) | 15 s | 4 s to a day, whole seconds; the lease in etcd is a second shorter |
+/// | [`ttl`](Self::ttl) | 15 s | 4 s to a day, whole seconds; the lease in etcd is a second shorter. The deadlines and an election must fit into it, so with the default election timeout 6 s are the least: see [the guide](crate::guide::cluster#the-arithmetic-of-the-fence) |
 /// | [`margin`](Self::margin) | a tenth of the lease | 100 ms to half of the lease |
 /// | [`metadata`](Self::metadata) | empty | up to 64 KiB |
 /// | [`token_generation`](Self::token_generation) | 0 | up to 32,767 |

@@ -11,7 +11,7 @@ use super::lease_session::LeaseSessionGuard;
 use super::members::Members;
 use super::node::{Node, Only, SOON_GONE, failure};
 use super::times::{GRACE, Times};
-use super::wiring::{FencedLease, check_lease};
+use super::wiring::{LeaseNeeds, check_once};
 use crate::etcd::host::{CLIENTS, KEYS};
 use crate::machine::FailureClass;
 use crate::policy::Fence;
@@ -24,6 +24,9 @@ use crate::shell::placement::Placement;
 /// 1. Build it with [`builder`](Self::builder) and a clone of the probe's configuration;
 /// 2. make the [`Shards`](crate::etcd::Shards) with it, and keep a clone for [`members`](Self::members);
 /// 3. add it with [`Builder::lease_holder`](crate::Builder::lease_holder), before all work that depends on it.
+///
+/// A service that would not stop its work before the lease expires is refused when it is built. If a closure or another
+/// type runs the membership, the run ends with the same error.
 ///
 /// [The guide](crate::guide::cluster) explains how to choose the deadlines, and leader election.
 ///
@@ -136,7 +139,8 @@ impl Membership {
     ///
     /// When the service is built, the deadlines of the policy are checked against the fence: the lease, less the margin
     /// and the stop and abort deadlines of all stages, must be longer than the start deadline, and longer than the time
-    /// between two renewals and what the probe [forgives](crate::Probe::forgives) together.
+    /// between two renewals and an [election](crate::etcd::EtcdConfig::with_election_timeout) together, whatever the
+    /// probe observes.
     pub fn fence(&self) -> Fence {
         let Times {
             lease,
@@ -169,11 +173,30 @@ impl Membership {
     pub(crate) fn node(&self) -> &Arc<Node> {
         &self.0
     }
+
+    fn needs(&self) -> LeaseNeeds {
+        LeaseNeeds {
+            fence: self.fence(),
+            longest_election: self.0.config.timing.longest_election(),
+        }
+    }
+
+    /// Checks that the run stops its work before the lease expires.
+    ///
+    /// The check at build sees no membership that a closure or another type runs.
+    fn check_run(&self, ctx: &Context) -> Result<(), Failure> {
+        let Some((plan, id)) = ctx.plan() else {
+            return Ok(());
+        };
+        let checked = self.needs().check(plan, id, |owner| ctx.name_of(owner));
+        checked.map_err(|problem| Failure::new(problem).fatal())
+    }
 }
 
 #[async_trait::async_trait]
 impl Component for Membership {
     async fn run(&self, ctx: Context) -> Result<(), Failure> {
+        self.check_run(&ctx)?;
         // While the clients' thread still handles the lease, this incarnation is not gone.
         let hold = ctx.hold();
         let node = Arc::clone(&self.0);
@@ -192,21 +215,13 @@ impl Component for Membership {
     }
 
     fn check(&self, wiring: &Wiring<'_>) -> Result<(), WiringError> {
-        let layout = wiring.plan().layout();
-        let fence = wiring.plan().policy().fence();
-        let fenced = fence.zip(layout.lease_owner()).map(|(fence, owner)| {
-            let is_own = owner == wiring.id();
-            let owner = wiring.name_of(owner).unwrap_or_default();
-            FencedLease {
-                fence,
-                owner,
-                is_own,
-            }
-        });
         let all = wiring.find::<Self>();
         let mut twins = all.filter(|(id, it)| *id != wiring.id() && Arc::ptr_eq(&it.0, &self.0));
         let twin = twins.next().and_then(|(id, _)| wiring.name_of(id));
-        check_lease(&self.fence(), fenced, twin).map_err(WiringError::new)
+        let name_of = |owner| wiring.name_of(owner).unwrap_or_default();
+        check_once(twin)
+            .and_then(|()| self.needs().check(wiring.plan(), wiring.id(), name_of))
+            .map_err(WiringError::new)
     }
 
     fn as_any(&self) -> Option<&(dyn Any + Send + Sync)> {

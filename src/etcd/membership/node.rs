@@ -109,6 +109,11 @@ impl Node {
         self.work.subscribe()
     }
 
+    /// What makes such guards.
+    pub(crate) fn work(&self) -> watch::Sender<()> {
+        self.work.clone()
+    }
+
     /// Notes that the work with this name runs. Fails if it already runs.
     pub(crate) fn begin_work(self: &Arc<Self>, name: &str) -> Result<WorkRuns, Failure> {
         if lock(&self.works).insert(name.to_owned()) {
@@ -202,14 +207,14 @@ impl Node {
                 sleep(pause).await;
             }
         });
-        let why = match left.await {
+        let (class, why) = match left.await {
             Ok(Ok(())) => return,
-            Ok(Err(cause)) => format!("etcd refuses: {}: {}", cause.fault, cause.text),
-            Err(_) => "there was still work, or etcd did not answer".to_owned(),
+            Ok(Err(cause)) => (Some(cause.fault.as_str()), cause.text),
+            Err(_) => (None, "there was still work, or etcd did not answer".into()),
         };
         let id = self.id.clone();
         log(Level::WARN, move |at_ms| {
-            tracing::warn!(target: TARGET, at_ms, id, "left without a word: {why}; the lease runs out");
+            tracing::warn!(target: TARGET, at_ms, id, class, why, "the lease was not revoked: it runs out");
         });
     }
 }

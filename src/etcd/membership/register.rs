@@ -107,7 +107,7 @@ impl Node {
         };
         if newly {
             // etcd rounds down.
-            let (id, at_most) = (id.clone(), left.map(|left| left.seconds + 1));
+            let (id, at_most) = (id.clone(), left.map(|left| left.seconds.saturating_add(1)));
             log(Level::INFO, move |at_ms| {
                 tracing::info!(target: TARGET, at_ms, id, lease = format!("{lease:x}"), at_most_s = at_most,
                     "the id is still registered: waiting for that lease to run out"

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use tracing::Level;
 
-use crate::etcd::basics::Fault;
+use crate::etcd::basics::{Fault, TARGET};
 use crate::etcd::client::{Endpoint, EtcdConfig};
 use crate::etcd::health::EndpointState;
 use crate::shell::log::log;
@@ -74,9 +74,23 @@ impl EndpointStatuses {
         }
         known.logged.clone_from(&usable);
         drop(known);
-        let all = usable.iter().all(|&usable| usable);
-        let level = if all { Level::INFO } else { Level::WARN };
-        log(level, move |at_ms| describe(&statuses, all, at_ms));
+        let summary = Summary::of(&statuses, &usable);
+        let level = match summary {
+            Summary::AllUsable | Summary::SomeWaitForToken => Level::INFO,
+            Summary::NotAllUsable => Level::WARN,
+        };
+        let endpoints = describe(&statuses, &usable);
+        log(level, move |at_ms| match summary {
+            Summary::AllUsable => {
+                tracing::info!(target: TARGET, at_ms, endpoints, "every endpoint is usable");
+            }
+            Summary::SomeWaitForToken => {
+                tracing::info!(target: TARGET, at_ms, endpoints, "every endpoint is usable, or waits for a new token");
+            }
+            Summary::NotAllUsable => {
+                tracing::warn!(target: TARGET, at_ms, endpoints, "not every endpoint is usable");
+            }
+        });
     }
 }
 
@@ -91,26 +105,77 @@ fn status(endpoint: &EndpointState) -> EndpointStatus {
     }
 }
 
-fn describe(statuses: &[EndpointStatus], all: bool, at_ms: u64) {
-    let mut text = String::new();
-    for EndpointStatus {
-        url,
-        usable,
-        problem,
-        ..
-    } in statuses
-    {
-        let separator = if text.is_empty() { "" } else { "; " };
-        let is = match (usable, problem) {
-            (true, _) => "usable",
-            (false, Some((_, why))) => why,
-            (false, None) => "not answered yet",
-        };
-        let _ = write!(text, "{separator}{url}: {is}");
+/// What is logged of all endpoints together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Summary {
+    AllUsable,
+    /// The token of some has expired, and the next request gets a new one.
+    SomeWaitForToken,
+    NotAllUsable,
+}
+
+impl Summary {
+    /// `fine` is whether each endpoint is worth no warning.
+    fn of(statuses: &[EndpointStatus], fine: &[bool]) -> Self {
+        if statuses.iter().all(|status| status.usable) {
+            Self::AllUsable
+        } else if fine.iter().all(|&fine| fine) {
+            Self::SomeWaitForToken
+        } else {
+            Self::NotAllUsable
+        }
     }
-    if all {
-        tracing::info!(target: "overwatch::etcd", at_ms, "every endpoint is usable: {text}");
-    } else {
-        tracing::warn!(target: "overwatch::etcd", at_ms, "not every endpoint is usable: {text}");
+}
+
+/// Each endpoint with its state, in words.
+fn describe(statuses: &[EndpointStatus], fine: &[bool]) -> String {
+    let mut text = String::new();
+    for (status, fine) in statuses.iter().zip(fine) {
+        let separator = if text.is_empty() { "" } else { "; " };
+        let is = match (status.usable, fine, &status.problem) {
+            (true, ..) => "usable",
+            (false, true, _) => "waits for a new token",
+            (false, false, Some((_, why))) => why,
+            (false, false, None) => "not answered yet",
+        };
+        let _ = write!(text, "{separator}{}: {is}", status.url);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_that_waits_for_a_token_is_no_warning_and_is_not_called_usable() {
+        let status = |url: &str, problem: Option<(Fault, &str)>| EndpointStatus {
+            url: url.to_owned(),
+            usable: problem.is_none(),
+            member_id: None,
+            problem: problem.map(|(fault, why)| (fault, why.to_owned())),
+        };
+        let usable = status("http://a", None);
+        let expired = status(
+            "http://b",
+            Some((Fault::Unauthenticated, "invalid auth token")),
+        );
+        let gone = status("http://c", Some((Fault::Unreachable, "connection refused")));
+        let all = [usable.clone(), usable.clone()];
+        assert_eq!(Summary::of(&all, &[true, true]), Summary::AllUsable);
+        let waiting = [usable, expired];
+        assert_eq!(
+            Summary::of(&waiting, &[true, true]),
+            Summary::SomeWaitForToken
+        );
+        assert_eq!(
+            describe(&waiting, &[true, true]),
+            "http://a: usable; http://b: waits for a new token"
+        );
+        let [usable, expired] = waiting;
+        let all = [usable, expired, gone];
+        let fine = [true, true, false];
+        assert_eq!(Summary::of(&all, &fine), Summary::NotAllUsable);
+        assert!(describe(&all, &fine).ends_with("; http://c: connection refused"));
     }
 }

@@ -16,7 +16,7 @@ use tracing::Level;
 
 use super::endpoint_status::{EndpointStatus, EndpointStatuses};
 use super::subchannel::Subchannel;
-use crate::etcd::basics::{EtcdConfigError, EtcdError};
+use crate::etcd::basics::{EtcdConfigError, EtcdError, Fault, TARGET};
 use crate::etcd::client::EtcdConfig;
 use crate::etcd::health::{
     Conclusion, HealthModel, HealthWarning, Order, ProbeLoop, SubchannelEvent, SubchannelState,
@@ -330,10 +330,19 @@ impl Watching {
         for warning in self.probe_loop.model.take_warnings() {
             log(Level::WARN, move |at_ms| match warning {
                 HealthWarning::Accepted { cluster, before } => tracing::warn!(
-                    target: "overwatch::etcd", at_ms,
-                    cluster = format!("{cluster:x}"), before = format!("{before:x}"), "{warning}"
+                    target: TARGET, at_ms, cluster = format!("{cluster:x}"), before = format!("{before:x}"),
+                    "another cluster is there in the place of the one before, and is taken for the one that is \
+                     meant, since all endpoints that answer agree on it"
                 ),
-                _ => tracing::warn!(target: "overwatch::etcd", at_ms, "{warning}"),
+                HealthWarning::Reset { endpoint, why } => tracing::warn!(
+                    target: TARGET, at_ms, class = Fault::StoreReset.as_str(), endpoint, why,
+                    "the store was reset, which is tolerated"
+                ),
+                HealthWarning::Unchecked { endpoint, why } => tracing::warn!(
+                    target: TARGET, at_ms, endpoint, why,
+                    "this user may not ask for etcd's alarms, so the write path, the space and corruption are not \
+                     checked"
+                ),
             });
         }
     }

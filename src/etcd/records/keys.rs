@@ -9,7 +9,7 @@
 
 use crate::etcd::basics::EtcdConfigError;
 
-/// The prefix below which one cluster of nodes keeps everything.
+/// A prefix of keys: that below which one cluster of nodes keeps everything, or one that is only read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Prefix(String);
 

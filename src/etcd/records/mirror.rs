@@ -32,7 +32,7 @@ use crate::shell::log::log;
 pub(crate) fn warn_of(foreign: &mut ForeignKeys) {
     for Warning { key, what } in foreign.take_warnings() {
         log(Level::WARN, move |at_ms| {
-            tracing::warn!(target: TARGET, at_ms, key, "nothing that a node wrote: {what}");
+            tracing::warn!(target: TARGET, at_ms, key, what, "a key that no node wrote");
         });
     }
 }

@@ -34,8 +34,22 @@ pub(crate) struct Told {
 /// A line for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Line {
-    Warn(String),
-    Info(String),
+    /// A node has other shards than this one: so many.
+    OtherShards {
+        node: String,
+        theirs: u32,
+        ours: u32,
+    },
+    /// All nodes have the same shards again.
+    SameShards,
+    /// So many of all shards have had no owner for long: some of them in words.
+    Unowned {
+        count: usize,
+        of: usize,
+        shards: String,
+    },
+    /// All shards have an owner again.
+    Owned,
 }
 
 impl Announcer {
@@ -70,12 +84,15 @@ impl Announcer {
         let others: BTreeMap<Identity, &String> = others.map(|(id, list)| (*list, id)).collect();
         for (list, id) in &others {
             if !self.lists.contains(list) {
-                lines.push(Line::Warn(differing(id, *list, own)));
+                lines.push(Line::OtherShards {
+                    node: (*id).clone(),
+                    theirs: list.count(),
+                    ours: own.count(),
+                });
             }
         }
         if others.is_empty() && !self.lists.is_empty() {
-            let text = "all nodes run this work with the same shards";
-            lines.push(Line::Info(text.to_owned()));
+            lines.push(Line::SameShards);
         }
         self.lists = others.into_keys().collect();
     }
@@ -91,31 +108,16 @@ impl Announcer {
         let unowned = || view.unowned().filter(|&(_, since)| for_long(since));
         let count = unowned().count();
         if count > 0 && !self.unowned {
-            let (of, what) = (list.len(), describe(list, unowned(), now));
-            lines.push(Line::Warn(format!(
-                "{count} of {of} shards have no owner, and run nowhere: {what}"
-            )));
+            let (of, shards) = (list.len(), describe(list, unowned(), now));
+            lines.push(Line::Unowned { count, of, shards });
         }
         if count == 0 && self.unowned {
-            lines.push(Line::Info("all shards have an owner again".to_owned()));
+            lines.push(Line::Owned);
         }
         self.unowned = count > 0;
         let later = view.unowned().filter(|&(_, since)| !for_long(since));
         later.map(|(_, since)| since + FOR_LONG).min()
     }
-}
-
-/// The message that a node has another list than this node.
-fn differing(id: &str, theirs: Identity, ours: Identity) -> String {
-    let (theirs, ours) = (theirs.count(), ours.count());
-    let which = match theirs == ours {
-        true => ", which are not the same",
-        false => "",
-    };
-    format!(
-        "{id} runs this work with {theirs} shards, this node with {ours}{which}. Each shard runs at a node \
-         that knows it; give all nodes the same shards"
-    )
 }
 
 /// Lists some of the shards without an owner, and for how long each has had none.

@@ -17,7 +17,7 @@ use crate::etcd::basics::EtcdConfigError;
 use crate::etcd::host::Latest;
 use crate::etcd::membership::{Membership, Node};
 use crate::etcd::records::check_name;
-use crate::shell::component::{Component, Context, Wiring, WiringError};
+use crate::shell::component::{Component, ComponentResult, Context, Wiring, WiringError};
 use crate::shell::failure::Failure;
 
 /// Spreads a fixed number of shards, or named jobs, over the members.
@@ -64,6 +64,7 @@ use crate::shell::failure::Failure;
 /// | returns, fails or panics before it was asked to stop | only that shard pauses, for 1 s at first and 60 s at most, and is tried again on this node |
 /// | returns a [dependency](Failure::dependency) or [critical](Failure::critical) failure | the same, and the failure is reported as one of this component |
 /// | returns a [fatal](Failure::fatal) failure | the run ends with that failure |
+/// | fails or panics after it was asked to stop | if the shard moves, this is logged; if the whole service stops, the component [did not stop well](crate::Builder::unclean_stop_is_error) |
 /// | continues when the shard should move | it keeps the shard until it returns; if the whole service stops, it is aborted after the stop deadline |
 /// | continues when the lease is lost or about to run out, or when the claim is gone | it is dropped at its next `.await`, also while it stops |
 ///
@@ -125,6 +126,7 @@ impl Shards {
     where
         F: FnOnce(Shard) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+        Fut::Output: ComponentResult,
     {
         // Before the names are made.
         check_count(count as usize)?;
@@ -160,6 +162,7 @@ impl Shards {
         I::Item: Into<String>,
         F: FnOnce(Shard) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Failure>> + Send + 'static,
+        Fut::Output: ComponentResult,
     {
         let names = sorted(names)?;
         Self::build(membership, work.into(), || List::named(&names), job)

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use etcd_client::{Compare, CompareOp};
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::fenced::Fenced;
@@ -16,7 +17,7 @@ use super::holds::Holds;
 use super::reconcile::ShardExit;
 use crate::etcd::membership::LeaseSession;
 use crate::etcd::records::WorkKeys;
-use crate::shell::component::{Context, Hold, SubTask};
+use crate::shell::component::{CaughtTask, Context, Hold, SubTask, caught};
 use crate::shell::failure::{Failure, unwinding};
 use crate::shell::sync::lock;
 
@@ -25,7 +26,11 @@ use crate::shell::sync::lock;
 /// It is cheap to clone; clones are the same shard. Call [`check`](Self::check) before each unit of work, send
 /// [`token`](Self::token) with each write (or [`guard`](Self::guard), if you write to the same etcd), and return when
 /// [`stopping`](Self::stopping) completes: only then may another node claim the shard. Tasks that belong to the shard
-/// are started with [`spawn`](Self::spawn).
+/// are started with [`spawn`](Self::spawn). What a component of a lower stage provides, e.g. a connection pool, is had
+/// with [`resource`](Self::resource).
+///
+/// A shard has no note for status pages: there is one [note](crate::Context::note) for each component, and that of
+/// [`Shards`](crate::etcd::Shards) says how many shards run.
 ///
 /// ```
 /// use overwatch::Failure;
@@ -74,6 +79,8 @@ struct JobState {
     /// The function and its sub-tasks have ended, or are being dropped. Also if the shard is lost.
     given_up: CancellationToken,
     holds: Holds,
+    /// The lease is not revoked while there is a receiver of it.
+    work: watch::Sender<()>,
     /// The first failure of a sub-task.
     failure: Mutex<Option<Failure>>,
 }
@@ -86,6 +93,7 @@ impl Shard {
         keys: Arc<WorkKeys>,
         session: Arc<LeaseSession>,
         ctx: Context,
+        work: watch::Sender<()>,
     ) -> Self {
         let lost = session.lost.child_token();
         Self(Arc::new(JobState {
@@ -100,6 +108,7 @@ impl Shard {
             given_up: lost.child_token(),
             lost,
             holds: Holds::default(),
+            work,
             failure: Mutex::new(None),
         }))
     }
@@ -180,19 +189,20 @@ impl Shard {
         Ok(())
     }
 
-    /// Completes when the function should return, because the shard moves or the service stops.
+    /// Completes when the function and its tasks should end.
     ///
-    /// The future borrows nothing.
+    /// Because the shard moves or the service stops; because a [task](Self::spawn) of the shard failed; and, for tasks,
+    /// because the function has returned. The future borrows nothing.
     pub fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
         self.0.stop.clone().cancelled_owned()
     }
 
-    /// Whether the function should return.
+    /// Whether the function and its tasks should end.
     pub fn is_stopping(&self) -> bool {
         self.0.stop.is_cancelled()
     }
 
-    /// Sleeps, and ends early when the function should return. Returns `true` if it slept to the end.
+    /// Sleeps, and ends early when the function and its tasks should end. Returns `true` if it slept to the end.
     ///
     /// So `while shard.sleep(interval).await { … }` is a loop that stops.
     pub async fn sleep(&self, duration: Duration) -> bool {
@@ -200,7 +210,7 @@ impl Shard {
         slept.await.is_some()
     }
 
-    /// Waits for a future. When the function should return, drops the future and returns `None`.
+    /// Waits for a future. When the function and its tasks should end, drops the future and returns `None`.
     pub async fn until_stopping<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
@@ -245,10 +255,107 @@ impl Shard {
         self.0.ctx.spawn_unreported(async move {
             let shard = &hold.0;
             let done = unwinding(shard.fenced(&shard.0.given_up, None, work)).await;
-            let value = done.map_err(|failure| shard.sub_task_failed(failure)).ok();
+            let value = shard.value_of(done);
             drop(hold);
             value
         })
+    }
+
+    /// As [`spawn`](Self::spawn), but a failure goes to whatever awaits the task, and the shard goes on.
+    ///
+    /// For work that may fail without the shard, e.g. one of many connections. If the task fails after its
+    /// [`CaughtTask`] was dropped, the failure is a warning in the log. If the shard is lost, the result is a failure
+    /// that says so.
+    pub fn spawn_caught<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> CaughtTask<T> {
+        let Some(hold) = JobHold::of(self) else {
+            return CaughtTask::of_nothing();
+        };
+        self.0.ctx.spawn_caught_part(self.logs(), async move {
+            let shard = &hold.0;
+            let done = unwinding(shard.fenced(&shard.0.given_up, None, work)).await;
+            drop(hold);
+            done
+        })
+    }
+
+    /// As [`spawn`](Self::spawn), for work that blocks, on a separate thread.
+    ///
+    /// Blocking work cannot be dropped when the shard is lost, and no other node waits for it then. So call
+    /// [`check`](Self::check) in its loop, and end when it returns an error or [`is_stopping`](Self::is_stopping)
+    /// returns `true`. Work that has not begun when the shard is lost never begins.
+    ///
+    /// ```
+    /// # use overwatch::Failure;
+    /// # use overwatch::etcd::Shard;
+    /// # fn compress(_: &str) -> std::io::Result<()> { Ok(()) }
+    /// async fn job(shard: Shard) -> Result<(), Failure> {
+    ///     let task = shard.clone();
+    ///     shard.spawn_blocking(move || {
+    ///         for file in ["a", "b", "c"] {
+    ///             task.check()?;
+    ///             if task.is_stopping() {
+    ///                 break;
+    ///             }
+    ///             compress(file)?;
+    ///         }
+    ///         Ok(())
+    ///     }).await;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn spawn_blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> SubTask<T> {
+        let Some(hold) = JobHold::of(self) else {
+            return SubTask::of_nothing();
+        };
+        self.0.ctx.spawn_blocking_unreported(move || {
+            let value = hold.0.value_of(hold.0.block(work));
+            drop(hold);
+            value
+        })
+    }
+
+    /// As [`spawn_caught`](Self::spawn_caught), for work that blocks, on a separate thread.
+    ///
+    /// See [`spawn_blocking`](Self::spawn_blocking).
+    pub fn spawn_blocking_caught<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> CaughtTask<T> {
+        let Some(hold) = JobHold::of(self) else {
+            return CaughtTask::of_nothing();
+        };
+        self.0.ctx.spawn_blocking_caught_part(self.logs(), move || {
+            let done = hold.0.block(work);
+            drop(hold);
+            done
+        })
+    }
+
+    /// The value of this type that a component of a lower stage has [provided](crate::Context::provide) in this epoch.
+    ///
+    /// ```
+    /// # use overwatch::Failure;
+    /// # use overwatch::etcd::Shard;
+    /// # struct Pool;
+    /// async fn job(shard: Shard) -> Result<(), Failure> {
+    ///     let pool = shard.resource::<Pool>()?;
+    ///     shard.stopping().await;
+    /// #   drop(pool);
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If none was provided, a failure that says what to do.
+    pub fn resource<T: Send + Sync + 'static>(&self) -> Result<Arc<T>, Failure> {
+        self.0.ctx.resource()
     }
 
     /// Keeps the shard from counting as ended until the [`ShardHold`] is dropped.
@@ -327,6 +434,25 @@ impl Shard {
         ended
     }
 
+    /// Runs work that blocks, unless the shard is lost by now.
+    fn block<T>(&self, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+        caught(|| {
+            self.check()?;
+            work()
+        })
+    }
+
+    /// The value of a sub-task, whose failure is that of the shard.
+    fn value_of<T>(&self, done: Result<T, Failure>) -> Option<T> {
+        done.map_err(|failure| self.sub_task_failed(failure)).ok()
+    }
+
+    /// Whether a failure that nothing awaits is logged: not if it only says that the shard is lost.
+    fn logs(&self) -> impl FnOnce(&Failure) -> bool + Send + use<> {
+        let shard = self.clone();
+        move |failure| ShardExit::counts(failure.class(), shard.check().is_ok())
+    }
+
     fn fenced<'a, F>(
         &'a self,
         lost: &'a CancellationToken,
@@ -371,13 +497,16 @@ pub(crate) struct Outcome {
     pub(crate) failure: Option<Failure>,
 }
 
-/// Keeps a job from counting as ended.
-struct JobHold(Shard);
+/// Keeps a job from counting as ended, and the lease from being revoked.
+///
+/// The second also if the task of the function was aborted, and something of the shard is left.
+struct JobHold(Shard, #[expect(dead_code)] watch::Receiver<()>);
 
 impl JobHold {
     /// One more hold, unless the job has ended.
     fn of(shard: &Shard) -> Option<Self> {
-        shard.0.holds.take().then(|| Self(shard.clone()))
+        let at_work = shard.0.work.subscribe();
+        shard.0.holds.take().then(|| Self(shard.clone(), at_work))
     }
 }
 

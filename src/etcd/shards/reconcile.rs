@@ -372,9 +372,13 @@ impl Reconciler {
         }
     }
 
-    /// Notes that all writes have succeeded.
-    pub(crate) fn all_written(&mut self) {
-        self.log.succeeded();
+    /// Notes that all of these writes have succeeded.
+    ///
+    /// After a failure nothing is written for a while, which is no success.
+    pub(crate) fn all_written(&mut self, writes: &[Write]) {
+        if !writes.is_empty() {
+            self.log.succeeded();
+        }
     }
 
     /// Notes that a write failed, or that its result is unknown. The writes after it must not be tried now.

@@ -87,7 +87,10 @@ impl Worker {
                 biased;
                 () = ctx.stopping() => break,
                 () = self.session.lost.cancelled() => {}
-                Some((place, outcome)) = self.ended.recv() => self.job_ended(place, outcome),
+                Some((place, outcome)) = self.ended.recv() => {
+                    // A shard that fails while it moves concerns no other one.
+                    let _ = self.job_ended(place, outcome);
+                }
                 Ok(()) = views.changed() => {
                     view.clone_from(&views.borrow_and_update());
                     if let Some(view) = &view {
@@ -101,7 +104,7 @@ impl Worker {
                 () = sleep_until(wake) => {}
             }
             while let Ok((place, outcome)) = self.ended.try_recv() {
-                self.job_ended(place, outcome);
+                let _ = self.job_ended(place, outcome);
             }
             if let Some(why) = self.session.ends_work() {
                 self.jobs.all().values().for_each(Shard::lose);
@@ -114,10 +117,10 @@ impl Worker {
             }
         }
         // Until then the views continue, and end work whose claim is gone.
-        self.hand_over(view.as_deref()).await;
+        let stopped = self.hand_over(view.as_deref()).await;
         drop(views);
         drop(at_work);
-        Ok(())
+        stopped
     }
 
     /// Takes part in the work. Returns the revision from which the other nodes plan with this node.
@@ -242,7 +245,7 @@ impl Worker {
             }
             return Ok(());
         }
-        self.reconciler.all_written();
+        self.reconciler.all_written(&actions.writes);
         Ok(())
     }
 
@@ -270,7 +273,8 @@ impl Worker {
         let token = self.node.generation.token(revision);
         let claim = Claimed { revision, token };
         let (keys, session) = (Arc::clone(self.store.keys()), Arc::clone(&self.session));
-        let shard = Shard::new(place as u32, name, claim, keys, session, self.ctx.clone());
+        let (ctx, work) = (self.ctx.clone(), self.node.work());
+        let shard = Shard::new(place as u32, name, claim, keys, session, ctx, work);
         let job = Job {
             shard: shard.clone(),
             begun,
@@ -296,16 +300,31 @@ impl Worker {
         }
         for line in told.lines {
             let work = self.work.name.clone();
-            match line {
-                Line::Warn(text) => log(
-                    Level::WARN,
-                    move |at_ms| tracing::warn!(target: TARGET, at_ms, work, "{text}"),
-                ),
-                Line::Info(text) => log(
-                    Level::INFO,
-                    move |at_ms| tracing::info!(target: TARGET, at_ms, work, "{text}"),
-                ),
-            }
+            let level = match line {
+                Line::OtherShards { .. } | Line::Unowned { .. } => Level::WARN,
+                Line::SameShards | Line::Owned => Level::INFO,
+            };
+            log(level, move |at_ms| match line {
+                Line::OtherShards {
+                    node,
+                    theirs: shards,
+                    ours: own_shards,
+                } => {
+                    tracing::warn!(target: TARGET, at_ms, work, node, shards, own_shards,
+                        "another node runs this work with other shards. Each shard runs at a node that knows it; give \
+                         all nodes the same shards"
+                    );
+                }
+                Line::SameShards => {
+                    tracing::info!(target: TARGET, at_ms, work, "all nodes run this work with the same shards");
+                }
+                Line::Unowned { count, of, shards } => {
+                    tracing::warn!(target: TARGET, at_ms, work, count, of, shards, "shards have no owner, and run nowhere");
+                }
+                Line::Owned => {
+                    tracing::info!(target: TARGET, at_ms, work, "all shards have an owner again");
+                }
+            });
         }
         if let Some(at) = told.again {
             self.reconciler.look_again(at);
@@ -313,9 +332,13 @@ impl Worker {
     }
 
     /// Handles the end of a job.
-    fn job_ended(&mut self, place: usize, outcome: Outcome) {
+    ///
+    /// # Errors
+    ///
+    /// If it failed while it stopped, and the failure was not reported.
+    fn job_ended(&mut self, place: usize, outcome: Outcome) -> Result<(), Failure> {
         let Some(job) = self.jobs.end(place) else {
-            return;
+            return Ok(());
         };
         let Outcome { how, failure } = outcome;
         let consequence = self.reconciler.ended(place, job.state(), how, clock::now());
@@ -339,11 +362,23 @@ impl Worker {
         }
         if report {
             self.ctx.report(failure);
+            return Ok(());
+        }
+        match logged {
+            Some(Logged::FailedWhileItStopped) => {
+                let (shard, text) = (job.shard.name(), failure.text());
+                Err(Failure::new(format!("shard {shard}: {text}")).with_class(failure.class()))
+            }
+            _ => Ok(()),
         }
     }
 
     /// Stops everything, and releases each shard when it has stopped.
-    async fn hand_over(&mut self, view: Option<&View>) {
+    ///
+    /// # Errors
+    ///
+    /// The first failure of a shard that was asked to stop.
+    async fn hand_over(&mut self, view: Option<&View>) -> Result<(), Failure> {
         self.jobs.all().values().for_each(Shard::stop);
         // Others take over from here on. If etcd does not answer, they take over when the lease has ended.
         let on = self.store.own_key();
@@ -353,9 +388,10 @@ impl Worker {
         let (unseen, running) = (self.reconciler.unseen(), self.jobs.states());
         let answering = matches!(left, Ok(Ok(_)));
         let mut hand_over = HandOver::new(view, self.session.lease.id, unseen, &running, answering);
+        let mut all = Ok(());
         loop {
             while let Ok((place, outcome)) = self.ended.try_recv() {
-                self.stopped(place, outcome, &mut hand_over);
+                all = all.and(self.stopped(place, outcome, &mut hand_over));
             }
             let release = hand_over.release();
             if !release.is_empty() {
@@ -363,19 +399,26 @@ impl Worker {
                 hand_over.released(written.is_ok());
             }
             if self.jobs.is_empty() {
-                return;
+                return all;
             }
             if let Some((place, outcome)) = self.ended.recv().await {
-                self.stopped(place, outcome, &mut hand_over);
+                all = all.and(self.stopped(place, outcome, &mut hand_over));
             }
         }
     }
 
-    fn stopped(&mut self, place: usize, outcome: Outcome, hand_over: &mut HandOver) {
-        if let Some(shard) = self.jobs.shard(place) {
-            self.job_ended(place, outcome);
-            hand_over.ended(place, shard.claim());
-        }
+    fn stopped(
+        &mut self,
+        place: usize,
+        outcome: Outcome,
+        hand_over: &mut HandOver,
+    ) -> Result<(), Failure> {
+        let Some(shard) = self.jobs.shard(place) else {
+            return Ok(());
+        };
+        let stopped = self.job_ended(place, outcome);
+        hand_over.ended(place, shard.claim());
+        stopped
     }
 }
 

@@ -10,11 +10,14 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tracing::Level;
 
 use super::incarnation::{Hold, Incarnation};
 use super::reporter::Reporter;
 use super::sub_task::{CaughtTask, SubTask, caught};
 use crate::machine::Cause;
+#[cfg(feature = "etcd")]
+use crate::policy::{ComponentId, Plan};
 use crate::policy::{Fence, MAX_DURATION};
 use crate::shell::failure::{Failure, unwinding};
 use crate::shell::inbound::RenewedLease;
@@ -340,6 +343,67 @@ impl Context {
         SubTask::new(told, handle)
     }
 
+    /// As [`spawn_caught`](Self::spawn_caught), for a task of an adapter. `is_logged` says of a failure that nothing
+    /// awaits whether it is logged.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn spawn_caught_part<T: Send + 'static>(
+        &self,
+        is_logged: impl FnOnce(&Failure) -> bool + Send + 'static,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> CaughtTask<T> {
+        let (tell, told) = oneshot::channel();
+        let ctx = self.clone();
+        let handle = self.0.spawn(Incarnation::main_span, async move {
+            let result = work.await;
+            ctx.tell_caught(tell, result, is_logged);
+        });
+        CaughtTask::new(told, handle)
+    }
+
+    /// As [`spawn_unreported`](Self::spawn_unreported), for work that blocks.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn spawn_blocking_unreported<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Option<T> + Send + 'static,
+    ) -> SubTask<T> {
+        let (tell, told) = oneshot::channel();
+        let handle = self.0.spawn_blocking(Incarnation::main_span, move || {
+            if let Some(value) = work() {
+                drop(tell.send(value));
+            }
+        });
+        SubTask::new(told, handle)
+    }
+
+    /// As [`spawn_caught_part`](Self::spawn_caught_part), for work that blocks.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn spawn_blocking_caught_part<T: Send + 'static>(
+        &self,
+        is_logged: impl FnOnce(&Failure) -> bool + Send + 'static,
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> CaughtTask<T> {
+        let (tell, told) = oneshot::channel();
+        let ctx = self.clone();
+        let handle = self.0.spawn_blocking(Incarnation::main_span, move || {
+            ctx.tell_caught(tell, work(), is_logged);
+        });
+        CaughtTask::new(told, handle)
+    }
+
+    #[cfg(feature = "etcd")]
+    fn tell_caught<T>(
+        &self,
+        tell: oneshot::Sender<Result<T, Failure>>,
+        result: Result<T, Failure>,
+        is_logged: impl FnOnce(&Failure) -> bool,
+    ) {
+        CaughtTask::tell(tell, result, |failure, message| {
+            if is_logged(failure) {
+                self.log_failure(failure, message);
+            }
+        });
+    }
+
     /// As [`spawn`](Self::spawn), for work that blocks, on a separate thread.
     ///
     /// Blocking work cannot be aborted: if it continues past the abort deadline, the component is wedged. So check
@@ -350,10 +414,12 @@ impl Context {
     ) -> SubTask<T> {
         let (tell, told) = oneshot::channel();
         let incarnation = self.0.clone();
-        let handle = self.0.spawn_blocking(move || match caught(work) {
-            Ok(value) => drop(tell.send(value)),
-            Err(failure) => incarnation.sub_task_failed(failure),
-        });
+        let handle = self
+            .0
+            .spawn_blocking(Incarnation::span, move || match caught(work) {
+                Ok(value) => drop(tell.send(value)),
+                Err(failure) => incarnation.sub_task_failed(failure),
+            });
         SubTask::new(told, handle)
     }
 
@@ -366,7 +432,7 @@ impl Context {
     ) -> CaughtTask<T> {
         let (tell, told) = oneshot::channel();
         let incarnation = self.0.clone();
-        let handle = self.0.spawn_blocking(move || {
+        let handle = self.0.spawn_blocking(Incarnation::span, move || {
             let log = |failure: &Failure, message| incarnation.log_failure(failure, message);
             CaughtTask::tell(tell, caught(work), log);
         });
@@ -399,12 +465,26 @@ impl Context {
         }
     }
 
+    /// The plan of the run, and the number of this component in it. `None` if nothing supervises it.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn plan(&self) -> Option<(&Plan, ComponentId)> {
+        let shared = &self.0.stage().shared;
+        (!shared.is_detached()).then(|| (&*shared.plan, self.0.component()))
+    }
+
+    /// The name of a component of the run.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn name_of(&self, component: ComponentId) -> &str {
+        self.0.stage().shared.name(component)
+    }
+
     /// Reports that the lease of this component was renewed. This renews the [fence](crate::Fence).
     ///
     /// `sent` is when the renewal was *sent*, not when it was answered, because the server may count from then. `lease` is
     /// how long the lease lasts from then on: not longer than [`Fence::lease`](crate::Fence::lease), since that is what the
     /// policy promises. A longer one counts as that long. [`Fence`](crate::Fence) has an example. Only calls of the
-    /// [lease owner](crate::Builder::lease_owner) have an effect.
+    /// [lease owner](crate::Builder::lease_owner) have an effect. The first call of another component in each epoch is a
+    /// warning in the log.
     pub fn lease_renewed(&self, sent: Instant, lease: Duration) {
         let fence = self.0.stage().shared.plan.policy().fence();
         let lease = RenewedLease {
@@ -412,10 +492,29 @@ impl Context {
             sent,
             expires: sent + lease.min(fence.map_or(MAX_DURATION, Fence::lease)),
         };
-        self.0
+        if !self
+            .0
             .stage()
             .shared
-            .lease_renewed(self.0.component(), lease);
+            .lease_renewed(self.0.component(), lease)
+        {
+            self.warn_of_renewal();
+        }
+    }
+
+    /// Logs once for each incarnation that its renewals renew nothing.
+    fn warn_of_renewal(&self) {
+        let shared = &self.0.stage().shared;
+        let Some(log) = shared.log().filter(|_| self.0.first_useless_renewal()) else {
+            return;
+        };
+        let component = self.name().to_owned();
+        log.event(Level::WARN, move |at_ms| {
+            tracing::warn!(target: "overwatch::component", component, at_ms,
+                "a renewal of the lease has no effect, because this component is not the lease owner: add it with \
+                 `lease_holder`, or name it with `lease_owner`"
+            );
+        });
     }
 }
 

@@ -99,6 +99,11 @@ impl Incarnation {
         self.run().up.load(Ordering::Relaxed)
     }
 
+    /// Whether this is its first renewal of a lease that it does not own.
+    pub(crate) fn first_useless_renewal(&self) -> bool {
+        !self.extras().renewed_in_vain.swap(true, Ordering::Relaxed)
+    }
+
     /// Ends the incarnation before it has begun, unless it is gone already.
     pub(crate) fn never_begins(&self) {
         if !self.is_gone() {
@@ -262,10 +267,11 @@ impl Incarnation {
     /// As `spawn`, for work that blocks. Work that has not begun when the sub-tasks are aborted never will.
     pub(crate) fn spawn_blocking(
         &self,
+        span: fn(&Self) -> tracing::Span,
         work: impl FnOnce() + Send + 'static,
     ) -> Option<TaskHandle> {
         let (runtime, hold) = self.may_spawn()?;
-        let span = self.span();
+        let span = span(self);
         let work = Box::new(move || span.in_scope(work));
         let queued = Arc::new(Mutex::new(Some(Queued {
             work,

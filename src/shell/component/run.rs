@@ -33,6 +33,8 @@ pub(crate) struct Extras {
     /// The failure of its main task, or of a sub-task that failed after the component was asked to stop.
     pub(crate) failure: Mutex<Option<Arc<ReportedFailure>>>,
     pub(crate) provides: Mutex<Provides>,
+    /// Whether it has renewed a lease that it does not own.
+    pub(crate) renewed_in_vain: AtomicBool,
 }
 
 /// What keeps an incarnation from being gone.
@@ -136,6 +138,7 @@ impl Run {
                 sub_tasks: Mutex::default(),
                 failure: Mutex::new(None),
                 provides: Mutex::new(Provides::Nothing),
+                renewed_in_vain: AtomicBool::new(false),
             })
         })
     }

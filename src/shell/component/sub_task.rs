@@ -15,7 +15,10 @@ use super::run::Queued;
 use crate::shell::failure::Failure;
 use crate::shell::sync::lock;
 
-/// The result of a sub-task: `None` if the task failed (which was reported), was aborted, or never began.
+/// The result of a sub-task: `None` if the task failed, was aborted, or never began.
+///
+/// The failure was reported as one of the component; that of a task of a shard is one of the shard, and the task is
+/// also aborted if the shard is lost.
 ///
 /// The task runs whether or not this is awaited.
 ///
@@ -140,6 +143,12 @@ impl<T> CaughtTask<T> {
         handle: Option<TaskHandle>,
     ) -> Self {
         Self { told, handle }
+    }
+
+    /// The result of a task that was never spawned.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn of_nothing() -> Self {
+        Self::new(oneshot::channel().1, None)
     }
 
     /// Passes the result on. A failure that nothing awaits any more is passed to `log`, with a message.

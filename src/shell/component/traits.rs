@@ -101,11 +101,11 @@ pub trait Component: Send + Sync + 'static {
     }
 }
 
-/// What the closure of a component returns: a `Result<(), Failure>`, and nothing else.
+/// What the closure of a component, or the function of a shard, returns: a `Result<(), Failure>`, and nothing else.
 ///
 /// This is only here so that the compiler says what to write where a closure or an async function returns something else.
 #[diagnostic::on_unimplemented(
-    message = "a component returns `Result<(), overwatch::Failure>`, and not `{Self}`",
+    message = "a component or a shard returns `Result<(), overwatch::Failure>`, and not `{Self}`",
     label = "this returns `{Self}`",
     note = "`?` makes a `Failure` from any error: let it return `Result<(), overwatch::Failure>`, and end it with `Ok(())`"
 )]

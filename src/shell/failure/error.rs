@@ -88,7 +88,7 @@ impl Failure {
         self.class == FailureClass::Fatal
     }
 
-    fn with_class(mut self, class: FailureClass) -> Self {
+    pub(crate) fn with_class(mut self, class: FailureClass) -> Self {
         self.class = class;
         self
     }

@@ -245,9 +245,9 @@ impl Calls {
         match catch_unwind(AssertUnwindSafe(|| tell(&*self.probe))) {
             Ok(answer) => Some(answer),
             Err(panic) => {
-                let failure = Failure::from_panic(panic);
+                let failure = Failure::from_panic(panic).text();
                 log(Level::ERROR, move |at_ms| {
-                    tracing::error!(target: "overwatch::probe", at_ms, "the probe's {what} {failure}");
+                    tracing::error!(target: "overwatch::probe", at_ms, method = what, failure, "a method of the probe panicked");
                 });
                 None
             }

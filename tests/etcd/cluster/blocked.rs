@@ -44,9 +44,13 @@ const BLOCKS: &str = "blocks";
 const ENDS: &str = "ends";
 const MOVED: &str = "moved";
 const OVER: &str = "over";
+/// At the end of how a node runs.
+const IN_A_TASK: &str = "-in-a-task";
 
 /// The next look at this makes a job block.
 static BLOCK: AtomicBool = AtomicBool::new(false);
+/// Whether a task of the job blocks, and not its function.
+static IN_TASK: AtomicBool = AtomicBool::new(false);
 
 #[test]
 #[ignore = "the body of the child processes, which the other tests run"]
@@ -59,7 +63,9 @@ fn child() {
     // Ends the line that the test runner has begun.
     println!();
     thread::spawn(listen);
-    node(how, id, url);
+    let in_task = how.strip_suffix(IN_A_TASK);
+    IN_TASK.store(in_task.is_some(), Ordering::Relaxed);
+    node(in_task.unwrap_or(how), id, url);
 }
 
 /// One line is the order to block; the end of input is the end of the parent.
@@ -125,14 +131,23 @@ async fn job(shard: Shard) -> Result<(), Failure> {
         say(WORKS, &shard);
         if BLOCK.swap(false, Ordering::Relaxed) {
             say(BLOCKS, &shard);
-            loop {
-                thread::park_timeout(Duration::from_millis(100));
-                say(WORKS, &shard);
+            let task = shard.clone();
+            match IN_TASK.load(Ordering::Relaxed) {
+                true => drop(shard.spawn::<()>(async move { block(&task) })),
+                false => block(&shard),
             }
         }
     }
     say(ENDS, &shard);
     Ok(())
+}
+
+/// Works on, and never comes back.
+fn block(shard: &Shard) -> ! {
+    loop {
+        thread::park_timeout(Duration::from_millis(100));
+        say(WORKS, shard);
+    }
 }
 
 fn say(what: &str, shard: &Shard) {
@@ -385,6 +400,18 @@ async fn a_process_that_stays_after_main_is_aborted_before_its_lease_runs_out() 
     let aborted = Some(Signal::ABORT.as_raw());
     assert_eq!(status.signal(), aborted, "{status} {errors}");
     println!("over at {over:?}, aborted after {:?}", ended - over);
+    assert!(scene.first.last(scene.shard) > over, "it stayed");
+    scene.is_taken_over(ended).await;
+}
+
+/// The function has ended, and a task of the shard stays: the lease is not given up before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_that_blocks_for_good_keeps_its_shard_until_the_process_is_aborted() {
+    let mut scene = Scene::play(&format!("returns{IN_A_TASK}")).await;
+    let over = scene.first.until(UP_WITHIN, OVER, None).await.at;
+    let (status, ended, errors) = scene.first.ended(TTL + UP_WITHIN).await;
+    let aborted = Some(Signal::ABORT.as_raw());
+    assert_eq!(status.signal(), aborted, "{status} {errors}");
     assert!(scene.first.last(scene.shard) > over, "it stayed");
     scene.is_taken_over(ended).await;
 }

@@ -43,7 +43,7 @@ pub(super) struct Node {
 impl Setup {
     pub(super) fn new(etcd: &Etcd) -> Self {
         Self {
-            etcd: EtcdConfig::new([etcd.url()]).expect("a valid endpoint"),
+            etcd: config([etcd.url()]),
             prefix: PREFIX,
             record: Record::default(),
             shards: SHARDS,
@@ -61,7 +61,7 @@ impl Setup {
 
     /// The same for a node that reaches etcd in another way.
     pub(super) fn through(&self, url: String) -> Self {
-        self.by(EtcdConfig::new([url]).expect("a valid endpoint"))
+        self.by(config([url]))
     }
 
     /// The same for a node that is configured in another way.
@@ -212,6 +212,13 @@ impl Node {
         let (status, outages) = (self.handle.status(), self.handle.outages());
         format!("{status:?} {outages:?} {:?}", self.handle.components())
     }
+}
+
+/// How a node reaches etcd.
+pub(super) fn config<U: AsRef<str>>(urls: impl IntoIterator<Item = U>) -> EtcdConfig {
+    let config = EtcdConfig::new(urls).expect("valid endpoints");
+    // There is one member, so an election is short. A longer one is not for leases as short as these.
+    config.with_election_timeout(Duration::from_millis(500))
 }
 
 /// The policy of a node: short enough for the lease.

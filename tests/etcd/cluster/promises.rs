@@ -4,11 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use etcd_client::{Client, ConnectOptions, PermissionType};
-use overwatch::etcd::EtcdConfig;
 use overwatch_test_support::etcd::{Etcd, Version, enable_auth};
 use tokio::time::sleep;
 
-use super::nodes::{Node, Setup, TTL, within};
+use super::nodes::{Node, Setup, TTL, config, within};
 
 /// How many leases there are.
 pub(super) async fn leases(etcd: &Etcd) -> usize {
@@ -86,9 +85,7 @@ async fn a_machine_that_was_suspended_beyond_its_lease_ends_its_work_and_joins_a
     let etcd = Etcd::start().await;
     let suspended: Arc<Mutex<Duration>> = Arc::default();
     let told = Arc::clone(&suspended);
-    let by = EtcdConfig::new([etcd.url()])
-        .expect("a valid endpoint")
-        .suspended_by(Arc::new(move || *told.lock().expect("no panic")));
+    let by = config([etcd.url()]).suspended_by(Arc::new(move || *told.lock().expect("no panic")));
     let setup = Setup::new(&etcd).by(by);
     let node = setup.node("a").await;
     setup.balanced(&["a"]).await;

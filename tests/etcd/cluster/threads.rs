@@ -360,7 +360,7 @@ impl<S: Subscriber> Layer<S> for Stuck {
         self.seen.note("logged");
         let mut text = String::new();
         event.record(&mut |_: &Field, value: &dyn std::fmt::Debug| text += &format!("{value:?}"));
-        if text.contains("nothing that a node wrote") {
+        if text.contains("a key that no node wrote") {
             self.stuck.store(true, Ordering::Release);
             self.gate.block();
         }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use overwatch::etcd::{EtcdConfig, EtcdProbe, Membership, Shard, Shards};
 use overwatch::policy::PolicyBuilder;
-use overwatch::{Builder, Fence, Overwatch, Policy};
+use overwatch::{
+    Builder, Component, Context, Failure, Fence, Overwatch, Policy, Probe, no_dependency, polled,
+};
 
 use super::SECOND;
 
@@ -28,7 +30,9 @@ fn shards(membership: &Membership, work: &str) -> Shards {
     Shards::new(membership, work, 4, job).expect("valid")
 }
 
-async fn idle(_: overwatch::Context) -> Result<(), overwatch::Failure> {
+async fn idle(ctx: Context) -> Result<(), Failure> {
+    ctx.mark_ready();
+    ctx.stopping().await;
     Ok(())
 }
 
@@ -80,6 +84,32 @@ fn the_shortest_wiring_is_right() {
     right(builder);
     // A node without work.
     right(begin().lease_holder("membership", membership(TTL)));
+}
+
+/// What is set are the deadlines of the guide, and no others. The default ones are too long for a lease of 15 s.
+#[test]
+fn the_defaults_build_with_the_deadlines_of_the_guide() {
+    let with = |etcd: EtcdConfig, policy: PolicyBuilder| {
+        let node = Membership::builder(etcd.clone(), "p", "a").build();
+        let node = node.expect("valid");
+        let checks = shards(&node, "checks");
+        begin_with(etcd, policy)
+            .lease_holder("membership", node)
+            .component("checks", checks)
+    };
+    right(with(etcd(), deadlines()));
+    right(with(etcd().fast(), deadlines()));
+    right(with(
+        etcd().gentle(),
+        deadlines().silence_limit(20 * SECOND),
+    ));
+    let error = with(etcd(), Policy::builder())
+        .build()
+        .expect_err("refused");
+    assert!(
+        error.to_string().starts_with("`fence.ttl` is 15s"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -206,8 +236,9 @@ fn what_is_added_twice_is_refused() {
 #[test]
 fn a_fence_that_an_election_would_trip_is_refused() {
     let of_stages = |etcd: EtcdConfig, stages| {
-        let builder = begin_with(etcd, deadlines().start_deadline(4 * SECOND));
-        let builder = builder.lease_holder("membership", membership(TTL));
+        let membership = Membership::builder(etcd.clone(), "p", "a").build();
+        let builder = begin_with(etcd, deadlines().start_deadline(4 * SECOND))
+            .lease_holder("membership", membership.expect("valid"));
         (1..stages).fold(builder, |builder, stage| {
             builder.next_stage().task(format!("stage {stage}"), idle)
         })
@@ -226,4 +257,78 @@ fn a_fence_that_an_election_would_trip_is_refused() {
     // Shorter elections fit.
     let etcd = etcd().with_election_timeout(Duration::from_millis(700));
     right(of_stages(etcd, 3));
+}
+
+/// The lease is renewed at etcd, whatever the service depends on otherwise.
+#[test]
+fn an_election_must_fit_whatever_the_probe_observes() {
+    let error = "component \"membership\": `fence.ttl` is 15s, but less the grace of 1s, the margin of 1.4s \
+                 and the stop budget of 3 stages \u{d7} (2s stop + 500ms abort) = 7.5s it leaves 5.1s for \
+                 work, which must be more than `fence.renewal_interval` = 2.8s + an election = 3s, together \
+                 5.8s: lengthen the lease or shorten the deadlines";
+    let of_stages = |probe: Box<dyn Probe>, etcd: EtcdConfig, stages| {
+        let membership = Membership::builder(etcd, "p", "a").build().expect("valid");
+        let builder = Overwatch::builder(probe)
+            .policy(
+                deadlines()
+                    .start_deadline(4 * SECOND)
+                    .build()
+                    .expect("valid"),
+            )
+            .lease_holder("membership", membership);
+        (1..stages).fold(builder, |builder, stage| {
+            builder.next_stage().task(format!("stage {stage}"), idle)
+        })
+    };
+    let database = || Box::new(polled(SECOND, SECOND, || async { Ok(()) }));
+    right(of_stages(database(), etcd(), 2));
+    refused(of_stages(database(), etcd(), 3), error);
+    let short = || etcd().with_election_timeout(Duration::from_millis(700));
+    right(of_stages(database(), short(), 3));
+    // The probe expects shorter elections than the membership.
+    let probe = EtcdProbe::new(short()).expect("valid");
+    refused(of_stages(Box::new(probe), etcd(), 3), error);
+}
+
+/// A closure and a type that forwards only `run` hide the membership from the checks of `build`.
+#[tokio::test]
+async fn a_membership_that_build_cannot_see_ends_the_run_with_the_same_error() {
+    struct Forwarding(Membership);
+
+    #[overwatch::async_trait]
+    impl Component for Forwarding {
+        async fn run(&self, ctx: Context) -> Result<(), Failure> {
+            self.0.run(ctx).await
+        }
+    }
+
+    let closure = |node: Membership| move |ctx: Context| async move { node.run(ctx).await };
+    let ends = async |builder: Builder, text: &str| {
+        let service = builder.build().expect("nothing is seen");
+        let ended = tokio::time::timeout(20 * SECOND, service.run()).await;
+        let error = ended.expect("in time").expect_err("refused").to_string();
+        assert!(error.contains(text), "{error}");
+    };
+    let always = || Overwatch::builder(no_dependency());
+    let node = membership(TTL);
+    let unfenced = "\"m\" failed fatally: the service does not stop its work before the lease of this membership \
+                    expires: add the membership with `Builder::lease_holder`, which brings its fence along";
+    ends(always().task("m", closure(node.clone())), unfenced).await;
+    ends(always().component("m", Forwarding(node.clone())), unfenced).await;
+    let fenced = |fence| always().policy(deadlines().fence(fence).build().expect("valid"));
+    ends(
+        fenced(node.fence())
+            .task("other", idle)
+            .lease_owner("other")
+            .task("m", closure(node.clone())),
+        "the lease owner is \"other\", so the service does not follow the lease of this membership",
+    )
+    .await;
+    ends(
+        fenced(Fence::new(3_600 * SECOND, 60 * SECOND))
+            .task("m", closure(node.clone()))
+            .lease_owner("m"),
+        "the policy's fence is not that of this membership",
+    )
+    .await;
 }

@@ -137,12 +137,13 @@ fn said(log: &Log, sights: &[EndpointStatus]) {
     let lines = log.lines();
     let line = lines.last().expect("something was logged");
     let what = if sights.iter().all(|sight| sight.usable) {
-        "INFO every endpoint is usable: "
+        "INFO every endpoint is usable endpoints=\""
     } else {
-        "WARN not every endpoint is usable: "
+        "WARN not every endpoint is usable endpoints=\""
     };
     let list = line
         .strip_prefix(what)
+        .and_then(|list| list.strip_suffix('"'))
         .unwrap_or_else(|| panic!("{lines:#?}"));
     let of_each: Vec<&str> = list.split("; ").collect();
     assert_eq!(of_each.len(), sights.len(), "{line}");

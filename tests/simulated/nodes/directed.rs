@@ -3,6 +3,7 @@
 
 mod claims;
 mod clusters;
+mod delays;
 mod grace;
 mod lists;
 mod promises;

@@ -71,8 +71,12 @@ pub(super) struct Told {
     pub(super) with_max_moving: Option<u32>,
     /// Whether the functions of its shards wait for something that never comes, and ask nothing.
     pub(super) asks_never: bool,
-    /// Whether its policy has a fence.
+    /// Whether its fence is enforced.
     pub(super) is_fenced: bool,
+    /// How long a last stage takes to start, if there is one after the shards.
+    pub(super) last_stage: Option<Duration>,
+    /// How long it is not ready before a stop that was asked for.
+    pub(super) unready_delay: Duration,
 }
 
 impl Told {
@@ -85,6 +89,8 @@ impl Told {
             with_max_moving: None,
             asks_never: false,
             is_fenced: true,
+            last_stage: None,
+            unready_delay: Duration::ZERO,
         }
     }
 }

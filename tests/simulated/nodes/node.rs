@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use overwatch::etcd::{EtcdConfig, EtcdProbe, Membership, Owners, Shard, Shards};
 use overwatch::{
-    BuildError, Component, Context, Failure, Handle, Observation, Overwatch, Policy, PolicyError,
-    Probe, ProbeMode, Tuning,
+    BuildError, Context, Handle, Observation, Overwatch, Policy, PolicyError, Probe, ProbeMode,
+    Tuning,
 };
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
@@ -77,6 +77,8 @@ impl Node {
         let etcd = EtcdConfig::new(urls)
             .expect("valid endpoints")
             .with_jitter_seed(setup.seed.wrapping_mul(8) + index as u64)
+            // The leases of these tests are too short for the elections of a usual cluster.
+            .with_election_timeout(Duration::from_millis(500))
             .suspended_by({
                 let suspended = Arc::clone(&suspended);
                 Arc::new(move || *lock(&suspended))
@@ -115,6 +117,14 @@ impl Node {
     pub(super) fn is_ready(&self) -> bool {
         let handle = lock(&self.0.handle);
         handle.as_ref().is_some_and(Handle::is_ready)
+    }
+
+    /// How often its components were started.
+    #[cfg(test)]
+    pub(super) fn epoch(&self) -> u64 {
+        let handle = lock(&self.0.handle);
+        let epoch = handle.as_ref().map(|handle| handle.status().epoch);
+        epoch.unwrap_or_default()
     }
 
     /// Whether the service is to run.
@@ -234,7 +244,11 @@ impl Node {
             .start_deadline(Duration::from_millis(2_500))
             .stop_deadline(Duration::from_millis(500))
             .abort_deadline(Duration::from_millis(250))
-            .tuning(Tuning::default().with_backoff(Duration::from_millis(200)))
+            .tuning(
+                Tuning::default()
+                    .with_backoff(Duration::from_millis(200))
+                    .with_unready_delay(told.unready_delay),
+            )
             .build()?;
         let probe = Heard {
             probe: EtcdProbe::new(etcd.clone())?,
@@ -242,14 +256,25 @@ impl Node {
         };
         let node = self.clone();
         let service = Overwatch::builder(probe).policy(policy);
-        let service = match told.is_fenced {
-            true => service
-                .lease_holder("membership", membership)
-                .component("checks", shards),
-            false => service
-                .component("membership", Unchecked(membership))
+        let service = service
+            .lease_holder("membership", membership)
+            .component("checks", shards);
+        let service = match told.last_stage {
+            None => service,
+            Some(starts_within) => service
                 .next_stage()
-                .component("checks", Unchecked(shards)),
+                .task("index", move |ctx: Context| async move {
+                    ctx.sleep(starts_within).await;
+                    ctx.mark_ready();
+                    ctx.stopping().await;
+                    Ok(())
+                })
+                .stage_start_deadline(starts_within + Duration::from_secs(1)),
+        };
+        let service = match told.is_fenced {
+            true => service,
+            // Nothing is stopped by the service then, so what ends in time has ended by itself.
+            false => service.observe_only(),
         };
         let service: Result<Overwatch, BuildError> = service
             .on_step(move |step| {
@@ -266,16 +291,6 @@ impl Node {
         self.0
             .trace
             .add(clock(), format_args!("{}: {what}", self.0.id));
-    }
-}
-
-/// A component that is wired in a way that is refused: without a fence.
-struct Unchecked<C>(C);
-
-#[async_trait::async_trait]
-impl<C: Component> Component for Unchecked<C> {
-    async fn run(&self, ctx: Context) -> Result<(), Failure> {
-        self.0.run(ctx).await
     }
 }
 
@@ -307,6 +322,10 @@ impl Probe for Heard {
 
     fn check(&self, policy: &Policy) -> Result<(), PolicyError> {
         self.probe.check(policy)
+    }
+
+    fn forgives(&self) -> Duration {
+        self.probe.forgives()
     }
 }
 

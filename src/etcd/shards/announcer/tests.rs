@@ -25,28 +25,13 @@ fn view(on: &[(&str, u32)], unowned: &[(usize, Duration)]) -> View {
 }
 
 #[test]
-fn what_other_nodes_have_is_said_in_words() {
-    let numbered = Identity::Numbered;
-    assert!(
-        differing("node-3", numbered(24), numbered(8))
-            .starts_with("node-3 runs this work with 24 shards, this node with 8. Each shard")
-    );
-    let named = Identity::Named { count: 8, hash: 1 };
-    assert!(differing("node-3", named, numbered(8)).starts_with(
-        "node-3 runs this work with 8 shards, this node with 8, which are not the same. "
-    ));
-}
-
-#[test]
 fn each_list_is_told_once_as_long_as_somebody_has_it() {
     let (list, mut announcer) = (List::numbered(8), Announcer::default());
     let mut told = |on: &[(&str, u32)]| announcer.look(&list, &view(on, &[]), 0, BEGUN).lines;
-    let warned = |id: &str, count| {
-        Line::Warn(differing(
-            id,
-            Identity::Numbered(count),
-            Identity::Numbered(8),
-        ))
+    let warned = |id: &str, theirs| Line::OtherShards {
+        node: id.to_owned(),
+        theirs,
+        ours: 8,
     };
     assert_eq!(told(&[("a", 8), ("b", 8)]), []);
     let others = [("a", 8), ("b", 24), ("c", 24), ("d", 9)];
@@ -54,8 +39,7 @@ fn each_list_is_told_once_as_long_as_somebody_has_it() {
     assert_eq!(told(&others), [warned("d", 9), warned("c", 24)]);
     assert_eq!(told(&others), []);
     assert_eq!(told(&[("a", 8), ("b", 24)]), []);
-    let all_well = Line::Info("all nodes run this work with the same shards".to_owned());
-    assert_eq!(told(&[("a", 8)]), [all_well]);
+    assert_eq!(told(&[("a", 8)]), [Line::SameShards]);
     assert_eq!(told(&[("a", 8)]), []);
     assert_eq!(told(&[("a", 8), ("b", 24)]), [warned("b", 24)], "anew");
 }
@@ -80,14 +64,15 @@ fn what_has_no_owner_is_noted_at_once_and_warned_of_later() {
     assert_eq!(look(&unowned, 0), told(note(0), vec![], at));
     assert_eq!(look(&unowned, 1), told(None, vec![], at));
     assert_eq!(look(&unowned, 4_999), told(note(4), vec![], at));
-    let which = which(5);
-    let text = format!("5 of 8 shards have no owner, and run nowhere: {which}");
-    let warned = vec![Line::Warn(text)];
+    let warned = vec![Line::Unowned {
+        count: 5,
+        of: 8,
+        shards: which(5),
+    }];
     assert_eq!(look(&unowned, 5_000), told(note(5), warned, None));
     assert_eq!(look(&unowned, 5_001), told(None, vec![], None));
     let note = Some("runs 3 of 8 shards".to_owned());
-    let text = "all shards have an owner again".to_owned();
-    assert_eq!(look(&[], 6_000), told(note, vec![Line::Info(text)], None));
+    assert_eq!(look(&[], 6_000), told(note, vec![Line::Owned], None));
     assert_eq!(look(&[], 6_001), told(None, vec![], None));
 }
 

@@ -11,7 +11,7 @@ use crate::etcd::membership::Lease;
 use crate::etcd::records::Prefix;
 use crate::machine::FailureClass;
 use crate::policy::{ComponentId, Layout, Plan, Policy};
-use crate::shell::component::StageRun;
+use crate::shell::component::{Incarnation, StageRun};
 use crate::shell::log::Log;
 use crate::shell::run_state::RunState;
 
@@ -19,6 +19,10 @@ const SECOND: Duration = Duration::from_secs(1);
 const LEASE: Lease = Lease { id: 7, cluster: 1 };
 
 fn shard(allowed: Duration) -> (Arc<LeaseSession>, Shard) {
+    shard_of(incarnation(), allowed)
+}
+
+fn shard_of(component: Incarnation, allowed: Duration) -> (Arc<LeaseSession>, Shard) {
     let suspended = by_the_system();
     let now = moment(&suspended);
     let session = Arc::new(LeaseSession::new(LEASE, now, suspended));
@@ -28,18 +32,19 @@ fn shard(allowed: Duration) -> (Arc<LeaseSession>, Shard) {
         token: 1,
     };
     let keys = Prefix::parse("nodes").expect("valid").work("checks");
-    let (name, keys, ctx) = ("0".into(), Arc::new(keys), context());
-    let shard = Shard::new(0, name, claim, keys, Arc::clone(&session), ctx);
+    let (name, keys, ctx) = ("0".into(), Arc::new(keys), Context::new(component));
+    let (lease, work) = (Arc::clone(&session), watch::Sender::default());
+    let shard = Shard::new(0, name, claim, keys, lease, ctx, work);
     (session, shard)
 }
 
-/// The context of a component that nobody supervises.
-fn context() -> Context {
+/// A component that nobody supervises.
+fn incarnation() -> Incarnation {
     let layout = Layout::new(&[1]).expect("one component makes a layout");
     let plan = Plan::new(Policy::default(), layout).expect("the default policy works");
-    let shared = Arc::new(RunState::new(Arc::new(plan), vec!["checks".into()]));
+    let shared = Arc::new(RunState::detached(Arc::new(plan), vec!["checks".into()]));
     shared.enter(tokio::runtime::Handle::current(), Log::direct(None));
-    Context::new(StageRun::new(1, 0..1, shared).incarnation(ComponentId(0)))
+    StageRun::new(1, 0..1, shared).incarnation(ComponentId(0))
 }
 
 /// Counts what it gets done.

@@ -419,7 +419,11 @@ fn a_write_that_fails_is_tried_again_after_a_pause_and_logged_once() {
     case.reconciler.written(&Write::List, 9);
     let unwritten = case.reconciler.not_written(&EtcdError::silent(), T0);
     assert_eq!(unwritten, Unwritten::Again(Loudness::Silent));
-    case.reconciler.all_written();
+    // Neither is that there is nothing to write.
+    case.reconciler.all_written(&[]);
+    let unwritten = case.reconciler.not_written(&EtcdError::silent(), T0);
+    assert_eq!(unwritten, Unwritten::Again(Loudness::Silent));
+    case.reconciler.all_written(&[Write::List]);
     let unwritten = case.reconciler.not_written(&EtcdError::silent(), T0);
     assert_eq!(unwritten, Unwritten::Again(Loudness::Warn));
     let refused = EtcdError::sure(Fault::Permission, "denied");

@@ -88,13 +88,8 @@ fn that_the_write_path_is_not_checked_is_logged_once() {
     assert!(run.evidence.contains("proposal in"), "{}", run.evidence);
     assert_eq!(run.until(2_400_000, read_only), None);
     assert!(run.evidence.ends_with(", write path not checked"));
-    assert_eq!(
-        run.log(),
-        [
-            "http://a:2379: this user may not ask for etcd's alarms (permission denied), so the \
-             write path, the space and corruption are not checked"
-        ]
-    );
+    let (endpoint, why) = ("http://a:2379".to_owned(), "permission denied".to_owned());
+    assert_eq!(run.log(), [HealthWarning::Unchecked { endpoint, why }]);
 }
 
 /// As it is while a cluster of an older version is replaced by one that wants more rights.
@@ -108,7 +103,7 @@ fn where_one_member_refuses_proposals_and_another_takes_them_there_is_nothing_to
         });
         assert_eq!(told, None);
         assert!(run.evidence.contains("proposal in"), "{}", run.evidence);
-        assert_eq!(run.log(), Vec::<String>::new());
+        assert_eq!(run.log(), []);
     }
 }
 
@@ -221,9 +216,8 @@ impl Run {
     }
 
     /// What was to be logged since this was asked.
-    fn log(&mut self) -> Vec<String> {
-        let warnings = self.case.probe_loop.model.take_warnings().into_iter();
-        warnings.map(|warning| warning.to_string()).collect()
+    fn log(&mut self) -> Vec<HealthWarning> {
+        self.case.probe_loop.model.take_warnings()
     }
 
     /// The time, in milliseconds since the beginning.
