@@ -381,7 +381,7 @@ async fn a_process_with_a_job_that_blocks_for_good_is_left() {
     assert_eq!(status.code(), Some(1), "{status} {errors}");
     // They are said within 100 ms, or not at all.
     assert!(
-        errors.is_empty() || errors.contains("wedged: checks"),
+        errors.is_empty() || errors.contains("still not gone: checks"),
         "{errors}"
     );
     let took = ended - scene.told;
