@@ -11,7 +11,7 @@ mod not_current;
 mod size_limit;
 mod token;
 
-pub(crate) use copy_check::Pauses;
+pub(crate) use copy_check::{LONGEST_UNCHECKED, Pauses};
 pub(crate) use entry::Entry;
 pub(crate) use foreign_keys::ForeignKeys;
 pub(crate) use key_copy::KeyChanges;

@@ -41,6 +41,11 @@ impl Left {
     pub(crate) fn told(seconds: i64, granted: i64) -> Option<Self> {
         (seconds >= 0).then_some(Self { seconds, granted })
     }
+
+    /// The seconds that it lives at most: etcd rounds down.
+    pub(crate) fn at_most(self) -> i64 {
+        self.seconds.saturating_add(1)
+    }
 }
 
 /// The result of the revocation of several leases.
@@ -115,6 +120,14 @@ mod tests {
             let granted = 14;
             let left = is_there.then_some(Left { seconds, granted });
             assert_eq!(Left::told(seconds, granted), left, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn the_part_of_a_second_that_etcd_does_not_tell_counts_as_a_second() {
+        for (seconds, at_most) in [(0, 1), (14, 15), (i64::MAX, i64::MAX)] {
+            let left = Left::told(seconds, 14).expect("it is there");
+            assert_eq!(left.at_most(), at_most);
         }
     }
 }

@@ -6,6 +6,7 @@ use etcd_client::{Client, Compare, CompareOp, PutOptions, Txn, TxnOp};
 use tokio::time::sleep;
 use tracing::Level;
 
+use super::lease_answer::Left;
 use super::lease_session::LeaseSession;
 use super::lease_state::Lease;
 use super::node::{Node, failure};
@@ -106,8 +107,7 @@ impl Node {
             }
         };
         if newly {
-            // etcd rounds down.
-            let (id, at_most) = (id.clone(), left.map(|left| left.seconds.saturating_add(1)));
+            let (id, at_most) = (id.clone(), left.map(Left::at_most));
             log(Level::INFO, move |at_ms| {
                 tracing::info!(target: TARGET, at_ms, id, lease = format!("{lease:x}"), at_most_s = at_most,
                     "the id is still registered: waiting for that lease to run out"

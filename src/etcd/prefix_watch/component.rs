@@ -13,7 +13,7 @@ use tracing::Level;
 
 use super::changes::Changes;
 use super::follow::{Tell, follow};
-use super::freshness::Freshness;
+use super::freshness::{Freshness, Standing};
 use super::settings::{DEFAULT_LIMIT, check_max_age, check_max_bytes, check_max_keys};
 use super::values::Values;
 use super::view::{PrefixSnapshot, PrefixView};
@@ -237,7 +237,9 @@ impl<T: Send + Sync + 'static> PrefixWatch<T> {
             self.limit,
             Pauses::spread(seed),
         );
-        let freshness = Freshness::new(prefix.to_owned(), self.max_age, clock::now());
+        // What an earlier epoch has read.
+        let known = self.snapshots.borrow().as_of().map(clock::time_of);
+        let freshness = Freshness::new(prefix.to_owned(), self.max_age, known, clock::now());
         let why = match KEYS.run(follow(mirror, freshness, tell)).await {
             Ok(Some(why)) => why,
             Ok(None) => "the values have no reader any more".to_owned(),
@@ -254,8 +256,8 @@ impl<T: Send + Sync + 'static> Component for PrefixWatch<T> {
         // What an earlier connection knows may be outdated.
         self.failover.reopen();
         let (changes, mut changed) = mpsc::channel(1);
-        let (trouble, mut troubled) = watch::channel(None);
-        let mut following = pin!(ctx.as_part_of_run(self.follow(Tell { changes, trouble })));
+        let (standing, mut stands) = watch::channel(Standing::default());
+        let mut following = pin!(ctx.as_part_of_run(self.follow(Tell { changes, standing })));
         let mut note = String::new();
         loop {
             tokio::select! {
@@ -268,10 +270,14 @@ impl<T: Send + Sync + 'static> Component for PrefixWatch<T> {
                     }
                     ctx.mark_ready();
                 }
-                Ok(()) = troubled.changed() => {}
+                Ok(()) = stands.changed() => {}
                 failure = &mut following => return Err(failure),
             }
-            let newest = values.note(troubled.borrow_and_update().as_deref());
+            let standing = stands.borrow_and_update().clone();
+            if standing.uses_known {
+                ctx.mark_ready();
+            }
+            let newest = values.note(standing.trouble.as_deref());
             if newest != note {
                 ctx.note(&newest);
                 note = newest;

@@ -11,18 +11,27 @@ pub(crate) struct Freshness {
     max_age: Option<Duration>,
     /// When it began to follow the values.
     begun: Duration,
-    /// The values contain all changes up to this moment.
+    /// The values that this process read in an earlier epoch contain all changes up to this moment.
+    known: Option<Duration>,
+    /// The values in use contain all changes up to this moment. `None` until there are some in this epoch.
     as_of: Option<Duration>,
     /// Why the last attempt failed, if it failed.
     cause: Option<NotCurrent>,
 }
 
 impl Freshness {
-    pub(crate) fn new(prefix: String, max_age: Option<Duration>, now: Duration) -> Self {
+    /// `known` is the moment up to which the values that an earlier epoch has read contain all changes.
+    pub(crate) fn new(
+        prefix: String,
+        max_age: Option<Duration>,
+        known: Option<Duration>,
+        now: Duration,
+    ) -> Self {
         Self {
             prefix,
             max_age,
             begun: now,
+            known,
             as_of: None,
             cause: None,
         }
@@ -39,21 +48,36 @@ impl Freshness {
 
     /// Notes that an attempt failed. Returns why the component must end, if it must.
     ///
-    /// At the start a failure that does not pass by itself is an error of its configuration. Later the values that are
-    /// there are better than none: something that was written below the prefix must not stop all nodes at once.
+    /// If the process has not read any values yet, a failure that does not pass by itself is an error of its
+    /// configuration. Later the values that are there are better than none, also in a later epoch: otherwise something
+    /// that was written below the prefix would make each restart of each node fail.
+    ///
+    /// A later epoch still tries to read first. It waits for what passes by itself.
     pub(crate) fn failed(&mut self, cause: NotCurrent) -> Option<String> {
-        let ends = self.as_of.is_none() && !cause.passes;
+        if !cause.passes() {
+            self.as_of = self.as_of.or(self.known);
+        }
+        let ends = self.as_of.is_none() && !cause.passes();
         let text = ends.then(|| format!("cannot read what is below {}: {cause}", self.prefix));
         self.cause = Some(cause);
         text
     }
 
+    /// What is known of the values now.
+    pub(crate) fn standing(&self, now: Duration) -> Standing {
+        let are_known = self.as_of.is_some() && self.as_of == self.known;
+        Standing {
+            trouble: self.trouble(),
+            uses_known: are_known && self.overdue(now).is_none(),
+        }
+    }
+
     /// Why the values are not confirmed at the moment, if an attempt has failed.
-    pub(crate) fn trouble(&self) -> Option<String> {
+    fn trouble(&self) -> Option<String> {
         self.cause.as_ref().map(NotCurrent::to_string)
     }
 
-    /// When the values are too old if nothing confirms them.
+    /// When the values are too old if nothing confirms them. An epoch without values has as long to read them.
     pub(crate) fn overdue_at(&self) -> Option<Duration> {
         Some(self.as_of.unwrap_or(self.begun) + self.max_age?)
     }
@@ -75,6 +99,15 @@ impl Freshness {
             self.prefix
         ))
     }
+}
+
+/// What the component is told of the values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Why they are not confirmed at the moment.
+    pub(crate) trouble: Option<String>,
+    /// Whether the component is up with the values that an earlier epoch has read.
+    pub(crate) uses_known: bool,
 }
 
 /// How old values are that contain all changes up to this moment.
@@ -100,23 +133,33 @@ const REST: Duration = Duration::from_millis(50);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::etcd::basics::{EtcdError, Fault};
 
     const T0: Duration = Duration::from_secs(1_000);
     const SECOND: Duration = Duration::from_secs(1);
     const MS: Duration = Duration::from_millis(1);
 
     fn cause(text: &str, passes: bool) -> NotCurrent {
-        NotCurrent {
-            fault: None,
-            text: text.to_owned(),
-            passes,
-            is_stale_token: false,
+        match passes {
+            true => EtcdError::passing(Fault::Unreachable, text).into(),
+            false => EtcdError::sure(Fault::Permission, text).into(),
         }
     }
 
-    fn followed(max_age: Option<Duration>) -> Freshness {
-        Freshness::new("c/".into(), max_age, T0)
+    fn too_large() -> NotCurrent {
+        NotCurrent::TooLarge("too many keys".into())
     }
+
+    fn followed(max_age: Option<Duration>) -> Freshness {
+        Freshness::new("c/".into(), max_age, None, T0)
+    }
+
+    /// One of a later epoch, with values that were confirmed a minute before it began.
+    fn followed_again(max_age: Option<Duration>) -> Freshness {
+        Freshness::new("c/".into(), max_age, Some(KNOWN), T0)
+    }
+
+    const KNOWN: Duration = Duration::from_secs(1_000 - 60);
 
     #[test]
     fn by_default_no_age_is_a_failure() {
@@ -146,7 +189,9 @@ mod tests {
         fresh.failed(cause("no leader", true));
         assert_eq!(
             fresh.overdue(T0 + 16 * SECOND).as_deref(),
-            Some("what is below c/ was last confirmed 11.0s ago, and max_age is 10s: no leader")
+            Some(
+                "what is below c/ was last confirmed 11.0s ago, and max_age is 10s: etcd is unreachable: no leader"
+            )
         );
     }
 
@@ -157,7 +202,10 @@ mod tests {
         fresh.confirmed(Some(T0));
         fresh.failed(cause("no answer", true));
         fresh.confirmed(Some(T0));
-        assert_eq!(fresh.trouble().as_deref(), Some("no answer"));
+        assert_eq!(
+            fresh.trouble().as_deref(),
+            Some("etcd is unreachable: no answer")
+        );
         assert_eq!(fresh.overdue_at(), Some(T0 + 10 * SECOND));
         fresh.confirmed(Some(T0 + MS));
         assert_eq!(fresh.trouble(), None);
@@ -166,16 +214,67 @@ mod tests {
     }
 
     #[test]
-    fn only_a_start_ends_with_what_does_not_pass_by_itself() {
+    fn only_a_first_start_ends_with_what_does_not_pass_by_itself() {
         let mut fresh = followed(None);
         assert_eq!(fresh.failed(cause("an election", true)), None);
         assert_eq!(
             fresh.failed(cause("permission denied", false)).as_deref(),
-            Some("cannot read what is below c/: permission denied")
+            Some("cannot read what is below c/: etcd denies permission: permission denied")
+        );
+        assert_eq!(
+            fresh.failed(too_large()).as_deref(),
+            Some("cannot read what is below c/: too many keys")
         );
         fresh.confirmed(Some(T0));
-        assert_eq!(fresh.failed(cause("too many keys", false)), None);
-        assert_eq!(fresh.trouble().as_deref(), Some("too many keys"));
+        assert_eq!(fresh.failed(too_large()), None);
+        let standing = Standing {
+            trouble: Some("too many keys".into()),
+            uses_known: false,
+        };
+        assert_eq!(fresh.standing(T0), standing);
+    }
+
+    /// Otherwise one write below the prefix would let no node come up again, whatever it was stopped for.
+    #[test]
+    fn a_later_epoch_is_up_with_the_values_that_the_process_has_if_no_others_can_be_read() {
+        for cause in [too_large(), cause("permission denied", false)] {
+            let mut fresh = followed_again(None);
+            assert!(!fresh.standing(T0).uses_known, "first it tries to read");
+            assert_eq!(fresh.failed(self::cause("an election", true)), None);
+            assert!(!fresh.standing(T0).uses_known, "that passes");
+            assert_eq!(fresh.failed(cause.clone()), None);
+            let standing = Standing {
+                trouble: Some(cause.to_string()),
+                uses_known: true,
+            };
+            assert_eq!(fresh.standing(T0), standing);
+            fresh.confirmed(Some(T0 + MS));
+            assert_eq!(fresh.standing(T0), Standing::default());
+            assert_eq!(fresh.failed(cause), None);
+            assert!(!fresh.standing(T0).uses_known, "it has newer ones");
+        }
+    }
+
+    #[test]
+    fn known_values_that_are_too_old_are_a_failure_as_all_others() {
+        let mut fresh = followed_again(Some(61 * SECOND));
+        assert_eq!(fresh.overdue_at(), Some(T0 + 61 * SECOND), "to read them");
+        assert_eq!(fresh.failed(too_large()), None);
+        assert_eq!(fresh.overdue_at(), Some(KNOWN + 61 * SECOND));
+        assert!(fresh.standing(T0).uses_known);
+        assert!(!fresh.standing(T0 + SECOND).uses_known);
+        assert_eq!(
+            fresh.overdue(T0 + SECOND).as_deref(),
+            Some(
+                "what is below c/ was last confirmed 61.0s ago, and max_age is 61s: too many keys"
+            )
+        );
+        // They were already too old before the start.
+        let mut fresh = followed_again(Some(10 * SECOND));
+        assert_eq!(fresh.overdue(T0), None);
+        fresh.failed(too_large());
+        assert!(!fresh.standing(T0).uses_known);
+        assert!(fresh.overdue(T0).is_some());
     }
 
     #[test]

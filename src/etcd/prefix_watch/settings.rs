@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use crate::etcd::basics::EtcdConfigError;
 use crate::etcd::client::Timing;
-use crate::etcd::records::SizeLimit;
+use crate::etcd::records::{LONGEST_UNCHECKED, SizeLimit};
 use crate::policy::MAX_DURATION;
 
 /// The limit if none is set.
@@ -40,11 +40,10 @@ pub(crate) fn check_max_age(age: Duration, timing: &Timing) -> Result<Duration, 
     let Timing {
         request_timeout,
         connect_timeout,
-        election_timeout,
         ..
     } = *timing;
-    let election = 3 * election_timeout;
-    let shortest = CHECKED_EVERY + request_timeout + connect_timeout + election;
+    let election = timing.longest_election();
+    let shortest = LONGEST_UNCHECKED + request_timeout + connect_timeout + election;
     if (shortest..=MAX_DURATION).contains(&age) {
         return Ok(age);
     }
@@ -52,16 +51,15 @@ pub(crate) fn check_max_age(age: Duration, timing: &Timing) -> Result<Duration, 
         knob: "max_age",
         value: age,
         bound: format!(
-            "{shortest:?} to a day: {CHECKED_EVERY:?} between two checks, {request_timeout:?} until a member that \
+            "{shortest:?} to a day: {LONGEST_UNCHECKED:?} between two checks, {request_timeout:?} until a member that \
              died is given up, {connect_timeout:?} to connect to another one, and {election:?} for an election"
         ),
     })
 }
 
-/// How often the values are checked by a read.
-const CHECKED_EVERY: Duration = Duration::from_secs(2);
 const MOST_KEYS: usize = 100_000;
-const MOST_BYTES: usize = 1 << 30;
+/// In use are several times as many. And one thread clones them, and ends lost work of the shards as well.
+const MOST_BYTES: usize = 64 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -85,6 +83,14 @@ mod tests {
         assert!(check(Duration::MAX).is_err());
         assert_eq!(check_max_age(8 * SECOND, &Timing::FAST), Ok(8 * SECOND));
         assert!(check_max_age(8 * SECOND - MS, &Timing::FAST).is_err());
+        // An election takes as long here as everywhere.
+        let slow = Timing {
+            election_timeout: 5 * SECOND,
+            ..Timing::DEFAULT
+        };
+        let shortest = 7 * SECOND + slow.longest_election();
+        assert_eq!(check_max_age(shortest, &slow), Ok(shortest));
+        assert!(check_max_age(shortest - MS, &slow).is_err());
     }
 
     #[test]
@@ -99,10 +105,10 @@ mod tests {
                 "{error}"
             );
         }
-        for bytes in [1, 1 << 30] {
+        for bytes in [1, 64 << 20] {
             assert_eq!(check_max_bytes(bytes), Ok(bytes));
         }
-        for bytes in [0, (1 << 30) + 1] {
+        for bytes in [0, (64 << 20) + 1, usize::MAX] {
             assert!(check_max_bytes(bytes).is_err(), "{bytes}");
         }
         assert!(check_max_keys(DEFAULT_LIMIT.keys).is_ok());

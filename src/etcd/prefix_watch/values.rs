@@ -13,7 +13,7 @@ use crate::etcd::records::Entry;
 pub(crate) struct Values<T> {
     prefix: String,
     keys: Arc<Keys<T>>,
-    /// Whether the keys have changed since they were last published.
+    /// Whether the keys have changed since they were last published. The first list is a change, even if it is empty.
     changed: bool,
     /// The values that were rejected since that was last logged.
     rejected: Vec<Rejection>,
@@ -48,7 +48,7 @@ impl<T> Values<T> {
                 named: BTreeMap::new(),
                 unnamed: BTreeMap::new(),
             }),
-            changed: false,
+            changed: true,
             rejected: Vec::new(),
         }
     }

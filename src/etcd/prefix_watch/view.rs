@@ -112,7 +112,7 @@ impl<T> fmt::Debug for PrefixView<T> {
 pub struct PrefixSnapshot<T> {
     keys: Arc<Keys<T>>,
     revision: i64,
-    pub(crate) as_of: Option<Instant>,
+    as_of: Option<Instant>,
 }
 
 impl<T> PrefixSnapshot<T> {

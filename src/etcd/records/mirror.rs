@@ -17,7 +17,7 @@ use etcd_client::{
 use tokio::time::{Instant, sleep_until};
 use tracing::Level;
 
-use super::copy_check::{Checked, CopyCheck, Digest, Pauses};
+use super::copy_check::{Checked, CopyCheck, Digest, LONGEST_UNCHECKED, Pauses, ReadState};
 use super::entry::Entry;
 use super::foreign_keys::{ForeignKeys, Warning};
 use super::key_copy::{KeyChanges, KeyCopy, Listing};
@@ -58,8 +58,8 @@ pub(crate) struct Mirror {
     turn: Turn,
 }
 
-/// A pending check: when its request was sent, and the digest that was read.
-type Checking = Pin<Box<dyn Future<Output = Result<(Instant, Digest), EtcdError>> + Send>>;
+/// A pending check.
+type Checking = Pin<Box<dyn Future<Output = Result<ReadState, EtcdError>> + Send>>;
 
 impl Mirror {
     /// A mirror of the keys of this cluster below the prefix.
@@ -83,8 +83,8 @@ impl Mirror {
 
     /// A mirror of keys that anybody may write, of any size up to this limit.
     ///
-    /// If no cluster is expected, each copy is of the cluster that answers first, and no copy is made while the
-    /// endpoints belong to several clusters.
+    /// If no cluster is expected, each copy is of the cluster that answers first. While the endpoints belong to several
+    /// clusters, no copy is made, and none is confirmed.
     pub(crate) fn bounded(
         failover: Arc<Failover>,
         expected: ExpectedCluster,
@@ -92,7 +92,7 @@ impl Mirror {
         limit: SizeLimit,
         pauses: Pauses,
     ) -> Self {
-        let check = CopyCheck::new(Duration::MAX, pauses, clock::now());
+        let check = CopyCheck::new(LONGEST_UNCHECKED, pauses, clock::now());
         Self::with(
             failover,
             expected,
@@ -178,11 +178,14 @@ impl Mirror {
                     Ok(message) => if self.take(&message) {
                         let (keys, bytes) = (self.copy.entries().len(), self.copy.bytes());
                         let Some(why) = self.limit.exceeded(&self.prefix, keys, bytes) else {
+                            if let Some(as_of) = self.check.advanced(self.copy.revision(), clock::now()) {
+                                self.as_of = Some(clock::moment_of(as_of));
+                            }
                             return Ok(KeyChanges::Changed);
                         };
                         // It is made anew when there is less.
                         self.watch = None;
-                        return Err(self.not_made(NotCurrent::too_large(why)));
+                        return Err(self.not_made(NotCurrent::TooLarge(why)));
                     },
                     Err(cause) => {
                         let (prefix, class, why) =
@@ -200,20 +203,16 @@ impl Mirror {
                 }
                 checked = check => match checked {
                     None => {
-                        self.check.checking(clock::now());
-                        self.checking = Some(digest(&self.failover, self.of, &self.prefix));
+                        self.check.checking(self.copy.revision(), clock::now());
+                        self.checking = Some(self.read_state());
                     }
-                    Some(told) => {
+                    Some(answer) => {
                         self.checking = None;
-                        let (told, cause) = match told {
-                            Ok(told) => (Some(told), None),
-                            Err(cause) => (None, Some(cause)),
-                        };
-                        if self.is_confirmed(told) {
-                            return Ok(KeyChanges::Confirmed);
-                        }
-                        if let Some(cause) = cause {
-                            return Err(cause.into());
+                        match answer {
+                            Ok(read) => if self.is_confirmed(read) {
+                                return Ok(KeyChanges::Confirmed);
+                            },
+                            Err(cause) => return Err(self.not_checked(cause.into())),
                         }
                     }
                 },
@@ -226,6 +225,7 @@ impl Mirror {
         let sent = Instant::now();
         let mut of = self.expected;
         self.failover.undivided(of)?;
+        let longest_message = self.limit.longest_message();
         let mut listing = Listing::new(&self.prefix);
         loop {
             let options = GetOptions::new()
@@ -236,10 +236,11 @@ impl Mirror {
             let ask = |client: Client| async move {
                 // Foreign values may make a page this large.
                 let client = client.kv_client();
-                let mut client = client.max_decoding_message_size(LARGEST_PAGE);
+                let mut client = client.max_decoding_message_size(longest_message);
                 client.get(key, Some(options)).await
             };
-            let page = self.failover.ask(of, ask).await?;
+            let page = self.failover.ask(of, ask).await;
+            let page = page.map_err(|cause| self.not_read(cause))?;
             let header = page.header().ok_or_else(EtcdError::without_header)?;
             of = of.or_bound_to(header.cluster_id());
             listing.announced(page.count());
@@ -247,7 +248,7 @@ impl Mirror {
             let more = listing.page(header.revision(), keys, page.more());
             let (keys, bytes) = (listing.keys(), listing.bytes());
             if let Some(why) = self.limit.exceeded(&self.prefix, keys, bytes) {
-                return Err(NotCurrent::too_large(why));
+                return Err(NotCurrent::TooLarge(why));
             }
             if !more {
                 break;
@@ -259,7 +260,7 @@ impl Mirror {
         let prefix = self.prefix.clone();
         let ask = |client: Client| async move {
             let client = client.watch_client();
-            let mut client = client.max_decoding_message_size(LARGEST_PAGE);
+            let mut client = client.max_decoding_message_size(longest_message);
             let mut watch = client.watch(prefix, Some(options)).await?;
             let message = watch.message().await?;
             let begun =
@@ -281,21 +282,57 @@ impl Mirror {
         Ok(())
     }
 
+    /// Why a page could not be read.
+    fn not_read(&self, cause: EtcdError) -> NotCurrent {
+        match self.limit.exceeded_by_page(&self.prefix, &cause) {
+            Some(why) => NotCurrent::TooLarge(why),
+            None => cause.into(),
+        }
+    }
+
     /// Notes and logs that the copy could not be made.
     fn not_made(&mut self, cause: NotCurrent) -> NotCurrent {
-        let loudness = self.check.not_made(cause.is_stale_token, clock::now());
-        let (prefix, failed) = (self.prefix.clone(), cause.clone());
+        let loudness = self.check.not_made(&cause, clock::now());
+        self.log(
+            loudness,
+            &cause,
+            "cannot follow what is below the prefix",
+            "what is below the prefix is read with a new token",
+        );
+        cause
+    }
+
+    /// Notes and logs that the copy could not be checked.
+    fn not_checked(&mut self, cause: NotCurrent) -> NotCurrent {
+        let loudness = self.check.not_checked(&cause, clock::now());
+        self.log(
+            loudness,
+            &cause,
+            "cannot confirm what is below the prefix",
+            "what is below the prefix is confirmed with a new token",
+        );
+        cause
+    }
+
+    fn log(
+        &self,
+        loudness: Loudness,
+        cause: &NotCurrent,
+        warning: &'static str,
+        with_new_token: &'static str,
+    ) {
+        let (prefix, cause) = (self.prefix.clone(), cause.clone());
         match loudness {
             Loudness::Warn => log(Level::WARN, move |at_ms| {
-                let (class, why) = (failed.fault.map(Fault::as_str), failed.text);
-                tracing::warn!(target: TARGET, at_ms, prefix, class, why, "cannot follow what is below the prefix");
+                let (class, why) = (cause.fault().map(Fault::as_str), cause.text());
+                tracing::warn!(target: TARGET, at_ms, prefix, class, why, "{warning}");
             }),
             Loudness::Debug => log(Level::DEBUG, move |at_ms| {
-                tracing::debug!(target: TARGET, at_ms, prefix, why = failed.text, "what is below the prefix is read with a new token");
+                let why = cause.text();
+                tracing::debug!(target: TARGET, at_ms, prefix, why, "{with_new_token}");
             }),
             Loudness::Silent => {}
         }
-        cause
     }
 
     /// Takes a message of the watch. Returns whether anything changed.
@@ -309,13 +346,12 @@ impl Mirror {
         !message.events().is_empty()
     }
 
-    /// Whether the copy is confirmed.
-    fn is_confirmed(&mut self, told: Option<(Instant, Digest)>) -> bool {
+    /// Whether what was read confirms the copy.
+    fn is_confirmed(&mut self, read: ReadState) -> bool {
         let (copy, revision) = (self.copy.digest(), self.copy.revision());
-        let (sent, read) = told.unzip();
         match self.check.checked(read, copy, revision, clock::now()) {
-            Checked::Confirmed => {
-                self.as_of = sent;
+            Checked::Confirmed(as_of) => {
+                self.as_of = Some(clock::moment_of(as_of));
                 true
             }
             Checked::Again => false,
@@ -329,6 +365,29 @@ impl Mirror {
             }
         }
     }
+
+    /// Reads the state of the keys for a check.
+    fn read_state(&self) -> Checking {
+        let (failover, prefix) = (Arc::clone(&self.failover), self.prefix.clone());
+        let (expected, of) = (self.expected, self.of);
+        Box::pin(async move {
+            let options = GetOptions::new()
+                .with_prefix()
+                .with_sort(SortTarget::Mod, SortOrder::Descend)
+                .with_limit(1)
+                .with_keys_only();
+            let ask = |mut client: Client| async move { client.get(prefix, Some(options)).await };
+            let answer = failover.ask(of, ask).await?;
+            // The copy may be of the wrong one of several clusters.
+            failover.undivided(expected)?;
+            let header = answer.header().ok_or_else(EtcdError::without_header)?;
+            let newest = answer.kvs().first().map(KeyValue::mod_revision);
+            Ok(ReadState {
+                digest: Digest::of(answer.count(), newest),
+                revision: header.revision(),
+            })
+        })
+    }
 }
 
 fn entry(kv: &KeyValue) -> (Vec<u8>, Entry) {
@@ -340,25 +399,7 @@ fn entry(kv: &KeyValue) -> (Vec<u8>, Entry) {
     (kv.key().to_owned(), entry)
 }
 
-fn digest(line: &Arc<Failover>, of: ExpectedCluster, prefix: &str) -> Checking {
-    let (line, prefix) = (Arc::clone(line), prefix.to_owned());
-    Box::pin(async move {
-        let sent = Instant::now();
-        let options = GetOptions::new()
-            .with_prefix()
-            .with_sort(SortTarget::Mod, SortOrder::Descend)
-            .with_limit(1)
-            .with_keys_only();
-        let ask = |mut client: Client| async move { client.get(prefix, Some(options)).await };
-        let answer = line.ask(of, ask).await?;
-        let newest = answer.kvs().first().map(KeyValue::mod_revision);
-        Ok((sent, Digest::of(answer.count(), newest)))
-    })
-}
-
 /// This number of keys fits well into one answer.
 const PAGE: i64 = 200;
 /// Fewer, because values of others may be large.
 const PAGE_OF_FOREIGN_KEYS: i64 = 50;
-/// etcd accepts values of 1.5 MiB by default.
-const LARGEST_PAGE: usize = 512 << 20;

@@ -130,6 +130,14 @@ fn what_is_missing_in_a_list_of_all_is_gone() {
     assert!(!numbers.take(changes(true, &[], &[])));
 }
 
+/// Who waits for the first list waits for it also where there is no key.
+#[test]
+fn the_first_list_is_a_change_even_if_it_is_empty() {
+    let mut numbers = Numbers::new();
+    assert!(numbers.take(changes(true, &[], &[])));
+    assert!(!numbers.take(changes(true, &[], &[])));
+}
+
 /// What was taken when the component was stopped in between is published by the next one.
 #[test]
 fn a_change_is_news_until_it_is_published() {
