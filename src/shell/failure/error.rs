@@ -20,8 +20,9 @@ use crate::shell::log::discard;
 /// when to use which class.
 ///
 /// What is shown of it, in the log, in the status and by `Display`, is one line of at most 4,096 bytes: the error and its
-/// sources, without what was said already. Passwords in URLs, `Bearer` tokens, and values with names like `password`
-/// or `token` are shown as `<hidden>`. [`error`](Self::error) has the error itself.
+/// sources, without what was said already. Secrets that can be recognised, e.g. passwords in URLs and values with names like
+/// `password` or `token`, are shown as `<hidden>`; [the guide](crate::guide::operating) has the list. [`error`](Self::error)
+/// has the error itself.
 ///
 /// ```
 /// use overwatch::{Classify, Failure};

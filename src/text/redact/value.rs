@@ -1,117 +1,124 @@
 //! Where the value of a name begins and ends.
 
-use super::{HIDDEN, Secret, end_of, is_of_name, is_space};
+use super::bracket::{self, Bracket};
+use super::key_block;
+use super::quote::{Quote, quote_at};
+use super::reader::{Reader, Secret, ends_word, is_of_name, is_quote};
+use super::types::behind_types;
 
-/// The value that begins here: what is in quotes or in brackets, or all up to a space, a quote, or the `&` or `;` before
-/// another name.
-pub(super) fn value(text: &str, begin: usize) -> Option<Secret> {
-    let begin = inside(text, begin);
-    let quote = end_of(text, begin, |c| c != '\\');
-    if let Some(sign @ ('"' | '\'' | '`')) = text[quote..].chars().next() {
-        let is_escaped = quote > begin;
-        let begin = quote + 1;
-        let end = closing(text, begin, sign, is_escaped);
-        return Some(Secret { begin, end }).filter(|_| end > begin);
+/// What a value looks like where it begins. That is seen without a look at the rest of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Form {
+    /// A private key. It begins here.
+    Key(usize),
+    /// `Some("x")` and the like. The inside begins here.
+    Parentheses(usize),
+    Quotes(Quote),
+    Bracket(Bracket),
+    /// In nothing of this. It begins here.
+    Bare(usize),
+}
+
+impl Form {
+    pub(super) fn at(text: &Reader<'_>, begin: usize) -> Self {
+        if let Some(key) = key_block::behind_begin(text, begin) {
+            Self::Key(key)
+        } else if let Some(inside) = behind_types(text, begin) {
+            Self::Parentheses(inside)
+        } else if let Some(quote) = quote_at(text, begin) {
+            Self::Quotes(quote)
+        } else if let Some(bracket) = Bracket::at(text, begin) {
+            Self::Bracket(bracket)
+        } else {
+            Self::Bare(begin)
+        }
     }
-    if let Some(end) = bracketed(text, begin) {
-        return Some(Secret { begin, end });
+
+    /// The value itself: what is in quotes or in brackets, or all up to a space, a quote, or the `&` or `;` before
+    /// another name.
+    pub(super) fn value(self, text: &Reader<'_>) -> Option<Secret> {
+        match self {
+            Self::Key(begin) => key_block::key(text, begin),
+            Self::Parentheses(inside) => in_parentheses(text, inside),
+            Self::Quotes(quote) => Secret::between(quote.inside, quote.close(text).inside),
+            Self::Bracket(bracket) => {
+                let inside = bracket.inside(text);
+                let is_empty = inside.trimmed(text).is_none();
+                Secret::between(bracket.begin, inside.behind).filter(|_| !is_empty)
+            }
+            Self::Bare(begin) => {
+                let end = end_of_bare(text, begin);
+                if text.is_cut_at(end) {
+                    // The signs at the end may be in the middle of the value.
+                    return Secret::between(begin, end);
+                }
+                let value = without_signs(text.part(begin, end));
+                Secret::between(begin, begin + value.len())
+            }
+        }
     }
-    let end = end_of_bare(text, begin);
-    let value = text[begin..end].trim_end_matches([',', '.', ':', ')', ']', '}', '\\']);
-    Some(Secret {
-        begin,
-        end: begin + value.len(),
-    })
-    .filter(|_| !value.is_empty())
+}
+
+/// What is in parentheses that opened before this place: what is in quotes, if there is nothing else, or all of it.
+pub(super) fn in_parentheses(text: &Reader<'_>, begin: usize) -> Option<Secret> {
+    let mut behind = begin;
+    if let Some(quote) = quote_at(text, begin) {
+        let closed = quote.close(text);
+        behind = closed.behind;
+        let mut at = text.skip_escaped_spaces(behind);
+        if text.is_at(at, |c| c == ',') {
+            at = text.skip_escaped_spaces(at + 1);
+        }
+        if text.next(at).is_none_or(|c| c == ')') {
+            return Secret::between(quote.inside, closed.inside);
+        }
+    }
+    bracket::in_parentheses(text, begin, behind).trimmed(text)
+}
+
+/// Without the signs at the end, which are of the sentence or of the structure around.
+pub(super) fn without_signs(value: &str) -> &str {
+    value.trim_end_matches([',', '.', ':', ')', ']', '}', '\\'])
 }
 
 /// Where a value ends that is in no quotes.
-fn end_of_bare(text: &str, begin: usize) -> usize {
+fn end_of_bare(text: &Reader<'_>, begin: usize) -> usize {
     let mut at = begin;
     loop {
-        let end = end_of(text, at, |c| {
-            is_space(c) || matches!(c, '"' | '\'' | '`' | '&' | ';')
+        let end = text.skip(at, |c| {
+            !ends_word(c) && !is_quote(c) && !matches!(c, '&' | ';')
         });
-        let rest = &text[end..];
-        if !rest.starts_with(['&', ';']) {
-            return end;
+        let behind = end + 1;
+        match text.next(end) {
+            Some('&' | ';') if !is_separator(text, behind) => at = behind,
+            // With a letter behind it, this is no quote that closes.
+            Some(c) if is_quote(c) && may_go_on(text, behind) => {
+                let before = text.part(at, end).trim_end_matches('\\');
+                if before.ends_with(',') {
+                    // That is the next name.
+                    return end;
+                }
+                let opens = before.ends_with(['=', ':', '(', '[', '{']);
+                let quote = Quote::at(text, at + before.len()).filter(|_| opens);
+                at = quote.map_or(behind, |quote| quote.close(text).behind);
+            }
+            _ => return end,
         }
-        // A password may have one in it. One that ends the value is followed by the next name, or by nothing.
-        let next = &rest[1..];
-        let name = next.bytes().take_while(|&byte| is_of_name(byte)).count();
-        let ends = next.chars().next().is_none_or(is_space);
-        if ends || (name > 0 && next[name..].starts_with('=')) {
-            return end;
-        }
-        at = end + 1;
     }
 }
 
-/// Behind `Some(`, `b` and the like, if something in quotes or a list is in there.
-fn inside(text: &str, begin: usize) -> usize {
-    let end = end_of(text, begin, |c| {
-        !c.is_alphanumeric() && !matches!(c, '_' | ':' | '(')
-    });
-    let (wrapper, rest) = (&text[begin..end], &text[end..]);
-    let holds_value = rest.starts_with(['"', '\\', '[', '{']) || rest.starts_with(HIDDEN);
-    let is_wrapper = wrapper.ends_with('(') && holds_value;
-    let is_prefix = matches!(wrapper, "b" | "c" | "r" | "br" | "cr") && rest.starts_with('"');
-    if is_wrapper || is_prefix { end } else { begin }
+/// Whether a value goes on behind a quote: with a letter, or nobody knows with what.
+pub(super) fn may_go_on(text: &Reader<'_>, behind: usize) -> bool {
+    text.is_at(behind, char::is_alphanumeric) || text.is_cut_at(behind)
 }
 
-/// Where a list or a structure ends that begins here, e.g. `[115, 51]`, `{"a": "b"}` or `Token { value: "x" }`.
-///
-/// If it is not closed, that is at the end of the text.
-fn bracketed(text: &str, begin: usize) -> Option<usize> {
-    let name = text[begin..]
-        .bytes()
-        .take_while(|&byte| is_of_name(byte))
-        .count();
-    let rest = &text[begin + name..];
-    // With a space it is a structure in Rust's debug form. Otherwise it may be prose.
-    let is_type = text[begin..].starts_with(|c: char| c.is_ascii_uppercase());
-    let is_structure = rest.starts_with('{') || (is_type && rest.starts_with(" {"));
-    let in_list = rest.strip_prefix('[').filter(|_| name == 0);
-    let is_list = in_list.is_some_and(|list| {
-        list.trim_start()
-            .starts_with(|c: char| c.is_ascii_digit() || matches!(c, '"' | '\'' | '\\' | '-'))
-    });
-    if !is_structure && !is_list {
-        return None;
-    }
-    let (mut depth, mut quoted, mut at) = (0_usize, None, begin + name);
-    let mut chars = rest.chars();
-    while let Some(c) = chars.next() {
-        at += c.len_utf8();
-        match (c, quoted) {
-            ('\\', Some(_)) => at += chars.next().map_or(0, char::len_utf8),
-            (c, Some(quote)) if c == quote => quoted = None,
-            (_, Some(_)) => {}
-            ('"' | '\'', None) => quoted = Some(c),
-            ('[' | '{' | '(', None) => depth += 1,
-            (']' | '}' | ')', None) => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth == 0 && matches!(c, ']' | '}' | ')') {
-            return Some(at);
-        }
-    }
-    Some(text.len())
+/// Whether a `&` or `;` ends a value: behind it is the next name, or nothing. A password may have one in it.
+pub(super) fn is_separator(text: &Reader<'_>, behind: usize) -> bool {
+    let name = text.skip(behind, is_of_name);
+    let is_name = name > behind && text.is_at(name, |c| c == '=');
+    let is_last = text.next(behind).is_none_or(ends_word) && !text.is_cut_at(behind);
+    is_name || is_last
 }
 
-/// Where what is in quotes ends: before the next quote that is not escaped, or at the end of the text.
-fn closing(text: &str, begin: usize, sign: char, is_escaped: bool) -> usize {
-    let mut at = begin;
-    loop {
-        let end = end_of(text, at, |c| c == sign);
-        let inside = text[begin..end].trim_end_matches('\\');
-        let slashes = end - begin - inside.len();
-        if end == text.len() || is_escaped {
-            return begin + inside.len();
-        }
-        if slashes.is_multiple_of(2) {
-            return end;
-        }
-        at = end + 1;
-    }
-}
+#[cfg(test)]
+mod tests;
