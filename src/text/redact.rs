@@ -28,7 +28,7 @@
 //! - `password: x` may also be prose, as in `no password: permission denied`. A value is hidden if it is alone, or does
 //!   not look like a word: `password: hunter` is hidden, and `password: hunter is wrong` is shown.
 //! - `--password x` is hidden, but not words like `to` in `use --password to ...`.
-//! - `pass`, `pw`, `sig`, `signature`, `jwt` and `cookie` are common in prose. Before a colon, the name or the value must
+//! - `pass`, `pw`, `sig`, `signature`, `jwt` and `cookie` are common in prose. With a colon, the name or the value must
 //!   be in quotes or in brackets. For `pass` and `pw` it is enough that the value has letters and digits, and for `cookie`
 //!   that it is a pair: `Cookie: a=x`.
 //! - `token "x"` is shown, because it is mostly about a grammar, and so is `secret "x" not found`, where `x` is a name.
