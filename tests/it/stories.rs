@@ -10,7 +10,9 @@ use overwatch::machine::{
     ComponentState, Effect, Exit, FailureClass, HaltReason, Input, Machine, Phase, RunOutcome,
     Timer,
 };
-use overwatch::policy::{Blame, ComponentId, Fence, Layout, Plan, Policy, PolicyBuilder};
+use overwatch::policy::{
+    Blame, ComponentId, FailureLimit, Fence, Layout, Plan, Policy, PolicyBuilder,
+};
 
 use crate::world::{Action, World, fenced, ms, plan, small_policy, small_tuning, starts, stops};
 
@@ -48,6 +50,101 @@ fn the_answers_that_the_present_stage_awaits_are_counted() {
         awaited.push(machine.awaited());
     }
     assert_eq!(awaited, [0, 2, 1, 1, 0, 1, 2, 1]);
+}
+
+#[test]
+fn the_next_hold_off_is_known_as_long_as_a_start_follows() -> Told {
+    let mut world = World::running(plan(small_policy(), &[1, 2]))?;
+    assert_eq!(world.machine().hold_off(), None);
+    let told = |world: &World| (world.phase(), world.machine().hold_off());
+    world.gone(1, Exit::Failed(FailureClass::Component))?;
+    assert_eq!(told(&world), (Phase::ShuttingDown, Some(ms(4))));
+    world.answer_all()?;
+    assert_eq!(told(&world), (Phase::Monitoring, Some(ms(4))));
+    assert_eq!(world.recover()?, Some(ms(4)));
+    assert_eq!(told(&world), (Phase::Restarting, Some(ms(4))));
+    world.answer_all()?;
+    assert_eq!(told(&world), (Phase::Running, None));
+    world.input(Input::Drain)?;
+    assert_eq!(told(&world), (Phase::ShuttingDown, Some(ms(4))));
+    world.answer_all()?;
+    assert_eq!(told(&world), (Phase::Drained, Some(ms(4))));
+    world.input(Input::Shutdown)?;
+    assert_eq!(told(&world), (Phase::Stopped, None));
+    // A stop that ends the run has no start after it.
+    let mut world = World::running(plan(small_policy(), &[1]))?;
+    world.input(Input::Shutdown)?;
+    assert_eq!(told(&world), (Phase::ShuttingDown, None));
+    Ok(())
+}
+
+/// What the failure limit wants may be outdone by something graver.
+#[test]
+fn what_follows_a_failure_limit_is_known() -> Told {
+    let hour = Duration::from_secs(3600);
+    let fatal = (FailureClass::Fatal, 1);
+    let too_often = Input::FailedTooOften {
+        component: ComponentId(0),
+    };
+    for drains in [false, true] {
+        let limit = FailureLimit::new(1, hour).with_drain(drains);
+        let failed = || {
+            let policy = small_policy().failure_limit(limit).give_up_after(1);
+            let mut world = World::running(plan(policy, &[2]))?;
+            world.gone(0, Exit::Failed(FailureClass::Component))?;
+            assert!(!world.machine().follows_failure_limit());
+            Ok(world)
+        };
+        let follows = |world: &World| world.machine().follows_failure_limit();
+        let mut world = failed()?;
+        world.input(too_often)?;
+        assert!(follows(&world));
+        world.answer_all()?;
+        let end = if drains {
+            Phase::Drained
+        } else {
+            Phase::Halted
+        };
+        assert_eq!((world.phase(), follows(&world)), (end, true));
+
+        let mut world = failed()?;
+        world.input(too_often)?;
+        world.report(fatal.0, fatal.1)?;
+        assert_eq!(
+            (world.phase(), follows(&world)),
+            (Phase::ShuttingDown, false)
+        );
+        world.answer_all()?;
+        assert_eq!((world.phase(), follows(&world)), (Phase::Halted, false));
+
+        // An operator's drain is as good as that of the limit.
+        let mut world = failed()?;
+        world.input(Input::Drain)?;
+        assert_eq!(follows(&world), drains);
+        world.answer_all()?;
+        assert_eq!((world.phase(), follows(&world)), (Phase::Drained, drains));
+        world.input(Input::Resume)?;
+        assert_eq!((world.phase(), follows(&world)), (Phase::Monitoring, false));
+
+        // Another limit gives up.
+        let mut world = failed()?;
+        world.answer_all()?;
+        world.recover()?;
+        world.gone(0, Exit::Failed(FailureClass::Component))?;
+        assert_eq!(
+            (world.phase(), follows(&world)),
+            (Phase::ShuttingDown, !drains)
+        );
+        world.answer_all()?;
+        assert_eq!((world.phase(), follows(&world)), (Phase::Halted, !drains));
+    }
+    // There is none.
+    let mut world = World::running(plan(small_policy(), &[1]))?;
+    world.input(Input::Drain)?;
+    assert!(!world.machine().follows_failure_limit());
+    world.answer_all()?;
+    assert!(!world.machine().follows_failure_limit());
+    Ok(())
 }
 
 // Boot.
@@ -179,6 +276,7 @@ fn after_the_window_it_still_waits_for_enough_evidence() -> Told {
     world.act(Action::Fail)?;
     world.answer_all()?;
     world.act(Action::Alive)?;
+    assert!(!world.machine().is_proved());
     world.wait(Some(60))?;
     world.act(Action::Alive)?;
     assert_eq!(
@@ -186,6 +284,7 @@ fn after_the_window_it_still_waits_for_enough_evidence() -> Told {
         Phase::Monitoring,
         "the window has passed, but this is the second"
     );
+    assert!(world.machine().is_proved());
     world.act(Action::Alive)?;
     assert_eq!(world.phase(), Phase::Restarting);
     Ok(())
