@@ -27,7 +27,7 @@ use crate::shell::log::log;
 
 /// Keeps the values below a prefix of etcd current in this process, e.g. a configuration.
 ///
-/// It is a [`Component`]: it is up when it has read all values once. A [`PrefixView`] shows the values.
+/// It is a [`Component`]: it is up when it has read all values. A [`PrefixView`] shows the values.
 ///
 /// 1. [`new`](Self::new) with a clone of the probe's configuration, the prefix, and a function that parses one value;
 /// 2. [`view`](Self::view), for everything that reads the values;
@@ -73,16 +73,25 @@ use crate::shell::log::log;
 /// | the watched member dies or hangs | another member is asked; if the watch misses changes, all keys are read again |
 /// | the watch falls behind a compaction, or ends for another reason | all keys are read again |
 /// | the store was wiped or restored | all keys are read again; values that are gone disappear |
-/// | endpoints lead to several clusters | the values get older until all agree, as for [a lease](crate::etcd#one-cluster) |
+/// | endpoints lead to several clusters | nothing counts as confirmed, so the values get older, until all agree, as for [a lease](crate::etcd#one-cluster); changes of the watched member are still shown |
 /// | etcd is away | the values get older; reading is tried again after 100 ms at first, and 2 s at most |
 ///
 /// None of these is a failure of the component: the [probe](crate::etcd::EtcdProbe) decides whether etcd has failed.
 /// [`with_max_age`](Self::with_max_age) makes it one when it takes too long.
 ///
-/// **At the start** a failure that does not pass by itself ends the component with a
-/// [dependency](Failure::dependency) failure: the user may not read the prefix, or there is too much below it. Later
-/// the component keeps the values that it has, so that one write below the prefix does not stop all nodes at once. The
-/// log, the component's [note](crate::ComponentStatus::note) and the age show it.
+/// # What does not pass by itself
+///
+/// The user may not read the prefix, or there is more below it than [is allowed](#memory):
+///
+/// - **If this process has not read the values yet**, the component ends with a [dependency](Failure::dependency)
+///   failure that says so: there is nothing that it could show.
+/// - **Later** it keeps the values that it has, and they get older. In a later epoch it tries to read them, and comes up
+///   with the known ones if they cannot be read for such a reason. A warning in the log, the component's
+///   [note](crate::ComponentStatus::note) and the age show it.
+///
+/// So one write below the prefix, e.g. of a value that is too large, does not stop the nodes that run. But until somebody
+/// mends it, no *new* process can start. And with [`with_max_age`](Self::with_max_age) all nodes end at that age, at about
+/// the same time, and cannot start again.
 ///
 /// # Values that cannot be parsed
 ///
@@ -96,15 +105,28 @@ use crate::shell::log::log;
 ///
 /// # Memory
 ///
-/// The process holds all keys and values as they are in etcd, and the parsed values. By default at most 10,000 keys
-/// and 4 MiB are accepted: [`with_max_keys`](Self::with_max_keys), [`with_max_bytes`](Self::with_max_bytes). While there
-/// is more, the values get older, as described above.
+/// By default at most 10,000 keys, and 4 MiB of keys and values together, are accepted:
+/// [`with_max_keys`](Self::with_max_keys), [`with_max_bytes`](Self::with_max_bytes). The process holds
+///
+/// - the keys and values as they are in etcd. While all keys are read anew, there are about three copies of them: the old
+///   one, the new one, and the one on its way to the parser. For a moment there may be five, if the parser is slow;
+/// - the parsed values. While they change, old ones live as long as a reader has a snapshot with them;
+/// - about 500 bytes for each key.
+///
+/// With the largest limits, 100,000 keys and 64 MiB, this is 120 MiB and the parsed values, and 370 MiB for a moment. A
+/// message of etcd that cannot be within the limit is refused before it is read.
+///
+/// While there is more than the limit, all is read again after 100 ms at first, and after 30 s at most: as long may it
+/// take until the values are current again when somebody has mended it.
 ///
 /// # What it costs
 ///
 /// Every 2 s one read, for which etcd looks at all keys and values below the prefix: with 100 nodes and 1 MiB these are
 /// 50 MiB a second. So keep only what is needed below the prefix. The answer is one key without its value. Each node
 /// also has a watch and a connection of its own, apart from those of the probe.
+///
+/// While there is too much below the prefix, etcd sends up to [`with_max_bytes`](Self::with_max_bytes) to each node every
+/// 30 s.
 pub struct PrefixWatch<T> {
     config: Arc<EtcdConfig>,
     failover: Arc<Failover>,
@@ -155,6 +177,11 @@ impl<T: Send + Sync + 'static> PrefixWatch<T> {
     /// failure, which contains the last cause: the service trips, and starts again with values that are current. Set it
     /// if the service does harm with old values. The age is also that of [`PrefixView::is_current`].
     ///
+    /// A start has as long to read the values. It never comes up with known values that are older.
+    ///
+    /// The age counts in all nodes, so what makes the values old for one of them mostly stops all of them at about the
+    /// same time: also [one write](Self#what-does-not-pass-by-itself) that is too large.
+    ///
     /// # Errors
     ///
     /// If it is more than a day, or not longer than what passes by itself: with the default configuration 10 s, for an
@@ -178,7 +205,7 @@ impl<T: Send + Sync + 'static> PrefixWatch<T> {
     ///
     /// # Errors
     ///
-    /// If it is 0, or above 1 GiB.
+    /// If it is 0, or above 64 MiB.
     pub fn with_max_bytes(mut self, bytes: usize) -> Result<Self, EtcdConfigError> {
         self.limit.bytes = check_max_bytes(bytes)?;
         Ok(self)

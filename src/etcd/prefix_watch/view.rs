@@ -72,8 +72,8 @@ impl<T> PrefixView<T> {
 
     /// How old the values are: since when they may have changed without being seen.
     ///
-    /// A quorum of etcd confirmed them in answer to a request that was sent then. Normally this is at most 2 s and the
-    /// time of one request. It is `None` before the first complete list. The time in which the whole machine is
+    /// A quorum of etcd confirmed them in answer to a request that was sent then. The next request is sent 2 s after the
+    /// answer, so normally this is at most 2 s and the time of two requests. It is `None` before the first complete list. The time in which the whole machine is
     /// suspended does not count.
     pub fn age(&self) -> Option<Duration> {
         let as_of = self.snapshots.borrow().as_of;
@@ -162,6 +162,9 @@ impl<T> PrefixSnapshot<T> {
     }
 
     /// The snapshot contains all changes up to this revision of etcd; 0 before the first complete list.
+    ///
+    /// It is that of the list, or of the last change below the prefix. Other changes in etcd do not raise it, and a
+    /// confirmation does not either. After the store was wiped or restored it may be lower than before.
     pub fn revision(&self) -> i64 {
         self.revision
     }

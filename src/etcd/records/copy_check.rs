@@ -332,7 +332,7 @@ mod tests {
         // is behind the store by this much.
         for lag in 0..20_i64 {
             let mut check = made();
-            let (mut begun, mut as_of) = (None::<i64>, Vec::new());
+            let (mut begun, mut as_of) = (None::<i64>, vec![T0]);
             for ms in 1..60_000_i64 {
                 let now = T0 + ms as u32 * MS;
                 let copy = ms - lag;
@@ -354,6 +354,7 @@ mod tests {
                     _ => {}
                 }
             }
+            as_of.push(T0 + 60 * SECOND);
             assert!(as_of.is_sorted(), "{as_of:?}");
             let oldest = as_of.windows(2).map(|pair| pair[1] - pair[0]).max();
             assert!(oldest < Some(2_100 * MS), "lag {lag}: {oldest:?}");
