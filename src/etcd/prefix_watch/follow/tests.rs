@@ -85,7 +85,7 @@ impl Case {
     }
 
     fn plays(&self, step: Step) {
-        self.steps.send(step).ok().expect("it is followed");
+        assert!(self.steps.send(step).is_ok(), "it is followed");
     }
 
     /// The keys that are published next.
