@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
-use etcd_client::{Client, PermissionType};
-use overwatch::etcd::{EtcdConfig, PrefixView, PrefixWatch};
+use etcd_client::{Client, ConnectOptions, PermissionType, RoleRevokePermissionOptions};
+use overwatch::etcd::{EtcdConfig, EtcdProbe, PrefixView, PrefixWatch};
 use overwatch::{Failure, Handle, Overwatch, RunError, polled};
 use overwatch_test_support::etcd::{Etcd, enable_auth, leader};
+use overwatch_test_support::proxy::{Mode, Proxy};
+use tokio::runtime::Builder;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
+use tracing::Level;
+
+use crate::warnings::Seen;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Much more than it takes: other tests keep the machine busy.
@@ -105,6 +110,21 @@ impl Service {
         format!("{status:?} {outages:?} {:?}", self.handle.components())
     }
 
+    /// Waits until it is up in this epoch.
+    async fn ready_in(&self, epoch: u64) {
+        let ready = async {
+            loop {
+                let status = self.handle.status();
+                if status.ready && status.epoch == epoch {
+                    return;
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let ready = timeout(5 * SOON, ready).await;
+        ready.unwrap_or_else(|_| panic!("never up in epoch {epoch}: {}", self.why()));
+    }
+
     /// Nothing has tripped it.
     fn never_tripped(&self) {
         let status = self.handle.status();
@@ -140,7 +160,7 @@ async fn values_follow_what_is_written_and_one_bad_value_harms_nothing() {
     assert_eq!((first.get("a"), first.len()), (Some(&1), 1));
     let rejected: Vec<_> = first.rejected().collect();
     assert_eq!(rejected, [("b", "invalid digit found in string")]);
-    assert!(service.view.is_current() && first.revision() > 0);
+    assert!(service.view.age().is_some() && first.revision() > 0);
 
     put(&mut client, "limits/c/d", "3").await;
     put(&mut client, "limits/b", "2").await;
@@ -172,22 +192,20 @@ async fn values_follow_what_is_written_and_one_bad_value_harms_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn elections_dead_members_and_compaction_are_no_failure() {
+async fn elections_and_dead_members_are_no_failure() {
     let mut members = Etcd::start_cluster(3).await;
     let mut client = members[1].client().await;
     put(&mut client, "limits/a", "0").await;
     let service = Service::ready(watch(config(&members))).await;
     service.shows(&[("a", 0)]).await;
 
-    // The member with the watch hangs, and what it misses is compacted.
+    // The member with the watch hangs.
     members[0].hang();
     let mut client = members[1].client().await;
     let written = async {
-        while client.put("limits/a", "1", None).await.is_err() {}
-        put(&mut client, "limits/b", "1").await;
-        let revision = client.delete("limits/b", None).await.expect("a delete");
-        let revision = revision.header().expect("a header").revision();
-        client.compact(revision, None).await.expect("a compaction");
+        while client.put("limits/a", "1", None).await.is_err() {
+            sleep(Duration::from_millis(100)).await;
+        }
     };
     timeout(SOON, written).await.expect("two members answer");
     service.shows(&[("a", 1)]).await;
@@ -260,6 +278,203 @@ async fn more_than_the_limit_is_refused_and_the_values_stay() {
     service.stop().await;
 }
 
+/// Puts a key outside of the prefix again and again, and compacts all that was before, until it is stopped.
+async fn compacting(etcd: &Etcd) -> JoinHandle<()> {
+    let mut client = etcd.client().await;
+    tokio::spawn(async move {
+        loop {
+            let put = client.put("other", "1", None).await.expect("a put");
+            let revision = put.header().expect("a header").revision();
+            client.compact(revision, None).await.expect("a compaction");
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+}
+
+/// Runs a test, and keeps what is logged meanwhile.
+fn with_log(test: impl AsyncFnOnce(&Seen)) {
+    let seen = Seen::default();
+    let (here, threads) = (seen.subscriber(), seen.subscriber());
+    let _here = tracing::dispatcher::set_default(&here);
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .on_thread_start(move || std::mem::forget(tracing::dispatcher::set_default(&threads)))
+        .build()
+        .expect("a runtime");
+    runtime.block_on(test(&seen));
+}
+
+/// Waits until something is logged.
+async fn logged(seen: &Seen, level: Level, words: &str) {
+    let logged = async {
+        while seen.of(level, words).is_empty() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let logged = timeout(SOON, logged).await;
+    logged.unwrap_or_else(|_| panic!("never {words:?}: {:#?}", seen.of(level, "")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_whose_revision_is_compacted_between_its_pages_is_read_again() {
+    let etcd = Etcd::start().await;
+    let mut client = etcd.client().await;
+    // Two pages.
+    for key in 0..60_u32 {
+        put(&mut client, &format!("limits/{key}"), "1").await;
+    }
+    let proxy = Proxy::start(etcd.address()).await;
+    // Between the pages there is time for many compactions.
+    proxy.set(Mode::Delay(Duration::from_millis(200)));
+    let compacting = compacting(&etcd).await;
+    let config = EtcdConfig::new([proxy.url()]).expect("valid");
+    let service = Service::start(watch(config));
+    service.says("not confirmed").await;
+    service.says("revision has been compacted").await;
+    assert!(!service.handle.is_ready(), "{}", service.why());
+    compacting.abort();
+    service.ready_in(1).await;
+    assert_eq!(service.view.snapshot().len(), 60);
+    service.stop().await;
+}
+
+#[test]
+fn a_watch_whose_begin_is_compacted_before_it_begins_reads_all_keys_again() {
+    with_log(async |seen| {
+        let etcd = Etcd::start().await;
+        let mut client = etcd.client().await;
+        put(&mut client, "limits/a", "1").await;
+        let proxy = Proxy::start(etcd.address()).await;
+        // Between the list and the watch there is time for many compactions.
+        proxy.set(Mode::Delay(Duration::from_millis(200)));
+        let compacting = compacting(&etcd).await;
+        let config = EtcdConfig::new([proxy.url()]).expect("valid");
+        let service = Service::ready(watch(config)).await;
+        logged(seen, Level::DEBUG, "has been compacted").await;
+        // Each list shows what is written meanwhile.
+        put(&mut client, "limits/b", "2").await;
+        service.shows(&[("a", 1), ("b", 2)]).await;
+        compacting.abort();
+        put(&mut client, "limits/a", "3").await;
+        service.shows(&[("a", 3), ("b", 2)]).await;
+        service.is_newer_than(Instant::now()).await;
+        service.never_tripped();
+        service.stop().await;
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_list_is_a_change_even_if_there_is_nothing_below_the_prefix() {
+    let etcd = Etcd::start().await;
+    let service = Service::start(watch(config(std::slice::from_ref(&etcd))));
+    let mut view = service.view.clone();
+    let first = timeout(SOON, view.changed()).await.expect("soon");
+    let first = first.expect("the watch lives");
+    assert!(first.is_empty() && first.as_of().is_some(), "{first:?}");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_later_epoch_is_up_with_the_known_values_if_there_is_too_much() {
+    let etcd = Etcd::start().await;
+    let mut client = etcd.client().await;
+    put(&mut client, "limits/a", "1").await;
+    let narrow = watch(config(std::slice::from_ref(&etcd)))
+        .with_max_keys(1)
+        .expect("valid");
+    let service = Service::ready(narrow).await;
+    put(&mut client, "limits/b", "2").await;
+    service.says("not confirmed: there are 2 keys").await;
+    let known = service.view.snapshot().as_of();
+    service.handle.trip().expect("it runs");
+    service.ready_in(2).await;
+    service.says("not confirmed: there are 2 keys").await;
+    service.shows(&[("a", 1)]).await;
+    assert_eq!(service.view.snapshot().as_of(), known, "it gets older");
+    client.delete("limits/a", None).await.expect("a delete");
+    service.shows(&[("b", 2)]).await;
+    let status = service.handle.status();
+    assert!(status.ready && status.epoch == 2, "{}", service.why());
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_is_larger_than_the_limit_is_refused_before_it_is_read() {
+    let etcd = Etcd::start().await;
+    let mut client = etcd.client().await;
+    for key in ["limits/a", "limits/b"] {
+        put(&mut client, key, &"1".repeat(1 << 20)).await;
+    }
+    let small = watch(config(std::slice::from_ref(&etcd)));
+    let small = small.with_max_bytes(1 << 20).expect("valid");
+    let service = Service::start(small);
+    service
+        .says("have 1048577 bytes or more, and max_bytes allows 1048576")
+        .await;
+    service.stop().await;
+}
+
+/// The watch goes on, so nothing but the checks shows it.
+#[test]
+fn a_right_that_is_revoked_is_one_warning_and_the_values_get_older() {
+    with_log(async |seen| {
+        let etcd = Etcd::start().await;
+        put(&mut etcd.client().await, "app/a", "1").await;
+        enable_auth(&etcd, PermissionType::Read).await;
+        let config = config(std::slice::from_ref(&etcd)).with_user("narrow", "right");
+        let parse = |_: &str, value: &[u8]| Ok(std::str::from_utf8(value)?.parse::<u32>()?);
+        let service = Service::ready(PrefixWatch::new(config, "app", parse).expect("valid")).await;
+        service.shows(&[("a", 1)]).await;
+        let options = ConnectOptions::new().with_user("root", "right");
+        let root = Client::connect([etcd.url()], Some(options)).await;
+        let mut root = root.expect("root may do all");
+        let below_app = RoleRevokePermissionOptions::new().with_prefix();
+        root.role_revoke_permission("narrow", "app/", Some(below_app))
+            .await
+            .expect("it is revoked");
+        logged(seen, Level::WARN, "cannot confirm what is below the prefix").await;
+        service.says("not confirmed: etcd denies permission").await;
+        // Several checks later.
+        sleep(5 * SECOND).await;
+        assert_eq!(seen.of(Level::WARN, "cannot confirm").len(), 1);
+        service.shows(&[("a", 1)]).await;
+        service.never_tripped();
+        service.stop().await;
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_confirmed_while_endpoints_lead_to_two_clusters() {
+    let etcd = Etcd::start().await;
+    let mut other = Etcd::start().await;
+    put(&mut etcd.client().await, "limits/a", "1").await;
+    let config = EtcdConfig::new([etcd.url(), other.url()]).expect("valid");
+    let service = Service::ready(watch(config.clone())).await;
+    service.is_newer_than(Instant::now()).await;
+    // The watch asks only one endpoint. The probe, with a clone of the configuration, asks both.
+    let probe = EtcdProbe::new(config).expect("valid");
+    let probe = Overwatch::builder(probe).task("idle", async |ctx| {
+        ctx.mark_ready();
+        ctx.stopping().await;
+        Ok(())
+    });
+    let probe = probe.build().expect("a valid service");
+    let (handle, probing) = (probe.handle(), tokio::spawn(probe.run()));
+    service.says("not confirmed: ").await;
+    service.says("is of cluster").await;
+    let unconfirmed = service.view.snapshot().as_of();
+    sleep(5 * SECOND).await;
+    assert_eq!(service.view.snapshot().as_of(), unconfirmed);
+    other.kill();
+    service.is_newer_than(Instant::now()).await;
+    service.never_tripped();
+    handle.shutdown();
+    let ended = timeout(SOON, probing).await.expect("soon");
+    ended.expect("no panic").expect("an orderly end");
+    service.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_read_ends_the_start_with_the_reason() {
     let etcd = Etcd::start().await;
@@ -287,13 +502,10 @@ async fn what_is_too_old_is_a_failure_of_the_dependency_if_an_age_was_set() {
     assert!(service.view.age() >= Some(8 * SECOND));
     assert_eq!(service.view.get("a").as_deref(), Some(&1));
     etcd.resume();
-    let ready = service.handle.wait_until_ready();
-    let ready = timeout(5 * SOON, ready)
-        .await
-        .expect("soon")
-        .expect("it runs on");
-    assert_eq!(ready.epoch, 2);
-    assert!(service.view.is_current());
+    let resumed = Instant::now();
+    service.ready_in(2).await;
+    // It is up again only with values that are newer.
+    assert!(service.view.snapshot().as_of() > Some(resumed - 3 * SECOND));
     service.stop().await;
 }
 

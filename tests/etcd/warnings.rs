@@ -20,7 +20,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// All events, with their levels.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Vec<(Level, String)>>>);
+pub(crate) struct Seen(Arc<Mutex<Vec<(Level, String)>>>);
 
 impl<S: Subscriber> Layer<S> for Seen {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
@@ -34,12 +34,12 @@ impl<S: Subscriber> Layer<S> for Seen {
 }
 
 impl Seen {
-    fn subscriber(&self) -> Dispatch {
+    pub(crate) fn subscriber(&self) -> Dispatch {
         Dispatch::new(tracing_subscriber::registry().with(self.clone()))
     }
 
     /// The texts of the events of this level that contain these words.
-    fn of(&self, level: Level, words: &str) -> Vec<String> {
+    pub(crate) fn of(&self, level: Level, words: &str) -> Vec<String> {
         let seen = self.0.lock().expect("no panic");
         let of_level = seen
             .iter()

@@ -8,7 +8,12 @@ use crate::etcd::basics::{EtcdError, Fault};
 pub(crate) async fn next(watch: &mut WatchStream) -> Result<WatchResponse, EtcdError> {
     match watch.message().await {
         Ok(Some(message)) if message.canceled() => {
-            Err(EtcdError::of_canceled_watch(message.cancel_reason()))
+            // etcd gives no reason for a compaction, only where the revisions begin that are left.
+            let reason = match (message.cancel_reason(), message.compact_revision()) {
+                ("", left @ 1..) => &*format!("all before revision {left} has been compacted"),
+                (reason, _) => reason,
+            };
+            Err(EtcdError::of_canceled_watch(reason))
         }
         Ok(Some(message)) => Ok(message),
         Ok(None) => Err(EtcdError::passing(
