@@ -23,7 +23,7 @@ const KEPT: usize = 1_024;
 pub(super) struct Stops {
     /// The first [`KEPT`] of them.
     unclean: BTreeMap<ComponentId, UncleanEnd>,
-    /// Those whose main task ended before they were asked to stop, until they are gone: at most [`KEPT`].
+    /// Those whose main task failed before they were asked to stop, until they are gone: at most [`KEPT`].
     ended_before: BTreeSet<ComponentId>,
 }
 
@@ -65,7 +65,8 @@ impl Stops {
                 (component, how, was_asked && !ended_before)
             }
             Input::Exited { component, how, .. } => {
-                if !was_asked && self.ended_before.len() < KEPT {
+                let has_failed = matches!(how, Exit::Failed(_));
+                if has_failed && !was_asked && self.ended_before.len() < KEPT {
                     self.ended_before.insert(component);
                 }
                 (component, how, was_asked)
@@ -233,6 +234,26 @@ mod tests {
         assert_eq!(note(exited, ComponentState::Up), 0);
         assert_eq!(note(gone, ComponentState::Stopping), 0);
         assert_eq!(note(gone, ComponentState::Stopping), 1);
+    }
+
+    /// It may have sub-tasks that fail in the stop.
+    #[test]
+    fn what_returned_before_the_stop_may_fail_in_it() {
+        let (component, epoch) = (ComponentId(0), 1);
+        let exited = Input::Exited {
+            component,
+            epoch,
+            how: Exit::Returned,
+        };
+        let gone = Input::Gone {
+            component,
+            epoch,
+            how: FAILED,
+        };
+        let mut stops = Stops::default();
+        stops.note(&exited, ComponentState::Up, &Step::Absorbed, &[]);
+        stops.note(&gone, ComponentState::Stopping, &Step::Absorbed, &[]);
+        assert_eq!(stops.iter().count(), 1);
     }
 
     #[test]

@@ -83,7 +83,7 @@ const NAMED: &[(&str, &[&str])] = &[
     ("publish/trace.rs", &["FailureClass", "Input", "Phase"]),
     ("step_record.rs", &["Input", "Step"]),
     // What arrives: how a component ended, and whose trouble a failure is.
-    ("component/incarnation.rs", &["Exit"]),
+    ("component/incarnation.rs", &["Exit", "FailureClass"]),
     ("component/run.rs", &["Exit"]),
     ("failure/error.rs", &["FailureClass"]),
     ("failure/reported.rs", &["FailureClass"]),
@@ -194,7 +194,8 @@ fn each_line_that_goes_by_a_step_is_known() {
           Source::Timer if tell.input == Input::Fired(Timer::Silence) => StepText {
           Input::Exited { component, how, .. } | Input::Gone { component, how, .. } => {
           (None, Exit::Returned) => Detail::Plain(RETURNED),
-          let fatal = failure.filter(|(told, _)| told.class() == FailureClass::Fatal);
+          let is_fatal = how.class() == FailureClass::Fatal;
+          let fatal = failure.filter(|(told, _)| is_fatal && told.class() == FailureClass::Fatal);
           let Input::Report { class, count, .. } = tell.input else {
           (class == FailureClass::Fatal).then(|| (name.clone(), Arc::clone(&said.first)));
         supervise/hold_off_log.rs

@@ -12,7 +12,7 @@ use super::reporter::Reporter;
 use super::run::{Extras, Provides, Queued, Run};
 use super::stage::{Block, Stage};
 use super::sub_task::TaskHandle;
-use crate::machine::Exit;
+use crate::machine::{Exit, FailureClass};
 use crate::policy::ComponentId;
 use crate::shell::failure::{Failure, ReportedFailure};
 use crate::shell::inbound::{ComponentAnswer, IncarnationId, ReportSource};
@@ -194,9 +194,11 @@ impl Incarnation {
     /// While the component works it is reported. After the component was asked to stop there is nothing to trip, but it has
     /// not stopped well.
     pub(crate) fn sub_task_failed(&self, failure: Failure) {
+        // What is fatal ends the run, even if the component is aborted later.
+        let is_fatal = failure.class() == FailureClass::Fatal;
         let refused = match self.stage().told() {
-            None => Err(failure),
-            Some(_) => self.fails_with(failure),
+            Some(_) if !is_fatal => self.fails_with(failure),
+            _ => Err(failure),
         };
         match refused {
             Err(failure) => self.report(failure),

@@ -120,7 +120,9 @@ impl Held {
                 told: Arc::clone(told),
                 stopping: incarnation.stage().told().is_some(),
             });
-        let fatal = failure.filter(|(told, _)| told.class() == FailureClass::Fatal);
+        // Of a component that was aborted it is only what it said.
+        let is_fatal = how.class() == FailureClass::Fatal;
+        let fatal = failure.filter(|(told, _)| is_fatal && told.class() == FailureClass::Fatal);
         StepText {
             detail,
             fatal: fatal.map(|(told, _)| (Some(Arc::clone(name)), told)),

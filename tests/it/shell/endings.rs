@@ -103,6 +103,28 @@ async fn a_sub_task_that_fails_in_the_last_stop_is_in_the_result() {
     }
 }
 
+/// No restart could mend it.
+#[tokio::test(start_paused = true)]
+async fn a_sub_task_that_fails_fatally_in_a_stop_ends_the_run() {
+    let running = start(&[1], policy().build().unwrap(), |builder, _| {
+        builder.task("hangs", |ctx: Context| async move {
+            let task = ctx.clone();
+            ctx.spawn(async move {
+                task.stopping().await;
+                Err::<(), _>(Failure::new("the disk is gone").fatal())
+            });
+            ctx.mark_ready();
+            // It is aborted.
+            std::future::pending().await
+        })
+    });
+    running.until_ready(1).await;
+    running.handle.trip().unwrap();
+    let error = running.end().await.0.unwrap_err();
+    assert_eq!(error.why(), Some(HaltReason::Fatal));
+    assert_eq!(error.component(), Some("hangs"));
+}
+
 /// While it works, that is a failure like any other, and the stop after it may be a clean one.
 #[tokio::test(start_paused = true)]
 async fn a_sub_task_that_fails_before_the_stop_does_not_make_it_unclean() {
