@@ -128,3 +128,36 @@ async fn what_keeps_a_component_is_told_when_it_is_aborted_and_when_it_is_wedged
         ]
     );
 }
+
+/// Those of the stages above were told before.
+#[tokio::test(start_paused = true)]
+async fn what_is_wedged_in_two_stages_is_told_once_for_each() {
+    let (captured, _guard) = Captured::begin();
+    let second = Duration::from_secs(1);
+    let policy = policy().stop_deadline(2 * second).abort_deadline(second);
+    let stuck = |ctx: Context| async move {
+        std::mem::forget(ctx.hold());
+        deaf(ctx).await
+    };
+    let running = start(&[1, 1], policy.build().unwrap(), |builder, _| {
+        builder
+            .task("below", stuck)
+            .next_stage()
+            .task("above", stuck)
+    });
+    running.until_ready(1).await;
+    running.handle.shutdown();
+    let (ended, _) = running.end().await;
+    assert!(ended.is_err());
+    let told = told(&captured);
+    let wedged: Vec<_> = told.iter().filter(|line| line.contains("wedged")).collect();
+    assert!(
+        wedged[0].starts_with("WARN above|1|above: 1 sub-task or hold|1|"),
+        "{told:?}"
+    );
+    assert!(
+        wedged[1].starts_with("WARN below|1|below: 1 sub-task or hold|0|"),
+        "{told:?}"
+    );
+    assert_eq!(wedged.len(), 2);
+}
